@@ -1,0 +1,86 @@
+# Everything from a bare checkout: each target makes what it needs in .venv and does that once (stamp files).
+#
+#   make demo    real weights -> quantized model -> the daemon on a street clip, on the simulator
+#   make test    all tests of C and Python, and the linters
+#   make lint    ruff and mypy alone
+#   make bench   how fast this machine runs the simulator
+#   make clean   removes what the above made, but not the downloads in .cache
+#
+# Variables: PYTHON (the interpreter the environment is made from), WEIGHTS and CLIP (files for the demo, instead of
+# the download), TORCH (what pip installs for the tests of mlu-export; empty: none, and those tests are skipped).
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+WEIGHTS ?=
+CLIP ?=
+
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+NATIVE_SOURCES := $(shell find native -type f \( -name '*.[chS]' -o -name '*.map' -o -name '*.py' -o -name 'CMakeLists.txt' -o -name '*.cmake' \) 2>/dev/null)
+
+# Whatever environment is active is not ours, and nothing here may wait for an answer.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX MAKEFLAGS MAKELEVEL
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PYTHONNOUSERSITE := 1
+export PATH := $(BIN):$(PATH)
+PIP := $(BIN)/python -m pip install --quiet
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help install demo test lint bench clean
+
+help:
+	@sed -n '3,10s/^# \{0,1\}//p' Makefile
+
+$(VENV)/.made:
+	@echo "make: new Python environment in $(VENV)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit("make: Python 3.9 or newer is needed, this is " + sys.version.split()[0] + "; give another one: make PYTHON=python3.11 ...") if sys.version_info < (3, 9) else 0' </dev/null
+	@$(PYTHON) -m venv $(VENV) </dev/null || { echo "make: '$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+# What builds the packages is installed first, so that a rebuild after an edit in native/ needs no network.
+$(VENV)/.build-tools: $(VENV)/.made
+	@command -v cc >/dev/null || { echo "make: no C compiler (cc) found; on Debian and Ubuntu: apt-get install gcc libc6-dev"; exit 1; }
+	@$(PIP) 'scikit-build-core>=0.11' 'cmake>=3.21' 'ninja>=1.10' 'setuptools>=64' wheel </dev/null
+	@touch $@
+
+$(VENV)/.agent: $(VENV)/.build-tools pyproject.toml $(NATIVE_SOURCES)
+	@echo "make: installing mlu-agent (builds the simulator library)"
+	@$(PIP) --no-build-isolation --editable . </dev/null
+	@touch $@
+
+$(VENV)/.deploy: $(VENV)/.agent deploy/pyproject.toml
+	@echo "make: installing mlu-export"
+	@$(PIP) --no-build-isolation --editable deploy </dev/null
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.deploy
+	@echo "make: installing ruff and mypy"
+	@$(PIP) --no-build-isolation --editable '.[lint]' </dev/null
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.lint tests/system-packages.sh
+	@echo "make: installing what the tests need"
+	@$(PIP) --no-build-isolation --editable '.[test]' </dev/null
+	@test -z "$(TORCH)" || $(PIP) '$(TORCH)' </dev/null || { echo "make: $(TORCH) could not be installed; 'make test TORCH=' runs without it and skips the tests that need it"; exit 1; }
+	@sh tests/system-packages.sh </dev/null
+	@touch $@
+
+install: $(VENV)/.deploy
+
+demo: $(VENV)/.deploy
+	@$(BIN)/python demo/run.py --weights '$(WEIGHTS)' --clip '$(CLIP)' </dev/null
+
+test: $(VENV)/.test
+	@$(BIN)/python tests/run.py </dev/null
+
+lint: $(VENV)/.lint
+	@$(BIN)/python tests/run.py lint </dev/null
+
+bench: $(VENV)/.deploy
+	@$(BIN)/python benchmarks/run.py </dev/null
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
