@@ -20,9 +20,10 @@ need libclang-rt-14-dev sh -c 'ls $(clang -print-resource-dir)/lib/*/*fuzzer*.a'
 need python3-gi /usr/bin/python3 -c 'import gi'
 need gir1.2-gst-rtsp-server-1.0 /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")'
 need gstreamer1.0-tools command -v gst-inspect-1.0
-need gstreamer1.0-plugins-base gst-inspect-1.0 videoconvert
+need gstreamer1.0-plugins-base gst-inspect-1.0 rawvideoparse
 need gstreamer1.0-plugins-good gst-inspect-1.0 rtph264pay
 need gstreamer1.0-plugins-bad gst-inspect-1.0 h264parse
+need gstreamer1.0-plugins-ugly gst-inspect-1.0 x264enc
 need ffmpeg command -v ffmpeg
 need systemd command -v systemd-analyze
 
