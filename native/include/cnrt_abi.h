@@ -1,0 +1,316 @@
+/* The C ABI of CNRT 4.x, as far as the simulator implements it: the one declaration list.
+ *
+ * No preprocessor lines: this file feeds both the C compiler (through cnrt.h) and cffi (through generate_abi.py).
+ * What each function promises, and every choice where the vendor's behaviour is not known, is in native/ABI.md. */
+
+/* ---- Types ----------------------------------------------------------------------------------------------------- */
+
+typedef enum {
+    CNRT_RET_SUCCESS = 0,
+    CNRT_RET_WARNING_FAKE_DEVICE = 1,
+    CNRT_RET_ERR_NOT_READY = 632006,
+    CNRT_RET_ERR_INVALID = 632007,
+    CNRT_RET_ERR_NOMEM = 632008,
+    CNRT_RET_ERR_NODEV = 632009,
+    CNRT_RET_ERR_IO = 632010,
+    CNRT_RET_ERR_SYS = 632011,
+    CNRT_RET_ERR_ACCES = 632012,
+    CNRT_RET_ERR_FAULT = 632013,
+    CNRT_RET_ERR_BUSY = 632014,
+    CNRT_RET_ERR_TIMEOUT = 632015,
+    CNRT_RET_ERR_EXIST = 632016,
+    CNRT_RET_ERR_NOSYS = 632017,
+    CNRT_RET_ERR_AGAIN = 632018,
+    CNRT_RET_ERR_NORES = 632019,
+    CNRT_RET_ERR_UNSUPPORTED = 632020,
+    CNRT_RET_ERR_INVALID_POINTER = 632021,
+    CNRT_RET_ERR_NO_EXIST = 632022,
+    CNRT_RET_ERR_BROKEN = 632023,
+    CNRT_RET_ERR_INIT = 632024,
+    CNRT_RET_ERR_STREAM = 632025,
+    CNRT_RET_ERR_QUEUE = 632025,
+    CNRT_RET_ERR_OUT_RANGE = 632026,
+    CNRT_RET_ERR_MATH_OVERFLOW = 632027,
+    CNRT_RET_ERR_FUNC_CALL = 632028,
+    CNRT_RET_ERR_UNHANDLED = 632029,
+    CNRT_RET_ERR_INVALID_TYPE = 632030,
+    CNRT_RET_ERR_INVALID_OP = 632031,
+    CNRT_RET_ERR_MLU = 632032,
+    CNRT_RET_ERR_ONCHIP_CORE = 632033,
+    CNRT_RET_ERR_EVENT = 632034,
+    CNRT_RET_ERR_NOTIFIER = 632034,
+    CNRT_RET_ERR_RESHAPE = 632035,
+    CNRT_RET_ERR_MEMCPY = 632036,
+    CNRT_RET_ERR_ENCRYPT = 632037,
+    CNRT_RET_ERR_INVALID_DATADESC = 632038,
+    CNRT_RET_ERR_MAP = 632039,
+    CNRT_RET_ERR_UNMAP = 632040,
+    CNRT_RET_ERR_CACHE = 632041,
+    CNRT_RET_ERR_FIND_DEV_ADDR = 632042,
+    CNRT_RET_ERR_KERNEL_VERSION_TOO_HIGH = 632043,
+    CNRT_RET_ERR_GET_MEM_RANGE = 632044,
+    CNRT_RET_ERR_GET_MEM_INFO = 632045,
+    CNRT_RET_ERR_UNKNOWN = 999991,
+    CNRT_RET_ERR_MAX = 999992
+} cnrtRet_t;
+
+typedef enum {
+    CNRT_INVALID = 0x0,
+    CNRT_FLOAT16 = 0x12,
+    CNRT_FLOAT32 = 0x13,
+    CNRT_FLOAT64 = 0x14,
+    CNRT_INT4 = 0x20,
+    CNRT_INT8 = 0x21,
+    CNRT_INT16 = 0x22,
+    CNRT_INT32 = 0x23,
+    CNRT_INT64 = 0x24,
+    CNRT_AUTO = 0x25,
+    CNRT_UINT8 = 0x31,
+    CNRT_UINT16 = 0x32,
+    CNRT_UINT32 = 0x33,
+    CNRT_FIX8 = 0x41,
+    CNRT_QUANT8 = 0x51,
+    CNRT_BOOL = 0x61
+} cnrtDataType_t;
+
+typedef enum {
+    CNRT_NCHW = 0x0123,
+    CNRT_NHWC = 0x0231,
+    CNRT_HWCN = 0x2310,
+    CNRT_TNC = 0x401,
+    CNRT_NTC = 0x041,
+    CNRT_NCDHW = 0x01523,
+    CNRT_NDHWC = 0x05231,
+    CNRT_DHWCN = 0x52310
+} cnrtDimOrder_t;
+
+typedef enum {
+    CNRT_MEM_TRANS_DIR_HOST2DEV = 0,
+    CNRT_MEM_TRANS_DIR_DEV2DEV = 1,
+    CNRT_MEM_TRANS_DIR_DEV2HOST = 2,
+    CNRT_MEM_TRANS_DIR_HOST2HOST = 3,
+    CNRT_MEM_TRANS_DIR_PEER2PEER = 4,
+    CNRT_MEM_TRANS_DIR_NODIR = 5
+} cnrtMemTransDir_t;
+
+typedef enum {
+    CNRT_MEMTYPE_DEFAULT = 0,
+    CNRT_MEMTYPE_LOCKED = 1,
+    CNRT_MEMTYPE_DEV = 2
+} cnrtMemType_t;
+
+typedef enum {
+    CNRT_CHANNEL_TYPE_DUPLICATE = -2,
+    CNRT_CHANNEL_TYPE_NONE = -1,
+    CNRT_CHANNEL_TYPE_0 = 0,
+    CNRT_CHANNEL_TYPE_1 = 1,
+    CNRT_CHANNEL_TYPE_2 = 2,
+    CNRT_CHANNEL_TYPE_3 = 3
+} cnrtChannelType_t;
+
+typedef enum {
+    CNRT_1H8 = 0,
+    CNRT_1H16 = 1,
+    CNRT_MLU100 = 3,
+    CNRT_1H8MINI = 4,
+    CNRT_MLU270 = 5,
+    CNRT_MLU220 = 6,
+    CNRT_MLU290 = 7
+} cnrtCoreVersion_t;
+
+typedef enum {
+    CNRT_INVOKE_PARAM_TYPE_0 = 0
+} cnrtInvokeParamType_t;
+
+typedef enum {
+    CNRT_RT_CTX_FUNCTION = 1,
+    CNRT_RT_CTX_DEV_ORDINAL = 2,
+    CNRT_RT_CTX_CORE_NUMBER = 3,
+    CNRT_RT_CTX_MODEL_PARALLEL = 4,
+    CNRT_RT_CTX_CHANNEL = 5,
+    CNRT_RT_CTX_MAX_BATCH_NUM = 6
+} cnrtRuntimeContextInfo_t;
+
+typedef enum {
+    CNRT_QUEUE_SYNC_SPIN = 0,
+    CNRT_QUEUE_SYNC_BLOCK = 1,
+    CNRT_QUEUE_SYNC_YIELD = 2,
+    CNRT_QUEUE_SYNC_MAX = 3
+} cnrt_queue_sync_type;
+
+typedef struct {
+    char device_name[64];
+    cnrtCoreVersion_t core_version;
+    int core_num;
+} cnrtDeviceInfo_t;
+
+typedef struct {
+    unsigned int *affinity;
+} cnrtClusterAffinity_t;
+
+typedef struct {
+    cnrtInvokeParamType_t invoke_param_type;
+    cnrtClusterAffinity_t cluster_affinity;
+} cnrtInvokeParam_t;
+
+typedef uint64_t cnrtDev_t;
+typedef struct cnrtModel *cnrtModel_t;
+typedef struct cnrtFunction *cnrtFunction_t;
+typedef struct cnrtRuntimeContext *cnrtRuntimeContext_t;
+typedef struct cnrtQueue *cnrtQueue_t;
+typedef struct cnrtNotifier *cnrtNotifier_t;
+typedef struct cnrtParamDesc *cnrtParamDesc_t;
+typedef struct cnrtParamDesc **cnrtParamDescArray_t;
+typedef struct cnrtQuantizedParam *cnrtQuantizedParam_t;
+
+/* ---- Errors ---------------------------------------------------------------------------------------------------- */
+
+const char *cnrtGetErrorStr(cnrtRet_t err_code);
+const char *cnrtGetErrorName(cnrtRet_t err_code);
+cnrtRet_t cnrtGetLastErr(void);
+cnrtRet_t cnrtPeekLastErr(void);
+void cnrtCheck(cnrtRet_t result, const char *const func, const char *const file, int const line);
+
+/* ---- Initialisation and version -------------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtInit(unsigned int flags);
+void cnrtDestroy(void);
+cnrtRet_t cnrtGetVersion(unsigned int *ver);
+void cnrtGetLibVersion(int *major, int *minor, int *patch);
+
+/* ---- Devices --------------------------------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtGetDeviceCount(unsigned int *dev_num);
+cnrtRet_t cnrtGetDeviceHandle(cnrtDev_t *pdev, int ordinal);
+cnrtRet_t cnrtSetCurrentDevice(cnrtDev_t dev);
+cnrtRet_t cnrtGetCurrentDevice(cnrtDev_t *pdev);
+cnrtRet_t cnrtGetCurrentOrdinal(unsigned int *dev_ordinal);
+cnrtRet_t cnrtGetDeviceInfo(cnrtDeviceInfo_t *info, int device_ordinal);
+cnrtRet_t cnrtSyncDevice(void);
+cnrtRet_t cnrtSetDeviceFlag(unsigned int flags);
+cnrtRet_t cnrtGetDeviceFlag(unsigned int *flags);
+cnrtRet_t cnrtSetCurrentChannel(cnrtChannelType_t channel);
+cnrtRet_t cnrtGetCurrentChannel(cnrtChannelType_t *channel);
+cnrtRet_t cnrtSetStackMem(unsigned int megabytes);
+cnrtRet_t cnrtGetStackMem(unsigned int *megabytes);
+cnrtRet_t cnrtSetLocalMem(unsigned int megabytes);
+cnrtRet_t cnrtGetLocalMem(unsigned int *megabytes);
+
+/* ---- Models and functions -------------------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtLoadModel(cnrtModel_t *pmodel, const char *fname);
+cnrtRet_t cnrtLoadModelFromMem(cnrtModel_t *pmodel, char *ptr);
+cnrtRet_t cnrtLoadModelFromMem_V2(cnrtModel_t *pmodel, char *ptr, bool reuseUserMem);
+cnrtRet_t cnrtUnloadModel(cnrtModel_t model);
+cnrtRet_t cnrtGetModelSize(const char *fname, int *size);
+cnrtRet_t cnrtGetModelLevelFromFile(const char *fname, int *model_level);
+cnrtRet_t cnrtQueryCoreVersion(cnrtModel_t model, cnrtCoreVersion_t *coreVersion);
+cnrtRet_t cnrtQueryModelParallelism(cnrtModel_t model, int *modelParallelism);
+cnrtRet_t cnrtQueryModelStackSize(cnrtModel_t model, uint64_t *size);
+cnrtRet_t cnrtQueryModelLocalMemSize(cnrtModel_t model, uint64_t *size);
+cnrtRet_t cnrtGetModelMemUsed(cnrtModel_t model, int64_t *totalMem);
+cnrtRet_t cnrtGetFunctionMemUsed(cnrtFunction_t function, int64_t *totalMem);
+cnrtRet_t cnrtGetFunctionNumber(cnrtModel_t model, int *number);
+cnrtRet_t cnrtGetFunctionSymbol(cnrtModel_t model, int index, char **symbol, int *name_size);
+cnrtRet_t cnrtCreateFunction(cnrtFunction_t *pfunction);
+cnrtRet_t cnrtExtractFunction(cnrtFunction_t *pfunction, cnrtModel_t model, const char *symbol);
+cnrtRet_t cnrtCopyFunction(cnrtFunction_t *dst, cnrtFunction_t src);
+cnrtRet_t cnrtDestroyFunction(cnrtFunction_t function);
+cnrtRet_t cnrtQueryCacheMode(cnrtFunction_t function, bool *cacheMode, int *cacheNumber);
+cnrtRet_t cnrtQueryBatches(cnrtFunction_t function, int *batches);
+
+/* ---- Inputs and outputs ---------------------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtGetInputDataSize(int64_t **sizeArray, int *num, cnrtFunction_t function);
+cnrtRet_t cnrtGetOutputDataSize(int64_t **sizeArray, int *num, cnrtFunction_t function);
+cnrtRet_t cnrtGetInputDataType(cnrtDataType_t **dtype, int *num, cnrtFunction_t function);
+cnrtRet_t cnrtGetOutputDataType(cnrtDataType_t **dtype, int *num, cnrtFunction_t function);
+cnrtRet_t cnrtGetInputDataShape(int **dimValues, int *dimNum, int index, cnrtFunction_t function);
+cnrtRet_t cnrtGetOutputDataShape(int **dimValues, int *dimNum, int index, cnrtFunction_t function);
+cnrtRet_t cnrtReleaseInternalResource(void *memPtr);
+cnrtRet_t cnrtGetInputAndOutputNamesFromFunction(cnrtFunction_t function, char ***inputNames, char ***outputNames,
+                                                 int *inputNumber, int *outputNumber);
+cnrtRet_t cnrtDestroyInputAndOutputNames(char **inputNames, char **outputNames, int inputNumber, int outputNumber);
+cnrtRet_t cnrtGetParamIndexByName(cnrtFunction_t function, const char *name, int *index);
+cnrtRet_t cnrtGetSupportedParamDimNumberByName(cnrtFunction_t function, const char *name, int *dim_num);
+cnrtRet_t cnrtGetSupportedParamShapeByName(cnrtFunction_t function, const char *name, int *dim_shape);
+cnrtRet_t cnrtGetSupportedParamDataTypeByName(cnrtFunction_t function, const char *name, cnrtDataType_t *dtype);
+cnrtRet_t cnrtGetSupportedParamLayoutByName(cnrtFunction_t function, const char *name, cnrtDimOrder_t *layout);
+
+/* ---- Runtime contexts ------------------------------------------------------------------------------------------ */
+
+cnrtRet_t cnrtCreateRuntimeContext(cnrtRuntimeContext_t *pctx, cnrtFunction_t function, void *extra);
+cnrtRet_t cnrtSetRuntimeContextDeviceId(cnrtRuntimeContext_t pctx, int dev_ordinal);
+cnrtRet_t cnrtSetRuntimeContextChannel(cnrtRuntimeContext_t pctx, cnrtChannelType_t channel);
+cnrtRet_t cnrtInitRuntimeContext(cnrtRuntimeContext_t pctx, void *extra);
+cnrtRet_t cnrtForkRuntimeContext(cnrtRuntimeContext_t *dst_ctx, cnrtRuntimeContext_t src_ctx, void *extra);
+cnrtRet_t cnrtRuntimeContextCreateQueue(cnrtRuntimeContext_t pctx, cnrtQueue_t *pqueue);
+cnrtRet_t cnrtRuntimeContextCreateNotifier(cnrtRuntimeContext_t pctx, cnrtNotifier_t *pnotifier);
+cnrtRet_t cnrtInvokeRuntimeContext(cnrtRuntimeContext_t pctx, void **params, cnrtQueue_t queue, void *extra);
+cnrtRet_t cnrtInvokeRuntimeContext_V2(cnrtRuntimeContext_t pctx, cnrtParamDesc_t *param_descs, void **param_buffers,
+                                      cnrtQueue_t queue, void *extra);
+cnrtRet_t cnrtInvokeRuntimeContext_V3(cnrtRuntimeContext_t pctx, int *batch_sizes, void **param_buffers,
+                                      cnrtQueue_t queue, void *extra);
+cnrtRet_t cnrtGetRuntimeContextInfo(cnrtRuntimeContext_t pctx, cnrtRuntimeContextInfo_t key, void **out);
+cnrtRet_t cnrtSetCurrentContextDevice(cnrtRuntimeContext_t pctx);
+cnrtRet_t cnrtDestroyRuntimeContext(cnrtRuntimeContext_t pctx);
+
+/* ---- Queues and notifiers -------------------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue);
+cnrtRet_t cnrtDestroyQueue(cnrtQueue_t queue);
+cnrtRet_t cnrtSyncQueue(cnrtQueue_t queue);
+cnrtRet_t cnrtQueryQueue(cnrtQueue_t queue);
+cnrtRet_t cnrtQueueWaitNotifier(cnrtNotifier_t notifier, cnrtQueue_t queue, unsigned int flag);
+cnrtRet_t cnrtCreateNotifier(cnrtNotifier_t *notifier);
+cnrtRet_t cnrtDestroyNotifier(cnrtNotifier_t *notifier);
+cnrtRet_t cnrtPlaceNotifier(cnrtNotifier_t notifier, cnrtQueue_t queue);
+cnrtRet_t cnrtWaitNotifier(cnrtNotifier_t notifier);
+cnrtRet_t cnrtQueryNotifier(cnrtNotifier_t notifier);
+cnrtRet_t cnrtNotifierDuration(cnrtNotifier_t start, cnrtNotifier_t end, float *us);
+
+/* ---- Memory ---------------------------------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtMalloc(void **pPtr, size_t bytes);
+cnrtRet_t cnrtFree(void *ptr);
+cnrtRet_t cnrtFreeArray(void **ptr, int length);
+cnrtRet_t cnrtMallocHost(void **pPtr, size_t bytes, cnrtMemType_t type);
+cnrtRet_t cnrtFreeHost(void *ptr);
+cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir);
+cnrtRet_t cnrtMemcpyAsync(void *dst, void *src, size_t bytes, cnrtQueue_t queue, cnrtMemTransDir_t dir);
+cnrtRet_t cnrtMemset(void *ptr, int c, size_t bytes);
+cnrtRet_t cnrtMemsetD8(void *ptr, uint8_t value, size_t bytes);
+cnrtRet_t cnrtMemsetD32(void *ptr, uint32_t value, size_t words);
+cnrtRet_t cnrtMemsetD8Async(void *ptr, uint8_t value, size_t bytes, cnrtQueue_t queue);
+cnrtRet_t cnrtMemsetD32Async(void *ptr, uint32_t value, size_t words, cnrtQueue_t queue);
+cnrtRet_t cnrtGetMemInfo(size_t *free, size_t *total, cnrtChannelType_t channel);
+cnrtRet_t cnrtGetMemorySize(void **base, void *devPtr, size_t *bytes);
+
+/* ---- Data helpers (host memory only) --------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtCastDataType(void *src_addr, cnrtDataType_t src_data_type, void *dst_addr, cnrtDataType_t dst_data_type,
+                           int data_num, cnrtQuantizedParam_t param);
+cnrtRet_t cnrtTransDataOrder(void *src_addr, cnrtDataType_t data_type, void *dst_addr, int dimNum, int dimValues[],
+                             int dimOrder[]);
+cnrtRet_t cnrtTransOrderAndCast(void *src_addr, cnrtDataType_t src_type, void *dst_addr, cnrtDataType_t dst_type,
+                                cnrtQuantizedParam_t param, int dimNum, int dimValues[], int dimOrder[]);
+cnrtRet_t cnrtAddDataStride(void *src_addr, cnrtDataType_t data_type, void *dst_addr, int dimNum, int *dimValues,
+                            int *dimStride);
+cnrtRet_t cnrtReshapeNCHWToNHWC(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type);
+cnrtRet_t cnrtReshapeNHWCToNCHW(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type);
+cnrtRet_t cnrtConvertFloatToHalf(uint16_t *f16, float d);
+cnrtRet_t cnrtConvertHalfToFloat(float *d, uint16_t f16);
+cnrtRet_t cnrtConvertDoubleToHalf(uint16_t *f16, double d);
+cnrtRet_t cnrtConvertHalfToDouble(double *d, uint16_t f16);
+int cnrtDataTypeSize(cnrtDataType_t dt);
+cnrtRet_t cnrtCreateQuantizedParam(cnrtQuantizedParam_t *param, int pos, float scale, int offset);
+cnrtRet_t cnrtCreateQuantizedParamByChannel(cnrtQuantizedParam_t *param, int *poses, float *scales, float *offsets,
+                                            int dimNum, int *dimValues, int channelDim);
+cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param);
+
+/* ---- Ours: present in the simulator only, so their presence is how it is recognised ---------------------------- */
+
+/* Version of these two functions and of the knobs in ABI.md: 1. */
+int cnrtSimulatorAbiVersion(void);
+/* One sentence on the last failure of this host thread, "" when there was none. Valid until the thread's next failure. */
+const char *cnrtSimulatorLastMessage(void);
