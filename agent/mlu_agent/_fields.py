@@ -5,16 +5,31 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from typing import Any, Iterable, Mapping, Sequence, Type
+from typing import TYPE_CHECKING, Any
 
-from mlu_agent.errors import MluAgentError
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mlu_agent.errors import MluAgentError
 
 SHOWN = 60
+_SECRETS = (
+    # user:password@ in a URL, greedy: rather hide a piece of a path than show a piece of a password
+    (re.compile(r"(\w://[^\s:/@]*):\S*@"), r"\1:***@"),
+    (re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token|key|auth)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE), r"\1***"),
+)
+
+
+def redact(text: str) -> str:
+    """``text`` with every password hidden that a URL in it carries: "rtsp://admin:***@camera/1"."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def show(value: object) -> str:
-    """``value`` for a sentence: short, and of one line."""
-    text = repr(value)
+    """``value`` for a sentence: short, of one line, and without passwords."""
+    text = redact(repr(value))
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
@@ -39,6 +54,10 @@ class Fields:
         """Whether the field is written; it counts as known."""
         self._known.add(key)
         return key in self._data
+
+    def raw(self, key: str) -> Any:
+        """The value as it stands, None if it is not written: for fields of more than one type."""
+        return self._data[key] if self.has(key) else None
 
     def _take(self, key: str, default: object, remedy: str) -> Any:
         if self.has(key):
@@ -156,7 +175,7 @@ def is_number(value: object) -> bool:
         return False
 
 
-def raise_problems(name: str, problems: Sequence[str], error: Type[MluAgentError]) -> None:
+def raise_problems(name: str, problems: Sequence[str], error: type[MluAgentError]) -> None:
     """Raise ``error`` telling all ``problems`` of the file ``name``, one per line; nothing if there are none."""
     if problems:
         raise error("\n".join(f"{name}: {problem}" for problem in problems))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import stat
 import sys
-from pathlib import Path
-from typing import Any, Type
+from typing import TYPE_CHECKING, Any
 
-from mlu_agent.errors import MluAgentError
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlu_agent.errors import MluAgentError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -15,12 +17,12 @@ else:
     import tomli as tomllib
 
 
-def read_toml(path: Path, limit: int, error: Type[MluAgentError]) -> dict[str, Any]:
+def read_toml(path: Path, limit: int, error: type[MluAgentError]) -> dict[str, Any]:
     """Parse the TOML file ``path`` of at most ``limit`` bytes; every failure is an ``error`` with one sentence."""
     return parse_toml(read_bounded(path, limit, error), path.name, error)
 
 
-def parse_toml(data: bytes, name: str, error: Type[MluAgentError]) -> dict[str, Any]:
+def parse_toml(data: bytes, name: str, error: type[MluAgentError]) -> dict[str, Any]:
     """Parse TOML ``data``; ``name`` is what its sentences call it."""
     try:
         return tomllib.loads(data.decode("utf-8"))
@@ -31,7 +33,7 @@ def parse_toml(data: bytes, name: str, error: Type[MluAgentError]) -> dict[str, 
         raise error(f"{name}: not valid TOML: {reason}; correct it there") from None
 
 
-def read_bounded(path: Path, limit: int, error: Type[MluAgentError]) -> bytes:
+def read_bounded(path: Path, limit: int, error: type[MluAgentError]) -> bytes:
     """The bytes of the regular file ``path``, refused beyond ``limit`` before they are read."""
     try:
         status = path.stat()

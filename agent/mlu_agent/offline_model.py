@@ -26,7 +26,15 @@ MAX_PARALLELISM = 64
 
 _HEADER_SIZE = 0x434
 _MASK = 0x14260609
-_ORDERS = {0x0123: "NCHW", 0x0231: "NHWC", 0x2310: "HWCN", 0x401: "TNC", 0x041: "NTC", 0x01523: "NCDHW", 0x05231: "NDHWC"}
+_ORDERS = {
+    0x0123: "NCHW",
+    0x0231: "NHWC",
+    0x2310: "HWCN",
+    0x401: "TNC",
+    0x041: "NTC",
+    0x01523: "NCDHW",
+    0x05231: "NDHWC",
+}
 _TARGETS = {8: "MLU220", 6: "MLU270"}
 _DTYPES = {  # cnrtDataType_t: name, bytes
     0x12: ("float16", 2),
@@ -81,7 +89,10 @@ class OfflineModel:
     def describe(self) -> dict[str, Any]:
         """The same as plain values, for ``inspect --json``."""
         tensors = [
-            [{"name": t.name, "shape": list(t.shape), "dtype": t.dtype, "order": t.order, "bytes": t.bytes} for t in group]
+            [
+                {"name": t.name, "shape": list(t.shape), "dtype": t.dtype, "order": t.order, "bytes": t.bytes}
+                for t in group
+            ]
             for group in (self.inputs, self.outputs)
         ]
         return {
@@ -105,7 +116,9 @@ class _Reader:
 
     def take(self, count: int) -> memoryview:
         if count < 0 or count > self.end - self.position:
-            raise DataError(f"ends early: {self.what} at 0x{self.position:x} needs {count} bytes more; copy the file again")
+            raise DataError(
+                f"ends early: {self.what} at 0x{self.position:x} needs {count} bytes more; copy the file again"
+            )
         self.position += count
         return self.data[self.position - count : self.position]
 
@@ -168,8 +181,12 @@ def _parse(data: memoryview) -> OfflineModel:
     target = _TARGETS.get(_u32(data, layout.hdxf + 0x20), "unknown")
     parallelism = _u32(data, layout.hdxf + 0x24)
     if not 1 <= parallelism <= MAX_PARALLELISM:
-        raise DataError(f"says that one invocation takes {parallelism} cores, not 1 to {MAX_PARALLELISM}; the file is damaged")
-    kind = "simulator" if bytes(data[layout.hdxf + 0x60 : layout.hdxf + 0x64]) == b"MLUS" and not layout.old else "device"
+        raise DataError(
+            f"says that one invocation takes {parallelism} cores, not 1 to {MAX_PARALLELISM}; the file is damaged"
+        )
+    kind = (
+        "simulator" if bytes(data[layout.hdxf + 0x60 : layout.hdxf + 0x64]) == b"MLUS" and not layout.old else "device"
+    )
     if layout.old:
         kernel = bytes(data[layout.hdxf + 0x48 : layout.hdxf + 0x60]).split(b"\0")[0]
         return OfflineModel(
@@ -196,9 +213,13 @@ def _read_header(data: memoryview) -> tuple[str, dict[str, Any]]:
     name = reader.text(padded=False)
     level, version_a, hash_a, version_b, hash_b, header, payload = struct.unpack_from("<II12sI12sQQ", data, 0x400)
     if header != _HEADER_SIZE:
-        raise DataError(f"has a header of {header} bytes, not {_HEADER_SIZE}; the file is damaged or of an unknown version")
+        raise DataError(
+            f"has a header of {header} bytes, not {_HEADER_SIZE}; the file is damaged or of an unknown version"
+        )
     if header + payload != len(data):
-        raise DataError(f"is {len(data)} bytes long, but its header says {header + payload}; it is truncated or damaged")
+        raise DataError(
+            f"is {len(data)} bytes long, but its header says {header + payload}; it is truncated or damaged"
+        )
     if len(data) > MAX_FILE:
         raise DataError(f"is {len(data)} bytes long, more than {MAX_FILE}; build a smaller model")
     versions = {
@@ -223,7 +244,9 @@ def _find_layout(data: memoryview) -> _Layout:
         reader.u32()
         size, _, expected = reader.u64(), reader.u32(), reader.u64()
         if size != payload:
-            raise DataError(f"says in 'wfcs' that its payload has {size} bytes, but it has {payload}; the file is damaged")
+            raise DataError(
+                f"says in 'wfcs' that its payload has {size} bytes, but it has {payload}; the file is damaged"
+            )
         hdxf = reader.position
     reader.tag(b"hdxf")
     reader.u32()
@@ -246,7 +269,9 @@ def _read_named(data: memoryview, layout: _Layout, kind: str) -> tuple[_Descript
     reader.u32()
     counts = reader.u32(), reader.u32()
     if counts[0] < 1 or counts[1] < 1 or sum(counts) > MAX_TENSORS:
-        raise DataError(f"claims {counts[0]} inputs and {counts[1]} outputs, not 2 to {MAX_TENSORS} together; it is damaged")
+        raise DataError(
+            f"claims {counts[0]} inputs and {counts[1]} outputs, not 2 to {MAX_TENSORS} together; it is damaged"
+        )
     found = _Descriptors()
     for count, group in zip(counts, (found.inputs, found.outputs)):
         group.extend(_read_descriptor(reader) for _ in range(count))
@@ -277,15 +302,21 @@ def _find_named(data: memoryview, layout: _Layout, kind: str) -> int:
 def _read_descriptor(reader: _Reader) -> TensorInfo:
     mask, rank = reader.u32(), reader.u32()
     if mask != _MASK or not 1 <= rank <= MAX_RANK:
-        raise DataError(f"has no tensor descriptor at 0x{reader.position - 8:x} (mask 0x{mask:x}, rank {rank}); it is damaged")
+        raise DataError(
+            f"has no tensor descriptor at 0x{reader.position - 8:x} (mask 0x{mask:x}, rank {rank}); it is damaged"
+        )
     shape = tuple(reader.u32() for _ in range(rank))
     name = reader.text()
     _, code, order_code = reader.u32(), reader.u32(), reader.u32()
     reader.take(8)  # quantize position and scale: uninitialised in the vendor's files
     if not all(1 <= dim <= MAX_DIM for dim in shape):
-        raise DataError(f"has a tensor {name!r} of shape {list(shape)}; each size must be 1 to {MAX_DIM}: it is damaged")
+        raise DataError(
+            f"has a tensor {name!r} of shape {list(shape)}; each size must be 1 to {MAX_DIM}: it is damaged"
+        )
     if code not in _DTYPES or order_code not in _ORDERS:
-        raise DataError(f"has a tensor {name!r} of unknown type 0x{code:x} or order 0x{order_code:x}; the file is damaged")
+        raise DataError(
+            f"has a tensor {name!r} of unknown type 0x{code:x} or order 0x{order_code:x}; the file is damaged"
+        )
     dtype, width = _DTYPES[code]
     size = math.prod(shape) * width
     if size > MAX_TENSOR:

@@ -1,0 +1,325 @@
+"""The daemon's configuration: TOML -> Config, all problems of a file told together.
+
+Every option, its default and its reason stand in ``systemd/mlu-agent.toml``; a test proves that the two agree.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlu_agent._fields import Fields, raise_problems, redact, show
+from mlu_agent._toml import parse_toml, read_bounded
+from mlu_agent.errors import UserError
+
+__all__ = [
+    "Config",
+    "LogConfig",
+    "ModelConfig",
+    "PublishConfig",
+    "ServiceConfig",
+    "SourceConfig",
+    "endpoint_problem",
+    "is_local_endpoint",
+    "load_config",
+    "parse_config",
+    "parse_synthetic",
+    "redact",
+]
+
+MAX_CONFIG = 1 << 20
+MAX_SOURCES = 64
+SOURCE_ID = r"[A-Za-z0-9._-]{1,64}"
+_ID_REMEDY = "write 1 to 64 of the characters A-Z a-z 0-9 . _ -"
+_URL_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
+_PLACES = ("url", "path", "camera", "synthetic")
+_LOOPBACK = "ipc:///path/of/a.sock or tcp://127.0.0.1:PORT"
+_SYNTHETIC = re.compile(r"(\d{1,5})x(\d{1,5})@(\d{1,4}(?:\.\d{1,3})?)")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model runs, and where. A threshold of None is the manifest's; ``cores`` None takes all."""
+
+    path: Path = Path()
+    confidence: float | None = None
+    iou: float | None = None
+    max_detections: int | None = None
+    runtime: str = "auto"
+    cores: int | None = None
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One source.
+
+    ``kind``      "url", "path", "camera" or "synthetic": which of the four the file says.
+    ``location``  the URL (may hold a password: show it with ``redact``), the path, the camera's index or device path, or
+                  "WIDTHxHEIGHT@FPS".
+    ``max_fps``   frames per second taken at most; 0 takes all.
+    """
+
+    id: str
+    kind: str
+    location: str
+    loop: bool = False
+    realtime: bool = False
+    max_fps: float = 0.0
+    stall_timeout_s: float = 2.0
+    open_timeout_s: float = 5.0
+    reconnect_min_s: float = 0.5
+    reconnect_max_s: float = 10.0
+
+    @property
+    def live(self) -> bool:
+        """Whether frames go by whether or not they are taken: then the newest one counts, else none is dropped."""
+        return self.kind in ("url", "camera") or self.realtime
+
+
+@dataclass(frozen=True)
+class PublishConfig:
+    """The ZeroMQ socket. ``high_water_mark`` is in messages per subscriber."""
+
+    endpoint: str = "ipc:///run/mlu-agent/detections.sock"
+    insecure: bool = False
+    high_water_mark: int = 100
+    heartbeat_s: float = 1.0
+    empty_frames: bool = True
+    linger_ms: int = 500
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """``level``: debug, info, warning, error. ``format``: json or text. ``summary_s``: interval of the summary, 0 for none."""
+
+    level: str = "info"
+    format: str = "json"
+    summary_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class ServiceConfig:
+    """``watchdog``: feed systemd's, if it asks for that. ``stop_timeout_s``: after that the process ends whatever hangs."""
+
+    watchdog: bool = True
+    device_timeout_s: float = 2.0
+    stop_timeout_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of it. ``box`` is this machine's name in messages and topics."""
+
+    box: str
+    model: ModelConfig
+    sources: tuple[SourceConfig, ...]
+    publish: PublishConfig = field(default_factory=PublishConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    service: ServiceConfig = field(default_factory=ServiceConfig)
+
+
+def load_config(path: str | Path) -> Config:
+    """Read the file ``path``; relative paths in it start at its folder. UserError tells all that is wrong with it."""
+    file = Path(path)
+    return parse_config(read_bounded(file, MAX_CONFIG, UserError), file.name, file.parent)
+
+
+def parse_config(data: bytes, name: str = "configuration", folder: Path = Path()) -> Config:
+    """Read TOML ``data``; ``name`` is what sentences call it, ``folder`` is where relative paths start."""
+    root = Fields(parse_toml(data, name, UserError), "", [])
+    agent = root.table("agent")
+    box = agent.text("box", "", pattern=f"(?:{SOURCE_ID})?", remedy=_ID_REMEDY)
+    agent.close()
+    config = Config(
+        box=box or _host_name(),
+        model=_read_model(root.table("model", required=True), folder),
+        sources=_read_sources(root, folder),
+        publish=_read_publish(root.table("publish")),
+        log=_read_log(root.table("log")),
+        service=_read_service(root.table("service")),
+    )
+    root.close()
+    raise_problems(name, root.problems, UserError)
+    return config
+
+
+def _host_name() -> str:
+    """The host's name, cut to what a topic may hold."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "box"
+
+
+def _read_model(table: Fields, folder: Path) -> ModelConfig:
+    usual = ModelConfig()
+    remedy = 'write "auto", "device", "simulator" or the absolute path of a libcnrt.so'
+    runtime = table.text("runtime", usual.runtime, pattern=r"auto|device|simulator|/.*", remedy=remedy)
+    model = ModelConfig(
+        path=folder
+        / table.text("path", pattern=r".+\.(cambricon|toml)", remedy="write the path of a .cambricon model"),
+        confidence=table.number("confidence", 0.0, minimum=0.0, maximum=1.0) or None,
+        iou=table.number("iou", 0.0, minimum=0.0, maximum=1.0) or None,
+        max_detections=table.integer("max_detections", 0, minimum=0, maximum=10000) or None,
+        runtime=runtime,
+        cores=table.integer("cores", 0, minimum=0, maximum=64) or None,
+    )
+    table.close()
+    return model
+
+
+def _read_sources(root: Fields, folder: Path) -> tuple[SourceConfig, ...]:
+    tables = root.tables("source", longest=MAX_SOURCES)
+    if not tables and not root.has("source"):
+        root.problem("source", "is missing; write one [[source]] per camera, stream or file")
+    sources = tuple(_read_source(table, folder) for table in tables)
+    seen: set[str] = set()
+    for table, source in zip(tables, sources):
+        if source.id and source.id in seen:
+            table.problem("id", f"{show(source.id)} names two sources; give each its own")
+        seen.add(source.id)
+    return sources
+
+
+def _read_source(table: Fields, folder: Path) -> SourceConfig:
+    identity = table.text("id", pattern=SOURCE_ID, remedy=_ID_REMEDY)
+    kind, location = _read_place(table, folder)
+    usual = SourceConfig(identity, kind, location)
+    source = SourceConfig(
+        identity,
+        kind,
+        location,
+        loop=table.boolean("loop", usual.loop),
+        realtime=table.boolean("realtime", usual.realtime),
+        max_fps=table.number("max_fps", usual.max_fps, minimum=0.0, maximum=1000.0),
+        stall_timeout_s=table.number("stall_timeout_s", usual.stall_timeout_s, minimum=0.1, maximum=3600.0),
+        open_timeout_s=table.number("open_timeout_s", usual.open_timeout_s, minimum=0.1, maximum=600.0),
+        reconnect_min_s=table.number("reconnect_min_s", usual.reconnect_min_s, minimum=0.05, maximum=3600.0),
+        reconnect_max_s=table.number("reconnect_max_s", usual.reconnect_max_s, minimum=0.05, maximum=3600.0),
+    )
+    if source.reconnect_max_s < source.reconnect_min_s:
+        table.problem("reconnect_max_s", f"{source.reconnect_max_s:g} is below reconnect_min_s; write at least that")
+    if source.loop and kind in ("url", "camera"):
+        table.problem("loop", "true is not accepted; only a path can be played again: remove it")
+    table.close()
+    return source
+
+
+def _read_place(table: Fields, folder: Path) -> tuple[str, str]:
+    """The one of url, path, camera, synthetic that is written, and what it says."""
+    written = [place for place in _PLACES if table.has(place)]
+    if len(written) != 1:
+        found = " and ".join(written) or "none"
+        table.problem("url", f"one of {', '.join(_PLACES)} is needed, found {found}; write exactly one")
+        return "path", ""
+    kind = written[0]
+    if kind == "camera":
+        return kind, _read_camera(table)
+    if kind == "path":
+        value = table.text("path", pattern=".+", remedy="write the path of a video, a picture or a folder of pictures")
+        return kind, str(folder / value)
+    if kind == "synthetic":
+        value = table.text("synthetic", pattern=r".+", remedy="write WIDTHxHEIGHT@FPS")
+        if value and parse_synthetic(value) is None:
+            table.problem("synthetic", f'{show(value)} is not accepted; write WIDTHxHEIGHT@FPS, as "1280x720@25"')
+        return kind, value
+    return kind, _read_url(table)
+
+
+def _read_camera(table: Fields) -> str:
+    value = table.raw("camera")
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255:
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(r"/dev/[\w/.:-]{1,200}", value):
+        return value
+    table.problem("camera", f'{show(value)} is not accepted; write an index from 0 to 255 or a path as "/dev/video0"')
+    return ""
+
+
+def _read_url(table: Fields) -> str:
+    remedy = f"write SCHEME://HOST/… with one of the schemes {', '.join(_URL_SCHEMES)}; a file belongs to path"
+    url = table.text("url", pattern=r"\S+", remedy=remedy)
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in _URL_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if url and not right:
+        table.problem("url", f"{show(url)} is not accepted; {remedy}")
+    return url
+
+
+def parse_synthetic(text: str) -> tuple[int, int, float] | None:
+    """ "1280x720@25" -> width, height, frames per second; None if it is not of that form and of a sane size."""
+    match = _SYNTHETIC.fullmatch(text)
+    if not match:
+        return None
+    width, height, fps = int(match[1]), int(match[2]), float(match[3])
+    return (width, height, fps) if 1 <= width <= 16384 and 1 <= height <= 16384 and 0 < fps <= 1000 else None
+
+
+def _read_publish(table: Fields) -> PublishConfig:
+    usual = PublishConfig()
+    publish = PublishConfig(
+        endpoint=table.text("endpoint", usual.endpoint, remedy=f"write {_LOOPBACK}"),
+        insecure=table.boolean("insecure", usual.insecure),
+        high_water_mark=table.integer("high_water_mark", usual.high_water_mark, minimum=1, maximum=1_000_000),
+        heartbeat_s=table.number("heartbeat_s", usual.heartbeat_s, minimum=0.1, maximum=3600.0),
+        empty_frames=table.boolean("empty_frames", usual.empty_frames),
+        linger_ms=table.integer("linger_ms", usual.linger_ms, minimum=0, maximum=4000),
+    )
+    reason = endpoint_problem(publish.endpoint, publish.insecure)
+    if reason:
+        table.problem("endpoint", reason)
+    table.close()
+    return publish
+
+
+def endpoint_problem(endpoint: str, insecure: bool) -> str:
+    """Why one must not publish on ``endpoint``, with the remedy; "" if one may."""
+    if endpoint.startswith("ipc://"):
+        length = len(endpoint[6:].encode())
+        return "" if 1 <= length <= 107 else f"{show(endpoint)}: an ipc path has 1 to 107 bytes; write {_LOOPBACK}"
+    match = re.fullmatch(r"tcp://(\*|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\*|\d{1,5})", endpoint)
+    if not match or (match[2] != "*" and not 1 <= int(match[2]) <= 65535):
+        return f"{show(endpoint)} is no endpoint; write {_LOOPBACK}"
+    if not insecure and not is_local_endpoint(endpoint):
+        return (
+            f"{show(endpoint)} can be read from other machines, without a key; "
+            "write tcp://127.0.0.1:PORT, or insecure = true if everybody on that network may see the detections"
+        )
+    return ""
+
+
+def is_local_endpoint(endpoint: str) -> bool:
+    """Whether only this machine reaches ``endpoint``: ipc, or tcp on a loopback address."""
+    if endpoint.startswith(("ipc://", "inproc://")):
+        return True
+    host = endpoint[6:].rpartition(":")[0].strip("[]")
+    try:
+        return endpoint.startswith("tcp://") and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
+    except ValueError:
+        return False
+
+
+def _read_log(table: Fields) -> LogConfig:
+    usual = LogConfig()
+    log = LogConfig(
+        level=table.text("level", usual.level, choices=("debug", "info", "warning", "error")),
+        format=table.text("format", usual.format, choices=("json", "text")),
+        summary_s=table.number("summary_s", usual.summary_s, minimum=0.0, maximum=86400.0),
+    )
+    table.close()
+    return log
+
+
+def _read_service(table: Fields) -> ServiceConfig:
+    usual = ServiceConfig()
+    service = ServiceConfig(
+        watchdog=table.boolean("watchdog", usual.watchdog),
+        device_timeout_s=table.number("device_timeout_s", usual.device_timeout_s, minimum=0.1, maximum=600.0),
+        stop_timeout_s=table.number("stop_timeout_s", usual.stop_timeout_s, minimum=1.0, maximum=60.0),
+    )
+    table.close()
+    return service
