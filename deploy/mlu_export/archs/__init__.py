@@ -1,0 +1,46 @@
+"""Networks known by name: how their weights are read, and how a picture enters and leaves them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Dict, Optional, Tuple
+
+from mlu_agent.errors import UserError
+
+from ..darknet_cfg import Section
+from .yolo_fastest import yolo_fastest_sections
+from .yolov3_tiny import yolov3_tiny_sections
+
+Sections = Tuple[Section, ...]
+
+
+@dataclass(frozen=True)
+class Arch:
+    """One entry of the register: ``family`` is darknet or yolov5; the rest are the defaults of its manifest."""
+
+    name: str
+    family: str
+    resize: str = "letterbox"
+    pad_value: int = 128
+    iou: float = 0.45
+    sections: Optional[Callable[[], Sections]] = None
+    needs_cfg: bool = False
+
+
+def _yolov5(name: str) -> Arch:
+    return Arch(name, "yolov5", pad_value=114, iou=0.6)
+
+
+ARCHS: Dict[str, Arch] = {arch.name: arch for arch in (
+    Arch("yolov3-tiny", "darknet", sections=yolov3_tiny_sections),
+    Arch("yolo-fastest", "darknet", resize="stretch", sections=yolo_fastest_sections),
+    Arch("darknet", "darknet", needs_cfg=True),
+    *(_yolov5(f"yolov5{size}") for size in "nsmlx"),
+)}
+
+
+def find_arch(name: str) -> Arch:
+    """The entry of that name; raises UserError listing the known ones."""
+    if name not in ARCHS:
+        raise UserError(f"--arch {name!r} is not known; known are {', '.join(ARCHS)} (darknet takes any v3-family --cfg)")
+    return ARCHS[name]

@@ -1,0 +1,26 @@
+"""Short ways to write Darknet sections down."""
+
+from __future__ import annotations
+
+from typing import Union
+
+from ..darknet_cfg import Section
+
+
+def section(kind: str, **options: Union[int, float, str]) -> Section:
+    return Section(kind, {key: str(value) for key, value in options.items()})
+
+
+def conv(filters: int, size: int, stride: int = 1, activation: str = "leaky", groups: int = 1) -> Section:
+    """A convolution with batch-norm that keeps the size (at stride 1)."""
+    return section("convolutional", batch_normalize=1, filters=filters, size=size, stride=stride, pad=1, groups=groups,
+                   activation=activation)
+
+
+def head(filters: int) -> Section:
+    """The 1x1 convolution without batch-norm in front of a yolo layer."""
+    return section("convolutional", filters=filters, size=1, stride=1, pad=1, activation="linear")
+
+
+def yolo(mask: str, anchors: str, classes: int = 80) -> Section:
+    return section("yolo", mask=mask, anchors=anchors, classes=classes)

@@ -1,0 +1,87 @@
+"""Calibration: the float network runs over pictures, and each quantized layer's input range is recorded.
+
+Pictures go through the agent's own preprocessing, so that the ranges are those of the pixels that the box will see.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from mlu_agent.bundle import InputSpec
+from mlu_agent.errors import DataError, UserError
+from mlu_agent.preprocess import preprocess
+
+from .float_runner import FloatRunner
+from .graph import FloatArray, Graph
+from .lower import PIXEL_MEAN, PIXEL_STD
+from .manifest import Preprocessing
+from .quantize import Range
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
+
+
+def list_pictures(directory: Path) -> List[Path]:
+    """Picture files directly in a folder, by name; raises UserError if there are none."""
+    if not directory.is_dir():
+        raise UserError(f"{directory} is not a folder; give a folder of pictures")
+    found = sorted(path for path in directory.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise UserError(f"{directory} holds no pictures ({', '.join(sorted(SUFFIXES))}); give the folder that holds them")
+    return found
+
+
+def read_picture(path: Path) -> npt.NDArray[np.uint8]:
+    """BGR pixels (H, W, 3); raises DataError for what is no picture."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise DataError(f"cannot read the picture {path}: {error.strerror}") from error
+    pixels: Any = None
+    if data.size:
+        try:
+            pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        except cv2.error:
+            pixels = None
+    if pixels is None:
+        raise DataError(f"{path} is not a readable picture; remove or replace it")
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def float_input(graph: Graph, preprocessing: Preprocessing) -> InputSpec:
+    """The float RGB input of a graph: (x - mean) / std of the same pixels that a uint8 input holds."""
+    height, width, _ = graph.input_shape
+    return InputSpec(width=width, height=height, resize=preprocessing.resize, pad_value=preprocessing.pad_value, channels="rgb",
+                     dtype="float32", mean=PIXEL_MEAN, std=PIXEL_STD)
+
+
+def float_pictures(paths: Iterable[Path], spec: InputSpec) -> Iterator[Tuple[FloatArray, npt.NDArray[np.uint8], Any]]:
+    """For each picture: its tensor (1, H, W, 3), its own pixels and its letterbox."""
+    for path in paths:
+        pixels = read_picture(path)
+        tensor = np.empty((1, spec.height, spec.width, 3), np.float32)
+        letterbox = preprocess(pixels, spec, tensor[0])
+        yield tensor, pixels, letterbox
+
+
+def calibrate(graph: Graph, preprocessing: Preprocessing, paths: List[Path]) -> Dict[str, Range]:
+    """Smallest and largest input of every quantized layer over all pictures (min/max observer)."""
+    runner = FloatRunner(graph)
+    ranges: Dict[str, Range] = {}
+
+    def observe(name: str, low: float, high: float) -> None:
+        known = ranges.get(name)
+        ranges[name] = Range(low, high) if known is None else Range(min(low, known.low), max(high, known.high))
+
+    pictures = float_pictures(paths, float_input(graph, preprocessing))
+    for tensor, _, _ in tqdm(pictures, total=len(paths), desc="calibrating", unit="picture", disable=None):
+        runner.run(tensor, observe)
+    for name, seen in ranges.items():
+        if not np.isfinite([seen.low, seen.high]).all():
+            raise DataError(f"layer {name}: its input became NaN or infinite during calibration; the weights are damaged")
+    return ranges

@@ -1,0 +1,78 @@
+"""Reading with a bound, writing under a temporary name, digests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Mapping
+
+from mlu_agent.errors import DataError, UserError
+
+
+def read_bounded(path: Path, limit: int, what: str) -> bytes:
+    """The whole file, at most ``limit`` bytes; raises DataError with one sentence."""
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > limit:
+                raise DataError(f"{path} has {size} bytes; {what} of at most {limit} are accepted")
+            data = stream.read(limit + 1)
+    except OSError as error:
+        raise DataError(f"cannot read the {what} {path}: {error.strerror}") from error
+    if len(data) > limit:
+        raise DataError(f"{path} grew beyond {limit} bytes while it was read")
+    return data
+
+
+def sha256_hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def make_directory(path: Path) -> None:
+    """Creates an output folder; raises UserError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create the output folder {path}: {error.strerror}") from error
+
+
+def write_all(directory: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes several files so that none is ever seen half-written: all to temporary names first, then renamed.
+
+    Raises UserError; then no file of the set has been replaced unless a rename itself failed.
+    """
+    make_directory(directory)
+    temporary = {}
+    try:
+        for name, data in contents.items():
+            temporary[name] = _write_temporary(directory, name, data)
+        for name in contents:
+            os.replace(temporary.pop(name), directory / name)
+    except OSError as error:
+        raise UserError(f"cannot write into {directory}: {error.strerror}") from error
+    finally:
+        for left in temporary.values():
+            _remove(left)
+
+
+def _write_temporary(directory: Path, name: str, data: bytes) -> str:
+    handle, path = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=directory)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(path, 0o644)
+    except OSError:
+        _remove(path)
+        raise
+    return path
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # already gone: nothing half-written is left, which is all that matters here

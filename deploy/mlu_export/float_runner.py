@@ -1,0 +1,100 @@
+"""The float reference: runs a graph in torch (extra ``[torch]``), optionally telling an observer each layer's input."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional
+
+import numpy as np
+
+from mlu_agent.errors import UserError
+
+from .graph import INPUT, Activation, Add, Concat, Conv, FloatArray, Graph, MaxPool, Node, Slice, Upsample
+
+# Called with a quantized layer's name and the smallest and largest value at its input.
+Observer = Callable[[str, float, float], None]
+
+
+def import_torch() -> Any:
+    """The torch package; raises UserError with the remedy where it is not installed."""
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError("calibration and the float reference need torch: pip install 'mlu-export[torch]', "
+                        "or build from a recipe with --recipe") from error
+    return torch
+
+
+class FloatRunner:
+    """Runs one graph; weights are copied into torch once."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.torch = import_torch()
+        self.graph = graph
+        self._convolutions: Dict[str, List[Any]] = {conv.name: self._prepare(conv) for conv in graph.convolutions()}
+        self._last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+        self._quantized = {conv.name for conv in graph.quantized()}
+
+    def run(self, pictures: FloatArray, observer: Optional[Observer] = None) -> List[FloatArray]:
+        """Output tensors as float32 (N, H, W, C) for normalised pictures of the same layout."""
+        torch = self.torch
+        values = {INPUT: torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))}
+        with torch.inference_mode():
+            for index, node in enumerate(self.graph.nodes):
+                inputs = [values[name] for name in node.inputs]
+                if observer is not None and node.name in self._quantized:
+                    low, high = torch.aminmax(inputs[0])
+                    observer(node.name, float(low), float(high))
+                values[node.name] = self._apply(node, inputs)
+                for name in node.inputs:
+                    if self._last_use[name] == index and name not in self.graph.outputs:
+                        values.pop(name, None)
+            outputs = [values[name] for name in self.graph.outputs]
+        return [np.ascontiguousarray(output.permute(0, 2, 3, 1).numpy()) for output in outputs]
+
+    def _prepare(self, node: Conv) -> List[Any]:
+        arrays: List[Optional[FloatArray]] = [node.weight, node.bias]
+        if node.norm is not None:
+            alpha, beta = node.norm.affine()
+            arrays += [alpha.reshape(1, -1, 1, 1), beta.reshape(1, -1, 1, 1)]
+        return [None if array is None else self.torch.from_numpy(np.array(array, np.float32)) for array in arrays]
+
+    def _apply(self, node: Node, inputs: List[Any]) -> Any:
+        functional = self.torch.nn.functional
+        if isinstance(node, Conv):
+            return self._convolve(node, inputs[0])
+        if isinstance(node, MaxPool):
+            top, left, bottom, right = node.pad
+            padded = functional.pad(inputs[0], (left, right, top, bottom), value=float("-inf"))
+            return functional.max_pool2d(padded, node.kernel, node.stride)
+        if isinstance(node, Upsample):
+            return functional.interpolate(inputs[0], scale_factor=node.scale, mode="nearest")
+        if isinstance(node, Concat):
+            return self.torch.cat(inputs, 1)
+        if isinstance(node, Add):
+            return inputs[0] + inputs[1]
+        if isinstance(node, Slice):
+            return _slice(node, inputs[0])
+        assert isinstance(node, Activation)
+        return self._activate(node, inputs[0])
+
+    def _convolve(self, node: Conv, value: Any) -> Any:
+        weight, bias, *affine = self._convolutions[node.name]
+        top, left, bottom, right = node.pad
+        functional = self.torch.nn.functional
+        if (top, left) != (bottom, right):
+            value, top, left = functional.pad(value, (left, right, top, bottom)), 0, 0
+        result = functional.conv2d(value, weight, bias, node.stride, (top, left), node.dilation, node.groups)
+        return result * affine[0] + affine[1] if affine else result
+
+    def _activate(self, node: Activation, value: Any) -> Any:
+        functional = self.torch.nn.functional
+        functions: Dict[str, Callable[[Any], Any]] = {
+            "relu": functional.relu, "silu": functional.silu, "sigmoid": self.torch.sigmoid,
+            "leaky_relu": lambda tensor: functional.leaky_relu(tensor, node.a),
+        }
+        return functions[node.function](value)
+
+
+def _slice(node: Slice, value: Any) -> Any:
+    ranges = [slice(begin, begin + (count - 1) * step + 1, step) for begin, step, count in zip(node.begin, node.step, node.count)]
+    return value[:, ranges[2], ranges[0], ranges[1]]

@@ -1,0 +1,213 @@
+"""The float network: importers make it, passes are functions over it, lowering reads it.
+
+Shapes are ``(height, width, channels)`` without the batch. A tensor is known by the name of the node that makes it; the
+network's only input is called ``INPUT`` and holds normalised float pictures. Nodes stand in execution order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mlu_agent.errors import DataError
+
+FloatArray = npt.NDArray[np.float32]
+Shape = Tuple[int, int, int]
+
+INPUT = "input"
+MAX_DIMENSION = 1 << 24
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Trained batch-norm statistics, float32 arrays of one value per channel."""
+
+    gamma: FloatArray
+    beta: FloatArray
+    mean: FloatArray
+    variance: FloatArray
+    eps: float
+
+    def affine(self) -> Tuple[FloatArray, FloatArray]:
+        """``alpha = gamma / sqrt(variance + eps)`` and ``beta - mean * alpha``, computed in float64, rounded once."""
+        alpha = self.gamma.astype(np.float64) / np.sqrt(self.variance.astype(np.float64) + self.eps)
+        beta = self.beta.astype(np.float64) - self.mean.astype(np.float64) * alpha
+        return alpha.astype(np.float32), beta.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator: its name is the name of its output tensor."""
+
+    name: str
+    inputs: Tuple[str, ...]
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Shape of the output for the given input shapes; raises DataError where they do not fit."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Conv(Node):
+    """A convolution, weights ``[out, in / groups, kernel_h, kernel_w]``; pad is top, left, bottom, right."""
+
+    weight: FloatArray
+    bias: Optional[FloatArray]
+    norm: Optional[BatchNorm]
+    stride: Tuple[int, int] = (1, 1)
+    pad: Tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: Tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    @property
+    def is_depthwise(self) -> bool:
+        """One input channel per group: the vendor keeps such weights in float."""
+        return self.groups > 1 and self.weight.shape[1] == 1
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        height, width, channels = shapes[0]
+        out, per_group, kernel_h, kernel_w = self.weight.shape
+        if per_group * self.groups != channels or out % self.groups:
+            raise DataError(f"layer {self.name}: weights of {per_group * self.groups} input channels in {self.groups} groups "
+                            f"meet a tensor of {channels}; the weights do not belong to this network")
+        rows = _windows(height + self.pad[0] + self.pad[2], (kernel_h - 1) * self.dilation[0] + 1, self.stride[0], self.name)
+        cols = _windows(width + self.pad[1] + self.pad[3], (kernel_w - 1) * self.dilation[1] + 1, self.stride[1], self.name)
+        return rows, cols, out
+
+
+@dataclass(frozen=True)
+class MaxPool(Node):
+    """Maximum over windows; the padding never wins. Pad is top, left, bottom, right."""
+
+    kernel: Tuple[int, int]
+    stride: Tuple[int, int]
+    pad: Tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        height, width, channels = shapes[0]
+        rows = _windows(height + self.pad[0] + self.pad[2], self.kernel[0], self.stride[0], self.name)
+        cols = _windows(width + self.pad[1] + self.pad[3], self.kernel[1], self.stride[1], self.name)
+        return rows, cols, channels
+
+
+@dataclass(frozen=True)
+class Upsample(Node):
+    """Nearest-neighbour enlargement by a whole factor."""
+
+    scale: int
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        height, width, channels = shapes[0]
+        return height * self.scale, width * self.scale, channels
+
+
+@dataclass(frozen=True)
+class Concat(Node):
+    """Channels of several tensors one behind the other."""
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        if any(shape[:2] != shapes[0][:2] for shape in shapes):
+            raise DataError(f"layer {self.name}: tensors of sizes {', '.join(map(_size, shapes))} cannot be concatenated")
+        return shapes[0][0], shapes[0][1], sum(shape[2] for shape in shapes)
+
+
+@dataclass(frozen=True)
+class Add(Node):
+    """The sum of two tensors of one shape."""
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        if shapes[0] != shapes[1]:
+            raise DataError(f"layer {self.name}: shapes {shapes[0]} and {shapes[1]} cannot be added; they must be equal")
+        return shapes[0]
+
+
+@dataclass(frozen=True)
+class Slice(Node):
+    """``count`` elements of each axis (height, width, channels) from ``begin`` on, every ``step``-th."""
+
+    begin: Shape
+    step: Shape
+    count: Shape
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        for axis in range(3):
+            if self.begin[axis] + (self.count[axis] - 1) * self.step[axis] >= shapes[0][axis]:
+                raise DataError(f"layer {self.name}: the slice reaches beyond the input's shape {shapes[0]}")
+        return self.count
+
+
+@dataclass(frozen=True)
+class Activation(Node):
+    """``relu``, ``leaky_relu`` (slope ``a``), ``sigmoid`` or ``silu`` of every element."""
+
+    function: str
+    a: float = 0.0
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return shapes[0]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: shape of its input, nodes in execution order, names of the output tensors in order."""
+
+    input_shape: Shape
+    nodes: Tuple[Node, ...]
+    outputs: Tuple[str, ...]
+
+    def convolutions(self) -> Tuple[Conv, ...]:
+        return tuple(node for node in self.nodes if isinstance(node, Conv))
+
+    def quantized(self) -> Tuple[Conv, ...]:
+        """The convolutions with integer weights, whose inputs calibration observes."""
+        return tuple(node for node in self.convolutions() if not node.is_depthwise)
+
+
+@dataclass(frozen=True)
+class Head:
+    """One detection head: the output tensor, its stride and its anchors in pixels of the network's input."""
+
+    tensor: str
+    stride: int
+    anchors: Tuple[Tuple[float, float], ...]
+    scale_x_y: float = 1.0
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A detector as read from a weight file: network, heads (in output order) and how a picture enters it."""
+
+    graph: Graph
+    decode: str
+    heads: Tuple[Head, ...]
+    classes: int
+    labels: Optional[Tuple[str, ...]]
+    warnings: Tuple[str, ...] = ()
+
+
+def infer_shapes(graph: Graph) -> Dict[str, Shape]:
+    """Shape of every tensor by name; raises DataError where nodes do not fit together."""
+    shapes: Dict[str, Shape] = {INPUT: graph.input_shape}
+    for node in graph.nodes:
+        missing = [name for name in node.inputs if name not in shapes]
+        if missing or node.name in shapes:
+            raise DataError(f"layer {node.name}: reads {missing[0]!r}, which no earlier layer writes" if missing else
+                            f"layer {node.name}: the name is used twice")
+        shape = node.output_shape([shapes[name] for name in node.inputs])
+        if not all(0 < size <= MAX_DIMENSION for size in shape):
+            raise DataError(f"layer {node.name}: impossible output shape {shape}")
+        shapes[node.name] = shape
+    return shapes
+
+
+def _windows(size: int, kernel: int, stride: int, name: str) -> int:
+    if size < kernel:
+        raise DataError(f"layer {name}: a window of {kernel} does not fit a padded input of {size}; choose a larger input size")
+    return (size - kernel) // stride + 1
+
+
+def _size(shape: Shape) -> str:
+    return f"{shape[0]}x{shape[1]}"

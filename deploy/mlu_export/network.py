@@ -1,0 +1,74 @@
+"""The lowered network: exactly what the network section of the model file holds (FORMAT.md section 2)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+# cnrtDataType_t
+FLOAT16, FLOAT32, INT8, INT16, UINT8 = 0x12, 0x13, 0x21, 0x22, 0x31
+DTYPES = {FLOAT16: np.dtype("<f2"), FLOAT32: np.dtype("<f4"), INT8: np.dtype("i1"), INT16: np.dtype("<i2"), UINT8: np.dtype("u1")}
+CONSTANT_DTYPES = (INT8, INT16, FLOAT32)
+DTYPE_NAMES = {FLOAT16: "CNRT_FLOAT16", FLOAT32: "CNRT_FLOAT32", UINT8: "CNRT_UINT8"}
+
+CONV, MAX_POOL, UPSAMPLE_NEAREST, CONCAT, ADD, MUL, SLICE, ACTIVATION = 1, 2, 3, 4, 5, 6, 7, 8
+SOFTMAX, RESHAPE, PERMUTE, NORMALIZE, CAST = 9, 10, 11, 12, 13
+
+FUNCTIONS = {"relu": 1, "leaky_relu": 2, "sigmoid": 3, "silu": 4}
+ABSENT = 0xFFFFFFFF
+
+Dims = Tuple[int, int, int, int]
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One activation tensor: N, H, W, C and a ``cnrtDataType_t``."""
+
+    dims: Dims
+    dtype: int
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One record of the operator table; attributes are raw words, constants may be ABSENT."""
+
+    opcode: int
+    inputs: Tuple[int, ...]
+    constants: Tuple[int, ...]
+    attributes: Tuple[int, ...]
+    output: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """Tensors, constants and operators by number; inputs and outputs are tensor numbers with their names."""
+
+    tensors: Tuple[Tensor, ...]
+    constants: Tuple[Array, ...]
+    operators: Tuple[Operator, ...]
+    inputs: Tuple[int, ...]
+    outputs: Tuple[int, ...]
+    input_names: Tuple[str, ...]
+    output_names: Tuple[str, ...]
+
+
+def float_word(value: float) -> int:
+    """The bits of a float32 as a word."""
+    return int(struct.unpack("<I", struct.pack("<f", value))[0])
+
+
+def word_float(word: int) -> float:
+    """The float32 of a word's bits."""
+    return float(struct.unpack("<f", struct.pack("<I", word))[0])
+
+
+def dtype_code(dtype: npt.DTypeLike) -> int:
+    """``cnrtDataType_t`` of a numpy dtype."""
+    wanted = np.dtype(dtype)
+    return next(code for code, known in DTYPES.items() if known == wanted)
