@@ -16,7 +16,7 @@ CLIP ?=
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
-NATIVE_SOURCES := $(shell find native -type f \( -name '*.[chS]' -o -name '*.map' -o -name '*.py' -o -name 'CMakeLists.txt' -o -name '*.cmake' \) 2>/dev/null)
+NATIVE_SOURCES := $(shell find native -type f \( -name '*.[chS]' -o -name '*.map' -o -name '*.in' -o -name 'CMakeLists.txt' -o -name '*.cmake' \) 2>/dev/null)
 
 # Whatever environment is active is not ours, and nothing here may wait for an answer.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX MAKEFLAGS MAKELEVEL
@@ -43,7 +43,7 @@ $(VENV)/.made:
 # What builds the packages is installed first, so that a rebuild after an edit in native/ needs no network.
 $(VENV)/.build-tools: $(VENV)/.made
 	@command -v cc >/dev/null || { echo "make: no C compiler (cc) found; on Debian and Ubuntu: apt-get install gcc libc6-dev"; exit 1; }
-	@$(PIP) 'scikit-build-core>=0.11' 'cmake>=3.21' 'ninja>=1.10' 'setuptools>=64' wheel </dev/null
+	@$(PIP) 'scikit-build-core>=0.11' 'hatchling>=1.18' editables 'cmake>=3.18' 'ninja>=1.10' </dev/null
 	@touch $@
 
 $(VENV)/.agent: $(VENV)/.build-tools pyproject.toml $(NATIVE_SOURCES)

@@ -1,0 +1,178 @@
+"""What all tests share: where things are, and which tests this machine cannot run, each with its reason.
+
+A test says by a marker what it needs (pyproject.toml lists them); whether that is here is looked up once, below. So a skip is
+always somebody's marker and never a swallowed error, and pytest's summary shows the reason.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("MLU_AGENT_SHARED") or ROOT.parent / "shared")
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+def _runs(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def _missing_shared() -> str | None:
+    if (SHARED / "data" / "MANIFEST.md").is_file():
+        return None
+    return f"no folder of real data at {SHARED}; MLU_AGENT_SHARED says where one is"
+
+
+def _missing_rtsp() -> str | None:
+    if not shutil.which("ffmpeg"):
+        return "ffmpeg is not installed"
+    versions = 'import gi; gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")'
+    if not _runs(SYSTEM_PYTHON, "-c", versions + "; from gi.repository import GstRtspServer"):
+        return "gst-rtsp-server's bindings are not installed (Debian: python3-gi gir1.2-gst-rtsp-server-1.0)"
+    return None
+
+
+def _missing_torch() -> str | None:
+    return None if importlib.util.find_spec("torch") else "torch is not installed"
+
+
+def _missing_qemu() -> str | None:
+    tools = [tool for tool in ("qemu-aarch64", "aarch64-linux-gnu-gcc") if not shutil.which(tool)]
+    return f"{' and '.join(tools)} not installed (Debian: qemu-user gcc-aarch64-linux-gnu)" if tools else None
+
+
+def _missing_fuzz() -> str | None:
+    clang = shutil.which("clang")
+    if clang is None:
+        return "clang is not installed"
+    resources = subprocess.run([clang, "-print-resource-dir"], capture_output=True, text=True, check=True).stdout.strip()
+    found = any(Path(resources).glob("lib/*/*fuzzer*.a"))
+    return None if found else "clang's libFuzzer runtime is not installed (Debian: libclang-rt-14-dev)"
+
+
+def _missing_systemd() -> str | None:
+    return None if shutil.which("systemd-analyze") else "systemd-analyze is not installed"
+
+
+_MISSING: dict[str, Callable[[], str | None]] = {
+    "shared": functools.lru_cache(None)(_missing_shared),
+    "rtsp": functools.lru_cache(None)(_missing_rtsp),
+    "torch": functools.lru_cache(None)(_missing_torch),
+    "qemu": functools.lru_cache(None)(_missing_qemu),
+    "fuzz": functools.lru_cache(None)(_missing_fuzz),
+    "systemd": functools.lru_cache(None)(_missing_systemd),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers():
+        reason = _MISSING.get(marker.name, lambda: None)()
+        if reason is not None:
+            pytest.skip(f"{marker.name}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data; only for tests marked `shared`."""
+    reason = _missing_shared()
+    if reason is not None:
+        pytest.fail(f"a test without the marker 'shared' asked for real data: {reason}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def shared_data(shared: Path) -> Path:
+    """The data folder in it: weights/, sets/, images/, video/, vendor/."""
+    return shared / "data"
+
+
+@pytest.fixture(scope="session")
+def simulator_path() -> Path:
+    """The simulator library: MLU_AGENT_SIMULATOR, or the one that was installed with the package."""
+    override = os.environ.get("MLU_AGENT_SIMULATOR")
+    if override:
+        return Path(override)
+    from importlib.resources import as_file, files
+
+    with as_file(files("mlu_agent") / "_native" / "libcnrt.so") as path:
+        assert path.is_file(), f"{path} is missing: the package is not installed"
+        return path
+
+
+class RtspServer:
+    """A real RTSP server in a process of its own, on one port for its whole life, that can go away and return."""
+
+    def __init__(self, clip: Path) -> None:
+        self._clip = clip
+        self._port = 0
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, on the port it had before if it had one; returns when it listens."""
+        script = str(ROOT / "tests" / "rtsp_server.py")
+        command = [SYSTEM_PYTHON, script, "--port", str(self._port), "--file", str(self._clip), "--until-eof", "--lifetime", "900"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line.startswith("ready "), f"the RTSP server did not start: {line!r}"
+        self.url = line.split()[1]
+        self._port = int(self.url.split(":")[2].split("/")[0])
+
+    def stop(self) -> None:
+        """Take the server away, as a camera whose cable is pulled."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        self._process = None
+
+
+@pytest.fixture
+def rtsp_server() -> Iterator[Callable[[Path], RtspServer]]:
+    """A function from a clip to a running RtspServer; for tests marked `rtsp`. All of them end with the test."""
+    servers: list[RtspServer] = []
+
+    def serve(clip: Path) -> RtspServer:
+        servers.append(RtspServer(clip))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `mlu-agent` or `mlu-export` as a person would, from this interpreter's environment, and return what it printed."""
+
+    def run(program: str, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / program), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
+
+    return run

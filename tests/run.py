@@ -1,0 +1,145 @@
+"""Run everything that tells whether this tree is good, and end with one line for each part.
+
+    python tests/run.py             ctest three times (native, sanitizers, aarch64), fuzz, pytest, lint
+    python tests/run.py lint        only the parts named
+
+A part that fails does not stop the others: one run shows all that is wrong. The exit status is 0 only when every part
+passed. What a part needs and this machine lacks is said in its line; nothing is installed here (the Makefile does that).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+BIN = Path(sys.executable).parent
+JOBS = str(os.cpu_count() or 2)
+
+
+class Result(NamedTuple):
+    """What a part came to: whether it passed, and its closing line."""
+
+    good: bool
+    line: str
+
+
+def _stream(*command: str | Path, env: dict[str, str] | None = None) -> tuple[int, list[str]]:
+    """Run a command with its output passed on as it comes; returns the exit status and the lines."""
+    print("$ " + " ".join(map(str, command)), flush=True)
+    environment = {**os.environ, "CTEST_OUTPUT_ON_FAILURE": "1", **(env or {})}
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    lines = []
+    assert process.stdout is not None
+    with process.stdout:
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            print(line, end="", flush=True)
+    return process.wait(), lines
+
+
+def _closing(lines: list[str], pattern: str) -> str:
+    """The last line that looks like a runner's closing line."""
+    found = [line for line in lines if re.search(pattern, line)]
+    return found[-1].strip("= ") if found else "no closing line"
+
+
+def _build(name: str, *options: str) -> str | None:
+    """Configure and build native/ in build/NAME; returns what failed, if something did."""
+    folder = BUILD / name
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    status, _ = _stream("cmake", "-S", "native", "-B", folder, *generator, *options)
+    if status:
+        return "cmake could not configure it"
+    status, _ = _stream("cmake", "--build", folder, "-j", JOBS)
+    return "it does not build" if status else None
+
+
+def _ctest(title: str, name: str, *options: str, env: dict[str, str] | None = None) -> Result:
+    failure = _build(name, *options)
+    if failure:
+        return Result(good=False, line=f"{title}: {failure}")
+    # no ctest that found no test may count as a pass
+    command = ("ctest", "--test-dir", BUILD / name, "-j", JOBS, "--output-on-failure", "--no-tests=error", "--timeout", "900")
+    status, lines = _stream(*command, env=env)
+    return Result(good=status == 0, line=f"{title}: {_closing(lines, 'tests passed')}")
+
+
+def native() -> Result:
+    """The C tests with the compiler's usual optimisation, as the wheel has it."""
+    return _ctest("ctest", "native")
+
+
+def sanitizers() -> Result:
+    """The C tests with AddressSanitizer and UndefinedBehaviorSanitizer: a report is a failure."""
+    return _ctest("ctest (ASan, UBSan)", "asan", "-DSIM_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+
+
+def aarch64() -> Result:
+    """The C tests compiled for the boxes' processor and run by qemu: the NEON kernels."""
+    title = "ctest (aarch64, qemu)"
+    missing = [tool for tool in ("qemu-aarch64", "aarch64-linux-gnu-gcc") if not shutil.which(tool)]
+    if missing:
+        return Result(good=True, line=f"{title}: skipped, {' and '.join(missing)} not installed")
+    return _ctest(title, "aarch64", f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/native/cmake/aarch64-linux-gnu.cmake")
+
+
+def pytest() -> Result:
+    """The Python tests: unit, binding, pipeline, end to end, export tool, packaging, architecture."""
+    status, lines = _stream(BIN / "python", "-m", "pytest", "--durations=15")
+    return Result(good=status == 0, line=f"pytest: {_closing(lines, r'(passed|failed|error|no tests).* in [0-9.]+s')}")
+
+
+def lint() -> Result:
+    """ruff and mypy --strict over all Python files."""
+    ruff, ruff_lines = _stream(BIN / "ruff", "check", ".")
+    if not (BIN / "mypy").exists():  # it is not made any more for the oldest Python that the packages support
+        return Result(good=ruff == 0, line=f"lint: ruff: {ruff_lines[-1]}; mypy: not installed for this Python")
+    mypy, mypy_lines = _stream(BIN / "mypy")
+    ruff_says, mypy_says = (lines[-1] if lines else "no output" for lines in (ruff_lines, mypy_lines))
+    return Result(good=ruff == mypy == 0, line=f"lint: ruff: {ruff_says}; mypy: {mypy_says}")
+
+
+PARTS: dict[str, Callable[[], Result]] = {
+    "native": native,
+    "sanitizers": sanitizers,
+    "aarch64": aarch64,
+    "pytest": pytest,
+    "lint": lint,
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the parts named, or all; returns the exit status."""
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"tests/run.py: no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+        return 2
+    results = []
+    for name in names or PARTS:
+        start = time.monotonic()
+        result = PARTS[name]()
+        results.append(result)
+        print(f"-- {name}: {time.monotonic() - start:.0f} s\n", flush=True)
+    print("\n".join(("" if result.good else "FAILED ") + result.line for result in results), flush=True)
+    return 0 if all(result.good for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
