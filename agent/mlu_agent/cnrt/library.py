@@ -1,0 +1,175 @@
+"""Finding and loading the runtime library: a device's own, or the bundled simulator.
+
+Both have the same ABI. The simulator is recognised by a symbol that only it exports, so a path given by hand, or a
+simulator put on the loader's path, is never taken for a device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import RuntimeFailure, UserError
+from .status import Status
+
+CHOICES = ("auto", "device", "simulator")
+SIMULATOR_VARIABLE = "MLU_AGENT_SIMULATOR"
+LIBRARY_NAME = "libcnrt.so"
+VENDOR_FOLDER = "/usr/local/neuware"
+_SIMULATOR_MARK = "cnrtSimulatorLastMessage"
+
+
+class Library:
+    """A loaded runtime library.
+
+    `kind` is "device" or "simulator", `path` where it came from, `reason` one sentence on why it was taken. It stays
+    loaded until the process ends: worker threads of the library may be inside it.
+    """
+
+    def __init__(self, ffi: Any, lib: Any, path: str, reason: str) -> None:
+        self.ffi = ffi
+        self.lib = lib
+        self.path = path
+        self.kind = "simulator" if has_symbol(lib, _SIMULATOR_MARK) else "device"
+        self.reason = reason
+        self.status = Status(ffi, lib, self.kind)
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Calls one ABI function that returns cnrtRet_t; raises RuntimeFailure unless it succeeds."""
+        code = self.function(name)(*arguments)
+        if code:
+            self.status.fail(name, code)
+
+    def function(self, name: str) -> Any:
+        """The function of that name; RuntimeFailure if this library is too old to have it."""
+        try:
+            return getattr(self.lib, name)
+        except AttributeError:
+            message = f"{self.path} has no function {name}: it is not a CNRT 4.x library, or too old a one"
+            raise RuntimeFailure(message) from None
+
+    def has(self, name: str) -> bool:
+        """Whether the library exports `name`."""
+        return has_symbol(self.lib, name)
+
+    def version(self) -> str:
+        """The library's own version, for example "4.10.4"."""
+        number = self.ffi.new("unsigned int *")
+        self.call("cnrtGetVersion", number)
+        value = int(number[0])
+        return f"{value // 10000}.{value // 100 % 100}.{value % 100}"
+
+    def __repr__(self) -> str:
+        return f"Library(kind={self.kind!r}, path={self.path!r})"
+
+
+def has_symbol(lib: Any, name: str) -> bool:
+    """Whether a dlopen'ed library really exports a declared function."""
+    try:
+        getattr(lib, name)
+    except AttributeError:
+        return False
+    return True
+
+
+def open_library(choice: str = "auto") -> Library:
+    """Loads the runtime library.
+
+    `choice`: "device" (NEUWARE_HOME/lib64, /usr/local/neuware/lib64, then the loader's path), "simulator" (the bundled
+    one, or the file that MLU_AGENT_SIMULATOR names), "auto" (device where its library is found, else simulator) or the
+    path of a library. Raises UserError for a path that is no file, RuntimeFailure when nothing can be loaded.
+    """
+    if choice == "simulator":
+        return _open_simulator('runtime = "simulator" was asked for')
+    if choice in ("auto", "device"):
+        library, tried = _try_device()
+        if library is not None:
+            return library
+        if choice == "device":
+            raise RuntimeFailure(
+                f"no CNRT library for a device: {tried}; install the vendor's runtime, set NEUWARE_HOME, or choose the simulator"
+            )
+        return _open_simulator(f"no CNRT library for a device was found ({tried})")
+    return _open_path(choice)
+
+
+def _load(path: str, reason: str) -> Library:
+    from ._abi import ffi  # noqa: PLC0415 - importing the binding must not load cffi's backend
+
+    return Library(ffi, ffi.dlopen(path), path, reason)
+
+
+def _try_device() -> tuple[Library | None, str]:
+    """The device's library, or None and what was tried."""
+    tried = []
+    for folder, origin in _vendor_folders():
+        path = folder / LIBRARY_NAME
+        if not path.is_file():
+            tried.append(f"{path} does not exist")
+            continue
+        try:
+            return _load(str(path), f"found through {origin}"), ""
+        except OSError as error:
+            tried.append(f"{path} cannot be loaded: {error}")
+    try:
+        library = _load(LIBRARY_NAME, "found on the loader's path")
+    except OSError:
+        tried.append("none on the loader's path")
+        return None, "; ".join(tried)
+    if library.kind == "simulator":
+        tried.append("the one on the loader's path is a simulator")
+        return None, "; ".join(tried)
+    return library, ""
+
+
+def _vendor_folders() -> Iterator[tuple[Path, str]]:
+    home = os.environ.get("NEUWARE_HOME")
+    if home:
+        yield Path(home) / "lib64", "NEUWARE_HOME"
+    yield Path(VENDOR_FOLDER) / "lib64", VENDOR_FOLDER
+
+
+def _open_simulator(reason: str) -> Library:
+    override = os.environ.get(SIMULATOR_VARIABLE)
+    if override:
+        library = _open_path(override)
+        library.reason = f"{reason}; {SIMULATOR_VARIABLE} names the file"
+    else:
+        with bundled_folder() as folder:
+            path = folder / LIBRARY_NAME
+            if not path.is_file():
+                raise RuntimeFailure(
+                    f"{reason}, and this installation has no bundled simulator ({path} does not exist): "
+                    f"reinstall the mlu-agent wheel or set {SIMULATOR_VARIABLE} to a built {LIBRARY_NAME}"
+                )
+            try:
+                library = _load(str(path), reason)
+            except OSError as error:
+                raise RuntimeFailure(f"the bundled simulator cannot be loaded: {error}") from None
+    if library.kind != "simulator":
+        raise RuntimeFailure(f"{library.path} is not the simulator: set {SIMULATOR_VARIABLE} to ours or unset it")
+    return library
+
+
+@contextlib.contextmanager
+def bundled_folder() -> Iterator[Path]:
+    """The installed folder with the simulator (`libcnrt.so`) and its headers (`include/`)."""
+    # an editable install answers with an own reader: `__file__` would point where no library is
+    resource = importlib.resources.files("mlu_agent") / "_native" / LIBRARY_NAME
+    with importlib.resources.as_file(resource) as path:
+        yield path.parent
+
+
+def _open_path(path: str) -> Library:
+    if not Path(path).is_file():
+        raise UserError(f'runtime "{path}" is neither one of {", ".join(CHOICES)} nor the path of a library file')
+    # a bare name would be searched on the loader's path instead
+    absolute = str(Path(path).absolute())
+    try:
+        return _load(absolute, "its path was given")
+    except OSError as error:
+        raise RuntimeFailure(f"{path} cannot be loaded as a runtime library: {error}") from None

@@ -1,0 +1,88 @@
+"""A loaded offline model and its function."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import DataError, RuntimeFailure
+from ..offline_model import OfflineModel, read_offline_model
+from .handle import Handle
+from .library import Library
+
+
+class Model(Handle):
+    """A `.cambricon` file in the runtime, with its first function extracted.
+
+    The container is read by ourselves first: what cannot run on this library is refused with a sentence (DataError)
+    before the library sees it. `description` is that reading.
+    """
+
+    def __init__(self, library: Library, path: str | os.PathLike[str]) -> None:
+        super().__init__(library)
+        self._open = False
+        self.path = Path(path)
+        self.description = read_offline_model(self.path)
+        refuse_wrong_kind(library.kind, self.description, str(self.path))
+        pointer = library.ffi.new("cnrtModel_t *")
+        library.call("cnrtLoadModel", pointer, os.fsencode(self.path))
+        self._model = pointer[0]
+        self._function = library.ffi.NULL
+        self._open = True
+        try:
+            self.function = self._extract()
+            self._check_sizes()
+        except BaseException:
+            self.close()
+            raise
+
+    def _extract(self) -> object:
+        pointer = self.library.ffi.new("cnrtFunction_t *")
+        self.library.call("cnrtCreateFunction", pointer)
+        self._function = pointer[0]
+        # takes the pointer to the handle, which it may replace
+        self.library.call("cnrtExtractFunction", pointer, self._model, self.description.functions[0].encode())
+        self._function = pointer[0]
+        return self._function
+
+    def _check_sizes(self) -> None:
+        """The library and our reader must agree on every buffer size before any buffer is made."""
+        for call, tensors in (
+            ("cnrtGetInputDataSize", self.description.inputs),
+            ("cnrtGetOutputDataSize", self.description.outputs),
+        ):
+            sizes = self._sizes(call)
+            expected = [tensor.bytes for tensor in tensors]
+            if sizes != expected:
+                raise RuntimeFailure(
+                    f"{self.path}: {call} answers {sizes}, the container says {expected}: refusing to guess buffer sizes"
+                )
+
+    def _sizes(self, call: str) -> list[int]:
+        ffi = self.library.ffi
+        array, number = ffi.new("int64_t **"), ffi.new("int *")
+        self.library.call(call, array, number, self._function)
+        sizes = [int(array[0][index]) for index in range(number[0])]
+        # The simulator hands out a fresh block each time; on a device it belongs to the function.
+        if self.library.kind == "simulator" and self.library.has("cnrtReleaseInternalResource"):
+            self.library.call("cnrtReleaseInternalResource", array[0])
+        return sizes
+
+    def _release(self) -> None:
+        if self._function:
+            self.library.call("cnrtDestroyFunction", self._function)
+        self.library.call("cnrtUnloadModel", self._model)
+
+
+def refuse_wrong_kind(kind: str, model: OfflineModel, path: str) -> None:
+    """Raises DataError when a model of one kind is offered to a library of the other."""
+    if kind == "device" and model.kind == "simulator":
+        raise DataError(
+            f"{path}: this file holds a network for the simulator and no device code: "
+            'run it with runtime = "simulator", or compile the model for the device with the vendor\'s tools'
+        )
+    if kind == "simulator" and model.kind == "device":
+        raise DataError(
+            f"{path}: this file holds {model.target} device code only, which the simulator cannot execute: "
+            "run it on a device, or build a model with mlu-export"
+        )

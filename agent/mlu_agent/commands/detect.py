@@ -1,0 +1,186 @@
+"""`mlu-agent detect`: objects in pictures and videos, printed and drawn."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..annotated import AnnotatedOutput
+from ..bundle import Thresholds, load_bundle
+from ..detections import Detections
+from ..detector import Detector
+from ..errors import UserError
+from ..sources import Capture, CaptureError, StreamCapture, capture_for_path, is_stream
+from ..sources.video import FileCapture
+
+PROGRESS_S = 2.0
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("model", metavar="MODEL", help="a .cambricon model or its .toml manifest")
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="pictures, folders of pictures, videos, stream URLs")
+    parser.add_argument("--json", action="store_true", help="one JSON object per picture or frame")
+    parser.add_argument("--output", metavar="DIR", help="draw the boxes: pictures as .jpg, videos as .mp4")
+    parser.add_argument("--runtime", default="auto", help="auto, device, simulator or the path of a library (auto)")
+    parser.add_argument("--confidence", type=float, metavar="C", help="least confidence, 0 to 1 (the manifest's)")
+    parser.add_argument("--iou", type=float, metavar="I", help="overlap above which boxes of a class are one, 0 to 1")
+    parser.add_argument("--max-detections", type=int, metavar="N", help="most boxes per picture")
+    parser.add_argument("--cores", type=int, metavar="N", help="device cores to use (all)")
+    parser.add_argument("--frames", type=int, metavar="N", help="end each video or stream after N frames")
+
+
+@dataclass(frozen=True, eq=False)
+class _Item:
+    """One picture or frame on its way."""
+
+    pixels: NDArray[np.uint8]
+    input: str
+    number: int
+    video: Capture | None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0, or 2 if an input could not be read; the readable ones are done all the same."""
+    for name in arguments.inputs:
+        if not is_stream(name) and not Path(name).exists():
+            raise UserError(f"{name}: there is no such file or folder; check the path")
+    spec = load_bundle(arguments.model)
+    thresholds = _thresholds(arguments, spec.thresholds)
+    problems: list[str] = []
+    with contextlib.ExitStack() as exits:
+        detector = exits.enter_context(Detector(arguments.model, arguments.runtime, thresholds, cores=arguments.cores))
+        if detector.runtime == "simulator" and arguments.runtime == "auto":
+            print(f"mlu-agent: running on the simulator: {detector.reason}", file=sys.stderr)
+        output = exits.enter_context(AnnotatedOutput(arguments.output)) if arguments.output else None
+        for item, detections in detector.stream(_items(arguments, problems)):
+            _print(item, detections, detector.spec.labels, arguments.json)
+            if output is not None:
+                output.write(item.input, item.pixels, detections, detector.spec.labels, _rate(item.video))
+    return 2 if problems else 0
+
+
+def _thresholds(arguments: argparse.Namespace, usual: Thresholds) -> Thresholds:
+    chosen: dict[str, Any] = {}
+    for name in ("confidence", "iou"):
+        value = getattr(arguments, name)
+        if value is not None:
+            if not 0 <= value <= 1:
+                raise UserError(f"--{name} {value:g}: give a number from 0 to 1")
+            chosen[name] = value
+    if arguments.max_detections is not None:
+        if not 1 <= arguments.max_detections <= 10000:
+            raise UserError(f"--max-detections {arguments.max_detections}: give a number from 1 to 10000")
+        chosen["max_detections"] = arguments.max_detections
+    return dataclasses.replace(usual, **chosen)
+
+
+def _items(arguments: argparse.Namespace, problems: list[str]) -> Iterator[_Item]:
+    """All pictures and frames in order; what cannot be read is said, remembered and skipped."""
+
+    def say(sentence: str) -> None:
+        problems.append(sentence)
+        print(f"mlu-agent: {sentence}", file=sys.stderr)
+
+    for name in arguments.inputs:
+        capture = StreamCapture(name) if is_stream(name) else capture_for_path(name, say)
+        try:
+            yield from _frames(name, capture, arguments.frames)
+        except CaptureError as error:
+            # a picture that cannot be decoded has been told already
+            if not capture.unreadable:
+                say(error.reason)
+
+
+def _frames(name: str, capture: Capture, limit: int | None) -> Iterator[_Item]:
+    video = capture if isinstance(capture, (FileCapture, StreamCapture)) else None
+    progress = _Progress(name, capture.frame_count if isinstance(capture, FileCapture) else 0)
+    try:
+        capture.open()
+        if isinstance(capture, FileCapture):
+            progress.total = capture.frame_count
+        count = 0
+        while video is None or limit is None or count < limit:
+            grab = capture.read()
+            if grab is None:
+                break
+            count += 1
+            if video is not None:
+                progress.show(count)
+                yield _Item(grab.pixels, name, grab.position, video)
+            else:
+                # each picture is an input of its own, also one of a folder
+                yield _Item(grab.pixels, grab.name, 0, None)
+        if not count:
+            raise CaptureError(f"{name} holds no readable picture", permanent=True)
+    finally:
+        progress.finish()
+        capture.close()
+
+
+class _Progress:
+    """A line on standard error every few seconds, so that a long video is seen to move."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self._name = name
+        self.total = total
+        self._terminal = sys.stderr.isatty()
+        self._start = time.monotonic()
+        self._next = self._start + PROGRESS_S
+        self._shown = False
+
+    def show(self, count: int) -> None:
+        """`count` frames were read."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + PROGRESS_S
+        self._shown = True
+        total = f" of {self.total}" if self.total else ""
+        line = f"{self._name}: frame {count}{total}, {count / (now - self._start):.1f} frames/s"
+        print(f"\r{line}\033[K" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+
+    def finish(self) -> None:
+        """Ends the line on a terminal."""
+        if self._shown and self._terminal:
+            print(file=sys.stderr)
+
+
+def _rate(video: Capture | None) -> float | None:
+    """Frames per second for the annotated video, None for a picture."""
+    if video is None:
+        return None
+    return 1.0 / video.interval_s if video.interval_s else 25.0
+
+
+def _print(item: _Item, detections: Detections, labels: tuple[str, ...], as_json: bool) -> None:
+    height, width = item.pixels.shape[:2]
+    found = [
+        {
+            "class_id": int(class_id),
+            "label": labels[int(class_id)],
+            "confidence": round(float(confidence), 6),
+            "box": [round(float(value), 3) for value in box],
+        }
+        for box, confidence, class_id in zip(detections.xyxy, detections.confidence, detections.class_id)
+    ]
+    if as_json:
+        line = {"input": item.input, "frame": item.number, "width": width, "height": height, "detections": found}
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+        return
+    place = item.input if item.video is None else f"{item.input} frame {item.number}"
+    print(f"{place}: {len(found)} found" if found else f"{place}: nothing found")
+    for one in found:
+        box = ", ".join(f"{value:.1f}" for value in one["box"])
+        print(f"  {one['confidence']:.2f}  {one['label']:<14} ({box})")

@@ -1,0 +1,57 @@
+"""`mlu-agent inspect`: what a model file says of itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ..bundle import load_bundle
+from ..offline_model import OfflineModel, read_offline_model
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("file", metavar="FILE", help="a .cambricon model (the vendor's or ours) or a .toml manifest")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the description."""
+    path = Path(arguments.file)
+    manifest: dict[str, Any] = {}
+    if path.suffix == ".toml":
+        spec = load_bundle(path)
+        model = spec.offline
+        manifest = {
+            "name": spec.name,
+            "model": spec.path.name,
+            "sha256": spec.sha256,
+            "labels": len(spec.labels),
+            "provenance": spec.provenance,
+        }
+    else:
+        model = read_offline_model(path)
+    if arguments.json:
+        print(json.dumps({**model.describe(), **({"manifest": manifest} if manifest else {})}, ensure_ascii=False))
+    else:
+        _print(model, manifest)
+    return 0
+
+
+def _print(model: OfflineModel, manifest: dict[str, Any]) -> None:
+    held = "a network for the simulator" if model.kind == "simulator" else "device code only"
+    print(f"name         {model.name}")
+    print(f"kind         {model.kind} ({held})")
+    print(f"target       {model.target}, {model.parallelism} core(s) per invocation")
+    print(f"functions    {', '.join(model.functions)}")
+    print(f"versions     {', '.join(f'{key} {value}' for key, value in model.versions.items())}")
+    for what, tensors in (("input", model.inputs), ("output", model.outputs)):
+        for tensor in tensors:
+            shape = "x".join(map(str, tensor.shape))
+            print(f"{what:<12} {tensor.name or '(unnamed)'}: {shape} {tensor.dtype} {tensor.order}, {tensor.bytes} bytes")
+    if not model.inputs:
+        print("inputs       not described by this file (a format before 2020)")
+    for key, value in manifest.items():
+        print(f"manifest     {key}: {value}")

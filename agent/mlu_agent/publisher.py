@@ -1,0 +1,151 @@
+"""The ZeroMQ socket on which messages leave.
+
+An XPUB socket: to subscribers it is a PUB, but it hears of each subscription, so that a late joiner gets the last states at
+once. Every option that matters for years of running is set here, not left to a default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from .config import PublishConfig, endpoint_problem, is_local_endpoint
+from .errors import UserError
+from .wire import encode
+
+PING_MS = 5_000  # a peer that vanished without a word is noticed and its queue freed
+PING_TIMEOUT_MS = 15_000
+HANDSHAKE_MS = 5_000
+MAX_INBOUND = 1024  # subscribers send subscriptions and nothing else
+MAX_SUBSCRIPTIONS_PER_LOOK = 1000
+BACKLOG = 100
+
+
+class Publisher:
+    """Sends messages to any number of subscribers; a slow one loses its own messages and holds nobody up.
+
+    `send` may be called by any thread. Raises UserError when the endpoint cannot or must not be bound.
+    """
+
+    def __init__(self, config: PublishConfig, log: Any) -> None:
+        problem = endpoint_problem(config.endpoint, config.insecure)
+        if problem:
+            raise UserError(f"publish.endpoint: {problem}")
+        self._config = config
+        self._log = log
+        # a lock is the full memory barrier that a ZeroMQ socket needs to be used by several threads in turn
+        self._lock = threading.Lock()
+        self._subscriptions = 0
+        self.sent = 0
+        self.endpoint = config.endpoint
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.XPUB)
+        self._open = True
+        try:
+            self._set_options()
+            self._bind()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def subscriptions(self) -> int:
+        """Subscriptions heard of, less those taken back."""
+        return self._subscriptions
+
+    def send(self, topic: str, message: dict[str, Any]) -> None:
+        """Encodes and sends one message; never waits. After `close` it does nothing."""
+        data = encode(topic, message)
+        with self._lock:
+            if self._open:
+                self._socket.send(data, zmq.NOBLOCK)
+                self.sent += 1
+
+    def look_for_subscribers(self) -> bool:
+        """Whether somebody subscribed since the last look: then the last states are due again."""
+        new = False
+        with self._lock:
+            for _ in range(MAX_SUBSCRIPTIONS_PER_LOOK):
+                if not self._open:
+                    break
+                try:
+                    word = self._socket.recv(zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                if word[:1] == b"\1":
+                    self._subscriptions += 1
+                    new = True
+                elif word[:1] == b"\0":
+                    self._subscriptions -= 1
+        return new
+
+    def close(self) -> None:
+        """Gives what is queued the configured time to leave, then closes; a second call does nothing."""
+        with self._lock:
+            if not self._open:
+                return
+            self._open = False
+            self._socket.close(self._config.linger_ms)
+        self._context.term()
+
+    def _set_options(self) -> None:
+        self._socket.setsockopt(zmq.SNDHWM, self._config.high_water_mark)
+        self._socket.setsockopt(zmq.LINGER, self._config.linger_ms)
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, PING_MS)
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, PING_TIMEOUT_MS)
+        self._socket.setsockopt(zmq.HEARTBEAT_TTL, PING_TIMEOUT_MS)
+        self._socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_INBOUND)
+        self._socket.setsockopt(zmq.BACKLOG, BACKLOG)
+        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._socket.setsockopt(zmq.IPV6, 1 if "[" in self._config.endpoint else 0)
+
+    def _bind(self) -> None:
+        endpoint = self._config.endpoint
+        if endpoint.startswith("ipc://"):
+            clear_stale_socket(Path(endpoint[6:]), self._log)
+        try:
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            raise UserError(
+                f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose another or end what uses it"
+            ) from None
+        self.endpoint = self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        if not is_local_endpoint(endpoint):
+            self._log.warning(
+                "publishing without encryption and authentication beyond this machine",
+                endpoint=self.endpoint,
+                remedy="insecure = true was written; use ipc or a loopback address unless the whole network is trusted",
+            )
+
+
+def clear_stale_socket(path: Path, log: Any) -> None:
+    """Removes a socket file that nobody listens on. UserError if somebody does, or if it is another kind of file.
+
+    ZeroMQ itself would take the path away from a running publisher without a word.
+    """
+    if not path.parent.is_dir():
+        raise UserError(f"publish.endpoint: the folder {path.parent} does not exist: create it (RuntimeDirectory= in the unit)")
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise UserError(f"publish.endpoint: {path} exists and is not a socket: remove it or choose another path")
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            log.info("removed a stale socket", path=str(path))
+            return
+        except OSError as error:
+            raise UserError(f"publish.endpoint: {path} cannot be checked: {error.strerror}") from None
+    raise UserError(f"publish.endpoint: another process already listens on {path}: end it or choose another path")

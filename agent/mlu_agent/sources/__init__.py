@@ -1,0 +1,52 @@
+"""Where frames come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable
+
+from ..config import SourceConfig, parse_synthetic
+from ..errors import UserError
+from .base import Capture, CaptureError, Grab, Source, SourceState, SourceStatus
+from .images import PictureCapture, is_picture, read_picture
+from .mailbox import Exchange, Mailbox
+from .synthetic import SyntheticCapture
+from .video import CameraCapture, FileCapture, StreamCapture, is_stream
+
+__all__ = [
+    "Capture",
+    "CaptureError",
+    "Exchange",
+    "Grab",
+    "Mailbox",
+    "Source",
+    "SourceState",
+    "SourceStatus",
+    "capture_for_path",
+    "is_picture",
+    "is_stream",
+    "make_capture",
+    "read_picture",
+]
+
+
+def make_capture(config: SourceConfig, on_unreadable: Callable[[str], None] | None = None) -> Capture:
+    """The capture that a configured source describes; nothing is opened. UserError for an unknown description."""
+    if config.kind == "url":
+        return StreamCapture(config.location, open_timeout_s=config.open_timeout_s)
+    if config.kind == "camera":
+        return CameraCapture(config.location)
+    if config.kind == "path":
+        return capture_for_path(config.location, on_unreadable)
+    size = parse_synthetic(config.location)
+    if config.kind != "synthetic" or size is None:
+        raise UserError(f"source {config.id}: {config.kind} {config.location!r} describes no source")
+    return SyntheticCapture(*size)
+
+
+def capture_for_path(path: str, on_unreadable: Callable[[str], None] | None = None) -> Capture:
+    """The capture for a local path: a picture or a folder of pictures, else a video."""
+
+    if is_picture(path) or Path(path).is_dir():
+        return PictureCapture(path, on_unreadable=on_unreadable)
+    return FileCapture(path)

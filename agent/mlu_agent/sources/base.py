@@ -1,0 +1,298 @@
+"""What every source of frames has in common: a capture that reads, a thread that keeps it going, states and counters.
+
+A capture knows one kind of input and may block or fail. The `Source` around it owns the thread: it reconnects, notices
+stalls, hands frames to its mailbox and counts what happens to them. Nothing that one source does touches another.
+"""
+
+from __future__ import annotations
+
+import abc
+import collections
+import enum
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import SourceConfig
+from ..frame import Frame
+from .mailbox import Mailbox
+
+STALL_INTERVALS = 3
+BACKOFF_JITTER = 0.2
+DROPPED_NEWER = "dropped_newer_frame"
+DROPPED_RATE = "dropped_max_fps"
+DROPPED_STOPPING = "dropped_stopping"
+
+
+class SourceState(str, enum.Enum):
+    """What a source is doing; the values are those of the wire (`wire.STATES`)."""
+
+    CONNECTING = "connecting"
+    STREAMING = "live"
+    STALLED = "stalled"
+    RECONNECTING = "lost"
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+FINAL_STATES = (SourceState.ENDED, SourceState.FAILED)
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """A state, why, and since when (wall clock, nanoseconds)."""
+
+    state: SourceState
+    reason: str
+    since_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class Grab:
+    """One decoded picture as a capture reads it; `pixels` uint8 (H, W, 3) BGR.
+
+    `media_s`: time in the file, seconds from its start, None for live captures. `grabbed_ns`: monotonic clock.
+    """
+
+    pixels: NDArray[np.uint8]
+    capture_time_ns: int
+    clock: str
+    position: int
+    grabbed_ns: int
+    media_s: float | None = None
+    name: str = ""
+
+
+class CaptureError(Exception):
+    """The input cannot be opened or stopped answering; `permanent` if trying again is pointless."""
+
+    def __init__(self, reason: str, *, permanent: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.permanent = permanent
+
+
+class Capture(abc.ABC):
+    """One kind of input. Used by one thread at a time."""
+
+    remote = (
+        False  # whether it can be lost and come back: a lost one is opened again for ever, a silent one has stalled
+    )
+    unreadable = 0  # pictures that were skipped because they cannot be decoded
+
+    @abc.abstractmethod
+    def open(self) -> None:
+        """Opens the input; CaptureError if it cannot be."""
+
+    @abc.abstractmethod
+    def read(self) -> Grab | None:
+        """The next picture, None at the end; CaptureError if the input is lost."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Releases the input; may be opened again."""
+
+    @property
+    def interval_s(self) -> float:
+        """Expected seconds between frames, 0 where unknown."""
+        return 0.0
+
+
+class Backoff:
+    """Delays between attempts: doubling from `first` to `limit` seconds, each with +-20 % jitter."""
+
+    def __init__(self, first: float = 0.5, limit: float = 10.0, generator: random.Random | None = None) -> None:
+        self._random = generator or random.Random()
+        self._first = first
+        self._limit = limit
+        self._delay = first
+
+    def next(self) -> float:
+        """Seconds to wait before the next attempt."""
+        delay = self._delay
+        self._delay = min(self._delay * 2, self._limit)
+        return delay * self._random.uniform(1 - BACKOFF_JITTER, 1 + BACKOFF_JITTER)
+
+    def reset(self) -> None:
+        """After a success."""
+        self._delay = self._first
+
+
+class Source:
+    """A capture kept going by a thread of its own, feeding one mailbox.
+
+    `on_state(source)` is called, in whatever thread noticed it, after every change of state.
+    """
+
+    def __init__(
+        self, config: SourceConfig, capture: Capture, mailbox: Mailbox[Grab], on_state: Callable[[Source], None]
+    ) -> None:
+        self.config = config
+        self.source_id = config.id
+        self.capture = capture
+        self.frames_read = 0
+        self.reconnects = 0
+        self.stalls = 0
+        self.dropped: collections.Counter[str] = collections.Counter()
+        self._mailbox = mailbox
+        self._on_state = on_state
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._sequence = 0
+        self._last_frame = 0.0
+        self._pace_start = 0.0
+        self._next_due = 0.0
+        self._status = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
+        self._thread = threading.Thread(target=self._run, name=f"source-{config.id}", daemon=True)
+
+    @property
+    def status(self) -> SourceStatus:
+        """The present state with its reason."""
+        return self._status
+
+    @property
+    def sequence(self) -> int:
+        """Frames handed out so far: the next one's number."""
+        return self._sequence
+
+    @property
+    def waiting(self) -> int:
+        """Frames read and not handed out yet."""
+        return len(self._mailbox)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no frame will come any more: ended or failed, and the mailbox is empty."""
+        return self._status.state in FINAL_STATES and not self._thread.is_alive() and not len(self._mailbox)
+
+    def start(self) -> None:
+        """Starts reading."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the thread to end; does not wait."""
+        self._stop.set()
+
+    def join(self, timeout: float) -> bool:
+        """Waits for the thread; False if it is still inside a blocking read after `timeout` seconds."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def to_frame(self, grab: Grab) -> Frame:
+        """Gives a grab taken out of the mailbox its sequence number. One consumer thread."""
+        frame = Frame(
+            pixels=grab.pixels,
+            source_id=self.source_id,
+            sequence=self._sequence,
+            capture_time_ns=grab.capture_time_ns,
+            clock=grab.clock,
+            position=grab.position,
+        )
+        self._sequence += 1
+        return frame
+
+    def discard_waiting(self) -> None:
+        """Counts what is left in the mailbox as dropped: the pipeline is stopping."""
+        self.count_dropped(DROPPED_STOPPING, self._mailbox.clear())
+
+    def count_dropped(self, reason: str, count: int = 1) -> None:
+        """Counts frames that were read and will not be published."""
+        if count:
+            with self._lock:
+                self.dropped[reason] += count
+
+    def check_stall(self, now: float) -> None:
+        """Notices a live source that is connected and silent; `now` of the monotonic clock. Called by the pipeline's tick."""
+        limit = max(self.config.stall_timeout_s, STALL_INTERVALS * self.capture.interval_s)
+        silent = now - self._last_frame
+        if self.capture.remote and self._status.state is SourceState.STREAMING and silent > limit:
+            self.stalls += 1
+            self._set(
+                SourceState.STALLED, f"connected, but no frame for more than {limit:.1f} s", SourceState.STREAMING
+            )
+
+    def _set(self, state: SourceState, reason: str, only_from: SourceState | None = None) -> None:
+        with self._lock:
+            if only_from is not None and self._status.state is not only_from:
+                return
+            if (self._status.state, self._status.reason) == (state, reason):
+                return
+            since = time.time_ns() if state is not self._status.state else self._status.since_ns
+            self._status = SourceStatus(state, reason, since)
+        self._on_state(self)
+
+    def _run(self) -> None:
+        backoff = Backoff(self.config.reconnect_min_s, self.config.reconnect_max_s)
+        self._set(SourceState.CONNECTING, "opening the input")
+        while not self._stop.is_set():
+            try:
+                self._session(backoff)
+            except CaptureError as error:
+                if error.permanent or not self.capture.remote:
+                    self._set(SourceState.FAILED, error.reason)
+                    return
+                self._wait_to_retry(error.reason, backoff)
+            except Exception as error:  # a bug in one source must not take the others down; it is said and ends here
+                self._set(SourceState.FAILED, f"internal error: {type(error).__name__}: {error}")
+                return
+            else:
+                if not self.config.loop:
+                    self._set(SourceState.ENDED, "the input came to its end" if not self._stop.is_set() else "stopped")
+                    return
+        self._set(SourceState.ENDED, "stopped")
+
+    def _wait_to_retry(self, reason: str, backoff: Backoff) -> None:
+        self.reconnects += 1
+        self._set(SourceState.RECONNECTING, reason)
+        self._stop.wait(backoff.next())
+
+    def _session(self, backoff: Backoff) -> None:
+        """From one open to the end or the loss of the input."""
+        try:
+            self.capture.open()
+            self._pace_start = time.monotonic()
+            first = True
+            while not self._stop.is_set():
+                grab = self.capture.read()
+                if grab is None:
+                    if first:
+                        raise CaptureError("the input holds no readable picture", permanent=not self.capture.remote)
+                    return
+                first = False
+                backoff.reset()
+                self._hand_out(grab)
+        finally:
+            self.capture.close()
+
+    def _hand_out(self, grab: Grab) -> None:
+        self._last_frame = time.monotonic()
+        if self._status.state is not SourceState.STREAMING:
+            self._set(SourceState.STREAMING, "frames arrive")
+        if self.config.realtime and grab.media_s is not None:
+            self._stop.wait(max(0.0, self._pace_start + grab.media_s - time.monotonic()))
+        # counted before it can be seen by the consumer, so that the balance never shows more out than in
+        self.frames_read += 1
+        if self.config.max_fps and not self._keep_rate():
+            self.count_dropped(DROPPED_RATE)
+            return
+        outcome = self._mailbox.put(grab, self._stop)
+        self.count_dropped(DROPPED_NEWER, outcome.replaced)
+        if not outcome.accepted:
+            self.count_dropped(DROPPED_STOPPING)
+
+    def _keep_rate(self) -> bool:
+        """Whether a frame fits the configured rate; where no frame may be dropped, waits until it does."""
+        now = time.monotonic()
+        if now < self._next_due:
+            if self.config.live:
+                return False
+            self._stop.wait(self._next_due - now)
+        # from the due time while keeping up, so that a small delay does not lower the rate
+        interval = 1.0 / self.config.max_fps
+        self._next_due = max(self._next_due, now - interval) + interval
+        return True

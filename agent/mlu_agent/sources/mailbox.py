@@ -1,0 +1,103 @@
+"""Bounded hand-offs from the sources' threads to the one that feeds the engine, fair between sources."""
+
+from __future__ import annotations
+
+import collections
+import threading
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+FILE_CAPACITY = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a put: `replaced` older items gave way; not `accepted` when stopped while waiting for room."""
+
+    accepted: bool
+    replaced: int = 0
+
+
+_ACCEPTED = Outcome(accepted=True)
+_REPLACED = Outcome(accepted=True, replaced=1)
+_REFUSED = Outcome(accepted=False)
+
+
+class Mailbox(Generic[T]):
+    """One source's hand-off, made by `Exchange.mailbox`. Live: holds the newest item only. Else: a full box makes put wait."""
+
+    def __init__(self, changed: threading.Condition, live: bool) -> None:
+        self._changed = changed
+        self._live = live
+        self._items: collections.deque[T] = collections.deque()
+        self._closed = False
+
+    def put(self, item: T, stop: threading.Event) -> Outcome:
+        """Hands an item over. A waiting put gives up once `stop` is set (and the exchange woken) or the box is cleared."""
+        with self._changed:
+            outcome = _ACCEPTED
+            if self._live and self._items:
+                self._items.clear()
+                outcome = _REPLACED
+            while len(self._items) >= FILE_CAPACITY and not stop.is_set() and not self._closed:
+                self._changed.wait(0.5)  # bounded: stop is not ours and nobody may have woken us
+            if stop.is_set() or self._closed:
+                return Outcome(accepted=False, replaced=outcome.replaced)
+            self._items.append(item)
+            self._changed.notify_all()
+            return outcome
+
+    def clear(self) -> int:
+        """Empties and shuts the box for good; the number of items thrown away."""
+        with self._changed:
+            count = len(self._items)
+            self._items.clear()
+            self._closed = True
+            self._changed.notify_all()
+            return count
+
+    def _pop(self) -> T | None:
+        return self._items.popleft() if self._items else None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class Exchange(Generic[T]):
+    """All mailboxes together. `take` goes round them, so that no source with frames ready waits for another's second."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._boxes: list[Mailbox[T]] = []
+        self._next = 0
+        self._open = True
+
+    def mailbox(self, live: bool) -> Mailbox[T]:
+        """A new mailbox; `take` names it by its number, in the order of making."""
+        box: Mailbox[T] = Mailbox(self._changed, live)
+        self._boxes.append(box)
+        return box
+
+    def take(self, timeout: float | None) -> tuple[int, T] | None:
+        """The number of a mailbox and its oldest item; None after `timeout` seconds (None: for ever) or when closed."""
+        with self._changed:
+            if not self._changed.wait_for(self._ready, timeout) or not self._open:
+                return None
+            for offset in range(len(self._boxes)):
+                number = (self._next + offset) % len(self._boxes)
+                item = self._boxes[number]._pop()  # noqa: SLF001 - one lock for both
+                if item is not None:
+                    self._next = number + 1
+                    self._changed.notify_all()
+                    return number, item
+            return None
+
+    def close(self) -> None:
+        """Wakes a waiting `take`, which returns None from now on."""
+        with self._changed:
+            self._open = False
+            self._changed.notify_all()
+
+    def _ready(self) -> bool:
+        return not self._open or any(self._boxes)
