@@ -6,7 +6,7 @@ Pictures go through the agent's own preprocessing, so that the ranges are those 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from mlu_agent.bundle import InputSpec
 from mlu_agent.errors import DataError, UserError
+from mlu_agent.geometry import Letterbox
 from mlu_agent.preprocess import preprocess
 
 from .float_runner import FloatRunner
@@ -60,13 +61,10 @@ def float_input(graph: Graph, preprocessing: Preprocessing) -> InputSpec:
                      dtype="float32", mean=PIXEL_MEAN, std=PIXEL_STD)
 
 
-def float_pictures(paths: Iterable[Path], spec: InputSpec) -> Iterator[Tuple[FloatArray, npt.NDArray[np.uint8], Any]]:
-    """For each picture: its tensor (1, H, W, 3), its own pixels and its letterbox."""
-    for path in paths:
-        pixels = read_picture(path)
-        tensor = np.empty((1, spec.height, spec.width, 3), np.float32)
-        letterbox = preprocess(pixels, spec, tensor[0])
-        yield tensor, pixels, letterbox
+def float_picture(pixels: npt.NDArray[np.uint8], spec: InputSpec) -> Tuple[FloatArray, Letterbox]:
+    """One picture as a normalised tensor (1, H, W, 3), and its letterbox."""
+    tensor = np.empty((1, spec.height, spec.width, 3), np.float32)
+    return tensor, preprocess(pixels, spec, tensor[0])
 
 
 def calibrate(graph: Graph, preprocessing: Preprocessing, paths: List[Path]) -> Dict[str, Range]:
@@ -78,9 +76,9 @@ def calibrate(graph: Graph, preprocessing: Preprocessing, paths: List[Path]) -> 
         known = ranges.get(name)
         ranges[name] = Range(low, high) if known is None else Range(min(low, known.low), max(high, known.high))
 
-    pictures = float_pictures(paths, float_input(graph, preprocessing))
-    for tensor, _, _ in tqdm(pictures, total=len(paths), desc="calibrating", unit="picture", disable=None):
-        runner.run(tensor, observe)
+    spec = float_input(graph, preprocessing)
+    for path in tqdm(paths, desc="calibrating", unit="picture", disable=None):
+        runner.run(float_picture(read_picture(path), spec)[0], observe)
     for name, seen in ranges.items():
         if not np.isfinite([seen.low, seen.high]).all():
             raise DataError(f"layer {name}: its input became NaN or infinite during calibration; the weights are damaged")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from mlu_agent.errors import DataError
 
-MAX_CFG_BYTES = 1 << 20
 MAX_SECTIONS = 4096
 _HEADER = re.compile(r"\[([A-Za-z0-9_]+)\]\s*$")
 
@@ -59,27 +57,17 @@ class Section:
         return [part for part in parts if part][:1024]
 
 
-def read_cfg(path: Path) -> Tuple[Section, ...]:
-    """Reads a cfg file; raises DataError with the line that is wrong."""
+def parse_cfg(data: bytes, name: str) -> Tuple[Section, ...]:
+    """Splits the bytes of a cfg into sections; the first must be ``[net]``. Raises DataError with the line that is wrong."""
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_CFG_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"cannot read the cfg {path}: {error.strerror}") from error
-    if len(data) > MAX_CFG_BYTES:
-        raise DataError(f"{path} is larger than {MAX_CFG_BYTES} bytes: not a Darknet cfg")
-    try:
-        text = data.decode("utf-8-sig")
+        return _sections(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text: not a Darknet cfg (are the cfg and the weights swapped?)") from error
-    try:
-        return parse_cfg(text)
+        raise DataError(f"{name} is not text: not a Darknet cfg (are the cfg and the weights swapped?)") from error
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{name}: {error}") from error
 
 
-def parse_cfg(text: str) -> Tuple[Section, ...]:
-    """Splits cfg text into sections; the first must be ``[net]`` or ``[network]``."""
+def _sections(text: str) -> Tuple[Section, ...]:
     sections: List[Section] = []
     for number, raw in enumerate(text.splitlines(), 1):
         line = re.split(r"[#;]", raw, maxsplit=1)[0].strip()

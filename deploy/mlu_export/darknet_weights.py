@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 from typing import Tuple
 
 import numpy as np
 
 from mlu_agent.errors import DataError
 
-from .files import read_bounded
 from .graph import FloatArray
-
-MAX_WEIGHT_BYTES = (1 << 31) - 1
 
 
 class WeightStream:
@@ -46,11 +42,6 @@ class WeightStream:
         if self._used != self._values.size:
             raise DataError(f"the weight file holds {self.total} values, but the network takes {self._used}; "
                             "the file belongs to another cfg")
-
-
-def read_weights(path: Path) -> bytes:
-    """The bytes of a weight file, bounded; raises DataError."""
-    return read_bounded(path, MAX_WEIGHT_BYTES, "weights")
 
 
 def _body(data: bytes) -> FloatArray:
