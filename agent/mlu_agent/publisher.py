@@ -116,7 +116,7 @@ class Publisher:
             raise UserError(
                 f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose another or end what uses it"
             ) from None
-        self.endpoint = self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
         if not is_local_endpoint(endpoint):
             self._log.warning(
                 "publishing without encryption and authentication beyond this machine",

@@ -21,8 +21,7 @@ from ..bundle import Thresholds, load_bundle
 from ..detections import Detections
 from ..detector import Detector
 from ..errors import UserError
-from ..sources import Capture, CaptureError, StreamCapture, capture_for_path, is_stream
-from ..sources.video import FileCapture
+from ..sources import Capture, CaptureError, FileCapture, StreamCapture, capture_for_path, is_stream
 
 PROGRESS_S = 2.0
 
@@ -166,7 +165,7 @@ def _rate(video: Capture | None) -> float | None:
 
 def _print(item: _Item, detections: Detections, labels: tuple[str, ...], as_json: bool) -> None:
     height, width = item.pixels.shape[:2]
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "class_id": int(class_id),
             "label": labels[int(class_id)],
