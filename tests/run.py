@@ -4,7 +4,7 @@
     python tests/run.py lint        only the parts named
 
 A part that fails does not stop the others: one run shows all that is wrong. The exit status is 0 only when every part
-passed. What a part needs and this machine lacks is said in its line; nothing is installed here (the Makefile does that).
+passed. What a part needs and this machine lacks is said in its line; nothing is installed here (the Makefile does).
 """
 
 from __future__ import annotations
@@ -76,7 +76,17 @@ def _ctest(title: str, name: str, *options: str, env: dict[str, str] | None = No
     if failure:
         return Result(good=False, line=f"{title}: {failure}")
     # no ctest that found no test may count as a pass
-    command = ("ctest", "--test-dir", BUILD / name, "-j", JOBS, "--output-on-failure", "--no-tests=error", "--timeout", "900")
+    command = (
+        "ctest",
+        "--test-dir",
+        BUILD / name,
+        "-j",
+        JOBS,
+        "--output-on-failure",
+        "--no-tests=error",
+        "--timeout",
+        "900",
+    )
     status, lines = _stream(*command, env=env)
     return Result(good=status == 0, line=f"{title}: {_closing(lines, 'tests passed')}")
 
@@ -88,7 +98,9 @@ def native() -> Result:
 
 def sanitizers() -> Result:
     """The C tests with AddressSanitizer and UndefinedBehaviorSanitizer: a report is a failure."""
-    return _ctest("ctest (ASan, UBSan)", "asan", "-DSIM_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+    return _ctest(
+        "ctest (ASan, UBSan)", "asan", "-DSIM_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"
+    )
 
 
 def aarch64() -> Result:

@@ -1,0 +1,186 @@
+"""The house of docs/architecture.md, checked on the syntax trees: imports go down, and each dependency has one door."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+AGENT = ROOT / "agent" / "mlu_agent"
+DEPLOY = ROOT / "deploy" / "mlu_export"
+SIM = ROOT / "native" / "sim"
+
+# A module of a higher floor may import those of lower floors, and none of its own floor unless listed in MAY_SHARE.
+FLOORS: dict[str, int] = {
+    "errors": 0, "config": 0, "metrics": 0, "_toml": 0, "_fields": 0,
+    "frame": 1, "detections": 1, "geometry": 1,
+    "bundle": 2, "wire": 2, "offline_model": 2,
+    "preprocess": 3, "postprocess": 3, "draw": 3, "cnrt": 3,
+    "engine": 4, "sources": 4, "publisher": 4, "client": 4, "annotated": 4,
+    "pipeline": 5, "detector": 5,
+    "commands": 6, "cli": 6, "service": 6, "logs": 6,
+}  # fmt: skip
+# Neighbours on one floor that may know each other; everything else on a floor is independent.
+MAY_SHARE = {
+    ("bundle", "offline_model"),  # a manifest is checked against the file it describes
+    ("bundle", "_fields"),
+    ("config", "_toml"), ("config", "_fields"), ("config", "errors"),
+    ("_toml", "errors"), ("_fields", "errors"), ("metrics", "errors"),
+    ("detections", "geometry"), ("frame", "geometry"),
+    ("commands", "logs"), ("commands", "service"), ("cli", "commands"), ("cli", "logs"), ("cli", "service"),
+    ("service", "logs"),
+}  # fmt: skip
+
+
+def _standard_modules() -> set[str]:
+    """The standard library's top names; sys.stdlib_module_names would do from Python 3.10 on."""
+    folder = Path(sysconfig.get_paths()["stdlib"])
+    entries = [*folder.iterdir(), *(folder / "lib-dynload").glob("*.so")]
+    return {entry.name.split(".")[0] for entry in entries} | set(sys.builtin_module_names)
+
+
+STANDARD = _standard_modules()
+ANYWHERE = {"mlu_agent", "numpy"}
+DOORS: dict[str, set[str]] = {
+    "cffi": {"cnrt"},
+    "_cffi_backend": {"cnrt"},
+    "zmq": {"publisher", "client"},
+    "cv2": {"sources", "preprocess", "draw", "annotated"},
+    "msgpack": {"wire"},
+    "structlog": {"logs", "service", "pipeline", "publisher", "sources", "commands", "cli", "engine"},
+    "tomli": {"_toml"},
+}
+C_FLOORS = {"api": 3, "core": 2, "exec": 1, "kernels": 0}
+
+
+def _room(path: Path, package: Path) -> str:
+    """The room a file is in: its module, or its first folder."""
+    return path.relative_to(package).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path, package: Path) -> list[tuple[int, str]]:
+    """Every import of a file as (line, absolute dotted name), wherever it stands; `from a import b` counts as a.b."""
+    module = [package.name, *path.relative_to(package).with_suffix("").parts]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(module[: len(module) - node.level]) if node.level else ""
+            stem = ".".join(part for part in (base, node.module) if part)
+            found += [(node.lineno, f"{stem}.{alias.name}") for alias in node.names]
+    return found
+
+
+def _files(package: Path) -> list[Path]:
+    return sorted(package.rglob("*.py"))
+
+
+def _agent_room(name: str) -> str | None:
+    parts = name.split(".")
+    return parts[1] if parts[0] == "mlu_agent" and len(parts) > 1 else None
+
+
+def test_every_module_has_a_floor():
+    """A module that is not in the plan of the house has no right to be imported: it is entered there first."""
+    rooms = {_room(path, AGENT) for path in _files(AGENT)} - {"__init__", "__main__", "_native"}
+    assert rooms - FLOORS.keys() == set()
+
+
+@pytest.mark.parametrize("path", _files(AGENT), ids=lambda path: str(path.relative_to(AGENT)))
+def test_imports_go_down_only(path: Path):
+    """No module imports one of a higher floor, nor a neighbour that it is not said to share with."""
+    room = _room(path, AGENT)
+    wrong = []
+    for line, name in _imports(path, AGENT):
+        target = _agent_room(name)
+        if target is None or target == room or target not in FLOORS or room not in FLOORS:
+            continue
+        if FLOORS[target] > FLOORS[room] or (FLOORS[target] == FLOORS[room] and (room, target) not in MAY_SHARE):
+            wrong.append(f"{path.name}:{line} imports {name}: floor {FLOORS[room]} -> {FLOORS[target]}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", _files(AGENT), ids=lambda path: str(path.relative_to(AGENT)))
+def test_each_dependency_enters_by_its_door(path: Path):
+    """cffi, zmq, cv2, msgpack, structlog and tomli are imported only in their rooms, and nothing else anywhere."""
+    room = _room(path, AGENT)
+    wrong = []
+    for line, name in _imports(path, AGENT):
+        top = name.split(".")[0]
+        if top in STANDARD | ANYWHERE:
+            continue
+        if room not in DOORS.get(top, set()):
+            wrong.append(f"{path.name}:{line} imports {top}, whose door is {sorted(DOORS.get(top, {'nowhere'}))}")
+    assert wrong == []
+
+
+def test_the_device_layer_and_the_vision_layer_never_meet():
+    """cnrt moves bytes, preprocess and postprocess move boxes: neither imports the other, not even late."""
+    vision, device = {"preprocess", "postprocess", "draw"}, {"cnrt"}
+    for path in _files(AGENT):
+        room = _room(path, AGENT)
+        targets = {_agent_room(name) for _, name in _imports(path, AGENT)}
+        assert room not in vision or not targets & device, path
+        assert room not in device or not targets & vision, path
+
+
+def test_the_agent_never_knows_the_build_tool_nor_torch():
+    """mlu_export may import the agent, never the reverse; torch never reaches the box."""
+    tops = {name.split(".")[0] for path in _files(AGENT) for _, name in _imports(path, AGENT)}
+    assert not tops & {"mlu_export", "torch"}
+
+
+def test_the_build_tool_uses_only_the_agents_vision_and_runtime():
+    """mlu_export sees the pixels and boxes that the box sees, and none of its daemon."""
+    daemon = {"pipeline", "publisher", "client", "service", "sources", "metrics", "logs", "wire"}
+    for path in _files(DEPLOY):
+        for line, name in _imports(path, DEPLOY):
+            assert _agent_room(name) not in daemon, f"{path.name}:{line} imports {name}"
+
+
+def test_torch_is_imported_late():
+    """`mlu-export build --recipe` works without torch, so no module of mlu_export imports it at its top."""
+    for path in _files(DEPLOY):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in tree.body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] == "torch" for name in names), f"{path.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", sorted(SIM.rglob("*.[ch]")), ids=lambda path: str(path.relative_to(SIM)))
+def test_c_includes_go_down_only(path: Path):
+    """In C: api -> core -> exec -> kernels; a kernel knows nothing of models, the executor nothing of devices."""
+    floor = C_FLOORS[path.relative_to(SIM).parts[0]]
+    for line in path.read_text(encoding="utf-8").splitlines():
+        match = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+        if match is None:
+            continue
+        parts = [part for part in match.group(1).split("/") if part not in {"..", "."}]
+        if parts[0] in C_FLOORS:
+            assert C_FLOORS[parts[0]] <= floor, f"{path.name} includes {match.group(1)}"
+
+
+def test_the_walls_would_be_noticed(tmp_path: Path):
+    """The reader of imports sees late, relative and aliased imports, so the tests above cannot pass by blindness."""
+    package = tmp_path / "mlu_agent"
+    (package / "cnrt").mkdir(parents=True)
+    module = package / "cnrt" / "device.py"
+    module.write_text(
+        "def f():\n    from ..pipeline import Pipeline as P\n    import cv2 as c\nfrom .status import check\n"
+    )
+    names = {name for _, name in _imports(module, package)}
+    assert names == {"mlu_agent.pipeline.Pipeline", "cv2", "mlu_agent.cnrt.status.check"}
+
+
+@pytest.mark.parametrize("package", [AGENT, DEPLOY], ids=["mlu_agent", "mlu_export"])
+def test_files_stay_under_400_lines(package: Path):
+    """A file is one room that a reader can take in."""
+    long = {str(path.name): lines for path in _files(package) if (lines := len(path.read_text().splitlines())) > 400}
+    assert {name: lines for name, lines in long.items() if name != "_abi.py"} == {}

@@ -1,0 +1,61 @@
+"""What the checkout must not contain, wherever it is used."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# The address of a package index or of a mirror: pip and apt know theirs, and nobody else has to.
+REGISTRY = re.compile(r"\b(pypi\.org|pythonhosted\.org|pypi\.python\.org|deb\.debian\.org|registry\.npmjs\.org)\b")
+# Folders of a developer's machine; a box's own paths (/etc, /run, /usr, /var) are no business of this test.
+MACHINE_PATH = re.compile(r"(?<![\w.$}/])/(?:root|home/\w+|work|Users/\w+)/[\w.]+")
+BINARY = (".cambricon", ".weights", ".pt", ".pth", ".onnx", ".mp4", ".h264", ".npz", ".so", ".whl", ".gz")
+
+
+def _tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout (a source distribution): there is no list of tracked files")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", errors="replace")
+
+
+def test_no_file_names_a_package_index():
+    """Packages come from wherever the user's pip and apt are configured for."""
+    own = Path(__file__).name
+    assert [str(path) for path in _tracked() if path.name != own and REGISTRY.search(_text(path))] == []
+
+
+def test_no_file_names_a_folder_of_somebodys_machine():
+    """Nothing depends on where the checkout or its data lies."""
+    own = Path(__file__).name
+    found = {
+        str(path.relative_to(ROOT)): match.group()
+        for path in _tracked()
+        if path.name != own and (match := MACHINE_PATH.search(_text(path)))
+    }
+    assert found == {}
+
+
+def test_no_model_video_or_weights_are_tracked():
+    """They have licences of their own, and models are built, not kept."""
+    assert [str(path.relative_to(ROOT)) for path in _tracked() if path.suffix in BINARY] == []
+
+
+def test_tracked_files_are_small():
+    """A checkout on an edge box's link takes seconds."""
+    assert {str(path.relative_to(ROOT)): size for path in _tracked() if (size := path.stat().st_size) > 400_000} == {}
+
+
+def test_the_licence_is_there_in_full():
+    """Apache-2.0, as pyproject.toml says, with its appendix."""
+    licence = (ROOT / "LICENSE").read_text()
+    assert "Version 2.0, January 2004" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence
