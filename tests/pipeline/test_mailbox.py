@@ -1,0 +1,88 @@
+"""The hand-off between sources and engine: bounded, newest first for live sources, lossless for files, fair."""
+
+from __future__ import annotations
+
+import threading
+
+from mlu_agent.sources.mailbox import FILE_CAPACITY, Exchange
+
+
+def test_a_live_mailbox_keeps_the_newest_item_and_tells_what_gave_way():
+    """Of three frames put before one is taken, the last survives and two are counted as replaced."""
+    exchange: Exchange[int] = Exchange()
+    box = exchange.mailbox(live=True)
+    outcomes = [box.put(number, threading.Event()) for number in range(3)]
+    assert sum(outcome.replaced for outcome in outcomes) == 2
+    assert exchange.take(0) == (0, 2)
+    assert exchange.take(0) is None
+
+
+def test_a_files_mailbox_makes_the_reader_wait_instead_of_dropping():
+    """A full box blocks the put until an item is taken; everything arrives in order."""
+    exchange: Exchange[int] = Exchange()
+    box = exchange.mailbox(live=False)
+    stop = threading.Event()
+    accepted = []
+
+    def fill() -> None:
+        accepted.extend(box.put(number, stop).accepted for number in range(50))
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    taken = [exchange.take(10) for _ in range(50)]
+    thread.join(10)
+    assert taken == [(0, number) for number in range(50)]
+    assert accepted == [True] * 50
+
+
+def test_no_more_than_the_capacity_waits():
+    """The box of a file is bounded."""
+    exchange: Exchange[int] = Exchange()
+    box = exchange.mailbox(live=False)
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: [box.put(number, stop) for number in range(FILE_CAPACITY + 3)])
+    thread.start()
+    for _ in range(FILE_CAPACITY + 3):
+        assert len(box) <= FILE_CAPACITY
+        assert exchange.take(10) is not None
+    thread.join(10)
+
+
+def test_take_goes_round_the_sources_with_frames_ready():
+    """Two full boxes are served in turn, whichever was filled first."""
+    exchange: Exchange[str] = Exchange()
+    boxes = [exchange.mailbox(live=False) for _ in range(2)]
+    for _ in range(FILE_CAPACITY):
+        boxes[0].put("a", threading.Event())
+    for _ in range(FILE_CAPACITY):
+        boxes[1].put("b", threading.Event())
+    order = [item[1] for item in (exchange.take(0) for _ in range(2 * FILE_CAPACITY)) if item]
+    assert order == ["a", "b"] * FILE_CAPACITY
+
+
+def test_clearing_shuts_the_box_and_frees_a_waiting_reader():
+    """What is left is counted, a put that waits for room is refused, and so is every later one."""
+    exchange: Exchange[int] = Exchange()
+    box = exchange.mailbox(live=False)
+    stop = threading.Event()
+    outcomes = []
+    thread = threading.Thread(target=lambda: outcomes.extend(box.put(n, stop).accepted for n in range(FILE_CAPACITY + 1)))
+    thread.start()
+    while len(box) < FILE_CAPACITY:
+        threading.Event().wait(0.001)
+    assert box.clear() == FILE_CAPACITY
+    thread.join(10)
+    assert outcomes == [True] * FILE_CAPACITY + [False]
+    assert not box.put(9, stop).accepted
+
+
+def test_closing_the_exchange_wakes_a_waiting_take():
+    """The thread that feeds the engine can always be ended."""
+    exchange: Exchange[int] = Exchange()
+    exchange.mailbox(live=True)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(exchange.take(None)))
+    thread.start()
+    exchange.close()
+    thread.join(10)
+    assert results == [None]

@@ -1,0 +1,248 @@
+"""Sources: states, reconnection, stalls, pace, counters; with captures that fail on command and with real files."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mlu_agent.config import SourceConfig
+from mlu_agent.errors import DataError
+from mlu_agent.sources import Capture, CaptureError, Exchange, Grab, Source, SourceState, make_capture, read_picture
+from mlu_agent.sources.base import Backoff
+from mlu_agent.sources.video import without_password
+
+
+class ScriptedCapture(Capture):
+    """Does what the script says at each open: a CaptureError to raise, or a number of frames before the stream breaks."""
+
+    remote = True
+
+    def __init__(self, script: list[CaptureError | int]) -> None:
+        self.script = script
+        self.left = 0
+        self.position = 0
+        self.silent = threading.Event()
+        self.silent.set()
+
+    def open(self) -> None:
+        step = self.script.pop(0) if self.script else CaptureError("out of script", permanent=True)
+        if isinstance(step, CaptureError):
+            raise step
+        self.left = step
+
+    def read(self) -> Grab | None:
+        self.silent.wait()
+        if self.left == 0:
+            raise CaptureError("broke off")
+        self.left -= 1
+        self.position += 1
+        pixels = np.zeros((4, 4, 3), np.uint8)
+        return Grab(pixels, time.time_ns(), "arrival", self.position - 1, time.monotonic_ns())
+
+    def close(self) -> None:
+        pass
+
+
+class Recorder:
+    """Collects the states of a source, and waits for one."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[SourceState, str]] = []
+        self.changed = threading.Condition()
+
+    def __call__(self, source: Source) -> None:
+        with self.changed:
+            self.seen.append((source.status.state, source.status.reason))
+            self.changed.notify_all()
+
+    def wait_for(self, state: SourceState) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: any(seen is state for seen, _ in self.seen), 20), self.seen
+
+
+def remote_config(**options: object) -> SourceConfig:
+    return SourceConfig("cam", "url", "rtsp://example/", reconnect_min_s=0.01, reconnect_max_s=0.02, **options)  # type: ignore[arg-type]
+
+
+def path_config(path: Path, **options: object) -> SourceConfig:
+    return SourceConfig("file", "path", str(path), **options)  # type: ignore[arg-type]
+
+
+def start(config: SourceConfig, capture: Capture) -> tuple[Source, Exchange[Grab], Recorder]:
+    exchange: Exchange[Grab] = Exchange()
+    recorder = Recorder()
+    source = Source(config, capture, exchange.mailbox(config.live), recorder)
+    source.start()
+    return source, exchange, recorder
+
+
+def take_all(source: Source, exchange: Exchange[Grab]) -> list[Grab]:
+    grabs = []
+    while not source.finished:
+        taken = exchange.take(0.05)
+        if taken:
+            grabs.append(taken[1])
+    return grabs
+
+
+def make_clip(path: Path, frames: int = 12, fps: float = 25.0) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (64, 48))
+    for number in range(frames):
+        writer.write(np.full((48, 64, 3), number * 20, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_lost_stream_is_opened_again_and_says_what_happened():
+    """Refused, then broken off, then refused again: each is a state with its reason, and frames come after each."""
+    capture = ScriptedCapture([CaptureError("refused"), 3, CaptureError("refused again"), 2])
+    source, _exchange, recorder = start(remote_config(), capture)
+    recorder.wait_for(SourceState.FAILED)
+    states = [state.value for state, _ in recorder.seen]
+    assert states == ["connecting", "lost", "live", "lost", "lost", "live", "lost", "failed"]
+    assert [reason for state, reason in recorder.seen if state is SourceState.RECONNECTING] == [
+        "refused", "broke off", "refused again", "broke off",
+    ]  # fmt: skip
+    assert source.frames_read == 5
+    assert source.reconnects == 4
+
+
+def test_the_counters_of_a_live_source_add_up():
+    """What was read is what was handed out, plus what a newer frame replaced, plus what still waits."""
+    source, exchange, recorder = start(remote_config(), ScriptedCapture([200]))
+    recorder.wait_for(SourceState.FAILED)
+    grabs = take_all(source, exchange)
+    frames = [source.to_frame(grab) for grab in grabs]
+    assert source.frames_read == 200 == len(frames) + source.dropped["dropped_newer_frame"]
+    assert [frame.sequence for frame in frames] == list(range(len(frames)))
+    assert frames[-1].position == 199
+
+
+def test_a_connected_but_silent_source_is_stalled_and_recovers():
+    """A stall is a state of its own with a count; the next frame ends it."""
+    capture = ScriptedCapture([10_000])
+    source, exchange, recorder = start(remote_config(stall_timeout_s=2.0), capture)
+    recorder.wait_for(SourceState.STREAMING)
+    capture.silent.clear()
+    while exchange.take(0.05):
+        pass
+    now = time.monotonic()
+    source.check_stall(now + 1.9 - 0.1)
+    assert source.status.state is SourceState.STREAMING
+    source.check_stall(now + 2.1)
+    assert source.status.state is SourceState.STALLED
+    assert source.stalls == 1
+    capture.silent.set()
+    assert exchange.take(10) is not None
+    assert source.status.state is SourceState.STREAMING
+    source.stop()
+    assert source.join(10)
+
+
+def test_backoff_doubles_to_its_limit_with_a_fifth_of_jitter():
+    """0.5, 1, 2, 4, 8, 10, 10 seconds, each within 20 %, and from the start again after a success."""
+    backoff = Backoff(0.5, 10.0, random.Random(1))
+    delays = [backoff.next() for _ in range(8)]
+    for delay, nominal in zip(delays, [0.5, 1, 2, 4, 8, 10, 10, 10]):
+        assert 0.8 * nominal <= delay <= 1.2 * nominal
+    assert len(set(delays)) == len(delays)
+    backoff.reset()
+    assert backoff.next() <= 0.6
+
+
+def test_a_video_file_is_read_completely_and_ends(tmp_path: Path):
+    """Nothing of a file is dropped; times come from the file and grow; the source ends."""
+    config = path_config(make_clip(tmp_path / "clip.mp4"))
+    source, exchange, _ = start(config, make_capture(config))
+    grabs = take_all(source, exchange)
+    assert [grab.position for grab in grabs] == list(range(12))
+    assert source.dropped == {}
+    assert source.status.state is SourceState.ENDED
+    times = [grab.capture_time_ns for grab in grabs]
+    assert times == sorted(times)
+    assert {grab.clock for grab in grabs} == {"file_pts"}
+    assert times[-1] - times[0] == pytest.approx(11 * 40e6, abs=5e6)
+
+
+def test_a_looping_file_starts_again_and_its_time_never_goes_back(tmp_path: Path):
+    """Positions repeat, the sequence of handed out frames and the capture time go on."""
+    config = path_config(make_clip(tmp_path / "clip.mp4"), loop=True)
+    source, exchange, _ = start(config, make_capture(config))
+    grabs = [exchange.take(20) for _ in range(40)]
+    source.stop()
+    source.discard_waiting()
+    assert source.join(20)
+    positions = [grab[1].position for grab in grabs if grab]
+    assert positions == [number % 12 for number in range(40)]
+    times = [grab[1].capture_time_ns for grab in grabs if grab]
+    assert times == sorted(times)
+    assert source.frames_read == 40 + sum(source.dropped.values())
+
+
+def test_a_missing_file_fails_with_a_sentence(tmp_path: Path):
+    """A file that is not there is not tried again."""
+    config = path_config(tmp_path / "none.mp4")
+    source, _exchange, recorder = start(config, make_capture(config))
+    recorder.wait_for(SourceState.FAILED)
+    assert "none.mp4 is not a file" in source.status.reason
+
+
+def test_a_folder_is_read_in_the_order_of_names_and_broken_pictures_are_counted(tmp_path: Path):
+    """One broken file among pictures is skipped, counted and told; the rest arrives."""
+    for name in ("b.png", "a.jpg", "c.bmp"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "ab.jpg").write_bytes(b"\xff\xd8 not a picture")
+    (tmp_path / "notes.txt").write_text("not a picture either")
+    told: list[str] = []
+    config = path_config(tmp_path)
+    capture = make_capture(config, told.append)
+    source, exchange, _ = start(config, capture)
+    grabs = take_all(source, exchange)
+    assert [Path(grab.name).name for grab in grabs] == ["a.jpg", "b.png", "c.bmp"]
+    assert capture.unreadable == 1
+    assert len(told) == 1
+    assert "ab.jpg" in told[0]
+
+
+def test_a_hostile_picture_header_is_bad_data(tmp_path: Path):
+    """A picture that claims 2^31 by 2^31 pixels is refused with a sentence, not with an allocation."""
+    huge = tmp_path / "huge.png"
+    good = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    huge.write_bytes(good[:16] + b"\x7f\xff\xff\xff\x7f\xff\xff\xff" + good[24:])
+    with pytest.raises(DataError, match="huge.png"):
+        read_picture(huge)
+
+
+def test_a_rate_limit_drops_live_frames_by_reason_and_slows_files_down(tmp_path: Path):
+    """max_fps: what a camera sends beyond it is counted as dropped_max_fps; of a file nothing is dropped."""
+    source, exchange, recorder = start(remote_config(max_fps=1.0), ScriptedCapture([20]))
+    recorder.wait_for(SourceState.FAILED)
+    handed = len(take_all(source, exchange))
+    assert source.dropped["dropped_max_fps"] > 0
+    assert source.frames_read == 20 == handed + sum(source.dropped.values())
+    config = path_config(make_clip(tmp_path / "clip.mp4"), max_fps=200.0)
+    source, exchange, _ = start(config, make_capture(config))
+    assert len(take_all(source, exchange)) == 12
+
+
+def test_a_bug_in_a_capture_ends_that_source_only_and_is_told():
+    """An unexpected exception becomes the state failed with its name."""
+
+    class Buggy(ScriptedCapture):
+        def read(self) -> Grab | None:
+            raise ValueError("surprise")
+
+    source, _exchange, recorder = start(remote_config(), Buggy([5]))
+    recorder.wait_for(SourceState.FAILED)
+    assert source.status.reason == "internal error: ValueError: surprise"
+
+
+def test_passwords_are_not_shown():
+    """A reason never holds the user and password of a URL."""
+    assert without_password("rtsp://user:secret@10.0.0.1:554/stream") == "rtsp://***@10.0.0.1:554/stream"
+    assert without_password("rtsp://10.0.0.1/a@b") == "rtsp://10.0.0.1/a@b"
