@@ -34,7 +34,8 @@ def show(value: object) -> str:
 
 
 class Fields:
-    """One table. A wrong or missing field is noted in ``problems``, and a harmless value returned, so that reading goes on."""
+    """One table. A wrong or missing field is noted in ``problems``, and a harmless value returned, so that reading
+    goes on."""
 
     def __init__(self, data: Mapping[str, Any], path: str, problems: list[str]) -> None:
         self._data = data

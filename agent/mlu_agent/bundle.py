@@ -1,4 +1,5 @@
-"""A model and its manifest, checked against each other: ``load_bundle`` gives the ModelSpec that everything else works from.
+"""A model and its manifest, checked against each other: ``load_bundle`` gives the ModelSpec that everything else
+works from.
 
 The manifest's fields are described in ``deploy/FORMAT.md`` section 3.
 """
@@ -80,8 +81,8 @@ class OutputSpec:
 class Thresholds:
     """Which candidates become detections.
 
-    ``multi_label``  False: a box has its best class only. True: every class with confidence of at least the threshold is a
-                     candidate of its own, as accuracy is measured.
+    ``multi_label``  False: a box has its best class only. True: every class with confidence of at least the threshold
+                     is a candidate of its own, as accuracy is measured.
     """
 
     confidence: float = 0.25

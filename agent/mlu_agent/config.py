@@ -58,8 +58,8 @@ class SourceConfig:
     """One source.
 
     ``kind``      "url", "path", "camera" or "synthetic": which of the four the file says.
-    ``location``  the URL (may hold a password: show it with ``redact``), the path, the camera's index or device path, or
-                  "WIDTHxHEIGHT@FPS".
+    ``location``  the URL (may hold a password: show it with ``redact``), the path, the camera's index or device path,
+                  or "WIDTHxHEIGHT@FPS".
     ``max_fps``   frames per second taken at most; 0 takes all.
     """
 
@@ -94,7 +94,8 @@ class PublishConfig:
 
 @dataclass(frozen=True)
 class LogConfig:
-    """``level``: debug, info, warning, error. ``format``: json or text. ``summary_s``: interval of the summary, 0 for none."""
+    """``level``: debug, info, warning, error. ``format``: json or text. ``summary_s``: interval of the summary, 0 for
+    none."""
 
     level: str = "info"
     format: str = "json"
@@ -103,7 +104,8 @@ class LogConfig:
 
 @dataclass(frozen=True)
 class ServiceConfig:
-    """``watchdog``: feed systemd's, if it asks for that. ``stop_timeout_s``: after that the process ends whatever hangs."""
+    """``watchdog``: feed systemd's, if it asks for that. ``stop_timeout_s``: after that the process ends whatever
+    hangs."""
 
     watchdog: bool = True
     device_timeout_s: float = 2.0

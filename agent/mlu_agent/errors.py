@@ -7,8 +7,8 @@
     `-- RuntimeFailure          the device or its runtime library failed              exit code 3
         `-- DeviceLost          the device is gone; a new context will not help       exit code 3
 
-A message is one clear sentence, or one per line where several problems of a file are told together: the field, the value
-and the remedy. Only kinds that change what someone does get a class.
+A message is one clear sentence, or one per line where several problems of a file are told together: the field, the
+value and the remedy. Only kinds that change what someone does get a class.
 """
 
 from __future__ import annotations

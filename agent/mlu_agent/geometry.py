@@ -1,7 +1,7 @@
 """Box formats, overlap, and the mapping between a frame and the network's input.
 
-Coordinates are continuous: pixel i covers [i, i + 1), so a box over the whole frame is (0, 0, width, height). Boxes may have
-any leading shape (..., 4) and any float dtype.
+Coordinates are continuous: pixel i covers [i, i + 1), so a box over the whole frame is (0, 0, width, height). Boxes
+may have any leading shape (..., 4) and any float dtype.
 """
 
 from __future__ import annotations
@@ -33,19 +33,22 @@ def box_area(boxes: FloatArray) -> FloatArray:
 
 
 def iou_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersection over union of every box of ``a`` (N, 4) with every box of ``b`` (M, 4): (N, M), 0 for empty boxes."""
+    """Intersection over union of every box of ``a`` (N, 4) with every box of ``b`` (M, 4): (N, M), 0 for empty
+    boxes."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     overlap = np.prod(np.maximum(high - low, 0), axis=-1)
     union = box_area(a)[:, None] + box_area(b)[None, :] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    iou: FloatArray = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return iou
 
 
 @dataclass(frozen=True)
 class Letterbox:
     """How a frame lies in the network's input: ``x_network = x_frame * scale_x + pad_x``, the same for y.
 
-    ``scale_x``, ``scale_y``  network pixels per frame pixel. They differ for "stretch", and by a rounding for "letterbox".
+    ``scale_x``, ``scale_y``  network pixels per frame pixel. They differ for "stretch", and by a rounding for
+                              "letterbox".
     ``pad_x``, ``pad_y``      left and top border, network pixels.
     ``width``, ``height``     of the original frame, pixels.
     """
@@ -63,7 +66,8 @@ class Letterbox:
         return min(self.scale_x, self.scale_y)
 
     def invert(self, xyxy: FloatArray) -> NDArray[np.float32]:
-        """Boxes (N, 4) in network pixels -> float32 (N, 4) in frame pixels, clipped to the frame. ``xyxy`` is not changed."""
+        """Boxes (N, 4) in network pixels -> float32 (N, 4) in frame pixels, clipped to the frame. ``xyxy`` is not
+        changed."""
         shift = np.array([self.pad_x, self.pad_y] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         limit = np.array([self.width, self.height] * 2, np.float32)

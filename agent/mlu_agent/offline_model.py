@@ -1,7 +1,7 @@
 """Reads any ``.cambricon`` container, the vendor's or ours: names, shapes, types, target, parallelism, versions.
 
-The layout is written down in ``deploy/FORMAT.md`` section 1, our network section in section 2. Every size is bounded before it
-is used; whatever the bytes are, the only exception that comes out is DataError.
+The layout is written down in ``deploy/FORMAT.md`` section 1, our network section in section 2. Every size is bounded
+before it is used; whatever the bytes are, the only exception that comes out is DataError.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ _DTYPES = {  # cnrtDataType_t: name, bytes
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One input or output: ``shape`` as stored (NHWC for rank 4, the compiled batch first), ``bytes`` for the whole batch."""
+    """One input or output: ``shape`` as stored (NHWC for rank 4, the compiled batch first), ``bytes`` for the whole
+    batch."""
 
     name: str
     shape: tuple[int, ...]
@@ -132,7 +133,7 @@ class _Reader:
         found = bytes(self.take(4))
         if found != expected:
             raise DataError(
-                f"has {found!r} at 0x{self.position - 4:x} where {self.what} needs {expected!r}; the file is damaged or no model"
+                f"has {found!r} at 0x{self.position - 4:x} where {self.what} needs {expected!r}; it is damaged or no model"
             )
 
     def text(self, padded: bool = True) -> str:
@@ -192,10 +193,10 @@ def _parse(data: memoryview) -> OfflineModel:
         return OfflineModel(
             kind, name, target, parallelism, [_printable(kernel, "the kernel name")], versions, (), (), len(data)
         )
-    named, end = _read_named(data, layout, kind)
+    named = _read_named(data, layout, kind)
     symbol = _read_footer(data, layout, named)
     if kind == "simulator":
-        _check_network(data, layout.hdxf + 0x60, end, named)
+        _check_network(data, layout.hdxf + 0x60, named)
     inputs, outputs = tuple(named.inputs), tuple(named.outputs)
     return OfflineModel(kind, name, target, parallelism, [symbol], versions, inputs, outputs, len(data))
 
@@ -258,8 +259,8 @@ def _find_layout(data: memoryview) -> _Layout:
     return _Layout(hdxf, footer, old)
 
 
-def _read_named(data: memoryview, layout: _Layout, kind: str) -> tuple[_Descriptors, int]:
-    """The named descriptors of the last "atiR" section, and where it begins."""
+def _read_named(data: memoryview, layout: _Layout, kind: str) -> _Descriptors:
+    """The named descriptors of the last "atiR" section."""
     start = _find_named(data, layout, kind)
     reader = _Reader(data, start, layout.footer, "the last 'atiR' section")
     reader.tag(b"atiR")
@@ -277,7 +278,7 @@ def _read_named(data: memoryview, layout: _Layout, kind: str) -> tuple[_Descript
         group.extend(_read_descriptor(reader) for _ in range(count))
     if reader.position != reader.end:
         raise DataError(f"has {reader.end - reader.position} bytes too many after its descriptors; the file is damaged")
-    return found, start
+    return found
 
 
 def _find_named(data: memoryview, layout: _Layout, kind: str) -> int:
@@ -346,7 +347,7 @@ def _read_footer(data: memoryview, layout: _Layout, named: _Descriptors) -> str:
     return symbol
 
 
-def _check_network(data: memoryview, begin: int, end: int, named: _Descriptors) -> None:
+def _check_network(data: memoryview, begin: int, named: _Descriptors) -> None:
     """The head of our section: version, counts, checksum, and agreement with the descriptors."""
     version, size, crc, tensors, constants, operators, table, blob, n_in, n_out = struct.unpack_from(
         "<IQIIIIQQII", data, begin + 4

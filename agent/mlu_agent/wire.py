@@ -1,8 +1,9 @@
 """The messages on the wire, version 1.0: one ZeroMQ frame = topic, one NUL, one msgpack map.
 
-Described for subscribers in ``docs/wire.md`` and ``docs/message-1.0.schema.json``. The rules: ``v`` is "major.minor"; a minor
-version only adds; unknown fields and unknown kinds are ignored; a major version changes the topic's first part. Keys are
-strings and there are no extension types, so any language's msgpack library reads a message in its usual way.
+Described for subscribers in ``docs/wire.md`` and ``docs/message-1.0.schema.json``. The rules: ``v`` is "major.minor";
+a minor version only adds; unknown fields and unknown kinds are ignored; a major version changes the topic's first
+part. Keys are strings and there are no extension types, so any language's msgpack library reads a message in its
+usual way.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 
 from mlu_agent.errors import DataError
@@ -66,7 +67,8 @@ class ModelInfo:
 
 
 def topic(kind: str, source_id: str) -> str:
-    """ "1/<kind>/<source_id>"; ``source_id`` is the box's name in a heartbeat. ValueError if either does not fit a topic."""
+    """ "1/<kind>/<source_id>"; ``source_id`` is the box's name in a heartbeat. ValueError if either does not fit a
+    topic."""
     if kind not in KINDS or not _SOURCE.fullmatch(source_id):
         raise ValueError(f"kind {kind!r} and source id {source_id!r} make no topic: 1 to 64 of A-Z a-z 0-9 . _ -")
     return f"{MAJOR}/{kind}/{source_id}"
@@ -79,8 +81,8 @@ def encode(topic: str, message: Mapping[str, Any]) -> bytes:
 
 
 def decode(frame: bytes) -> tuple[str, dict[str, Any]]:
-    """One ZeroMQ frame -> its topic and its message. Bounded; DataError with one sentence for anything else than a message
-    of major version 1. Fields beyond ``v`` and ``kind`` are not checked: that is the schema's work."""
+    """One ZeroMQ frame -> its topic and its message. Bounded; DataError with one sentence for anything else than a
+    message of major version 1. Fields beyond ``v`` and ``kind`` are not checked: that is the schema's work."""
     if len(frame) > MAX_MESSAGE:
         raise DataError(
             f"message: {len(frame)} bytes, more than {MAX_MESSAGE}; the publisher is no mlu-agent of version 1"
@@ -208,8 +210,8 @@ def state_message(
     counters: Mapping[str, int] | None = None,
     publish_time_ns: int | None = None,
 ) -> dict[str, Any]:
-    """How a source is: ``state`` is one of STATES, ``reason`` one sentence for people (without passwords), ``since_ns`` wall
-    clock when it became so. Sent on every change and repeated for late joiners."""
+    """How a source is: ``state`` is one of STATES, ``reason`` one sentence for people (without passwords),
+    ``since_ns`` wall clock when it became so. Sent on every change and repeated for late joiners."""
     if state not in STATES:
         raise ValueError(f"state {state!r} is none of {STATES}")
     message = _envelope("state", identity, publish_time_ns)

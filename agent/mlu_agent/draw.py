@@ -1,0 +1,54 @@
+"""Boxes drawn on a picture, for people to look at."""
+
+from __future__ import annotations
+
+import colorsys
+from typing import TYPE_CHECKING
+
+import cv2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mlu_agent.detections import Detections
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def draw(pixels: NDArray[np.uint8], detections: Detections, labels: Sequence[str]) -> NDArray[np.uint8]:
+    """A copy of ``pixels`` uint8 (H, W, 3) BGR with every box, its label and its confidence; the surest is drawn
+    last."""
+    picture: NDArray[np.uint8] = pixels.copy()
+    thickness = max(1, round(max(pixels.shape[:2]) / 400))
+    for box, confidence, class_id in zip(
+        detections.xyxy[::-1].tolist(), detections.confidence[::-1].tolist(), detections.class_id[::-1].tolist()
+    ):
+        left, top, right, bottom = (round(side) for side in box)
+        colour = class_colour(class_id)
+        cv2.rectangle(picture, (left, top), (right, bottom), colour, thickness, cv2.LINE_AA)
+        _draw_caption(picture, f"{labels[class_id]} {confidence:.2f}", (left, top), colour, thickness)
+    return picture
+
+
+def class_colour(class_id: int) -> tuple[int, int, int]:
+    """BGR, the same for a class at all times; neighbouring classes lie far apart (golden ratio steps of the hue)."""
+    red, green, blue = colorsys.hsv_to_rgb(class_id * 0.618034 % 1.0, 0.85, 1.0)
+    return round(blue * 255), round(green * 255), round(red * 255)
+
+
+def _draw_caption(
+    picture: NDArray[np.uint8], text: str, corner: tuple[int, int], colour: tuple[int, int, int], thickness: int
+) -> None:
+    """``text`` on a filled bar above ``corner``, or below it where there is no room."""
+    scale = 0.35 + 0.15 * thickness
+    text = text.encode("ascii", "replace").decode("ascii")  # the built-in font has no other letters
+    (width, height), base = cv2.getTextSize(text, _FONT, scale, 1)
+    bar = height + base + 2
+    left = max(0, min(corner[0], picture.shape[1] - width - 2))
+    top = corner[1] - bar if corner[1] >= bar else corner[1]
+    cv2.rectangle(picture, (left, top), (left + width + 2, top + bar), colour, cv2.FILLED)
+    ink = (0, 0, 0) if 0.114 * colour[0] + 0.587 * colour[1] + 0.299 * colour[2] > 110 else (255, 255, 255)
+    cv2.putText(picture, text, (left + 1, top + height + 1), _FONT, scale, ink, 1, cv2.LINE_AA)

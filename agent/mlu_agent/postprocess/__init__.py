@@ -1,0 +1,63 @@
+"""Outputs of one picture -> Detections: decode, suppress per class, back to the frame's pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlu_agent.detections import Detections
+from mlu_agent.postprocess.decode import decode_heads
+from mlu_agent.postprocess.detection_output import decode_detection_output
+from mlu_agent.postprocess.nms import nms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mlu_agent.bundle import ModelSpec, Thresholds
+    from mlu_agent.geometry import Letterbox
+    from mlu_agent.postprocess.candidates import Candidates
+
+__all__ = ["nms", "postprocess"]
+
+
+def postprocess(
+    outputs: Sequence[NDArray[Any]],
+    spec: ModelSpec,
+    letterbox: Letterbox,
+    thresholds: Thresholds,
+    *,
+    image: int | None = None,
+) -> Detections:
+    """The detections of one picture, sorted by descending confidence.
+
+    ``outputs``    of one picture, without the batch's axis: per head float16 or float32 (H, W, C), or the one row of
+                   the detection output operator in any shape.
+    ``letterbox``  what ``preprocess`` returned for this frame.
+    ``image``      the picture's place in the batch, checked against what the detection output operator wrote; None
+                   does not.
+
+    Boxes that lie wholly outside the frame, in the letterbox's border, are left out. The detection output operator has
+    suppressed already; doing it again with a threshold that is not below its own changes nothing.
+    """
+    found = _decode(outputs, spec, thresholds, image)
+    if not len(found.confidence):
+        return Detections.empty(found.invalid)
+    keep = nms(found.xyxy, found.confidence, found.class_id, thresholds.iou, thresholds.max_detections)
+    xyxy = letterbox.invert(found.xyxy[keep])
+    inside = ((xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])).nonzero()[0]
+    if len(inside) < len(keep):
+        keep, xyxy = keep[inside], xyxy[inside]
+    return Detections(np.ascontiguousarray(xyxy), found.confidence[keep], found.class_id[keep], found.invalid)
+
+
+def _decode(outputs: Sequence[NDArray[Any]], spec: ModelSpec, thresholds: Thresholds, image: int | None) -> Candidates:
+    if spec.output.kind == "yolo_heads":
+        return decode_heads(
+            outputs, spec.output, spec.num_classes, thresholds.confidence, multi_label=thresholds.multi_label
+        )
+    if len(outputs) != 1:
+        raise ValueError(f"{len(outputs)} outputs for a detection output; give its one row")
+    return decode_detection_output(outputs[0], spec.input, spec.output, spec.num_classes, thresholds.confidence, image)
