@@ -216,8 +216,6 @@ cnrtRet_t cnrtCreateFunction(cnrtFunction_t *pfunction);
 cnrtRet_t cnrtExtractFunction(cnrtFunction_t *pfunction, cnrtModel_t model, const char *symbol);
 cnrtRet_t cnrtCopyFunction(cnrtFunction_t *dst, cnrtFunction_t src);
 cnrtRet_t cnrtDestroyFunction(cnrtFunction_t function);
-cnrtRet_t cnrtQueryCacheMode(cnrtFunction_t function, bool *cacheMode, int *cacheNumber);
-cnrtRet_t cnrtQueryBatches(cnrtFunction_t function, int *batches);
 
 /* ---- Inputs and outputs ---------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,292 @@
+#define _POSIX_C_SOURCE 200809L
+#include "core/context.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "core/device.h"
+
+/* A free workspace begins with this link; the executor overwrites it. */
+typedef struct workspace {
+    struct workspace *next;
+} workspace;
+
+struct sim_context {
+    sim_object base;
+    sim_function *function;
+    sim_loaded_model *model;
+    pthread_mutex_t lock; /* guards everything below until `ready`, and the workspaces always */
+    bool ready;
+    int ordinal;
+    cnrtChannelType_t channel;
+    const sim_plan *plan; /* the model's */
+    size_t workspace_bytes;
+    workspace *workspaces;
+};
+
+static void finish(sim_object *object) {
+    sim_context *context = (sim_context *)object;
+    while (context->workspaces != NULL) {
+        workspace *next = context->workspaces->next;
+        free(context->workspaces);
+        context->workspaces = next;
+    }
+    pthread_mutex_destroy(&context->lock);
+    sim_object_release(context->function);
+    sim_object_release(context->model);
+    free(context);
+}
+
+sim_context *sim_context_create(sim_function *function, sim_loaded_model *model) {
+    sim_context *context = calloc(1, sizeof *context);
+    if (context == NULL) {
+        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a runtime context.");
+        return NULL;
+    }
+    context->ordinal = SIM_ORDINAL_UNSET;
+    context->channel = CNRT_CHANNEL_TYPE_NONE;
+    pthread_mutex_init(&context->lock, NULL);
+    if (!sim_object_open(&context->base, SIM_KIND_CONTEXT, finish)) {
+        free(context);
+        sim_fail(CNRT_RET_ERR_NOMEM, "There are too many open handles for another runtime context.");
+        return NULL;
+    }
+    context->function = sim_object_retain(function);
+    context->model = sim_object_retain(model);
+    return context;
+}
+
+void *sim_context_handle(const sim_context *context) { return (void *)context->base.handle; }
+
+bool sim_context_set_ordinal(sim_context *context, int ordinal) {
+    pthread_mutex_lock(&context->lock);
+    bool allowed = !context->ready;
+    if (allowed) {
+        context->ordinal = ordinal;
+    }
+    pthread_mutex_unlock(&context->lock);
+    return allowed;
+}
+
+bool sim_context_set_channel(sim_context *context, cnrtChannelType_t channel) {
+    pthread_mutex_lock(&context->lock);
+    bool allowed = !context->ready;
+    if (allowed) {
+        context->channel = channel;
+    }
+    pthread_mutex_unlock(&context->lock);
+    return allowed;
+}
+
+/* ---- Initialisation ---- */
+
+static cnrtRet_t check_fits_device(const sim_model_info *info) {
+    const sim_device_kind *kind = sim_device_get_kind();
+    if (!info->has_network) {
+        return sim_fail(CNRT_RET_ERR_UNSUPPORTED,
+                        "Model \"%.60s\" holds device code only, which the simulator cannot run: export the network with "
+                        "mlu-export build, or run on a device.", info->name);
+    }
+    if (info->architecture != kind->architecture) {
+        return sim_fail(CNRT_RET_ERR_UNSUPPORTED,
+                        "Model \"%.60s\" was built for architecture %u (8 MLU220, 6 MLU270), the device is %s: build it "
+                        "with --target %s.", info->name, info->architecture, kind->name, kind->name);
+    }
+    if (info->parallelism < 1 || info->parallelism > kind->cores) {
+        return sim_fail(CNRT_RET_ERR_UNSUPPORTED, "Model \"%.60s\" was built for %u cores, %s has %u.", info->name,
+                        info->parallelism, kind->name, kind->cores);
+    }
+    return CNRT_RET_SUCCESS;
+}
+
+static workspace *workspace_create(size_t bytes) {
+    void *memory = NULL;
+    size_t least = bytes < sizeof(workspace) ? sizeof(workspace) : bytes;
+    return posix_memalign(&memory, 64, least) == 0 ? memory : NULL;
+}
+
+static cnrtRet_t prepare(sim_context *context, unsigned ordinal) {
+    const sim_model_info *info = sim_context_info(context);
+    cnrtRet_t code = check_fits_device(info);
+    if (code != CNRT_RET_SUCCESS) {
+        return code;
+    }
+    context->plan = sim_loaded_model_plan(context->model);
+    if (context->plan == NULL) {
+        return sim_error_peek();
+    }
+    unsigned team = sim_cores_team_size(sim_device_cores(ordinal), info->parallelism);
+    context->workspace_bytes = (size_t)sim_plan_workspace_bytes(context->plan, team);
+    context->workspaces = workspace_create(context->workspace_bytes);
+    if (context->workspaces == NULL) {
+        return sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
+                        context->workspace_bytes);
+    }
+    context->workspaces->next = NULL;
+    return CNRT_RET_SUCCESS;
+}
+
+cnrtRet_t sim_context_init(sim_context *context, unsigned ordinal) {
+    cnrtRet_t code;
+    pthread_mutex_lock(&context->lock);
+    if (context->ready) {
+        code = sim_fail(CNRT_RET_ERR_INIT, "The runtime context was initialised before.");
+    } else {
+        unsigned chosen = context->ordinal >= 0 ? (unsigned)context->ordinal : ordinal;
+        code = prepare(context, chosen);
+        if (code == CNRT_RET_SUCCESS) {
+            context->ordinal = (int)chosen;
+            context->ready = true;
+        }
+    }
+    pthread_mutex_unlock(&context->lock);
+    return code;
+}
+
+bool sim_context_is_ready(sim_context *context) {
+    pthread_mutex_lock(&context->lock);
+    bool ready = context->ready;
+    pthread_mutex_unlock(&context->lock);
+    return ready;
+}
+
+sim_context *sim_context_fork(sim_context *context) {
+    sim_context *twin = sim_context_create(context->function, context->model);
+    if (twin == NULL) {
+        return NULL;
+    }
+    twin->channel = sim_context_channel(context);
+    if (sim_context_init(twin, (unsigned)sim_context_ordinal(context)) != CNRT_RET_SUCCESS) {
+        sim_object_release(sim_object_close(SIM_KIND_CONTEXT, sim_context_handle(twin)));
+        return NULL;
+    }
+    return twin;
+}
+
+/* ---- Invocation ---- */
+
+static workspace *take_workspace(sim_context *context) {
+    pthread_mutex_lock(&context->lock);
+    workspace *space = context->workspaces;
+    if (space != NULL) {
+        context->workspaces = space->next;
+    }
+    pthread_mutex_unlock(&context->lock);
+    return space != NULL ? space : workspace_create(context->workspace_bytes);
+}
+
+static void give_workspace(sim_context *context, workspace *space) {
+    pthread_mutex_lock(&context->lock);
+    space->next = context->workspaces;
+    context->workspaces = space;
+    pthread_mutex_unlock(&context->lock);
+}
+
+/* The sentence's part that names buffer number `index` of an invocation. */
+static const char *side_of(const sim_model_info *info, int index, int *number) {
+    bool input = index < info->input_count;
+    *number = input ? index : index - info->input_count;
+    return input ? "input" : "output";
+}
+
+static void run_network(sim_context *context, void *const *buffers, sim_status *status) {
+    sim_cores *cores = sim_device_cores((unsigned)context->ordinal);
+    sim_grant grant;
+    sim_cores_acquire(cores, sim_context_info(context)->parallelism, &grant);
+    workspace *space = take_workspace(context);
+    if (space == NULL) {
+        sim_status_set(status, CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
+                       context->workspace_bytes);
+    } else {
+        sim_plan_run(context->plan, space, buffers, &grant.team);
+        give_workspace(context, space);
+    }
+    sim_cores_release(cores, &grant);
+}
+
+static void run_invoke(sim_work *work, sim_status *status) {
+    sim_context *context = work->as.invoke.context;
+    for (int index = 0; index < work->as.invoke.count && status->code == CNRT_RET_SUCCESS; index++) {
+        if (sim_memory_is_freed(work->as.invoke.blocks[index])) {
+            int number;
+            const char *side = side_of(sim_context_info(context), index, &number);
+            sim_status_set(status, CNRT_RET_ERR_FIND_DEV_ADDR,
+                           "The memory of %s %d was freed while the invocation waited in its queue: synchronise first.",
+                           side, number);
+        }
+    }
+    if (status->code == CNRT_RET_SUCCESS) {
+        run_network(context, work->as.invoke.buffers, status);
+    }
+    for (int index = 0; index < work->as.invoke.count; index++) {
+        sim_memory_unpin(work->as.invoke.blocks[index]);
+    }
+    sim_object_release(context);
+}
+
+/* Pins buffer number `index` after checking that the network's tensor fits into what is left of its block. */
+static cnrtRet_t pin_buffer(sim_work *work, const sim_model_info *info, int index, void *buffer) {
+    int number;
+    const char *side = side_of(info, index, &number);
+    const sim_io *io = index < info->input_count ? &info->inputs[number] : &info->outputs[number];
+    size_t available = 0;
+    sim_block *block = sim_memory_pin(buffer, &available);
+    work->as.invoke.buffers[index] = buffer;
+    work->as.invoke.blocks[index] = block;
+    if (block == NULL) {
+        return sim_fail(CNRT_RET_ERR_INVALID, "The buffer of %s %d (%p) is not device memory: allocate it with cnrtMalloc.",
+                        side, number, buffer);
+    }
+    if (available < (size_t)io->bytes) {
+        return sim_fail(CNRT_RET_ERR_INVALID, "The buffer of %s %d has %zu bytes left, the network needs %lld.", side,
+                        number, available, (long long)io->bytes);
+    }
+    return CNRT_RET_SUCCESS;
+}
+
+cnrtRet_t sim_context_invoke(sim_context *context, void *const *buffers, sim_queue *queue) {
+    const sim_model_info *info = sim_context_info(context);
+    sim_work *work = sim_queue_take_work(queue);
+    if (work == NULL) {
+        return CNRT_RET_ERR_NOMEM;
+    }
+    int count = info->input_count + info->output_count;
+    cnrtRet_t code = CNRT_RET_SUCCESS;
+    int pinned = 0;
+    while (pinned < count && code == CNRT_RET_SUCCESS) {
+        code = pin_buffer(work, info, pinned, buffers[pinned]);
+        pinned++;
+    }
+    if (code != CNRT_RET_SUCCESS) {
+        for (int index = 0; index < pinned; index++) {
+            sim_memory_unpin(work->as.invoke.blocks[index]);
+        }
+        sim_queue_return_work(queue, work);
+        return code;
+    }
+    work->as.invoke.context = sim_object_retain(context);
+    work->as.invoke.count = count;
+    work->run = run_invoke;
+    sim_queue_submit(queue, work);
+    return CNRT_RET_SUCCESS;
+}
+
+/* ---- Facts ---- */
+
+const sim_model_info *sim_context_info(const sim_context *context) { return sim_loaded_model_info(context->model); }
+
+sim_function *sim_context_function(const sim_context *context) { return context->function; }
+
+int sim_context_ordinal(sim_context *context) {
+    pthread_mutex_lock(&context->lock);
+    int ordinal = context->ordinal;
+    pthread_mutex_unlock(&context->lock);
+    return ordinal;
+}
+
+cnrtChannelType_t sim_context_channel(sim_context *context) {
+    pthread_mutex_lock(&context->lock);
+    cnrtChannelType_t channel = context->channel;
+    pthread_mutex_unlock(&context->lock);
+    return channel;
+}

@@ -1,0 +1,233 @@
+#define _POSIX_C_SOURCE 200809L
+#include "core/memory.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/device.h"
+
+enum { ALIGNMENT = 64 }; /* a cache line: the kernels read whole vectors */
+
+struct sim_block {
+    uint8_t *base;
+    size_t bytes;
+    unsigned pins;
+    bool freed;
+};
+
+/* Blocks sorted by address. There are tens of them in a program, so an array beats a tree. */
+typedef struct registry {
+    sim_block **blocks;
+    size_t count, capacity;
+} registry;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static registry device_blocks, host_blocks;
+static size_t device_bytes_used; /* blocks that were freed while pinned count until they are unpinned */
+
+/* Index of the first block that starts after `address`. */
+static size_t upper_bound(const registry *r, const void *address) {
+    size_t low = 0, high = r->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if ((uintptr_t)r->blocks[middle]->base <= (uintptr_t)address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static sim_block *find(const registry *r, const void *address, size_t *index) {
+    size_t next = upper_bound(r, address);
+    if (next == 0) {
+        return NULL;
+    }
+    sim_block *block = r->blocks[next - 1];
+    *index = next - 1;
+    return (uintptr_t)address - (uintptr_t)block->base < block->bytes ? block : NULL;
+}
+
+static bool insert(registry *r, sim_block *block) {
+    if (r->count == r->capacity) {
+        size_t capacity = r->capacity == 0 ? 64 : r->capacity * 2;
+        sim_block **larger = realloc(r->blocks, capacity * sizeof(sim_block *));
+        if (larger == NULL) {
+            return false;
+        }
+        r->blocks = larger;
+        r->capacity = capacity;
+    }
+    size_t index = upper_bound(r, block->base);
+    memmove(&r->blocks[index + 1], &r->blocks[index], (r->count - index) * sizeof(sim_block *));
+    r->blocks[index] = block;
+    r->count++;
+    return true;
+}
+
+static void remove_at(registry *r, size_t index) {
+    r->count--;
+    memmove(&r->blocks[index], &r->blocks[index + 1], (r->count - index) * sizeof(sim_block *));
+}
+
+static sim_block *block_create(size_t bytes) {
+    sim_block *block = calloc(1, sizeof *block);
+    void *base = NULL;
+    if (block == NULL || posix_memalign(&base, ALIGNMENT, bytes) != 0) {
+        free(block);
+        return NULL;
+    }
+    block->base = base;
+    block->bytes = bytes;
+    return block;
+}
+
+static void block_destroy(sim_block *block) {
+    if (block != NULL) {
+        free(block->base);
+        free(block);
+    }
+}
+
+cnrtRet_t sim_memory_allocate(size_t bytes, void **address) {
+    size_t limit = sim_device_memory_bytes();
+    pthread_mutex_lock(&lock);
+    bool fits = bytes <= limit - device_bytes_used;
+    size_t left = limit - device_bytes_used;
+    if (fits) {
+        device_bytes_used += bytes;
+    }
+    pthread_mutex_unlock(&lock);
+    if (!fits) {
+        return sim_fail(CNRT_RET_ERR_NOMEM,
+                        "The device has %zu bytes of memory left, %zu were asked for: free some, or raise "
+                        "CNRT_SIMULATOR_MEMORY_MB.", left, bytes);
+    }
+    sim_block *block = block_create(bytes);
+    pthread_mutex_lock(&lock);
+    bool entered = block != NULL && insert(&device_blocks, block);
+    if (!entered) {
+        device_bytes_used -= bytes;
+    }
+    pthread_mutex_unlock(&lock);
+    if (!entered) {
+        block_destroy(block);
+        return sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for %zu bytes of device memory.", bytes);
+    }
+    *address = block->base;
+    return CNRT_RET_SUCCESS;
+}
+
+cnrtRet_t sim_memory_free(void *address) {
+    size_t index = 0;
+    pthread_mutex_lock(&lock);
+    sim_block *block = find(&device_blocks, address, &index);
+    bool owner = block != NULL && block->base == (uint8_t *)address;
+    bool unused = owner && block->pins == 0;
+    if (owner) {
+        remove_at(&device_blocks, index);
+        block->freed = true;
+        device_bytes_used -= unused ? block->bytes : 0;
+    }
+    pthread_mutex_unlock(&lock);
+    if (!owner) {
+        return sim_fail(CNRT_RET_ERR_FIND_DEV_ADDR,
+                        "%p is not the start of allocated device memory: it was freed before, or lies inside a block, or "
+                        "did not come from cnrtMalloc.", address);
+    }
+    if (unused) {
+        block_destroy(block);
+    }
+    return CNRT_RET_SUCCESS;
+}
+
+cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address) {
+    sim_block *block = block_create(bytes);
+    pthread_mutex_lock(&lock);
+    bool entered = block != NULL && insert(&host_blocks, block);
+    pthread_mutex_unlock(&lock);
+    if (!entered) {
+        block_destroy(block);
+        return sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for %zu bytes.", bytes);
+    }
+    *address = block->base;
+    return CNRT_RET_SUCCESS;
+}
+
+cnrtRet_t sim_memory_free_host(void *address) {
+    size_t index = 0;
+    pthread_mutex_lock(&lock);
+    sim_block *block = find(&host_blocks, address, &index);
+    bool owner = block != NULL && block->base == (uint8_t *)address;
+    if (owner) {
+        remove_at(&host_blocks, index);
+    }
+    pthread_mutex_unlock(&lock);
+    if (!owner) {
+        return sim_fail(CNRT_RET_ERR_FAULT,
+                        "%p did not come from cnrtMallocHost, or was freed before.", address);
+    }
+    block_destroy(block);
+    return CNRT_RET_SUCCESS;
+}
+
+sim_block *sim_memory_pin(const void *address, size_t *available) {
+    size_t index = 0;
+    pthread_mutex_lock(&lock);
+    sim_block *block = find(&device_blocks, address, &index);
+    if (block != NULL) {
+        block->pins++;
+        *available = block->bytes - (size_t)((uintptr_t)address - (uintptr_t)block->base);
+    }
+    pthread_mutex_unlock(&lock);
+    return block;
+}
+
+void sim_memory_unpin(sim_block *block) {
+    if (block == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    bool last = --block->pins == 0 && block->freed;
+    if (last) {
+        device_bytes_used -= block->bytes;
+    }
+    pthread_mutex_unlock(&lock);
+    if (last) {
+        block_destroy(block);
+    }
+}
+
+bool sim_memory_is_freed(sim_block *block) {
+    pthread_mutex_lock(&lock);
+    bool freed = block->freed;
+    pthread_mutex_unlock(&lock);
+    return freed;
+}
+
+bool sim_memory_find(const void *address, void **base, size_t *bytes) {
+    size_t index = 0;
+    pthread_mutex_lock(&lock);
+    sim_block *block = find(&device_blocks, address, &index);
+    if (block != NULL) {
+        *base = block->base;
+        *bytes = block->bytes;
+    }
+    pthread_mutex_unlock(&lock);
+    return block != NULL;
+}
+
+bool sim_memory_is_device(const void *address) {
+    void *base;
+    size_t bytes;
+    return sim_memory_find(address, &base, &bytes);
+}
+
+void sim_memory_usage(size_t *used, size_t *total) {
+    *total = sim_device_memory_bytes();
+    pthread_mutex_lock(&lock);
+    *used = device_bytes_used;
+    pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,27 @@
+/* Device memory and page-locked host memory, by address.
+ *
+ * Device pointers are addresses of this process, so interior pointers (base + offset) come for free; every use asks the
+ * registry which block an address lies in and how much of it is left. Pinned blocks outlive cnrtFree until the work that
+ * uses them has run. */
+#ifndef SIM_CORE_MEMORY_H
+#define SIM_CORE_MEMORY_H
+
+#include "core/error.h"
+
+typedef struct sim_block sim_block;
+
+cnrtRet_t sim_memory_allocate(size_t bytes, void **address);
+cnrtRet_t sim_memory_free(void *address);
+cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address);
+cnrtRet_t sim_memory_free_host(void *address);
+
+/* The device block that holds `address`, pinned, and the bytes from there to its end; NULL when it is not device memory. */
+sim_block *sim_memory_pin(const void *address, size_t *available);
+void sim_memory_unpin(sim_block *block); /* NULL is allowed */
+bool sim_memory_is_freed(sim_block *block);
+/* Start and size of the device block that holds `address`; false when there is none. */
+bool sim_memory_find(const void *address, void **base, size_t *bytes);
+bool sim_memory_is_device(const void *address);
+void sim_memory_usage(size_t *used, size_t *total);
+
+#endif

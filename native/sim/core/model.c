@@ -1,0 +1,186 @@
+#define _POSIX_C_SOURCE 200809L
+#include "core/model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_FILE_BYTES 0x7fffffffu /* the ABI returns sizes in an int */
+
+struct sim_loaded_model {
+    sim_object base;
+    sim_model *model;
+    uint64_t bytes;
+    pthread_mutex_t plan_lock;
+    sim_plan *plan;
+};
+
+struct sim_function {
+    sim_object base;
+    pthread_mutex_t lock;
+    sim_loaded_model *model;
+};
+
+/* ---- Files ---- */
+
+static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size) {
+    struct stat facts;
+    if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+        sim_fail(CNRT_RET_ERR_INVALID, "%.160s is not a regular file.", path);
+        return NULL;
+    }
+    if (facts.st_size > (off_t)MAX_FILE_BYTES) {
+        sim_fail(CNRT_RET_ERR_INVALID, "%.160s has %lld bytes, a model has at most %u.", path, (long long)facts.st_size,
+                 MAX_FILE_BYTES);
+        return NULL;
+    }
+    *size = (uint64_t)facts.st_size;
+    uint64_t wanted = *size < limit ? *size : limit;
+    uint8_t *data = malloc(wanted + 1); /* never a block of nothing */
+    if (data == NULL) {
+        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for the %llu bytes of %.160s.", (unsigned long long)wanted,
+                 path);
+        return NULL;
+    }
+    *bytes = 0;
+    while (*bytes < wanted) {
+        ssize_t got = read(descriptor, data + *bytes, wanted - *bytes);
+        if (got == 0 || (got < 0 && errno != EINTR)) {
+            sim_fail(CNRT_RET_ERR_INVALID, "%.160s cannot be read: %s.", path, got == 0 ? "it became shorter" : strerror(errno));
+            free(data);
+            return NULL;
+        }
+        *bytes += got > 0 ? (uint64_t)got : 0;
+    }
+    return data;
+}
+
+uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size) {
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
+    if (descriptor < 0) {
+        sim_fail(CNRT_RET_ERR_SYS, "%.160s cannot be opened: %s.", path, strerror(errno));
+        return NULL;
+    }
+    uint8_t *data = read_descriptor(descriptor, path, limit, bytes, size);
+    close(descriptor);
+    return data;
+}
+
+uint8_t *sim_file_read(const char *path, uint64_t *bytes) {
+    uint64_t size;
+    return sim_file_read_start(path, MAX_FILE_BYTES, bytes, &size);
+}
+
+/* ---- Models ---- */
+
+static cnrtRet_t code_of(sim_result result) {
+    switch (result) {
+    case SIM_OK: return CNRT_RET_SUCCESS;
+    case SIM_NO_MEMORY: return CNRT_RET_ERR_NOMEM;
+    case SIM_BAD_FILE: return CNRT_RET_ERR_INVALID;
+    case SIM_DEVICE_CODE:
+    case SIM_NOT_SUPPORTED: return CNRT_RET_ERR_UNSUPPORTED;
+    }
+    return CNRT_RET_ERR_UNKNOWN;
+}
+
+static void finish_model(sim_object *object) {
+    sim_loaded_model *model = (sim_loaded_model *)object;
+    if (model->plan != NULL) {
+        sim_plan_free(model->plan);
+    }
+    sim_model_free(model->model);
+    pthread_mutex_destroy(&model->plan_lock);
+    free(model);
+}
+
+sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *origin) {
+    sim_loaded_model *model = calloc(1, sizeof *model);
+    if (model == NULL) {
+        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a model.");
+        return NULL;
+    }
+    sim_error error = {""};
+    sim_result result = sim_model_parse(bytes, size, &model->model, &error);
+    if (result != SIM_OK) {
+        free(model);
+        sim_fail(code_of(result), "%.100s: %.150s", origin, error.text);
+        return NULL;
+    }
+    model->bytes = size;
+    pthread_mutex_init(&model->plan_lock, NULL);
+    if (!sim_object_open(&model->base, SIM_KIND_MODEL, finish_model)) {
+        sim_model_free(model->model);
+        free(model);
+        sim_fail(CNRT_RET_ERR_NOMEM, "There are too many open handles for another model.");
+        return NULL;
+    }
+    return model;
+}
+
+void *sim_loaded_model_handle(const sim_loaded_model *model) { return (void *)model->base.handle; }
+
+const sim_model_info *sim_loaded_model_info(const sim_loaded_model *model) { return sim_model_get_info(model->model); }
+
+uint64_t sim_loaded_model_bytes(const sim_loaded_model *model) { return model->bytes; }
+
+const sim_plan *sim_loaded_model_plan(sim_loaded_model *model) {
+    sim_error error = {""};
+    sim_result result = SIM_OK;
+    pthread_mutex_lock(&model->plan_lock);
+    if (model->plan == NULL) {
+        result = sim_plan_create(model->model, &model->plan, &error);
+    }
+    const sim_plan *plan = result == SIM_OK ? model->plan : NULL;
+    pthread_mutex_unlock(&model->plan_lock);
+    if (plan == NULL) {
+        sim_fail(code_of(result), "%s", error.text);
+    }
+    return plan;
+}
+
+/* ---- Functions ---- */
+
+static void finish_function(sim_object *object) {
+    sim_function *function = (sim_function *)object;
+    sim_object_release(function->model);
+    pthread_mutex_destroy(&function->lock);
+    free(function);
+}
+
+sim_function *sim_function_create(void) {
+    sim_function *function = calloc(1, sizeof *function);
+    if (function == NULL) {
+        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a function.");
+        return NULL;
+    }
+    pthread_mutex_init(&function->lock, NULL);
+    if (!sim_object_open(&function->base, SIM_KIND_FUNCTION, finish_function)) {
+        free(function);
+        sim_fail(CNRT_RET_ERR_NOMEM, "There are too many open handles for another function.");
+        return NULL;
+    }
+    return function;
+}
+
+void *sim_function_handle(const sim_function *function) { return (void *)function->base.handle; }
+
+void sim_function_set_model(sim_function *function, sim_loaded_model *model) {
+    sim_object_retain(model);
+    pthread_mutex_lock(&function->lock);
+    sim_loaded_model *before = function->model;
+    function->model = model;
+    pthread_mutex_unlock(&function->lock);
+    sim_object_release(before);
+}
+
+sim_loaded_model *sim_function_get_model(sim_function *function) {
+    pthread_mutex_lock(&function->lock);
+    sim_loaded_model *model = function->model == NULL ? NULL : sim_object_retain(function->model);
+    pthread_mutex_unlock(&function->lock);
+    return model;
+}

@@ -1,0 +1,31 @@
+/* Loaded models, the functions extracted from them, and the plan that all contexts of a model share. */
+#ifndef SIM_CORE_MODEL_H
+#define SIM_CORE_MODEL_H
+
+#include "core/error.h"
+#include "core/object.h"
+#include "exec/exec.h"
+
+typedef struct sim_loaded_model sim_loaded_model;
+typedef struct sim_function sim_function;
+
+/* The whole file in memory (malloc), or NULL after reporting: SYS cannot be opened, INVALID cannot be read or too large. */
+uint8_t *sim_file_read(const char *path, uint64_t *bytes);
+/* Like it, but not more than the first `limit` bytes; `size` is the file's. */
+uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size);
+
+/* Report their own failures and return NULL. `origin` names the file or memory in sentences. */
+sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *origin);
+void *sim_loaded_model_handle(const sim_loaded_model *model);
+const sim_model_info *sim_loaded_model_info(const sim_loaded_model *model);
+uint64_t sim_loaded_model_bytes(const sim_loaded_model *model);
+/* The model's plan, made by the first call. Lives as long as the model. NULL after reporting. */
+const sim_plan *sim_loaded_model_plan(sim_loaded_model *model);
+
+sim_function *sim_function_create(void);
+void *sim_function_handle(const sim_function *function);
+void sim_function_set_model(sim_function *function, sim_loaded_model *model); /* takes a reference of its own */
+/* The model it was extracted from with a reference for the caller, or NULL when it was not extracted. */
+sim_loaded_model *sim_function_get_model(sim_function *function);
+
+#endif

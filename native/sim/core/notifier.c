@@ -1,0 +1,118 @@
+#define _POSIX_C_SOURCE 200809L
+#include "core/notifier.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct sim_notifier {
+    sim_object base;
+    pthread_mutex_t lock;
+    pthread_cond_t passed_signal;
+    uint64_t placed, passed; /* numbers of the latest placement, and of the latest one that a queue has passed */
+    int64_t nanoseconds;     /* when */
+};
+
+static void finish(sim_object *object) {
+    sim_notifier *notifier = (sim_notifier *)object;
+    pthread_cond_destroy(&notifier->passed_signal);
+    pthread_mutex_destroy(&notifier->lock);
+    free(notifier);
+}
+
+sim_notifier *sim_notifier_create(void) {
+    sim_notifier *notifier = calloc(1, sizeof *notifier);
+    if (notifier == NULL) {
+        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a notifier.");
+        return NULL;
+    }
+    pthread_mutex_init(&notifier->lock, NULL);
+    pthread_cond_init(&notifier->passed_signal, NULL);
+    if (!sim_object_open(&notifier->base, SIM_KIND_NOTIFIER, finish)) {
+        free(notifier);
+        sim_fail(CNRT_RET_ERR_NOMEM, "There are too many open handles for another notifier.");
+        return NULL;
+    }
+    return notifier;
+}
+
+void *sim_notifier_handle(const sim_notifier *notifier) { return (void *)notifier->base.handle; }
+
+static void run_place(sim_work *work, sim_status *status) {
+    (void)status;
+    sim_notifier *notifier = work->as.notify.notifier;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&notifier->lock);
+    if (work->as.notify.placement > notifier->passed) { /* a later placement may stand in a faster queue */
+        notifier->passed = work->as.notify.placement;
+        notifier->nanoseconds = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    }
+    pthread_cond_broadcast(&notifier->passed_signal);
+    pthread_mutex_unlock(&notifier->lock);
+    sim_object_release(notifier);
+}
+
+static void wait_for(sim_notifier *notifier, uint64_t placement) {
+    pthread_mutex_lock(&notifier->lock);
+    while (notifier->passed < placement) {
+        pthread_cond_wait(&notifier->passed_signal, &notifier->lock);
+    }
+    pthread_mutex_unlock(&notifier->lock);
+}
+
+static void run_hold(sim_work *work, sim_status *status) {
+    (void)status;
+    wait_for(work->as.notify.notifier, work->as.notify.placement);
+    sim_object_release(work->as.notify.notifier);
+}
+
+cnrtRet_t sim_notifier_place(sim_notifier *notifier, sim_queue *queue) {
+    sim_work *work = sim_queue_take_work(queue);
+    if (work == NULL) {
+        return CNRT_RET_ERR_NOMEM;
+    }
+    pthread_mutex_lock(&notifier->lock);
+    work->as.notify.placement = ++notifier->placed;
+    pthread_mutex_unlock(&notifier->lock);
+    work->as.notify.notifier = sim_object_retain(notifier);
+    work->run = run_place;
+    sim_queue_submit(queue, work);
+    return CNRT_RET_SUCCESS;
+}
+
+cnrtRet_t sim_notifier_hold_queue(sim_notifier *notifier, sim_queue *queue) {
+    sim_work *work = sim_queue_take_work(queue);
+    if (work == NULL) {
+        return CNRT_RET_ERR_NOMEM;
+    }
+    pthread_mutex_lock(&notifier->lock);
+    work->as.notify.placement = notifier->placed;
+    pthread_mutex_unlock(&notifier->lock);
+    work->as.notify.notifier = sim_object_retain(notifier);
+    work->run = run_hold;
+    sim_queue_submit(queue, work);
+    return CNRT_RET_SUCCESS;
+}
+
+void sim_notifier_wait(sim_notifier *notifier) {
+    pthread_mutex_lock(&notifier->lock);
+    uint64_t placement = notifier->placed;
+    pthread_mutex_unlock(&notifier->lock);
+    wait_for(notifier, placement);
+}
+
+bool sim_notifier_is_passed(sim_notifier *notifier) {
+    pthread_mutex_lock(&notifier->lock);
+    bool passed = notifier->passed >= notifier->placed;
+    pthread_mutex_unlock(&notifier->lock);
+    return passed;
+}
+
+bool sim_notifier_time(sim_notifier *notifier, int64_t *nanoseconds) {
+    pthread_mutex_lock(&notifier->lock);
+    bool known = notifier->placed > 0 && notifier->passed >= notifier->placed;
+    *nanoseconds = notifier->nanoseconds;
+    pthread_mutex_unlock(&notifier->lock);
+    return known;
+}

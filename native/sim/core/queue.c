@@ -1,0 +1,268 @@
+#include "core/queue.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "core/device.h"
+#include "core/thread.h"
+
+enum { MAX_PENDING = 4096 }; /* a program that submits faster than the device works is made to wait */
+
+struct sim_queue {
+    sim_object base;
+    unsigned ordinal;
+    pthread_mutex_t lock;
+    pthread_cond_t submitted_signal, completed_signal;
+    sim_work *first, *last, *spare;
+    uint64_t submitted, completed;
+    bool closing;
+    sim_status failure; /* the first since the last sync */
+    sim_queue *previous_queue, *next_queue; /* of all queues, guarded by list_lock */
+};
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static sim_queue *all_queues;
+static sim_queue *default_queues[8];
+static pthread_mutex_t default_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void free_works(sim_work *work) {
+    while (work != NULL) {
+        sim_work *next = work->next;
+        free(work);
+        work = next;
+    }
+}
+
+static void finish(sim_object *object) {
+    sim_queue *queue = (sim_queue *)object;
+    pthread_mutex_lock(&list_lock);
+    if (queue->previous_queue != NULL) {
+        queue->previous_queue->next_queue = queue->next_queue;
+    } else {
+        all_queues = queue->next_queue;
+    }
+    if (queue->next_queue != NULL) {
+        queue->next_queue->previous_queue = queue->previous_queue;
+    }
+    pthread_mutex_unlock(&list_lock);
+    free_works(queue->spare);
+    pthread_cond_destroy(&queue->completed_signal);
+    pthread_cond_destroy(&queue->submitted_signal);
+    pthread_mutex_destroy(&queue->lock);
+    free(queue);
+}
+
+static sim_work *next_work(sim_queue *queue) {
+    pthread_mutex_lock(&queue->lock);
+    while (queue->first == NULL && !queue->closing) {
+        pthread_cond_wait(&queue->submitted_signal, &queue->lock);
+    }
+    sim_work *work = queue->first;
+    if (work != NULL) {
+        queue->first = work->next;
+        if (queue->first == NULL) {
+            queue->last = NULL;
+        }
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return work;
+}
+
+static void complete(sim_queue *queue, sim_work *work, const sim_status *status) {
+    pthread_mutex_lock(&queue->lock);
+    if (status->code != CNRT_RET_SUCCESS && queue->failure.code == CNRT_RET_SUCCESS) {
+        queue->failure = *status;
+    }
+    work->next = queue->spare;
+    queue->spare = work;
+    queue->completed++;
+    pthread_cond_broadcast(&queue->completed_signal);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+static void *worker_body(void *argument) {
+    sim_queue *queue = argument;
+    for (sim_work *work = next_work(queue); work != NULL; work = next_work(queue)) {
+        sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
+        work->run(work, &status);
+        complete(queue, work, &status);
+    }
+    sim_object_release(queue);
+    return NULL;
+}
+
+static bool enter(sim_queue *queue) {
+    pthread_mutex_lock(&list_lock);
+    bool opened = sim_object_open(&queue->base, SIM_KIND_QUEUE, finish);
+    if (opened) {
+        queue->next_queue = all_queues;
+        if (all_queues != NULL) {
+            all_queues->previous_queue = queue;
+        }
+        all_queues = queue;
+    }
+    pthread_mutex_unlock(&list_lock);
+    return opened;
+}
+
+sim_queue *sim_queue_create(unsigned ordinal) {
+    sim_queue *queue = calloc(1, sizeof *queue);
+    if (queue == NULL) {
+        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a queue.");
+        return NULL;
+    }
+    queue->ordinal = ordinal;
+    pthread_mutex_init(&queue->lock, NULL);
+    pthread_cond_init(&queue->submitted_signal, NULL);
+    pthread_cond_init(&queue->completed_signal, NULL);
+    if (!enter(queue)) {
+        free(queue);
+        sim_fail(CNRT_RET_ERR_NOMEM, "There are too many open handles for another queue.");
+        return NULL;
+    }
+    sim_object_retain(queue); /* the worker's */
+    if (!sim_thread_start("cnrt-queue", worker_body, queue)) {
+        sim_object_close(SIM_KIND_QUEUE, sim_queue_handle(queue));
+        sim_object_release(queue);
+        sim_object_release(queue);
+        sim_fail(CNRT_RET_ERR_NOMEM, "The system gave no thread for a queue: too many threads or too little memory.");
+        return NULL;
+    }
+    return queue;
+}
+
+void *sim_queue_handle(const sim_queue *queue) { return (void *)queue->base.handle; }
+
+unsigned sim_queue_ordinal(const sim_queue *queue) { return queue->ordinal; }
+
+static sim_queue *get_default(void) {
+    if (sim_runtime_require_device() != CNRT_RET_SUCCESS) {
+        return NULL;
+    }
+    unsigned ordinal = sim_device_current();
+    pthread_mutex_lock(&default_lock);
+    if (default_queues[ordinal] == NULL) {
+        default_queues[ordinal] = sim_queue_create(ordinal);
+    }
+    sim_queue *queue = default_queues[ordinal];
+    pthread_mutex_unlock(&default_lock);
+    return queue == NULL ? NULL : sim_object_retain(queue);
+}
+
+sim_queue *sim_queue_get(const void *handle) {
+    if (handle == NULL) {
+        return get_default();
+    }
+    sim_queue *queue = sim_object_get(SIM_KIND_QUEUE, handle);
+    if (queue == NULL) {
+        sim_fail(CNRT_RET_ERR_INVALID, "%p is not a queue, or was destroyed.", handle);
+    }
+    return queue;
+}
+
+bool sim_queue_close(const void *handle) {
+    sim_queue *queue = sim_object_close(SIM_KIND_QUEUE, handle);
+    if (queue == NULL) {
+        return false;
+    }
+    pthread_mutex_lock(&queue->lock);
+    queue->closing = true;
+    pthread_cond_signal(&queue->submitted_signal);
+    pthread_mutex_unlock(&queue->lock);
+    sim_object_release(queue);
+    return true;
+}
+
+sim_work *sim_queue_take_work(sim_queue *queue) {
+    pthread_mutex_lock(&queue->lock);
+    sim_work *work = queue->spare;
+    if (work != NULL) {
+        queue->spare = work->next;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    if (work == NULL) {
+        work = malloc(sizeof *work);
+    }
+    if (work == NULL) {
+        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for another operation on the queue.");
+    }
+    return work;
+}
+
+void sim_queue_return_work(sim_queue *queue, sim_work *work) {
+    pthread_mutex_lock(&queue->lock);
+    work->next = queue->spare;
+    queue->spare = work;
+    pthread_mutex_unlock(&queue->lock);
+}
+
+void sim_queue_submit(sim_queue *queue, sim_work *work) {
+    work->next = NULL;
+    pthread_mutex_lock(&queue->lock);
+    while (queue->submitted - queue->completed >= MAX_PENDING) {
+        pthread_cond_wait(&queue->completed_signal, &queue->lock);
+    }
+    if (queue->last == NULL) {
+        queue->first = work;
+    } else {
+        queue->last->next = work;
+    }
+    queue->last = work;
+    queue->submitted++;
+    pthread_cond_signal(&queue->submitted_signal);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+static sim_status wait_for_submitted(sim_queue *queue, bool forget) {
+    pthread_mutex_lock(&queue->lock);
+    uint64_t target = queue->submitted;
+    while (queue->completed < target) {
+        pthread_cond_wait(&queue->completed_signal, &queue->lock);
+    }
+    sim_status status = queue->failure;
+    if (forget) {
+        queue->failure.code = CNRT_RET_SUCCESS;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return status;
+}
+
+cnrtRet_t sim_queue_sync(sim_queue *queue) {
+    sim_status status = wait_for_submitted(queue, true);
+    return sim_fail_status(&status);
+}
+
+/* Some queue of the device after `previous` in the list, with a reference. */
+static sim_queue *next_of_device(unsigned ordinal, sim_queue *previous) {
+    pthread_mutex_lock(&list_lock);
+    sim_queue *queue = previous == NULL ? all_queues : previous->next_queue;
+    while (queue != NULL
+           && (queue->ordinal != ordinal
+               || sim_object_get_alive(SIM_KIND_QUEUE, sim_queue_handle(queue)) == NULL)) {
+        queue = queue->next_queue;
+    }
+    pthread_mutex_unlock(&list_lock);
+    return queue;
+}
+
+cnrtRet_t sim_queue_sync_device(unsigned ordinal) {
+    sim_status first = {.code = CNRT_RET_SUCCESS, .text = ""};
+    sim_queue *queue = next_of_device(ordinal, NULL);
+    while (queue != NULL) {
+        sim_status status = wait_for_submitted(queue, false);
+        if (first.code == CNRT_RET_SUCCESS) {
+            first = status;
+        }
+        sim_queue *next = next_of_device(ordinal, queue);
+        sim_object_release(queue);
+        queue = next;
+    }
+    return sim_fail_status(&first);
+}
+
+bool sim_queue_is_idle(sim_queue *queue) {
+    pthread_mutex_lock(&queue->lock);
+    bool idle = queue->completed == queue->submitted;
+    pthread_mutex_unlock(&queue->lock);
+    return idle;
+}
