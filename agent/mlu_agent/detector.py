@@ -18,7 +18,7 @@ from .engine import SLOTS_PER_CONTEXT, Engine, Slot
 from .errors import RuntimeFailure
 from .geometry import Letterbox
 from .postprocess import postprocess
-from .preprocess import preprocess
+from .preprocess import Preprocessor
 
 Item = TypeVar("Item")
 
@@ -42,6 +42,7 @@ class Detector:
     ) -> None:
         self.spec = load_bundle(Path(model_path))
         self.thresholds = thresholds or self.spec.thresholds
+        self._preprocess = Preprocessor(self.spec.input)
         library = open_library(runtime)
         self.runtime = library.kind
         self.reason = library.reason
@@ -85,7 +86,7 @@ class Detector:
         return placed
 
     def _place(self, slot: Slot, index: int, item: Any) -> Letterbox:
-        return preprocess(getattr(item, "pixels", item), self.spec.input, slot.inputs[0][index])
+        return self._preprocess(getattr(item, "pixels", item), slot.inputs[0][index])
 
     def _collect(self, placed: list[tuple[Item, Letterbox]]) -> list[tuple[Item, Detections]]:
         slot = self.engine.collect()
@@ -93,11 +94,14 @@ class Detector:
             raise RuntimeFailure("the detector was closed while it was in use")
         try:
             return [
-                (item, postprocess([output[index] for output in slot.outputs], self.spec, letterbox, self.thresholds))
-                for index, (item, letterbox) in enumerate(placed)
+                (item, self._read(slot, index, letterbox)) for index, (item, letterbox) in enumerate(placed)
             ]
         finally:
             self.engine.release(slot)
+
+    def _read(self, slot: Slot, index: int, letterbox: Letterbox) -> Detections:
+        outputs = [output[index] for output in slot.outputs]
+        return postprocess(outputs, self.spec, letterbox, self.thresholds, image=index)
 
     def close(self) -> None:
         """Releases the model and the device; a second call does nothing."""

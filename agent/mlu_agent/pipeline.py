@@ -28,7 +28,7 @@ from .frame import Frame
 from .geometry import Letterbox
 from .metrics import Metrics
 from .postprocess import postprocess
-from .preprocess import preprocess
+from .preprocess import Preprocessor
 from .publisher import Publisher
 from .sources import Exchange, Grab, Source, SourceState, make_capture
 from .wire import Identity, ModelInfo, end_message, frame_message, heartbeat_message, state_message, topic
@@ -64,6 +64,7 @@ class Pipeline:
         self._engine = engine
         self._publisher = publisher
         self._log = log
+        self._preprocess = Preprocessor(spec.input)
         self._thresholds = effective_thresholds(config, spec)
         self._runtime = engine.library.kind
         self._simulated = ("simulated",) if self._runtime == "simulator" else ()
@@ -105,7 +106,7 @@ class Pipeline:
         if slot is None:
             raise RuntimeFailure("self-test: the engine has no free slot")
         picture = np.full((self._spec.input.height, self._spec.input.width, 3), 128, np.uint8)
-        letterbox = preprocess(picture, self._spec.input, slot.inputs[0][0])
+        letterbox = self._preprocess(picture, slot.inputs[0][0])
         start = time.monotonic()
         self._engine.submit(slot)
         done = self._engine.collect()
@@ -238,7 +239,7 @@ class Pipeline:
         frame = source.to_frame(grab)
         start = time.monotonic_ns()
         try:
-            letterbox = preprocess(frame.pixels, self._spec.input, slot.inputs[0][index])
+            letterbox = self._preprocess(frame.pixels, slot.inputs[0][index])
         except Exception as error:  # whatever a decoder hands over must not stop the other sources
             self.metrics.count_failed(frame.source_id, "preprocess")
             self._log.error("a frame could not be prepared", source=frame.source_id, seq=frame.sequence, reason=str(error))
@@ -273,7 +274,7 @@ class Pipeline:
 
     def _detect(self, slot: Slot, index: int, letterbox: Letterbox) -> Detections:
         outputs = [output[index] for output in slot.outputs]
-        return postprocess(outputs, self._spec, letterbox, self._thresholds)
+        return postprocess(outputs, self._spec, letterbox, self._thresholds, image=index)
 
     def _publish(self, slot: Slot, index: int, pending: _Pending) -> None:
         frame = pending.frame

@@ -1,0 +1,111 @@
+"""Which runtime library is taken, and that every failure is a sentence."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlu_agent.cnrt import library as module, open_library
+from mlu_agent.errors import RuntimeFailure, UserError
+
+
+@pytest.fixture(autouse=True)
+def no_vendor_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """No real library of this machine decides a test."""
+    monkeypatch.delenv("NEUWARE_HOME", raising=False)
+    monkeypatch.setattr(module, "VENDOR_FOLDER", str(tmp_path / "absent"))
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    """A library with one CNRT symbol and without the simulator's: to the agent, a device's."""
+    source = tmp_path / "stand_in.c"
+    source.write_text("int cnrtInit(unsigned flags) { return flags ? 632007 : 632009; }\n")
+    folder = tmp_path / "neuware" / "lib64"
+    folder.mkdir(parents=True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(folder / "libcnrt.so"), str(source)], check=True)
+    return folder.parent
+
+
+def test_importing_the_binding_loads_nothing():
+    """Import does nothing: neither cffi's backend nor any library is loaded by it."""
+    code = "import sys, mlu_agent.cnrt; sys.exit('_cffi_backend' in sys.modules or 'libcnrt' in open('/proc/self/maps').read())"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_auto_falls_back_to_the_simulator_and_says_why(simulator_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without a vendor's library, auto is the simulator, and the reason names what was looked for."""
+    monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
+    found = open_library("auto")
+    assert found.kind == "simulator"
+    assert "no CNRT library for a device was found" in found.reason
+    assert "absent/lib64/libcnrt.so does not exist" in found.reason
+    assert "MLU_AGENT_SIMULATOR" in found.reason
+
+
+def test_auto_takes_the_vendors_library_where_there_is_one(stand_in: Path, monkeypatch: pytest.MonkeyPatch):
+    """A library under NEUWARE_HOME that is not the simulator is a device's, also for auto."""
+    monkeypatch.setenv("NEUWARE_HOME", str(stand_in))
+    for choice in ("auto", "device"):
+        found = open_library(choice)
+        assert found.kind == "device"
+        assert found.path == str(stand_in / "lib64" / "libcnrt.so")
+        assert found.reason == "found through NEUWARE_HOME"
+
+
+def test_a_device_is_never_replaced_by_the_simulator():
+    """Asked for a device without a library, the agent fails with what it tried."""
+    with pytest.raises(RuntimeFailure, match=r"no CNRT library for a device: .*does not exist.*NEUWARE_HOME"):
+        open_library("device")
+
+
+def test_a_failing_call_names_function_code_and_meaning(stand_in: Path, monkeypatch: pytest.MonkeyPatch):
+    """Status codes become RuntimeFailure; a function that an old library lacks is told as such."""
+    monkeypatch.setenv("NEUWARE_HOME", str(stand_in))
+    found = open_library("device")
+    with pytest.raises(RuntimeFailure, match="has no function cnrtGetVersion"):
+        found.version()
+    monkeypatch.setattr(found.status, "_sentence", lambda code: "no such device")
+    with pytest.raises(RuntimeFailure, match=r"cnrtInit failed with NODEV \(632009\): no such device") as caught:
+        found.call("cnrtInit", 0)
+    assert caught.value.status == 632009
+    assert caught.value.exit_code == 3
+
+
+def test_a_broken_vendor_library_is_told_in_the_fallback(tmp_path: Path, simulator_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A libcnrt.so that cannot be loaded does not pass in silence."""
+    folder = tmp_path / "broken" / "lib64"
+    folder.mkdir(parents=True)
+    (folder / "libcnrt.so").write_bytes(b"not a library")
+    monkeypatch.setenv("NEUWARE_HOME", str(folder.parent))
+    monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
+    found = open_library("auto")
+    assert found.kind == "simulator"
+    assert "cannot be loaded" in found.reason
+
+
+def test_a_path_must_be_a_library(tmp_path: Path):
+    """Neither a word nor a missing file nor another file is taken for a library."""
+    with pytest.raises(UserError, match="neither one of"):
+        open_library("simulater")
+    other = tmp_path / "other.so"
+    other.write_bytes(b"text")
+    with pytest.raises(RuntimeFailure, match="cannot be loaded as a runtime library"):
+        open_library(str(other))
+
+
+def test_the_simulator_is_recognised_wherever_it_lies(tmp_path: Path, simulator_path: Path):
+    """A copy under another name, given by its path, is still the simulator."""
+    copy = tmp_path / "copy.so"
+    shutil.copy(simulator_path, copy)
+    assert open_library(str(copy)).kind == "simulator"
+
+
+def test_the_override_must_be_the_simulator(stand_in: Path, monkeypatch: pytest.MonkeyPatch):
+    """MLU_AGENT_SIMULATOR pointing to a device's library is refused, not used as if it computed on the CPU."""
+    monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(stand_in / "lib64" / "libcnrt.so"))
+    with pytest.raises(RuntimeFailure, match="is not the simulator"):
+        open_library("simulator")
