@@ -133,7 +133,7 @@ class _Reader:
         found = bytes(self.take(4))
         if found != expected:
             raise DataError(
-                f"has {found!r} at 0x{self.position - 4:x} where {self.what} needs {expected!r}; it is damaged or no model"
+                f"has {found!r} at 0x{self.position - 4:x} where {self.what} needs {expected!r}; it is damaged"
             )
 
     def text(self, padded: bool = True) -> str:

@@ -1,0 +1,177 @@
+"""Subscriber to an agent's messages: the program's ``subscribe`` command, and a library for others.
+
+with Subscriber("ipc:///run/mlu-agent/detections.sock", kinds=["frame"]) as subscriber:
+    for message in subscriber:
+        ...
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from mlu_agent import wire
+from mlu_agent.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+_RECONNECT_MS = 100
+_RECONNECT_MAX_MS = 5_000
+_HEARTBEAT_MS = 2_000
+_HANDSHAKE_MS = 5_000
+_HIGH_WATER_MARK = 1_000
+_MAX_TRACKED = 1_024
+
+
+@dataclass
+class Counters:
+    """What a subscriber has seen.
+
+    ``lost``      messages that were sent and never arrived, per source, known by their sequence numbers.
+    ``restarts``  how often a source began anew, because the agent did.
+    ``damaged``   messages that could not be read: dropped.
+    """
+
+    received: int = 0
+    damaged: int = 0
+    restarts: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
+
+
+class Subscriber:
+    """Iterates over messages, decoded, as dicts (see ``docs/wire.md``).
+
+    ``endpoint``   as "ipc:///run/mlu-agent/detections.sock" or "tcp://127.0.0.1:5557". It need not answer yet: the
+                   connection is tried again for ever, with a growing pause of at most 5 s.
+    ``kinds``      of messages wanted ("frame", "state", "heartbeat", "end"); None wants all.
+    ``sources``    wanted; None wants all. Heartbeats belong to the box and always come if their kind is wanted.
+    ``timeout_s``  iteration ends when nothing arrived for so long; None waits for ever.
+
+    A message that cannot be read is dropped and counted; ``counters`` also tells the messages lost on the way. Raises
+    UserError for an endpoint that ZeroMQ refuses. Not to be shared between threads; close it, or use it in a
+    ``with``.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        kinds: Sequence[str] | None = None,
+        sources: Sequence[str] | None = None,
+        timeout_s: float | None = None,
+        high_water_mark: int = _HIGH_WATER_MARK,
+    ) -> None:
+        prefixes = topic_prefixes(kinds, sources)
+        self.endpoint = endpoint
+        self.counters = Counters()
+        self._timeout_s = timeout_s
+        self._next: dict[tuple[str, str], tuple[str, int]] = {}
+        self._context = zmq.Context()
+        try:
+            self._socket = self._context.socket(zmq.SUB)
+            self._configure(high_water_mark)
+            for prefix in prefixes:
+                self._socket.setsockopt(zmq.SUBSCRIBE, prefix)
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as failure:
+            self._context.destroy(linger=0)
+            raise UserError(
+                f"endpoint: {endpoint!r} is refused by ZeroMQ ({failure}); "
+                "write ipc:///path/of/a.sock or tcp://ADDRESS:PORT"
+            ) from None
+
+    def _configure(self, high_water_mark: int) -> None:
+        """Every limit said: ZeroMQ's defaults are no backoff, no heartbeat and messages of any size."""
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.RCVHWM, high_water_mark),
+            (zmq.MAXMSGSIZE, wire.MAX_MESSAGE),
+            (zmq.RECONNECT_IVL, _RECONNECT_MS),
+            (zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS),
+            (zmq.HANDSHAKE_IVL, _HANDSHAKE_MS),
+            (zmq.HEARTBEAT_IVL, _HEARTBEAT_MS),
+            (zmq.HEARTBEAT_TIMEOUT, 3 * _HEARTBEAT_MS),
+            (zmq.IPV6, 1),
+        ):
+            self._socket.setsockopt(option, value)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while True:
+            message = self.receive(self._timeout_s)
+            if message is None:
+                return
+            yield message
+
+    def receive(self, timeout_s: float | None = None) -> dict[str, Any] | None:
+        """The next readable message; None if none came within ``timeout_s`` (None: wait for ever)."""
+        end = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            wait = max(0.0, end - time.monotonic())
+            if not self._socket.poll(None if math.isinf(wait) else math.ceil(wait * 1000)):
+                return None
+            frames = self._socket.recv_multipart()
+            try:
+                if len(frames) != 1:
+                    raise DataError(f"message: {len(frames)} parts; messages of version 1 have one")
+                name, message = wire.decode(frames[0])
+            except DataError:
+                self.counters.damaged += 1
+                continue
+            self.counters.received += 1
+            self._track(name, message)
+            return message
+
+    def _track(self, name: str, message: dict[str, Any]) -> None:
+        """Count what is missing between this message and the one before it of the same topic."""
+        boot, sequence = message.get("boot_id"), message.get("seq")
+        if not isinstance(boot, str) or isinstance(sequence, bool) or not isinstance(sequence, int):
+            return
+        key = str(message.get("box")), name
+        source = name.split("/", 2)[2]
+        if key in self._next:
+            known_boot, expected = self._next[key]
+            if boot != known_boot:
+                self.counters.restarts += 1
+            elif sequence > expected:
+                self.counters.lost[source] = self.counters.lost.get(source, 0) + sequence - expected
+        elif len(self._next) >= _MAX_TRACKED:  # names come from outside: memory for them is bounded
+            self._next.pop(next(iter(self._next)))
+        self._next[key] = boot, sequence + 1
+
+    def close(self) -> None:
+        """Close the socket; closing twice is fine."""
+        self._context.destroy(linger=0)
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def topic_prefixes(kinds: Sequence[str] | None, sources: Sequence[str] | None) -> list[bytes]:
+    """What to subscribe to. A full topic carries its NUL, so that "cam1" does not bring "cam10" along."""
+    for kind in kinds or ():
+        if kind not in wire.KINDS:
+            raise UserError(f"kind: {kind!r} is not accepted; write one of {', '.join(wire.KINDS)}")
+    if not kinds and not sources:
+        return [f"{wire.MAJOR}/".encode()]
+    prefixes = []
+    for kind in kinds or wire.KINDS:
+        if not sources or kind == "heartbeat":
+            prefixes.append(f"{wire.MAJOR}/{kind}/".encode())
+            continue
+        for source in sources:
+            try:
+                prefixes.append(wire.topic(kind, source).encode() + b"\0")
+            except ValueError:
+                raise UserError(f"source: {source!r} is no source id; write 1 to 64 of A-Z a-z 0-9 . _ -") from None
+    return prefixes
