@@ -27,9 +27,9 @@ from .manifest import Preprocessing
 MAX_ANNOTATION_BYTES = 1 << 30
 CONFIDENCE = 0.001
 MAX_DETECTIONS = 300
-# Darknet's spellings of COCO's category names.
-SPELLINGS = {"motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
-             "diningtable": "dining table", "tvmonitor": "tv"}
+# COCO's category names and Darknet's spellings of them: annotation files have the one or the other.
+SPELLINGS = {"motorcycle": "motorbike", "airplane": "aeroplane", "couch": "sofa", "potted plant": "pottedplant",
+             "dining table": "diningtable", "tv": "tvmonitor"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,10 @@ class Annotations:
     def category_ids(self, labels: Tuple[str, ...]) -> List[Optional[int]]:
         """Category id of each class id, by name; None for labels that the set does not have. Raises DataError if none has."""
         known = {str(category["name"]): int(category["id"]) for category in self.coco.dataset["categories"]}
-        found = [known.get(label, known.get(SPELLINGS.get(label, ""))) for label in labels]
+        for name, other in SPELLINGS.items():
+            both = known.get(name, known.get(other))
+            known.update({name: both, other: both} if both is not None else {})
+        found = [known.get(label) for label in labels]
         if all(number is None for number in found):
             raise DataError(f"none of the model's labels ({labels[0]!r}, …) is a category of the annotations ({sorted(known)[0]!r}, …)")
         return found
