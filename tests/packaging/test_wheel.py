@@ -111,7 +111,7 @@ def test_the_source_distribution_leaves_other_things_out(sdist: Path):
 
 @pytest.mark.skipif(shutil.which("readelf") is None, reason="readelf is not installed (Debian: binutils)")
 def test_the_library_can_stand_in_for_the_vendors(installed: Path):
-    """SONAME libcnrt.so as the vendor's, every exported name begins with cnrt, nothing is needed beyond the C library."""
+    """SONAME libcnrt.so as the vendor's, every exported name begins with cnrt, nothing needed but the C library."""
     library = _libdir(installed) / "libcnrt.so"
     dynamic = _run("readelf", "--dynamic", "--wide", library)
     assert "Library soname: [libcnrt.so]" in dynamic
