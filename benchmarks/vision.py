@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,8 @@ def preprocessing(samples: int) -> None:
         for channels, dtype in (("rgba", "uint8"), ("rgb", "uint8"), ("rgb", "float32"), ("rgb", "float16")):
             spec = InputSpec(640, 640, "letterbox", 114, channels, dtype)
             out = np.empty((640, 640, len(channels)), dtype)
-            contenders[f"{channels} {dtype}"] = lambda p=Preprocessor(spec), o=out: p(pixels, o)
-        contenders["usual: resize, copyMakeBorder, cvtColor"] = lambda: usual(pixels)
+            contenders[f"{channels} {dtype}"] = partial(Preprocessor(spec), pixels, out)
+        contenders["usual: resize, copyMakeBorder, cvtColor"] = partial(usual, pixels)
         measure(contenders, samples)
 
 
@@ -122,9 +123,9 @@ def postprocessing(samples: int) -> None:
         single, half = heads(boxes, "float32"), heads(boxes, "float16")
         measure(
             {
-                "float32": lambda s=single: postprocess(s, spec, letterbox, spec.thresholds),
-                "float16": lambda h=half: postprocess(h, spec, letterbox, spec.thresholds),
-                "usual: decode all, cv2 NMS per class": lambda s=single: naive(s, 0.25, 0.45),
+                "float32": partial(postprocess, single, spec, letterbox, spec.thresholds),
+                "float16": partial(postprocess, half, spec, letterbox, spec.thresholds),
+                "usual: decode all, cv2 NMS per class": partial(naive, single, 0.25, 0.45),
             },
             samples,
         )
@@ -132,7 +133,7 @@ def postprocessing(samples: int) -> None:
         busy = [(output + (mean + 9)).astype(np.float32) for output in heads(289, "float32")]
         thresholds = Thresholds(0.001, 0.6, 300, multi_label=True)
         print(f"postprocessing for evaluation, background logits around {mean}")
-        measure({"float32": lambda b=busy: postprocess(b, spec, letterbox, thresholds)}, max(5, samples // 6))
+        measure({"float32": partial(postprocess, busy, spec, letterbox, thresholds)}, max(5, samples // 6))
 
 
 def main() -> None:

@@ -170,8 +170,12 @@ def topic_prefixes(kinds: Sequence[str] | None, sources: Sequence[str] | None) -
             prefixes.append(f"{wire.MAJOR}/{kind}/".encode())
             continue
         for source in sources:
-            try:
-                prefixes.append(wire.topic(kind, source).encode() + b"\0")
-            except ValueError:
-                raise UserError(f"source: {source!r} is no source id; write 1 to 64 of A-Z a-z 0-9 . _ -") from None
+            prefixes.append(_topic(kind, source).encode() + b"\0")
     return prefixes
+
+
+def _topic(kind: str, source: str) -> str:
+    try:
+        return wire.topic(kind, source)
+    except ValueError:
+        raise UserError(f"source: {source!r} is no source id; write 1 to 64 of A-Z a-z 0-9 . _ -") from None
