@@ -1,0 +1,428 @@
+/* The container ("MEF"): vendor files and ours alike. deploy/FORMAT.md section 1.
+ *
+ * Bytes are hostile: every size is compared with what is left before it is used. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "network.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the file format is read in place on little-endian machines");
+
+enum {
+    HEADER_SIZE = 0x434, NAME_AT = 0x10, LEVEL_AT = 0x400, RUNTIME_AT = 0x404, COMPILER_AT = 0x414, HEADER_SIZE_AT = 0x424,
+    PAYLOAD_SIZE_AT = 0x42c, HDXF_HEAD = 0x60, DESCRIPTOR_MASK = 0x14260609, MAX_DIM = 1 << 24, MAX_BYTES = 0x7fffffff,
+    CRC_AT = 0x10, NETWORK_HEAD = 0x40,
+};
+
+sim_result sim_fail(sim_error *error, sim_result result, const char *format, ...)
+{
+    if (error) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(error->text, sizeof error->text, format, arguments);
+        va_end(arguments);
+    }
+    return result;
+}
+
+uint32_t sim_crc32(const uint8_t *bytes, uint64_t size, uint64_t hole)
+{
+    uint32_t table[16]; /* half a byte at a time: small, and quick enough for a load */
+    for (uint32_t i = 0; i < 16; i++) {
+        uint32_t crc = i;
+        for (int bit = 0; bit < 4; bit++) {
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+        }
+        table[i] = crc;
+    }
+    uint32_t crc = 0xffffffffu;
+    for (uint64_t i = 0; i < size; i++) {
+        crc ^= i - hole < 4 ? 0 : bytes[i]; /* i < hole wraps to a large number */
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* A part of the file with a place in it. */
+typedef struct cursor {
+    const uint8_t *bytes;
+    uint64_t at, end;
+    sim_error *error;
+    const char *part; /* for the sentence */
+} cursor;
+
+static bool need(cursor *c, uint64_t count)
+{
+    if (c->at > c->end || count > c->end - c->at) {
+        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s ends at byte %llu, %llu more are needed; get the file again.",
+                 c->part, (unsigned long long)c->end, (unsigned long long)count);
+        return false;
+    }
+    return true;
+}
+
+static bool take_u32(cursor *c, uint32_t *value)
+{
+    if (!need(c, 4)) {
+        return false;
+    }
+    *value = sim_read_u32(c->bytes + c->at);
+    c->at += 4;
+    return true;
+}
+
+/* A length, that many bytes, padding to 4. A symbol may hold any byte but NUL before its end. */
+static bool take_name(cursor *c, char *name)
+{
+    uint32_t length;
+    if (!take_u32(c, &length)) {
+        return false;
+    }
+    if (length >= SIM_MAX_NAME) {
+        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s has a name of %u bytes, at most %d are allowed.", c->part,
+                 length, SIM_MAX_NAME - 1);
+        return false;
+    }
+    const uint64_t padded = (length + 3) / 4 * 4;
+    if (!need(c, padded)) {
+        return false;
+    }
+    memcpy(name, c->bytes + c->at, length);
+    name[length] = 0;
+    c->at += padded;
+    return true;
+}
+
+static int64_t dtype_size(uint32_t dtype)
+{
+    switch (dtype >> 4) { /* families of cnrtDataType_t */
+    case 1: return dtype == 0x12 ? 2 : dtype == 0x13 ? 4 : dtype == 0x14 ? 8 : 0;
+    case 2: return dtype == 0x21 ? 1 : dtype == 0x22 ? 2 : dtype == 0x23 ? 4 : dtype == 0x24 ? 8 : 0;
+    case 3: return dtype == 0x31 ? 1 : dtype == 0x32 ? 2 : dtype == 0x33 ? 4 : 0;
+    case 4: case 5: case 6: return (dtype & 15) == 1 ? 1 : 0;
+    default: return 0;
+    }
+}
+
+static bool take_dims(cursor *c, sim_io *io)
+{
+    uint32_t rank;
+    if (!take_u32(c, &rank)) {
+        return false;
+    }
+    if (rank > SIM_MAX_RANK) {
+        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s has a tensor of rank %u, at most %d is allowed.", c->part, rank, SIM_MAX_RANK);
+        return false;
+    }
+    io->rank = (int32_t)rank;
+    io->bytes = 1;
+    for (uint32_t i = 0; i < rank; i++) {
+        uint32_t dim;
+        if (!take_u32(c, &dim)) {
+            return false;
+        }
+        if (dim < 1 || dim > MAX_DIM || io->bytes > MAX_BYTES / (int64_t)dim) {
+            sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s has a dimension of %u, which is outside 1..2^24 or makes a tensor above 2 GiB.", c->part, dim);
+            return false;
+        }
+        io->dims[i] = (int32_t)dim;
+        io->bytes *= dim;
+    }
+    return true;
+}
+
+static bool take_descriptor(cursor *c, sim_io *io)
+{
+    uint32_t mask, ignored;
+    memset(io, 0, sizeof *io);
+    if (!take_u32(c, &mask)) {
+        return false;
+    }
+    if (mask != DESCRIPTOR_MASK) {
+        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s has no tensor descriptor at byte %llu (0x%08x).", c->part,
+                 (unsigned long long)(c->at - 4), mask);
+        return false;
+    }
+    if (!take_dims(c, io) || !take_name(c, io->name) || !take_u32(c, &ignored) || !take_u32(c, &io->dtype) || !take_u32(c, &io->order) ||
+        !take_u32(c, &ignored) || !take_u32(c, &ignored)) {
+        return false;
+    }
+    const int64_t size = dtype_size(io->dtype);
+    if (size == 0 || io->bytes > MAX_BYTES / size) {
+        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s has a tensor of unknown type 0x%x or above 2 GiB.", c->part, io->dtype);
+        return false;
+    }
+    io->bytes *= size;
+    return true;
+}
+
+static bool counts_fit(cursor *c, uint32_t inputs, uint32_t outputs)
+{
+    if (inputs <= SIM_MAX_TENSORS && outputs <= SIM_MAX_TENSORS && inputs + outputs <= SIM_MAX_TENSORS) {
+        return true;
+    }
+    sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s claims %u inputs and %u outputs, at most %d together are allowed.",
+             c->part, inputs, outputs, SIM_MAX_TENSORS);
+    return false;
+}
+
+/* The body of the last "atiR" section: the named descriptors. */
+static bool read_descriptors(sim_model *model, cursor *c)
+{
+    uint32_t zero, inputs, outputs;
+    if (!take_u32(c, &zero) || !take_u32(c, &inputs) || !take_u32(c, &outputs) || !counts_fit(c, inputs, outputs)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < inputs + outputs; i++) {
+        if (!take_descriptor(c, &model->io[i])) {
+            return false;
+        }
+    }
+    if (c->at != c->end) {
+        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %llu bytes follow the descriptors.", (unsigned long long)(c->end - c->at));
+        return false;
+    }
+    model->info.input_count = (int32_t)inputs;
+    model->info.output_count = (int32_t)outputs;
+    return true;
+}
+
+static bool agrees(const sim_io *a, const sim_io *b)
+{
+    return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims) == 0 && a->dtype == b->dtype && a->order == b->order;
+}
+
+static bool read_footer_list(sim_model *model, cursor *c, int32_t first, int32_t expected)
+{
+    uint32_t count, size, zero;
+    sim_io again;
+    if (!take_u32(c, &count)) {
+        return false;
+    }
+    if (count != (uint32_t)expected) {
+        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: its two lists of tensors count %d and %u.", expected, count);
+        return false;
+    }
+    for (int32_t i = 0; i < expected; i++) {
+        if (!take_u32(c, &size) || !take_u32(c, &zero) || !take_descriptor(c, &again)) {
+            return false;
+        }
+        if (!agrees(&again, &model->io[first + i])) {
+            sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: its two descriptions of tensor %d differ.", first + i);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool read_footer(sim_model *model, cursor *c)
+{
+    const sim_model_info *info = &model->info;
+    if (!read_footer_list(model, c, 0, info->input_count) || !read_footer_list(model, c, info->input_count, info->output_count) ||
+        !take_name(c, model->info.function) || !need(c, 4)) {
+        return false;
+    }
+    if (memcmp(c->bytes + c->at, "CDHB", 4) != 0 || c->at + 4 != c->end) {
+        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: it does not end with its closing tag \"CDHB\".");
+        return false;
+    }
+    return true;
+}
+
+/* Where the body of the last "atiR" section starts, searched backwards from "ZLYF"; 0 if there is none. */
+static uint64_t find_descriptors(const uint8_t *bytes, uint64_t first, uint64_t footer)
+{
+    const uint64_t longest = 16 + 12 + (uint64_t)SIM_MAX_TENSORS * (4 * (8 + SIM_MAX_RANK) + SIM_MAX_NAME);
+    for (uint64_t at = footer; at >= first + 16 && footer - at <= longest; at--) {
+        const uint8_t *tag = bytes + at - 16;
+        if (memcmp(tag, "atiR", 4) == 0 && sim_read_u32(tag + 4) == 0x0e && sim_read_u64(tag + 8) == footer - at) {
+            return at;
+        }
+    }
+    return 0;
+}
+
+/* ---- the header ---- */
+
+static sim_result check_header(const uint8_t *bytes, uint64_t available, uint64_t *claimed, sim_error *error)
+{
+    if (available < 4 || memcmp(bytes, "\x7fMEF", 4) != 0) {
+        return sim_fail(error, SIM_BAD_FILE, available ? "This is no offline model: it does not begin with 7F 'M' 'E' 'F'; give a .cambricon file."
+                                                       : "The model file is empty; get the file again.");
+    }
+    if (available < HEADER_SIZE) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is truncated: %llu bytes, the header alone has %d; get the file again.",
+                        (unsigned long long)available, HEADER_SIZE);
+    }
+    const uint64_t header = sim_read_u64(bytes + HEADER_SIZE_AT), payload = sim_read_u64(bytes + PAYLOAD_SIZE_AT);
+    if (header != HEADER_SIZE || payload > MAX_BYTES - HEADER_SIZE || payload < HDXF_HEAD) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its header claims %llu + %llu bytes, expected %d + at most 2 GiB; get the file again.",
+                        (unsigned long long)header, (unsigned long long)payload, HEADER_SIZE);
+    }
+    *claimed = header + payload;
+    return SIM_OK;
+}
+
+uint64_t sim_model_claimed_size(const uint8_t *bytes, uint64_t available, sim_error *error)
+{
+    uint64_t claimed = 0;
+    return check_header(bytes, available, &claimed, error) == SIM_OK ? claimed : 0;
+}
+
+static sim_result read_header(sim_model *model, const uint8_t *bytes, sim_error *error)
+{
+    sim_model_info *info = &model->info;
+    const uint32_t functions = sim_read_u32(bytes + 8), length = sim_read_u32(bytes + 12);
+    if (functions != 1) {
+        return sim_fail(error, SIM_NOT_SUPPORTED, "The model file holds %u functions; only files with one are known.", functions);
+    }
+    if (length >= SIM_MAX_NAME) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its name has %u bytes, at most %d are allowed.", length, SIM_MAX_NAME - 1);
+    }
+    memcpy(info->name, bytes + NAME_AT, length);
+    info->format_date[0] = 100u * bytes[4] + bytes[5];
+    info->format_date[1] = bytes[6];
+    info->format_date[2] = bytes[7];
+    info->level = sim_read_u32(bytes + LEVEL_AT);
+    info->runtime_version = sim_read_u32(bytes + RUNTIME_AT);
+    info->compiler_version = sim_read_u32(bytes + COMPILER_AT);
+    return SIM_OK;
+}
+
+/* ---- payload ---- */
+
+/* Finds "hdxf" (behind "wfcs" or, in files of 2019, first) and checks that it stays inside the file. */
+static sim_result find_hdxf(sim_model *model, const uint8_t *bytes, uint64_t size, uint64_t *hdxf, uint64_t *hdxf_size, sim_error *error)
+{
+    const bool wrapped = memcmp(bytes + HEADER_SIZE, "wfcs", 4) == 0;
+    *hdxf = HEADER_SIZE + (wrapped ? 28 : 0);
+    if (*hdxf + HDXF_HEAD > size || memcmp(bytes + *hdxf, "hdxf", 4) != 0) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: there is no \"hdxf\" section at byte %llu.", (unsigned long long)*hdxf);
+    }
+    *hdxf_size = sim_read_u64(bytes + *hdxf + 8);
+    if (wrapped && (sim_read_u64(bytes + HEADER_SIZE + 8) != size - HEADER_SIZE || sim_read_u64(bytes + HEADER_SIZE + 20) != *hdxf_size)) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: the sizes of its \"wfcs\" section disagree with the file.");
+    }
+    if (*hdxf_size < HDXF_HEAD + 4 || *hdxf_size > size - *hdxf || memcmp(bytes + *hdxf + *hdxf_size - 4, "ZLYF", 4) != 0) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its \"hdxf\" section of %llu bytes does not end with \"ZLYF\".",
+                        (unsigned long long)*hdxf_size);
+    }
+    model->info.architecture = sim_read_u32(bytes + *hdxf + 0x20);
+    model->info.parallelism = sim_read_u32(bytes + *hdxf + 0x24);
+    if (model->info.parallelism < 1 || model->info.parallelism > 64) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: it claims %u cores per invocation, expected 1..64.", model->info.parallelism);
+    }
+    return SIM_OK;
+}
+
+static sim_result copy_section(sim_model *model, const uint8_t *bytes, uint64_t size, uint64_t at, uint64_t end, sim_error *error)
+{
+    const uint64_t section = sim_read_u64(bytes + at + 8);
+    if (sim_read_u32(bytes + at + 4) != 1) {
+        return sim_fail(error, SIM_NOT_SUPPORTED, "The model's network section has version %u, this simulator reads version 1; update it.",
+                        sim_read_u32(bytes + at + 4));
+    }
+    if (section < NETWORK_HEAD || section > end - at) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its network section claims %llu bytes, %llu are left.",
+                        (unsigned long long)section, (unsigned long long)(end - at));
+    }
+#ifndef SIM_FUZZ_WITHOUT_CRC
+    const uint32_t stored = sim_read_u32(bytes + at + CRC_AT), actual = sim_crc32(bytes, size, at + CRC_AT);
+    if (stored != actual) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its checksum is %08x, the file says %08x; get the file again.", actual, stored);
+    }
+#else
+    (void)size;
+#endif
+    model->section = aligned_alloc(64, (section + 63) / 64 * 64);
+    if (!model->section) {
+        return sim_fail(error, SIM_NO_MEMORY, "There is no memory for the model (%llu bytes).", (unsigned long long)section);
+    }
+    memcpy(model->section, bytes + at, section);
+    model->section_size = section;
+    return SIM_OK;
+}
+
+static sim_result read_payload(sim_model *model, const uint8_t *bytes, uint64_t size, sim_error *error)
+{
+    uint64_t hdxf = 0, hdxf_size = 0;
+    sim_result result = find_hdxf(model, bytes, size, &hdxf, &hdxf_size, error);
+    if (result != SIM_OK) {
+        return result;
+    }
+    const uint64_t network = hdxf + HDXF_HEAD, footer = hdxf + hdxf_size - 4;
+    const bool ours = footer - network >= NETWORK_HEAD && memcmp(bytes + network, "MLUS", 4) == 0;
+    if (ours) {
+        result = copy_section(model, bytes, size, network, footer, error);
+        if (result != SIM_OK) {
+            return result;
+        }
+    }
+    if (footer + 4 == size && !ours) { /* a file of 2019: nothing describes its tensors */
+        memcpy(model->info.function, "subnet0", 8);
+        return SIM_OK;
+    }
+    const uint64_t body = find_descriptors(bytes, network, footer);
+    if (body == 0) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: there are no tensor descriptors (\"atiR\") before \"ZLYF\".");
+    }
+    if (ours && body != network + model->section_size + 16) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its descriptors do not follow the network section.");
+    }
+    cursor list = {bytes, body, footer, error, "the list of tensors"}, tail = {bytes, footer + 4, size, error, "the footer"};
+    if (!read_descriptors(model, &list) || !read_footer(model, &tail)) {
+        return SIM_BAD_FILE;
+    }
+    model->info.has_descriptors = true;
+    return ours ? sim_network_parse(model, error) : SIM_OK;
+}
+
+sim_result sim_model_parse(const uint8_t *bytes, uint64_t size, sim_model **out, sim_error *error)
+{
+    uint64_t claimed = 0;
+    *out = NULL;
+    sim_result result = check_header(bytes, size, &claimed, error);
+    if (result != SIM_OK) {
+        return result;
+    }
+    if (claimed != size) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file has %llu bytes, its header claims %llu; get the file again.",
+                        (unsigned long long)size, (unsigned long long)claimed);
+    }
+    sim_model *model = calloc(1, sizeof *model);
+    if (!model) {
+        return sim_fail(error, SIM_NO_MEMORY, "There is no memory for the model.");
+    }
+    result = read_header(model, bytes, error);
+    if (result == SIM_OK) {
+        result = read_payload(model, bytes, size, error);
+    }
+    if (result != SIM_OK) {
+        sim_model_free(model);
+        return result;
+    }
+    model->info.has_network = model->section != NULL;
+    model->info.inputs = model->io;
+    model->info.outputs = model->io + model->info.input_count;
+    *out = model;
+    return SIM_OK;
+}
+
+const sim_model_info *sim_model_get_info(const sim_model *model)
+{
+    return &model->info;
+}
+
+void sim_model_free(sim_model *model)
+{
+    if (model) {
+        free(model->section);
+        free(model->tensors);
+        free(model->constants);
+        free(model->operators);
+        free(model);
+    }
+}

@@ -1,0 +1,35 @@
+/* The profile that CNRT_SIMULATOR_PROFILE=1 prints when a plan is freed. */
+#include <stdio.h>
+
+#include "plan.h"
+
+static const char *const KINDS[SIM_STEP_KINDS] = {"conv", "max_pool", "upsample", "copy", "add", "mul", "activate", "softmax", "normalize"};
+
+static double milliseconds(const sim_step *s)
+{
+    const uint64_t calls = atomic_load(&s->calls);
+    return calls ? (double)atomic_load(&s->nanoseconds) / 1e6 / (double)calls : 0.0;
+}
+
+void sim_plan_report(const sim_plan *plan)
+{
+    double total = 0, products = 0, kinds[SIM_STEP_KINDS] = {0};
+    fprintf(stderr, "cnrt simulator profile: kernels %s, mean over %llu runs\n%10s %9s  %s\n", plan->kernels->name,
+            (unsigned long long)atomic_load(&plan->steps[0].calls), "ms", "GMAC/s", "step");
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const sim_step *s = &plan->steps[i];
+        const double ms = milliseconds(s);
+        fprintf(stderr, "%10.3f %9.1f  %s %s %dx%dx%d -> %dx%dx%d\n", ms, ms > 0 ? s->multiplications / ms / 1e6 : 0.0, KINDS[s->kind], s->name,
+                s->x.dims[1], s->x.dims[2], s->x.dims[3], s->y.dims[1], s->y.dims[2], s->y.dims[3]);
+        total += ms;
+        products += s->multiplications;
+        kinds[s->kind] += ms;
+    }
+    fprintf(stderr, "%10.3f %9.1f  all:", total, total > 0 ? products / total / 1e6 : 0.0);
+    for (int k = 0; k < SIM_STEP_KINDS; k++) {
+        if (kinds[k] > 0) {
+            fprintf(stderr, " %s %.1f %%", KINDS[k], 100.0 * kinds[k] / total);
+        }
+    }
+    fprintf(stderr, "\n");
+}

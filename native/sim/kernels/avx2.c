@@ -1,0 +1,419 @@
+/* AVX2 + F16C. Compiled with -mavx2 -mf16c and without -mfma: every multiplication and addition rounds by itself. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "half.h"
+#include "kernels.h"
+
+enum { PIXELS = 6 };
+
+/* ---- loads, stores, roundings ---- */
+
+static inline __m256 load8(const void *x, uint32_t dtype, size_t i)
+{
+    return dtype == SIM_FLOAT16 ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)x + i)))
+                                : _mm256_loadu_ps((const float *)x + i);
+}
+
+static inline __m128i half8(__m256 v) /* canonical NaN: any magnitude above infinity's becomes 0x7e00 */
+{
+    const __m128i h = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+    const __m128i nan = _mm_cmpgt_epi16(_mm_and_si128(h, _mm_set1_epi16(0x7fff)), _mm_set1_epi16(0x7c00));
+    return _mm_blendv_epi8(h, _mm_set1_epi16(SIM_HALF_NAN), nan);
+}
+
+static inline void store8(void *y, uint32_t dtype, size_t i, __m256 v)
+{
+    if (dtype == SIM_FLOAT16) {
+        _mm_storeu_si128((__m128i *)(void *)((uint16_t *)y + i), half8(v));
+    } else {
+        const __m256 nan = _mm256_cmp_ps(v, v, _CMP_UNORD_Q);
+        _mm256_storeu_ps((float *)y + i, _mm256_blendv_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(SIM_FLOAT_NAN)), nan));
+    }
+}
+
+static inline __m256 round8(__m256 v, uint32_t dtype)
+{
+    return dtype == SIM_FLOAT16 ? _mm256_cvtph_ps(_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)) : v;
+}
+
+/* ---- activation functions ---- */
+
+static inline __m256 exp8(__m256 x)
+{
+    const __m256 one = _mm256_set1_ps(1.0f);
+    x = _mm256_max_ps(x, _mm256_set1_ps(-86.0f)); /* the second operand if x is a NaN */
+    x = _mm256_min_ps(x, _mm256_set1_ps(88.0f));
+    const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504088896341f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_sub_ps(x, _mm256_mul_ps(n, _mm256_set1_ps(0.693359375f)));
+    r = _mm256_sub_ps(r, _mm256_mul_ps(n, _mm256_set1_ps(-2.12194440e-4f)));
+    __m256 p = _mm256_set1_ps(1.9875691500e-4f);
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(1.3981999507e-3f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(8.3334519073e-3f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(4.1665795894e-2f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(1.6666665459e-1f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(5.0000001201e-1f));
+    const __m256 y = _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(p, _mm256_mul_ps(r, r)), r), one);
+    const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), exponent));
+}
+
+static inline __m256 sigmoid8(__m256 x)
+{
+    const __m256 one = _mm256_set1_ps(1.0f);
+    return _mm256_div_ps(one, _mm256_add_ps(one, exp8(_mm256_xor_ps(x, _mm256_set1_ps(-0.0f)))));
+}
+
+static inline __m256 activate8(uint32_t function, __m256 a, __m256 x)
+{
+    switch (function) {
+    case SIM_RELU: return _mm256_max_ps(x, _mm256_setzero_ps());
+    case SIM_LEAKY_RELU:
+        return _mm256_blendv_ps(_mm256_mul_ps(x, a), x, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GT_OQ));
+    case SIM_SIGMOID: return sigmoid8(x);
+    case SIM_SILU: return _mm256_mul_ps(x, sigmoid8(x));
+    default: return x;
+    }
+}
+
+/* ---- spans ---- */
+
+static inline __m256i quantize8(const void *x, uint32_t dtype, size_t i, __m256 scale, __m256 low, __m256 high)
+{
+    const __m256 v = _mm256_mul_ps(load8(x, dtype, i), scale);
+    return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, low), high));
+}
+
+static inline void quantize_as(const void *x, uint32_t dtype, size_t count, float scale, float qmax, int16_t *y)
+{
+    const __m256 s = _mm256_set1_ps(scale), low = _mm256_set1_ps(-qmax), high = _mm256_set1_ps(qmax);
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        const __m256i packed = _mm256_packs_epi32(quantize8(x, dtype, i, s, low, high), quantize8(x, dtype, i + 8, s, low, high));
+        _mm256_storeu_si256((__m256i *)(void *)(y + i), _mm256_permute4x64_epi64(packed, 0xd8));
+    }
+    for (; i + 8 <= count; i += 8) {
+        const __m256i v = quantize8(x, dtype, i, s, low, high);
+        _mm_storeu_si128((__m128i *)(void *)(y + i), _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
+    }
+    for (; i < count; i++) {
+        y[i] = (int16_t)sim_quantize_value(sim_load(x, dtype, i), scale, qmax);
+    }
+}
+
+static void quantize(const void *x, uint32_t dtype, size_t count, float scale, float qmax, int16_t *y)
+{
+    if (dtype == SIM_FLOAT16) {
+        quantize_as(x, SIM_FLOAT16, count, scale, qmax, y);
+    } else if (dtype == SIM_FLOAT32) {
+        quantize_as(x, SIM_FLOAT32, count, scale, qmax, y);
+    } else {
+        SIM_KERNELS_REFERENCE.quantize(x, dtype, count, scale, qmax, y);
+    }
+}
+
+static void convert(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
+{
+    if (x_dtype == y_dtype || x_dtype == SIM_UINT8) {
+        SIM_KERNELS_REFERENCE.convert(x, x_dtype, y, y_dtype, count);
+        return;
+    }
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        store8(y, y_dtype, i, load8(x, x_dtype, i));
+    }
+    for (; i < count; i++) {
+        sim_store(y, y_dtype, i, sim_load(x, x_dtype, i));
+    }
+}
+
+static inline void activate_as(uint32_t function, const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
+{
+    const __m256 a = _mm256_set1_ps(activation->a);
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        store8(y, y_dtype, i, activate8(function, a, load8(x, x_dtype, i)));
+    }
+    for (; i < count; i++) {
+        sim_store(y, y_dtype, i, sim_activation_value(activation, sim_load(x, x_dtype, i)));
+    }
+}
+
+static void activate(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
+{
+    if (x_dtype == SIM_UINT8) {
+        SIM_KERNELS_REFERENCE.activate(activation, x, x_dtype, y, y_dtype, count);
+        return;
+    }
+    switch (activation->function) {
+    case SIM_RELU: activate_as(SIM_RELU, activation, x, x_dtype, y, y_dtype, count); break;
+    case SIM_LEAKY_RELU: activate_as(SIM_LEAKY_RELU, activation, x, x_dtype, y, y_dtype, count); break;
+    case SIM_SIGMOID: activate_as(SIM_SIGMOID, activation, x, x_dtype, y, y_dtype, count); break;
+    default: activate_as(SIM_SILU, activation, x, x_dtype, y, y_dtype, count); break;
+    }
+}
+
+static void add(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        store8(y, y_dtype, i, _mm256_add_ps(load8(a, a_dtype, i), load8(b, b_dtype, i)));
+    }
+    for (; i < count; i++) {
+        sim_store(y, y_dtype, i, sim_load(a, a_dtype, i) + sim_load(b, b_dtype, i));
+    }
+}
+
+static void mul(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        store8(y, y_dtype, i, _mm256_mul_ps(load8(a, a_dtype, i), load8(b, b_dtype, i)));
+    }
+    for (; i < count; i++) {
+        sim_store(y, y_dtype, i, sim_load(a, a_dtype, i) * sim_load(b, b_dtype, i));
+    }
+}
+
+/* ---- max-pool: one output row ---- */
+
+typedef struct window {
+    int32_t y0, y1, x0, x1; /* taps inside the picture */
+} window;
+
+static window window_at(const sim_pool *pool, const sim_view *x, int32_t row, int32_t column)
+{
+    const int32_t y0 = row * pool->stride_h - pool->pad_top, x0 = column * pool->stride_w - pool->pad_left;
+    const int32_t y1 = y0 + pool->kernel_h, x1 = x0 + pool->kernel_w;
+    return (window){y0 > 0 ? y0 : 0, y1 < x->h ? y1 : x->h, x0 > 0 ? x0 : 0, x1 < x->w ? x1 : x->w};
+}
+
+static inline void max_pool_pixel(const sim_view *x, const sim_view *y, int32_t n, window w, char *out, uint32_t dtype)
+{
+    const size_t size = sim_dtype_size(dtype), pitch = (size_t)x->pitch * size;
+    const char *image = x->data + (size_t)n * (size_t)x->h * (size_t)x->w * pitch;
+    int32_t c = 0;
+    for (; c + 8 <= y->c; c += 8) {
+        __m256 m = _mm256_set1_ps(-__builtin_inff());
+        for (int32_t iy = w.y0; iy < w.y1; iy++) {
+            const char *at = image + ((size_t)iy * (size_t)x->w + (size_t)w.x0) * pitch;
+            for (int32_t ix = w.x0; ix < w.x1; ix++, at += pitch) {
+                m = _mm256_max_ps(load8(at, dtype, (size_t)c), m); /* the second operand unless x > m */
+            }
+        }
+        store8(out, y->dtype, (size_t)c, m);
+    }
+    for (; c < y->c; c++) {
+        float m = -__builtin_inff();
+        for (int32_t iy = w.y0; iy < w.y1; iy++) {
+            for (int32_t ix = w.x0; ix < w.x1; ix++) {
+                const float v = sim_load(image + ((size_t)iy * (size_t)x->w + (size_t)ix) * pitch, dtype, (size_t)c);
+                m = v > m ? v : m;
+            }
+        }
+        sim_store(out, y->dtype, (size_t)c, m);
+    }
+}
+
+static void max_pool(const sim_pool *pool, const sim_view *x, const sim_view *y, int32_t n, int32_t row)
+{
+    const size_t step = (size_t)y->pitch * sim_dtype_size(y->dtype);
+    char *out = y->data + ((size_t)n * (size_t)y->h + (size_t)row) * (size_t)y->w * step;
+    if (x->dtype == SIM_UINT8) {
+        SIM_KERNELS_REFERENCE.max_pool(pool, x, y, n, row);
+        return;
+    }
+    for (int32_t column = 0; column < y->w; column++, out += step) {
+        if (x->dtype == SIM_FLOAT16) {
+            max_pool_pixel(x, y, n, window_at(pool, x, row, column), out, SIM_FLOAT16);
+        } else {
+            max_pool_pixel(x, y, n, window_at(pool, x, row, column), out, SIM_FLOAT32);
+        }
+    }
+}
+
+/* ---- convolution: register tiles of 6 pixels x 16 channels ---- */
+
+/* The whole tile is assembly because gcc 12 spills accumulators in the intrinsics form: 12 accumulators, 2 weight vectors
+ * and 2 temporaries are all sixteen registers. Pixel p has its 16 sums in ymm(2p), ymm(2p+1). One step is 4 bytes of each
+ * pixel: a pair of int16 inputs, or one float32. Few general registers are used, so that it also builds without
+ * optimisation and under sanitizers. */
+#define PAIR(pixel, low, high)                            \
+    "vpbroadcastd (%[" pixel "],%[k]), %%ymm14\n\t"     \
+    "vpmaddwd %%ymm12, %%ymm14, %%ymm15\n\t"            \
+    "vpmaddwd %%ymm13, %%ymm14, %%ymm14\n\t"            \
+    "vpaddd %%ymm15, %%ymm" low ", %%ymm" low "\n\t"    \
+    "vpaddd %%ymm14, %%ymm" high ", %%ymm" high "\n\t"
+#define SINGLE(pixel, low, high)                          \
+    "vbroadcastss (%[" pixel "],%[k]), %%ymm14\n\t"     \
+    "vmulps %%ymm12, %%ymm14, %%ymm15\n\t"              \
+    "vmulps %%ymm13, %%ymm14, %%ymm14\n\t"              \
+    "vaddps %%ymm15, %%ymm" low ", %%ymm" low "\n\t"    \
+    "vaddps %%ymm14, %%ymm" high ", %%ymm" high "\n\t"
+#define ALL_PIXELS(step) \
+    step("x0", "0", "1") step("x1", "2", "3") step("x2", "4", "5") step("x3", "6", "7") step("x4", "8", "9") step("x5", "10", "11")
+#define CLEAR(r) "vpxor %%ymm" r ", %%ymm" r ", %%ymm" r "\n\t"
+#define TO_FLOAT(r) "vcvtdq2ps %%ymm" r ", %%ymm" r "\n\t"
+#define STORE(r, at) "vmovaps %%ymm" r ", " at "(%[k])\n\t"
+#define ALL_SUMS(one) one("0") one("1") one("2") one("3") one("4") one("5") one("6") one("7") one("8") one("9") one("10") one("11")
+#define STORE_ALL                                                                                                      \
+    STORE("0", "0") STORE("1", "32") STORE("2", "64") STORE("3", "96") STORE("4", "128") STORE("5", "160")             \
+    STORE("6", "192") STORE("7", "224") STORE("8", "256") STORE("9", "288") STORE("10", "320") STORE("11", "352")
+
+/* step: PAIR or SINGLE; shift: log2 of the element size; last: what is done to the sums before they are stored. */
+#define DOT_TILE(step, shift, last)                                                                                    \
+    int32_t count = runs;                                                                                              \
+    const int64_t bytes = (int64_t)length << (shift);                                                                  \
+    int64_t k = 0, end = 0;                                                                                            \
+    __asm__ volatile(ALL_SUMS(CLEAR)                                                                                   \
+        "2:\n\t"                                                                                                     \
+        "movslq (%[offset]), %[k]\n\t"                                                                               \
+        "add $4, %[offset]\n\t"                                                                                      \
+        "shl $" #shift ", %[k]\n\t"                                                                                  \
+        "mov %[k], %[end]\n\t"                                                                                       \
+        "add %[bytes], %[end]\n\t"                                                                                   \
+        ".p2align 5\n"                                                                                                \
+        "1:\n\t"                                                                                                     \
+        "vmovdqa (%[w]), %%ymm12\n\t"                                                                                \
+        "vmovdqa 32(%[w]), %%ymm13\n\t"                                                                              \
+        ALL_PIXELS(step)                                                                                               \
+        "add $64, %[w]\n\t"                                                                                          \
+        "add $4, %[k]\n\t"                                                                                           \
+        "cmp %[end], %[k]\n\t"                                                                                       \
+        "jl 1b\n\t"                                                                                                  \
+        "subl $1, %[count]\n\t"                                                                                      \
+        "jnz 2b\n\t"                                                                                                 \
+        "mov %[y], %[k]\n\t"                                                                                         \
+        last STORE_ALL                                                                                                 \
+        : [w] "+r"(w), [offset] "+r"(offset), [k] "+&r"(k), [end] "+&r"(end), [count] "+m"(count)                      \
+        : [x0] "r"(x[0]), [x1] "r"(x[1]), [x2] "r"(x[2]), [x3] "r"(x[3]), [x4] "r"(x[4]), [x5] "r"(x[5]),              \
+          [bytes] "m"(bytes), [y] "m"(y)                                                                               \
+        : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",   \
+          "xmm13", "xmm14", "xmm15", "cc", "memory")
+
+static void dot_s8(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length, float *y)
+{
+    DOT_TILE(PAIR, 1, ALL_SUMS(TO_FLOAT));
+}
+
+static void dot_f32(const float *const *x, const float *w, const int32_t *offset, int32_t runs, int32_t length, float *y)
+{
+    DOT_TILE(SINGLE, 2, "");
+}
+
+/* A pair of products of int16 values within +-32767 fits 32 bits; the pairs are summed in 64. */
+static void dot_s16(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length, float *y)
+{
+    for (int p = 0; p < PIXELS; p++) {
+        const int16_t *weights = w;
+        __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+        for (int32_t r = 0; r < runs; r++) {
+            for (int32_t k = 0; k < length; k += 2, weights += 32) {
+                int32_t pair;
+                memcpy(&pair, x[p] + offset[r] + k, sizeof pair);
+                for (int half = 0; half < 2; half++) {
+                    const __m256i products = _mm256_madd_epi16(_mm256_set1_epi32(pair), _mm256_load_si256((const __m256i *)(const void *)(weights + 16 * half)));
+                    sum[2 * half] = _mm256_add_epi64(sum[2 * half], _mm256_cvtepi32_epi64(_mm256_castsi256_si128(products)));
+                    sum[2 * half + 1] = _mm256_add_epi64(sum[2 * half + 1], _mm256_cvtepi32_epi64(_mm256_extracti128_si256(products, 1)));
+                }
+            }
+        }
+        _Alignas(32) int64_t exact[SIM_OC_BLOCK];
+        for (int i = 0; i < 4; i++) {
+            _mm256_store_si256((__m256i *)(void *)(exact + 4 * i), sum[i]);
+        }
+        for (int o = 0; o < SIM_OC_BLOCK; o++) {
+            y[p * SIM_OC_BLOCK + o] = (float)exact[o];
+        }
+    }
+}
+
+static void depthwise(const float *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps, int32_t count, float *y)
+{
+    int32_t c = 0;
+    for (; c + 16 <= count; c += 16) {
+        __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
+        for (int32_t t = 0; t < taps; t++) {
+            const float *xs = x + offset[t] + c, *ws = w + (size_t)t * (size_t)w_pitch + c;
+            low = _mm256_add_ps(low, _mm256_mul_ps(_mm256_loadu_ps(xs), _mm256_loadu_ps(ws)));
+            high = _mm256_add_ps(high, _mm256_mul_ps(_mm256_loadu_ps(xs + 8), _mm256_loadu_ps(ws + 8)));
+        }
+        _mm256_storeu_ps(y + c, low);
+        _mm256_storeu_ps(y + c + 8, high);
+    }
+    for (; c < count; c += 8) {
+        __m256 sum = _mm256_setzero_ps();
+        for (int32_t t = 0; t < taps; t++) {
+            sum = _mm256_add_ps(sum, _mm256_mul_ps(_mm256_loadu_ps(x + offset[t] + c), _mm256_loadu_ps(w + (size_t)t * (size_t)w_pitch + c)));
+        }
+        _mm256_storeu_ps(y + c, sum);
+    }
+}
+
+static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels,
+                             const sim_affine *affine, const sim_activation *activation, char *y, int32_t pitch)
+{
+    const __m256 a = _mm256_set1_ps(activation->a);
+    const size_t size = sim_dtype_size(dtype);
+    for (int32_t c = 0; c < channels; c += 8) {
+        const __m256 scale = _mm256_loadu_ps(affine->scale + c), bias = _mm256_loadu_ps(affine->bias + c);
+        const __m256 alpha = _mm256_loadu_ps(affine->alpha + c), beta = _mm256_loadu_ps(affine->beta + c);
+        char *out = y + (size_t)c * size;
+        const size_t step = (size_t)pitch * size;
+        for (int32_t p = 0; p < pixels; p++, out += step) {
+            __m256 v = _mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(acc + (size_t)p * (size_t)acc_pitch + c), scale), bias);
+            v = _mm256_add_ps(_mm256_mul_ps(v, alpha), beta);
+            if (function != SIM_LINEAR) {
+                v = activate8(function, a, round8(v, dtype));
+            }
+            if (c + 8 <= channels) {
+                store8(out, dtype, 0, v);
+            } else {
+                char part[32];
+                store8(part, dtype, 0, v);
+                memcpy(out, part, (size_t)(channels - c) * size);
+            }
+        }
+    }
+}
+
+static inline void finish_dtype(uint32_t dtype, const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels,
+                                const sim_affine *affine, const sim_activation *activation, char *y, int32_t pitch)
+{
+    switch (activation->function) {
+    case SIM_RELU: finish_as(SIM_RELU, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
+    case SIM_LEAKY_RELU: finish_as(SIM_LEAKY_RELU, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
+    case SIM_SIGMOID: finish_as(SIM_SIGMOID, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
+    case SIM_SILU: finish_as(SIM_SILU, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
+    default: finish_as(SIM_LINEAR, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
+    }
+}
+
+static void finish(const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels, const sim_affine *affine,
+                   const sim_activation *activation, void *y, uint32_t dtype, int32_t pitch)
+{
+    if (dtype == SIM_FLOAT16) {
+        finish_dtype(SIM_FLOAT16, acc, acc_pitch, pixels, channels, affine, activation, y, pitch);
+    } else {
+        finish_dtype(SIM_FLOAT32, acc, acc_pitch, pixels, channels, affine, activation, y, pitch);
+    }
+}
+
+const sim_kernels SIM_KERNELS_AVX2 = {
+    .name = "avx2",
+    .tiled = true,
+    .pixels = PIXELS,
+    .interleave = 2,
+    .multiple = 2,
+    .quantize = quantize,
+    .convert = convert,
+    .dot_s8 = dot_s8,
+    .dot_s16 = dot_s16,
+    .dot_f32 = dot_f32,
+    .depthwise = depthwise,
+    .finish = finish,
+    .activate = activate,
+    .add = add,
+    .mul = mul,
+    .max_pool = max_pool,
+};
