@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    Pixels = npt.NDArray[np.uint8]
+    Pixels = npt.NDArray[Any]  # uint8 (H, W, 3) BGR; OpenCV's own annotations differ from release to release
     Message = dict[str, Any]
 
 COLUMNS, ROWS = 3, 4
