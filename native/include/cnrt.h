@@ -15,7 +15,10 @@
 extern "C" {
 #endif
 
+/* Visible whatever -fvisibility says: the names below are the library's only exports. */
+#pragma GCC visibility push(default)
 #include "cnrt_abi.h"
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

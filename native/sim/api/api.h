@@ -3,17 +3,13 @@
 #ifndef SIM_API_API_H
 #define SIM_API_API_H
 
-/* The only names that leave the library. */
-#pragma GCC visibility push(default)
 #include "cnrt.h"
-#pragma GCC visibility pop
-
 #include "core/error.h"
 
 #define REQUIRE(condition, ...)       \
     do {                              \
         if (!(condition)) {           \
-            return sim_fail(__VA_ARGS__); \
+            return sim_error_set(__VA_ARGS__); \
         }                             \
     } while (0)
 

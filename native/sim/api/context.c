@@ -9,7 +9,7 @@
 static sim_context *get(cnrtRuntimeContext_t handle) {
     sim_context *context = sim_object_get(SIM_KIND_CONTEXT, handle);
     if (context == NULL) {
-        sim_fail(CNRT_RET_ERR_INVALID, "%p is not a runtime context, or was destroyed.", (void *)handle);
+        sim_error_set(CNRT_RET_ERR_INVALID, "%p is not a runtime context, or was destroyed.", (void *)handle);
     }
     return context;
 }
@@ -22,7 +22,7 @@ static cnrtRet_t get_ready(cnrtRuntimeContext_t handle, sim_context **context) {
     }
     if (!sim_context_is_ready(*context)) {
         sim_object_release(*context);
-        return sim_fail(CNRT_RET_ERR_INIT, "The runtime context is not initialised: call cnrtInitRuntimeContext first.");
+        return sim_error_set(CNRT_RET_ERR_INIT, "The runtime context is not initialised: call cnrtInitRuntimeContext first.");
     }
     return CNRT_RET_SUCCESS;
 }
@@ -35,7 +35,7 @@ cnrtRet_t cnrtCreateRuntimeContext(cnrtRuntimeContext_t *pctx, cnrtFunction_t fu
     sim_loaded_model *model = sim_function_get_model(f);
     sim_context *context = NULL;
     if (model == NULL) {
-        sim_fail(CNRT_RET_ERR_INVALID, "The function was not extracted from a model: call cnrtExtractFunction.");
+        sim_error_set(CNRT_RET_ERR_INVALID, "The function was not extracted from a model: call cnrtExtractFunction.");
     } else {
         context = sim_context_create(f, model);
     }
@@ -147,7 +147,7 @@ static cnrtRet_t invoke(sim_context *context, void **buffers, cnrtQueue_t handle
     }
     cnrtRet_t code;
     if (sim_queue_ordinal(queue) != (unsigned)sim_context_ordinal(context)) {
-        code = sim_fail(CNRT_RET_ERR_INVALID, "The queue belongs to device %u, the runtime context to device %d.",
+        code = sim_error_set(CNRT_RET_ERR_INVALID, "The queue belongs to device %u, the runtime context to device %d.",
                         sim_queue_ordinal(queue), sim_context_ordinal(context));
     } else {
         code = sim_context_invoke(context, buffers, queue);
@@ -208,7 +208,7 @@ static cnrtRet_t write_info(sim_context *context, cnrtRuntimeContextInfo_t key, 
     case CNRT_RT_CTX_MODEL_PARALLEL: write_int(out, (int)info->parallelism); break;
     case CNRT_RT_CTX_CHANNEL: write_int(out, (int)sim_context_channel(context)); break;
     case CNRT_RT_CTX_MAX_BATCH_NUM: write_int(out, info->input_count > 0 ? info->inputs[0].dims[0] : 0); break;
-    default: return sim_fail(CNRT_RET_ERR_INVALID, "Key %d is none of 1 to 6.", (int)key);
+    default: return sim_error_set(CNRT_RET_ERR_INVALID, "Key %d is none of 1 to 6.", (int)key);
     }
     return CNRT_RET_SUCCESS;
 }

@@ -42,7 +42,7 @@ int cnrtDataTypeSize(cnrtDataType_t dt) {
 static sim_quantized_param *get_param(cnrtQuantizedParam_t handle) {
     sim_quantized_param *param = sim_object_get(SIM_KIND_QUANTIZED_PARAM, handle);
     if (param == NULL) {
-        sim_fail(CNRT_RET_ERR_INVALID, "%p is not a quantization parameter, or was destroyed.", (void *)handle);
+        sim_error_set(CNRT_RET_ERR_INVALID, "%p is not a quantization parameter, or was destroyed.", (void *)handle);
     }
     return param;
 }

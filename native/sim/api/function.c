@@ -32,7 +32,7 @@ cnrtRet_t cnrtExtractFunction(cnrtFunction_t *pfunction, cnrtModel_t model, cons
     sim_function *f = sim_object_get(SIM_KIND_FUNCTION, *pfunction);
     REQUIRE(f != NULL, CNRT_RET_ERR_INVALID, "%p is not a function: call cnrtCreateFunction first.", (void *)*pfunction);
     sim_loaded_model *m = sim_object_get(SIM_KIND_MODEL, model);
-    cnrtRet_t code = m == NULL ? sim_fail(CNRT_RET_ERR_INVALID, "%p is not a model, or was unloaded.", (void *)model)
+    cnrtRet_t code = m == NULL ? sim_error_set(CNRT_RET_ERR_INVALID, "%p is not a model, or was unloaded.", (void *)model)
                                : extract(f, m, symbol);
     sim_object_release(m);
     sim_object_release(f);
@@ -89,7 +89,7 @@ static cnrtRet_t get_described(cnrtFunction_t handle, sim_loaded_model **model) 
     TRY(get_model(handle, model));
     if (!sim_loaded_model_info(*model)->has_descriptors) {
         sim_object_release(*model);
-        return sim_fail(CNRT_RET_ERR_FUNC_CALL,
+        return sim_error_set(CNRT_RET_ERR_FUNC_CALL,
                         "The model file describes no inputs and outputs: it was written by a compiler before 2020.");
     }
     return CNRT_RET_SUCCESS;
@@ -99,7 +99,7 @@ static cnrtRet_t get_described(cnrtFunction_t handle, sim_loaded_model **model) 
 static void *fresh_array(size_t count, size_t item) {
     void *array = calloc(count == 0 ? 1 : count, item);
     if (array == NULL) {
-        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for an array of %zu elements.", count);
+        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for an array of %zu elements.", count);
     }
     return array;
 }

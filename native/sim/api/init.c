@@ -5,7 +5,7 @@ cnrtRet_t cnrtInit(unsigned int flags) { return sim_runtime_init(flags); }
 
 void cnrtDestroy(void) {
     if (!sim_runtime_destroy()) {
-        sim_fail(CNRT_RET_ERR_INIT, "cnrtDestroy was called more often than cnrtInit.");
+        sim_error_set(CNRT_RET_ERR_INIT, "cnrtDestroy was called more often than cnrtInit.");
     }
 }
 

@@ -45,7 +45,7 @@ static cnrtRet_t pin_side(const char *side, const void *address, size_t bytes, b
     if (!device && *block != NULL) {
         sim_memory_unpin(*block);
         *block = NULL;
-        return sim_fail(CNRT_RET_ERR_MEMCPY, "The direction makes the %s %p host memory, but it is device memory.", side,
+        return sim_error_set(CNRT_RET_ERR_MEMCPY, "The direction makes the %s %p host memory, but it is device memory.", side,
                         address);
     }
     REQUIRE(!device || *block != NULL, CNRT_RET_ERR_MEMCPY,
@@ -154,7 +154,7 @@ static cnrtRet_t pin_fill(const char *function, void *ptr, size_t count, size_t 
     REQUIRE(*block != NULL, CNRT_RET_ERR_FIND_DEV_ADDR, "%s: %p is not device memory.", function, ptr);
     if (count > available / item) {
         sim_memory_unpin(*block);
-        return sim_fail(CNRT_RET_ERR_INVALID, "%s: %zu elements of %zu bytes pass the end of the memory, %zu bytes are left.",
+        return sim_error_set(CNRT_RET_ERR_INVALID, "%s: %zu elements of %zu bytes pass the end of the memory, %zu bytes are left.",
                         function, count, item, available);
     }
     return CNRT_RET_SUCCESS;

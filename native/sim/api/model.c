@@ -65,8 +65,8 @@ static cnrtRet_t read_header(const char *fname, uint8_t **header, uint64_t *byte
     uint64_t claimed = sim_model_claimed_size(*header, *bytes, &error);
     if (claimed == 0 || claimed != *size) {
         free(*header);
-        return claimed == 0 ? sim_fail(CNRT_RET_ERR_INVALID, "%.100s is not a model: %.140s", fname, error.text)
-                            : sim_fail(CNRT_RET_ERR_INVALID, "%.160s has %llu bytes, its header claims %llu.", fname,
+        return claimed == 0 ? sim_error_set(CNRT_RET_ERR_INVALID, "%.100s is not a model: %.140s", fname, error.text)
+                            : sim_error_set(CNRT_RET_ERR_INVALID, "%.160s has %llu bytes, its header claims %llu.", fname,
                                        (unsigned long long)*size, (unsigned long long)claimed);
     }
     return CNRT_RET_SUCCESS;
@@ -89,7 +89,7 @@ cnrtRet_t cnrtGetModelLevelFromFile(const char *fname, int *model_level) {
     uint64_t bytes;
     uint8_t *data = sim_file_read(fname, &bytes);
     if (data == NULL) {
-        return sim_error_peek() == CNRT_RET_ERR_SYS ? sim_fail(CNRT_RET_ERR_INVALID, "%.160s cannot be opened.", fname)
+        return sim_error_peek() == CNRT_RET_ERR_SYS ? sim_error_set(CNRT_RET_ERR_INVALID, "%.160s cannot be opened.", fname)
                                                     : sim_error_peek();
     }
     sim_model *model = NULL;
@@ -107,7 +107,7 @@ cnrtRet_t cnrtGetModelLevelFromFile(const char *fname, int *model_level) {
 static sim_loaded_model *get(cnrtModel_t handle) {
     sim_loaded_model *model = sim_object_get(SIM_KIND_MODEL, handle);
     if (model == NULL) {
-        sim_fail(CNRT_RET_ERR_INVALID_POINTER, "%p is not a model, or was unloaded.", (void *)handle);
+        sim_error_set(CNRT_RET_ERR_INVALID_POINTER, "%p is not a model, or was unloaded.", (void *)handle);
     }
     return model;
 }

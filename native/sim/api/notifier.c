@@ -6,7 +6,7 @@
 static sim_notifier *get(cnrtNotifier_t handle) {
     sim_notifier *notifier = sim_object_get(SIM_KIND_NOTIFIER, handle);
     if (notifier == NULL) {
-        sim_fail(CNRT_RET_ERR_INVALID, "%p is not a notifier, or was destroyed.", (void *)handle);
+        sim_error_set(CNRT_RET_ERR_INVALID, "%p is not a notifier, or was destroyed.", (void *)handle);
     }
     return notifier;
 }

@@ -23,7 +23,7 @@ sim_quantized_param *sim_quantized_param_create(size_t channels, size_t inner, c
     if (param == NULL || factors == NULL || !sim_object_open(&param->base, SIM_KIND_QUANTIZED_PARAM, finish)) {
         free(factors);
         free(param);
-        sim_fail(CNRT_RET_ERR_INIT, "The host has no memory for a quantization parameter of %zu channels.", channels);
+        sim_error_set(CNRT_RET_ERR_INIT, "The host has no memory for a quantization parameter of %zu channels.", channels);
         return NULL;
     }
     for (size_t channel = 0; channel < channels; channel++) {

@@ -40,7 +40,7 @@ static void finish(sim_object *object) {
 sim_context *sim_context_create(sim_function *function, sim_loaded_model *model) {
     sim_context *context = calloc(1, sizeof *context);
     if (context == NULL) {
-        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a runtime context.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a runtime context.");
         return NULL;
     }
     context->ordinal = SIM_ORDINAL_UNSET;
@@ -48,7 +48,7 @@ sim_context *sim_context_create(sim_function *function, sim_loaded_model *model)
     pthread_mutex_init(&context->lock, NULL);
     if (!sim_object_open(&context->base, SIM_KIND_CONTEXT, finish)) {
         free(context);
-        sim_fail(CNRT_RET_ERR_NOMEM, "There are too many open handles for another runtime context.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "There are too many open handles for another runtime context.");
         return NULL;
     }
     context->function = sim_object_retain(function);
@@ -83,17 +83,17 @@ bool sim_context_set_channel(sim_context *context, cnrtChannelType_t channel) {
 static cnrtRet_t check_fits_device(const sim_model_info *info) {
     const sim_device_kind *kind = sim_device_get_kind();
     if (!info->has_network) {
-        return sim_fail(CNRT_RET_ERR_UNSUPPORTED,
+        return sim_error_set(CNRT_RET_ERR_UNSUPPORTED,
                         "Model \"%.60s\" holds device code only, which the simulator cannot run: export the network with "
                         "mlu-export build, or run on a device.", info->name);
     }
     if (info->architecture != kind->architecture) {
-        return sim_fail(CNRT_RET_ERR_UNSUPPORTED,
+        return sim_error_set(CNRT_RET_ERR_UNSUPPORTED,
                         "Model \"%.60s\" was built for architecture %u (8 MLU220, 6 MLU270), the device is %s: build it "
                         "with --target %s.", info->name, info->architecture, kind->name, kind->name);
     }
     if (info->parallelism < 1 || info->parallelism > kind->cores) {
-        return sim_fail(CNRT_RET_ERR_UNSUPPORTED, "Model \"%.60s\" was built for %u cores, %s has %u.", info->name,
+        return sim_error_set(CNRT_RET_ERR_UNSUPPORTED, "Model \"%.60s\" was built for %u cores, %s has %u.", info->name,
                         info->parallelism, kind->name, kind->cores);
     }
     return CNRT_RET_SUCCESS;
@@ -119,7 +119,7 @@ static cnrtRet_t prepare(sim_context *context, unsigned ordinal) {
     context->workspace_bytes = (size_t)sim_plan_workspace_bytes(context->plan, team);
     context->workspaces = workspace_create(context->workspace_bytes);
     if (context->workspaces == NULL) {
-        return sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
+        return sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
                         context->workspace_bytes);
     }
     context->workspaces->next = NULL;
@@ -130,7 +130,7 @@ cnrtRet_t sim_context_init(sim_context *context, unsigned ordinal) {
     cnrtRet_t code;
     pthread_mutex_lock(&context->lock);
     if (context->ready) {
-        code = sim_fail(CNRT_RET_ERR_INIT, "The runtime context was initialised before.");
+        code = sim_error_set(CNRT_RET_ERR_INIT, "The runtime context was initialised before.");
     } else {
         unsigned chosen = context->ordinal >= 0 ? (unsigned)context->ordinal : ordinal;
         code = prepare(context, chosen);
@@ -234,11 +234,11 @@ static cnrtRet_t pin_buffer(sim_work *work, const sim_model_info *info, int inde
     work->as.invoke.buffers[index] = buffer;
     work->as.invoke.blocks[index] = block;
     if (block == NULL) {
-        return sim_fail(CNRT_RET_ERR_INVALID, "The buffer of %s %d (%p) is not device memory: allocate it with cnrtMalloc.",
+        return sim_error_set(CNRT_RET_ERR_INVALID, "The buffer of %s %d (%p) is not device memory: allocate it with cnrtMalloc.",
                         side, number, buffer);
     }
     if (available < (size_t)io->bytes) {
-        return sim_fail(CNRT_RET_ERR_INVALID, "The buffer of %s %d has %zu bytes left, the network needs %lld.", side,
+        return sim_error_set(CNRT_RET_ERR_INVALID, "The buffer of %s %d has %zu bytes left, the network needs %lld.", side,
                         number, available, (long long)io->bytes);
     }
     return CNRT_RET_SUCCESS;

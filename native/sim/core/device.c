@@ -145,13 +145,13 @@ void sim_device_version(int *major, int *minor, int *patch) {
 
 static cnrtRet_t check_init(unsigned flags) {
     if (flags > 1) {
-        return sim_fail(CNRT_RET_ERR_INVALID, "cnrtInit takes flags 0 (device) or 1 (fake device), not %u.", flags);
+        return sim_error_set(CNRT_RET_ERR_INVALID, "cnrtInit takes flags 0 (device) or 1 (fake device), not %u.", flags);
     }
     if (machine.count == 0) {
-        return sim_fail(CNRT_RET_ERR_NODEV, "There is no device: CNRT_SIMULATOR_DEVICES is 0.");
+        return sim_error_set(CNRT_RET_ERR_NODEV, "There is no device: CNRT_SIMULATOR_DEVICES is 0.");
     }
     if (machine.bad_default != NULL) {
-        return sim_fail(CNRT_RET_ERR_INIT, "CNRT_DEFAULT_DEVICE=%.40s names no device; there are %u.",
+        return sim_error_set(CNRT_RET_ERR_INIT, "CNRT_DEFAULT_DEVICE=%.40s names no device; there are %u.",
                         machine.bad_default, machine.count);
     }
     return CNRT_RET_SUCCESS;
@@ -171,7 +171,7 @@ cnrtRet_t sim_runtime_init(unsigned flags) {
     }
     pthread_mutex_unlock(&init_lock);
     if (differs) {
-        return sim_fail(CNRT_RET_ERR_INVALID_TYPE, "cnrtInit was called before with flags %u, now with %u.", 1 - flags,
+        return sim_error_set(CNRT_RET_ERR_INVALID_TYPE, "cnrtInit was called before with flags %u, now with %u.", 1 - flags,
                         flags);
     }
     return CNRT_RET_SUCCESS;
@@ -190,14 +190,14 @@ cnrtRet_t sim_runtime_require(void) {
     bool initialised = init_count > 0;
     pthread_mutex_unlock(&init_lock);
     return initialised ? CNRT_RET_SUCCESS
-                       : sim_fail(CNRT_RET_ERR_INIT, "The runtime is not initialised: call cnrtInit(0) first.");
+                       : sim_error_set(CNRT_RET_ERR_INIT, "The runtime is not initialised: call cnrtInit(0) first.");
 }
 
 cnrtRet_t sim_runtime_require_device(void) {
     ready();
     cnrtRet_t code = sim_runtime_require();
     if (code == CNRT_RET_SUCCESS && machine.count == 0) {
-        return sim_fail(CNRT_RET_ERR_NODEV, "There is no device: CNRT_SIMULATOR_DEVICES is 0.");
+        return sim_error_set(CNRT_RET_ERR_NODEV, "There is no device: CNRT_SIMULATOR_DEVICES is 0.");
     }
     return code;
 }

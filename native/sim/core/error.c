@@ -5,7 +5,7 @@
 
 static _Thread_local sim_status last_failure;
 
-cnrtRet_t sim_fail(cnrtRet_t code, const char *format, ...) {
+cnrtRet_t sim_error_set(cnrtRet_t code, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(last_failure.text, sizeof last_failure.text, format, arguments);
@@ -14,11 +14,11 @@ cnrtRet_t sim_fail(cnrtRet_t code, const char *format, ...) {
     return code;
 }
 
-cnrtRet_t sim_fail_status(const sim_status *status) {
+cnrtRet_t sim_error_set_status(const sim_status *status) {
     if (status->code == CNRT_RET_SUCCESS) {
         return CNRT_RET_SUCCESS;
     }
-    return sim_fail(status->code, "%s", status->text);
+    return sim_error_set(status->code, "%s", status->text);
 }
 
 void sim_status_set(sim_status *status, cnrtRet_t code, const char *format, ...) {

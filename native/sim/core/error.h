@@ -10,10 +10,10 @@ typedef struct sim_status {
     char text[256];
 } sim_status;
 
-/* Records a failure of the calling thread and returns its code: `return sim_fail(CNRT_RET_ERR_..., "...", ...)`. */
-cnrtRet_t sim_fail(cnrtRet_t code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Records a failure of the calling thread and returns its code: `return sim_error_set(CNRT_RET_ERR_..., "...", ...)`. */
+cnrtRet_t sim_error_set(cnrtRet_t code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same for a status that another thread wrote; success passes through. */
-cnrtRet_t sim_fail_status(const sim_status *status);
+cnrtRet_t sim_error_set_status(const sim_status *status);
 void sim_status_set(sim_status *status, cnrtRet_t code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 cnrtRet_t sim_error_peek(void);

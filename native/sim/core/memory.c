@@ -101,7 +101,7 @@ cnrtRet_t sim_memory_allocate(size_t bytes, void **address) {
     }
     pthread_mutex_unlock(&lock);
     if (!fits) {
-        return sim_fail(CNRT_RET_ERR_NOMEM,
+        return sim_error_set(CNRT_RET_ERR_NOMEM,
                         "The device has %zu bytes of memory left, %zu were asked for: free some, or raise "
                         "CNRT_SIMULATOR_MEMORY_MB.", left, bytes);
     }
@@ -114,7 +114,7 @@ cnrtRet_t sim_memory_allocate(size_t bytes, void **address) {
     pthread_mutex_unlock(&lock);
     if (!entered) {
         block_destroy(block);
-        return sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for %zu bytes of device memory.", bytes);
+        return sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for %zu bytes of device memory.", bytes);
     }
     *address = block->base;
     return CNRT_RET_SUCCESS;
@@ -133,7 +133,7 @@ cnrtRet_t sim_memory_free(void *address) {
     }
     pthread_mutex_unlock(&lock);
     if (!owner) {
-        return sim_fail(CNRT_RET_ERR_FIND_DEV_ADDR,
+        return sim_error_set(CNRT_RET_ERR_FIND_DEV_ADDR,
                         "%p is not the start of allocated device memory: it was freed before, or lies inside a block, or "
                         "did not come from cnrtMalloc.", address);
     }
@@ -150,7 +150,7 @@ cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address) {
     pthread_mutex_unlock(&lock);
     if (!entered) {
         block_destroy(block);
-        return sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for %zu bytes.", bytes);
+        return sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for %zu bytes.", bytes);
     }
     *address = block->base;
     return CNRT_RET_SUCCESS;
@@ -166,7 +166,7 @@ cnrtRet_t sim_memory_free_host(void *address) {
     }
     pthread_mutex_unlock(&lock);
     if (!owner) {
-        return sim_fail(CNRT_RET_ERR_FAULT,
+        return sim_error_set(CNRT_RET_ERR_FAULT,
                         "%p did not come from cnrtMallocHost, or was freed before.", address);
     }
     block_destroy(block);

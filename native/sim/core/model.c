@@ -30,11 +30,11 @@ struct sim_function {
 static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size) {
     struct stat facts;
     if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        sim_fail(CNRT_RET_ERR_INVALID, "%.160s is not a regular file.", path);
+        sim_error_set(CNRT_RET_ERR_INVALID, "%.160s is not a regular file.", path);
         return NULL;
     }
     if (facts.st_size > (off_t)MAX_FILE_BYTES) {
-        sim_fail(CNRT_RET_ERR_INVALID, "%.160s has %lld bytes, a model has at most %u.", path, (long long)facts.st_size,
+        sim_error_set(CNRT_RET_ERR_INVALID, "%.160s has %lld bytes, a model has at most %u.", path, (long long)facts.st_size,
                  MAX_FILE_BYTES);
         return NULL;
     }
@@ -42,7 +42,7 @@ static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit
     uint64_t wanted = *size < limit ? *size : limit;
     uint8_t *data = malloc(wanted + 1); /* never a block of nothing */
     if (data == NULL) {
-        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for the %llu bytes of %.160s.", (unsigned long long)wanted,
+        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for the %llu bytes of %.160s.", (unsigned long long)wanted,
                  path);
         return NULL;
     }
@@ -50,7 +50,7 @@ static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit
     while (*bytes < wanted) {
         ssize_t got = read(descriptor, data + *bytes, wanted - *bytes);
         if (got == 0 || (got < 0 && errno != EINTR)) {
-            sim_fail(CNRT_RET_ERR_INVALID, "%.160s cannot be read: %s.", path, got == 0 ? "it became shorter" : strerror(errno));
+            sim_error_set(CNRT_RET_ERR_INVALID, "%.160s cannot be read: %s.", path, got == 0 ? "it became shorter" : strerror(errno));
             free(data);
             return NULL;
         }
@@ -62,7 +62,7 @@ static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit
 uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size) {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
     if (descriptor < 0) {
-        sim_fail(CNRT_RET_ERR_SYS, "%.160s cannot be opened: %s.", path, strerror(errno));
+        sim_error_set(CNRT_RET_ERR_SYS, "%.160s cannot be opened: %s.", path, strerror(errno));
         return NULL;
     }
     uint8_t *data = read_descriptor(descriptor, path, limit, bytes, size);
@@ -101,14 +101,14 @@ static void finish_model(sim_object *object) {
 sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *origin) {
     sim_loaded_model *model = calloc(1, sizeof *model);
     if (model == NULL) {
-        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a model.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a model.");
         return NULL;
     }
     sim_error error = {""};
     sim_result result = sim_model_parse(bytes, size, &model->model, &error);
     if (result != SIM_OK) {
         free(model);
-        sim_fail(code_of(result), "%.100s: %.150s", origin, error.text);
+        sim_error_set(code_of(result), "%.100s: %.150s", origin, error.text);
         return NULL;
     }
     model->bytes = size;
@@ -116,7 +116,7 @@ sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, c
     if (!sim_object_open(&model->base, SIM_KIND_MODEL, finish_model)) {
         sim_model_free(model->model);
         free(model);
-        sim_fail(CNRT_RET_ERR_NOMEM, "There are too many open handles for another model.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "There are too many open handles for another model.");
         return NULL;
     }
     return model;
@@ -138,7 +138,7 @@ const sim_plan *sim_loaded_model_plan(sim_loaded_model *model) {
     const sim_plan *plan = result == SIM_OK ? model->plan : NULL;
     pthread_mutex_unlock(&model->plan_lock);
     if (plan == NULL) {
-        sim_fail(code_of(result), "%s", error.text);
+        sim_error_set(code_of(result), "%s", error.text);
     }
     return plan;
 }
@@ -155,13 +155,13 @@ static void finish_function(sim_object *object) {
 sim_function *sim_function_create(void) {
     sim_function *function = calloc(1, sizeof *function);
     if (function == NULL) {
-        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a function.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a function.");
         return NULL;
     }
     pthread_mutex_init(&function->lock, NULL);
     if (!sim_object_open(&function->base, SIM_KIND_FUNCTION, finish_function)) {
         free(function);
-        sim_fail(CNRT_RET_ERR_NOMEM, "There are too many open handles for another function.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "There are too many open handles for another function.");
         return NULL;
     }
     return function;

@@ -23,14 +23,14 @@ static void finish(sim_object *object) {
 sim_notifier *sim_notifier_create(void) {
     sim_notifier *notifier = calloc(1, sizeof *notifier);
     if (notifier == NULL) {
-        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a notifier.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a notifier.");
         return NULL;
     }
     pthread_mutex_init(&notifier->lock, NULL);
     pthread_cond_init(&notifier->passed_signal, NULL);
     if (!sim_object_open(&notifier->base, SIM_KIND_NOTIFIER, finish)) {
         free(notifier);
-        sim_fail(CNRT_RET_ERR_NOMEM, "There are too many open handles for another notifier.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "There are too many open handles for another notifier.");
         return NULL;
     }
     return notifier;

@@ -108,7 +108,7 @@ static bool enter(sim_queue *queue) {
 sim_queue *sim_queue_create(unsigned ordinal) {
     sim_queue *queue = calloc(1, sizeof *queue);
     if (queue == NULL) {
-        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for a queue.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a queue.");
         return NULL;
     }
     queue->ordinal = ordinal;
@@ -117,7 +117,7 @@ sim_queue *sim_queue_create(unsigned ordinal) {
     pthread_cond_init(&queue->completed_signal, NULL);
     if (!enter(queue)) {
         free(queue);
-        sim_fail(CNRT_RET_ERR_NOMEM, "There are too many open handles for another queue.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "There are too many open handles for another queue.");
         return NULL;
     }
     sim_object_retain(queue); /* the worker's */
@@ -125,7 +125,7 @@ sim_queue *sim_queue_create(unsigned ordinal) {
         sim_object_close(SIM_KIND_QUEUE, sim_queue_handle(queue));
         sim_object_release(queue);
         sim_object_release(queue);
-        sim_fail(CNRT_RET_ERR_NOMEM, "The system gave no thread for a queue: too many threads or too little memory.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "The system gave no thread for a queue: too many threads or too little memory.");
         return NULL;
     }
     return queue;
@@ -155,7 +155,7 @@ sim_queue *sim_queue_get(const void *handle) {
     }
     sim_queue *queue = sim_object_get(SIM_KIND_QUEUE, handle);
     if (queue == NULL) {
-        sim_fail(CNRT_RET_ERR_INVALID, "%p is not a queue, or was destroyed.", handle);
+        sim_error_set(CNRT_RET_ERR_INVALID, "%p is not a queue, or was destroyed.", handle);
     }
     return queue;
 }
@@ -184,7 +184,7 @@ sim_work *sim_queue_take_work(sim_queue *queue) {
         work = malloc(sizeof *work);
     }
     if (work == NULL) {
-        sim_fail(CNRT_RET_ERR_NOMEM, "The host has no memory for another operation on the queue.");
+        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for another operation on the queue.");
     }
     return work;
 }
@@ -229,7 +229,7 @@ static sim_status wait_for_submitted(sim_queue *queue, bool forget) {
 
 cnrtRet_t sim_queue_sync(sim_queue *queue) {
     sim_status status = wait_for_submitted(queue, true);
-    return sim_fail_status(&status);
+    return sim_error_set_status(&status);
 }
 
 /* Some queue of the device after `previous` in the list, with a reference. */
@@ -257,7 +257,7 @@ cnrtRet_t sim_queue_sync_device(unsigned ordinal) {
         sim_object_release(queue);
         queue = next;
     }
-    return sim_fail_status(&first);
+    return sim_error_set_status(&first);
 }
 
 bool sim_queue_is_idle(sim_queue *queue) {
