@@ -1,4 +1,4 @@
-"""How fast this machine is: pre- and postprocessing, and whole frames through the simulator. Ends within a minute or two.
+"""How fast this machine is: pre- and postprocessing, and whole frames through the simulator. Ends within two minutes.
 
     python benchmarks/run.py [MODEL.cambricon ...]
 
