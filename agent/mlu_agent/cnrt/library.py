@@ -34,7 +34,7 @@ class Library:
         self.ffi = ffi
         self.lib = lib
         self.path = path
-        self.kind = "simulator" if has_symbol(lib, _SIMULATOR_MARK) else "device"
+        self.kind = "simulator" if has_symbol(ffi, lib, _SIMULATOR_MARK) else "device"
         self.reason = reason
         self.status = Status(ffi, lib, self.kind)
 
@@ -48,13 +48,13 @@ class Library:
         """The function of that name; RuntimeFailure if this library is too old to have it."""
         try:
             return getattr(self.lib, name)
-        except AttributeError:
+        except (AttributeError, self.ffi.error):  # not declared; declared but not exported
             message = f"{self.path} has no function {name}: it is not a CNRT 4.x library, or too old a one"
             raise RuntimeFailure(message) from None
 
     def has(self, name: str) -> bool:
         """Whether the library exports `name`."""
-        return has_symbol(self.lib, name)
+        return has_symbol(self.ffi, self.lib, name)
 
     def version(self) -> str:
         """The library's own version, for example "4.10.4"."""
@@ -67,11 +67,11 @@ class Library:
         return f"Library(kind={self.kind!r}, path={self.path!r})"
 
 
-def has_symbol(lib: Any, name: str) -> bool:
+def has_symbol(ffi: Any, lib: Any, name: str) -> bool:
     """Whether a dlopen'ed library really exports a declared function."""
     try:
         getattr(lib, name)
-    except AttributeError:
+    except (AttributeError, ffi.error):
         return False
     return True
 
@@ -136,6 +136,8 @@ def _vendor_folders() -> Iterator[tuple[Path, str]]:
 def _open_simulator(reason: str) -> Library:
     override = os.environ.get(SIMULATOR_VARIABLE)
     if override:
+        if not Path(override).is_file():
+            raise UserError(f"{SIMULATOR_VARIABLE}={override}: there is no such file; correct the variable or unset it")
         library = _open_path(override)
         library.reason = f"{reason}; {SIMULATOR_VARIABLE} names the file"
     else:
