@@ -169,8 +169,7 @@ def topic_prefixes(kinds: Sequence[str] | None, sources: Sequence[str] | None) -
         if not sources or kind == "heartbeat":
             prefixes.append(f"{wire.MAJOR}/{kind}/".encode())
             continue
-        for source in sources:
-            prefixes.append(_topic(kind, source).encode() + b"\0")
+        prefixes.extend(_topic(kind, source).encode() + b"\0" for source in sources)
     return prefixes
 
 
