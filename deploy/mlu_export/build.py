@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import DataError, UserError
 
@@ -17,20 +16,25 @@ from .container import write_model
 from .darknet import import_darknet
 from .darknet_cfg import Section, parse_cfg
 from .files import read_bounded, sha256_hex, write_all
-from .graph import ImportedModel
 from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
 from .manifest import Preprocessing, Thresholds, manifest_text
-from .quantize import Range
 from .recipe import Recipe, Settings, read_recipe, recipe_text
 from .twins import twins_text
 from .yolov5 import import_yolov5
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .graph import ImportedModel
+    from .quantize import Range
 
 MAX_WEIGHT_BYTES = (1 << 31) - 1
 MAX_CFG_BYTES = 1 << 20
 CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
 DEFAULT_CHANNELS = {"u8": "rgba", "half": "rgb", "float": "rgb"}
 DEFAULT_SIZE = 640
+DEFAULT_OBSERVER = "mse"
 
 
 @dataclass(frozen=True)
@@ -39,20 +43,21 @@ class Request:
 
     weights: Path
     output: Path
-    arch: Optional[str] = None
-    cfg: Optional[Path] = None
-    calibration: Optional[Path] = None
-    recipe: Optional[Path] = None
-    labels: Optional[Path] = None
-    name: Optional[str] = None
-    size: Optional[Tuple[int, int]] = None
-    input: Optional[str] = None
-    channels: Optional[str] = None
-    batch: Optional[int] = None
-    core_number: Optional[int] = None
-    target: Optional[str] = None
-    bits: Optional[int] = None
-    per_channel: Optional[bool] = None
+    arch: str | None = None
+    cfg: Path | None = None
+    calibration: Path | None = None
+    recipe: Path | None = None
+    labels: Path | None = None
+    name: str | None = None
+    size: tuple[int, int] | None = None
+    input: str | None = None
+    channels: str | None = None
+    batch: int | None = None
+    core_number: int | None = None
+    target: str | None = None
+    bits: int | None = None
+    per_channel: bool | None = None
+    observer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,11 @@ class Source:
     weights: bytes
     name: str
     sha256: str
-    cfg: Optional[Tuple[Section, ...]]
+    cfg: tuple[Section, ...] | None
     cfg_sha256: str
 
 
-def build(request: Request) -> List[Path]:
+def build(request: Request) -> list[Path]:
     """Builds a model and returns the paths written. Raises UserError and DataError; then nothing is written."""
     recipe = None if request.recipe is None else read_recipe(request.recipe)
     arch = _choose_arch(request, recipe)
@@ -79,21 +84,32 @@ def build(request: Request) -> List[Path]:
         print(f"mlu-export: warning: {warning}", file=sys.stderr)
     settings = _settings(request, recipe, arch, model)
     ranges, described = _ranges(request, recipe, model, settings)
-    done = Recipe(settings, recipe.weights_name if recipe else source.name, source.sha256, source.cfg_sha256, described, ranges)
+    done = Recipe(
+        settings, recipe.weights_name if recipe else source.name, source.sha256, source.cfg_sha256, described, ranges
+    )
     contents = render(model, done)
     write_all(request.output, contents)
     return [request.output / name for name in contents]
 
 
-def render(model: ImportedModel, recipe: Recipe) -> Dict[str, bytes]:
+def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
     """The bytes of the four files by name: a function of the imported weights and the recipe alone."""
     settings = recipe.settings
     options = LowerOptions(settings.input, settings.channels, settings.batch, settings.bits, settings.per_channel)
     network = lower(model.graph, recipe.ranges, options)
     name = settings.name
     data = write_model(network, name, settings.target, settings.core_number)
-    manifest = manifest_text(name, sha256_hex(data), model, network, options, settings.preprocessing, settings.thresholds,
-                             settings.labels, _provenance(recipe))
+    manifest = manifest_text(
+        name,
+        sha256_hex(data),
+        model,
+        network,
+        options,
+        settings.preprocessing,
+        settings.thresholds,
+        settings.labels,
+        _provenance(recipe),
+    )
     return {
         f"{name}.cambricon": data,
         f"{name}.cambricon_twins": twins_text(network, f"{name}.cambricon", settings.core_number).encode("utf-8"),
@@ -102,7 +118,7 @@ def render(model: ImportedModel, recipe: Recipe) -> Dict[str, bytes]:
     }
 
 
-def read_source(arch: Arch, weights: Path, cfg: Optional[Path]) -> Source:
+def read_source(arch: Arch, weights: Path, cfg: Path | None) -> Source:
     """Reads weights (and cfg) from disk. Raises UserError if the arch needs a cfg or has no use for one; DataError."""
     if cfg is not None and arch.family != "darknet":
         raise UserError(f"--cfg belongs to Darknet networks; --arch {arch.name} takes none")
@@ -115,7 +131,7 @@ def read_source(arch: Arch, weights: Path, cfg: Optional[Path]) -> Source:
     return Source(data, weights.name, sha256_hex(data), parse_cfg(text, cfg.name), sha256_hex(text))
 
 
-def import_model(arch: Arch, source: Source, size: Optional[Tuple[int, int]]) -> ImportedModel:
+def import_model(arch: Arch, source: Source, size: tuple[int, int] | None) -> ImportedModel:
     """The float network of a source for an input of ``size`` (height, width; None: its own). Raises DataError."""
     try:
         if arch.family == "yolov5":
@@ -126,14 +142,14 @@ def import_model(arch: Arch, source: Source, size: Optional[Tuple[int, int]]) ->
         raise DataError(f"{source.name}: {error}") from error
 
 
-def _resized(sections: Tuple[Section, ...], size: Optional[Tuple[int, int]]) -> Tuple[Section, ...]:
+def _resized(sections: tuple[Section, ...], size: tuple[int, int] | None) -> tuple[Section, ...]:
     if size is None:
         return sections
     net = replace(sections[0], options={**sections[0].options, "height": str(size[0]), "width": str(size[1])})
     return (net, *sections[1:])
 
 
-def _choose_arch(request: Request, recipe: Optional[Recipe]) -> Arch:
+def _choose_arch(request: Request, recipe: Recipe | None) -> Arch:
     name = request.arch or (recipe.settings.arch if recipe else None)
     if name is None:
         raise UserError("say which network it is: --arch NAME")
@@ -144,14 +160,22 @@ def _choose_arch(request: Request, recipe: Optional[Recipe]) -> Arch:
 
 def _check_recipe(recipe: Recipe, source: Source) -> None:
     if recipe.weights_sha256 != source.sha256:
-        raise DataError(f"the recipe was made from weights with sha256 {recipe.weights_sha256[:12]}…, {source.name} has "
-                        f"{source.sha256[:12]}…: use those weights, or calibrate anew with --calibration and without --recipe")
+        raise DataError(
+            f"the recipe was made from weights with sha256 {recipe.weights_sha256[:12]}…, {source.name} has "
+            f"{source.sha256[:12]}…: use those weights, or calibrate anew with --calibration and without --recipe"
+        )
     if recipe.cfg_sha256 != source.cfg_sha256:
-        raise DataError("the recipe was made " + (f"from a cfg with sha256 {recipe.cfg_sha256[:12]}…: give that file with --cfg"
-                                                  if recipe.cfg_sha256 else "without --cfg: leave --cfg out"))
+        raise DataError(
+            "the recipe was made "
+            + (
+                f"from a cfg with sha256 {recipe.cfg_sha256[:12]}…: give that file with --cfg"
+                if recipe.cfg_sha256
+                else "without --cfg: leave --cfg out"
+            )
+        )
 
 
-def _settings(request: Request, recipe: Optional[Recipe], arch: Arch, model: ImportedModel) -> Settings:
+def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: ImportedModel) -> Settings:
     """The recipe's settings or the arch's defaults, with what the command line says on top."""
     given = None if request.labels is None else read_labels(request.labels)
     height, width, _ = model.graph.input_shape
@@ -160,11 +184,20 @@ def _settings(request: Request, recipe: Optional[Recipe], arch: Arch, model: Imp
         labels = choose_labels(model.classes, given or base.labels, None)
     else:
         labels = choose_labels(model.classes, given, model.labels)
-        base = Settings(request.name or arch.name, arch.name, labels, width, height,
-                        preprocessing=Preprocessing(arch.resize, arch.pad_value), thresholds=Thresholds(iou=arch.iou))
-    changes: Dict[str, Any] = {key: getattr(request, key) for key in
-                               ("name", "input", "channels", "batch", "core_number", "target", "bits", "per_channel")
-                               if getattr(request, key) is not None}
+        base = Settings(
+            request.name or arch.name,
+            arch.name,
+            labels,
+            width,
+            height,
+            preprocessing=Preprocessing(arch.resize, arch.pad_value),
+            thresholds=Thresholds(iou=arch.iou),
+        )
+    changes: dict[str, Any] = {
+        key: getattr(request, key)
+        for key in ("name", "input", "channels", "batch", "core_number", "target", "bits", "per_channel")
+        if getattr(request, key) is not None
+    }
     if "input" in changes and "channels" not in changes and (recipe is None or changes["input"] != base.input):
         changes["channels"] = DEFAULT_CHANNELS[changes["input"]]
     return _checked(replace(base, labels=labels, width=width, height=height, **changes))
@@ -183,24 +216,35 @@ def _checked(settings: Settings) -> Settings:
     return settings
 
 
-def _ranges(request: Request, recipe: Optional[Recipe], model: ImportedModel,
-            settings: Settings) -> Tuple[Dict[str, Range], str]:
+def _ranges(
+    request: Request, recipe: Recipe | None, model: ImportedModel, settings: Settings
+) -> tuple[dict[str, Range], str]:
     if recipe is not None:
         if request.calibration is not None:
             print("mlu-export: note: --calibration is not used, the ranges come from the recipe", file=sys.stderr)
         return dict(recipe.ranges), recipe.calibration
     if request.calibration is None:
-        raise UserError("give --calibration DIR with some hundred pictures of the kind the camera will see, or --recipe FILE")
+        raise UserError(
+            "give --calibration DIR with some hundred pictures of the kind the camera will see, or --recipe FILE"
+        )
     paths = list_pictures(request.calibration)
     folder = request.calibration.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
-    return calibrate(model.graph, settings.preprocessing, paths), f"{len(paths)} pictures of {name}, min/max"
+    observer = request.observer or DEFAULT_OBSERVER
+    ranges = calibrate(model.graph, settings.preprocessing, paths, observer, settings.bits)
+    return ranges, f"{len(paths)} pictures of {name}, {observer}"
 
 
-def _provenance(recipe: Recipe) -> Dict[str, str]:
+def _provenance(recipe: Recipe) -> dict[str, str]:
     settings = recipe.settings
     granularity = "per channel" if settings.per_channel else "per tensor"
     cfg = {"cfg_sha256": recipe.cfg_sha256} if recipe.cfg_sha256 else {}
-    return {"tool": f"mlu-export {__version__}", "arch": settings.arch, "weights": recipe.weights_name,
-            "weights_sha256": recipe.weights_sha256, **cfg, "quantization": f"int{settings.bits}, {granularity}",
-            "calibration": recipe.calibration}
+    return {
+        "tool": f"mlu-export {__version__}",
+        "arch": settings.arch,
+        "weights": recipe.weights_name,
+        "weights_sha256": recipe.weights_sha256,
+        **cfg,
+        "quantization": f"int{settings.bits}, {granularity}",
+        "calibration": recipe.calibration,
+    }

@@ -5,35 +5,41 @@ Pictures go through the agent's own preprocessing, so that the ranges are those 
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
-
 from mlu_agent.bundle import InputSpec
 from mlu_agent.errors import DataError, UserError
-from mlu_agent.geometry import Letterbox
 from mlu_agent.preprocess import preprocess
 
 from .float_runner import FloatRunner
-from .graph import FloatArray, Graph
 from .lower import PIXEL_MEAN, PIXEL_STD
-from .manifest import Preprocessing
-from .quantize import Range
+from .observe import LayerObserver
+from .progress import show_progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlu_agent.geometry import Letterbox
+
+    from .graph import FloatArray, Graph
+    from .manifest import Preprocessing
+    from .quantize import Range
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
 
 
-def list_pictures(directory: Path) -> List[Path]:
+def list_pictures(directory: Path) -> list[Path]:
     """Picture files directly in a folder, by name; raises UserError if there are none."""
     if not directory.is_dir():
         raise UserError(f"{directory} is not a folder; give a folder of pictures")
     found = sorted(path for path in directory.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
-        raise UserError(f"{directory} holds no pictures ({', '.join(sorted(SUFFIXES))}); give the folder that holds them")
+        raise UserError(
+            f"{directory} holds no pictures ({', '.join(sorted(SUFFIXES))}); give the folder that holds them"
+        )
     return found
 
 
@@ -57,29 +63,36 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
 def float_input(graph: Graph, preprocessing: Preprocessing) -> InputSpec:
     """The float RGB input of a graph: (x - mean) / std of the same pixels that a uint8 input holds."""
     height, width, _ = graph.input_shape
-    return InputSpec(width=width, height=height, resize=preprocessing.resize, pad_value=preprocessing.pad_value, channels="rgb",
-                     dtype="float32", mean=PIXEL_MEAN, std=PIXEL_STD)
+    return InputSpec(
+        width=width,
+        height=height,
+        resize=preprocessing.resize,
+        pad_value=preprocessing.pad_value,
+        channels="rgb",
+        dtype="float32",
+        mean=PIXEL_MEAN,
+        std=PIXEL_STD,
+    )
 
 
-def float_picture(pixels: npt.NDArray[np.uint8], spec: InputSpec) -> Tuple[FloatArray, Letterbox]:
+def float_picture(pixels: npt.NDArray[np.uint8], spec: InputSpec) -> tuple[FloatArray, Letterbox]:
     """One picture as a normalised tensor (1, H, W, 3), and its letterbox."""
     tensor = np.empty((1, spec.height, spec.width, 3), np.float32)
     return tensor, preprocess(pixels, spec, tensor[0])
 
 
-def calibrate(graph: Graph, preprocessing: Preprocessing, paths: List[Path]) -> Dict[str, Range]:
-    """Smallest and largest input of every quantized layer over all pictures (min/max observer)."""
+def calibrate(
+    graph: Graph, preprocessing: Preprocessing, paths: list[Path], observer: str, bits: int
+) -> dict[str, Range]:
+    """The input range of every quantized layer over all pictures; ``observer`` is one of ``observe.OBSERVERS``."""
     runner = FloatRunner(graph)
-    ranges: Dict[str, Range] = {}
-
-    def observe(name: str, low: float, high: float) -> None:
-        known = ranges.get(name)
-        ranges[name] = Range(low, high) if known is None else Range(min(low, known.low), max(high, known.high))
-
+    layers = {conv.name: LayerObserver() for conv in graph.quantized()}
     spec = float_input(graph, preprocessing)
-    for path in tqdm(paths, desc="calibrating", unit="picture", disable=None):
-        runner.run(float_picture(read_picture(path), spec)[0], observe)
-    for name, seen in ranges.items():
+    for path in show_progress(paths, "calibrating"):
+        runner.run(float_picture(read_picture(path), spec)[0], lambda name, values: layers[name].see(values))
+    for name, seen in layers.items():
         if not np.isfinite([seen.low, seen.high]).all():
-            raise DataError(f"layer {name}: its input became NaN or infinite during calibration; the weights are damaged")
-    return ranges
+            raise DataError(
+                f"layer {name}: its input became NaN or infinite during calibration; the weights are damaged"
+            )
+    return {name: seen.finish(observer, bits) for name, seen in layers.items()}

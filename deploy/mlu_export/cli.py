@@ -6,16 +6,20 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import MluAgentError
 
 from . import __version__
 from .archs import ARCHS
 from .lower import CHANNEL_SOURCES
+from .observe import OBSERVERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; a user's mistake is one sentence on stderr, never a traceback."""
     options = _parser().parse_args(arguments)
     try:
@@ -32,8 +36,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mlu-export", description="Turns detector weights into quantized .cambricon models, and "
-                                                                    "measures the file that ships.")
+    parser = argparse.ArgumentParser(
+        prog="mlu-export",
+        description="Turns detector weights into quantized .cambricon models, and measures the file that ships.",
+    )
     parser.add_argument("--version", action="version", version=f"mlu-export {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_build(commands.add_parser("build", help="weights in, model, side-car, manifest and recipe out"))
@@ -43,24 +49,48 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_build)
-    path = {"type": Path, "metavar": "FILE"}
+    path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument("--arch", metavar="NAME", help=f"the network: {', '.join(ARCHS)}; a recipe knows its own")
-    parser.add_argument("--weights", required=True, **path, help="Darknet .weights or YOLOv5 .pt (read without running any code of it)")
+    parser.add_argument(
+        "--weights", required=True, **path, help="Darknet .weights or YOLOv5 .pt (read without running any code of it)"
+    )
     parser.add_argument("--cfg", **path, help="Darknet description, instead of the built-in one")
-    parser.add_argument("--calibration", type=Path, metavar="DIR", help="folder of pictures; each layer's range is taken from them")
-    parser.add_argument("--recipe", **path, help="rebuild with recorded ranges: no torch, no pictures; a file or a built-in name")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="DIR", help="folder of pictures; each layer's range is taken from them"
+    )
+    parser.add_argument(
+        "--recipe", **path, help="rebuild with recorded ranges: no torch, no pictures; a file or a built-in name"
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where the files go")
     parser.add_argument("--name", help="name of the model and its files (default: the arch)")
     parser.add_argument("--labels", **path, help="class names, one a line, where the weights do not hold them")
-    parser.add_argument("--size", type=_size, metavar="N|WxH", help="input size in pixels (default: the network's own, YOLOv5 640)")
-    parser.add_argument("--input", choices=("u8", "half", "float"), help="input type; u8 (default) normalises on the device")
-    parser.add_argument("--channels", choices=tuple(CHANNEL_SOURCES), help="channel order of the input (default: rgba for u8, else rgb)")
-    parser.add_argument("--batch", type=_integer(1, 1024), metavar="N", help="pictures per invocation (default 1)")
-    parser.add_argument("--core-number", type=_integer(1, 64), metavar="N", help="cores per invocation: 1 (default), 4; MLU270 also 16")
+    parser.add_argument(
+        "--size", type=_size, metavar="N|WxH", help="input size in pixels (default: the network's own, YOLOv5 640)"
+    )
+    parser.add_argument(
+        "--input", choices=("u8", "half", "float"), help="input type; u8 (default) normalises on the device"
+    )
+    parser.add_argument(
+        "--channels", choices=tuple(CHANNEL_SOURCES), help="channel order of the input (default: rgba for u8, else rgb)"
+    )
+    parser.add_argument("--batch", type=_Integer(1, 1024), metavar="N", help="pictures per invocation (default 1)")
+    parser.add_argument(
+        "--core-number", type=_Integer(1, 64), metavar="N", help="cores per invocation: 1 (default), 4; MLU270 also 16"
+    )
     parser.add_argument("--target", choices=("MLU220", "MLU270"), help="device (default MLU220)")
     parser.add_argument("--bits", type=int, choices=(8, 16), help="bits of quantized values (default 8)")
-    parser.add_argument("--per-tensor", action="store_const", const=False, dest="per_channel",
-                        help="one weight scale per layer instead of one per output channel")
+    parser.add_argument(
+        "--observer",
+        choices=OBSERVERS,
+        help="range from calibration: mse (default: least error) or minmax (all that was seen, as the vendor's tool)",
+    )
+    parser.add_argument(
+        "--per-tensor",
+        action="store_const",
+        const=False,
+        dest="per_channel",
+        help="one weight scale per layer instead of one per output channel",
+    )
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
@@ -69,15 +99,24 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", required=True, type=Path, metavar="DIR")
     parser.add_argument("--annotations", required=True, type=Path, metavar="FILE", help="COCO instances.json")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--runtime", default="auto", help="auto, device, simulator or the path of a library (default auto)")
+    parser.add_argument(
+        "--runtime", default="auto", help="auto, device, simulator or the path of a library (default auto)"
+    )
     parser.add_argument("--iou", type=_fraction, metavar="X", help="NMS IoU threshold (default: the manifest's)")
-    parser.add_argument("--float", type=Path, metavar="WEIGHTS", dest="float_weights",
-                        help="measure the float network of these weights instead (torch), with the model's own processing")
-    parser.add_argument("--cfg", type=Path, metavar="FILE", help="with --float: the Darknet description, if one was given to build")
+    parser.add_argument(
+        "--float",
+        type=Path,
+        metavar="WEIGHTS",
+        dest="float_weights",
+        help="measure the float network of these weights instead (torch), with the model's own processing",
+    )
+    parser.add_argument(
+        "--cfg", type=Path, metavar="FILE", help="with --float: the Darknet description, if one was given to build"
+    )
 
 
 def _build(options: argparse.Namespace) -> int:
-    from .build import Request, build
+    from .build import Request, build  # noqa: PLC0415 - `eval` and --help need none of it
 
     values = {key: value for key, value in vars(options).items() if key != "run"}
     for path in build(Request(**values)):
@@ -86,26 +125,40 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from .evaluate import evaluate, evaluate_float
+    from .evaluate import evaluate, evaluate_float  # noqa: PLC0415 - loads the runtime, which build does without
 
     if options.float_weights is None:
         result = evaluate(options.model, options.images, options.annotations, options.runtime, options.iou)
     else:
-        result = evaluate_float(options.model, options.float_weights, options.cfg, options.images, options.annotations, options.iou)
+        result = evaluate_float(
+            options.model, options.float_weights, options.cfg, options.images, options.annotations, options.iou
+        )
     if result.unmatched:
-        print(f"mlu-export: note: {len(result.unmatched)} labels are no categories of the annotations and do not count, "
-              f"the first is {result.unmatched[0]!r}", file=sys.stderr)
+        print(
+            f"mlu-export: note: {len(result.unmatched)} labels are no categories of the annotations and do not count, "
+            f"the first is {result.unmatched[0]!r}",
+            file=sys.stderr,
+        )
     if options.json:
-        print(json.dumps({"images": result.images, "map50_95": result.map50_95, "map50": result.map50,
-                          "per_class": result.per_class, "runtime": result.runtime}))
+        print(
+            json.dumps(
+                {
+                    "images": result.images,
+                    "map50_95": result.map50_95,
+                    "map50": result.map50,
+                    "per_class": result.per_class,
+                    "runtime": result.runtime,
+                }
+            )
+        )
     else:
         print(f"{result.images} pictures on {result.runtime}: mAP50-95 {result.map50_95:.3f}, mAP50 {result.map50:.3f}")
     return 0
 
 
-def _size(text: str) -> Tuple[int, int]:
-    """"416" or "736x416" (width x height) -> (height, width)."""
-    parts: List[str] = text.lower().split("x")
+def _size(text: str) -> tuple[int, int]:
+    """``416`` or ``736x416`` (width x height) -> (height, width)."""
+    parts: list[str] = text.lower().split("x")
     if len(parts) in (1, 2) and all(part.isascii() and part.isdigit() for part in parts):
         width, height = int(parts[0]), int(parts[-1])
         if all(32 <= side <= 8192 and side % 32 == 0 for side in (width, height)):
@@ -113,7 +166,9 @@ def _size(text: str) -> Tuple[int, int]:
     raise argparse.ArgumentTypeError(f"{text!r} is not a multiple of 32 up to 8192, or two of them as WIDTHxHEIGHT")
 
 
-class _integer:  # noqa: N801 - reads as a type in add_argument and names itself in argparse's sentence
+class _Integer:
+    """An argparse type: a whole number within bounds."""
+
     def __init__(self, low: int, high: int) -> None:
         self.low, self.high = low, high
 

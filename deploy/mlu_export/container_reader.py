@@ -1,13 +1,14 @@
-"""Reads the network section of a model file back: what tests and reports compare against. Trusts nothing it has not checked."""
+"""Reads the network section of a model file back: what tests and reports compare against.
+
+Trusts nothing that it has not checked.
+"""
 
 from __future__ import annotations
 
 import struct
 import zlib
-from typing import List, Tuple
 
 import numpy as np
-
 from mlu_agent.errors import DataError
 
 from . import container as layout
@@ -18,7 +19,7 @@ MAX_COUNT = 65536
 
 def read_network(data: bytes) -> Network:
     """The lowered network in the bytes of a model file. Raises DataError (also for a wrong checksum)."""
-    if data[:4] != layout.MAGIC or data[layout.NETWORK:layout.NETWORK + 4] != b"MLUS":
+    if data[:4] != layout.MAGIC or data[layout.NETWORK : layout.NETWORK + 4] != b"MLUS":
         raise DataError("the file holds no network section: it is no model of mlu-export")
     blank = bytearray(data)
     claimed = struct.unpack_from("<I", data, layout.CRC_OFFSET)[0]
@@ -26,7 +27,7 @@ def read_network(data: bytes) -> Network:
     if zlib.crc32(blank) != claimed:
         raise DataError("the checksum of the model file is wrong: it was damaged")
     try:
-        return _parse(data[layout.NETWORK:])
+        return _parse(data[layout.NETWORK :])
     except (struct.error, ValueError, IndexError, KeyError) as error:
         raise DataError(f"the network section is damaged ({error})") from error
 
@@ -45,13 +46,20 @@ def _parse(data: bytes) -> Network:
     arrays, position = _constants(data, position, constants, size - constant_bytes)
     numbers = struct.unpack_from(f"<{inputs + outputs}I", data, position)
     position += -(-4 * (inputs + outputs) // 8) * 8
-    records = _operators(data[position:position + table], operators)
+    records = _operators(data[position : position + table], operators)
     names = {record.output: record.name for record in records}
-    return Network(tuple(found), tuple(arrays), records, numbers[:inputs], numbers[inputs:], ("input",) * inputs,
-                   tuple(names[number] for number in numbers[inputs:]))
+    return Network(
+        tuple(found),
+        tuple(arrays),
+        records,
+        numbers[:inputs],
+        numbers[inputs:],
+        ("input",) * inputs,
+        tuple(names[number] for number in numbers[inputs:]),
+    )
 
 
-def _constants(data: bytes, position: int, count: int, base: int) -> Tuple[List[Array], int]:
+def _constants(data: bytes, position: int, count: int, base: int) -> tuple[list[Array], int]:
     arrays = []
     for _ in range(count):
         offset, elements, dtype = struct.unpack_from("<QQI", data, position)
@@ -62,14 +70,20 @@ def _constants(data: bytes, position: int, count: int, base: int) -> Tuple[List[
     return arrays, position
 
 
-def _operators(table: bytes, count: int) -> Tuple[Operator, ...]:
+def _operators(table: bytes, count: int) -> tuple[Operator, ...]:
     words = struct.unpack(f"<{len(table) // 4}I", table)
     records, position = [], 0
     for _ in range(count):
-        opcode, length, inputs, constants, attributes, output, name_bytes, _zero = words[position:position + 8]
-        ends = [position + 8, position + 8 + inputs, position + 8 + inputs + constants,
-                position + 8 + inputs + constants + attributes]
-        name = table[4 * ends[3]:4 * ends[3] + name_bytes].decode("utf-8")
-        records.append(Operator(opcode, words[ends[0]:ends[1]], words[ends[1]:ends[2]], words[ends[2]:ends[3]], output, name))
+        opcode, length, inputs, constants, attributes, output, name_bytes, _zero = words[position : position + 8]
+        ends = [
+            position + 8,
+            position + 8 + inputs,
+            position + 8 + inputs + constants,
+            position + 8 + inputs + constants + attributes,
+        ]
+        name = table[4 * ends[3] : 4 * ends[3] + name_bytes].decode("utf-8")
+        records.append(
+            Operator(opcode, words[ends[0] : ends[1]], words[ends[1] : ends[2]], words[ends[2] : ends[3]], output, name)
+        )
         position += length
     return tuple(records)

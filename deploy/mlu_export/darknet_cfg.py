@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Dict, List, Sequence, Tuple
+from typing import TYPE_CHECKING
 
 from mlu_agent.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_SECTIONS = 4096
 _HEADER = re.compile(r"\[([A-Za-z0-9_]+)\]\s*$")
@@ -17,7 +20,7 @@ class Section:
     """One ``[kind]`` block; ``line`` is where it starts (0 for built-in descriptions)."""
 
     kind: str
-    options: Dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
     line: int = 0
 
     def where(self) -> str:
@@ -43,22 +46,22 @@ class Section:
             raise DataError(f"{self.where()}: {key} = {text[:40]!r} is not a number from {low} to {high}")
         return value
 
-    def numbers(self, key: str) -> Tuple[float, ...]:
+    def numbers(self, key: str) -> tuple[float, ...]:
         """A comma-separated list of positive numbers up to 65536; empty if absent."""
         parts = self._parts(key)
         return tuple(Section(self.kind, {key: part}, self.line).number(key, 0.0, 0.0, 65536.0) for part in parts)
 
-    def integers(self, key: str, low: int, high: int) -> Tuple[int, ...]:
+    def integers(self, key: str, low: int, high: int) -> tuple[int, ...]:
         """A comma-separated list of whole numbers within low..high; empty if absent."""
         return tuple(_bounded_int(part, key, low, high, self.where()) for part in self._parts(key))
 
-    def _parts(self, key: str) -> List[str]:
+    def _parts(self, key: str) -> list[str]:
         parts = [part.strip() for part in self.options.get(key, "").split(",")]
         return [part for part in parts if part][:1024]
 
 
-def parse_cfg(data: bytes, name: str) -> Tuple[Section, ...]:
-    """Splits the bytes of a cfg into sections; the first must be ``[net]``. Raises DataError with the line that is wrong."""
+def parse_cfg(data: bytes, name: str) -> tuple[Section, ...]:
+    """Splits the bytes of a cfg into sections, the first of them ``[net]``. Raises DataError with the wrong line."""
     try:
         return _sections(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -67,8 +70,8 @@ def parse_cfg(data: bytes, name: str) -> Tuple[Section, ...]:
         raise DataError(f"{name}: {error}") from error
 
 
-def _sections(text: str) -> Tuple[Section, ...]:
-    sections: List[Section] = []
+def _sections(text: str) -> tuple[Section, ...]:
+    sections: list[Section] = []
     for number, raw in enumerate(text.splitlines(), 1):
         line = re.split(r"[#;]", raw, maxsplit=1)[0].strip()
         if not line:

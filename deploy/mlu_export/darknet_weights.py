@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from typing import Tuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-
 from mlu_agent.errors import DataError
 
-from .graph import FloatArray
+if TYPE_CHECKING:
+    from .graph import FloatArray
 
 
 class WeightStream:
@@ -26,22 +26,28 @@ class WeightStream:
     def total(self) -> int:
         return int(self._values.size)
 
-    def take(self, count: int, shape: Tuple[int, ...], layer: str, what: str) -> FloatArray:
+    def take(self, count: int, shape: tuple[int, ...], layer: str, what: str) -> FloatArray:
         """The next ``count`` values as ``shape``; raises DataError if they are missing, NaN or infinite."""
         if count > self._values.size - self._used:
-            raise DataError(f"the weight file ends in layer {layer} ({what}): it holds {self.total} values; "
-                            "it is truncated or belongs to another cfg")
-        values = self._values[self._used:self._used + count]
+            raise DataError(
+                f"the weight file ends in layer {layer} ({what}): it holds {self.total} values; "
+                "it is truncated or belongs to another cfg"
+            )
+        values = self._values[self._used : self._used + count]
         self._used += count
         if not np.isfinite(values).all():
-            raise DataError(f"layer {layer}: its {what} hold NaN or infinite values; the file is damaged or training diverged")
+            raise DataError(
+                f"layer {layer}: its {what} hold NaN or infinite values; the file is damaged or training diverged"
+            )
         return np.array(values, dtype=np.float32).reshape(shape)
 
     def finish(self) -> None:
         """Raises DataError if values are left over: then file and cfg do not belong together."""
         if self._used != self._values.size:
-            raise DataError(f"the weight file holds {self.total} values, but the network takes {self._used}; "
-                            "the file belongs to another cfg")
+            raise DataError(
+                f"the weight file holds {self.total} values, but the network takes {self._used}; "
+                "the file belongs to another cfg"
+            )
 
 
 def _body(data: bytes) -> FloatArray:
@@ -52,5 +58,7 @@ def _body(data: bytes) -> FloatArray:
         raise DataError(f"the weight file claims version {major}.{minor}: not Darknet weights")
     start = 20 if major * 10 + minor >= 2 else 16
     if len(data) < start or (len(data) - start) % 4:
-        raise DataError(f"the weight file has {len(data)} bytes: not a header and whole float32 values; it is truncated")
+        raise DataError(
+            f"the weight file has {len(data)} bytes: not a header and whole float32 values; it is truncated"
+        )
     return np.frombuffer(data, dtype="<f4", offset=start)

@@ -1,4 +1,7 @@
-"""``mlu-export eval``: mAP of the very file that ships, through the agent's own preprocessing, runtime and postprocessing."""
+"""``mlu-export eval``: mAP of the very file that ships.
+
+Pictures go through the agent's own preprocessing, runtime and postprocessing; pycocotools gives the figures.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,11 @@ import contextlib
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
-
 from mlu_agent.bundle import ModelSpec, Thresholds, load_bundle
-from mlu_agent.detections import Detections
 from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.postprocess import postprocess
@@ -23,13 +23,25 @@ from .build import import_model, read_source
 from .calibrate import float_input, float_picture, read_picture
 from .float_runner import FloatRunner
 from .manifest import Preprocessing
+from .progress import show_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlu_agent.detections import Detections
 
 MAX_ANNOTATION_BYTES = 1 << 30
 CONFIDENCE = 0.001
 MAX_DETECTIONS = 300
 # COCO's category names and Darknet's spellings of them: annotation files have the one or the other.
-SPELLINGS = {"motorcycle": "motorbike", "airplane": "aeroplane", "couch": "sofa", "potted plant": "pottedplant",
-             "dining table": "diningtable", "tv": "tvmonitor"}
+SPELLINGS = {
+    "motorcycle": "motorbike",
+    "airplane": "aeroplane",
+    "couch": "sofa",
+    "potted plant": "pottedplant",
+    "dining table": "diningtable",
+    "tv": "tvmonitor",
+}
 
 
 @dataclass(frozen=True)
@@ -42,14 +54,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Result of one evaluation: ``per_class`` has mAP50-95 and mAP50 by label; ``unmatched`` labels the set does not know."""
+    """Figures of one evaluation; ``per_class`` by label, ``unmatched`` are labels that the set does not know."""
 
     images: int
     map50_95: float
     map50: float
-    per_class: Dict[str, Dict[str, float]]
+    per_class: dict[str, dict[str, float]]
     runtime: str
-    unmatched: Tuple[str, ...]
+    unmatched: tuple[str, ...]
 
 
 class Annotations:
@@ -59,29 +71,38 @@ class Annotations:
         self.coco = _load_coco(annotations)
         if not images.is_dir():
             raise UserError(f"--images {images} is not a folder")
-        self.entries = [(int(image["id"]), images / Path(str(image["file_name"])).name)
-                        for image in sorted(self.coco.dataset["images"], key=lambda image: int(image["id"]))]
+        self.entries = [
+            (int(image["id"]), images / Path(str(image["file_name"])).name)
+            for image in sorted(self.coco.dataset["images"], key=lambda image: int(image["id"]))
+        ]
         missing = [path for _, path in self.entries if not path.is_file()]
         if missing:
-            raise DataError(f"{len(missing)} of {len(self.entries)} annotated pictures are not in {images}, the first is {missing[0].name}")
+            raise DataError(
+                f"{len(missing)} of {len(self.entries)} annotated pictures are not in {images}, "
+                f"the first is {missing[0].name}"
+            )
 
     def pictures(self, description: str) -> Iterator[Picture]:
-        for image_id, path in tqdm(self.entries, desc=description, unit="picture", disable=None):
+        for image_id, path in show_progress(self.entries, description):
             yield Picture(image_id, read_picture(path))
 
-    def category_ids(self, labels: Tuple[str, ...]) -> List[Optional[int]]:
-        """Category id of each class id, by name; None for labels that the set does not have. Raises DataError if none has."""
+    def category_ids(self, labels: tuple[str, ...]) -> list[int | None]:
+        """Category id of each class id, by name; None for unknown labels. Raises DataError if none is known."""
         known = {str(category["name"]): int(category["id"]) for category in self.coco.dataset["categories"]}
         for name, other in SPELLINGS.items():
             both = known.get(name, known.get(other))
             known.update({name: both, other: both} if both is not None else {})
         found = [known.get(label) for label in labels]
         if all(number is None for number in found):
-            raise DataError(f"none of the model's labels ({labels[0]!r}, …) is a category of the annotations ({sorted(known)[0]!r}, …)")
+            raise DataError(
+                f"none of the model's labels ({labels[0]!r}, …) is a category of the annotations ({min(known)!r}, …)"
+            )
         return found
 
 
-def evaluate(model: Path, images: Path, annotations: Path, runtime: str = "auto", iou: Optional[float] = None) -> Evaluation:
+def evaluate(
+    model: Path, images: Path, annotations: Path, runtime: str = "auto", iou: float | None = None
+) -> Evaluation:
     """Runs a model file over an annotated set; ``iou`` is NMS's, the manifest's if None. Raises MluAgentError."""
     _import_pycocotools()
     spec = load_bundle(model)
@@ -93,8 +114,9 @@ def evaluate(model: Path, images: Path, annotations: Path, runtime: str = "auto"
         return results.summarize(detector.runtime)
 
 
-def evaluate_float(model: Path, weights: Path, cfg: Optional[Path], images: Path, annotations: Path,
-                   iou: Optional[float] = None) -> Evaluation:
+def evaluate_float(
+    model: Path, weights: Path, cfg: Path | None, images: Path, annotations: Path, iou: float | None = None
+) -> Evaluation:
     """The same with the float network (torch) that the model was made from, to see what quantization costs."""
     _import_pycocotools()
     spec = load_bundle(model)
@@ -109,7 +131,7 @@ def evaluate_float(model: Path, weights: Path, cfg: Optional[Path], images: Path
 class FloatModel:
     """The float network behind a model file, with the file's own pre- and postprocessing."""
 
-    def __init__(self, spec: ModelSpec, weights: Path, cfg: Optional[Path]) -> None:
+    def __init__(self, spec: ModelSpec, weights: Path, cfg: Path | None) -> None:
         arch = find_arch(str(spec.provenance.get("arch", "")))
         source = read_source(arch, weights, cfg)
         if source.sha256 != spec.provenance.get("weights_sha256"):
@@ -126,20 +148,25 @@ class FloatModel:
         return postprocess(outputs, self.spec, letterbox, thresholds)
 
 
-def evaluation_thresholds(spec: ModelSpec, iou: Optional[float]) -> Thresholds:
+def evaluation_thresholds(spec: ModelSpec, iou: float | None) -> Thresholds:
     """As accuracy is measured: every class of a box that reaches a confidence of .001, at most 300 detections."""
-    return replace(spec.thresholds, confidence=CONFIDENCE, iou=spec.thresholds.iou if iou is None else iou,
-                   max_detections=MAX_DETECTIONS, multi_label=True)
+    return replace(
+        spec.thresholds,
+        confidence=CONFIDENCE,
+        iou=spec.thresholds.iou if iou is None else iou,
+        max_detections=MAX_DETECTIONS,
+        multi_label=True,
+    )
 
 
 class _Results:
     """Collects detections as COCO results and computes the figures."""
 
-    def __init__(self, truth: Annotations, labels: Tuple[str, ...]) -> None:
+    def __init__(self, truth: Annotations, labels: tuple[str, ...]) -> None:
         self.truth = truth
         self.labels = labels
         self.categories = truth.category_ids(labels)
-        self.rows: List[Dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = []
         self.images = 0
 
     def add(self, image_id: int, detections: Detections) -> None:
@@ -148,8 +175,14 @@ class _Results:
             category = self.categories[int(class_id)]
             if category is not None:
                 x1, y1, x2, y2 = (float(value) for value in box)
-                self.rows.append({"image_id": image_id, "category_id": category, "bbox": [x1, y1, x2 - x1, y2 - y1],
-                                  "score": float(score)})
+                self.rows.append(
+                    {
+                        "image_id": image_id,
+                        "category_id": category,
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "score": float(score),
+                    }
+                )
 
     def summarize(self, runtime: str) -> Evaluation:
         unmatched = tuple(label for label, number in zip(self.labels, self.categories) if number is None)
@@ -164,9 +197,9 @@ class _Results:
         return Evaluation(self.images, _mean(precision), _mean(precision[0]), per_class, runtime, unmatched)
 
 
-def _coco_precision(coco: Any, rows: List[Dict[str, Any]]) -> Tuple[npt.NDArray[np.float64], List[int]]:
+def _coco_precision(coco: Any, rows: list[dict[str, Any]]) -> tuple[npt.NDArray[np.float64], list[int]]:
     """Precision [IoU threshold, recall, category] over all sizes and 100 detections, and the categories' order."""
-    from pycocotools.cocoeval import COCOeval
+    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415 - the extra [eval]
 
     with contextlib.redirect_stdout(io.StringIO()):
         run = COCOeval(coco, coco.loadRes(rows), "bbox")
@@ -200,7 +233,7 @@ def _load_coco(path: Path) -> Any:
 
 def _import_pycocotools() -> Any:
     try:
-        from pycocotools.coco import COCO
+        from pycocotools.coco import COCO  # noqa: PLC0415 - the extra [eval]
     except ImportError as error:
         raise UserError("evaluation needs pycocotools: pip install 'mlu-export[eval]'") from error
     return COCO

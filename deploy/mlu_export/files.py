@@ -6,9 +6,12 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Mapping
+from typing import TYPE_CHECKING
 
 from mlu_agent.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def read_bounded(path: Path, limit: int, what: str) -> bytes:
@@ -44,35 +47,30 @@ def write_all(directory: Path, contents: Mapping[str, bytes]) -> None:
     Raises UserError; then no file of the set has been replaced unless a rename itself failed.
     """
     make_directory(directory)
-    temporary = {}
+    temporary: dict[str, Path] = {}
     try:
         for name, data in contents.items():
             temporary[name] = _write_temporary(directory, name, data)
         for name in contents:
-            os.replace(temporary.pop(name), directory / name)
+            temporary[name].replace(directory / name)
+            del temporary[name]
     except OSError as error:
         raise UserError(f"cannot write into {directory}: {error.strerror}") from error
     finally:
         for left in temporary.values():
-            _remove(left)
+            left.unlink(missing_ok=True)
 
 
-def _write_temporary(directory: Path, name: str, data: bytes) -> str:
-    handle, path = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=directory)
+def _write_temporary(directory: Path, name: str, data: bytes) -> Path:
+    handle, made = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=directory)
+    path = Path(made)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(path, 0o644)
+        path.chmod(0o644)
     except OSError:
-        _remove(path)
+        path.unlink(missing_ok=True)
         raise
     return path
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass  # already gone: nothing half-written is left, which is all that matters here

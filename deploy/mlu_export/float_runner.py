@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable
 
 import numpy as np
-
 from mlu_agent.errors import UserError
 
 from .graph import INPUT, Activation, Add, Concat, Conv, FloatArray, Graph, MaxPool, Node, Slice, Upsample
 
-# Called with a quantized layer's name and the smallest and largest value at its input.
-Observer = Callable[[str, float, float], None]
+# Called with a quantized layer's name and the values at its input.
+Observer = Callable[[str, FloatArray], None]
 
 
 def import_torch() -> Any:
     """The torch package; raises UserError with the remedy where it is not installed."""
     try:
-        import torch
+        import torch  # noqa: PLC0415 - the extra [torch]
     except ImportError as error:
-        raise UserError("calibration and the float reference need torch: pip install 'mlu-export[torch]', "
-                        "or build from a recipe with --recipe") from error
+        raise UserError(
+            "calibration and the float reference need torch: pip install 'mlu-export[torch]', "
+            "or build from a recipe with --recipe"
+        ) from error
     return torch
 
 
@@ -30,11 +31,11 @@ class FloatRunner:
     def __init__(self, graph: Graph) -> None:
         self.torch = import_torch()
         self.graph = graph
-        self._convolutions: Dict[str, List[Any]] = {conv.name: self._prepare(conv) for conv in graph.convolutions()}
+        self._convolutions: dict[str, list[Any]] = {conv.name: self._prepare(conv) for conv in graph.convolutions()}
         self._last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
         self._quantized = {conv.name for conv in graph.quantized()}
 
-    def run(self, pictures: FloatArray, observer: Optional[Observer] = None) -> List[FloatArray]:
+    def run(self, pictures: FloatArray, observer: Observer | None = None) -> list[FloatArray]:
         """Output tensors as float32 (N, H, W, C) for normalised pictures of the same layout."""
         torch = self.torch
         values = {INPUT: torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))}
@@ -42,8 +43,7 @@ class FloatRunner:
             for index, node in enumerate(self.graph.nodes):
                 inputs = [values[name] for name in node.inputs]
                 if observer is not None and node.name in self._quantized:
-                    low, high = torch.aminmax(inputs[0])
-                    observer(node.name, float(low), float(high))
+                    observer(node.name, inputs[0].numpy())
                 values[node.name] = self._apply(node, inputs)
                 for name in node.inputs:
                     if self._last_use[name] == index and name not in self.graph.outputs:
@@ -51,14 +51,14 @@ class FloatRunner:
             outputs = [values[name] for name in self.graph.outputs]
         return [np.ascontiguousarray(output.permute(0, 2, 3, 1).numpy()) for output in outputs]
 
-    def _prepare(self, node: Conv) -> List[Any]:
-        arrays: List[Optional[FloatArray]] = [node.weight, node.bias]
+    def _prepare(self, node: Conv) -> list[Any]:
+        arrays: list[FloatArray | None] = [node.weight, node.bias]
         if node.norm is not None:
             alpha, beta = node.norm.affine()
             arrays += [alpha.reshape(1, -1, 1, 1), beta.reshape(1, -1, 1, 1)]
         return [None if array is None else self.torch.from_numpy(np.array(array, np.float32)) for array in arrays]
 
-    def _apply(self, node: Node, inputs: List[Any]) -> Any:
+    def _apply(self, node: Node, inputs: list[Any]) -> Any:
         functional = self.torch.nn.functional
         if isinstance(node, Conv):
             return self._convolve(node, inputs[0])
@@ -88,13 +88,18 @@ class FloatRunner:
 
     def _activate(self, node: Activation, value: Any) -> Any:
         functional = self.torch.nn.functional
-        functions: Dict[str, Callable[[Any], Any]] = {
-            "relu": functional.relu, "silu": functional.silu, "sigmoid": self.torch.sigmoid,
+        functions: dict[str, Callable[[Any], Any]] = {
+            "relu": functional.relu,
+            "silu": functional.silu,
+            "sigmoid": self.torch.sigmoid,
             "leaky_relu": lambda tensor: functional.leaky_relu(tensor, node.a),
         }
         return functions[node.function](value)
 
 
 def _slice(node: Slice, value: Any) -> Any:
-    ranges = [slice(begin, begin + (count - 1) * step + 1, step) for begin, step, count in zip(node.begin, node.step, node.count)]
+    ranges = [
+        slice(begin, begin + (count - 1) * step + 1, step)
+        for begin, step, count in zip(node.begin, node.step, node.count)
+    ]
     return value[:, ranges[2], ranges[0], ranges[1]]

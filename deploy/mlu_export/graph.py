@@ -7,15 +7,17 @@ network's only input is called ``INPUT`` and holds normalised float pictures. No
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-
 from mlu_agent.errors import DataError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 FloatArray = npt.NDArray[np.float32]
-Shape = Tuple[int, int, int]
+Shape = tuple[int, int, int]
 
 INPUT = "input"
 MAX_DIMENSION = 1 << 24
@@ -31,7 +33,7 @@ class BatchNorm:
     variance: FloatArray
     eps: float
 
-    def affine(self) -> Tuple[FloatArray, FloatArray]:
+    def affine(self) -> tuple[FloatArray, FloatArray]:
         """``alpha = gamma / sqrt(variance + eps)`` and ``beta - mean * alpha``, computed in float64, rounded once."""
         alpha = self.gamma.astype(np.float64) / np.sqrt(self.variance.astype(np.float64) + self.eps)
         beta = self.beta.astype(np.float64) - self.mean.astype(np.float64) * alpha
@@ -43,7 +45,7 @@ class Node:
     """One operator: its name is the name of its output tensor."""
 
     name: str
-    inputs: Tuple[str, ...]
+    inputs: tuple[str, ...]
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Shape of the output for the given input shapes; raises DataError where they do not fit."""
@@ -55,11 +57,11 @@ class Conv(Node):
     """A convolution, weights ``[out, in / groups, kernel_h, kernel_w]``; pad is top, left, bottom, right."""
 
     weight: FloatArray
-    bias: Optional[FloatArray]
-    norm: Optional[BatchNorm]
-    stride: Tuple[int, int] = (1, 1)
-    pad: Tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilation: Tuple[int, int] = (1, 1)
+    bias: FloatArray | None
+    norm: BatchNorm | None
+    stride: tuple[int, int] = (1, 1)
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
     groups: int = 1
 
     @property
@@ -71,10 +73,16 @@ class Conv(Node):
         height, width, channels = shapes[0]
         out, per_group, kernel_h, kernel_w = self.weight.shape
         if per_group * self.groups != channels or out % self.groups:
-            raise DataError(f"layer {self.name}: weights of {per_group * self.groups} input channels in {self.groups} groups "
-                            f"meet a tensor of {channels}; the weights do not belong to this network")
-        rows = _windows(height + self.pad[0] + self.pad[2], (kernel_h - 1) * self.dilation[0] + 1, self.stride[0], self.name)
-        cols = _windows(width + self.pad[1] + self.pad[3], (kernel_w - 1) * self.dilation[1] + 1, self.stride[1], self.name)
+            raise DataError(
+                f"layer {self.name}: weights of {per_group * self.groups} input channels in {self.groups} groups "
+                f"meet a tensor of {channels}; the weights do not belong to this network"
+            )
+        rows = _windows(
+            height + self.pad[0] + self.pad[2], (kernel_h - 1) * self.dilation[0] + 1, self.stride[0], self.name
+        )
+        cols = _windows(
+            width + self.pad[1] + self.pad[3], (kernel_w - 1) * self.dilation[1] + 1, self.stride[1], self.name
+        )
         return rows, cols, out
 
 
@@ -82,9 +90,9 @@ class Conv(Node):
 class MaxPool(Node):
     """Maximum over windows; the padding never wins. Pad is top, left, bottom, right."""
 
-    kernel: Tuple[int, int]
-    stride: Tuple[int, int]
-    pad: Tuple[int, int, int, int] = (0, 0, 0, 0)
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         height, width, channels = shapes[0]
@@ -110,7 +118,9 @@ class Concat(Node):
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         if any(shape[:2] != shapes[0][:2] for shape in shapes):
-            raise DataError(f"layer {self.name}: tensors of sizes {', '.join(map(_size, shapes))} cannot be concatenated")
+            raise DataError(
+                f"layer {self.name}: tensors of sizes {', '.join(map(_size, shapes))} cannot be concatenated"
+            )
         return shapes[0][0], shapes[0][1], sum(shape[2] for shape in shapes)
 
 
@@ -120,7 +130,9 @@ class Add(Node):
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         if shapes[0] != shapes[1]:
-            raise DataError(f"layer {self.name}: shapes {shapes[0]} and {shapes[1]} cannot be added; they must be equal")
+            raise DataError(
+                f"layer {self.name}: shapes {shapes[0]} and {shapes[1]} cannot be added; they must be equal"
+            )
         return shapes[0]
 
 
@@ -155,13 +167,13 @@ class Graph:
     """A network: shape of its input, nodes in execution order, names of the output tensors in order."""
 
     input_shape: Shape
-    nodes: Tuple[Node, ...]
-    outputs: Tuple[str, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
 
-    def convolutions(self) -> Tuple[Conv, ...]:
+    def convolutions(self) -> tuple[Conv, ...]:
         return tuple(node for node in self.nodes if isinstance(node, Conv))
 
-    def quantized(self) -> Tuple[Conv, ...]:
+    def quantized(self) -> tuple[Conv, ...]:
         """The convolutions with integer weights, whose inputs calibration observes."""
         return tuple(node for node in self.convolutions() if not node.is_depthwise)
 
@@ -172,7 +184,7 @@ class Head:
 
     tensor: str
     stride: int
-    anchors: Tuple[Tuple[float, float], ...]
+    anchors: tuple[tuple[float, float], ...]
     scale_x_y: float = 1.0
 
 
@@ -182,20 +194,23 @@ class ImportedModel:
 
     graph: Graph
     decode: str
-    heads: Tuple[Head, ...]
+    heads: tuple[Head, ...]
     classes: int
-    labels: Optional[Tuple[str, ...]]
-    warnings: Tuple[str, ...] = ()
+    labels: tuple[str, ...] | None
+    warnings: tuple[str, ...] = ()
 
 
-def infer_shapes(graph: Graph) -> Dict[str, Shape]:
+def infer_shapes(graph: Graph) -> dict[str, Shape]:
     """Shape of every tensor by name; raises DataError where nodes do not fit together."""
-    shapes: Dict[str, Shape] = {INPUT: graph.input_shape}
+    shapes: dict[str, Shape] = {INPUT: graph.input_shape}
     for node in graph.nodes:
         missing = [name for name in node.inputs if name not in shapes]
         if missing or node.name in shapes:
-            raise DataError(f"layer {node.name}: reads {missing[0]!r}, which no earlier layer writes" if missing else
-                            f"layer {node.name}: the name is used twice")
+            raise DataError(
+                f"layer {node.name}: reads {missing[0]!r}, which no earlier layer writes"
+                if missing
+                else f"layer {node.name}: the name is used twice"
+            )
         shape = node.output_shape([shapes[name] for name in node.inputs])
         if not all(0 < size <= MAX_DIMENSION for size in shape):
             raise DataError(f"layer {node.name}: impossible output shape {shape}")
@@ -205,7 +220,9 @@ def infer_shapes(graph: Graph) -> Dict[str, Shape]:
 
 def _windows(size: int, kernel: int, stride: int, name: str) -> int:
     if size < kernel:
-        raise DataError(f"layer {name}: a window of {kernel} does not fit a padded input of {size}; choose a larger input size")
+        raise DataError(
+            f"layer {name}: a window of {kernel} does not fit a padded input of {size}; choose a larger input size"
+        )
     return (size - kernel) // stride + 1
 
 

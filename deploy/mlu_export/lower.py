@@ -1,15 +1,15 @@
 """Float network + activation ranges -> the lowered network that the model file holds.
 
-Activations between layers are float16 for half and uint8 inputs, float32 for float inputs. Depthwise weights stay float.
+Activations between layers are float16 for half and uint8 inputs, float32 for float inputs. Depthwise weights stay
+float.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Mapping, Tuple, Type
+from typing import TYPE_CHECKING, Callable
 
 import numpy as np
-
 from mlu_agent.errors import DataError
 
 from . import network as net
@@ -17,8 +17,18 @@ from .graph import INPUT, Activation, Add, Concat, Conv, Graph, MaxPool, Node, S
 from .network import Array, Network, Operator, Tensor
 from .quantize import Range, quantize_weights
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 # The input's channel order -> for each of R, G, B the channel it comes from.
-CHANNEL_SOURCES = {"rgb": (0, 1, 2), "bgr": (2, 1, 0), "rgba": (0, 1, 2), "bgra": (2, 1, 0), "argb": (1, 2, 3), "abgr": (3, 2, 1)}
+CHANNEL_SOURCES = {
+    "rgb": (0, 1, 2),
+    "bgr": (2, 1, 0),
+    "rgba": (0, 1, 2),
+    "bgra": (2, 1, 0),
+    "argb": (1, 2, 3),
+    "abgr": (3, 2, 1),
+}
 INPUT_DTYPES = {"u8": net.UINT8, "half": net.FLOAT16, "float": net.FLOAT32}
 PIXEL_MEAN = (0.0, 0.0, 0.0)
 PIXEL_STD = (255.0, 255.0, 255.0)
@@ -49,18 +59,25 @@ class _Lowering:
         self.graph, self.ranges, self.options = graph, ranges, options
         self.shapes = infer_shapes(graph)
         self.dtype = net.FLOAT32 if options.input == "float" else net.FLOAT16
-        self.tensors: List[Tensor] = []
-        self.constants: List[Array] = []
-        self.operators: List[Operator] = []
-        self.numbers: Dict[str, int] = {}
+        self.tensors: list[Tensor] = []
+        self.constants: list[Array] = []
+        self.operators: list[Operator] = []
+        self.numbers: dict[str, int] = {}
 
     def run(self) -> Network:
         entry = self._enter()
         for node in self.graph.nodes:
             _LOWERINGS[type(node)](self, node)
         outputs = tuple(self.numbers[name] for name in self.graph.outputs)
-        return Network(tuple(self.tensors), tuple(self.constants), tuple(self.operators), (entry,), outputs,
-                       (INPUT,), tuple(self.graph.outputs))
+        return Network(
+            tuple(self.tensors),
+            tuple(self.constants),
+            tuple(self.operators),
+            (entry,),
+            outputs,
+            (INPUT,),
+            tuple(self.graph.outputs),
+        )
 
     def _enter(self) -> int:
         height, width, channels = self.graph.input_shape
@@ -84,7 +101,7 @@ class _Lowering:
         self.constants.append(values)
         return len(self.constants) - 1
 
-    def emit(self, node: Node, opcode: int, attributes: Tuple[int, ...], constants: Tuple[int, ...] = ()) -> None:
+    def emit(self, node: Node, opcode: int, attributes: tuple[int, ...], constants: tuple[int, ...] = ()) -> None:
         output = self._tensor((self.options.batch, *self.shapes[node.name]), self.dtype)
         inputs = tuple(self.numbers[name] for name in node.inputs)
         self.operators.append(Operator(opcode, inputs, constants, attributes, output, node.name))
@@ -97,19 +114,31 @@ class _Lowering:
         if node.norm is not None:
             alpha, beta = (self._finite(values, node.name) for values in node.norm.affine())
         _, _, kernel_h, kernel_w = node.weight.shape
-        attributes = (kernel_h, kernel_w, *node.stride, node.pad[0], node.pad[1], *node.dilation, node.groups,
-                      net.float_word(quant_scale))
+        attributes = (
+            kernel_h,
+            kernel_w,
+            *node.stride,
+            node.pad[0],
+            node.pad[1],
+            *node.dilation,
+            node.groups,
+            net.float_word(quant_scale),
+        )
         self.emit(node, net.CONV, attributes, (weight, scale, bias, alpha, beta))
 
-    def _weights(self, node: Conv) -> Tuple[int, int, float]:
+    def _weights(self, node: Conv) -> tuple[int, int, float]:
         if node.is_depthwise:
             return self._constant(np.ascontiguousarray(node.weight.transpose(0, 2, 3, 1))), net.ABSENT, 0.0
-        done = quantize_weights(node.weight, self.ranges[node.name], self.options.bits, self.options.per_channel, node.name)
+        done = quantize_weights(
+            node.weight, self.ranges[node.name], self.options.bits, self.options.per_channel, node.name
+        )
         return self._constant(done.weight), self._constant(done.scale), done.quant_scale
 
     def _finite(self, values: Array, name: str) -> int:
         if not np.isfinite(values).all():
-            raise DataError(f"layer {name}: its batch-norm statistics give a value that is not finite; the weights are damaged")
+            raise DataError(
+                f"layer {name}: its batch-norm statistics give a value that is not finite; the weights are damaged"
+            )
         return self._constant(values)
 
 
@@ -146,6 +175,12 @@ def _activation(state: _Lowering, node: Node) -> None:
     state.emit(node, net.ACTIVATION, (net.FUNCTIONS[node.function], net.float_word(node.a), net.float_word(0.0)))
 
 
-_LOWERINGS: Dict[Type[Node], Callable[[_Lowering, Node], None]] = {
-    Conv: _conv, MaxPool: _max_pool, Upsample: _upsample, Concat: _concat, Add: _add, Slice: _slice, Activation: _activation,
+_LOWERINGS: dict[type[Node], Callable[[_Lowering, Node], None]] = {
+    Conv: _conv,
+    MaxPool: _max_pool,
+    Upsample: _upsample,
+    Concat: _concat,
+    Add: _add,
+    Slice: _slice,
+    Activation: _activation,
 }

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any
 
 from . import network as net
-from .graph import Head, ImportedModel
 from .lower import PIXEL_MEAN, PIXEL_STD, LowerOptions
-from .network import Network
 from .toml_text import dump
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .graph import Head, ImportedModel
+    from .network import Network
 
 DTYPES = {net.UINT8: "uint8", net.FLOAT16: "float16", net.FLOAT32: "float32"}
 
@@ -31,36 +35,57 @@ class Thresholds:
     max_detections: int = 300
 
 
-def manifest_text(name: str, sha256: str, model: ImportedModel, network: Network, options: LowerOptions,
-                  preprocessing: Preprocessing, thresholds: Thresholds, labels: Sequence[str],
-                  provenance: Mapping[str, str]) -> str:
+def manifest_text(
+    name: str,
+    sha256: str,
+    model: ImportedModel,
+    network: Network,
+    options: LowerOptions,
+    preprocessing: Preprocessing,
+    thresholds: Thresholds,
+    labels: Sequence[str],
+    provenance: Mapping[str, str],
+) -> str:
     """TOML text of the manifest for ``NAME.cambricon`` with that digest."""
-    document: Dict[str, Any] = {
-        "schema": 1, "name": name, "task": "detect", "model": f"{name}.cambricon", "sha256": sha256, "labels": list(labels),
+    document: dict[str, Any] = {
+        "schema": 1,
+        "name": name,
+        "task": "detect",
+        "model": f"{name}.cambricon",
+        "sha256": sha256,
+        "labels": list(labels),
         "input": _input(network, options, preprocessing),
-        "output": {"kind": "yolo_heads", "decode": model.decode, "heads": [_head(head, model.decode) for head in model.heads]},
-        "thresholds": {"confidence": thresholds.confidence, "iou": thresholds.iou, "max_detections": thresholds.max_detections},
+        "output": {
+            "kind": "yolo_heads",
+            "decode": model.decode,
+            "heads": [_head(head, model.decode) for head in model.heads],
+        },
+        "thresholds": {
+            "confidence": thresholds.confidence,
+            "iou": thresholds.iou,
+            "max_detections": thresholds.max_detections,
+        },
         "provenance": dict(provenance),
     }
     return dump(document)
 
 
-def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing) -> Dict[str, Any]:
+def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing) -> dict[str, Any]:
     tensor = network.tensors[network.inputs[0]]
     _, height, width, _ = tensor.dims
-    table: Dict[str, Any] = {"width": width, "height": height, "resize": preprocessing.resize}
+    table: dict[str, Any] = {"width": width, "height": height, "resize": preprocessing.resize}
     if preprocessing.resize == "letterbox":
         table["pad_value"] = preprocessing.pad_value
     table.update(channels=options.channels, dtype=DTYPES[tensor.dtype], mean=list(PIXEL_MEAN), std=list(PIXEL_STD))
     return table
 
 
-def _head(head: Head, decode: str) -> Dict[str, Any]:
-    table: Dict[str, Any] = {"stride": head.stride, "anchors": [_pair(anchor) for anchor in head.anchors]}
+def _head(head: Head, decode: str) -> dict[str, Any]:
+    table: dict[str, Any] = {"stride": head.stride, "anchors": [_pair(anchor) for anchor in head.anchors]}
     if decode == "yolov3" and head.scale_x_y != 1.0:
         table["scale_x_y"] = head.scale_x_y
     return table
 
 
-def _pair(anchor: Tuple[float, float]) -> Tuple[float, ...]:
+def _pair(anchor: tuple[float, float]) -> tuple[float, ...]:
     return tuple(int(side) if side == int(side) else side for side in anchor)

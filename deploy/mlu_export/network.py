@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any, Tuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 # cnrtDataType_t
 FLOAT16, FLOAT32, INT8, INT16, UINT8 = 0x12, 0x13, 0x21, 0x22, 0x31
-DTYPES = {FLOAT16: np.dtype("<f2"), FLOAT32: np.dtype("<f4"), INT8: np.dtype("i1"), INT16: np.dtype("<i2"), UINT8: np.dtype("u1")}
+DTYPES: dict[int, np.dtype[Any]] = {
+    FLOAT16: np.dtype("<f2"),
+    FLOAT32: np.dtype("<f4"),
+    INT8: np.dtype("i1"),
+    INT16: np.dtype("<i2"),
+    UINT8: np.dtype("u1"),
+}
 CONSTANT_DTYPES = (INT8, INT16, FLOAT32)
 DTYPE_NAMES = {FLOAT16: "CNRT_FLOAT16", FLOAT32: "CNRT_FLOAT32", UINT8: "CNRT_UINT8"}
 
@@ -21,7 +27,7 @@ SOFTMAX, RESHAPE, PERMUTE, NORMALIZE, CAST = 9, 10, 11, 12, 13
 FUNCTIONS = {"relu": 1, "leaky_relu": 2, "sigmoid": 3, "silu": 4}
 ABSENT = 0xFFFFFFFF
 
-Dims = Tuple[int, int, int, int]
+Dims = tuple[int, int, int, int]
 Array = npt.NDArray[Any]
 
 
@@ -38,9 +44,9 @@ class Operator:
     """One record of the operator table; attributes are raw words, constants may be ABSENT."""
 
     opcode: int
-    inputs: Tuple[int, ...]
-    constants: Tuple[int, ...]
-    attributes: Tuple[int, ...]
+    inputs: tuple[int, ...]
+    constants: tuple[int, ...]
+    attributes: tuple[int, ...]
     output: int
     name: str
 
@@ -49,13 +55,13 @@ class Operator:
 class Network:
     """Tensors, constants and operators by number; inputs and outputs are tensor numbers with their names."""
 
-    tensors: Tuple[Tensor, ...]
-    constants: Tuple[Array, ...]
-    operators: Tuple[Operator, ...]
-    inputs: Tuple[int, ...]
-    outputs: Tuple[int, ...]
-    input_names: Tuple[str, ...]
-    output_names: Tuple[str, ...]
+    tensors: tuple[Tensor, ...]
+    constants: tuple[Array, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
 
 
 def float_word(value: float) -> int:

@@ -1,8 +1,8 @@
 """Reads tensors out of a ``.pt`` archive without running any code of it.
 
-A ``.pt`` file is a zip of one pickle and the raw storages. The pickle may name classes and functions: those that rebuild
-tensors are replaced by our own, those of model code and its usual company become inert records (``Record``), and every other
-name is refused. Nothing of the file is ever imported or called. Every size is bounded before it is used.
+A ``.pt`` file is a zip of one pickle and the raw storages. The pickle may name classes and functions: those that
+rebuild tensors are replaced by our own, those of model code and its usual company become inert records (``Record``),
+and every other name is refused. Nothing of the file is ever imported or called. Every size is bounded before use.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ import struct
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable
 
 import numpy as np
 import numpy.typing as npt
-
 from mlu_agent.errors import DataError
 
 MAX_ARCHIVE_BYTES = (1 << 31) - 1
 MAX_PICKLE_BYTES = 64 << 20
 MAX_ENTRIES = 100_000
 
-STORAGES = {
-    "HalfStorage": np.dtype("<f2"), "FloatStorage": np.dtype("<f4"), "DoubleStorage": np.dtype("<f8"),
-    "LongStorage": np.dtype("<i8"), "IntStorage": np.dtype("<i4"), "ShortStorage": np.dtype("<i2"),
-    "CharStorage": np.dtype("i1"), "ByteStorage": np.dtype("u1"), "BoolStorage": np.dtype("?"),
+STORAGES: dict[str, np.dtype[Any]] = {
+    "HalfStorage": np.dtype("<f2"),
+    "FloatStorage": np.dtype("<f4"),
+    "DoubleStorage": np.dtype("<f8"),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
 }
 # What a detector's checkpoint may mention; all of it becomes inert records.
 RECORD_MODULES = ("torch", "models", "utils", "ultralytics", "numpy", "argparse", "pathlib", "datetime", "_codecs")
@@ -71,7 +76,9 @@ def read_pt(data: bytes) -> Any:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _Archive(archive).load()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, struct.error) as error:
-        raise DataError(f"the file is not a .pt archive of torch >= 1.6 ({error}); it is damaged or another format") from error
+        raise DataError(
+            f"the file is not a .pt archive of torch >= 1.6 ({error}); it is damaged or another format"
+        ) from error
 
 
 class _Archive:
@@ -86,8 +93,8 @@ class _Archive:
         if len(pickles) != 1:
             raise DataError("the archive has no data.pkl: it was not written by torch.save")
         self._archive = archive
-        self._prefix = pickles[0][:-len("data.pkl")]
-        self._storages: Dict[str, npt.NDArray[Any]] = {}
+        self._prefix = pickles[0][: -len("data.pkl")]
+        self._storages: dict[str, npt.NDArray[Any]] = {}
 
     def load(self) -> Any:
         data = self._read("data.pkl", MAX_PICKLE_BYTES)
@@ -105,7 +112,9 @@ class _Archive:
         if key not in self._storages:
             data = self._read(f"data/{key}", MAX_ARCHIVE_BYTES)
             if len(data) != count * dtype.itemsize:
-                raise DataError(f"storage {key} has {len(data)} bytes where {count} values of {dtype} are claimed; it is truncated")
+                raise DataError(
+                    f"storage {key} has {len(data)} bytes where {count} values of {dtype} are claimed; it is truncated"
+                )
             self._storages[key] = np.frombuffer(data, dtype)
         return self._storages[key]
 
@@ -132,7 +141,7 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, stream: io.BytesIO, storage: Callable[[Any, Any, Any], npt.NDArray[Any]]) -> None:
         super().__init__(stream)
         self._storage = storage
-        self._records: Dict[str, type] = {}
+        self._records: dict[str, type] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -143,9 +152,13 @@ class _Unpickler(pickle.Unpickler):
             return _rebuild_parameter
         if module == "torch" and name in STORAGES:
             return _StorageKind(STORAGES[name])
-        if module.split(".")[0] in RECORD_MODULES or (module in ("builtins", "__builtin__") and name in BUILTIN_RECORDS):
+        if module.split(".", maxsplit=1)[0] in RECORD_MODULES or (
+            module in ("builtins", "__builtin__") and name in BUILTIN_RECORDS
+        ):
             return self._record(f"{module}.{name}")
-        raise DataError(f"it asks to run {module[:60]}.{name[:60]}, which no weights need: refused, nothing of it was run")
+        raise DataError(
+            f"it asks to run {module[:60]}.{name[:60]}, which no weights need: refused, nothing of it was run"
+        )
 
     def persistent_load(self, pid: Any) -> npt.NDArray[Any]:
         if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage" or not isinstance(pid[1], _StorageKind):
@@ -161,8 +174,13 @@ class _Unpickler(pickle.Unpickler):
 def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_rest: Any) -> npt.NDArray[Any]:
     """A copy of the elements that torch's tensor of that offset, size and stride shows."""
     numbers = (offset, *size, *stride)
-    if not isinstance(storage, np.ndarray) or storage.ndim != 1 or len(size) != len(stride) or len(size) > 8 or any(
-            not isinstance(number, int) or number < 0 for number in numbers):
+    if (
+        not isinstance(storage, np.ndarray)
+        or storage.ndim != 1
+        or len(size) != len(stride)
+        or len(size) > 8
+        or any(not isinstance(number, int) or number < 0 for number in numbers)
+    ):
         raise DataError("data.pkl describes a tensor that cannot be")
     count = int(np.prod([1, *map(float, size)]))
     if count == 0:
@@ -179,7 +197,7 @@ def _rebuild_parameter(data: Any, *_rest: Any) -> Any:
     return data
 
 
-def children(module: Record) -> Dict[str, Any]:
+def children(module: Record) -> dict[str, Any]:
     """The sub-modules of a pickled ``torch.nn.Module`` by name, in order."""
     modules = module.get("_modules")
     return dict(modules) if isinstance(modules, dict) else {}
@@ -190,9 +208,9 @@ def class_name(module: Any) -> str:
     return module.kind.rpartition(".")[2] if isinstance(module, Record) else ""
 
 
-def tensors(module: Record) -> Dict[str, npt.NDArray[Any]]:
+def tensors(module: Record) -> dict[str, npt.NDArray[Any]]:
     """Parameters and buffers that a pickled module holds itself."""
-    found: List[Tuple[str, Any]] = []
+    found: list[tuple[str, Any]] = []
     for group in ("_parameters", "_buffers"):
         values = module.get(group)
         found += list(values.items()) if isinstance(values, dict) else []

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Tuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-
 from mlu_agent.errors import DataError
 
-from .graph import FloatArray
+if TYPE_CHECKING:
+    from .graph import FloatArray
 
 # int8 sums of longer kernels could leave 32 bits: floor((2^31 - 1) / 127^2)
 MAX_INT8_KERNEL = 133_143
@@ -44,13 +44,15 @@ def qmax_of(bits: int) -> int:
 def quantize_weights(weight: FloatArray, observed: Range, bits: int, per_channel: bool, name: str) -> QuantizedWeights:
     """Quantizes ``[out, in, kernel_h, kernel_w]``: ``q = clamp(rint(w * (qmax / absmax)))`` in float64, ties to even.
 
-    ``scale[o] = float32(absmax_x * absmax_w[o] / qmax^2)``; an absmax of zero means a scale of one. Raises DataError where
-    int8 sums could overflow or a scale leaves float32.
+    ``scale[o] = float32(absmax_x * absmax_w[o] / qmax^2)``; an absmax of zero means a scale of one. Raises DataError
+    where int8 sums could overflow or a scale leaves float32.
     """
     qmax = qmax_of(bits)
     volume = int(np.prod(weight.shape[1:]))
     if bits == 8 and volume > MAX_INT8_KERNEL:
-        raise DataError(f"layer {name}: a kernel of {volume} values exceeds {MAX_INT8_KERNEL}, int8 sums could overflow; use int16")
+        raise DataError(
+            f"layer {name}: a kernel of {volume} values exceeds {MAX_INT8_KERNEL}, int8 sums could overflow; use int16"
+        )
     absmax_w = _absmax(weight, per_channel, qmax)
     values = np.rint(weight.astype(np.float64) * (qmax / absmax_w)[:, None, None, None])
     dtype = np.int8 if bits == 8 else np.dtype("<i2")
@@ -64,16 +66,16 @@ def quantize_weights(weight: FloatArray, observed: Range, bits: int, per_channel
 
 
 def _absmax(weight: FloatArray, per_channel: bool, qmax: int) -> npt.NDArray[np.float64]:
-    flat = np.abs(weight.astype(np.float64)).reshape(weight.shape[0], -1).max(axis=1)
+    flat: npt.NDArray[np.float64] = np.abs(weight.astype(np.float64)).reshape(weight.shape[0], -1).max(axis=1)
     if not per_channel:
         flat = np.full_like(flat, flat.max())
     flat[flat == 0] = float(qmax)
     return flat
 
 
-def position_and_scale(absmax: float, bits: int) -> Tuple[int, float]:
+def position_and_scale(absmax: float, bits: int) -> tuple[int, float]:
     """The vendor's triple for reports: ``position = floor(log2(absmax)) - (bits - 2)``, ``scale`` in [1, 2)."""
     if absmax <= 0:
         absmax = float(qmax_of(bits))
     position = int(np.floor(np.log2(absmax))) - (bits - 2)
-    return position, float(2.0 ** position * qmax_of(bits) / absmax)
+    return position, float(2.0**position * qmax_of(bits) / absmax)

@@ -1,16 +1,15 @@
 """Recipes: everything that calibration found, so that a model can be rebuilt without torch and without pictures.
 
-A recipe names its weights by digest and holds the input range of every quantized layer; with the same weights it gives the
-same bytes.
+A recipe names its weights by digest and holds the input range of every quantized layer; with the same weights it gives
+the same bytes.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlu_agent._toml import parse_toml
 from mlu_agent.errors import DataError, UserError
@@ -19,6 +18,10 @@ from .files import read_bounded
 from .manifest import Preprocessing, Thresholds
 from .quantize import Range
 from .toml_text import dump
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 SCHEMA = 1
 MAX_RECIPE_BYTES = 8 << 20
@@ -31,7 +34,7 @@ class Settings:
 
     name: str
     arch: str
-    labels: Tuple[str, ...]
+    labels: tuple[str, ...]
     width: int
     height: int
     input: str = "u8"
@@ -41,8 +44,8 @@ class Settings:
     target: str = "MLU220"
     bits: int = 8
     per_channel: bool = True
-    preprocessing: Preprocessing = Preprocessing()
-    thresholds: Thresholds = Thresholds()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,29 @@ class Recipe:
 def recipe_text(recipe: Recipe) -> str:
     """TOML text of a recipe."""
     settings = recipe.settings
-    document: Dict[str, Any] = {
-        "schema": SCHEMA, "name": settings.name, "arch": settings.arch, "labels": list(settings.labels),
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "name": settings.name,
+        "arch": settings.arch,
+        "labels": list(settings.labels),
         "weights": {"name": recipe.weights_name, "sha256": recipe.weights_sha256, "cfg_sha256": recipe.cfg_sha256},
-        "build": {"width": settings.width, "height": settings.height, "input": settings.input, "channels": settings.channels,
-                  "batch": settings.batch, "core_number": settings.core_number, "target": settings.target,
-                  "bits": settings.bits, "per_channel": settings.per_channel},
+        "build": {
+            "width": settings.width,
+            "height": settings.height,
+            "input": settings.input,
+            "channels": settings.channels,
+            "batch": settings.batch,
+            "core_number": settings.core_number,
+            "target": settings.target,
+            "bits": settings.bits,
+            "per_channel": settings.per_channel,
+        },
         "preprocessing": {"resize": settings.preprocessing.resize, "pad_value": settings.preprocessing.pad_value},
-        "thresholds": {"confidence": settings.thresholds.confidence, "iou": settings.thresholds.iou,
-                       "max_detections": settings.thresholds.max_detections},
+        "thresholds": {
+            "confidence": settings.thresholds.confidence,
+            "iou": settings.thresholds.iou,
+            "max_detections": settings.thresholds.max_detections,
+        },
         "calibration": {"description": recipe.calibration},
         "ranges": {name: [seen.low, seen.high] for name, seen in recipe.ranges.items()},
     }
@@ -81,16 +98,18 @@ def read_recipe(path: Path) -> Recipe:
     return _recipe(_Table(parse_toml(data, path.name, DataError), path.name))
 
 
-def built_in_names() -> Tuple[str, ...]:
+def built_in_names() -> tuple[str, ...]:
     """Names of the recipes that come with this package."""
     folder = resources.files("mlu_export") / "recipes"
-    return tuple(sorted(entry.name[:-len(".toml")] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+    return tuple(sorted(entry.name[: -len(".toml")] for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
 def _built_in(path: Path) -> bytes:
     names = built_in_names()
     if str(path) not in names:
-        raise UserError(f"there is no recipe {path}; give a recipe file or one of the built-in names: {', '.join(names)}")
+        raise UserError(
+            f"there is no recipe {path}; give a recipe file or one of the built-in names: {', '.join(names)}"
+        )
     return (resources.files("mlu_export") / "recipes" / f"{path}.toml").read_bytes()
 
 
@@ -106,17 +125,17 @@ class _Table:
             raise DataError(f"{self.path}: [{key}] is missing; this is no recipe of mlu-export, or it was cut")
         return _Table(value, f"{self.path}: {key}")
 
-    def get(self, key: str, kind: Type[Scalar], low: Optional[float] = None, high: Optional[float] = None) -> Scalar:
+    def get(self, key: str, kind: type[Scalar], low: float | None = None, high: float | None = None) -> Scalar:
         value = self.values.get(key)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        if type(value) is not kind:  # bool is an int to isinstance
             raise DataError(f"{self.path}: {key} is missing or not of type {kind.__name__}")
         if low is not None and high is not None and not low <= value <= high:  # type: ignore[operator]
             raise DataError(f"{self.path}: {key} = {value!r:.40} is not within {low} to {high}")
         return value
 
-    def choice(self, key: str, choices: Tuple[str, ...]) -> str:
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
         value = self.get(key, str)
         if value not in choices:
             raise DataError(f"{self.path}: {key} = {value!r:.40} is not one of {', '.join(choices)}")
@@ -130,32 +149,56 @@ def _recipe(root: _Table) -> Recipe:
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise DataError(f"{root.path}: labels must be a list of strings")
     weights = root.table("weights")
-    return Recipe(_settings(root, tuple(labels)), weights.get("name", str), weights.get("sha256", str),
-                  weights.get("cfg_sha256", str), root.table("calibration").get("description", str), _ranges(root.table("ranges")))
+    return Recipe(
+        _settings(root, tuple(labels)),
+        weights.get("name", str),
+        weights.get("sha256", str),
+        weights.get("cfg_sha256", str),
+        root.table("calibration").get("description", str),
+        _ranges(root.table("ranges")),
+    )
 
 
-def _settings(root: _Table, labels: Tuple[str, ...]) -> Settings:
+def _settings(root: _Table, labels: tuple[str, ...]) -> Settings:
     build, thresholds, preprocessing = root.table("build"), root.table("thresholds"), root.table("preprocessing")
     bits = build.get("bits", int)
     if bits not in (8, 16):
         raise DataError(f"{build.path}: bits = {bits} is neither 8 nor 16")
     return Settings(
-        name=root.get("name", str), arch=root.get("arch", str), labels=labels, width=build.get("width", int, 32, 8192),
-        height=build.get("height", int, 32, 8192), input=build.choice("input", ("u8", "half", "float")),
-        channels=build.choice("channels", ("rgb", "bgr", "rgba", "bgra", "argb", "abgr")), batch=build.get("batch", int, 1, 1024),
-        core_number=build.get("core_number", int, 1, 64), target=build.choice("target", ("MLU220", "MLU270")), bits=bits,
+        name=root.get("name", str),
+        arch=root.get("arch", str),
+        labels=labels,
+        width=build.get("width", int, 32, 8192),
+        height=build.get("height", int, 32, 8192),
+        input=build.choice("input", ("u8", "half", "float")),
+        channels=build.choice("channels", ("rgb", "bgr", "rgba", "bgra", "argb", "abgr")),
+        batch=build.get("batch", int, 1, 1024),
+        core_number=build.get("core_number", int, 1, 64),
+        target=build.choice("target", ("MLU220", "MLU270")),
+        bits=bits,
         per_channel=build.get("per_channel", bool),
-        preprocessing=Preprocessing(preprocessing.choice("resize", ("letterbox", "stretch")),
-                                    preprocessing.get("pad_value", int, 0, 255)),
-        thresholds=Thresholds(thresholds.get("confidence", float, 0.0, 1.0), thresholds.get("iou", float, 0.0, 1.0),
-                              thresholds.get("max_detections", int, 1, 10000)))
+        preprocessing=Preprocessing(
+            preprocessing.choice("resize", ("letterbox", "stretch")), preprocessing.get("pad_value", int, 0, 255)
+        ),
+        thresholds=Thresholds(
+            thresholds.get("confidence", float, 0.0, 1.0),
+            thresholds.get("iou", float, 0.0, 1.0),
+            thresholds.get("max_detections", int, 1, 10000),
+        ),
+    )
 
 
-def _ranges(table: _Table) -> Dict[str, Range]:
-    found: Dict[str, Range] = {}
+def _ranges(table: _Table) -> dict[str, Range]:
+    found: dict[str, Range] = {}
     for name, pair in table.values.items():
-        right = isinstance(pair, list) and len(pair) == 2 and all(
-            isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) for value in pair)
+        right = (
+            isinstance(pair, list)
+            and len(pair) == 2
+            and all(
+                isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+                for value in pair
+            )
+        )
         if not right or pair[0] > pair[1]:
             raise DataError(f"{table.path}: {name} = {pair!r:.60} is not a pair of a smallest and a largest value")
         found[name] = Range(float(pair[0]), float(pair[1]))

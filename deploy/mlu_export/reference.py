@@ -1,9 +1,11 @@
-"""The lowered network computed in numpy, exactly as native/ARITHMETIC.md defines it: slow, plain, and the export tool's own
-opinion of what the simulator must give, to the bit."""
+"""The lowered network computed in numpy, exactly as native/ARITHMETIC.md defines it.
+
+Slow and plain: the export tool's own opinion of what the simulator must give, to the bit.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +13,15 @@ import numpy.typing as npt
 from . import network as net
 from .network import DTYPES, Array, Network, Operator, word_float
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 Floats = npt.NDArray[np.float32]
 
 
-def run_network(network: Network, inputs: Sequence[Array]) -> List[Array]:
+def run_network(network: Network, inputs: Sequence[Array]) -> list[Array]:
     """Outputs (N, H, W, C) of the network for its inputs, in their stored dtypes."""
-    values: Dict[int, Array] = dict(zip(network.inputs, inputs))
+    values: dict[int, Array] = dict(zip(network.inputs, inputs))
     last_use = {number: index for index, operator in enumerate(network.operators) for number in operator.inputs}
     for index, operator in enumerate(network.operators):
         target = network.tensors[operator.output]
@@ -53,8 +58,10 @@ def _signed(word: int) -> int:
     return word - (1 << 32) if word >= 1 << 31 else word
 
 
-def _conv(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
-    kernel_h, kernel_w, stride_h, stride_w, top, left, dilation_h, dilation_w, groups = map(_signed, operator.attributes[:9])
+def _conv(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
+    kernel_h, kernel_w, stride_h, stride_w, top, left, dilation_h, dilation_w, groups = map(
+        _signed, operator.attributes[:9]
+    )
     _, rows, cols, out = network.tensors[operator.output].dims
     constants = [None if number == net.ABSENT else network.constants[number] for number in operator.constants]
     assert constants[0] is not None
@@ -63,8 +70,12 @@ def _conv(network: Network, operator: Operator, operands: List[Floats]) -> Float
     if weight.dtype != np.float32:
         qmax = 127 if weight.dtype == np.int8 else 32767
         value = _quantized(operands[0], word_float(operator.attributes[9]), qmax)
-    window = _Window(value, (kernel_h, kernel_w), (stride_h, stride_w), (top, left), (dilation_h, dilation_w), (rows, cols))
-    accumulated = _float_sums(window, weight, groups) if weight.dtype == np.float32 else _integer_sums(window, weight, groups)
+    window = _Window(
+        value, (kernel_h, kernel_w), (stride_h, stride_w), (top, left), (dilation_h, dilation_w), (rows, cols)
+    )
+    accumulated = (
+        _float_sums(window, weight, groups) if weight.dtype == np.float32 else _integer_sums(window, weight, groups)
+    )
     result: Floats = accumulated.astype(np.float32)
     for constant, multiply in zip(constants[1:], (True, False, True, False)):
         if constant is not None:
@@ -76,14 +87,22 @@ def _quantized(x: Floats, quant_scale: float, qmax: int) -> npt.NDArray[np.float
     v = x * np.float32(quant_scale)
     v = np.where(v > np.float32(-qmax), v, np.float32(-qmax))
     v = np.where(v < np.float32(qmax), v, np.float32(qmax))
-    return np.rint(v).astype(np.float64)
+    return np.asarray(np.rint(v), np.float64)
 
 
 class _Window:
     """Hands out, tap by tap, the input values under a kernel: (N, rows, cols, channels), zero outside the picture."""
 
-    def __init__(self, value: Array, kernel: Tuple[int, int], stride: Tuple[int, int], before: Tuple[int, int],
-                 dilation: Tuple[int, int], size: Tuple[int, int], fill: float = 0.0) -> None:
+    def __init__(
+        self,
+        value: Array,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        before: tuple[int, int],
+        dilation: tuple[int, int],
+        size: tuple[int, int],
+        fill: float = 0.0,
+    ) -> None:
         need = [(size[axis] - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1 for axis in (0, 1)]
         after = [max(0, need[axis] - before[axis] - value.shape[1 + axis]) for axis in (0, 1)]
         pads = ((0, 0), (before[0], after[0]), (before[1], after[1]), (0, 0))
@@ -91,10 +110,10 @@ class _Window:
         self._stride, self._dilation, self._size = stride, dilation, size
         self.taps = [(y, x) for y in range(kernel[0]) for x in range(kernel[1])]
 
-    def at(self, tap: Tuple[int, int]) -> Array:
+    def at(self, tap: tuple[int, int]) -> Array:
         starts = [tap[axis] * self._dilation[axis] for axis in (0, 1)]
         stops = [starts[axis] + (self._size[axis] - 1) * self._stride[axis] + 1 for axis in (0, 1)]
-        return self._value[:, starts[0]:stops[0]:self._stride[0], starts[1]:stops[1]:self._stride[1]]
+        return self._value[:, starts[0] : stops[0] : self._stride[0], starts[1] : stops[1] : self._stride[1]]
 
 
 def _integer_sums(window: _Window, weight: Array, groups: int) -> npt.NDArray[np.float64]:
@@ -102,10 +121,10 @@ def _integer_sums(window: _Window, weight: Array, groups: int) -> npt.NDArray[np
     out_each, in_each = weight.shape[0] // groups, weight.shape[3]
     parts = []
     for group in range(groups):
-        w = weight[group * out_each:(group + 1) * out_each].astype(np.float64)
+        w = weight[group * out_each : (group + 1) * out_each].astype(np.float64)
         total: Any = 0.0
         for tap in window.taps:
-            total = total + window.at(tap)[..., group * in_each:(group + 1) * in_each] @ w[:, tap[0], tap[1]].T
+            total = total + window.at(tap)[..., group * in_each : (group + 1) * in_each] @ w[:, tap[0], tap[1]].T
         parts.append(total)
     return np.concatenate(parts, axis=-1)
 
@@ -122,10 +141,12 @@ def _float_sums(window: _Window, weight: Array, groups: int) -> Floats:
     return np.asarray(total, np.float32)
 
 
-def _max_pool(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
+def _max_pool(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
     kernel_h, kernel_w, stride_h, stride_w, top, left = map(_signed, operator.attributes)
     _, rows, cols, _ = network.tensors[operator.output].dims
-    window = _Window(operands[0], (kernel_h, kernel_w), (stride_h, stride_w), (top, left), (1, 1), (rows, cols), -np.inf)
+    window = _Window(
+        operands[0], (kernel_h, kernel_w), (stride_h, stride_w), (top, left), (1, 1), (rows, cols), -np.inf
+    )
     best: Any = np.float32(-np.inf)
     for tap in window.taps:
         values = window.at(tap)
@@ -133,38 +154,40 @@ def _max_pool(network: Network, operator: Operator, operands: List[Floats]) -> F
     return np.asarray(best, np.float32)
 
 
-def _upsample(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
+def _upsample(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
     return operands[0].repeat(operator.attributes[0], axis=1).repeat(operator.attributes[1], axis=2)
 
 
-def _concat(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
+def _concat(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
     return np.concatenate(operands, axis=operator.attributes[0])
 
 
-def _add(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
+def _add(_: Network, __: Operator, operands: list[Floats]) -> Floats:
     return operands[0] + operands[1]
 
 
-def _mul(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
+def _mul(_: Network, __: Operator, operands: list[Floats]) -> Floats:
     return operands[0] * operands[1]
 
 
-def _slice(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
+def _slice(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
     dims = network.tensors[operator.output].dims
     begin, step = map(_signed, operator.attributes[:4]), map(_signed, operator.attributes[4:])
     return operands[0][tuple(slice(b, b + (count - 1) * s + 1, s) for b, s, count in zip(begin, step, dims))]
 
 
-def _activation(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
+def _activation(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
     x, a = operands[0], np.float32(word_float(operator.attributes[1]))
-    functions: Dict[int, Callable[[], Any]] = {
-        1: lambda: np.where(x > 0, x, np.float32(0)), 2: lambda: np.where(x > 0, x, x * a),
-        3: lambda: sigmoid(x), 4: lambda: x * sigmoid(x),
+    functions: dict[int, Callable[[], Any]] = {
+        1: lambda: np.where(x > 0, x, np.float32(0)),
+        2: lambda: np.where(x > 0, x, x * a),
+        3: lambda: sigmoid(x),
+        4: lambda: x * sigmoid(x),
     }
     return np.asarray(functions[operator.attributes[0]](), np.float32)
 
 
-def _softmax(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
+def _softmax(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
     x = np.moveaxis(operands[0], operator.attributes[0], 0)
     m = np.full_like(x[0], -np.inf)
     for value in x:
@@ -176,21 +199,31 @@ def _softmax(network: Network, operator: Operator, operands: List[Floats]) -> Fl
     return np.moveaxis(e / total, 0, operator.attributes[0])
 
 
-def _permute(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
-    return operands[0].transpose(operator.attributes)
+def _permute(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
+    return np.asarray(operands[0].transpose(operator.attributes), np.float32)
 
 
-def _normalize(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
+def _normalize(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
     mean, std = (network.constants[number] for number in operator.constants)
     return np.asarray((operands[0][..., list(operator.attributes)] - mean) / std, np.float32)
 
 
-def _copy(network: Network, operator: Operator, operands: List[Floats]) -> Floats:
+def _copy(_: Network, __: Operator, operands: list[Floats]) -> Floats:
     return operands[0]
 
 
-_OPERATORS: Dict[int, Callable[[Network, Operator, List[Floats]], Floats]] = {
-    net.CONV: _conv, net.MAX_POOL: _max_pool, net.UPSAMPLE_NEAREST: _upsample, net.CONCAT: _concat, net.ADD: _add, net.MUL: _mul,
-    net.SLICE: _slice, net.ACTIVATION: _activation, net.SOFTMAX: _softmax, net.RESHAPE: _copy, net.PERMUTE: _permute,
-    net.NORMALIZE: _normalize, net.CAST: _copy,
+_OPERATORS: dict[int, Callable[[Network, Operator, list[Floats]], Floats]] = {
+    net.CONV: _conv,
+    net.MAX_POOL: _max_pool,
+    net.UPSAMPLE_NEAREST: _upsample,
+    net.CONCAT: _concat,
+    net.ADD: _add,
+    net.MUL: _mul,
+    net.SLICE: _slice,
+    net.ACTIVATION: _activation,
+    net.SOFTMAX: _softmax,
+    net.RESHAPE: _copy,
+    net.PERMUTE: _permute,
+    net.NORMALIZE: _normalize,
+    net.CAST: _copy,
 }

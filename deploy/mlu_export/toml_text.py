@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any, List, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 # JSON escapes are TOML escapes, but for DEL, which TOML wants escaped.
 
 
 def dump(document: Mapping[str, Any]) -> str:
     """TOML text of nested mappings, lists, strings, numbers and booleans; plain values come before tables."""
-    lines: List[str] = []
+    lines: list[str] = []
     _table(document, (), lines)
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def _table(table: Mapping[str, Any], path: Tuple[str, ...], lines: List[str]) -> None:
+def _table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
     for key, value in table.items():
         if not _is_table(value):
             lines.append(f"{_key(key)} = {_value(value)}")
@@ -31,7 +32,9 @@ def _table(table: Mapping[str, Any], path: Tuple[str, ...], lines: List[str]) ->
 
 
 def _is_table(value: Any) -> bool:
-    return isinstance(value, Mapping) or (isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], Mapping))
+    return isinstance(value, Mapping) or (
+        isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], Mapping)
+    )
 
 
 def _key(key: str) -> str:

@@ -1,27 +1,45 @@
 """YOLOv5 checkpoints of releases 6.x and 7.0: the pickled modules are walked and become a graph.
 
-Architecture facts: Conv is convolution, batch-norm (eps 1e-3) and SiLU; C3 is cv3(concat(m(cv1 x), cv2 x)); SPPF is three
-chained 5x5 pools; Detect is a 1x1 convolution per level. Layer numbers and sources come from the file itself.
+Architecture facts: Conv is convolution, batch-norm (eps 1e-3) and SiLU; C3 is cv3(concat(m(cv1 x), cv2 x)); SPPF is
+three chained 5x5 pools; Detect is a 1x1 convolution per level. Layer numbers and sources come from the file itself.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 import numpy.typing as npt
-
 from mlu_agent.errors import DataError
 
-from .graph import (INPUT, Activation, Add, BatchNorm, Concat, Conv, FloatArray, Graph, Head, ImportedModel, MaxPool, Node, Shape,
-                    Slice, Upsample, infer_shapes)
+from .graph import (
+    INPUT,
+    Activation,
+    Add,
+    BatchNorm,
+    Concat,
+    Conv,
+    FloatArray,
+    Graph,
+    Head,
+    ImportedModel,
+    MaxPool,
+    Node,
+    Shape,
+    Slice,
+    Upsample,
+    infer_shapes,
+)
 from .pickle_reader import Record, children, class_name, read_pt, tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STRIDES = (8, 16, 32, 64)
 MAX_DEPTH = 100
 
 
-def import_yolov5(data: bytes, size: Tuple[int, int]) -> ImportedModel:
+def import_yolov5(data: bytes, size: tuple[int, int]) -> ImportedModel:
     """Reads the bytes of a ``.pt`` for an input of ``size`` (height, width), multiples of 32. Raises DataError."""
     return _Builder((size[0], size[1], 3)).build(_model_of(read_pt(data)))
 
@@ -30,25 +48,33 @@ def _model_of(content: Any) -> Record:
     if isinstance(content, dict):
         content = content.get("ema") or content.get("model")
     if not isinstance(content, Record) or not children(content):
-        raise DataError("the file holds no pickled YOLOv5 model; a checkpoint of release 6 or 7 is needed, as published or trained")
+        raise DataError(
+            "the file holds no pickled YOLOv5 model; a checkpoint of release 6 or 7 is needed, as published or trained"
+        )
     return content
 
 
 class _Builder:
     def __init__(self, input_shape: Shape) -> None:
         self.input_shape = input_shape
-        self.nodes: List[Node] = []
-        self.channels: Dict[str, int] = {INPUT: input_shape[2]}
-        self._blocks: Dict[str, Callable[[Record, str, str], str]] = {
-            "Conv": self._conv, "C3": self._c3, "Bottleneck": self._bottleneck, "SPPF": self._sppf, "SPP": self._spp,
-            "Sequential": self._sequential, "Focus": self._focus, "Upsample": self._upsample,
+        self.nodes: list[Node] = []
+        self.channels: dict[str, int] = {INPUT: input_shape[2]}
+        self._blocks: dict[str, Callable[[Record, str, str], str]] = {
+            "Conv": self._conv,
+            "C3": self._c3,
+            "Bottleneck": self._bottleneck,
+            "SPPF": self._sppf,
+            "SPP": self._spp,
+            "Sequential": self._sequential,
+            "Focus": self._focus,
+            "Upsample": self._upsample,
         }
 
     def build(self, model: Record) -> ImportedModel:
         layers = children(model).get("model")
         if not isinstance(layers, Record):
             raise DataError("the pickled model has no list of layers; only YOLOv5 detectors are read")
-        made: List[str] = []
+        made: list[str] = []
         last = INPUT
         entries = list(children(layers).items())
         for index, (_, layer) in enumerate(entries):
@@ -61,7 +87,7 @@ class _Builder:
             made.append(last)
         raise DataError("the pickled model has no Detect layer; only detectors are supported")
 
-    def _sources(self, layer: Any, index: int, last: str, made: Sequence[str]) -> List[str]:
+    def _sources(self, layer: Any, index: int, last: str, made: Sequence[str]) -> list[str]:
         if not isinstance(layer, Record):
             raise DataError(f"layer {index} is not a module")
         wanted = layer.get("f", -1)
@@ -73,7 +99,7 @@ class _Builder:
             sources.append(last if number == -1 else made[number])
         return sources
 
-    def _layer(self, layer: Record, name: str, sources: List[str]) -> str:
+    def _layer(self, layer: Record, name: str, sources: list[str]) -> str:
         if class_name(layer) == "Concat":
             if layer.get("d", 1) != 1:
                 raise DataError(f"layer {name}: only concatenation of channels is supported")
@@ -83,8 +109,10 @@ class _Builder:
     def _block(self, module: Any, name: str, source: str) -> str:
         handler = self._blocks.get(class_name(module))
         if handler is None or name.count(".") > MAX_DEPTH:
-            raise DataError(f"layer {name} is a {class_name(module) or 'thing'!r:.40}, which is not supported; "
-                            f"known are {', '.join(sorted([*self._blocks, 'Concat', 'Detect']))}")
+            raise DataError(
+                f"layer {name} is a {class_name(module) or 'thing'!r:.40}, which is not supported; "
+                f"known are {', '.join(sorted([*self._blocks, 'Concat', 'Detect']))}"
+            )
         return handler(module, name, source)
 
     def _emit(self, node: Node, channels: int) -> str:
@@ -108,10 +136,14 @@ class _Builder:
             return output
         if kind == "LeakyReLU":
             slope = parts["act"].get("negative_slope", 0.01)
-            return self._emit(Activation(f"{name}.leaky_relu", (output,), "leaky_relu", float(slope)), self.channels[output])
+            return self._emit(
+                Activation(f"{name}.leaky_relu", (output,), "leaky_relu", float(slope)), self.channels[output]
+            )
         functions = {"SiLU": "silu", "ReLU": "relu", "Sigmoid": "sigmoid"}
         if kind not in functions:
-            raise DataError(f"layer {name}: activation {kind!r:.40} is not supported; known are SiLU, ReLU, LeakyReLU, Sigmoid")
+            raise DataError(
+                f"layer {name}: activation {kind!r:.40} is not supported; known are SiLU, ReLU, LeakyReLU, Sigmoid"
+            )
         return self._emit(Activation(f"{name}.{functions[kind]}", (output,), functions[kind]), self.channels[output])
 
     def _convolve(self, conv: Any, norm: Any, name: str, source: str) -> str:
@@ -126,8 +158,17 @@ class _Builder:
         groups = conv.get("groups", 1)
         if not isinstance(groups, int) or not 1 <= groups <= 65536:
             raise DataError(f"layer {name}: groups = {groups!r:.20} cannot be")
-        node = Conv(f"{name}.conv", (source,), weight, bias, _batch_norm(norm, weight.shape[0], name), _at_least_one(stride, name),
-                    (padding[0], padding[1], padding[0], padding[1]), _at_least_one(dilation, name), groups)
+        node = Conv(
+            f"{name}.conv",
+            (source,),
+            weight,
+            bias,
+            _batch_norm(norm, weight.shape[0], name),
+            _at_least_one(stride, name),
+            (padding[0], padding[1], padding[0], padding[1]),
+            _at_least_one(dilation, name),
+            groups,
+        )
         return self._emit(node, weight.shape[0])
 
     def _bottleneck(self, module: Record, name: str, source: str) -> str:
@@ -160,7 +201,9 @@ class _Builder:
         if class_name(pool) != "MaxPool2d" or pool.get("ceil_mode"):
             raise DataError(f"layer {name}: a MaxPool2d without ceil_mode is needed")
         kernel, stride, pad = (_pair(pool.get(key), name, key) for key in ("kernel_size", "stride", "padding"))
-        node = MaxPool(name, (source,), _at_least_one(kernel, name), _at_least_one(stride, name), (pad[0], pad[1], pad[0], pad[1]))
+        node = MaxPool(
+            name, (source,), _at_least_one(kernel, name), _at_least_one(stride, name), (pad[0], pad[1], pad[0], pad[1])
+        )
         return self._emit(node, self.channels[source])
 
     def _focus(self, module: Record, name: str, source: str) -> str:
@@ -168,8 +211,15 @@ class _Builder:
         height, width, channels = self.input_shape
         if source != INPUT:
             raise DataError(f"layer {name}: Focus must be the first layer")
-        parts = [self._emit(Slice(f"{name}.slice{number}", (source,), (top, left, 0), (2, 2, 1), (height // 2, width // 2, channels)),
-                            channels) for number, (top, left) in enumerate(((0, 0), (1, 0), (0, 1), (1, 1)))]
+        parts = [
+            self._emit(
+                Slice(
+                    f"{name}.slice{number}", (source,), (top, left, 0), (2, 2, 1), (height // 2, width // 2, channels)
+                ),
+                channels,
+            )
+            for number, (top, left) in enumerate(((0, 0), (1, 0), (0, 1), (1, 1)))
+        ]
         return self._child(module, name, "conv", self._concat(f"{name}.concat", parts))
 
     def _upsample(self, module: Record, name: str, source: str) -> str:
@@ -178,30 +228,40 @@ class _Builder:
             raise DataError(f"layer {name}: only nearest upsampling by a whole scale_factor is supported")
         return self._emit(Upsample(f"{name}_upsample", (source,), int(factor)), self.channels[source])
 
-    def _concat(self, name: str, sources: List[str]) -> str:
+    def _concat(self, name: str, sources: list[str]) -> str:
         return self._emit(Concat(name, tuple(sources)), sum(self.channels[source] for source in sources))
 
-    def _detect(self, layer: Record, name: str, sources: List[str], model: Record) -> ImportedModel:
+    def _detect(self, layer: Record, name: str, sources: list[str], model: Record) -> ImportedModel:
         convolutions = children(layer).get("m")
         levels = list(children(convolutions).values()) if isinstance(convolutions, Record) else []
         if not levels or len(levels) != len(sources):
             raise DataError(f"layer {name}: Detect has {len(levels)} levels for {len(sources)} inputs")
-        outputs = [self._convolve(level, None, f"{name}.m.{number}", source)
-                   for number, (level, source) in enumerate(zip(levels, sources))]
+        outputs = [
+            self._convolve(level, None, f"{name}.m.{number}", source)
+            for number, (level, source) in enumerate(zip(levels, sources))
+        ]
         graph = Graph(self.input_shape, tuple(self.nodes), tuple(outputs))
         shapes = infer_shapes(graph)
         strides = [self.input_shape[0] // shapes[output][0] for output in outputs]
         anchors = _anchors(layer, strides, name)
         classes = self.channels[outputs[0]] // len(anchors[0]) - 5
-        if any(shapes[output] != (self.input_shape[0] // stride, self.input_shape[1] // stride, len(pairs) * (classes + 5))
-               for output, stride, pairs in zip(outputs, strides, anchors)) or classes < 1:
-            raise DataError(f"layer {name}: the heads do not fit the input of {self.input_shape[1]}x{self.input_shape[0]}; "
-                            "choose a size that is a multiple of 32")
+        if (
+            any(
+                shapes[output]
+                != (self.input_shape[0] // stride, self.input_shape[1] // stride, len(pairs) * (classes + 5))
+                for output, stride, pairs in zip(outputs, strides, anchors)
+            )
+            or classes < 1
+        ):
+            raise DataError(
+                f"layer {name}: the heads do not fit the input of {self.input_shape[1]}x{self.input_shape[0]}; "
+                "choose a size that is a multiple of 32"
+            )
         heads = tuple(Head(output, stride, pairs) for output, stride, pairs in zip(outputs, strides, anchors))
         return ImportedModel(graph, "yolov5", heads, classes, _labels(model, classes))
 
 
-def _anchors(layer: Record, strides: Sequence[int], name: str) -> List[Tuple[Tuple[float, float], ...]]:
+def _anchors(layer: Record, strides: Sequence[int], name: str) -> list[tuple[tuple[float, float], ...]]:
     """Anchors in pixels; the file keeps them divided by the stride."""
     stored = _floats(tensors(layer).get("anchors"), f"{name} anchors")
     if stored.ndim != 3 or stored.shape[0] != len(strides) or stored.shape[2] != 2 or not 1 <= stored.shape[1] <= 16:
@@ -209,11 +269,13 @@ def _anchors(layer: Record, strides: Sequence[int], name: str) -> List[Tuple[Tup
     if any(stride not in STRIDES for stride in strides) or (stored <= 0).any():
         raise DataError(f"layer {name}: strides {list(strides)} or anchors cannot be")
     # Checkpoints keep float16 anchors: pixels are rounded to what three decimals show.
-    return [tuple((round(float(w) * stride, 3), round(float(h) * stride, 3)) for w, h in level)
-            for level, stride in zip(stored, strides)]
+    return [
+        tuple((round(float(w) * stride, 3), round(float(h) * stride, 3)) for w, h in level)
+        for level, stride in zip(stored, strides)
+    ]
 
 
-def _labels(model: Record, classes: int) -> Optional[Tuple[str, ...]]:
+def _labels(model: Record, classes: int) -> tuple[str, ...] | None:
     names = model.get("names")
     if isinstance(names, dict):
         names = [names.get(number) for number in range(classes)]
@@ -222,21 +284,23 @@ def _labels(model: Record, classes: int) -> Optional[Tuple[str, ...]]:
     return None
 
 
-def _batch_norm(norm: Any, channels: int, name: str) -> Optional[BatchNorm]:
+def _batch_norm(norm: Any, channels: int, name: str) -> BatchNorm | None:
     if norm is None:
         return None
     if class_name(norm) != "BatchNorm2d":
         raise DataError(f"layer {name}: normalisation {class_name(norm)!r:.40} is not supported; only BatchNorm2d is")
     held = tensors(norm)
-    gamma, beta, mean, variance = (_vector(held.get(key), channels, f"{name} batch-norm {key}")
-                                   for key in ("weight", "bias", "running_mean", "running_var"))
+    gamma, beta, mean, variance = (
+        _vector(held.get(key), channels, f"{name} batch-norm {key}")
+        for key in ("weight", "bias", "running_mean", "running_var")
+    )
     eps = norm.get("eps", 1e-3)
     if not isinstance(eps, float) or not 0 < eps < 1 or (variance < 0).any():
         raise DataError(f"layer {name}: batch-norm eps {eps!r:.20} or a negative variance cannot be")
     return BatchNorm(gamma, beta, mean, variance, eps)
 
 
-def _floats(values: Optional[npt.NDArray[Any]], what: str) -> FloatArray:
+def _floats(values: npt.NDArray[Any] | None, what: str) -> FloatArray:
     if values is None or values.dtype.kind != "f":
         raise DataError(f"{what} are missing or not floating-point numbers")
     result = values.astype(np.float32)
@@ -245,21 +309,21 @@ def _floats(values: Optional[npt.NDArray[Any]], what: str) -> FloatArray:
     return result
 
 
-def _vector(values: Optional[npt.NDArray[Any]], count: int, what: str) -> FloatArray:
+def _vector(values: npt.NDArray[Any] | None, count: int, what: str) -> FloatArray:
     result = _floats(values, what)
     if result.shape != (count,):
         raise DataError(f"{what}: {count} values are needed, the shape is {result.shape}")
     return result
 
 
-def _pair(value: Any, name: str, key: str) -> Tuple[int, int]:
+def _pair(value: Any, name: str, key: str) -> tuple[int, int]:
     pair = value if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(number, int) and 0 <= number <= 255 for number in pair):
         raise DataError(f"layer {name}: {key} = {value!r:.20} cannot be")
     return int(pair[0]), int(pair[1])
 
 
-def _at_least_one(pair: Tuple[int, int], name: str) -> Tuple[int, int]:
+def _at_least_one(pair: tuple[int, int], name: str) -> tuple[int, int]:
     if min(pair) < 1:
         raise DataError(f"layer {name}: a stride, kernel or dilation of zero cannot be")
     return pair

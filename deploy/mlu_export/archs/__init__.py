@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable
 
 from mlu_agent.errors import UserError
 
@@ -11,7 +11,7 @@ from ..darknet_cfg import Section
 from .yolo_fastest import yolo_fastest_sections
 from .yolov3_tiny import yolov3_tiny_sections
 
-Sections = Tuple[Section, ...]
+Sections = tuple[Section, ...]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Arch:
     resize: str = "letterbox"
     pad_value: int = 128
     iou: float = 0.45
-    sections: Optional[Callable[[], Sections]] = None
+    sections: Callable[[], Sections] | None = None
     needs_cfg: bool = False
 
 
@@ -31,16 +31,21 @@ def _yolov5(name: str) -> Arch:
     return Arch(name, "yolov5", pad_value=114, iou=0.6)
 
 
-ARCHS: Dict[str, Arch] = {arch.name: arch for arch in (
-    Arch("yolov3-tiny", "darknet", sections=yolov3_tiny_sections),
-    Arch("yolo-fastest", "darknet", resize="stretch", sections=yolo_fastest_sections),
-    Arch("darknet", "darknet", needs_cfg=True),
-    *(_yolov5(f"yolov5{size}") for size in "nsmlx"),
-)}
+ARCHS: dict[str, Arch] = {
+    arch.name: arch
+    for arch in (
+        Arch("yolov3-tiny", "darknet", sections=yolov3_tiny_sections),
+        Arch("yolo-fastest", "darknet", resize="stretch", sections=yolo_fastest_sections),
+        Arch("darknet", "darknet", needs_cfg=True),
+        *(_yolov5(f"yolov5{size}") for size in "nsmlx"),
+    )
+}
 
 
 def find_arch(name: str) -> Arch:
     """The entry of that name; raises UserError listing the known ones."""
     if name not in ARCHS:
-        raise UserError(f"--arch {name!r} is not known; known are {', '.join(ARCHS)} (darknet takes any v3-family --cfg)")
+        raise UserError(
+            f"--arch {name!r} is not known; known are {', '.join(ARCHS)} (darknet takes any v3-family --cfg)"
+        )
     return ARCHS[name]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Union
-
 from ..darknet_cfg import Section
 
 
-def section(kind: str, **options: Union[int, float, str]) -> Section:
+def section(kind: str, **options: int | float | str) -> Section:
     return Section(kind, {key: str(value) for key, value in options.items()})
 
 
 def conv(filters: int, size: int, stride: int = 1, activation: str = "leaky", groups: int = 1) -> Section:
     """A convolution with batch-norm that keeps the size (at stride 1)."""
-    return section("convolutional", batch_normalize=1, filters=filters, size=size, stride=stride, pad=1, groups=groups,
-                   activation=activation)
+    return section(
+        "convolutional",
+        batch_normalize=1,
+        filters=filters,
+        size=size,
+        stride=stride,
+        pad=1,
+        groups=groups,
+        activation=activation,
+    )
 
 
 def head(filters: int) -> Section:
@@ -24,3 +30,7 @@ def head(filters: int) -> Section:
 
 def yolo(mask: str, anchors: str, classes: int = 80) -> Section:
     return section("yolo", mask=mask, anchors=anchors, classes=classes)
+
+
+def shortcut(layer: int) -> Section:
+    return Section("shortcut", {"from": str(layer), "activation": "linear"})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import TYPE_CHECKING
 
-from ..darknet_cfg import Section
-from ._parts import conv, head, section, yolo
+from ._parts import conv, head, section, shortcut, yolo
+
+if TYPE_CHECKING:
+    from ..darknet_cfg import Section
 
 ANCHORS = "12,18, 37,49, 52,132, 115,73, 119,199, 242,238"
 # Wide, narrow channels and number of residual blocks; the single step between two stages follows each.
@@ -18,34 +20,44 @@ STAGES = (
 )
 
 
-def yolo_fastest_sections() -> Tuple[Section, ...]:
-    layers: List[Section] = [section("net", width=320, height=320, channels=3), conv(8, 3, stride=2)]
+def yolo_fastest_sections() -> tuple[Section, ...]:
+    layers: list[Section] = [section("net", width=320, height=320, channels=3), conv(8, 3, stride=2)]
     layers += _step(8, 4, 1)
     for (wide, narrow, repeat), (step_wide, step_narrow, stride) in STAGES:
         for _ in range(repeat):
-            layers += _step(wide, narrow, 1) + [section("dropout"), section("shortcut", **{"from": -5, "activation": "linear"})]
+            layers += [
+                *_step(wide, narrow, 1),
+                section("dropout"),
+                shortcut(-5),
+            ]
         layers += _step(step_wide, step_narrow, stride)
     for _ in range(5):
-        layers += _step(224, 48, 1) + [section("dropout"), section("shortcut", **{"from": -5, "activation": "linear"})]
+        layers += [*_step(224, 48, 1), section("dropout"), shortcut(-5)]
     layers += _pyramid() + _head(96, "3,4,5")
     layers += [section("route", layers=-7), section("upsample", stride=2), section("route", layers="-1,80")]
     layers += _head(120, "0,1,2", entry=False)
     return tuple(layers)
 
 
-def _step(wide: int, narrow: int, stride: int) -> List[Section]:
+def _step(wide: int, narrow: int, stride: int) -> list[Section]:
     """Widen, filter each channel, narrow."""
     return [conv(wide, 1), conv(wide, 3, stride, groups=wide), conv(narrow, 1, activation="linear")]
 
 
-def _pyramid() -> List[Section]:
+def _pyramid() -> list[Section]:
     """Maximum over 3, 5 and 9 pixels beside the tensor itself."""
-    return [section("maxpool", stride=1, size=3), section("route", layers=-2), section("maxpool", stride=1, size=5),
-            section("route", layers=-4), section("maxpool", stride=1, size=9), section("route", layers="-1,-3,-5,-6")]
+    return [
+        section("maxpool", stride=1, size=3),
+        section("route", layers=-2),
+        section("maxpool", stride=1, size=5),
+        section("route", layers=-4),
+        section("maxpool", stride=1, size=9),
+        section("route", layers="-1,-3,-5,-6"),
+    ]
 
 
-def _head(wide: int, mask: str, entry: bool = True) -> List[Section]:
+def _head(wide: int, mask: str, entry: bool = True) -> list[Section]:
     layers = [conv(wide, 1)] if entry else []
     for _ in range(2):
         layers += [conv(wide, 5, groups=wide), conv(wide, 1, activation="linear")]
-    return layers + [head(255), yolo(mask, ANCHORS)]
+    return [*layers, head(255), yolo(mask, ANCHORS)]

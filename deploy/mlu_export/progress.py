@@ -1,0 +1,17 @@
+"""Progress bars on stderr, only where a person watches: the one door of tqdm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Item = TypeVar("Item")
+
+
+def show_progress(items: Sequence[Item], description: str) -> Iterator[Item]:
+    """The items one by one; a bar moves on a terminal, and nothing is written elsewhere."""
+    yield from tqdm(items, desc=description, unit="picture", disable=None)
