@@ -155,8 +155,9 @@ static void activate(const sim_activation *activation, const void *x, uint32_t x
 
 static void add(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
 {
+    const size_t whole = a_dtype == SIM_UINT8 || b_dtype == SIM_UINT8 ? 0 : count / 8 * 8;
     size_t i = 0;
-    for (; i + 8 <= count; i += 8) {
+    for (; i < whole; i += 8) {
         store8(y, y_dtype, i, _mm256_add_ps(load8(a, a_dtype, i), load8(b, b_dtype, i)));
     }
     for (; i < count; i++) {
@@ -166,8 +167,9 @@ static void add(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype
 
 static void mul(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
 {
+    const size_t whole = a_dtype == SIM_UINT8 || b_dtype == SIM_UINT8 ? 0 : count / 8 * 8;
     size_t i = 0;
-    for (; i + 8 <= count; i += 8) {
+    for (; i < whole; i += 8) {
         store8(y, y_dtype, i, _mm256_mul_ps(load8(a, a_dtype, i), load8(b, b_dtype, i)));
     }
     for (; i < count; i++) {
