@@ -54,7 +54,9 @@ def test_a_vendor_file_is_described_as_its_twins_file_does(name, shared_data):
     assert (model.kind, model.functions) == ("device", ["subnet0"])
     tensors = [[(t.name, t.shape, t.dtype, t.bytes) for t in group] for group in (model.inputs, model.outputs)]
     found = {key: getattr(model, key) for key in ("name", "target", "parallelism")}
-    found.update(cnrt=model.versions["cnrt"], compiler=model.versions["compiler"], inputs=tensors[0], outputs=tensors[1])
+    found.update(
+        cnrt=model.versions["cnrt"], compiler=model.versions["compiler"], inputs=tensors[0], outputs=tensors[1]
+    )
     assert found == VENDOR[name]
 
 

@@ -1,0 +1,144 @@
+"""A model and its manifest."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from hypothesis import given, strategies as st
+from tests.models import small_bundle
+
+from mlu_agent.bundle import load_bundle
+from mlu_agent.errors import DataError, UserError
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return small_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture
+def model(original, tmp_path):
+    """A copy to spoil."""
+    for path in (original, original.with_suffix(".toml")):
+        shutil.copy(path, tmp_path)
+    return tmp_path / original.name
+
+
+def replace(model, old, new):
+    manifest = model.with_suffix(".toml")
+    text = manifest.read_text()
+    assert old in text
+    manifest.write_text(text.replace(old, new))
+
+
+def test_either_of_the_two_files_names_a_bundle(model):
+    """The model and its manifest lead to the same specification."""
+    spec = load_bundle(model)
+    assert spec.path == load_bundle(model.with_suffix(".toml")).path == model
+    assert (spec.batch, spec.num_classes, spec.labels) == (1, 1, ("thing",))
+    assert (spec.input.width, spec.input.channels, spec.input.pad_value) == (32, "rgba", 128)
+    assert spec.output.heads[0].anchors.tolist() == [[4, 4], [8, 8], [16, 16]]
+    assert spec.thresholds.confidence == 0.6
+    assert spec.offline.kind == "simulator"
+
+
+def test_a_model_without_its_manifest_is_the_users_mistake(model):
+    """With the remedy."""
+    model.with_suffix(".toml").unlink()
+    with pytest.raises(UserError, match=r"small\.toml is not beside it; mlu-export writes both"):
+        load_bundle(model)
+
+
+def test_a_path_that_is_no_model_is_the_users_mistake(tmp_path):
+    """Neither by name nor by being there."""
+    with pytest.raises(UserError, match="neither a .cambricon model nor"):
+        load_bundle(tmp_path / "clip.mp4")
+    with pytest.raises(UserError, match="no such file"):
+        load_bundle(tmp_path / "missing.cambricon")
+
+
+def test_a_changed_model_is_refused(model):
+    """The digest is checked before anything of the model is used."""
+    model.write_bytes(model.read_bytes() + b"\0")
+    with pytest.raises(DataError, match=r"sha256: .* is not the digest of small\.cambricon"):
+        load_bundle(model)
+
+
+@pytest.mark.parametrize(
+    "old, new, sentence",
+    [
+        ("schema = 1", "schema = 2", "schema: 2 is not known"),
+        ('task = "detect"', 'task = "guess"', "task: 'guess' is not accepted; write one of \"detect\""),
+        ('model = "small.cambricon"', 'model = "../small.cambricon"', "without directories"),
+        ('model = "small.cambricon"', 'model = "/etc/passwd"', "without directories"),
+        ('sha256 = "', 'sha256 = "x', "64 hexadecimal digits"),
+        ('labels = ["thing"]', "labels = []", "labels: is empty"),
+        ('labels = ["thing"]', "labels = [3]", r"labels\[0\]: 3"),
+        ('labels = ["thing"]', 'labels = ["thing", "other"]', r"output\.heads\[0\]: stride 2, 3 anchors and 2 labels"),
+        ("width = 32", "width = -1", "input.width: -1 is not accepted; write a whole number from 1 to 16384"),
+        ("width = 32", "width = 64", r"height, width, channels \[32, 64, 4\] is not the model's input"),
+        ("width = 32", "widht = 32", 'input.widht: is not an option; did you mean "width"'),
+        ('dtype = "uint8"', 'dtype = "float16"', 'input.dtype: "float16" is not the model\'s uint8'),
+        ('channels = "rgba"', 'channels = "rgb"', "is not the model's input"),
+        ("pad_value = 128", "pad_value = 300", "input.pad_value: 300"),
+        ("pad_value = 128", "std = [0.0, 1.0, 1.0]", "input.std"),
+        ('decode = "yolov3"', 'decode = "yolov9"', "output.decode"),
+        ("anchors = [[4, 4], [8, 8], [16, 16]]", "anchors = [[4, 4], [8, nan]]", r"output\.heads\[0\]\.anchors"),
+        ("anchors = [[4, 4], [8, 8], [16, 16]]", "anchors = [[4, 4]]", "1 anchors and 1 labels make"),
+        ("stride = 2", "stride = 4", "stride 4"),
+        ('kind = "yolo_heads"', 'kind = "detection_output"', "output.coordinates: is missing"),
+        ("iou = 0.45", "iou = true", "thresholds.iou: True"),
+        ("[input]", "[input", "not valid TOML"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value_and_a_remedy(model, old, new, sentence):
+    """Path, value, what to do."""
+    replace(model, old, new)
+    with pytest.raises(DataError, match=sentence):
+        load_bundle(model)
+
+
+def test_all_problems_are_told_together(model):
+    """One line each."""
+    replace(model, "width = 32", "width = 0")
+    replace(model, "iou = 0.45", "iou = 2")
+    with pytest.raises(DataError) as failure:
+        load_bundle(model)
+    assert [line.split(": ")[1] for line in str(failure.value).splitlines()] == ["input.width", "thresholds.iou"]
+
+
+def test_a_huge_manifest_is_refused(model):
+    """One MiB is more than any manifest needs."""
+    with model.with_suffix(".toml").open("a") as file:
+        file.write("#" * (1 << 20))
+    with pytest.raises(DataError, match="larger than 1048576 bytes"):
+        load_bundle(model)
+
+
+@pytest.mark.parametrize(
+    "text", [b"a = " + b"[" * 100_000, b"\xff\xfe", b"x = 1" + b"0" * 100_000, b"[a." + b"a." * 50_000]
+)
+def test_hostile_toml_gives_one_sentence(model, text):
+    """Deep nesting, wrong encodings, enormous numbers."""
+    model.with_suffix(".toml").write_bytes(text)
+    with pytest.raises(DataError):
+        load_bundle(model)
+
+
+@given(data=st.data())
+def test_a_manifest_with_any_line_spoiled_gives_a_sentence_or_a_model(original, tmp_path_factory, data):
+    """Nothing but DataError comes out."""
+    folder = tmp_path_factory.mktemp("spoiled")
+    shutil.copy(original, folder)
+    lines = original.with_suffix(".toml").read_text().splitlines()
+    place = data.draw(st.integers(0, len(lines) - 1))
+    value = data.draw(
+        st.sampled_from(["1", "-1", "1e400", "nan", "[]", "[[]]", "{}", '""', "1979-05-27", "[{}]", "true"])
+    )
+    lines[place] = lines[place].split("=")[0] + "= " + value
+    (folder / "small.toml").write_text("\n".join(lines))
+    try:
+        load_bundle(folder / "small.cambricon")
+    except DataError:
+        pass
