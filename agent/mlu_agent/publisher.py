@@ -44,6 +44,7 @@ class Publisher:
         self._subscriptions = 0
         self.sent = 0
         self.endpoint = config.endpoint
+        self._path: Path | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
         self._open = True
@@ -93,6 +94,8 @@ class Publisher:
             self._open = False
             self._socket.close(self._config.linger_ms)
         self._context.term()
+        if self._path is not None:  # ZeroMQ leaves it behind
+            self._path.unlink(missing_ok=True)
 
     def _set_options(self) -> None:
         self._socket.setsockopt(zmq.SNDHWM, self._config.high_water_mark)
@@ -117,6 +120,8 @@ class Publisher:
                 f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose another or end what uses it"
             ) from None
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        if endpoint.startswith("ipc:///"):
+            self._path = Path(endpoint[6:])
         if not is_local_endpoint(endpoint):
             self._log.warning(
                 "publishing without encryption and authentication beyond this machine",
