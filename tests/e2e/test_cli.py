@@ -1,0 +1,213 @@
+"""The commands as a person or a script uses them: output, exit codes, sentences instead of tracebacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def cli(simulator_path: Path):
+    """Runs mlu-agent in a process of its own."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path), **environment}
+        command = [sys.executable, "-m", "mlu_agent.cli", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=env, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A picture of 200 x 100 pixels."""
+    path = tmp_path / "noise.png"
+    cv2.imwrite(str(path), np.random.default_rng(3).integers(0, 255, (100, 200, 3), np.uint8))
+    return path
+
+
+def test_detect_prints_one_json_line_per_picture_and_frame(cli, model_path: Path, picture: Path, clip: Path):
+    """Keys as in the contract for scripts; boxes are pixels of the input, inside it, best first."""
+    done = cli("detect", model_path, picture, clip, "--json", "--runtime", "simulator")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["input"], line["frame"]) for line in lines] == [(str(picture), 0), *((str(clip), n) for n in range(40))]
+    assert (lines[0]["width"], lines[0]["height"]) == (200, 100)
+    assert sum(len(line["detections"]) for line in lines) > 0
+    for line in lines:
+        assert set(line) >= {"input", "frame", "width", "height", "detections"}
+        scores = [found["confidence"] for found in line["detections"]]
+        assert scores == sorted(scores, reverse=True)
+        for found in line["detections"]:
+            assert set(found) >= {"class_id", "label", "confidence", "box"}
+            x1, y1, x2, y2 = found["box"]
+            assert 0 <= x1 < x2 <= line["width"]
+            assert 0 <= y1 < y2 <= line["height"]
+
+
+def test_detect_gives_the_same_for_a_picture_alone_and_among_others(cli, model_path: Path, picture: Path, clip: Path):
+    """Cores and order do not show in the results."""
+    alone = cli("detect", model_path, picture, "--json").stdout
+    among = cli("detect", model_path, clip, picture, "--json").stdout.splitlines()[-1]
+    assert alone.strip() == among
+
+
+def test_detect_draws_pictures_and_videos(cli, model_path: Path, picture: Path, clip: Path, tmp_path: Path):
+    """--output DIR: a .jpg per picture, an .mp4 of all frames per video, nothing half written."""
+    folder = tmp_path / "new" / "drawn"
+    done = cli("detect", model_path, picture, clip, picture, "--output", folder)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["clip.mp4", "noise-2.jpg", "noise.jpg"]
+    drawn = cv2.imread(str(folder / "noise.jpg"))
+    assert drawn.shape == (100, 200, 3)
+    video = cv2.VideoCapture(str(folder / "clip.mp4"))
+    frames = 0
+    while video.read()[0]:
+        frames += 1
+    assert frames == 40
+
+
+def test_detect_does_what_it_can_and_tells_what_it_cannot(cli, model_path: Path, picture: Path, tmp_path: Path):
+    """A broken picture is one sentence and exit code 2; the good ones are still done."""
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    done = cli("detect", model_path, broken, picture, "--json")
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.count("broken.jpg") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["detect", "MODEL", "/nonexistent.jpg"], "/nonexistent.jpg: there is no such file"),
+        (["detect", "MODEL", "PICTURE", "--confidence", "7"], "--confidence 7: give a number from 0 to 1"),
+        (["detect", "MODEL", "PICTURE", "--runtime", "cuda"], 'runtime "cuda" is neither'),
+        (["detect", "PICTURE", "PICTURE"], "neither a .cambricon model nor its .toml manifest"),
+        (["inspect", "PICTURE"], "not a .cambricon model"),
+        (["run", "-c", "/nonexistent.toml"], "/nonexistent.toml"),
+        (["subscribe", "nonsense"], "endpoint"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_and_exit_code_2(cli, model_path: Path, picture: Path, arguments: list[str], sentence: str):
+    """No traceback, no half answer."""
+    named = {"MODEL": str(model_path), "PICTURE": str(picture)}
+    done = cli(*[named.get(argument, argument) for argument in arguments])
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_missing_device_is_exit_code_3(cli, model_path: Path, picture: Path, tmp_path: Path):
+    """runtime device without a library: not the user's mistake, not the simulator."""
+    done = cli("detect", model_path, picture, "--runtime", "device", NEUWARE_HOME=str(tmp_path))
+    assert done.returncode == 3
+    assert "no CNRT library for a device" in done.stderr
+
+
+def test_inspect_describes_a_model(cli, model_path: Path):
+    """The keys that scripts rely on."""
+    done = cli("inspect", model_path, "--json")
+    assert done.returncode == 0
+    said = json.loads(done.stdout)
+    assert (said["kind"], said["target"], said["parallelism"], said["functions"]) == ("simulator", "MLU220", 1, ["subnet0"])
+    (tensor,) = said["inputs"]
+    assert (tensor["name"], tensor["shape"], tensor["dtype"], tensor["order"]) == ("data", [1, 32, 32, 4], "uint8", "NHWC")
+    assert said["outputs"][0]["shape"] == [1, 16, 16, 18]
+    assert "subnet0" in cli("inspect", model_path).stdout
+    assert json.loads(cli("inspect", model_path.with_suffix(".toml"), "--json").stdout)["manifest"]["labels"] == 1
+
+
+@pytest.mark.shared
+def test_inspect_describes_a_vendors_model(cli, shared_data: Path):
+    """Batch, types and parallelism of CNStream's test model."""
+    said = json.loads(cli("inspect", shared_data / "vendor" / "test_model.cambricon", "--json").stdout)
+    assert (said["kind"], said["parallelism"]) == ("device", 4)
+    assert (said["inputs"][0]["shape"], said["inputs"][0]["dtype"]) == ([4, 160, 40, 4], "uint8")
+    assert (said["outputs"][0]["shape"], said["outputs"][0]["dtype"]) == ([4, 20, 1, 84], "float16")
+
+
+def test_devices_tells_runtime_reason_and_cores(cli, tmp_path: Path):
+    """Falling back to the simulator is never silent."""
+    said = json.loads(cli("devices", "--json", NEUWARE_HOME=str(tmp_path)).stdout)
+    assert said["runtime"] == "simulator"
+    assert "no CNRT library for a device" in said["reason"]
+    assert [device["cores"] for device in said["devices"]] == [4]
+
+
+def test_check_tells_what_would_run(cli, model_path: Path, clip: Path, tmp_path: Path):
+    """A right configuration is 0 and hides passwords; a source that does not exist is 2 with its name."""
+    config = tmp_path / "agent.toml"
+    text = f'[model]\npath = "{model_path}"\n[publish]\nendpoint = "tcp://127.0.0.1:5557"\n'
+    text += '[[source]]\nid = "cam"\nurl = "rtsp://user:secret@10.0.0.1/live"\n'
+    config.write_text(text + f'[[source]]\nid = "clip"\npath = "{clip}"\n')
+    done = cli("check", "-c", config)
+    assert done.returncode == 0, done.stderr
+    assert "in order" in done.stdout
+    assert "secret" not in done.stdout + done.stderr
+    config.write_text(text + '[[source]]\nid = "clip"\npath = "gone.mp4"\n')
+    done = cli("check", "-c", config)
+    assert done.returncode == 2
+    assert "source clip" in done.stderr
+
+
+def test_subscribe_counts_and_times_out(cli, run_daemon, endpoint: str, clip: Path):
+    """--count N ends with 0 after N lines of JSON; nothing within --timeout is 3 with a remedy."""
+    daemon = run_daemon(f'[[source]]\nid = "clip"\npath = "{clip}"\nloop = true\n')
+    daemon.wait_for_log("ready")
+    done = cli("subscribe", endpoint, "--json", "--count", 5, "--kind", "frame", "--timeout", 30)
+    assert done.returncode == 0, done.stderr
+    frames = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [frame["kind"] for frame in frames] == ["frame"] * 5
+    assert "frame" in cli("subscribe", endpoint, "--count", 1, "--kind", "frame", "--timeout", 30).stdout
+    assert daemon.stop() == 0
+    done = cli("subscribe", endpoint, "--timeout", 0.2)
+    assert done.returncode == 3
+    assert "check that the agent runs" in done.stderr
+
+
+def test_simulator_says_where_it_is(cli, simulator_path: Path):
+    """One folder a line, for use in a compiler's command line; or a sentence where none is installed."""
+    done = cli("simulator", "--libdir")
+    if done.returncode == 0:
+        assert (Path(done.stdout.strip()) / "libcnrt.so").is_file()
+    else:
+        assert done.returncode == 3
+        assert "this installation has no simulator" in done.stderr
+
+
+def test_a_reader_that_goes_away_and_ctrl_c_are_no_tracebacks(model_path: Path, clip: Path, simulator_path: Path):
+    """`mlu-agent detect ... | head -1` ends quietly, and so does Ctrl-C."""
+    env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
+    command = [sys.executable, "-m", "mlu_agent.cli", "detect", str(model_path), *[str(clip)] * 50, "--json"]
+    for interrupt in (False, True):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("{")
+        if interrupt:
+            process.send_signal(signal.SIGINT)
+            process.stdout.read()
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(60) == (130 if interrupt else 141)
+        assert "Traceback" not in errors
+
+
+def test_the_version_is_told():
+    """--version and --help work without a command's modules."""
+    for option in ("--version", "--help"):
+        done = subprocess.run([sys.executable, "-m", "mlu_agent.cli", option], capture_output=True, text=True, check=False)
+        assert done.returncode == 0
+        assert "mlu-agent" in done.stdout

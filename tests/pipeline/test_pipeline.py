@@ -1,0 +1,168 @@
+"""The pipeline in this process, with real simulator and real socket: failures of the device and of frames."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from mlu_agent import cnrt
+from mlu_agent.bundle import load_bundle
+from mlu_agent.cnrt import Library
+from mlu_agent.config import Config, ModelConfig, PublishConfig, ServiceConfig, SourceConfig
+from mlu_agent.engine import Engine
+from mlu_agent.errors import DeviceLost, RuntimeFailure
+from mlu_agent.pipeline import Pipeline, effective_thresholds
+from mlu_agent.publisher import Publisher
+
+
+class Log:
+    """Collects log calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, level: str) -> Any:
+        return lambda event, **fields: self.calls.append((event, fields))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of 30 pictures of different sizes."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(30):
+        pixels = np.random.default_rng(number).integers(0, 255, (20 + number, 60 - number, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number:02}.png"), pixels)
+    return folder
+
+
+@pytest.fixture
+def make(tmp_path: Path, library: Library):
+    """A function from a model and sources to a Pipeline; everything is closed at the end."""
+    closers: list[Any] = []
+
+    def build(model: Path, *sources: SourceConfig, **options: Any) -> Pipeline:
+        config = Config("box", ModelConfig(model), sources, PublishConfig(f"ipc://{tmp_path}/out.sock"), **options)
+        log = Log()
+        engine = Engine(library, model)
+        closers.append(engine)
+        publisher = Publisher(config.publish, log)
+        closers.append(publisher)
+        pipeline = Pipeline(config, load_bundle(model), engine, publisher, log)
+        pipeline.self_test()
+        return pipeline
+
+    yield build
+    for closer in reversed(closers):
+        closer.close()
+
+
+def run_to_end(pipeline: Pipeline) -> dict[str, dict[str, int]]:
+    pipeline.start()
+    deadline = time.monotonic() + 60
+    while not pipeline.finished and pipeline.failure is None and time.monotonic() < deadline:
+        pipeline.tick(time.monotonic())
+        time.sleep(0.005)
+    assert pipeline.stop(10)
+    return {source.source_id: pipeline.counters(source) for source in pipeline.sources}
+
+
+def folder_source(folder: Path, name: str = "folder") -> SourceConfig:
+    return SourceConfig(name, "path", str(folder))
+
+
+def test_a_batch_model_serves_several_sources_and_loses_nothing(make, four_core_path: Path, pictures: Path):
+    """Batches of four are filled from two folders, the last one partly: 60 frames in, 60 published."""
+    counters = run_to_end(make(four_core_path, folder_source(pictures, "a"), folder_source(pictures, "b")))
+    for name in ("a", "b"):
+        assert counters[name]["published"] == counters[name]["frames_read"] == 30
+        assert counters[name]["in_flight"] == 0
+
+
+def test_frames_of_a_failing_device_are_counted_and_the_pipeline_gives_up(
+    make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A device that fails every invocation: each frame is counted as failed, and after five in a row it is lost."""
+    pipeline = make(model_path, folder_source(pictures))
+
+    def fail(self: object) -> None:
+        raise RuntimeFailure("cnrtWaitNotifier failed with MLU", status=632032)
+
+    monkeypatch.setattr(cnrt.Notifier, "wait", fail)
+    counters = run_to_end(pipeline)["folder"]
+    assert isinstance(pipeline.failure, DeviceLost)
+    assert "cnrtWaitNotifier" in pipeline.failure.message
+    assert counters["failed"] >= 5
+    assert counters["published"] == 0
+
+
+def test_one_failed_invocation_costs_its_frame_only(make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch):
+    """After a single failure the pipeline goes on; the sum is right."""
+    pipeline = make(model_path, folder_source(pictures))
+    original = cnrt.Notifier.wait
+    calls = []
+
+    def fail_once(self: cnrt.Notifier) -> None:
+        calls.append(1)
+        original(self)
+        if len(calls) == 7:
+            raise RuntimeFailure("injected")
+
+    monkeypatch.setattr(cnrt.Notifier, "wait", fail_once)
+    counters = run_to_end(pipeline)["folder"]
+    assert pipeline.failure is None
+    assert (counters["failed"], counters["published"], counters["in_flight"]) == (1, 29, 0)
+
+
+def test_a_device_that_hangs_is_noticed_and_does_not_count_as_progress(
+    make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """While an invocation never ends: no progress, not idle (so no watchdog), and beyond the deadline DeviceLost."""
+    pipeline = make(model_path, folder_source(pictures), service=ServiceConfig(device_timeout_s=2.0))
+    entered, release = threading.Event(), threading.Event()
+    original = cnrt.Notifier.wait
+
+    def hang(self: cnrt.Notifier) -> None:
+        original(self)
+        entered.set()
+        release.wait(60)
+
+    monkeypatch.setattr(cnrt.Notifier, "wait", hang)
+    pipeline.start()
+    assert entered.wait(20)
+    now = time.monotonic()
+    pipeline.tick(now)
+    assert pipeline.failure is None
+    assert pipeline.metrics.progress == 0
+    assert not pipeline.idle
+    pipeline.tick(now + 1000)
+    assert isinstance(pipeline.failure, DeviceLost)
+    assert "has not finished an invocation" in pipeline.failure.message
+    release.set()
+    pipeline.stop(10)
+
+
+def test_a_frame_that_cannot_be_prepared_fails_alone(make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch):
+    """A decoder that hands over nonsense costs that frame, is counted by reason and logged."""
+    pipeline = make(model_path, folder_source(pictures))
+    original = pipeline._preprocess
+
+    def picky(pixels: np.ndarray, out: np.ndarray) -> Any:
+        return original(pixels[:, :, 0] if pixels.shape[0] == 25 else pixels, out)
+
+    pipeline._preprocess = picky
+    counters = run_to_end(pipeline)["folder"]
+    assert (counters["failed"], counters["published"], counters["in_flight"]) == (1, 29, 0)
+    assert pipeline.metrics.failed("folder") == {"preprocess": 1}
+
+
+def test_the_configuration_overrides_the_manifests_thresholds(model_path: Path):
+    """What is not written stays the manifest's."""
+    spec = load_bundle(model_path)
+    chosen = effective_thresholds(Config("box", ModelConfig(model_path, confidence=0.9), ()), spec)
+    assert (chosen.confidence, chosen.iou, chosen.max_detections) == (0.9, spec.thresholds.iou, spec.thresholds.max_detections)
