@@ -195,6 +195,7 @@ void sim_cores_init(sim_cores *cores, unsigned count) {
     cores->host_threads = online < 1 ? 1 : online > SIM_MAX_CORES ? SIM_MAX_CORES : (unsigned)online;
     cores->free_cores = (1u << count) - 1;
     cores->first_waiter = cores->last_waiter = NULL;
+    cores->waiters = 0;
     for (unsigned core = 0; core < count; core++) {
         pthread_mutex_init(&cores->helpers[core].lock, NULL);
         pthread_cond_init(&cores->helpers[core].called, NULL);
@@ -227,6 +228,7 @@ static unsigned wait_for_cores(sim_cores *cores, unsigned wanted) {
         cores->last_waiter->next = &me;
     }
     cores->last_waiter = &me;
+    cores->waiters++;
     while (me.cores == 0) {
         pthread_cond_wait(&me.granted_signal, &cores->lock);
     }
@@ -260,6 +262,7 @@ void sim_cores_release(sim_cores *cores, sim_grant *grant) {
             break;
         }
         cores->first_waiter = waiter->next;
+        cores->waiters--;
         if (cores->first_waiter == NULL) {
             cores->last_waiter = NULL;
         }

@@ -32,6 +32,7 @@ typedef struct sim_cores {
     unsigned host_threads; /* processors of the host: a team is never larger, its result does not depend on it */
     unsigned free_cores;   /* bit set */
     struct sim_core_waiter *first_waiter, *last_waiter;
+    unsigned waiters;
     sim_helper helpers[SIM_MAX_CORES];
 } sim_cores;
 

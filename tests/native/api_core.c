@@ -1,0 +1,238 @@
+/* What the public functions cannot show for certain: linked with the library's own objects, so that work can be held at a
+ * gate and the order of things is known. */
+#include <pthread.h>
+#include <unistd.h>
+
+#include "api_check.h"
+#include "core/cores.h"
+#include "core/queue.h"
+
+typedef struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool open;
+} gate;
+
+static gate the_gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+
+static void set_gate(bool open) {
+    pthread_mutex_lock(&the_gate.lock);
+    the_gate.open = open;
+    pthread_cond_broadcast(&the_gate.changed);
+    pthread_mutex_unlock(&the_gate.lock);
+}
+
+static void run_gate(sim_work *work, sim_status *status) {
+    (void)work;
+    (void)status;
+    pthread_mutex_lock(&the_gate.lock);
+    while (!the_gate.open) {
+        pthread_cond_wait(&the_gate.changed, &the_gate.lock);
+    }
+    pthread_mutex_unlock(&the_gate.lock);
+}
+
+/* Everything submitted to `handle` from now on waits for the gate. */
+static void block_queue(cnrtQueue_t handle) {
+    sim_queue *queue = sim_queue_get(handle);
+    CHECK(queue != NULL);
+    set_gate(false);
+    sim_work *work = sim_queue_take_work(queue);
+    CHECK(work != NULL);
+    work->run = run_gate;
+    sim_queue_submit(queue, work);
+    sim_object_release(queue);
+}
+
+/* Work on memory that is freed before it runs is not done; the queue's next sync says so, once. */
+static void failures_surface_at_the_next_sync(void) {
+    void *device, *kept;
+    cnrtQueue_t queue, other;
+    uint32_t word = 0;
+    OK(cnrtCreateQueue(&queue));
+    OK(cnrtCreateQueue(&other));
+    OK(cnrtMalloc(&device, 64));
+    OK(cnrtMalloc(&kept, 64));
+    block_queue(queue);
+    CHECK_CODE(CNRT_RET_ERR_NOT_READY, cnrtQueryQueue(queue));
+    OK(cnrtMemsetD8Async(device, 1, 64, queue));
+    OK(cnrtMemcpyAsync(&word, device, 4, queue, CNRT_MEM_TRANS_DIR_DEV2HOST));
+    OK(cnrtMemsetD32Async(kept, 5, 16, queue));
+    OK(cnrtFree(device));
+    CHECK_CODE(CNRT_RET_ERR_FIND_DEV_ADDR, cnrtFree(device));
+    set_gate(true);
+    OK(cnrtSyncQueue(other));
+    CHECK_FAILS(CNRT_RET_ERR_FIND_DEV_ADDR, "was freed while", cnrtSyncDevice());
+    CHECK_FAILS(CNRT_RET_ERR_FIND_DEV_ADDR, "Memory to be set was freed", cnrtSyncQueue(queue));
+    OK(cnrtSyncQueue(queue));
+    CHECK(word == 0);
+    OK(cnrtMemcpy(&word, kept, 4, CNRT_MEM_TRANS_DIR_DEV2HOST));
+    CHECK(word == 5); /* later work was done all the same */
+    OK(cnrtFree(kept));
+    OK(cnrtDestroyQueue(queue));
+    OK(cnrtDestroyQueue(other));
+}
+
+static void notifiers_are_busy_until_passed(void) {
+    cnrtQueue_t queue, waiting;
+    cnrtNotifier_t notifier;
+    float us;
+    OK(cnrtCreateQueue(&queue));
+    OK(cnrtCreateQueue(&waiting));
+    OK(cnrtCreateNotifier(&notifier));
+    block_queue(queue);
+    OK(cnrtPlaceNotifier(notifier, queue));
+    OK(cnrtQueueWaitNotifier(notifier, waiting, 0));
+    CHECK_CODE(CNRT_RET_ERR_BUSY, cnrtQueryNotifier(notifier));
+    CHECK_CODE(CNRT_RET_ERR_NOT_READY, cnrtQueryQueue(waiting));
+    CHECK_CODE(CNRT_RET_ERR_FUNC_CALL, cnrtNotifierDuration(notifier, notifier, &us));
+    set_gate(true);
+    OK(cnrtWaitNotifier(notifier));
+    OK(cnrtQueryNotifier(notifier));
+    OK(cnrtSyncQueue(waiting));
+    OK(cnrtNotifierDuration(notifier, notifier, &us));
+    CHECK(us == 0);
+    OK(cnrtDestroyNotifier(&notifier));
+    OK(cnrtDestroyQueue(queue));
+    OK(cnrtDestroyQueue(waiting));
+}
+
+/* A destroyed queue finishes its work. */
+static void destroyed_queues_drain(void) {
+    cnrtQueue_t queue;
+    cnrtNotifier_t notifier;
+    OK(cnrtCreateQueue(&queue));
+    OK(cnrtCreateNotifier(&notifier));
+    block_queue(queue);
+    OK(cnrtPlaceNotifier(notifier, queue));
+    OK(cnrtDestroyQueue(queue));
+    CHECK_CODE(CNRT_RET_ERR_BUSY, cnrtQueryNotifier(notifier));
+    set_gate(true);
+    OK(cnrtWaitNotifier(notifier));
+    OK(cnrtDestroyNotifier(&notifier));
+}
+
+/* ---- Cores ---- */
+
+static sim_cores cores;
+static int order[8], arrivals;
+static pthread_mutex_t order_lock = PTHREAD_MUTEX_INITIALIZER;
+
+typedef struct request {
+    unsigned wanted;
+    int number;
+} request;
+
+static void *take_cores(void *argument) {
+    const request *r = argument;
+    sim_grant grant;
+    sim_cores_acquire(&cores, r->wanted, &grant);
+    CHECK((unsigned)__builtin_popcount(grant.cores) == r->wanted);
+    pthread_mutex_lock(&order_lock);
+    order[arrivals++] = r->number;
+    pthread_mutex_unlock(&order_lock);
+    sim_cores_release(&cores, &grant);
+    return NULL;
+}
+
+static bool has_waiter(unsigned expected) {
+    unsigned count = 0;
+    pthread_mutex_lock(&cores.lock);
+    count = cores.waiters;
+    pthread_mutex_unlock(&cores.lock);
+    return count >= expected;
+}
+
+/* With one core taken, a request for four waits; one-core requests that come later do not overtake it, although three
+ * cores are free. */
+static void cores_are_given_in_turn(void) {
+    sim_cores_init(&cores, 4);
+    sim_grant grant;
+    pthread_t threads[4];
+    request requests[4] = {{4, 0}, {1, 1}, {4, 2}, {1, 3}};
+    sim_cores_acquire(&cores, 1, &grant);
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(pthread_create(&threads[i], NULL, take_cores, &requests[i]) == 0);
+        while (!has_waiter(i + 1)) {
+            usleep(1000);
+        }
+    }
+    CHECK(arrivals == 0);
+    sim_cores_release(&cores, &grant);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK(order[i] == i);
+    }
+    CHECK(cores.free_cores == 0xf);
+}
+
+static unsigned inside, together;
+
+static void *meet_on_a_core(void *argument) {
+    (void)argument;
+    sim_grant grant;
+    sim_cores_acquire(&cores, 1, &grant);
+    pthread_mutex_lock(&the_gate.lock);
+    inside++;
+    pthread_cond_broadcast(&the_gate.changed);
+    while (inside < 4) { /* ends only if all four hold a core at the same time */
+        pthread_cond_wait(&the_gate.changed, &the_gate.lock);
+    }
+    together++;
+    pthread_mutex_unlock(&the_gate.lock);
+    sim_cores_release(&cores, &grant);
+    return NULL;
+}
+
+static void four_single_cores_run_at_once(void) {
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        CHECK(pthread_create(&threads[i], NULL, meet_on_a_core, NULL) == 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    CHECK(together == 4);
+}
+
+enum { TASKS = 1000 };
+static unsigned char done[TASKS];
+static unsigned top_member;
+
+static void mark(void *argument, size_t index, unsigned member) {
+    CHECK(argument == done && member < top_member);
+    done[index]++;
+}
+
+/* Every task exactly once, in every layer, whatever the size of the team. */
+static void teams_do_every_task_once(void) {
+    cores.host_threads = 4; /* also where the host has fewer processors */
+    for (unsigned wanted = 1; wanted <= 4; wanted++) {
+        sim_grant grant;
+        sim_cores_acquire(&cores, wanted, &grant);
+        CHECK(grant.team.size == wanted);
+        top_member = wanted;
+        for (size_t count = 0; count < TASKS; count += 37) {
+            memset(done, 0, sizeof done);
+            grant.team.run(grant.team.state, count, mark, done);
+            for (size_t i = 0; i < TASKS; i++) {
+                CHECK(done[i] == (i < count));
+            }
+        }
+        sim_cores_release(&cores, &grant);
+    }
+}
+
+int main(void) {
+    OK(cnrtInit(0));
+    RUN(failures_surface_at_the_next_sync);
+    RUN(notifiers_are_busy_until_passed);
+    RUN(destroyed_queues_drain);
+    RUN(cores_are_given_in_turn);
+    RUN(four_single_cores_run_at_once);
+    RUN(teams_do_every_task_once);
+    cnrtDestroy();
+    return 0;
+}
