@@ -1,4 +1,5 @@
-"""`mlu-agent`: commands, error sentences, exit codes (0 fine, 2 the user's mistake or bad data, 3 device or runtime failure)."""
+"""`mlu-agent`: commands, error sentences, exit codes (0 fine, 2 the user's mistake or bad data, 3 device or runtime
+failure)."""
 
 from __future__ import annotations
 
@@ -7,9 +8,12 @@ import importlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .errors import MluAgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COMMANDS = {
     "run": "run the daemon",

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import collections
-import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .bundle import Thresholds, load_bundle
 from .cnrt import open_library
-from .detections import Detections
 from .engine import SLOTS_PER_CONTEXT, Engine, Slot
 from .errors import RuntimeFailure
-from .geometry import Letterbox
 from .postprocess import postprocess
 from .preprocess import Preprocessor
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .detections import Detections
+    from .geometry import Letterbox
 
 Item = TypeVar("Item")
 
@@ -26,7 +29,8 @@ Item = TypeVar("Item")
 class Detector:
     """A loaded model on one runtime; a context manager.
 
-    `runtime`: auto, device, simulator or a library's path; `thresholds`: instead of the manifest's; `cores`: None for all.
+    `runtime`: auto, device, simulator or a library's path; `thresholds`: instead of the manifest's; `cores`: None for
+    all.
     Attributes: `spec` (ModelSpec), `runtime` ("device" or "simulator"), `reason` (why that one), `thresholds`.
     Raises UserError, DataError and RuntimeFailure as `load_bundle`, `open_library` and `Engine` do.
     """
@@ -93,9 +97,7 @@ class Detector:
         if slot is None:
             raise RuntimeFailure("the detector was closed while it was in use")
         try:
-            return [
-                (item, self._read(slot, index, letterbox)) for index, (item, letterbox) in enumerate(placed)
-            ]
+            return [(item, self._read(slot, index, letterbox)) for index, (item, letterbox) in enumerate(placed)]
         finally:
             self.engine.release(slot)
 

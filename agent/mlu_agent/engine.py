@@ -1,7 +1,9 @@
 """Invocations over all cores of a device: slots with their own buffers, submitted and collected in order.
 
-One context and one queue per group of cores that an invocation takes (parallelism 1 on MLU220: four; parallelism 4: one),
-and `slots` slots on each, so that a core has its next invocation queued while the last one's results are read. Everything
+One context and one queue per group of cores that an invocation takes (parallelism 1 on MLU220: four; parallelism 4:
+one),
+and `slots` slots on each, so that a core has its next invocation queued while the last one's results are read.
+Everything
 is allocated once; an invocation allocates nothing that outlives it.
 
 Copies are the synchronous ones on purpose: cnrtMemcpyAsync is documented for MLU270 only in some versions. The host-to-
@@ -12,18 +14,22 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import os
 import threading
 import time
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .cnrt import Context, Device, DeviceBuffer, Library, Model, Notifier, Queue
 from .errors import DataError, RuntimeFailure, UserError
-from .offline_model import TensorInfo
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from .offline_model import TensorInfo
 
 SLOTS_PER_CONTEXT = 2
 
@@ -41,7 +47,7 @@ class _Lane:
 class Slot:
     """One in-flight invocation's buffers.
 
-    `inputs`, `outputs`: host arrays of the whole batch, (N, H, W, C) in the container's dtype; views of fixed memory that
+    `inputs`, `outputs`: host arrays of the whole batch, (N, H, W, C) in the container's dtype; fixed memory that
     belong to the holder between `acquire` and `submit`, and between `collect` and `release`.
     `device_us`: device time of the last invocation, microseconds.
     """
@@ -80,8 +86,10 @@ class Slot:
 class Engine:
     """Runs one model on one device.
 
-    `cores`: how many cores to use, None for all of the device; `slots`: slots per context. Any one thread may submit and
-    any one other thread collect at the same time. Raises UserError for impossible numbers, DataError for a model that this
+    `cores`: how many cores to use, None for all of the device; `slots`: slots per context. Any one thread may submit
+    and
+    any one other thread collect at the same time. Raises UserError for impossible numbers, DataError for a model that
+    this
     library cannot run, RuntimeFailure when the runtime fails.
     """
 
@@ -140,14 +148,16 @@ class Engine:
         return len(self._running)
 
     def acquire(self, timeout: float | None = None) -> Slot | None:
-        """A free slot; waits up to `timeout` seconds (None: for ever) and returns None if there was none, or when closed."""
+        """A free slot; waits up to `timeout` seconds (None: for ever) and returns None if there was none, or when
+        closed."""
         with self._lock:
             if not self._lock.wait_for(lambda: self._free or not self._open, timeout) or not self._open:
                 return None
             return self._free.popleft()
 
     def submit(self, slot: Slot) -> None:
-        """Copies the inputs to the device and queues the invocation; the slot's arrays must not be touched until collected.
+        """Copies the inputs to the device and queues the invocation; the slot's arrays must not be touched until
+        collected.
 
         RuntimeFailure if the device refuses; the slot is still the caller's then.
         """
@@ -190,7 +200,8 @@ class Engine:
             self._lock.notify_all()
 
     def stuck_for(self, now: float) -> float:
-        """Seconds for which something has been in flight without anything being collected; `now` of the monotonic clock."""
+        """Seconds for which something has been in flight without anything being collected; `now` of the monotonic
+        clock."""
         with self._lock:
             busy = bool(self._running) or self._collecting > 0
             return now - self._last_progress if busy else 0.0

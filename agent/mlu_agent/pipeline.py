@@ -1,8 +1,10 @@
-"""From sources to messages: one thread per source, one that feeds the engine, one that delivers, and the caller's `tick`.
+"""From sources to messages: one thread per source, one that feeds the engine, one that delivers, and the caller's
+`tick`.
 
     Source -> mailbox -> feeder: preprocess, submit -> device -> deliverer: collect, postprocess, publish
 
-Both hand-offs are bounded: the mailboxes (live: newest frame only; files: wait) and the engine's slots (wait). For each source
+Both hand-offs are bounded: the mailboxes (live: newest frame only; files: wait) and the engine's slots (wait). For
+each source
     frames_read == published + dropped (by reason) + failed + in_flight
 holds at any time; after the end in_flight is 0.
 """
@@ -15,23 +17,25 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bundle import ModelSpec, Thresholds
-from .config import Config
-from .detections import Detections
-from .engine import Engine, Slot
 from .errors import DeviceLost, MluAgentError, RuntimeFailure
-from .frame import Frame
-from .geometry import Letterbox
 from .metrics import Metrics
 from .postprocess import postprocess
 from .preprocess import Preprocessor
-from .publisher import Publisher
 from .sources import Exchange, Grab, Source, SourceState, make_capture
 from .wire import Identity, ModelInfo, end_message, frame_message, heartbeat_message, state_message, topic
+
+if TYPE_CHECKING:
+    from .bundle import ModelSpec, Thresholds
+    from .config import Config
+    from .detections import Detections
+    from .engine import Engine, Slot
+    from .frame import Frame
+    from .geometry import Letterbox
+    from .publisher import Publisher
 
 DROPPED_EMPTY = "dropped_empty"
 FAILURES_TO_GIVE_UP = 5
@@ -101,7 +105,8 @@ class Pipeline:
     # ---- for the caller -------------------------------------------------------------------------------------------
 
     def self_test(self) -> float:
-        """Sends one grey picture through model and device before anything is served; its device time in milliseconds."""
+        """Sends one grey picture through model and device before anything is served; its device time in
+        milliseconds."""
         slot = self._engine.acquire(0)
         if slot is None:
             raise RuntimeFailure("self-test: the engine has no free slot")
@@ -126,7 +131,8 @@ class Pipeline:
             source.start()
 
     def tick(self, now: float) -> None:
-        """What has to happen regularly: stalls, ends, heartbeats, states for new subscribers. `now`: monotonic seconds."""
+        """What has to happen regularly: stalls, ends, heartbeats, states for new subscribers. `now`: monotonic
+        seconds."""
         for source in self.sources:
             source.check_stall(now)
             self._end_if_done(source)
@@ -150,7 +156,8 @@ class Pipeline:
         return not self._pending and not any(source.waiting for source in self.sources)
 
     def stop(self, timeout: float) -> bool:
-        """Ends in order: sources, feeder, what is in flight, the `end` messages. False if `timeout` seconds did not do."""
+        """Ends in order: sources, feeder, what is in flight, the `end` messages. False if `timeout` seconds did not
+        do."""
         deadline = time.monotonic() + timeout
         for source in self.sources:
             source.stop()
@@ -242,7 +249,9 @@ class Pipeline:
             letterbox = self._preprocess(frame.pixels, slot.inputs[0][index])
         except Exception as error:  # whatever a decoder hands over must not stop the other sources
             self.metrics.count_failed(frame.source_id, "preprocess")
-            self._log.error("a frame could not be prepared", source=frame.source_id, seq=frame.sequence, reason=str(error))
+            self._log.error(
+                "a frame could not be prepared", source=frame.source_id, seq=frame.sequence, reason=str(error)
+            )
             return None
         end = time.monotonic_ns()
         return _Pending(
@@ -320,7 +329,9 @@ class Pipeline:
         self._failures_in_a_row += 1
         self._log.error("the device failed", frames=len(group), reason=error.message, in_a_row=self._failures_in_a_row)
         if self._failures_in_a_row >= FAILURES_TO_GIVE_UP:
-            self._give_up(DeviceLost(f"{self._failures_in_a_row} failures in a row, the last: {error.message}", error.status))
+            self._give_up(
+                DeviceLost(f"{self._failures_in_a_row} failures in a row, the last: {error.message}", error.status)
+            )
 
     def _check_device(self, now: float) -> None:
         limit = max(self._config.service.device_timeout_s, SLOWEST_FACTOR * self._slowest_s)

@@ -1,6 +1,7 @@
 """The ZeroMQ socket on which messages leave.
 
-An XPUB socket: to subscribers it is a PUB, but it hears of each subscription, so that a late joiner gets the last states at
+An XPUB socket: to subscribers it is a PUB, but it hears of each subscription, so that a late joiner gets the last
+states at
 once. Every option that matters for years of running is set here, not left to a default.
 """
 
@@ -136,7 +137,9 @@ def clear_stale_socket(path: Path, log: Any) -> None:
     ZeroMQ itself would take the path away from a running publisher without a word.
     """
     if not path.parent.is_dir():
-        raise UserError(f"publish.endpoint: the folder {path.parent} does not exist: create it (RuntimeDirectory= in the unit)")
+        raise UserError(
+            f"publish.endpoint: the folder {path.parent} does not exist: create it (RuntimeDirectory= in the unit)"
+        )
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

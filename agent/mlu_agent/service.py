@@ -1,7 +1,7 @@
 """What the service manager is told, and how signals end the process.
 
-The protocol is sd_notify(3): datagrams of NAME=value lines to the socket that NOTIFY_SOCKET names. Without it everything
-here is silent.
+The protocol is sd_notify(3): datagrams of NAME=value lines to the socket that NOTIFY_SOCKET names. Without it
+everything here is silent.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import signal
 import socket
 import threading
 import time
-from types import FrameType
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 class Notifications:
@@ -52,8 +54,8 @@ class Notifications:
 class Watchdog:
     """Feeds the service manager's watchdog only while work is really done.
 
-    `progress()` is a number that grows with every piece of work finished; `idle()` is whether there is nothing to do (no
-    frame waiting, none in flight), so that silent cameras do not kill the daemon but a stuck device does.
+    `progress()` is a number that grows with every piece of work finished; `idle()` is whether there is nothing
+    to do (no     frame waiting, none in flight), so that silent cameras do not kill the daemon but a stuck device does.
     """
 
     def __init__(self, notifications: Notifications, progress: Callable[[], int], idle: Callable[[], bool]) -> None:

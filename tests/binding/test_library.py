@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
 from mlu_agent.cnrt import library as module, open_library
 from mlu_agent.errors import RuntimeFailure, UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +36,8 @@ def stand_in(tmp_path: Path) -> Path:
 
 def test_importing_the_binding_loads_nothing():
     """Import does nothing: neither cffi's backend nor any library is loaded by it."""
-    code = "import sys, mlu_agent.cnrt; sys.exit('_cffi_backend' in sys.modules or 'libcnrt' in open('/proc/self/maps').read())"
+    code = "import sys, mlu_agent.cnrt\nmaps = open('/proc/self/maps').read()\n"
+    code += "sys.exit('_cffi_backend' in sys.modules or 'libcnrt' in maps)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -75,7 +80,9 @@ def test_a_failing_call_names_function_code_and_meaning(stand_in: Path, monkeypa
     assert caught.value.exit_code == 3
 
 
-def test_a_broken_vendor_library_is_told_in_the_fallback(tmp_path: Path, simulator_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_broken_vendor_library_is_told_in_the_fallback(
+    tmp_path: Path, simulator_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """A libcnrt.so that cannot be loaded does not pass in silence."""
     folder = tmp_path / "broken" / "lib64"
     folder.mkdir(parents=True)

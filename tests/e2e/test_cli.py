@@ -21,7 +21,9 @@ def cli(simulator_path: Path):
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path), **environment}
         command = [sys.executable, "-m", "mlu_agent.cli", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=env, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=env, check=False
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
@@ -41,7 +43,10 @@ def test_detect_prints_one_json_line_per_picture_and_frame(cli, model_path: Path
     done = cli("detect", model_path, picture, clip, "--json", "--runtime", "simulator")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(line["input"], line["frame"]) for line in lines] == [(str(picture), 0), *((str(clip), n) for n in range(40))]
+    assert [(line["input"], line["frame"]) for line in lines] == [
+        (str(picture), 0),
+        *((str(clip), n) for n in range(40)),
+    ]
     assert (lines[0]["width"], lines[0]["height"]) == (200, 100)
     assert sum(len(line["detections"]) for line in lines) > 0
     for line in lines:
@@ -99,7 +104,9 @@ def test_detect_does_what_it_can_and_tells_what_it_cannot(cli, model_path: Path,
         (["subscribe", "nonsense"], "endpoint"),
     ],
 )
-def test_a_users_mistake_is_one_sentence_and_exit_code_2(cli, model_path: Path, picture: Path, arguments: list[str], sentence: str):
+def test_a_users_mistake_is_one_sentence_and_exit_code_2(
+    cli, model_path: Path, picture: Path, arguments: list[str], sentence: str
+):
     """No traceback, no half answer."""
     named = {"MODEL": str(model_path), "PICTURE": str(picture)}
     done = cli(*[named.get(argument, argument) for argument in arguments])
@@ -120,9 +127,19 @@ def test_inspect_describes_a_model(cli, model_path: Path):
     done = cli("inspect", model_path, "--json")
     assert done.returncode == 0
     said = json.loads(done.stdout)
-    assert (said["kind"], said["target"], said["parallelism"], said["functions"]) == ("simulator", "MLU220", 1, ["subnet0"])
+    assert (said["kind"], said["target"], said["parallelism"], said["functions"]) == (
+        "simulator",
+        "MLU220",
+        1,
+        ["subnet0"],
+    )
     (tensor,) = said["inputs"]
-    assert (tensor["name"], tensor["shape"], tensor["dtype"], tensor["order"]) == ("data", [1, 32, 32, 4], "uint8", "NHWC")
+    assert (tensor["name"], tensor["shape"], tensor["dtype"], tensor["order"]) == (
+        "data",
+        [1, 32, 32, 4],
+        "uint8",
+        "NHWC",
+    )
     assert said["outputs"][0]["shape"] == [1, 16, 16, 18]
     assert "subnet0" in cli("inspect", model_path).stdout
     assert json.loads(cli("inspect", model_path.with_suffix(".toml"), "--json").stdout)["manifest"]["labels"] == 1
@@ -208,6 +225,8 @@ def test_a_reader_that_goes_away_and_ctrl_c_are_no_tracebacks(model_path: Path, 
 def test_the_version_is_told():
     """--version and --help work without a command's modules."""
     for option in ("--version", "--help"):
-        done = subprocess.run([sys.executable, "-m", "mlu_agent.cli", option], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "mlu_agent.cli", option], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0
         assert "mlu-agent" in done.stdout

@@ -15,7 +15,9 @@ WAIT = ("--wait-for-subscriber", "30")
 
 
 def source(name: str, **options: Any) -> str:
-    lines = [f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in options.items()]
+    lines = [
+        f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in options.items()
+    ]
     return "\n".join(["[[source]]", f'id = "{name}"', *lines, ""]).replace("'", '"')
 
 
@@ -49,7 +51,9 @@ def test_every_frame_of_a_file_arrives_and_the_daemon_ends_with_it(run_daemon, l
     assert first["clock"] == "file_pts"
     assert set(first["flags"]) == {"simulated", "replayed"}
     assert set(first["latency_ms"]) >= {"wait", "preprocess", "device", "postprocess"}
-    assert any(message["detections"] for message in frames), "the random network finds nothing: the test proves too little"
+    assert any(message["detections"] for message in frames), (
+        "the random network finds nothing: the test proves too little"
+    )
     states = [message["state"] for message in listener.of_kind("state")]
     assert states[-1] == "ended"
     assert "live" in states
@@ -67,8 +71,11 @@ def test_the_daemon_says_which_runtime_and_why(run_daemon, clip: Path):
     assert daemon.wait_for_log("stopped")["clean"] is True
 
 
-def test_two_looping_files_share_the_device_fairly_and_sigterm_ends_cleanly(run_daemon, listen, endpoint: str, clip: Path):
-    """Both sources get the same share within a few frames; SIGTERM loses no frame in flight and every counter adds up."""
+def test_two_looping_files_share_the_device_fairly_and_sigterm_ends_cleanly(
+    run_daemon, listen, endpoint: str, clip: Path
+):
+    """Both sources get the same share within a few frames; SIGTERM loses no frame in flight and every counter adds
+    up."""
     listener = listen(endpoint)
     two = source("one", path=str(clip), loop=True) + source("two", path=str(clip), loop=True)
     daemon = run_daemon(two, *WAIT, publish="high_water_mark = 100000")
@@ -121,8 +128,11 @@ def test_a_late_subscriber_gets_the_states_at_once(run_daemon, listen, endpoint:
 
 @pytest.mark.rtsp
 @pytest.mark.slow
-def test_a_stream_that_goes_away_and_returns_is_taken_up_again(run_daemon, listen, endpoint: str, clip: Path, rtsp_server):
-    """A real RTSP server killed and started again: lost, live again, the sequence goes on, the other source is untouched."""
+def test_a_stream_that_goes_away_and_returns_is_taken_up_again(
+    run_daemon, listen, endpoint: str, clip: Path, rtsp_server
+):
+    """A real RTSP server killed and started again: lost, live again, the sequence goes on, the other source is
+    untouched."""
     server = rtsp_server(clip)
     listener = listen(endpoint)
     text = source("cam", url=server.url) + source("clip", path=str(clip), loop=True, realtime=True)
@@ -188,11 +198,14 @@ def test_the_service_manager_is_told_the_truth(run_daemon, listen, endpoint: str
         manager.wait_for("STOPPING=1")
     finally:
         manager.close()
-    assert any(line.startswith("STATUS=") and "simulator" in line for text in manager.received for line in text.split("\n"))
+    assert any(
+        line.startswith("STATUS=") and "simulator" in line for text in manager.received for line in text.split("\n")
+    )
 
 
 def test_a_second_signal_ends_at_once(run_daemon, clip: Path, tmp_path: Path):
-    """While the daemon waits for a subscriber, one signal is a clean end; with a second the process is gone, 128 + 15."""
+    """While the daemon waits for a subscriber, one signal is a clean end; with a second the process is gone, 128 +
+    15."""
     daemon = run_daemon(source("clip", path=str(clip), loop=True))
     daemon.wait_for_log("ready")
     os.kill(daemon.process.pid, signal.SIGSTOP)
@@ -202,7 +215,9 @@ def test_a_second_signal_ends_at_once(run_daemon, clip: Path, tmp_path: Path):
     assert daemon.wait() in (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
 
-def test_the_socket_of_a_killed_daemon_is_taken_over_but_not_a_living_ones(run_daemon, listen, endpoint: str, clip: Path):
+def test_the_socket_of_a_killed_daemon_is_taken_over_but_not_a_living_ones(
+    run_daemon, listen, endpoint: str, clip: Path
+):
     """A stale ipc path is removed and told; one that somebody listens on is refused with a sentence and exit code 2."""
     looping = source("clip", path=str(clip), loop=True)
     first = run_daemon(looping)

@@ -6,12 +6,16 @@ import gc
 import os
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from mlu_agent.cnrt import Library
+
 from mlu_agent.engine import Engine, Slot
 from mlu_agent.errors import RuntimeFailure, UserError
+
+if TYPE_CHECKING:
+    from mlu_agent.cnrt import Library
 
 
 def fill(slot: Slot, value: int) -> None:

@@ -66,7 +66,9 @@ def test_clearing_shuts_the_box_and_frees_a_waiting_reader():
     box = exchange.mailbox(live=False)
     stop = threading.Event()
     outcomes = []
-    thread = threading.Thread(target=lambda: outcomes.extend(box.put(n, stop).accepted for n in range(FILE_CAPACITY + 1)))
+    thread = threading.Thread(
+        target=lambda: outcomes.extend(box.put(n, stop).accepted for n in range(FILE_CAPACITY + 1))
+    )
     thread.start()
     while len(box) < FILE_CAPACITY:
         threading.Event().wait(0.001)

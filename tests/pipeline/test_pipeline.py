@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
+
 from mlu_agent import cnrt
 from mlu_agent.bundle import load_bundle
-from mlu_agent.cnrt import Library
 from mlu_agent.config import Config, ModelConfig, PublishConfig, ServiceConfig, SourceConfig
 from mlu_agent.engine import Engine
 from mlu_agent.errors import DeviceLost, RuntimeFailure
 from mlu_agent.pipeline import Pipeline, effective_thresholds
 from mlu_agent.publisher import Publisher
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlu_agent.cnrt import Library
 
 
 class Log:
@@ -101,7 +105,9 @@ def test_frames_of_a_failing_device_are_counted_and_the_pipeline_gives_up(
     assert counters["published"] == 0
 
 
-def test_one_failed_invocation_costs_its_frame_only(make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch):
+def test_one_failed_invocation_costs_its_frame_only(
+    make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
     """After a single failure the pipeline goes on; the sum is right."""
     pipeline = make(model_path, folder_source(pictures))
     original = cnrt.Notifier.wait
@@ -147,7 +153,9 @@ def test_a_device_that_hangs_is_noticed_and_does_not_count_as_progress(
     pipeline.stop(10)
 
 
-def test_a_frame_that_cannot_be_prepared_fails_alone(make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_frame_that_cannot_be_prepared_fails_alone(
+    make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
     """A decoder that hands over nonsense costs that frame, is counted by reason and logged."""
     pipeline = make(model_path, folder_source(pictures))
     original = pipeline._preprocess
@@ -165,4 +173,8 @@ def test_the_configuration_overrides_the_manifests_thresholds(model_path: Path):
     """What is not written stays the manifest's."""
     spec = load_bundle(model_path)
     chosen = effective_thresholds(Config("box", ModelConfig(model_path, confidence=0.9), ()), spec)
-    assert (chosen.confidence, chosen.iou, chosen.max_detections) == (0.9, spec.thresholds.iou, spec.thresholds.max_detections)
+    assert (chosen.confidence, chosen.iou, chosen.max_detections) == (
+        0.9,
+        spec.thresholds.iou,
+        spec.thresholds.max_detections,
+    )

@@ -7,10 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
 from mlu_agent.service import Notifications, Stopper, Watchdog
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def heard(receiver: socket.socket) -> list[str]:
     while True:
         try:
             datagrams.append(receiver.recv(4096).decode())
-        except BlockingIOError:
+        except BlockingIOError:  # noqa: PERF203 - the end of a drained socket
             return datagrams
 
 

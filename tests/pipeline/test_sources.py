@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from mlu_agent.config import SourceConfig
 from mlu_agent.errors import DataError
 from mlu_agent.sources import Capture, CaptureError, Exchange, Grab, Source, SourceState, make_capture, read_picture
@@ -18,7 +19,8 @@ from mlu_agent.sources.video import without_password
 
 
 class ScriptedCapture(Capture):
-    """Does what the script says at each open: a CaptureError to raise, or a number of frames before the stream breaks."""
+    """Does what the script says at each open: a CaptureError to raise, or a number of frames before the stream
+    breaks."""
 
     remote = True
 
@@ -214,7 +216,7 @@ def test_a_hostile_picture_header_is_bad_data(tmp_path: Path):
     huge = tmp_path / "huge.png"
     good = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
     huge.write_bytes(good[:16] + b"\x7f\xff\xff\xff\x7f\xff\xff\xff" + good[24:])
-    with pytest.raises(DataError, match="huge.png"):
+    with pytest.raises(DataError, match=r"huge\.png"):
         read_picture(huge)
 
 

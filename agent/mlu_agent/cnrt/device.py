@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import RuntimeFailure
 from .handle import Handle
-from .library import Library
+
+if TYPE_CHECKING:
+    from .library import Library
 
 # cnrtCoreVersion_t, in the numbers that every 4.x header shares
 CORE_VERSIONS = {0: "1H8", 1: "1H16", 3: "MLU100", 4: "1H8MINI", 5: "MLU270", 6: "MLU220", 7: "MLU290"}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .device import Device
 from .handle import Handle
-from .library import Library
-from .model import Model
 from .status import BUSY, SUCCESS
+
+if TYPE_CHECKING:
+    from .device import Device
+    from .library import Library
+    from .model import Model
 
 HOST_TO_DEVICE = 0
 DEVICE_TO_HOST = 2
@@ -32,7 +34,8 @@ class Context(Handle):
             raise
 
     def invoke(self, parameters: Any, queue: Queue) -> None:
-        """Queues one invocation. `parameters`: void *[] of device pointers, inputs first; must live until it is done."""
+        """Queues one invocation. `parameters`: void *[] of device pointers, inputs first; must live until it is
+        done."""
         null = self.library.ffi.NULL
         self.library.call("cnrtInvokeRuntimeContext", self._handle, parameters, queue.handle, null)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from .library import Library
+if TYPE_CHECKING:
+    from .library import Library
 
 Self = TypeVar("Self", bound="Handle")
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import importlib.resources
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RuntimeFailure, UserError
 from .status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHOICES = ("auto", "device", "simulator")
 SIMULATOR_VARIABLE = "MLU_AGENT_SIMULATOR"
@@ -91,7 +93,8 @@ def open_library(choice: str = "auto") -> Library:
             return library
         if choice == "device":
             raise RuntimeFailure(
-                f"no CNRT library for a device: {tried}; install the vendor's runtime, set NEUWARE_HOME, or choose the simulator"
+                f"no CNRT library for a device: {tried}; "
+                "install the vendor's runtime, set NEUWARE_HOME, or choose the simulator"
             )
         return _open_simulator(f"no CNRT library for a device was found ({tried})")
     return _open_path(choice)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import DataError, RuntimeFailure
 from ..offline_model import OfflineModel, read_offline_model
 from .handle import Handle
-from .library import Library
+
+if TYPE_CHECKING:
+    from .library import Library
 
 
 class Model(Handle):
@@ -55,7 +58,8 @@ class Model(Handle):
             expected = [tensor.bytes for tensor in tensors]
             if sizes != expected:
                 raise RuntimeFailure(
-                    f"{self.path}: {call} answers {sizes}, the container says {expected}: refusing to guess buffer sizes"
+                    f"{self.path}: {call} answers {sizes}, the container says {expected}: "
+                    "refusing to guess buffer sizes; compile the model anew"
                 )
 
     def _sizes(self, call: str) -> list[int]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..bundle import load_bundle
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
 from ..config import Config, load_config, redact
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from ..annotated import AnnotatedOutput
 from ..bundle import Thresholds, load_bundle
-from ..detections import Detections
 from ..detector import Detector
 from ..errors import UserError
 from ..sources import Capture, CaptureError, FileCapture, StreamCapture, capture_for_path, is_stream
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..detections import Detections
 
 PROGRESS_S = 2.0
 
@@ -148,7 +151,12 @@ class _Progress:
         self._shown = True
         total = f" of {self.total}" if self.total else ""
         line = f"{self._name}: frame {count}{total}, {count / (now - self._start):.1f} frames/s"
-        print(f"\r{line}\033[K" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r{line}\033[K" if self._terminal else line,
+            end="" if self._terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def finish(self) -> None:
         """Ends the line on a terminal."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
+from typing import TYPE_CHECKING
 
 from ..cnrt import open_library
 from ..cnrt.device import list_devices
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +25,12 @@ def run(arguments: argparse.Namespace) -> int:
     devices = list_devices(library)
     if arguments.json:
         described = [dataclasses.asdict(device) for device in devices]
-        values = {"runtime": library.kind, "library": library.path, "reason": library.reason, "version": library.version()}
+        values = {
+            "runtime": library.kind,
+            "library": library.path,
+            "reason": library.reason,
+            "version": library.version(),
+        }
         print(json.dumps({**values, "devices": described}))
     else:
         print(f"runtime  {library.kind}, version {library.version()}")

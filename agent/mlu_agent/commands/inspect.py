@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..bundle import load_bundle
 from ..offline_model import OfflineModel, read_offline_model
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +52,9 @@ def _print(model: OfflineModel, manifest: dict[str, Any]) -> None:
     for what, tensors in (("input", model.inputs), ("output", model.outputs)):
         for tensor in tensors:
             shape = "x".join(map(str, tensor.shape))
-            print(f"{what:<12} {tensor.name or '(unnamed)'}: {shape} {tensor.dtype} {tensor.order}, {tensor.bytes} bytes")
+            print(
+                f"{what:<12} {tensor.name or '(unnamed)'}: {shape} {tensor.dtype} {tensor.order}, {tensor.bytes} bytes"
+            )
     if not model.inputs:
         print("inputs       not described by this file (a format before 2020)")
     for key, value in manifest.items():

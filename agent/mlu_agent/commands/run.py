@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import logs
 from ..bundle import load_bundle
@@ -19,6 +18,9 @@ from ..pipeline import Pipeline
 from ..publisher import Publisher
 from ..service import Notifications, Stopper, Watchdog
 from ..sources import SourceState
+
+if TYPE_CHECKING:
+    import argparse
 
 TICK_S = 0.1
 STATUS_INTERVAL_S = 5.0
@@ -38,7 +40,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs until a signal, or until all sources came to their end. 2 if a source failed for good, 3 if the device did."""
+    """Runs until a signal, or until all sources came to their end. 2 if a source failed for good, 3 if the device
+    did."""
     config = load_config(arguments.config)
     logs.configure(config.log.level, config.log.format)
     log = logs.get_logger()
@@ -70,7 +73,14 @@ class _Daemon:
         say = log.info if library.kind == "device" or config.model.runtime == "simulator" else log.warning
         say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
         engine = exits.enter_context(Engine(library, spec.path, cores=config.model.cores))
-        log.info("model", name=spec.name, sha256=spec.sha256, device=engine.device.name, cores=engine.cores, slots=engine.slots)
+        log.info(
+            "model",
+            name=spec.name,
+            sha256=spec.sha256,
+            device=engine.device.name,
+            cores=engine.cores,
+            slots=engine.slots,
+        )
         # closed before the engine: the exit stack runs backwards
         self._publisher = exits.enter_context(contextlib.closing(Publisher(config.publish, log)))
         self._pipeline = Pipeline(config, spec, engine, self._publisher, log)
@@ -100,7 +110,9 @@ class _Daemon:
 
     def _wait_for_subscriber(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not self._publisher.subscriptions and not self._stopper.requested.is_set():
+        while (
+            time.monotonic() < deadline and not self._publisher.subscriptions and not self._stopper.requested.is_set()
+        ):
             self._publisher.look_for_subscribers()
             self._watchdog.tick()
             time.sleep(TICK_S / 2)

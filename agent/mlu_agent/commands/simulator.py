@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import TYPE_CHECKING
 
 from ..cnrt.library import LIBRARY_NAME, bundled_folder
 from ..errors import RuntimeFailure
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +21,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the folders asked for, one a line; both, named, if none is."""
     with bundled_folder() as folder:
         if not (folder / LIBRARY_NAME).is_file():
-            raise RuntimeFailure(f"this installation has no simulator: {folder / LIBRARY_NAME} does not exist; reinstall the wheel")
+            raise RuntimeFailure(
+                f"this installation has no simulator: {folder / LIBRARY_NAME} does not exist; reinstall the wheel"
+            )
         chosen = [str(folder)] * arguments.libdir + [str(folder / "include")] * arguments.includedir
         if chosen:
             print("\n".join(chosen))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..client import Subscriber
 from ..errors import RuntimeFailure, UserError
 from ..wire import KINDS
 
+if TYPE_CHECKING:
+    import argparse
+
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("endpoint", metavar="ENDPOINT", help="for example tcp://127.0.0.1:5557 or ipc:///run/mlu-agent/detections.sock")
+    parser.add_argument(
+        "endpoint", metavar="ENDPOINT", help="for example tcp://127.0.0.1:5557 or ipc:///run/mlu-agent/detections.sock"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per message")
     parser.add_argument("--count", type=int, metavar="N", help="end after N messages")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end when nothing arrived for so long")
@@ -23,7 +27,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints messages until the count, the timeout or Ctrl-C. 3 if the timeout came before the count, or before anything."""
+    """Prints messages until the count, the timeout or Ctrl-C. 3 if the timeout came before the count, or before
+    anything."""
     if arguments.count is not None and arguments.count < 1:
         raise UserError(f"--count {arguments.count}: give 1 or more")
     if arguments.timeout is not None and not arguments.timeout > 0:
@@ -45,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     if received < (arguments.count or 1):
         wanted = f"{arguments.count} messages" if arguments.count else "any message"
         raise RuntimeFailure(
-            f"{arguments.endpoint}: {received} messages came, then nothing for {arguments.timeout:g} s, instead of {wanted}: "
+            f"{arguments.endpoint}: {received} messages came, then nothing for {arguments.timeout:g} s, "
+            f"instead of {wanted}: "
             "check that the agent runs and publishes there"
         )
     return 0

@@ -13,14 +13,16 @@ import random
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..config import SourceConfig
 from ..frame import Frame
-from .mailbox import Mailbox
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..config import SourceConfig
+    from .mailbox import Mailbox
 
 STALL_INTERVALS = 3
 BACKOFF_JITTER = 0.2
@@ -207,7 +209,8 @@ class Source:
                 self.dropped[reason] += count
 
     def check_stall(self, now: float) -> None:
-        """Notices a live source that is connected and silent; `now` of the monotonic clock. Called by the pipeline's tick."""
+        """Notices a live source that is connected and silent; `now` of the monotonic clock. Called by the pipeline's
+        tick."""
         limit = max(self.config.stall_timeout_s, STALL_INTERVALS * self.capture.interval_s)
         silent = now - self._last_frame
         if self.capture.remote and self._status.state is SourceState.STREAMING and silent > limit:
@@ -232,7 +235,7 @@ class Source:
         while not self._stop.is_set():
             try:
                 self._session(backoff)
-            except CaptureError as error:
+            except CaptureError as error:  # noqa: PERF203 - a session lasts seconds to years
                 if error.permanent or not self.capture.remote:
                     self._set(SourceState.FAILED, error.reason)
                     return

@@ -25,7 +25,8 @@ _REFUSED = Outcome(accepted=False)
 
 
 class Mailbox(Generic[T]):
-    """One source's hand-off, made by `Exchange.mailbox`. Live: holds the newest item only. Else: a full box makes put wait."""
+    """One source's hand-off, made by `Exchange.mailbox`. Live: holds the newest item only. Else: a full box makes put
+    wait."""
 
     def __init__(self, changed: threading.Condition, live: bool) -> None:
         self._changed = changed
@@ -34,7 +35,8 @@ class Mailbox(Generic[T]):
         self._closed = False
 
     def put(self, item: T, stop: threading.Event) -> Outcome:
-        """Hands an item over. A waiting put gives up once `stop` is set (and the exchange woken) or the box is cleared."""
+        """Hands an item over. A waiting put gives up once `stop` is set (and the exchange woken) or the box is
+        cleared."""
         with self._changed:
             outcome = _ACCEPTED
             if self._live and self._items:
@@ -65,7 +67,8 @@ class Mailbox(Generic[T]):
 
 
 class Exchange(Generic[T]):
-    """All mailboxes together. `take` goes round them, so that no source with frames ready waits for another's second."""
+    """All mailboxes together. `take` goes round them, so that no source with frames ready waits for another's
+    second."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
