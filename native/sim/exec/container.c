@@ -361,6 +361,9 @@ static sim_result read_payload(sim_model *model, const uint8_t *bytes, uint64_t 
             return result;
         }
     }
+    if (!ours && memcmp(bytes + RUNTIME_AT + 4, "mlu-agent", 10) == 0) {
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: it was written by mlu-export, but its network section is not there; get the file again.");
+    }
     if (footer + 4 == size && !ours) { /* a file of 2019: nothing describes its tensors */
         memcpy(model->info.function, "subnet0", 8);
         return SIM_OK;

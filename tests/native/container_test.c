@@ -1,0 +1,326 @@
+/* What the reader of model files accepts and refuses.
+ *
+ *     container_test MODEL              the checks, on a small model written by make_model.py
+ *     container_test --describe FILE... what the reader sees, one line per fact
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec.h"
+#include "network.h"
+
+enum { SECTION = 0x4b0, CRC = SECTION + 0x10, TENSORS = SECTION + 0x40 };
+
+static unsigned long failures;
+
+static uint8_t *read_file(const char *path, uint64_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        perror(path);
+        exit(2);
+    }
+    fseek(file, 0, SEEK_END);
+    *size = (uint64_t)ftell(file);
+    rewind(file);
+    uint8_t *bytes = malloc(*size + 1);
+    if (!bytes || fread(bytes, 1, *size, file) != *size) {
+        perror(path);
+        exit(2);
+    }
+    fclose(file);
+    return bytes;
+}
+
+static void put_u32(uint8_t *at, uint32_t value)
+{
+    memcpy(at, &value, sizeof value);
+}
+
+static void put_u64(uint8_t *at, uint64_t value)
+{
+    memcpy(at, &value, sizeof value);
+}
+
+static void seal(uint8_t *bytes, uint64_t size)
+{
+    put_u32(bytes + CRC, sim_crc32(bytes, size, CRC));
+}
+
+/* Parses a copy of exactly `size` bytes, so that a sanitizer sees any read past its end. */
+static sim_result parse(const uint8_t *bytes, uint64_t size, sim_error *error)
+{
+    uint8_t *copy = malloc(size ? size : 1);
+    if (!copy) {
+        exit(3);
+    }
+    memcpy(copy, bytes, size);
+    sim_model *model = NULL;
+    error->text[0] = 0;
+    const sim_result result = sim_model_parse(copy, size, &model, error);
+    if ((result == SIM_OK) != (model != NULL)) {
+        fprintf(stderr, "FAIL result %d with model %p\n", result, (void *)model);
+        failures++;
+    }
+    sim_model_free(model);
+    free(copy);
+    return result;
+}
+
+static void refused(const char *what, const uint8_t *bytes, uint64_t size, sim_result wanted, const char *word)
+{
+    sim_error error;
+    const sim_result result = parse(bytes, size, &error);
+    if (result != wanted || !strstr(error.text, word)) {
+        fprintf(stderr, "FAIL %s: result %d, \"%s\"; expected %d and the words \"%s\"\n", what, result, error.text, wanted, word);
+        failures++;
+    }
+}
+
+static void expect_text(const char *what, const char *got, const char *wanted)
+{
+    if (strcmp(got, wanted) != 0) {
+        fprintf(stderr, "FAIL %s is \"%s\", expected \"%s\"\n", what, got, wanted);
+        failures++;
+    }
+}
+
+static void expect(const char *what, int64_t got, int64_t wanted)
+{
+    if (got != wanted) {
+        fprintf(stderr, "FAIL %s is %lld, expected %lld\n", what, (long long)got, (long long)wanted);
+        failures++;
+    }
+}
+
+static void test_facts(const uint8_t *bytes, uint64_t size)
+{
+    sim_model *model;
+    sim_error error = {""};
+    expect("claimed size", (int64_t)sim_model_claimed_size(bytes, 0x434, &error), (int64_t)size);
+    expect("claimed size of a short header", (int64_t)sim_model_claimed_size(bytes, 0x433, &error), 0);
+    if (sim_model_parse(bytes, size, &model, &error) != SIM_OK) {
+        fprintf(stderr, "FAIL %s\n", error.text);
+        exit(1);
+    }
+    const sim_model_info *info = sim_model_get_info(model);
+    expect_text("name", info->name, "small");
+    expect_text("function", info->function, "subnet0");
+    expect("year", info->format_date[0], 2020);
+    expect("level", info->level, 15);
+    expect("architecture", info->architecture, 8);
+    expect("parallelism", info->parallelism, 1);
+    expect("network", info->has_network, 1);
+    expect("inputs", info->input_count, 1);
+    expect_text("input", info->inputs[0].name, "data");
+    expect("input bytes", info->inputs[0].bytes, 32 * 32 * 4);
+    expect_text("output", info->outputs[0].name, "head");
+    expect("output channels", info->outputs[0].dims[3], 18);
+    expect("output type", info->outputs[0].dtype, 0x12);
+    sim_model_free(model);
+}
+
+/* Every shorter file and every changed bit is refused with a sentence. */
+static void test_damage(const uint8_t *bytes, uint64_t size)
+{
+    sim_error error;
+    for (uint64_t length = 0; length < size; length += length < 0x600 || size - length < 600 ? 1 : 97) {
+        if (parse(bytes, length, &error) == SIM_OK || !error.text[0]) {
+            fprintf(stderr, "FAIL the first %llu bytes were taken for a model\n", (unsigned long long)length);
+            failures++;
+        }
+    }
+    uint8_t *copy = malloc(size);
+    memcpy(copy, bytes, size);
+    for (uint64_t i = 0; i < size; i++) {
+        copy[i] ^= (uint8_t)(1u << i % 8);
+        const sim_result result = parse(copy, size, &error);
+        if (result == SIM_OK || !error.text[0]) {
+            fprintf(stderr, "FAIL a changed bit at %llu was not seen\n", (unsigned long long)i);
+            failures++;
+        }
+        copy[i] ^= (uint8_t)(1u << i % 8);
+    }
+    free(copy);
+}
+
+typedef struct change { /* one wrong field; the checksum is made right again */
+    const char *what;
+    uint64_t at;
+    uint32_t value;
+    sim_result result;
+    const char *word;
+} change;
+
+static uint64_t constants_at(const uint8_t *bytes)
+{
+    return TENSORS + 32 * (uint64_t)sim_read_u32(bytes + SECTION + 0x14);
+}
+
+static uint64_t operators_at(const uint8_t *bytes)
+{
+    return constants_at(bytes) + 32 * (uint64_t)sim_read_u32(bytes + SECTION + 0x18) + 8;
+}
+
+static void test_fields(const uint8_t *bytes, uint64_t size)
+{
+    const uint64_t first = operators_at(bytes), conv = first + 4 * (uint64_t)sim_read_u32(bytes + first + 4), attributes = conv + 4 * 14;
+    const uint64_t data = (first + sim_read_u64(bytes + SECTION + 0x20) - SECTION + 63) / 64 * 64 + SECTION;
+    const change changes[] = {
+        {"two functions", 8, 2, SIM_NOT_SUPPORTED, "functions"},
+        {"a long name", 12, 128, SIM_BAD_FILE, "name"},
+        {"a huge payload", 0x42c, 0x7fffffff, SIM_BAD_FILE, "header"},
+        {"another header size", 0x424, 0x435, SIM_BAD_FILE, "header"},
+        {"no cores", 0x474, 0, SIM_BAD_FILE, "cores"},
+        {"a short hdxf", 0x458, 0x60, SIM_BAD_FILE, "wfcs"},
+        {"a newer version", SECTION + 4, 2, SIM_NOT_SUPPORTED, "version"},
+        {"a short section", SECTION + 8, 0x20, SIM_BAD_FILE, "network section"},
+        {"a huge section", SECTION + 8, 0x7fffffff, SIM_BAD_FILE, "network section"},
+        {"no tensors", SECTION + 0x14, 0, SIM_BAD_FILE, "tensors"},
+        {"too many constants", SECTION + 0x18, 65537, SIM_BAD_FILE, "constants"},
+        {"more operators", SECTION + 0x1c, 8, SIM_BAD_FILE, "operator"},
+        {"a long table", SECTION + 0x20, 0x7fffffff, SIM_BAD_FILE, "tables"},
+        {"other inputs", SECTION + 0x30, 2, SIM_BAD_FILE, "inputs"},
+        {"a dimension of 0", TENSORS + 4, 0, SIM_BAD_FILE, "dimension"},
+        {"a dimension of 2^31", TENSORS + 8, 0x80000000u, SIM_BAD_FILE, "dimension"},
+        {"an int8 tensor", TENSORS + 16, 0x21, SIM_BAD_FILE, "type"},
+        {"a tensor unlike the container's", TENSORS + 4, 31, SIM_BAD_FILE, "container"},
+        {"a misplaced constant", constants_at(bytes), 32, SIM_BAD_FILE, "constant"},
+        {"a constant too long", constants_at(bytes) + 8, 0x7fffffff, SIM_BAD_FILE, "constant"},
+        {"a constant of another type", constants_at(bytes) + 16, 0x12, SIM_BAD_FILE, "constant"},
+        {"a NaN", data, 0x7fc00000u, SIM_BAD_FILE, "finite"},
+        {"a code to come", first, 14, SIM_NOT_SUPPORTED, "operator code 14"},
+        {"no code", first, 64, SIM_BAD_FILE, "code"},
+        {"a record too long", first + 4, 0x7fffffff, SIM_BAD_FILE, "words"},
+        {"too many inputs", first + 8, 0x40000000u, SIM_BAD_FILE, "words"},
+        {"its own output", first + 32, sim_read_u32(bytes + first + 20), SIM_BAD_FILE, "before it is written"},
+        {"a tensor that is not there", first + 20, 0x7fffffff, SIM_BAD_FILE, "writes tensor"},
+        {"an input as output", first + 20, 0, SIM_BAD_FILE, "already written"},
+        {"a constant that is not there", conv + 36, 0x7fffffff, SIM_BAD_FILE, "constant"},
+        {"no weights", conv + 36, SIM_ABSENT, SIM_BAD_FILE, "weights"},
+        {"no scale", conv + 40, SIM_ABSENT, SIM_BAD_FILE, "scale"},
+        {"alpha without beta", conv + 52, SIM_ABSENT, SIM_BAD_FILE, "alpha"},
+        {"a kernel of 0", attributes, 0, SIM_BAD_FILE, "kernel"},
+        {"a kernel of 4", attributes, 4, SIM_BAD_FILE, "weights"},
+        {"a stride of 0", attributes + 8, 0, SIM_BAD_FILE, "stride"},
+        {"padding beyond the kernel", attributes + 16, 3, SIM_BAD_FILE, "padding"},
+        {"negative padding", attributes + 20, 0xffffffffu, SIM_BAD_FILE, "padding"},
+        {"a dilation of 0", attributes + 24, 0, SIM_BAD_FILE, "dilation"},
+        {"no groups", attributes + 32, 0, SIM_BAD_FILE, "groups"},
+        {"a negative quant_scale", attributes + 36, 0xbf800000u, SIM_BAD_FILE, "quant_scale"},
+        {"an infinite quant_scale", attributes + 36, 0x7f800000u, SIM_BAD_FILE, "quant_scale"},
+    };
+    uint8_t *copy = malloc(size);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        memcpy(copy, bytes, size);
+        put_u32(copy + changes[i].at, changes[i].value);
+        seal(copy, size);
+        refused(changes[i].what, copy, size, changes[i].result, changes[i].word);
+    }
+    free(copy);
+}
+
+/* Without our section it is a vendor's file: described, but with nothing to run. */
+static void test_device_file(const uint8_t *bytes, uint64_t size)
+{
+    uint8_t *copy = malloc(size);
+    sim_model *model;
+    sim_plan *plan;
+    sim_error error = {""};
+    memcpy(copy, bytes, size);
+    memcpy(copy + SECTION, "code", 4);
+    refused("our file without its tag", copy, size, SIM_BAD_FILE, "network section");
+    memset(copy + 0x408, 0, 12); /* the header no longer says that it is ours */
+    expect("a device file", sim_model_parse(copy, size, &model, &error), SIM_OK);
+    expect("its network", sim_model_get_info(model)->has_network, 0);
+    expect("its outputs", sim_model_get_info(model)->output_count, 1);
+    expect("its plan", sim_plan_create(model, &plan, &error), SIM_DEVICE_CODE);
+    expect("the sentence", strstr(error.text, "device code") != NULL, 1);
+    sim_model_free(model);
+    for (uint64_t i = 0; i < size; i++) { /* nothing guards it but the reader's own care */
+        const uint8_t before = copy[i];
+        copy[i] ^= (uint8_t)(1u << i % 8);
+        parse(copy, size, &error);
+        copy[i] = 0xff;
+        parse(copy, size, &error);
+        copy[i] = before;
+    }
+    free(copy);
+}
+
+/* A container of 2019: "hdxf" comes first, no descriptors, "ZLYF" ends the file. */
+static void test_old_file(const uint8_t *bytes)
+{
+    uint8_t old[0x434 + 0x80];
+    sim_model *model;
+    sim_error error = {""};
+    memcpy(old, bytes, 0x434);
+    memset(old + 0x434, 0, 0x80);
+    put_u64(old + 0x42c, 0x80);
+    memcpy(old + 0x434, "hdxf", 4);
+    put_u64(old + 0x434 + 8, 0x80);
+    put_u32(old + 0x434 + 0x20, 6);
+    put_u32(old + 0x434 + 0x24, 1);
+    memcpy(old + sizeof old - 4, "ZLYF", 4);
+    expect("an old file", sim_model_parse(old, sizeof old, &model, &error), SIM_OK);
+    expect("its descriptors", sim_model_get_info(model)->has_descriptors, 0);
+    expect("its architecture", sim_model_get_info(model)->architecture, 6);
+    sim_model_free(model);
+}
+
+static void describe(const char *path)
+{
+    uint64_t size;
+    uint8_t *bytes = read_file(path, &size);
+    sim_model *model;
+    sim_error error = {""};
+    if (sim_model_parse(bytes, size, &model, &error) != SIM_OK) {
+        printf("%s: %s\n", path, error.text);
+        failures++;
+        free(bytes);
+        return;
+    }
+    const sim_model_info *info = sim_model_get_info(model);
+    printf("%s: name %s function %s date %u-%u-%u level %u versions %u %u architecture %u parallelism %u network %d\n", path, info->name,
+           info->function, info->format_date[0], info->format_date[1], info->format_date[2], info->level, info->runtime_version,
+           info->compiler_version, info->architecture, info->parallelism, info->has_network);
+    for (int32_t i = 0; i < info->input_count + info->output_count; i++) {
+        const sim_io *io = &info->inputs[i]; /* outputs follow the inputs */
+        printf("  %s \"%s\" type 0x%x order 0x%x bytes %lld dims", i < info->input_count ? "input" : "output", io->name, io->dtype, io->order,
+               (long long)io->bytes);
+        for (int32_t k = 0; k < io->rank; k++) {
+            printf(" %d", io->dims[k]);
+        }
+        printf("\n");
+    }
+    sim_model_free(model);
+    free(bytes);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 2 && strcmp(argv[1], "--describe") == 0) {
+        for (int i = 2; i < argc; i++) {
+            describe(argv[i]);
+        }
+        return failures ? 1 : 0;
+    }
+    if (argc != 2) {
+        fprintf(stderr, "usage: container_test MODEL\n");
+        return 2;
+    }
+    uint64_t size;
+    uint8_t *bytes = read_file(argv[1], &size);
+    expect("CRC-32 of 123456789", sim_crc32((const uint8_t *)"123456789", 9, 100), 0xcbf43926);
+    test_facts(bytes, size);
+    test_damage(bytes, size);
+    test_fields(bytes, size);
+    test_device_file(bytes, size);
+    test_old_file(bytes);
+    refused("an empty file", bytes, 0, SIM_BAD_FILE, "empty");
+    refused("a text", (const uint8_t *)"hello, world", 12, SIM_BAD_FILE, "no offline model");
+    free(bytes);
+    printf("%lu failures\n", failures);
+    return failures ? 1 : 0;
+}

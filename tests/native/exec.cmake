@@ -1,0 +1,36 @@
+# Tests of the executor and the kernels. They link the objects, because the library exports its ABI alone.
+set(RANDOM_MODELS ${CMAKE_CURRENT_BINARY_DIR}/random)
+add_custom_command(
+  OUTPUT ${RANDOM_MODELS}/written
+  COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/make_model.py random ${RANDOM_MODELS} --count 200
+  COMMAND ${CMAKE_COMMAND} -E touch ${RANDOM_MODELS}/written
+  DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/make_model.py
+  VERBATIM)
+list(APPEND TEST_MODELS ${RANDOM_MODELS}/written)
+test_model(operators_half operators --batch 2)
+test_model(operators_float operators --seed 1 --batch 2)
+
+function(exec_test NAME SOURCE)
+  add_executable(${NAME} ${SOURCE} $<TARGET_OBJECTS:sim_exec> $<TARGET_OBJECTS:sim_kernels>)
+  target_include_directories(${NAME} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/../../native/sim/exec
+                                             ${CMAKE_CURRENT_SOURCE_DIR}/../../native/sim/kernels)
+  target_compile_definitions(${NAME} PRIVATE _GNU_SOURCE)
+  target_link_libraries(${NAME} PRIVATE Threads::Threads m)
+endfunction()
+
+exec_test(kernels_test kernels_test.c)
+exec_test(container_test container_test.c)
+exec_test(network_test network_test.c)
+if(CMAKE_CROSSCOMPILING) # emulated: fewer cases
+  set(KERNEL_CASES 300)
+  set(RANDOM_COUNT 40)
+else()
+  set(KERNEL_CASES 3000)
+  set(RANDOM_COUNT 200)
+endif()
+add_test(NAME kernels COMMAND kernels_test ${KERNEL_CASES})
+add_test(NAME container COMMAND container_test ${TEST_MODEL_small})
+add_test(NAME network_operators COMMAND network_test ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_operators_half}
+                                        ${TEST_MODEL_operators_float})
+add_test(NAME network_random COMMAND network_test --folder ${RANDOM_MODELS} ${RANDOM_COUNT})
+set_tests_properties(kernels container network_operators network_random PROPERTIES TIMEOUT 600)

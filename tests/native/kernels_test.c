@@ -1,0 +1,418 @@
+/* Every fast kernel equals the plain C reference to the bit, on random shapes and on special values.
+ *
+ *     kernels_test [cases] [seed]
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "half.h"
+#include "kernels.h"
+
+static uint64_t state = 1;
+static unsigned long failures;
+
+static uint32_t draw(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33);
+}
+
+static int32_t between(int32_t low, int32_t high)
+{
+    return low + (int32_t)(draw() % (uint32_t)(high - low + 1));
+}
+
+static float uniform(float low, float high)
+{
+    return low + (high - low) * (float)(draw() % 65536) / 65536.0f;
+}
+
+/* Mostly ordinary values; now and then a zero of either sign, a subnormal, an infinity, a NaN, something huge. */
+static float any_float(bool special)
+{
+    static const float SPECIAL[] = {0.0f, -0.0f, 1e-40f, -1e-40f, 6e-8f, 65504.0f, 65519.0f, 65520.0f, 1e30f, -1e38f};
+    if (special && draw() % 8 == 0) {
+        const uint32_t which = draw() % 13;
+        return which < 10 ? SPECIAL[which] : which == 10 ? INFINITY : which == 11 ? -INFINITY : NAN;
+    }
+    return uniform(-4.0f, 4.0f);
+}
+
+static void fill(void *data, uint32_t dtype, size_t count, bool special)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (dtype == SIM_UINT8) {
+            ((uint8_t *)data)[i] = (uint8_t)draw();
+        } else if (dtype == SIM_FLOAT16) {
+            ((uint16_t *)data)[i] = special && draw() % 16 == 0 ? (uint16_t)draw() : sim_half_from_float(any_float(special));
+        } else {
+            ((float *)data)[i] = any_float(special);
+        }
+    }
+}
+
+static void *room(size_t bytes)
+{
+    void *memory = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    if (!memory) {
+        fprintf(stderr, "no memory\n");
+        exit(3);
+    }
+    memset(memory, 0xa5, (bytes + 127) / 64 * 64);
+    return memory;
+}
+
+static void equal(const char *what, const sim_kernels *k, const void *a, const void *b, size_t bytes)
+{
+    if (memcmp(a, b, bytes) == 0) {
+        return;
+    }
+    size_t at = 0;
+    while (((const unsigned char *)a)[at] == ((const unsigned char *)b)[at]) {
+        at++;
+    }
+    fprintf(stderr, "FAIL %s: %s differs from the reference at byte %zu of %zu\n", what, k->name, at, bytes);
+    failures++;
+}
+
+static uint32_t any_dtype(void)
+{
+    return draw() % 2 ? SIM_FLOAT16 : SIM_FLOAT32;
+}
+
+static sim_activation any_activation(void)
+{
+    return (sim_activation){draw() % 5, uniform(-0.5f, 0.5f), 0.0f};
+}
+
+/* ---- spans ---- */
+
+static void test_spans(const sim_kernels *k)
+{
+    const size_t count = draw() % 100;
+    const uint32_t x_dtype = draw() % 8 ? any_dtype() : SIM_UINT8, y_dtype = any_dtype(), b_dtype = any_dtype();
+    float x[100], b[100], y[100], z[100];
+    int16_t p[100], q[100];
+    fill(x, x_dtype, 100, true);
+    fill(b, b_dtype, 100, true);
+    memset(y, 0, sizeof y);
+    memset(z, 0, sizeof z);
+    memset(p, 0, sizeof p);
+    memset(q, 0, sizeof q);
+    const sim_kernels *r = &SIM_KERNELS_REFERENCE;
+    const float scale = uniform(0.01f, 100.0f), qmax = draw() % 2 ? 127.0f : 32767.0f;
+    k->quantize(x, x_dtype, count, scale, qmax, p);
+    r->quantize(x, x_dtype, count, scale, qmax, q);
+    equal("quantize", k, p, q, sizeof p);
+    k->convert(x, x_dtype, y, y_dtype, x_dtype == SIM_UINT8 ? 0 : count);
+    r->convert(x, x_dtype, z, y_dtype, x_dtype == SIM_UINT8 ? 0 : count);
+    equal("convert", k, y, z, sizeof y);
+    sim_activation activation = any_activation();
+    activation.function += activation.function == SIM_LINEAR;
+    k->activate(&activation, x, x_dtype, y, y_dtype, count);
+    r->activate(&activation, x, x_dtype, z, y_dtype, count);
+    equal("activate", k, y, z, sizeof y);
+    k->add(x, x_dtype, b, b_dtype, y, y_dtype, count);
+    r->add(x, x_dtype, b, b_dtype, z, y_dtype, count);
+    equal("add", k, y, z, sizeof y);
+    k->mul(x, x_dtype, b, b_dtype, y, y_dtype, count);
+    r->mul(x, x_dtype, b, b_dtype, z, y_dtype, count);
+    equal("mul", k, y, z, sizeof y);
+}
+
+/* All halves through conversion and every function. */
+static void test_all_halves(const sim_kernels *k)
+{
+    uint16_t *x = room(65536 * 2), *y = room(65536 * 2), *z = room(65536 * 2);
+    float *f = room(65536 * 4), *g = room(65536 * 4);
+    for (uint32_t i = 0; i < 65536; i++) {
+        x[i] = (uint16_t)i;
+    }
+    k->convert(x, SIM_FLOAT16, f, SIM_FLOAT32, 65536);
+    SIM_KERNELS_REFERENCE.convert(x, SIM_FLOAT16, g, SIM_FLOAT32, 65536);
+    equal("all halves to float", k, f, g, 65536 * 4);
+    for (uint32_t function = SIM_RELU; function <= SIM_SILU; function++) {
+        const sim_activation activation = {function, 0.1f, 0.0f};
+        k->activate(&activation, x, SIM_FLOAT16, y, SIM_FLOAT16, 65536);
+        SIM_KERNELS_REFERENCE.activate(&activation, x, SIM_FLOAT16, z, SIM_FLOAT16, 65536);
+        equal("activation of all halves", k, y, z, 65536 * 2);
+    }
+    free(x);
+    free(y);
+    free(z);
+    free(f);
+    free(g);
+}
+
+/* Around every rounding boundary of binary16: both halves' midpoints and their neighbours. */
+static void test_roundings(const sim_kernels *k)
+{
+    float *x = room(65536 * 3 * 4);
+    uint16_t *y = room(65536 * 3 * 2), *z = room(65536 * 3 * 2);
+    for (uint32_t i = 0; i < 65536; i++) {
+        const uint32_t bits = sim_float_bits(sim_float_from_half((uint16_t)i)) + 0x1000u;
+        for (uint32_t d = 0; d < 3; d++) {
+            x[3 * i + d] = sim_float_from_bits(bits + d - 1u);
+        }
+    }
+    k->convert(x, SIM_FLOAT32, y, SIM_FLOAT16, 65536 * 3);
+    SIM_KERNELS_REFERENCE.convert(x, SIM_FLOAT32, z, SIM_FLOAT16, 65536 * 3);
+    equal("rounding to half", k, y, z, 65536 * 3 * 2);
+    free(x);
+    free(y);
+    free(z);
+}
+
+/* ---- max-pool ---- */
+
+static sim_view new_view(int32_t n, int32_t h, int32_t w, int32_t c, uint32_t dtype)
+{
+    const int32_t pitch = c + (draw() % 2 ? 0 : between(1, 9));
+    return (sim_view){room((size_t)n * (size_t)h * (size_t)w * (size_t)pitch * sim_dtype_size(dtype)), n, h, w, c, pitch, dtype};
+}
+
+static size_t view_bytes(const sim_view *v)
+{
+    return (size_t)v->n * (size_t)v->h * (size_t)v->w * (size_t)v->pitch * sim_dtype_size(v->dtype);
+}
+
+static void test_pool(const sim_kernels *k)
+{
+    sim_pool pool = {between(1, 5), between(1, 5), between(1, 3), between(1, 3), 0, 0};
+    pool.pad_top = between(0, pool.kernel_h - 1);
+    pool.pad_left = between(0, pool.kernel_w - 1);
+    const int32_t h = between(1, 12), w = between(1, 12), c = between(1, 40), n = between(1, 2);
+    const int32_t oh = between(1, (h - 1 + pool.pad_top) / pool.stride_h + 1), ow = between(1, (w - 1 + pool.pad_left) / pool.stride_w + 1);
+    sim_view x = new_view(n, h, w, c, any_dtype()), y = new_view(n, oh, ow, c, any_dtype()), z = y;
+    z.data = room(view_bytes(&y));
+    fill(x.data, x.dtype, view_bytes(&x) / sim_dtype_size(x.dtype), true);
+    for (int32_t i = 0; i < n * oh; i++) {
+        k->max_pool(&pool, &x, &y, i / oh, i % oh);
+        SIM_KERNELS_REFERENCE.max_pool(&pool, &x, &z, i / oh, i % oh);
+    }
+    equal("max_pool", k, y.data, z.data, view_bytes(&y));
+    free(x.data);
+    free(y.data);
+    free(z.data);
+}
+
+/* ---- convolution ---- */
+
+static sim_conv any_shape(void)
+{
+    sim_conv c = {.kernel_h = between(1, 5), .kernel_w = between(1, 5), .stride_h = between(1, 3), .stride_w = between(1, 3),
+                  .dilation_h = between(1, 3), .dilation_w = between(1, 3), .groups = 1};
+    if (draw() % 3 == 0) {
+        c.kernel_h = c.kernel_w = 1;
+    }
+    if (draw() % 2 == 0) {
+        c.stride_h = c.stride_w = c.dilation_h = c.dilation_w = 1;
+    }
+    c.in_c = draw() % 10 == 0 ? 512 : between(1, 70);
+    c.out_c = between(1, 50);
+    const uint32_t grouping = draw() % 6;
+    if (grouping == 0) { /* depthwise */
+        c.groups = c.out_c = c.in_c;
+    } else if (grouping == 1) {
+        c.groups = between(2, 4);
+        c.in_c = c.groups * between(1, 9);
+        c.out_c = c.groups * between(1, 20);
+    }
+    const int32_t extent_h = (c.kernel_h - 1) * c.dilation_h + 1, extent_w = (c.kernel_w - 1) * c.dilation_w + 1;
+    c.pad_top = between(0, extent_h - 1);
+    c.pad_left = between(0, extent_w - 1);
+    c.in_h = between(1, 14);
+    c.in_w = between(1, 20);
+    c.out_h = between(1, (c.in_h - 1 + c.pad_top) / c.stride_h + 1);
+    c.out_w = between(1, (c.in_w - 1 + c.pad_left) / c.stride_w + 1);
+    return c;
+}
+
+static void fill_weights(void *weights, uint32_t dtype, size_t count, bool extreme)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (dtype == SIM_INT8) {
+            ((int8_t *)weights)[i] = (int8_t)(extreme ? (draw() % 2 ? 127 : -127) : between(-127, 127));
+        } else if (dtype == SIM_INT16) {
+            ((int16_t *)weights)[i] = (int16_t)(extreme ? (draw() % 8 ? 32767 : -32767) : between(-32767, 32767));
+        } else {
+            ((float *)weights)[i] = uniform(-1.0f, 1.0f);
+        }
+    }
+}
+
+static const float *any_affine(int32_t channels, bool present, float identity, float low, float high)
+{
+    float *values = room((size_t)(channels + SIM_OC_BLOCK) * sizeof(float));
+    for (int32_t i = 0; i < channels + SIM_OC_BLOCK; i++) {
+        values[i] = present && i < channels ? uniform(low, high) : identity;
+    }
+    return values;
+}
+
+/* Runs all rows and blocks in random pieces, in an order that reuses the scratch memory now and then. */
+static void run_in_pieces(const sim_kernels *k, const sim_conv *conv, const sim_view *x, const sim_view *y, void *scratch)
+{
+    const int32_t all = sim_conv_blocks(conv);
+    for (int32_t n = 0; n < x->n; n++) {
+        for (int32_t row = 0; row < conv->out_h;) {
+            const int32_t most = conv->tiling.rows < conv->out_h - row ? conv->tiling.rows : conv->out_h - row, rows = between(1, most);
+            for (int32_t block = 0, blocks; block < all; block += blocks) {
+                blocks = between(1, all - block);
+                sim_conv_run(k, conv, x, y, n, row, rows, block, blocks, scratch, block > 0 && draw() % 2);
+            }
+            row += rows;
+        }
+    }
+}
+
+static void test_conv(const sim_kernels *k)
+{
+    static const uint32_t KINDS[] = {SIM_INT8, SIM_INT8, SIM_INT16, SIM_FLOAT32};
+    sim_conv conv = any_shape();
+    conv.weight_dtype = KINDS[draw() % 4];
+    const bool quantized = conv.weight_dtype != SIM_FLOAT32, extreme = draw() % 4 == 0;
+    const float qmax = conv.weight_dtype == SIM_INT8 ? 127.0f : 32767.0f;
+    conv.quant_scale = extreme ? 1e6f : qmax / uniform(2.0f, 5.0f);
+    const bool has_bias = draw() % 2, has_norm = draw() % 2;
+    conv.affine = (sim_affine){any_affine(conv.out_c, quantized, 1.0f, 1e-5f, draw() % 8 ? 1e-3f : 1e2f),
+                               any_affine(conv.out_c, has_bias, -0.0f, -1.0f, 1.0f), any_affine(conv.out_c, has_norm, 1.0f, -2.0f, 2.0f),
+                               any_affine(conv.out_c, has_norm, -0.0f, -1.0f, 1.0f)};
+    conv.activation = any_activation();
+    const bool lookup = quantized && draw() % 6 == 0;
+    int16_t *table = NULL;
+    int32_t *source = NULL;
+    const int32_t n = between(1, 2);
+    sim_view x = new_view(n, conv.in_h, conv.in_w, conv.in_c, lookup ? SIM_UINT8 : any_dtype());
+    sim_view y = new_view(n, conv.out_h, conv.out_w, conv.out_c, any_dtype()), z = y;
+    z.data = room(view_bytes(&y));
+    fill(x.data, x.dtype, view_bytes(&x) / sim_dtype_size(x.dtype), draw() % 2);
+    if (lookup) {
+        table = room((size_t)conv.in_c * 512);
+        source = room((size_t)conv.in_c * sizeof(int32_t));
+        for (int32_t i = 0; i < conv.in_c * 256; i++) {
+            table[i] = (int16_t)between(-(int32_t)qmax, (int32_t)qmax);
+        }
+        for (int32_t i = 0; i < conv.in_c; i++) {
+            source[i] = between(0, conv.in_c - 1);
+        }
+        conv.lookup = table;
+        conv.lookup_channel = source;
+    }
+    const size_t count = (size_t)conv.out_c * (size_t)conv.kernel_h * (size_t)conv.kernel_w * (size_t)(conv.in_c / conv.groups);
+    void *weights = room(count * sim_dtype_size(conv.weight_dtype));
+    fill_weights(weights, conv.weight_dtype, count, extreme);
+    for (int pass = 0; pass < 2; pass++) {
+        const sim_kernels *kernels = pass ? &SIM_KERNELS_REFERENCE : k;
+        sim_conv_prepare(kernels, &conv);
+        void *packed = room(conv.tiling.packed_bytes), *scratch = room(conv.tiling.scratch_bytes);
+        sim_conv_pack(kernels, &conv, weights, packed);
+        conv.packed = packed;
+        run_in_pieces(kernels, &conv, &x, pass ? &z : &y, scratch);
+        free(packed);
+        free(scratch);
+    }
+    char what[160];
+    snprintf(what, sizeof what, "conv %s %dx%dx%d -> %dx%dx%d kernel %dx%d stride %dx%d pad %d,%d dilation %dx%d groups %d",
+             quantized ? conv.weight_dtype == SIM_INT8 ? "int8" : "int16" : "float", conv.in_h, conv.in_w, conv.in_c, conv.out_h, conv.out_w, conv.out_c,
+             conv.kernel_h, conv.kernel_w, conv.stride_h, conv.stride_w, conv.pad_top, conv.pad_left, conv.dilation_h, conv.dilation_w, conv.groups);
+    equal(what, k, y.data, z.data, view_bytes(&y));
+    free((void *)(uintptr_t)conv.affine.scale);
+    free((void *)(uintptr_t)conv.affine.bias);
+    free((void *)(uintptr_t)conv.affine.alpha);
+    free((void *)(uintptr_t)conv.affine.beta);
+    free(weights);
+    free(x.data);
+    free(y.data);
+    free(z.data);
+    free(table);
+    free(source);
+}
+
+/* ---- the reference itself, against values worked out by hand ---- */
+
+static void expect(const char *what, double got, double wanted)
+{
+    if (got != wanted) {
+        fprintf(stderr, "FAIL %s: %.9g, expected %.9g\n", what, got, wanted);
+        failures++;
+    }
+}
+
+static void test_definitions(void)
+{
+    expect("one as half", sim_half_from_float(1.0f), 0x3c00);
+    expect("largest half", sim_half_from_float(65519.0f), 0x7bff);
+    expect("overflow", sim_half_from_float(65520.0f), 0x7c00);
+    expect("smallest subnormal", sim_half_from_float(0x1p-24f), 1);
+    expect("half of it, to even", sim_half_from_float(0x1p-25f), 0);
+    expect("a little more", sim_half_from_float(0x1.02p-25f), 1);
+    expect("NaN", sim_half_from_float(-NAN), SIM_HALF_NAN);
+    for (uint32_t i = 0; i < 65536; i++) {
+        const uint16_t half = (uint16_t)i;
+        const bool nan = (half & 0x7fff) > 0x7c00;
+        expect("half to float and back", sim_half_from_float(sim_float_from_half(half)), nan ? SIM_HALF_NAN : half);
+    }
+    expect("ties to even, down", sim_quantize_value(2.5f, 1.0f, 127.0f), 2);
+    expect("ties to even, up", sim_quantize_value(3.5f, 1.0f, 127.0f), 4);
+    expect("clamped", sim_quantize_value(-1e9f, 1.0f, 127.0f), -127);
+    expect("NaN is the least code", sim_quantize_value(NAN, 1.0f, 127.0f), -127);
+    expect("infinity is the greatest", sim_quantize_value(INFINITY, 1.0f, 32767.0f), 32767);
+    for (float x = -80.0f; x < 80.0f; x += 0.37f) {
+        const double relative = fabs((double)sim_exp(x) / exp((double)x) - 1.0);
+        if (!(relative < 3e-7)) {
+            fprintf(stderr, "FAIL exp(%g) is off by %g\n", (double)x, relative);
+            failures++;
+        }
+    }
+    const sim_activation leaky = {SIM_LEAKY_RELU, 0.125f, 0.0f};
+    expect("leaky", sim_activation_value(&leaky, -8.0f), -1.0);
+}
+
+/* 3 x 3 x 2 to one channel, stride 2, padding 1: the sums are done by hand here. */
+static void test_conv_by_hand(void)
+{
+    float x[18], y[4];
+    int8_t w[18];
+    const float one[1 + SIM_OC_BLOCK] = {0.5f}, two[1 + SIM_OC_BLOCK] = {1.0f}, three[1 + SIM_OC_BLOCK] = {2.0f}, four[1 + SIM_OC_BLOCK] = {-1.0f};
+    for (int i = 0; i < 18; i++) {
+        x[i] = (float)i;
+        w[i] = (int8_t)(i % 2 ? -1 : 2);
+    }
+    sim_conv conv = {.in_h = 3, .in_w = 3, .in_c = 2, .out_h = 2, .out_w = 2, .out_c = 1, .kernel_h = 3, .kernel_w = 3, .stride_h = 2,
+                     .stride_w = 2, .pad_top = 1, .pad_left = 1, .dilation_h = 1, .dilation_w = 1, .groups = 1, .weight_dtype = SIM_INT8,
+                     .quant_scale = 1.0f, .affine = {one, two, three, four}, .activation = {SIM_LEAKY_RELU, 0.25f, 0.0f}, .packed = w};
+    sim_conv_prepare(&SIM_KERNELS_REFERENCE, &conv);
+    float scratch[18];
+    const sim_view in = {(char *)x, 1, 3, 3, 2, 2, SIM_FLOAT32}, out = {(char *)y, 1, 2, 2, 1, 1, SIM_FLOAT32};
+    sim_conv_run(&SIM_KERNELS_REFERENCE, &conv, &in, &out, 0, 0, 1, 0, 1, scratch, false);
+    sim_conv_run(&SIM_KERNELS_REFERENCE, &conv, &in, &out, 0, 1, 1, 0, 1, scratch, false);
+    /* pixel (r, c) holds 2(3r+c) and one more: 2*even - odd = 2(3r+c) - 1 */
+    const double sums[4] = {-1 + 1 + 5 + 7, 1 + 3 + 7 + 9, 5 + 7 + 11 + 13, 7 + 9 + 13 + 15};
+    for (int i = 0; i < 4; i++) {
+        expect("convolution by hand", (double)y[i], (sums[i] * 0.5 + 1.0) * 2.0 - 1.0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const long cases = argc > 1 ? atol(argv[1]) : 1000;
+    state = argc > 2 ? (uint64_t)atoll(argv[2]) : 1;
+    test_definitions();
+    test_conv_by_hand();
+    for (unsigned i = 0; sim_kernels_name(i); i++) {
+        const sim_kernels *k = sim_kernels_select(sim_kernels_name(i));
+        test_all_halves(k);
+        test_roundings(k);
+        for (long c = 0; c < cases && failures < 20; c++) {
+            test_spans(k);
+            test_pool(k);
+            test_conv(k);
+        }
+        printf("%s: %ld cases\n", k->name, cases);
+    }
+    printf("%lu failures\n", failures);
+    return failures ? 1 : 0;
+}

@@ -1,0 +1,240 @@
+/* A whole network gives the same bytes with every kernel table, with teams of any size, in any order of tasks and whatever
+ * was in the workspace before.
+ *
+ *     network_test MODEL...
+ *     network_test --folder FOLDER COUNT      FOLDER/0.cambricon and so on
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec.h"
+#include "kernels.h"
+
+static unsigned long failures, runs;
+
+static void *room(uint64_t bytes)
+{
+    void *memory = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    if (!memory) {
+        printf("no memory\n");
+        exit(3);
+    }
+    return memory;
+}
+
+/* ---- teams ---- */
+
+typedef struct share {
+    size_t count;
+    size_t *next;
+    pthread_mutex_t *lock;
+    sim_task_fn task;
+    void *argument;
+    unsigned member;
+} share;
+
+static void *share_main(void *argument)
+{
+    const share *s = argument;
+    for (;;) {
+        pthread_mutex_lock(s->lock);
+        const size_t i = (*s->next)++;
+        pthread_mutex_unlock(s->lock);
+        if (i >= s->count) {
+            return NULL;
+        }
+        s->task(s->argument, i, s->member);
+    }
+}
+
+static void run_threads(void *state, size_t count, sim_task_fn task, void *argument)
+{
+    const unsigned size = *(const unsigned *)state;
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    size_t next = 0;
+    pthread_t threads[8];
+    share shares[8];
+    for (unsigned m = 0; m < size; m++) {
+        shares[m] = (share){count, &next, &lock, task, argument, m};
+        if (m && pthread_create(&threads[m], NULL, share_main, &shares[m]) != 0) {
+            printf("no thread\n");
+            exit(3);
+        }
+    }
+    share_main(&shares[0]);
+    for (unsigned m = 1; m < size; m++) {
+        pthread_join(threads[m], NULL);
+    }
+}
+
+/* One thread that plays three members and takes the tasks from the last to the first. */
+static void run_backwards(void *state, size_t count, sim_task_fn task, void *argument)
+{
+    (void)state;
+    for (size_t i = count; i-- > 0;) {
+        task(argument, i, (unsigned)(i % 3));
+    }
+}
+
+/* ---- one model ---- */
+
+static uint8_t *read_file(const char *path, uint64_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        printf("cannot read %s\n", path);
+        exit(2);
+    }
+    fseek(file, 0, SEEK_END);
+    *size = (uint64_t)ftell(file);
+    rewind(file);
+    uint8_t *bytes = room(*size);
+    if (fread(bytes, 1, *size, file) != *size) {
+        printf("cannot read %s\n", path);
+        exit(2);
+    }
+    fclose(file);
+    return bytes;
+}
+
+static void fill_input(const sim_io *io, uint8_t *bytes)
+{
+    uint32_t state = 12345;
+    for (int64_t i = 0; i < io->bytes; i++) {
+        state = state * 1664525u + 1013904223u;
+        bytes[i] = (uint8_t)(state >> 24);
+        if (io->dtype == SIM_FLOAT16 && i % 2 == 1) { /* the high byte: keep magnitudes ordinary, one in 256 is not */
+            bytes[i] = state >> 24 == 7 ? 0x7c : (uint8_t)((bytes[i] & 0x83) | 0x38);
+        } else if (io->dtype == SIM_FLOAT32 && i % 4 == 3) {
+            bytes[i] = (uint8_t)((bytes[i] & 0x80) | 0x3f);
+        }
+    }
+}
+
+static const sim_io *io_at(const sim_model_info *info, int32_t i)
+{
+    return i < info->input_count ? &info->inputs[i] : &info->outputs[i - info->input_count];
+}
+
+static void run_once(const sim_plan *plan, const sim_model_info *info, const sim_team *team, uint8_t dirt, void **buffers)
+{
+    const uint64_t bytes = sim_plan_workspace_bytes(plan, team->size);
+    void *workspace = room(bytes);
+    memset(workspace, dirt, bytes);
+    for (int32_t i = info->input_count; i < info->input_count + info->output_count; i++) {
+        memset(buffers[i], dirt, (size_t)io_at(info, i)->bytes);
+    }
+    sim_plan_run(plan, workspace, buffers, team);
+    free(workspace);
+    runs++;
+}
+
+static void compare(const char *path, const char *kernels, unsigned size, const sim_model_info *info, void *const *wanted, void *const *got)
+{
+    for (int32_t i = info->input_count; i < info->input_count + info->output_count; i++) {
+        if (memcmp(wanted[i], got[i], (size_t)io_at(info, i)->bytes) != 0) {
+            printf("FAIL %s: output %d with kernels %s and a team of %u differs from the reference\n", path, i - info->input_count, kernels, size);
+            failures++;
+        }
+    }
+}
+
+static sim_plan *plan_with(const sim_model *model, const char *kernels)
+{
+    sim_plan *plan;
+    sim_error error = {""};
+    setenv("CNRT_SIMULATOR_KERNELS", kernels, 1);
+    if (sim_plan_create(model, &plan, &error) != SIM_OK) {
+        printf("FAIL %s\n", error.text);
+        exit(1);
+    }
+    return plan;
+}
+
+static void check_teams(const char *path, const sim_model *model, const char *kernels, void **wanted, void **got)
+{
+    static unsigned sizes[] = {1, 2, 4};
+    const sim_model_info *info = sim_model_get_info(model);
+    sim_plan *plan = plan_with(model, kernels);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const sim_team team = sizes[i] == 1 ? SIM_TEAM_OF_ONE : (sim_team){sizes[i], &sizes[i], run_threads};
+        run_once(plan, info, &team, (uint8_t)(0x55 + 0x55 * i), got);
+        compare(path, kernels, sizes[i], info, wanted, got);
+    }
+    const sim_team backwards = {3, NULL, run_backwards};
+    run_once(plan, info, &backwards, 0xff, got);
+    compare(path, kernels, 3, info, wanted, got);
+    sim_plan_free(plan);
+}
+
+static bool all_equal(const uint8_t *bytes, int64_t count)
+{
+    for (int64_t i = 1; i < count; i++) {
+        if (bytes[i] != bytes[0]) {
+            return false;
+        }
+    }
+    return count > 1;
+}
+
+static void check_model(const char *path)
+{
+    uint64_t size;
+    uint8_t *bytes = read_file(path, &size);
+    sim_model *model;
+    sim_error error = {""};
+    if (sim_model_parse(bytes, size, &model, &error) != SIM_OK) {
+        printf("FAIL %s: %s\n", path, error.text);
+        exit(1);
+    }
+    free(bytes);
+    const sim_model_info *info = sim_model_get_info(model);
+    void *wanted[SIM_MAX_TENSORS], *got[SIM_MAX_TENSORS];
+    const int32_t count = info->input_count + info->output_count;
+    for (int32_t i = 0; i < count; i++) {
+        wanted[i] = room((uint64_t)io_at(info, i)->bytes);
+        got[i] = i < info->input_count ? wanted[i] : room((uint64_t)io_at(info, i)->bytes);
+        if (i < info->input_count) {
+            fill_input(io_at(info, i), wanted[i]);
+        }
+    }
+    sim_plan *plan = plan_with(model, "reference");
+    run_once(plan, info, &SIM_TEAM_OF_ONE, 0, wanted);
+    sim_plan_free(plan);
+    if (all_equal(wanted[info->input_count], io_at(info, info->input_count)->bytes) && io_at(info, info->input_count)->bytes > 64) {
+        printf("FAIL %s: the first output is constant, the comparison would say nothing\n", path);
+        failures++;
+    }
+    for (unsigned i = 0; sim_kernels_name(i); i++) {
+        check_teams(path, model, sim_kernels_name(i), wanted, got);
+    }
+    for (int32_t i = 0; i < count; i++) {
+        free(wanted[i]);
+        if (i >= info->input_count) {
+            free(got[i]);
+        }
+    }
+    sim_model_free(model);
+}
+
+int main(int argc, char **argv)
+{
+    if (!freopen("/dev/null", "w", stderr)) { /* the announcement of CNRT_SIMULATOR_KERNELS, hundreds of times */
+        return 3;
+    }
+    if (argc == 4 && strcmp(argv[1], "--folder") == 0) {
+        for (int i = 0; i < atoi(argv[3]); i++) {
+            char path[4096];
+            snprintf(path, sizeof path, "%s/%d.cambricon", argv[2], i);
+            check_model(path);
+        }
+    } else {
+        for (int i = 1; i < argc; i++) {
+            check_model(argv[i]);
+        }
+    }
+    printf("%lu runs, %lu failures\n", runs, failures);
+    return failures || !runs ? 1 : 0;
+}
