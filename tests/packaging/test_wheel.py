@@ -106,7 +106,7 @@ def test_the_source_distribution_leaves_other_things_out(sdist: Path):
     with tarfile.open(sdist) as archive:
         tops = {Path(name).parts[1] for name in archive.getnames() if len(Path(name).parts) > 1}
     assert {"agent", "native", "systemd", "tests", "pyproject.toml", "LICENSE", "README.md"} <= tops
-    assert not tops & {"build", "deploy", "demo", ".venv", ".cache", ".ci", ".git"}
+    assert not tops & {"build", "deploy", "demo", "benchmarks", ".venv", ".cache", ".ci", ".git"}
 
 
 @pytest.mark.skipif(shutil.which("readelf") is None, reason="readelf is not installed (Debian: binutils)")
