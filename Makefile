@@ -19,7 +19,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 NATIVE_SOURCES := $(shell find native -type f \( -name '*.[chS]' -o -name '*.map' -o -name '*.in' -o -name 'CMakeLists.txt' -o -name '*.cmake' \) 2>/dev/null)
 
 # Whatever environment is active is not ours, and nothing here may wait for an answer.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX MAKEFLAGS MAKELEVEL
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV MAKEFLAGS MAKELEVEL
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 export PYTHONNOUSERSITE := 1
