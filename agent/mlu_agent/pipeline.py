@@ -15,21 +15,20 @@ import collections
 import dataclasses
 import threading
 import time
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .announcer import Announcer, effective_thresholds
 from .errors import DeviceLost, MluAgentError, RuntimeFailure
 from .metrics import Metrics
 from .postprocess import postprocess
 from .preprocess import Preprocessor
 from .sources import Exchange, Grab, Source, SourceState, make_capture
-from .wire import Identity, ModelInfo, end_message, frame_message, heartbeat_message, state_message, topic
 
 if TYPE_CHECKING:
-    from .bundle import ModelSpec, Thresholds
+    from .bundle import ModelSpec
     from .config import Config
     from .detections import Detections
     from .engine import Engine, Slot
@@ -70,17 +69,7 @@ class Pipeline:
         self._log = log
         self._preprocess = Preprocessor(spec.input)
         self._thresholds = effective_thresholds(config, spec)
-        self._runtime = engine.library.kind
-        self._simulated = ("simulated",) if self._runtime == "simulator" else ()
-        self._identity = Identity(config.box, uuid.uuid4().hex)
-        self._model = ModelInfo(
-            spec.name,
-            spec.provenance.get("version", ""),
-            spec.sha256,
-            self._thresholds.confidence,
-            self._thresholds.iou,
-            self._thresholds.max_detections,
-        )
+        self._announcer = Announcer(config, spec, engine.library.kind, self._thresholds, publisher)
         self._exchange: Exchange[Grab] = Exchange()
         self.sources = [self._make_source(number) for number in range(len(config.sources))]
         self._by_id = {source.source_id: source for source in self.sources}
@@ -91,7 +80,6 @@ class Pipeline:
         self._deliverer = threading.Thread(target=self._guard, args=(self._deliver,), name="deliverer", daemon=True)
         self._started = time.monotonic()
         self._next_heartbeat = 0.0
-        self._heartbeats = 0
         self._ended: set[str] = set()
 
     def _make_source(self, number: int) -> Source:
@@ -100,7 +88,7 @@ class Pipeline:
         def unreadable(sentence: str) -> None:
             self._log.warning("a picture was skipped", source=config.id, reason=sentence)
 
-        return Source(config, make_capture(config, unreadable), self._exchange.mailbox(config.live), self._announce)
+        return Source(config, make_capture(config, unreadable), self._exchange.mailbox(config.live), self._changed)
 
     # ---- for the caller -------------------------------------------------------------------------------------------
 
@@ -140,10 +128,12 @@ class Pipeline:
         heartbeat_due = now >= self._next_heartbeat
         if self._publisher.look_for_subscribers() or heartbeat_due:
             for source in self.sources:
-                self._send_state(source)
+                self._announcer.state(source, self.counters(source))
         if heartbeat_due:
             self._next_heartbeat = now + self._config.publish.heartbeat_s
-            self._send_heartbeat(now)
+            self._announcer.heartbeat(
+                {source: self.counters(source) for source in self.sources}, uptime_s=now - self._started
+            )
 
     @property
     def finished(self) -> bool:
@@ -199,7 +189,7 @@ class Pipeline:
         live = sum(source.status.state is SourceState.STREAMING for source in self.sources)
         seconds = max(1e-9, time.monotonic() - self._started)
         rate = self.metrics.published_total() / seconds
-        return f"{live} of {len(self.sources)} sources live, {rate:.1f} frames/s on the {self._runtime}"
+        return f"{live} of {len(self.sources)} sources live, {rate:.1f} frames/s on the {self._engine.library.kind}"
 
     # ---- threads --------------------------------------------------------------------------------------------------
 
@@ -306,19 +296,9 @@ class Pipeline:
             source.count_dropped(DROPPED_EMPTY)
             self.metrics.count_progress()
             return
-        message = frame_message(
-            self._identity,
-            frame,
-            detections,
-            pending.letterbox,
-            self._spec.labels,
-            self._model,
-            self._runtime,
-            latency_ms=stages,
-            counters=self.counters(source),
-            flags=(*self._simulated, *(("replayed",) if pending.replayed else ())),
+        self._announcer.frame(
+            frame, detections, pending.letterbox, stages, self.counters(source), replayed=pending.replayed
         )
-        self._publisher.send(topic("frame", frame.source_id), message)
         self.metrics.count_published(frame.source_id, stages)
 
     # ---- failures -------------------------------------------------------------------------------------------------
@@ -344,43 +324,13 @@ class Pipeline:
 
     # ---- messages besides frames ----------------------------------------------------------------------------------
 
-    def _announce(self, source: Source) -> None:
+    def _changed(self, source: Source) -> None:
         """Called by a source's thread on every change of state."""
         status = source.status
         good = status.state not in (SourceState.FAILED, SourceState.STALLED, SourceState.RECONNECTING)
         log = self._log.info if good else self._log.warning
         log("source", source=source.source_id, state=status.state.value, reason=status.reason)
-        self._send_state(source)
-
-    def _send_state(self, source: Source) -> None:
-        status = source.status
-        message = state_message(
-            self._identity,
-            source.source_id,
-            status.state.value,
-            status.reason,
-            status.since_ns,
-            counters=self.counters(source),
-        )
-        self._publisher.send(topic("state", source.source_id), message)
-
-    def _send_heartbeat(self, now: float) -> None:
-        totals: collections.Counter[str] = collections.Counter()
-        for source in self.sources:
-            totals.update(self.counters(source))
-        message = heartbeat_message(
-            self._identity,
-            self._heartbeats,
-            interval_s=self._config.publish.heartbeat_s,
-            uptime_s=now - self._started,
-            runtime=self._runtime,
-            model=self._model,
-            sources={source.source_id: source.status.state.value for source in self.sources},
-            counters=totals,
-            flags=self._simulated,
-        )
-        self._heartbeats += 1
-        self._publisher.send(topic("heartbeat", self._config.box), message)
+        self._announcer.state(source, self.counters(source))
 
     def _end_if_done(self, source: Source) -> None:
         if source.finished and not self.counters(source)["in_flight"]:
@@ -391,9 +341,8 @@ class Pipeline:
             return
         self._ended.add(source.source_id)
         counters = self.counters(source)
-        self._send_state(source)
-        message = end_message(self._identity, source.source_id, reason, frames=source.sequence, counters=counters)
-        self._publisher.send(topic("end", source.source_id), message)
+        self._announcer.state(source, counters)
+        self._announcer.end(source, counters, reason)
         self._log.info("source ended", source=source.source_id, reason=reason, **counters)
 
     @staticmethod
@@ -401,13 +350,3 @@ class Pipeline:
         if thread.ident is not None:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not thread.is_alive()
-
-
-def effective_thresholds(config: Config, spec: ModelSpec) -> Thresholds:
-    """The manifest's thresholds with what the configuration sets instead."""
-    chosen: dict[str, Any] = {
-        name: getattr(config.model, name)
-        for name in ("confidence", "iou", "max_detections")
-        if getattr(config.model, name) is not None
-    }
-    return dataclasses.replace(spec.thresholds, **chosen)

@@ -22,7 +22,7 @@ FLOORS: dict[str, int] = {
     "bundle": 2, "wire": 2, "offline_model": 2,
     "preprocess": 3, "postprocess": 3, "draw": 3, "cnrt": 3,
     "engine": 4, "sources": 4, "publisher": 4, "client": 4, "annotated": 4,
-    "pipeline": 5, "detector": 5,
+    "pipeline": 5, "detector": 5, "announcer": 5,
     "commands": 6, "cli": 6, "service": 6, "logs": 6,
 }  # fmt: skip
 # Neighbours on one floor that may know each other; everything else on a floor is independent.
@@ -32,6 +32,7 @@ MAY_SHARE = {
     ("config", "_toml"), ("config", "_fields"), ("config", "errors"),
     ("_toml", "errors"), ("_fields", "errors"), ("metrics", "errors"),
     ("detections", "geometry"), ("frame", "geometry"),
+    ("pipeline", "announcer"),
     ("commands", "logs"), ("commands", "service"), ("cli", "commands"), ("cli", "logs"), ("cli", "service"),
     ("service", "logs"),
 }  # fmt: skip

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from mlu_agent import cnrt
+from mlu_agent.announcer import effective_thresholds
 from mlu_agent.bundle import load_bundle
 from mlu_agent.config import Config, ModelConfig, PublishConfig, ServiceConfig, SourceConfig
 from mlu_agent.engine import Engine
 from mlu_agent.errors import DeviceLost, RuntimeFailure
-from mlu_agent.pipeline import Pipeline, effective_thresholds
+from mlu_agent.pipeline import Pipeline
 from mlu_agent.publisher import Publisher
 
 if TYPE_CHECKING:

@@ -42,6 +42,13 @@ class _VideoCapture(Capture):
             self._video.release()
             self._video = None
 
+    @staticmethod
+    def _quiet() -> None:
+        # what goes wrong is told by ourselves, once and in words; an operator's own choice wins
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        if "OPENCV_LOG_LEVEL" not in os.environ and hasattr(cv2, "setLogLevel"):
+            cv2.setLogLevel(2)  # errors only
+
     def _adopt(self, video: Any, problem: str) -> None:
         if not video.isOpened():
             video.release()
@@ -79,6 +86,7 @@ class FileCapture(_VideoCapture):
     def open(self) -> None:
         if not Path(self.address).is_file():
             raise CaptureError(f"{self.address} is not a file", permanent=True)
+        self._quiet()
         self._adopt(cv2.VideoCapture(self.address, cv2.CAP_FFMPEG), f"{self.address} cannot be read as a video")
         self._base_ns = max(time.time_ns(), self._last_ns + int(self.interval_s * 1e9))
         self._position = 0
@@ -116,6 +124,7 @@ class StreamCapture(_VideoCapture):
         ]
 
     def open(self) -> None:
+        self._quiet()
         # UDP loses packets silently and cannot pass most firewalls; an operator's own choice wins
         os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
         video = cv2.VideoCapture(self.address, cv2.CAP_FFMPEG, self._parameters)
@@ -143,6 +152,7 @@ class CameraCapture(_VideoCapture):
         }
 
     def open(self) -> None:
+        self._quiet()
         target: int | str = int(self.address) if self.address.isdigit() else self.address
         self._adopt(
             cv2.VideoCapture(target, cv2.CAP_V4L2), f"camera {self.address} cannot be opened: absent, busy or no access"
