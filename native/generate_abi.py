@@ -7,11 +7,14 @@ committed file is not what the header gives.
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
+import io
 import re
 import sys
 import tempfile
 from pathlib import Path
+
+import cffi
 
 NATIVE = Path(__file__).resolve().parent
 HEADER = NATIVE / "include" / "cnrt_abi.h"
@@ -28,15 +31,14 @@ def declarations(text: str) -> str:
 
 def generate(text: str) -> str:
     """The Python source of the binding module for the declarations `text`."""
-    import cffi
-
     ffi = cffi.FFI()
     ffi.set_source("mlu_agent.cnrt._abi", None)
     ffi.cdef(declarations(text))
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "_abi.py")
-        ffi.emit_python_code(path)
-        return NOTICE + Path(path).read_text(encoding="utf-8")
+        path = Path(folder, "_abi.py")
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells what it writes
+            ffi.emit_python_code(str(path))
+        return NOTICE + path.read_text(encoding="utf-8")
 
 
 def main() -> int:

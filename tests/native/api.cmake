@@ -8,7 +8,7 @@ endfunction()
 
 # api_knob(NAME VARIABLE=VALUE...): api_knobs with this environment.
 function(api_knob NAME)
-  add_test(NAME api_knobs_${NAME} COMMAND api_knobs ${NAME})
+  add_test(NAME api_knobs_${NAME} COMMAND api_knobs ${NAME} ${TEST_MODEL_small})
   set_tests_properties(api_knobs_${NAME} PROPERTIES ENVIRONMENT "${ARGN}" TIMEOUT 60)
 endfunction()
 
@@ -31,6 +31,7 @@ api_knob(version CNRT_SIMULATOR_VERSION=4.10.4)
 api_knob(forced CNRT_SIMULATOR_DEVICES=3 CNRT_DEFAULT_DEVICE=2)
 api_knob(forced_wrong CNRT_DEFAULT_DEVICE=7)
 api_knob(memory CNRT_SIMULATOR_MEMORY_MB=2)
+api_knob(failure CNRT_SIMULATOR_FAIL_INVOCATION=2)
 
 # The only test that sees inside: it holds queues at a gate.
 get_target_property(CNRT_SOURCES cnrt SOURCES)

@@ -1,8 +1,29 @@
 /* What the environment chooses. The argument says which of ABI.md's variables ctest has set. */
 #include "api_check.h"
 
+/* CNRT_SIMULATOR_FAIL_INVOCATION=2: the first invocation works, the second fails at the sync, the third works. */
+static void second_invocation_fails(const char *path) {
+    cnrtModel_t model;
+    cnrtFunction_t function;
+    cnrtRuntimeContext_t context;
+    void *params[2];
+    OK(cnrtInit(0));
+    OK(cnrtLoadModel(&model, path));
+    OK(cnrtCreateFunction(&function));
+    OK(cnrtExtractFunction(&function, model, "subnet0"));
+    OK(cnrtCreateRuntimeContext(&context, function, NULL));
+    OK(cnrtInitRuntimeContext(context, NULL));
+    OK(cnrtMalloc(&params[0], 1 << 20));
+    OK(cnrtMalloc(&params[1], 1 << 20));
+    for (int i = 1; i <= 3; i++) {
+        OK(cnrtInvokeRuntimeContext(context, params, NULL, NULL));
+        CHECK_CODE(i == 2 ? CNRT_RET_ERR_QUEUE : CNRT_RET_SUCCESS, cnrtSyncQueue(NULL));
+    }
+    CHECK(strstr(cnrtSimulatorLastMessage(), "Invocation 2 failed") != NULL);
+}
+
 int main(int argc, char **argv) {
-    CHECK(argc == 2);
+    CHECK(argc == 2 || argc == 3);
     unsigned count = 99, version = 0, ordinal = 99;
     cnrtDeviceInfo_t info;
     cnrtDev_t device;
@@ -30,6 +51,8 @@ int main(int argc, char **argv) {
         OK(cnrtInit(0));
         OK(cnrtMalloc(&memory, 2 << 20));
         CHECK_CODE(CNRT_RET_ERR_NOMEM, cnrtMalloc(&memory, 1));
+    } else if (strcmp(argv[1], "failure") == 0) {
+        second_invocation_fails(argv[2]);
     } else {
         CHECK(!"a known argument");
     }

@@ -204,8 +204,19 @@ static void run_network(sim_context *context, void *const *buffers, sim_status *
     sim_cores_release(cores, &grant);
 }
 
+/* CNRT_SIMULATOR_FAIL_INVOCATION: lets programs try what they do when the device fails. */
+static void fail_on_demand(sim_status *status) {
+    static atomic_uint invocations;
+    unsigned failing = sim_device_failing_invocation();
+    if (failing != 0 && atomic_fetch_add(&invocations, 1) + 1 == failing) {
+        sim_status_set(status, CNRT_RET_ERR_QUEUE, "Invocation %u failed because CNRT_SIMULATOR_FAIL_INVOCATION says so.",
+                       failing);
+    }
+}
+
 static void run_invoke(sim_work *work, sim_status *status) {
     sim_context *context = work->as.invoke.context;
+    fail_on_demand(status);
     for (int index = 0; index < work->as.invoke.count && status->code == CNRT_RET_SUCCESS; index++) {
         if (sim_memory_is_freed(work->as.invoke.blocks[index])) {
             int number;

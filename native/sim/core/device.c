@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEVICES = 8, DEFAULT_MEMORY_MB = 4096, MAX_MEMORY_MB = 1 << 20 };
+enum { DEFAULT_MEMORY_MB = 4096, MAX_MEMORY_MB = 1 << 20 };
 
 static const sim_device_kind KINDS[] = {
     {"MLU220", CNRT_MLU220, 8, 4},
@@ -22,10 +22,11 @@ static struct {
     const sim_device_kind *kind;
     unsigned count;
     size_t memory_bytes;
+    unsigned failing_invocation;
     int version[3];
     int forced; /* CNRT_DEFAULT_DEVICE, or -1 */
     const char *bad_default;
-    device devices[MAX_DEVICES];
+    device devices[SIM_MAX_DEVICES];
 } machine;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -106,9 +107,10 @@ static void read_default_device(void) {
 static void set_up(void) {
     read_kind();
     read_version();
-    machine.count = number_from("CNRT_SIMULATOR_DEVICES", 0, MAX_DEVICES, 1);
+    machine.count = number_from("CNRT_SIMULATOR_DEVICES", 0, SIM_MAX_DEVICES, 1);
     machine.memory_bytes =
         (size_t)number_from("CNRT_SIMULATOR_MEMORY_MB", 1, MAX_MEMORY_MB, DEFAULT_MEMORY_MB) << 20;
+    machine.failing_invocation = number_from("CNRT_SIMULATOR_FAIL_INVOCATION", 0, 1u << 31, 0);
     read_default_device();
     for (unsigned ordinal = 0; ordinal < machine.count; ordinal++) {
         device *d = &machine.devices[ordinal];
@@ -134,6 +136,11 @@ unsigned sim_device_count(void) {
 size_t sim_device_memory_bytes(void) {
     ready();
     return machine.memory_bytes;
+}
+
+unsigned sim_device_failing_invocation(void) {
+    ready();
+    return machine.failing_invocation;
 }
 
 void sim_device_version(int *major, int *minor, int *patch) {

@@ -5,6 +5,8 @@
 #include "core/cores.h"
 #include "core/error.h"
 
+enum { SIM_MAX_DEVICES = 8 };
+
 /* What the environment chose for this process, read once (ABI.md lists the variables). */
 typedef struct sim_device_kind {
     const char *name;       /* "MLU220" */
@@ -16,6 +18,8 @@ typedef struct sim_device_kind {
 const sim_device_kind *sim_device_get_kind(void);
 unsigned sim_device_count(void);
 size_t sim_device_memory_bytes(void);
+/* Number of the invocation that is made to fail (counted from 1 over the process), or 0. */
+unsigned sim_device_failing_invocation(void);
 void sim_device_version(int *major, int *minor, int *patch);
 
 /* cnrtInit and cnrtDestroy count. */

@@ -22,7 +22,7 @@ struct sim_queue {
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static sim_queue *all_queues;
-static sim_queue *default_queues[8];
+static sim_queue *default_queues[SIM_MAX_DEVICES];
 static pthread_mutex_t default_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void free_works(sim_work *work) {
