@@ -26,8 +26,8 @@ LEAST = 0.1
 class LayerObserver:
     """Minimum, maximum and a histogram of magnitudes of all that ``see`` was given.
 
-    The histogram has ``BINS`` equal bins from 0 to ``limit``, a power of two; a larger value doubles the limit and folds
-    neighbouring bins together, so one pass over the pictures is enough.
+    The histogram has ``BINS`` equal bins from 0 to ``limit``, a power of two; a larger value doubles the limit and
+    folds neighbouring bins together, so one pass over the pictures is enough.
     """
 
     def __init__(self) -> None:

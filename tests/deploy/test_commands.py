@@ -1,0 +1,245 @@
+"""`mlu-export build` and recipes, as a person types them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from mlu_agent.bundle import load_bundle
+from mlu_export.recipe import built_in_names, read_recipe
+
+SUFFIXES = (".cambricon", ".cambricon_twins", ".recipe.toml", ".toml")
+
+
+def build(tiny, *more):
+    return ("build", "--arch", "darknet", "--cfg", tiny / "tiny.cfg", "--weights", tiny / "tiny.weights", *more)
+
+
+def files_in(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+
+
+def test_a_recipe_rebuilds_every_file_byte_for_byte(tiny, tiny_recipe, export):
+    """From the given recipe, and once more from the recipe that the first build wrote."""
+    code, out, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
+    assert (code, err) == (0, "")
+    assert sorted(out.splitlines()) == sorted(str(tiny / "a" / f"tiny{suffix}") for suffix in SUFFIXES)
+    assert export(*build(tiny, "--recipe", tiny / "a" / "tiny.recipe.toml", "--output", tiny / "b"))[0] == 0
+    assert files_in(tiny / "a") == files_in(tiny / "b")
+    assert files_in(tiny / "a")["tiny.recipe.toml"] == tiny_recipe.read_bytes()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "arch, weights, more",
+    [("darknet", "tiny.weights", ("--cfg", "tiny.cfg", "--labels", "names.txt")), ("yolov5n", "tiny.pt", ("--size", "64"))],
+)
+@pytest.mark.parametrize("observer", ["minmax", "mse"])
+def test_a_recipe_needs_neither_torch_nor_pictures(tiny, export, arch, weights, more, observer):
+    """A calibrated build and its rebuild in an interpreter where torch cannot be imported give the same bytes."""
+    more = [str(tiny / part) if (tiny / part).is_file() else part for part in more]
+    first = export(
+        "build", "--arch", arch, "--weights", tiny / weights, *more, "--calibration", tiny / "pictures",
+        "--observer", observer, "--output", tiny / "a", "--name", "net",
+    )  # fmt: skip
+    assert first[0] == 0, first[2]
+    script = textwrap.dedent("""
+        import sys
+        sys.modules["torch"] = None
+        from mlu_export.cli import main
+        sys.exit(main(sys.argv[1:]))
+    """)
+    command = ["build", "--arch", arch, "--weights", tiny / weights, "--recipe", tiny / "a" / "net.recipe.toml"]
+    cfg = more[:2] if arch == "darknet" else []
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, command), *cfg, "--output", str(tiny / "b")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert files_in(tiny / "a") == files_in(tiny / "b")
+
+
+@pytest.mark.torch
+def test_calibration_sees_the_pixels_that_the_box_will_see(tiny, export):
+    """The first layer's range is exactly that of the letterboxed pictures over 255."""
+    import cv2
+    from mlu_agent.bundle import InputSpec
+    from mlu_agent.preprocess import preprocess
+
+    export(*build(tiny, "--calibration", tiny / "pictures", "--observer", "minmax", "--output", tiny / "a",
+                  "--labels", tiny / "names.txt"))  # fmt: skip
+    seen = read_recipe(tiny / "a" / "darknet.recipe.toml").ranges["0_conv"]
+    spec = InputSpec(width=64, height=32, resize="letterbox", pad_value=128, channels="rgba", dtype="uint8")
+    pixels = []
+    for path in sorted((tiny / "pictures").iterdir()):
+        out = np.zeros((32, 64, 4), np.uint8)
+        preprocess(cv2.imread(str(path)), spec, out)
+        pixels.append(out[..., :3])
+    assert seen.low == float(np.float32(np.min(pixels)) / np.float32(255))
+    assert seen.high == float(np.float32(np.max(pixels)) / np.float32(255))
+
+
+def test_options_reach_the_files(tiny, tiny_recipe, export):
+    """Name, target, cores, batch, input type: in the container and the manifest; what is not said comes from the recipe."""
+    options = ("--name", "other", "--target", "MLU270", "--core-number", "16", "--batch", "2", "--input", "half")
+    assert export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a", *options))[0] == 0
+    spec = load_bundle(tiny / "a" / "other.cambricon")
+    assert (spec.name, spec.offline.target, spec.offline.parallelism, spec.batch) == ("other", "MLU270", 16, 2)
+    assert (spec.input.dtype, spec.input.channels, spec.input.resize) == ("float16", "rgb", "letterbox")
+    assert spec.labels == ("cat", "dog")
+    assert spec.provenance["arch"] == "darknet"
+    assert [head.stride for head in spec.output.heads] == [4, 8]
+
+
+def test_per_tensor_and_channel_order_change_the_model(tiny, tiny_recipe, export):
+    export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
+    assert export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "b", "--per-tensor", "--channels", "abgr"))[0] == 0
+    first, second = (load_bundle(tiny / folder / "tiny.cambricon") for folder in ("a", "b"))
+    assert first.sha256 != second.sha256
+    assert second.input.channels == "abgr"
+    assert "per tensor" in second.provenance["quantization"]
+
+
+def _without(path, old, new=""):
+    path.write_text(path.read_text().replace(old, new))
+
+
+WRONG = {
+    "weights cut": (lambda t: (t / "tiny.weights").write_bytes((t / "tiny.weights").read_bytes()[:-8]), "recipe was made"),
+    "weights missing": (lambda t: (t / "tiny.weights").unlink(), "No such file"),
+    "weights a folder": (lambda t: ((t / "tiny.weights").unlink(), (t / "tiny.weights").mkdir()), "cannot read"),
+    "cfg changed": (lambda t: _without(t / "tiny.cfg", "size=1", "size=3"), "cfg"),
+    "recipe no toml": (lambda t: (t / "given.recipe.toml").write_text("]["), "TOML"),
+    "recipe empty": (lambda t: (t / "given.recipe.toml").write_text(""), "schema"),
+    "recipe newer": (lambda t: _without(t / "given.recipe.toml", "schema = 1", "schema = 2"), "schema 2"),
+    "recipe of another arch": (lambda t: _without(t / "given.recipe.toml", '"darknet"', '"yolov5n"'), "--arch"),
+    "recipe without a layer": (lambda t: _without(t / "given.recipe.toml", "11_conv", "x_conv"), "do not belong"),
+    "recipe with nan": (lambda t: _without(t / "given.recipe.toml", "11_conv = [", "11_conv = [nan, "), "11_conv"),
+    "recipe with odd bits": (lambda t: _without(t / "given.recipe.toml", "bits = 8", "bits = 4"), "bits"),
+    "recipe with huge batch": (lambda t: _without(t / "given.recipe.toml", "batch = 1", "batch = 99999999"), "batch"),
+    "recipe with a text batch": (lambda t: _without(t / "given.recipe.toml", "batch = 1", 'batch = "1"'), "batch"),
+    "recipe not there": (lambda t: (t / "given.recipe.toml").unlink(), "no recipe"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_files_give_one_sentence_and_nothing_is_written(tiny, tiny_recipe, export, case):
+    """Exit code 2, one line, no traceback, no output folder."""
+    change, word = WRONG[case]
+    change(tiny)
+    code, out, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
+    assert code == 2
+    assert out == ""
+    assert word in err
+    assert err.count("\n") == 1
+    assert files_in(tiny / "a") == {}
+
+
+@pytest.mark.parametrize(
+    "options, word",
+    [
+        (("--name", "../evil"), "--name"),
+        (("--name", ""), "--name"),
+        (("--core-number", "3"), "--core-number"),
+        (("--core-number", "16"), "--core-number"),
+        (("--batch", "0"), "--batch"),
+        (("--batch", "nine"), "--batch"),
+        (("--input", "int8"), "--input"),
+        (("--channels", "gbr"), "--channels"),
+        (("--input", "half", "--channels", "rgba"), "--channels"),
+        (("--size", "100"), "--size"),
+        (("--arch", "yolov9"), "--arch"),
+        (("--arch", "yolov5n"), "--arch"),
+        (("--cfg", "/nonexistent"), "/nonexistent"),
+    ],
+)
+def test_wrong_options_are_named(tiny, tiny_recipe, export, options, word):
+    code, out, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a", *options))
+    assert (code, out) == (2, "")
+    assert word in err
+    assert "Traceback" not in err
+    assert files_in(tiny / "a") == {}
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("case", ["empty", "missing", "broken", "none given"])
+def test_a_calibration_folder_must_hold_readable_pictures(tiny, export, case):
+    folder = tiny / "calibration"
+    options = ("--calibration", folder)
+    if case in ("empty", "broken"):
+        folder.mkdir()
+    if case == "broken":
+        (folder / "0.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    if case == "none given":
+        options = ()
+    code, _, err = export(*build(tiny, *options, "--labels", tiny / "names.txt", "--output", tiny / "a"))
+    assert code == 2
+    assert err.count("\n") == 1
+    assert {"empty": "no pictures", "missing": "not a folder", "broken": "0.jpg", "none given": "--calibration"}[case] in err
+    assert files_in(tiny / "a") == {}
+
+
+def test_labels_are_asked_for_where_nobody_knows_them(tiny, export):
+    code, _, err = export(*build(tiny, "--calibration", tiny / "pictures", "--output", tiny / "a"))
+    assert code == 2
+    assert "--labels" in err
+
+
+def test_torch_is_asked_for_by_name(tiny, tmp_path):
+    """Where torch is missing, calibration says what to install and that a recipe does without."""
+    script = "import sys; sys.modules['torch'] = None; from mlu_export.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = build(tiny, "--calibration", tiny / "pictures", "--labels", tiny / "names.txt", "--output", tmp_path / "a")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, command)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "mlu-export[torch]" in done.stderr
+    assert "--recipe" in done.stderr
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_ones(tiny, tiny_recipe, export):
+    """The output is a file, not a folder."""
+    (tiny / "a").write_text("here")
+    code, _, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
+    assert code == 2
+    assert "output folder" in err
+    assert (tiny / "a").read_text() == "here"
+
+
+def test_the_recipes_that_come_along_can_be_read():
+    """The demo's network among them."""
+    assert "yolov3-tiny" in built_in_names()
+    for name in built_in_names():
+        from pathlib import Path
+
+        recipe = read_recipe(Path(name))
+        assert recipe.settings.name == name
+        assert len(recipe.weights_sha256) == 64
+
+
+@pytest.mark.shared
+def test_the_demo_model_is_rebuilt_from_its_recipe(shared_data, tmp_path, export):
+    """Twice the same bytes, from the real weights; a recipe of other weights is refused."""
+    weights = shared_data / "weights"
+    common = ("build", "--arch", "yolov3-tiny", "--recipe", "yolov3-tiny", "--weights")
+    for folder in ("a", "b"):
+        assert export(*common, weights / "yolov3-tiny.weights", "--output", tmp_path / folder)[0] == 0
+    assert files_in(tmp_path / "a") == files_in(tmp_path / "b")
+    code, _, err = export(*common, weights / "yolo-fastest-1.1.weights", "--output", tmp_path / "c")
+    assert code == 2
+    assert "dccea06f59b7" in err
+
+
+@pytest.mark.shared
+def test_the_published_cfg_is_refused_with_the_remedy(shared_data, tmp_path, export):
+    """The trap that every porter meets."""
+    weights = shared_data / "weights"
+    code, _, err = export(
+        "build", "--arch", "darknet", "--cfg", weights / "yolov3-tiny.cfg", "--weights", weights / "yolov3-tiny.weights",
+        "--calibration", shared_data / "images", "--output", tmp_path / "a",
+    )  # fmt: skip
+    assert code == 2
+    assert "mask = 1,2,3" in err
