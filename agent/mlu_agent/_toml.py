@@ -16,6 +16,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_MOST_DOTS = 1000  # the reader's time grows with the square of a dotted key's length
+
 
 def read_toml(path: Path, limit: int, error: type[MluAgentError]) -> dict[str, Any]:
     """Parse the TOML file ``path`` of at most ``limit`` bytes; every failure is an ``error`` with one sentence."""
@@ -24,6 +26,8 @@ def read_toml(path: Path, limit: int, error: type[MluAgentError]) -> dict[str, A
 
 def parse_toml(data: bytes, name: str, error: type[MluAgentError]) -> dict[str, Any]:
     """Parse TOML ``data``; ``name`` is what its sentences call it."""
+    if any(line.count(b".") > _MOST_DOTS for line in data.split(b"\n")):
+        raise error(f"{name}: a line has more than {_MOST_DOTS} dots; no file that belongs here does")
     try:
         return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as failure:

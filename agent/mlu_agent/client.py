@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from mlu_agent import wire
 from mlu_agent.errors import DataError, UserError
@@ -27,6 +28,13 @@ _HEARTBEAT_MS = 2_000
 _HANDSHAKE_MS = 5_000
 _HIGH_WATER_MARK = 1_000
 _MAX_TRACKED = 1_024
+_RENEW_S = 0.5
+_LOST = (
+    zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
 
 
 @dataclass
@@ -36,11 +44,13 @@ class Counters:
     ``lost``      messages that were sent and never arrived, per source, known by their sequence numbers.
     ``restarts``  how often a source began anew, because the agent did.
     ``damaged``   messages that could not be read: dropped.
+    ``renewed``   new sockets made because the publisher broke the protocol, or sent a message of unreasonable size.
     """
 
     received: int = 0
     damaged: int = 0
     restarts: int = 0
+    renewed: int = 0
     lost: dict[str, int] = field(default_factory=dict)
 
 
@@ -67,24 +77,34 @@ class Subscriber:
         timeout_s: float | None = None,
         high_water_mark: int = _HIGH_WATER_MARK,
     ) -> None:
-        prefixes = topic_prefixes(kinds, sources)
+        self._prefixes = topic_prefixes(kinds, sources)
         self.endpoint = endpoint
         self.counters = Counters()
         self._timeout_s = timeout_s
+        self._high_water_mark = high_water_mark
         self._next: dict[tuple[str, str], tuple[str, int]] = {}
+        self._renew_at = math.inf
+        self._pause_s = _RENEW_S
         self._context = zmq.Context()
         try:
-            self._socket = self._context.socket(zmq.SUB)
-            self._configure(high_water_mark)
-            for prefix in prefixes:
-                self._socket.setsockopt(zmq.SUBSCRIBE, prefix)
-            self._socket.connect(endpoint)
+            self._connect()
         except zmq.ZMQError as failure:
-            self._context.destroy(linger=0)
+            self.close()
             raise UserError(
                 f"endpoint: {endpoint!r} is refused by ZeroMQ ({failure}); "
                 "write ipc:///path/of/a.sock or tcp://ADDRESS:PORT"
             ) from None
+
+    def _connect(self) -> None:
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
+        self._configure(self._high_water_mark)
+        self._monitor: zmq.Socket[bytes] = self._socket.get_monitor_socket(_LOST | zmq.EVENT_CONNECT_RETRIED)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        for prefix in self._prefixes:
+            self._socket.setsockopt(zmq.SUBSCRIBE, prefix)
+        self._socket.connect(self.endpoint)
 
     def _configure(self, high_water_mark: int) -> None:
         """Every limit said: ZeroMQ's defaults are no backoff, no heartbeat and messages of any size."""
@@ -112,20 +132,54 @@ class Subscriber:
         """The next readable message; None if none came within ``timeout_s`` (None: wait for ever)."""
         end = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            wait = max(0.0, end - time.monotonic())
-            if not self._socket.poll(None if math.isinf(wait) else math.ceil(wait * 1000)):
+            wait = max(0.0, min(end, self._renew_at) - time.monotonic())
+            ready = dict(self._poller.poll(None if math.isinf(wait) else math.ceil(wait * 1000)))
+            if self._monitor in ready:
+                self._watch()
+            if self._socket in ready:
+                message = self._read()
+                if message is not None:
+                    return message
+            elif time.monotonic() >= end:
                 return None
-            frames = self._socket.recv_multipart()
-            try:
-                if len(frames) != 1:
-                    raise DataError(f"message: {len(frames)} parts; messages of version 1 have one")
-                name, message = wire.decode(frames[0])
-            except DataError:
-                self.counters.damaged += 1
-                continue
-            self.counters.received += 1
-            self._track(name, message)
-            return message
+            if time.monotonic() >= self._renew_at:
+                self._renew()
+
+    def _read(self) -> dict[str, Any] | None:
+        """One message off the socket; None if it cannot be read."""
+        frames = self._socket.recv_multipart()
+        try:
+            if len(frames) != 1:
+                raise DataError(f"message: {len(frames)} parts; messages of version 1 have one")
+            name, message = wire.decode(frames[0])
+        except DataError:
+            self.counters.damaged += 1
+            return None
+        self.counters.received += 1
+        self._pause_s = _RENEW_S
+        self._track(name, message)
+        return message
+
+    def _watch(self) -> None:
+        """A connection that broke is tried again by ZeroMQ and says so; one that broke the protocol, by a message of
+        more than MAXMSGSIZE for one, never is. Then this socket is deaf for ever and a new one is due."""
+        event = recv_monitor_message(self._monitor)["event"]
+        if event == zmq.EVENT_CONNECT_RETRIED:
+            self._renew_at = math.inf
+        else:
+            self._renew_at = time.monotonic() + self._pause_s
+
+    def _renew(self) -> None:
+        self.counters.renewed += 1
+        self._pause_s = min(2 * self._pause_s, _RECONNECT_MAX_MS / 1000)
+        self._renew_at = math.inf
+        self._disconnect()
+        self._connect()
+
+    def _disconnect(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
 
     def _track(self, name: str, message: dict[str, Any]) -> None:
         """Count what is missing between this message and the one before it of the same topic."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 
 import pytest
@@ -52,7 +53,7 @@ def test_a_model_without_its_manifest_is_the_users_mistake(model):
 
 def test_a_path_that_is_no_model_is_the_users_mistake(tmp_path):
     """Neither by name nor by being there."""
-    with pytest.raises(UserError, match="neither a .cambricon model nor"):
+    with pytest.raises(UserError, match=r"neither a \.cambricon model nor"):
         load_bundle(tmp_path / "clip.mp4")
     with pytest.raises(UserError, match="no such file"):
         load_bundle(tmp_path / "missing.cambricon")
@@ -138,7 +139,5 @@ def test_a_manifest_with_any_line_spoiled_gives_a_sentence_or_a_model(original, 
     )
     lines[place] = lines[place].split("=")[0] + "= " + value
     (folder / "small.toml").write_text("\n".join(lines))
-    try:
+    with contextlib.suppress(DataError):
         load_bundle(folder / "small.cambricon")
-    except DataError:
-        pass

@@ -33,7 +33,7 @@ def test_iou_is_shared_area_over_joint_area():
     st.sampled_from([(416, 416), (640, 384), (320, 640)]),
 )
 def test_a_letterbox_maps_the_frame_onto_its_place_and_back(width, height, resize, size):
-    """The whole frame lies inside the input, and a box taken there and back is the same within a thousandth of the frame."""
+    """The whole frame lies inside the input, and a box there and back is the same to a thousandth of the frame."""
     letterbox = letterbox_of(width, height, InputSpec(*size, resize=resize))
     corners = np.array([[0, 0, width, height], [0.25 * width, 0.5 * height, 0.5 * width, height]])
     scale = np.array([letterbox.scale_x, letterbox.scale_y] * 2)

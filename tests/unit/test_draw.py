@@ -1,0 +1,34 @@
+"""Drawing for people."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlu_agent.detections import Detections
+from mlu_agent.draw import class_colour, draw
+
+
+def test_boxes_are_drawn_on_a_copy_in_the_colour_of_their_class():
+    """The frame stays as it was; the box's edge has nearly the class's colour, its middle is untouched."""
+    pixels = np.zeros((200, 300, 3), np.uint8)
+    found = Detections(np.array([[50, 60, 250, 180]], np.float32), np.array([0.9], np.float32), np.array([3], np.int32))
+    picture = draw(pixels, found, ["a", "b", "c", "schön"])
+    assert not pixels.any()
+    edge = picture[180, 150].astype(int) - class_colour(3)
+    assert (abs(edge) < 40).all()  # edges are smoothed
+    assert not picture[120, 150].any()
+    assert picture[48:58, 52:90].any(), "no caption above the box"
+
+
+def test_boxes_at_and_beyond_the_edges_do_no_harm():
+    """Captions find room inside the picture, even in one that has none."""
+    boxes = np.array([[-10, -10, 500, 500], [0, 0, 1, 1], [298, 198, 300, 200]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.8, 0.7], np.float32), np.zeros(3, np.int32))
+    for size in ((200, 300, 3), (2, 2, 3)):
+        assert draw(np.zeros(size, np.uint8), found, ["a label of some length"]).shape == size
+
+
+def test_without_detections_the_picture_stays():
+    """A copy of the same."""
+    pixels = np.full((20, 30, 3), 7, np.uint8)
+    assert np.array_equal(draw(pixels, Detections.empty(), []), pixels)
