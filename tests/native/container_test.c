@@ -256,6 +256,7 @@ static void test_old_file(const uint8_t *bytes)
     sim_model *model;
     sim_error error = {""};
     memcpy(old, bytes, 0x434);
+    memset(old + 0x408, 0, 12);
     memset(old + 0x434, 0, 0x80);
     put_u64(old + 0x42c, 0x80);
     memcpy(old + 0x434, "hdxf", 4);

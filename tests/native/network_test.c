@@ -12,7 +12,7 @@
 #include "exec.h"
 #include "kernels.h"
 
-static unsigned long failures, runs;
+static unsigned long failures, runs, models, constant;
 
 static void *room(uint64_t bytes)
 {
@@ -200,12 +200,12 @@ static void check_model(const char *path)
             fill_input(io_at(info, i), wanted[i]);
         }
     }
+    models++;
     sim_plan *plan = plan_with(model, "reference");
     run_once(plan, info, &SIM_TEAM_OF_ONE, 0, wanted);
     sim_plan_free(plan);
     if (all_equal(wanted[info->input_count], io_at(info, info->input_count)->bytes) && io_at(info, info->input_count)->bytes > 64) {
-        printf("FAIL %s: the first output is constant, the comparison would say nothing\n", path);
-        failures++;
+        constant++;
     }
     for (unsigned i = 0; sim_kernels_name(i); i++) {
         check_teams(path, model, sim_kernels_name(i), wanted, got);
@@ -235,6 +235,6 @@ int main(int argc, char **argv)
             check_model(argv[i]);
         }
     }
-    printf("%lu runs, %lu failures\n", runs, failures);
-    return failures || !runs ? 1 : 0;
+    printf("%lu models, %lu runs, %lu failures; %lu models have a constant first output\n", models, runs, failures, constant);
+    return failures || !runs || constant * 10 > models ? 1 : 0; /* equal constants would say nothing */
 }
