@@ -213,7 +213,8 @@ static void device_files_cannot_be_initialised(void) {
     size_t bytes;
     char *data = read_whole_file(small_path, &bytes);
     memcpy(data + 0x4b0, "CODE", 4); /* where our network's tag stands, a vendor file has device code, */
-    memcpy(data + 0x418, "dbf7bf5e\0\0\0", 12); /* and another compiler's hash */
+    memcpy(data + 0x408, "dbf7bf5e\0\0\0", 12); /* and other tools' hashes */
+    memcpy(data + 0x418, "a884a9a\0\0\0\0", 12);
     job j;
     int count, *dims, rank;
     int64_t *sizes;

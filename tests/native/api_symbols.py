@@ -1,6 +1,6 @@
 """The library exports the functions of cnrt_abi.h and nothing else, under the name that real programs ask for.
 
-    api_symbols.py NM READELF LIBRARY HEADER
+api_symbols.py NM READELF LIBRARY HEADER
 """
 
 from __future__ import annotations
