@@ -7,12 +7,14 @@ may have any leading shape (..., 4) and any float dtype.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.floating[Any]]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
 
 
 def cxcywh_to_xyxy(boxes: FloatArray) -> FloatArray:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mlu_agent.bundle import HeadSpec, OutputSpec
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
+    Floats = NDArray[np.float32]
 # The comparison of logits only has to lose nothing: what it lets through is compared again as a confidence.
 _MARGIN = 1e-3
 
