@@ -79,7 +79,7 @@ class AnnotatedOutput:
         self._video_input = name
         self._video_path = self._path(name, ".mp4")
         height, width = drawn.shape[:2]
-        code = cv2.VideoWriter.fourcc(*"mp4v")
+        code = int.from_bytes(b"mp4v", "little")  # the four-character code
         self._video = cv2.VideoWriter(str(self._part()), code, frames_per_second, (width, height))
         if not self._video.isOpened():
             self._video = None

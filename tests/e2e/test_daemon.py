@@ -165,6 +165,29 @@ def test_a_stream_that_goes_away_and_returns_is_taken_up_again(
     assert {message["state"] for message in listener.of_kind("state", "clip")} <= {"connecting", "live", "ended"}
 
 
+@pytest.mark.rtsp
+def test_a_silent_stream_stalls_is_lost_and_never_delays_the_end(
+    run_daemon, listen, endpoint: str, clip: Path, rtsp_server
+):
+    """A server that keeps its connection open and sends nothing: stalled first, then lost; SIGTERM is clean
+    meanwhile."""
+    server = rtsp_server(clip)
+    listener = listen(endpoint)
+    daemon = run_daemon(source("cam", url=server.url), *WAIT)
+    listener.wait_for(lambda: len(listener.of_kind("frame", "cam")) >= 5, 90)
+    os.kill(server._process.pid, signal.SIGSTOP)
+    try:
+        listener.wait_for(lambda: listener.of_kind("state", "cam")[-1]["state"] == "stalled", 90)
+        assert "no frame for more than 2.0 s" in listener.of_kind("state", "cam")[-1]["reason"]
+        listener.wait_for(lambda: listener.of_kind("state", "cam")[-1]["state"] == "lost", 90)
+        assert daemon.stop() == 0
+    finally:
+        os.kill(server._process.pid, signal.SIGCONT)
+    end = listener.wait_for(lambda: listener.of_kind("end", "cam"))[0]
+    check_balance(end["counters"])
+    assert end["counters"]["stalls"] >= 1
+
+
 class Manager:
     """A service manager's notification socket."""
 

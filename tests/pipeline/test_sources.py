@@ -232,16 +232,26 @@ def test_a_rate_limit_drops_live_frames_by_reason_and_slows_files_down(tmp_path:
     assert len(take_all(source, exchange)) == 12
 
 
-def test_a_bug_in_a_capture_ends_that_source_only_and_is_told():
-    """An unexpected exception becomes the state failed with its name."""
+class Buggy(ScriptedCapture):
+    """Raises what no capture should."""
 
-    class Buggy(ScriptedCapture):
-        def read(self) -> Grab | None:
-            raise ValueError("surprise")
+    def read(self) -> Grab | None:
+        raise ValueError("surprise")
 
-    source, _exchange, recorder = start(remote_config(), Buggy([5]))
+
+def test_a_bug_in_a_capture_costs_that_source_only_and_is_told():
+    """An unexpected exception is a reason with its name: a stream is tried again, a file has failed."""
+    source, _exchange, recorder = start(remote_config(), Buggy([5, 5]))
+    recorder.wait_for(SourceState.FAILED)
+    lost = [reason for state, reason in recorder.seen if state is SourceState.RECONNECTING]
+    assert lost[0] == "internal error: ValueError: surprise"
+    assert source.reconnects == 2
+    once = Buggy([5, 5])
+    once.remote = False
+    source, _exchange, recorder = start(path_config(Path("x")), once)
     recorder.wait_for(SourceState.FAILED)
     assert source.status.reason == "internal error: ValueError: surprise"
+    assert source.reconnects == 0
 
 
 def test_passwords_are_not_shown():

@@ -235,14 +235,12 @@ class Source:
         while not self._stop.is_set():
             try:
                 self._session(backoff)
-            except CaptureError as error:  # noqa: PERF203 - a session lasts seconds to years
-                if error.permanent or not self.capture.remote:
-                    self._set(SourceState.FAILED, error.reason)
+            except Exception as error:  # noqa: PERF203 - a session lasts seconds to years
+                reason, permanent = explain(error)
+                if permanent or not self.capture.remote:
+                    self._set(SourceState.FAILED, reason)
                     return
-                self._wait_to_retry(error.reason, backoff)
-            except Exception as error:  # a bug in one source must not take the others down; it is said and ends here
-                self._set(SourceState.FAILED, f"internal error: {type(error).__name__}: {error}")
-                return
+                self._wait_to_retry(reason, backoff)
             else:
                 if not self.config.loop:
                     self._set(SourceState.ENDED, "the input came to its end" if not self._stop.is_set() else "stopped")
@@ -299,3 +297,10 @@ class Source:
         interval = 1.0 / self.config.max_fps
         self._next_due = max(self._next_due, now - interval) + interval
         return True
+
+
+def explain(error: Exception) -> tuple[str, bool]:
+    """Why a session ended, and whether trying again is pointless. A bug must not take the other sources down either."""
+    if isinstance(error, CaptureError):
+        return error.reason, error.permanent
+    return f"internal error: {type(error).__name__}: {error}", False

@@ -58,7 +58,10 @@ class _VideoCapture(Capture):
         self._fps = fps if math.isfinite(fps) and 0 < fps <= MAX_PLAUSIBLE_FPS else 0.0
 
     def _next(self) -> Any:
-        found, pixels = self._video.read()
+        try:
+            found, pixels = self._video.read()
+        except cv2.error as error:
+            raise CaptureError(f"OpenCV cannot read it: {error.err or error}") from None
         if not found:
             return None
         if pixels.ndim == 2:  # a monochrome camera
