@@ -182,6 +182,8 @@ class Source:
 
     def join(self, timeout: float) -> bool:
         """Waits for the thread; False if it is still inside a blocking read after `timeout` seconds."""
+        if self._thread.ident is None:  # told to stop before it was started
+            return True
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
