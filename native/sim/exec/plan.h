@@ -48,7 +48,7 @@ typedef struct sim_step {
     const int32_t *channels;
     void *memory; /* weights and tables of this step */
     double multiplications;
-    _Atomic uint64_t nanoseconds, calls; /* profile */
+    _Atomic uint64_t nanoseconds, least, calls; /* profile */
 } sim_step;
 
 struct sim_plan {

@@ -202,6 +202,16 @@ static uint64_t now(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static void record(sim_step *s, uint64_t nanoseconds)
+{
+    atomic_fetch_add_explicit(&s->nanoseconds, nanoseconds, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->calls, 1, memory_order_relaxed);
+    uint64_t least = atomic_load_explicit(&s->least, memory_order_relaxed);
+    while ((least == 0 || nanoseconds < least) &&
+           !atomic_compare_exchange_weak_explicit(&s->least, &least, nanoseconds, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
 void sim_plan_run(const sim_plan *plan, void *workspace, void *const *buffers, const sim_team *team)
 {
     invocation v = {.plan = plan, .workspace = workspace, .buffers = buffers};
@@ -219,8 +229,7 @@ void sim_plan_run(const sim_plan *plan, void *workspace, void *const *buffers, c
         }
         team->run(team->state, s->tasks, s->kind == SIM_STEP_CONV ? conv_task : unit_task, &v);
         if (plan->profile) {
-            atomic_fetch_add_explicit(&s->nanoseconds, now() - start, memory_order_relaxed);
-            atomic_fetch_add_explicit(&s->calls, 1, memory_order_relaxed);
+            record(s, now() - start);
         }
     }
 }

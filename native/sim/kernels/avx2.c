@@ -39,40 +39,55 @@ static inline __m256 round8(__m256 v, uint32_t dtype)
 
 /* ---- activation functions ---- */
 
-static inline __m256 exp8(__m256 x)
+/* LANES vectors go through every step together: one alone leaves the processor waiting for each result. */
+enum { LANES = 4 };
+#define EACH(statement)                \
+    for (int i = 0; i < LANES; i++) {  \
+        statement;                     \
+    }
+
+static inline void exp_all(__m256 *x)
 {
-    const __m256 one = _mm256_set1_ps(1.0f);
-    x = _mm256_max_ps(x, _mm256_set1_ps(-86.0f)); /* the second operand if x is a NaN */
-    x = _mm256_min_ps(x, _mm256_set1_ps(88.0f));
-    const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504088896341f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m256 r = _mm256_sub_ps(x, _mm256_mul_ps(n, _mm256_set1_ps(0.693359375f)));
-    r = _mm256_sub_ps(r, _mm256_mul_ps(n, _mm256_set1_ps(-2.12194440e-4f)));
-    __m256 p = _mm256_set1_ps(1.9875691500e-4f);
-    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(1.3981999507e-3f));
-    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(8.3334519073e-3f));
-    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(4.1665795894e-2f));
-    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(1.6666665459e-1f));
-    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(5.0000001201e-1f));
-    const __m256 y = _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(p, _mm256_mul_ps(r, r)), r), one);
-    const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), exponent));
+    __m256 r[LANES], p[LANES];
+    __m256i exponent[LANES];
+    EACH(x[i] = _mm256_max_ps(x[i], _mm256_set1_ps(-86.0f))) /* the second operand if x is a NaN */
+    EACH(x[i] = _mm256_min_ps(x[i], _mm256_set1_ps(88.0f)))
+    EACH(p[i] = _mm256_mul_ps(x[i], _mm256_set1_ps(1.44269504088896341f)))
+    EACH(p[i] = _mm256_round_ps(p[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
+    EACH(r[i] = _mm256_sub_ps(x[i], _mm256_mul_ps(p[i], _mm256_set1_ps(0.693359375f))))
+    EACH(r[i] = _mm256_sub_ps(r[i], _mm256_mul_ps(p[i], _mm256_set1_ps(-2.12194440e-4f))))
+    EACH(exponent[i] = _mm256_slli_epi32(_mm256_cvtps_epi32(p[i]), 23))
+    EACH(p[i] = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(1.9875691500e-4f), r[i]), _mm256_set1_ps(1.3981999507e-3f)))
+    EACH(p[i] = _mm256_add_ps(_mm256_mul_ps(p[i], r[i]), _mm256_set1_ps(8.3334519073e-3f)))
+    EACH(p[i] = _mm256_add_ps(_mm256_mul_ps(p[i], r[i]), _mm256_set1_ps(4.1665795894e-2f)))
+    EACH(p[i] = _mm256_add_ps(_mm256_mul_ps(p[i], r[i]), _mm256_set1_ps(1.6666665459e-1f)))
+    EACH(p[i] = _mm256_add_ps(_mm256_mul_ps(p[i], r[i]), _mm256_set1_ps(5.0000001201e-1f)))
+    EACH(p[i] = _mm256_add_ps(_mm256_mul_ps(p[i], _mm256_mul_ps(r[i], r[i])), r[i]))
+    EACH(p[i] = _mm256_add_ps(p[i], _mm256_set1_ps(1.0f)))
+    EACH(x[i] = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p[i]), exponent[i])))
 }
 
-static inline __m256 sigmoid8(__m256 x)
+static inline void sigmoid_all(__m256 *x)
 {
-    const __m256 one = _mm256_set1_ps(1.0f);
-    return _mm256_div_ps(one, _mm256_add_ps(one, exp8(_mm256_xor_ps(x, _mm256_set1_ps(-0.0f)))));
+    EACH(x[i] = _mm256_xor_ps(x[i], _mm256_set1_ps(-0.0f)))
+    exp_all(x);
+    EACH(x[i] = _mm256_div_ps(_mm256_set1_ps(1.0f), _mm256_add_ps(_mm256_set1_ps(1.0f), x[i])))
 }
 
-static inline __m256 activate8(uint32_t function, __m256 a, __m256 x)
+static inline void activate_all(uint32_t function, __m256 a, __m256 *x)
 {
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s[LANES];
     switch (function) {
-    case SIM_RELU: return _mm256_max_ps(x, _mm256_setzero_ps());
-    case SIM_LEAKY_RELU:
-        return _mm256_blendv_ps(_mm256_mul_ps(x, a), x, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GT_OQ));
-    case SIM_SIGMOID: return sigmoid8(x);
-    case SIM_SILU: return _mm256_mul_ps(x, sigmoid8(x));
-    default: return x;
+    case SIM_RELU: EACH(x[i] = _mm256_max_ps(x[i], zero)) break;
+    case SIM_LEAKY_RELU: EACH(x[i] = _mm256_blendv_ps(_mm256_mul_ps(x[i], a), x[i], _mm256_cmp_ps(x[i], zero, _CMP_GT_OQ))) break;
+    case SIM_SIGMOID: sigmoid_all(x); break;
+    case SIM_SILU:
+        EACH(s[i] = x[i])
+        sigmoid_all(s);
+        EACH(x[i] = _mm256_mul_ps(x[i], s[i]))
+        break;
+    default: break;
     }
 }
 
@@ -130,12 +145,15 @@ static void convert(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, 
 static inline void activate_as(uint32_t function, const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
 {
     const __m256 a = _mm256_set1_ps(activation->a);
-    size_t i = 0;
-    for (; i + 8 <= count; i += 8) {
-        store8(y, y_dtype, i, activate8(function, a, load8(x, x_dtype, i)));
+    size_t at = 0;
+    for (; at + 8 * LANES <= count; at += 8 * LANES) {
+        __m256 v[LANES];
+        EACH(v[i] = load8(x, x_dtype, at + 8 * (size_t)i))
+        activate_all(function, a, v);
+        EACH(store8(y, y_dtype, at + 8 * (size_t)i, v[i]))
     }
-    for (; i < count; i++) {
-        sim_store(y, y_dtype, i, sim_activation_value(activation, sim_load(x, x_dtype, i)));
+    for (; at < count; at++) {
+        sim_store(y, y_dtype, at, sim_activation_value(activation, sim_load(x, x_dtype, at)));
     }
 }
 
@@ -330,25 +348,46 @@ static void dot_s16(const int16_t *const *x, const int16_t *w, const int32_t *of
     }
 }
 
-static void depthwise(const float *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps, int32_t count, float *y)
+static void depthwise(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps, int32_t count, float *y)
 {
-    int32_t c = 0;
-    for (; c + 16 <= count; c += 16) {
-        __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
-        for (int32_t t = 0; t < taps; t++) {
-            const float *xs = x + offset[t] + c, *ws = w + (size_t)t * (size_t)w_pitch + c;
-            low = _mm256_add_ps(low, _mm256_mul_ps(_mm256_loadu_ps(xs), _mm256_loadu_ps(ws)));
-            high = _mm256_add_ps(high, _mm256_mul_ps(_mm256_loadu_ps(xs + 8), _mm256_loadu_ps(ws + 8)));
+    for (int32_t c = 0; c < count; c += 8) {
+        __m256 sum[PIXELS];
+        for (int p = 0; p < PIXELS; p++) {
+            sum[p] = _mm256_setzero_ps();
         }
-        _mm256_storeu_ps(y + c, low);
-        _mm256_storeu_ps(y + c + 8, high);
+        for (int32_t t = 0; t < taps; t++) {
+            const __m256 weight = _mm256_loadu_ps(w + (size_t)t * (size_t)w_pitch + c);
+            const intptr_t at = offset[t] + c;
+            for (int p = 0; p < PIXELS; p++) {
+                sum[p] = _mm256_add_ps(sum[p], _mm256_mul_ps(_mm256_loadu_ps(x[p] + at), weight));
+            }
+        }
+        for (int p = 0; p < PIXELS; p++) {
+            _mm256_storeu_ps(y + (size_t)p * (size_t)count + c, sum[p]);
+        }
     }
-    for (; c < count; c += 8) {
-        __m256 sum = _mm256_setzero_ps();
-        for (int32_t t = 0; t < taps; t++) {
-            sum = _mm256_add_ps(sum, _mm256_mul_ps(_mm256_loadu_ps(x + offset[t] + c), _mm256_loadu_ps(w + (size_t)t * (size_t)w_pitch + c)));
-        }
-        _mm256_storeu_ps(y + c, sum);
+}
+
+/* Eight channels of LANES pixels: sums in, values of the output's type out. `known`: pixels that exist. */
+static inline void finish_lanes(uint32_t function, uint32_t dtype, const float *acc, size_t acc_step, const __m256 *affine, __m256 a,
+                                char *y, size_t y_step, int32_t known, size_t part_bytes)
+{
+    __m256 v[LANES];
+    EACH(v[i] = _mm256_loadu_ps(acc + (i < known ? (size_t)i * acc_step : 0)))
+    EACH(v[i] = _mm256_add_ps(_mm256_mul_ps(v[i], affine[0]), affine[1]))
+    EACH(v[i] = _mm256_add_ps(_mm256_mul_ps(v[i], affine[2]), affine[3]))
+    if (function != SIM_LINEAR) {
+        EACH(v[i] = round8(v[i], dtype))
+        activate_all(function, a, v);
+    }
+    if (part_bytes == 0 && known >= LANES) {
+        EACH(store8(y + (size_t)i * y_step, dtype, 0, v[i]))
+        return;
+    }
+    for (int32_t i = 0; i < known && i < LANES; i++) {
+        char part[32];
+        store8(part, dtype, 0, v[i]);
+        memcpy(y + (size_t)i * y_step, part, part_bytes ? part_bytes : 8 * sim_dtype_size(dtype));
     }
 }
 
@@ -356,25 +395,20 @@ static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc
                              const sim_affine *affine, const sim_activation *activation, char *y, int32_t pitch)
 {
     const __m256 a = _mm256_set1_ps(activation->a);
-    const size_t size = sim_dtype_size(dtype);
+    const size_t size = sim_dtype_size(dtype), acc_step = (size_t)acc_pitch, y_step = (size_t)pitch * size;
     for (int32_t c = 0; c < channels; c += 8) {
-        const __m256 scale = _mm256_loadu_ps(affine->scale + c), bias = _mm256_loadu_ps(affine->bias + c);
-        const __m256 alpha = _mm256_loadu_ps(affine->alpha + c), beta = _mm256_loadu_ps(affine->beta + c);
+        const __m256 terms[4] = {_mm256_loadu_ps(affine->scale + c), _mm256_loadu_ps(affine->bias + c), _mm256_loadu_ps(affine->alpha + c),
+                                 _mm256_loadu_ps(affine->beta + c)};
+        const size_t part_bytes = c + 8 <= channels ? 0 : (size_t)(channels - c) * size;
         char *out = y + (size_t)c * size;
-        const size_t step = (size_t)pitch * size;
-        for (int32_t p = 0; p < pixels; p++, out += step) {
-            __m256 v = _mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(acc + (size_t)p * (size_t)acc_pitch + c), scale), bias);
-            v = _mm256_add_ps(_mm256_mul_ps(v, alpha), beta);
-            if (function != SIM_LINEAR) {
-                v = activate8(function, a, round8(v, dtype));
+        int32_t p = 0;
+        if (part_bytes == 0) {
+            for (; p + LANES <= pixels; p += LANES) {
+                finish_lanes(function, dtype, acc + (size_t)p * acc_step + c, acc_step, terms, a, out + (size_t)p * y_step, y_step, LANES, 0);
             }
-            if (c + 8 <= channels) {
-                store8(out, dtype, 0, v);
-            } else {
-                char part[32];
-                store8(part, dtype, 0, v);
-                memcpy(out, part, (size_t)(channels - c) * size);
-            }
+        }
+        for (; p < pixels; p += LANES) {
+            finish_lanes(function, dtype, acc + (size_t)p * acc_step + c, acc_step, terms, a, out + (size_t)p * y_step, y_step, pixels - p, part_bytes);
         }
     }
 }

@@ -162,9 +162,21 @@ void sim_conv_pack(const sim_kernels *kernels, const sim_conv *conv, const void 
 
 static void fill_lookup(const sim_conv *conv, const uint8_t *x, int32_t pitch, size_t pixels, int16_t *out, int32_t out_pitch)
 {
+    const int16_t *table = conv->lookup;
+    const int32_t *channel = conv->lookup_channel;
+    if (conv->in_c == 3) { /* nearly every first layer */
+        const int32_t r = channel[0], g = channel[1], b = channel[2];
+        for (size_t p = 0; p < pixels; p++, x += pitch, out += out_pitch) {
+            const int16_t q0 = table[x[r]], q1 = table[256 + x[g]], q2 = table[512 + x[b]];
+            out[0] = q0;
+            out[1] = q1;
+            out[2] = q2;
+        }
+        return;
+    }
     for (size_t p = 0; p < pixels; p++, x += pitch, out += out_pitch) {
         for (int32_t i = 0; i < conv->in_c; i++) {
-            out[i] = conv->lookup[i * 256 + x[conv->lookup_channel[i]]];
+            out[i] = table[i * 256 + x[channel[i]]];
         }
     }
 }
@@ -307,18 +319,19 @@ static void run_block(const sim_kernels *kernels, const sim_conv *conv, const si
 static void run_depthwise(const sim_kernels *kernels, const sim_conv *conv, const sim_view *y, int32_t n, int32_t row, int32_t rows,
                           int32_t channel, int32_t channels, const char *scratch, const int32_t *offset)
 {
-    _Alignas(64) float acc[SIM_PIXEL_CHUNK * SIM_OC_BLOCK];
-    const int32_t count = (int32_t)up_to(channels, 8), most = SIM_PIXEL_CHUNK * SIM_OC_BLOCK / count;
+    _Alignas(64) float acc[SIM_MAX_PIXELS * DEPTHWISE_CHUNK];
+    const int32_t count = (int32_t)up_to(channels, 8), tile = kernels->pixels;
     const sim_affine affine = affine_at(conv, channel);
     walk pixels = walk_start(conv, scratch, channel);
     char *out = output_at(conv, y, n, row, channel);
     int32_t left = rows * conv->out_w;
     while (left > 0) {
-        const int32_t chunk = left < most ? left : most;
-        for (int32_t p = 0; p < chunk; p++) {
-            kernels->depthwise((const float *)walk_next(&pixels), (const float *)conv->packed + channel, (int32_t)up_to(conv->in_c, 8),
-                               offset, conv->tiling.runs, count, acc + p * count);
+        const int32_t chunk = left < tile ? left : tile;
+        const float *x[SIM_MAX_PIXELS];
+        for (int32_t i = 0; i < tile; i++) {
+            x[i] = i < chunk ? (const float *)(const void *)walk_next(&pixels) : x[i - 1];
         }
+        kernels->depthwise(x, (const float *)conv->packed + channel, (int32_t)up_to(conv->in_c, 8), offset, conv->tiling.runs, count, acc);
         kernels->finish(acc, count, chunk, channels, &affine, &conv->activation, out, y->dtype, y->pitch);
         out += (size_t)chunk * (size_t)y->pitch * sim_dtype_size(y->dtype);
         left -= chunk;

@@ -93,9 +93,9 @@ typedef struct sim_kernels {
     void (*dot_s8)(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length, float *y);
     void (*dot_s16)(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length, float *y);
     void (*dot_f32)(const float *const *x, const float *w, const int32_t *offset, int32_t runs, int32_t length, float *y);
-    /* y[c] = sum over taps t of x[offset[t] + c] * w[t * w_pitch + c]; count is a multiple of 8. */
-    void (*depthwise)(const float *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps, int32_t count,
-                      float *y);
+    /* y[p][c] = sum over taps t of x[p][offset[t] + c] * w[t * w_pitch + c], c in [0, count), a multiple of 8. */
+    void (*depthwise)(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps,
+                      int32_t count, float *y);
     /* Scale, bias, batch-norm, rounding, activation, rounding of `pixels` rows of `channels` values (`acc_pitch` apart). */
     void (*finish)(const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels, const sim_affine *affine,
                    const sim_activation *activation, void *y, uint32_t dtype, int32_t pitch);

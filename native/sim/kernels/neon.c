@@ -308,17 +308,26 @@ static void dot_f32(const float *const *x, const float *w, const int32_t *offset
     }
 }
 
-static void depthwise(const float *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps, int32_t count, float *y)
+static void depthwise(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps, int32_t count, float *y)
 {
     for (int32_t c = 0; c < count; c += 8) {
-        float32x4_t low = vdupq_n_f32(0.0f), high = vdupq_n_f32(0.0f);
-        for (int32_t t = 0; t < taps; t++) {
-            const float *xs = x + offset[t] + c, *ws = w + (size_t)t * (size_t)w_pitch + c;
-            low = vaddq_f32(low, vmulq_f32(vld1q_f32(xs), vld1q_f32(ws)));
-            high = vaddq_f32(high, vmulq_f32(vld1q_f32(xs + 4), vld1q_f32(ws + 4)));
+        float32x4_t low[PIXELS], high[PIXELS];
+        for (int p = 0; p < PIXELS; p++) {
+            low[p] = high[p] = vdupq_n_f32(0.0f);
         }
-        vst1q_f32(y + c, low);
-        vst1q_f32(y + c + 4, high);
+        for (int32_t t = 0; t < taps; t++) {
+            const float *weights = w + (size_t)t * (size_t)w_pitch + c;
+            const float32x4_t w_low = vld1q_f32(weights), w_high = vld1q_f32(weights + 4);
+            const intptr_t at = offset[t] + c;
+            for (int p = 0; p < PIXELS; p++) {
+                low[p] = vaddq_f32(low[p], vmulq_f32(vld1q_f32(x[p] + at), w_low));
+                high[p] = vaddq_f32(high[p], vmulq_f32(vld1q_f32(x[p] + at + 4), w_high));
+            }
+        }
+        for (int p = 0; p < PIXELS; p++) {
+            vst1q_f32(y + (size_t)p * (size_t)count + c, low[p]);
+            vst1q_f32(y + (size_t)p * (size_t)count + c + 4, high[p]);
+        }
     }
 }
 
