@@ -41,8 +41,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Daemon:
     """`mlu-agent run` as a process; its log lines are collected."""
 
-    def __init__(self, config: Path, simulator: Path, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "mlu_agent.cli", "run", "-c", str(config), *arguments]
+    def __init__(self, config: Path, simulator: Path, code: str, *arguments: str, **environment: str) -> None:
+        program = ["-c", code] if code else ["-m", "mlu_agent.cli"]
+        command = [sys.executable, *program, "run", "-c", str(config), *arguments]
         env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator), **environment}
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=env
@@ -100,7 +101,9 @@ def run_daemon(tmp_path: Path, model_path: Path, simulator_path: Path):
     """A function from TOML of sources (and more) to a running Daemon; what is left ends with the test."""
     daemons: list[Daemon] = []
 
-    def run(sources: str, *arguments: str, publish: str = "", environment: dict[str, str] | None = None) -> Daemon:
+    def run(
+        sources: str, *arguments: str, publish: str = "", code: str = "", environment: dict[str, str] | None = None
+    ) -> Daemon:
         config = tmp_path / f"agent{len(daemons)}.toml"
         endpoint = "" if "endpoint" in publish else f'endpoint = "ipc://{tmp_path}/out.sock"\n'
         # nothing may be lost between daemon and listener, or gaps would not be the daemon's
@@ -109,7 +112,7 @@ def run_daemon(tmp_path: Path, model_path: Path, simulator_path: Path):
             f'[agent]\nbox = "testbox"\n[model]\npath = "{model_path}"\nruntime = "simulator"\n'
             f"[publish]\nheartbeat_s = 0.2\n{endpoint}{publish}\n{sources}"
         )
-        daemons.append(Daemon(config, simulator_path, *arguments, **(environment or {})))
+        daemons.append(Daemon(config, simulator_path, code, *arguments, **(environment or {})))
         return daemons[-1]
 
     yield run

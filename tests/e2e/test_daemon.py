@@ -215,7 +215,9 @@ def test_the_service_manager_is_told_the_truth(run_daemon, listen, endpoint: str
         daemon = run_daemon(source("clip", path=str(clip), loop=True), environment=environment)
         manager.wait_for("READY=1")
         assert Path(endpoint[6:]).exists()
-        assert any(line["event"] == "self-test passed" for line in daemon.lines)
+        daemon.wait_for_log("ready")
+        events = [line["event"] for line in daemon.lines]
+        assert events.index("self-test passed") < events.index("ready")
         manager.wait_for("WATCHDOG=1")
         assert daemon.stop() == 0
         manager.wait_for("STOPPING=1")
@@ -224,6 +226,36 @@ def test_the_service_manager_is_told_the_truth(run_daemon, listen, endpoint: str
     assert any(
         line.startswith("STATUS=") and "simulator" in line for text in manager.received for line in text.split("\n")
     )
+
+
+HANGING = """
+import sys, threading
+from mlu_agent import cli, cnrt
+original, calls = cnrt.Notifier.wait, []
+def wait(self):
+    original(self)
+    calls.append(1)
+    if len(calls) > 20:
+        print('{"event": "hanging"}', flush=True)
+        threading.Event().wait()  # as a device that never answers again
+cnrt.Notifier.wait = wait
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("by_signal", [False, True], ids=["deadline", "sigterm"])
+def test_a_hung_device_ends_the_process_with_3_whatever_hangs(run_daemon, clip: Path, by_signal: bool):
+    """A device call that never returns: given up after the deadline, or told to stop before it, the process is gone."""
+    deadline = 1000 if by_signal else 0.5
+    tail = f"[service]\ndevice_timeout_s = {min(deadline, 600)}\nstop_timeout_s = 2.0"
+    daemon = run_daemon(source("clip", path=str(clip), loop=True), publish=tail, code=HANGING)
+    daemon.wait_for_log("hanging")
+    if by_signal:
+        assert daemon.stop() == 3
+    else:
+        assert daemon.wait() == 3
+        assert "has not finished an invocation" in daemon.wait_for_log("giving up")["reason"]
+    assert daemon.wait_for_log("not stopped in time: ending the process")
 
 
 def test_a_second_signal_ends_at_once(run_daemon, clip: Path, tmp_path: Path):

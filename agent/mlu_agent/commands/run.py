@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TICK_S = 0.1
 STATUS_INTERVAL_S = 5.0
+HARD_END_MARGIN_S = 0.2
 CLEANUP_SHARE = 0.7  # of the time to stop: for the frames in flight; the rest is for sockets and the device
 
 
@@ -67,6 +68,9 @@ class _Daemon:
         self._log = log
         self._stopper = stopper
         self._notifications = notifications
+        self._timer: threading.Timer | None = None
+        # first in, last out: it still guards the closing of socket and device
+        exits.callback(self._cancel_timer)
         notifications.send(STATUS="loading the model")
         spec = load_bundle(config.model.path)
         library = open_library(config.model.runtime)
@@ -99,8 +103,7 @@ class _Daemon:
                 self._pipeline.start()
                 self._loop()
         finally:
-            timer = self._stop()
-        timer.cancel()
+            self._stop()
         if self._pipeline.failure is not None:
             raise self._pipeline.failure
         failed = [source for source in self._pipeline.sources if source.status.state is SourceState.FAILED]
@@ -141,20 +144,22 @@ class _Daemon:
         counters = {source.source_id: pipeline.counters(source) for source in pipeline.sources}
         self._log.info("summary", sources=counters, stages_ms=pipeline.metrics.stages())
 
-    def _stop(self) -> threading.Timer:
+    def _stop(self) -> None:
         limit = self._config.service.stop_timeout_s
         reason = self._stopper.signal_name or "the end of all sources"
         self._notifications.send(STOPPING=1, STATUS=f"stopping: {reason}")
         self._log.info("stopping", reason=reason)
         # whatever hangs below, a device call above all, the process ends in time
-        timer = threading.Timer(limit - 0.2, self._end_hard, args=(limit,))
-        timer.daemon = True
-        timer.start()
+        self._timer = threading.Timer(limit - HARD_END_MARGIN_S, self._end_hard, args=(limit,))
+        self._timer.daemon = True
+        self._timer.start()
         clean = self._pipeline.stop(limit * CLEANUP_SHARE)
         self._log_summary()
         self._log.info("stopped", clean=clean)
-        # the timer still guards the closing of socket and device, and is cancelled by the caller after that
-        return timer
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _end_hard(self, limit: float) -> None:
         self._log.error("not stopped in time: ending the process", limit_s=limit)
