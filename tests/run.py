@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 BIN = Path(sys.executable).parent
 JOBS = str(os.cpu_count() or 2)
+FUZZ_SECONDS = 15  # for each of two builds; native/fuzz/run.sh takes any time
 
 
 class Result(NamedTuple):
@@ -112,6 +113,21 @@ def aarch64() -> Result:
     return _ctest(title, "aarch64", f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/native/cmake/aarch64-linux-gnu.cmake")
 
 
+def fuzz() -> Result:
+    """The reader of model files, the planner and the kernels on mutated files, under the sanitizers, for a while."""
+    clang = shutil.which("clang")
+    resources = (
+        subprocess.run([clang, "-print-resource-dir"], capture_output=True, text=True, check=True) if clang else None
+    )
+    if resources is None or not any(Path(resources.stdout.strip()).glob("lib/*/*fuzzer*.a")):
+        return Result(good=True, line="fuzz: skipped, clang with libFuzzer (libclang-rt) is not installed")
+    status, lines = _stream("sh", ROOT / "native" / "fuzz" / "run.sh", str(FUZZ_SECONDS), BUILD / "fuzz")
+    runs = [int(line.split()[1]) for line in lines if line.startswith("stat::number_of_executed_units:")]
+    if status != 0 and not runs:
+        return Result(good=False, line="fuzz: it does not build or does not start")
+    return Result(good=status == 0, line=f"fuzz: {sum(runs)} files, {'no' if status == 0 else 'A'} report")
+
+
 def pytest() -> Result:
     """The Python tests: unit, binding, pipeline, end to end, export tool, packaging, architecture."""
     status, lines = _stream(BIN / "python", "-m", "pytest", "--durations=15")
@@ -132,6 +148,7 @@ PARTS: dict[str, Callable[[], Result]] = {
     "native": native,
     "sanitizers": sanitizers,
     "aarch64": aarch64,
+    "fuzz": fuzz,
     "pytest": pytest,
     "lint": lint,
 }
