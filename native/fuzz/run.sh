@@ -26,7 +26,7 @@ for variant in checked unchecked; do
         extra=""
         case $name in
             neon) [ "$(uname -m)" = aarch64 ] || continue ;;
-            avx2) [ "$(uname -m)" = x86_64 ] || continue; extra="-mavx2 -mf16c -mno-fma" ;;
+            avx2 | avx2_dot) [ "$(uname -m)" = x86_64 ] || continue; extra="-mavx2 -mf16c -mno-fma" ;;
         esac
         # shellcheck disable=SC2086
         clang $flags $extra $define -I"$native/sim/exec" -I"$native/sim/kernels" -c "$source" -o "$build/$variant-$name.o"

@@ -1,8 +1,6 @@
 /* The container ("MEF"): vendor files and ours alike. deploy/FORMAT.md section 1.
  *
  * Bytes are hostile: every size is compared with what is left before it is used. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,36 +13,6 @@ enum {
     PAYLOAD_SIZE_AT = 0x42c, HDXF_HEAD = 0x60, DESCRIPTOR_MASK = 0x14260609, MAX_DIM = 1 << 24, MAX_BYTES = 0x7fffffff,
     CRC_AT = 0x10, NETWORK_HEAD = 0x40,
 };
-
-sim_result sim_fail(sim_error *error, sim_result result, const char *format, ...)
-{
-    if (error) {
-        va_list arguments;
-        va_start(arguments, format);
-        vsnprintf(error->text, sizeof error->text, format, arguments);
-        va_end(arguments);
-    }
-    return result;
-}
-
-uint32_t sim_crc32(const uint8_t *bytes, uint64_t size, uint64_t hole)
-{
-    uint32_t table[16]; /* half a byte at a time: small, and quick enough for a load */
-    for (uint32_t i = 0; i < 16; i++) {
-        uint32_t crc = i;
-        for (int bit = 0; bit < 4; bit++) {
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-        }
-        table[i] = crc;
-    }
-    uint32_t crc = 0xffffffffu;
-    for (uint64_t i = 0; i < size; i++) {
-        crc ^= i - hole < 4 ? 0 : bytes[i]; /* i < hole wraps to a large number */
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return ~crc;
-}
 
 /* A part of the file with a place in it. */
 typedef struct cursor {

@@ -5,322 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "network.h"
+#include "plan_build.h"
 
-enum { NONE = -1, ALIGNMENT = 64, ROW_TASKS = 64, CONV_TASKS = 16 };
-
-/* What is known of a tensor while planning. */
-typedef struct fact {
-    uint32_t uses;        /* operators that read it */
-    int32_t producer;     /* operator */
-    int32_t input, output; /* number among the inputs, among the outputs */
-    int32_t parent;       /* the tensor whose memory it shares */
-    int32_t first_channel; /* in the parent */
-    bool reshaped;        /* shares all of the parent under other dims */
-    bool pinned;          /* must stay dense: a reshaped view looks at it */
-    int32_t first, last;  /* steps, of roots only */
-    int64_t offset;       /* in the arena, of roots only */
-} fact;
-
-typedef struct builder {
-    const sim_model *model;
-    sim_plan *plan;
-    sim_error *error;
-    fact *facts;
-    int32_t *fused;  /* per operator: the activation it takes over, or NONE */
-    bool *skipped;   /* per operator: nothing to do at run time */
-    uint32_t capacity;
-} builder;
-
-static const sim_tensor *tensor_of(const builder *b, uint32_t number)
-{
-    return &b->model->tensors[number];
-}
-
-static const sim_operator *operator_of(const builder *b, int32_t number)
-{
-    return &b->model->operators[number];
-}
-
-/* ---- facts and fusion ---- */
-
-static void gather_facts(builder *b)
-{
-    const sim_model *m = b->model;
-    for (uint32_t t = 0; t < m->tensor_count; t++) {
-        b->facts[t] = (fact){.producer = NONE, .input = NONE, .output = NONE, .parent = NONE, .first = NONE, .last = NONE};
-    }
-    for (int32_t i = 0; i < m->info.input_count; i++) {
-        b->facts[m->io_tensors[i]].input = i;
-    }
-    for (int32_t i = m->info.output_count - 1; i >= 0; i--) { /* a tensor that is several outputs lives in the first */
-        b->facts[m->io_tensors[m->info.input_count + i]].output = i;
-    }
-    for (uint32_t o = 0; o < m->operator_count; o++) {
-        b->fused[o] = NONE;
-        b->facts[m->operators[o].output].producer = (int32_t)o;
-        for (uint32_t i = 0; i < m->operators[o].input_count; i++) {
-            b->facts[m->operators[o].inputs[i]].uses++;
-        }
-    }
-}
-
-static bool is_quantized_conv(const builder *b, const sim_operator *op)
-{
-    return op->opcode == SIM_OP_CONV && b->model->constants[op->constants[SIM_CONV_WEIGHT]].dtype != SIM_FLOAT32;
-}
-
-/* An activation is taken over by the convolution before it if nobody else sees what lies between. */
-static void fuse_activations(builder *b)
-{
-    for (uint32_t o = 0; o < b->model->operator_count; o++) {
-        const sim_operator *op = operator_of(b, (int32_t)o);
-        const fact *x = &b->facts[op->inputs[0]];
-        if (op->opcode == SIM_OP_ACTIVATION && x->producer != NONE && x->uses == 1 && x->output == NONE &&
-            operator_of(b, x->producer)->opcode == SIM_OP_CONV && tensor_of(b, op->inputs[0])->dtype == tensor_of(b, op->output)->dtype) {
-            b->fused[x->producer] = (int32_t)o;
-            b->skipped[o] = true;
-        }
-    }
-}
-
-/* A normalization of a uint8 picture becomes a table in each convolution that reads it, if only such read it. */
-static void fuse_normalizations(builder *b)
-{
-    uint32_t *tables = calloc(b->model->tensor_count, sizeof *tables);
-    if (!tables) {
-        return; /* only slower */
-    }
-    for (uint32_t o = 0; o < b->model->operator_count; o++) {
-        const sim_operator *op = operator_of(b, (int32_t)o);
-        tables[op->inputs[0]] += is_quantized_conv(b, op);
-    }
-    for (uint32_t o = 0; o < b->model->operator_count; o++) {
-        const sim_operator *op = operator_of(b, (int32_t)o);
-        const fact *y = &b->facts[op->output];
-        if (op->opcode == SIM_OP_NORMALIZE && tensor_of(b, op->inputs[0])->dtype == SIM_UINT8 && y->output == NONE && y->uses > 0 &&
-            tables[op->output] == y->uses) {
-            b->skipped[o] = true;
-        }
-    }
-    free(tables);
-}
-
-/* The tensor that an operator writes once fused operators are taken into account. */
-static uint32_t final_output(const builder *b, int32_t o)
-{
-    return b->fused[o] == NONE ? operator_of(b, o)->output : operator_of(b, b->fused[o])->output;
-}
-
-static bool folded_normalization(const builder *b, uint32_t tensor)
-{
-    const int32_t producer = b->facts[tensor].producer;
-    return producer != NONE && b->skipped[producer] && operator_of(b, producer)->opcode == SIM_OP_NORMALIZE;
-}
-
-/* ---- views ---- */
-
-static uint32_t root_of(const builder *b, uint32_t tensor)
-{
-    while (b->facts[tensor].parent != NONE) {
-        tensor = (uint32_t)b->facts[tensor].parent;
-    }
-    return tensor;
-}
-
-static int32_t pitch_of(const builder *b, uint32_t tensor)
-{
-    while (b->facts[tensor].parent != NONE && !b->facts[tensor].reshaped) {
-        tensor = (uint32_t)b->facts[tensor].parent;
-    }
-    return tensor_of(b, tensor)->dims[3];
-}
-
-static bool is_dense(const builder *b, uint32_t tensor)
-{
-    return pitch_of(b, tensor) == tensor_of(b, tensor)->dims[3];
-}
-
-/* Channels of the same pixels. */
-static void try_slice_view(builder *b, int32_t o)
-{
-    const sim_operator *op = operator_of(b, o);
-    const sim_tensor *x = tensor_of(b, op->inputs[0]), *y = tensor_of(b, op->output);
-    fact *out = &b->facts[op->output];
-    const bool whole = memcmp(x->dims, y->dims, 3 * sizeof(int32_t)) == 0 && (op->attributes[7] == 1 || y->dims[3] == 1);
-    if (whole && x->dtype == y->dtype && out->output == NONE) {
-        out->parent = (int32_t)op->inputs[0];
-        out->first_channel = op->attributes[3];
-        b->skipped[o] = true;
-    }
-}
-
-static void try_reshape_view(builder *b, int32_t o)
-{
-    const sim_operator *op = operator_of(b, o);
-    fact *out = &b->facts[op->output];
-    if (tensor_of(b, op->inputs[0])->dtype == tensor_of(b, op->output)->dtype && out->output == NONE && is_dense(b, op->inputs[0])) {
-        out->parent = (int32_t)op->inputs[0];
-        out->reshaped = true;
-        b->skipped[o] = true;
-        for (int32_t t = (int32_t)op->inputs[0]; t != NONE; t = b->facts[t].parent) {
-            b->facts[t].pinned = true;
-        }
-    }
-}
-
-/* Parts that can be written straight into the joined tensor are; the others stay to be copied. */
-static void try_concat_view(builder *b, int32_t o)
-{
-    const sim_operator *op = operator_of(b, o);
-    int32_t channel = 0;
-    bool all = true;
-    for (uint32_t i = 0; i < op->input_count; i++) {
-        fact *x = &b->facts[op->inputs[i]];
-        const bool free_to_move = op->attributes[0] == 3 && x->parent == NONE && x->input == NONE && x->output == NONE && !x->pinned &&
-                                  tensor_of(b, op->inputs[i])->dtype == tensor_of(b, op->output)->dtype &&
-                                  operator_of(b, x->producer)->opcode != SIM_OP_RESHAPE;
-        if (free_to_move) {
-            x->parent = (int32_t)op->output;
-            x->first_channel = channel;
-        }
-        all &= free_to_move;
-        channel += tensor_of(b, op->inputs[i])->dims[3];
-    }
-    b->skipped[o] = all;
-}
-
-static void find_views(builder *b)
-{
-    for (uint32_t o = 0; o < b->model->operator_count; o++) {
-        switch (operator_of(b, (int32_t)o)->opcode) {
-        case SIM_OP_SLICE: try_slice_view(b, (int32_t)o); break;
-        case SIM_OP_RESHAPE: try_reshape_view(b, (int32_t)o); break;
-        case SIM_OP_CONCAT: try_concat_view(b, (int32_t)o); break;
-        default: break;
-        }
-    }
-}
-
-/* ---- lifetimes and the arena ---- */
-
-static void touch(builder *b, uint32_t tensor, int32_t time)
-{
-    fact *root = &b->facts[root_of(b, tensor)];
-    if (root->first == NONE) {
-        root->first = time;
-    }
-    root->last = time;
-}
-
-static void find_lifetimes(builder *b)
-{
-    for (int32_t o = 0; o < (int32_t)b->model->operator_count; o++) {
-        const sim_operator *op = operator_of(b, o);
-        if (b->skipped[o]) {
-            continue;
-        }
-        for (uint32_t i = 0; i < op->input_count; i++) {
-            if (!folded_normalization(b, op->inputs[i])) {
-                touch(b, op->inputs[i], o);
-            }
-        }
-        touch(b, final_output(b, o), o);
-    }
-}
-
-static bool in_arena(const builder *b, uint32_t tensor)
-{
-    const fact *f = &b->facts[tensor];
-    return f->parent == NONE && f->input == NONE && f->output == NONE && f->first != NONE;
-}
-
-typedef struct occupied {
-    int64_t offset, end;
-    int32_t last;
-} occupied;
-
-/* Best fit among the tensors alive at that moment, which are kept by offset. */
-static int64_t place(occupied *alive, uint32_t *count, int32_t now, int64_t bytes, int32_t last)
-{
-    uint32_t kept = 0, best = 0;
-    int64_t end = 0, best_offset = NONE, best_gap = INT64_MAX;
-    for (uint32_t i = 0; i < *count; i++) {
-        if (alive[i].last >= now) {
-            alive[kept++] = alive[i];
-        }
-    }
-    for (uint32_t i = 0; i < kept; i++) {
-        const int64_t gap = alive[i].offset - end;
-        if (gap >= bytes && gap < best_gap) {
-            best_gap = gap;
-            best_offset = end;
-            best = i;
-        }
-        end = alive[i].end;
-    }
-    if (best_offset == NONE) {
-        best_offset = end;
-        best = kept;
-    }
-    memmove(alive + best + 1, alive + best, (kept - best) * sizeof *alive);
-    alive[best] = (occupied){best_offset, best_offset + bytes, last};
-    *count = kept + 1;
-    return best_offset;
-}
-
-static int64_t aligned(int64_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-/* Roots become alive when their first step runs; a root of views may do so before its own operator. */
-static sim_result place_tensors(builder *b)
-{
-    const sim_model *m = b->model;
-    occupied *alive = malloc((m->tensor_count + 1u) * sizeof *alive);
-    if (!alive) {
-        return sim_fail(b->error, SIM_NO_MEMORY, "There is no memory for the plan.");
-    }
-    uint32_t count = 0;
-    for (int32_t o = 0; o < (int32_t)m->operator_count; o++) {
-        if (b->skipped[o]) {
-            continue;
-        }
-        const uint32_t root = root_of(b, final_output(b, o));
-        if (in_arena(b, root) && b->facts[root].first == o) {
-            const int64_t bytes = aligned(tensor_of(b, root)->bytes);
-            fact *f = &b->facts[root];
-            f->offset = place(alive, &count, o, bytes, f->last);
-            const uint64_t end = (uint64_t)(f->offset + bytes);
-            b->plan->arena_bytes = end > b->plan->arena_bytes ? end : b->plan->arena_bytes;
-        }
-    }
-    free(alive);
-    return SIM_OK;
-}
-
-static sim_place place_of(const builder *b, uint32_t tensor)
-{
-    const sim_tensor *t = tensor_of(b, tensor);
-    sim_place p = {.buffer = NONE, .pitch = pitch_of(b, tensor), .dtype = t->dtype};
-    memcpy(p.dims, t->dims, sizeof p.dims);
-    uint32_t at = tensor;
-    for (; b->facts[at].parent != NONE; at = (uint32_t)b->facts[at].parent) {
-        p.offset += b->facts[at].first_channel * (int64_t)sim_dtype_size(t->dtype);
-    }
-    const fact *root = &b->facts[at];
-    if (root->input != NONE) {
-        p.buffer = root->input;
-    } else if (root->output != NONE) {
-        p.buffer = b->model->info.input_count + root->output;
-    } else {
-        p.offset += root->offset;
-    }
-    return p;
-}
-
-/* ---- steps ---- */
+enum { ROW_TASKS = 64, CONV_TASKS = 16 };
 
 static void set_units(sim_step *s, int64_t units)
 {
@@ -335,8 +22,8 @@ static sim_step *new_step(builder *b, sim_step_kind kind, const sim_operator *op
     s->kind = kind;
     const uint32_t length = op->name_length < sizeof s->name - 1 ? op->name_length : (uint32_t)sizeof s->name - 1;
     memcpy(s->name, op->name, length);
-    s->x = place_of(b, op->inputs[0]);
-    s->y = place_of(b, op->output);
+    s->x = sim_plan_place_of(b, op->inputs[0]);
+    s->y = sim_plan_place_of(b, op->output);
     set_units(s, (int64_t)s->y.dims[0] * s->y.dims[1]);
     return s;
 }
@@ -414,7 +101,7 @@ static void cut_conv(sim_step *s)
 static sim_result pack_conv(builder *b, const sim_operator *op, sim_step *s)
 {
     sim_conv *conv = &s->conv;
-    const sim_operator *normalize = folded_normalization(b, op->inputs[0]) ? operator_of(b, b->facts[op->inputs[0]].producer) : NULL;
+    const sim_operator *normalize = sim_plan_folded(b, op->inputs[0]) ? operator_of(b, b->facts[op->inputs[0]].producer) : NULL;
     const int64_t floats = (int64_t)conv->out_c + SIM_OC_BLOCK;
     const int64_t affine_bytes = aligned(4 * floats * (int64_t)sizeof(float));
     const int64_t lookup_bytes = normalize ? aligned((int64_t)conv->in_c * (512 + (int64_t)sizeof(int32_t))) : 0;
@@ -433,7 +120,7 @@ static sim_result pack_conv(builder *b, const sim_operator *op, sim_step *s)
         fill_lookup(b, normalize, conv, (int16_t *)(void *)rest, channels);
         conv->lookup = (const int16_t *)(void *)rest;
         conv->lookup_channel = channels;
-        s->x = place_of(b, normalize->inputs[0]);
+        s->x = sim_plan_place_of(b, normalize->inputs[0]);
     }
     void *packed = rest + lookup_bytes;
     sim_conv_pack(b->plan->kernels, conv, b->model->constants[op->constants[SIM_CONV_WEIGHT]].data, packed);
@@ -445,7 +132,7 @@ static sim_result add_conv(builder *b, int32_t o)
 {
     const sim_operator *op = operator_of(b, o);
     sim_step *s = new_step(b, SIM_STEP_CONV, op);
-    s->y = place_of(b, final_output(b, o));
+    s->y = sim_plan_place_of(b, sim_plan_final_output(b, o));
     describe_conv(b, op, &s->conv);
     if (b->fused[o] != NONE) {
         const int32_t *a = operator_of(b, b->fused[o])->attributes;
@@ -490,7 +177,7 @@ static void add_concat(builder *b, const sim_operator *op)
         const bool in_place = axis == 3 && x->parent == (int32_t)op->output && !x->reshaped && x->first_channel == first;
         if (!in_place) {
             sim_step *s = add_copy(b, op);
-            s->x = place_of(b, op->inputs[i]);
+            s->x = sim_plan_place_of(b, op->inputs[i]);
             strides_of(&s->x, s->copy.x_stride);
             s->copy.dims[axis] = size;
             s->copy.y_first = first * s->copy.y_stride[axis];
@@ -560,7 +247,7 @@ static void add_pool(builder *b, const sim_operator *op)
 static void add_binary(builder *b, const sim_operator *op)
 {
     sim_step *s = new_step(b, op->opcode == SIM_OP_ADD ? SIM_STEP_ADD : SIM_STEP_MUL, op);
-    s->x2 = place_of(b, op->inputs[1]);
+    s->x2 = sim_plan_place_of(b, op->inputs[1]);
 }
 
 static void add_activation(builder *b, const sim_operator *op)
@@ -634,12 +321,8 @@ static sim_result build(builder *b)
     if (!b->plan->steps) {
         return sim_fail(b->error, SIM_NO_MEMORY, "There is no memory for the plan.");
     }
-    gather_facts(b);
-    fuse_activations(b);
-    fuse_normalizations(b);
-    find_views(b);
-    find_lifetimes(b);
-    sim_result result = place_tensors(b);
+    sim_plan_find_views(b);
+    sim_result result = sim_plan_place_tensors(b);
     for (int32_t o = 0; o < (int32_t)b->model->operator_count && result == SIM_OK; o++) {
         result = b->skipped[o] ? SIM_OK : add_step(b, o);
     }
