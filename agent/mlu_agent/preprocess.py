@@ -2,8 +2,8 @@
 
 **Resize.** ``letterbox`` keeps the aspect: scale = min(width / W, height / H), the new size rounded to whole pixels,
 centred (the odd pixel of the border goes right and below), border of ``pad_value``. ``stretch`` fills the input. Both
-use bilinear interpolation without antialiasing (OpenCV's INTER_LINEAR), as the detectors' own programs do. INTER_AREA was
-measured on 128 COCO pictures: mAP50-95 .254 against .248 for YOLOv3-tiny, .335 against .339 for YOLOv5n, so there is
+use bilinear interpolation without antialiasing (OpenCV's INTER_LINEAR), as the detectors' own programs do.
+INTER_AREA measured on 128 COCO pictures: mAP50-95 .254 against .248 for YOLOv3-tiny, .335 against .339 for YOLOv5n:
 no reason to differ.
 
 **Channels.** A fourth channel "a" is opaque: 255 in uint8 inputs, 1.0 in float inputs, border included. No network
