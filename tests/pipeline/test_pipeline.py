@@ -89,6 +89,29 @@ def test_a_batch_model_serves_several_sources_and_loses_nothing(make, four_core_
         assert counters[name]["in_flight"] == 0
 
 
+def test_a_busy_device_is_shared_evenly(make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch):
+    """Three sources that always have a frame ready get the same number of invocations within a fifth, of a slow
+    device."""
+    names = ("a", "b", "c")
+    pipeline = make(model_path, *(SourceConfig(name, "path", str(pictures), loop=True) for name in names))
+    original = cnrt.Notifier.wait
+
+    def slow(self: cnrt.Notifier) -> None:
+        original(self)
+        time.sleep(0.01)
+
+    monkeypatch.setattr(cnrt.Notifier, "wait", slow)
+    pipeline.start()
+    deadline = time.monotonic() + 60
+    while pipeline.metrics.published_total() < 300 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert pipeline.stop(10)
+    counters = [pipeline.counters(source) for source in pipeline.sources]
+    published = [one["published"] for one in counters]
+    assert min(published) > 0.8 * max(published) > 0
+    assert [one["in_flight"] for one in counters] == [0, 0, 0]
+
+
 def test_frames_of_a_failing_device_are_counted_and_the_pipeline_gives_up(
     make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ):

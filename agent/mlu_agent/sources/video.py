@@ -46,8 +46,9 @@ class _VideoCapture(Capture):
     def _quiet() -> None:
         # what goes wrong is told by ourselves, once and in words; an operator's own choice wins
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        if "OPENCV_LOG_LEVEL" not in os.environ and hasattr(cv2, "setLogLevel"):
-            cv2.setLogLevel(2)  # errors only
+        logging = getattr(cv2.utils, "logging", None)  # not in every build
+        if "OPENCV_LOG_LEVEL" not in os.environ and logging is not None:
+            logging.setLogLevel(logging.LOG_LEVEL_ERROR)
 
     def _adopt(self, video: Any, problem: str) -> None:
         if not video.isOpened():
