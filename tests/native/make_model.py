@@ -12,8 +12,11 @@ import argparse
 import random
 import struct
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 UINT8, FLOAT16, FLOAT32 = 0x31, 0x12, 0x13
 INT8, INT16 = 0x21, 0x22
@@ -100,7 +103,9 @@ class Model:
         dims, dtype = self.tensors[tensor]
         raw = name.encode()
         return (
-            struct.pack("<II4iI", 0x14260609, 4, *dims, len(raw)) + padded(raw, 4) + struct.pack("<IIIif", index, dtype, 0x231, 0, 0.0)
+            struct.pack("<II4iI", 0x14260609, 4, *dims, len(raw))
+            + padded(raw, 4)
+            + struct.pack("<IIIif", index, dtype, 0x231, 0, 0.0)
         )
 
     def build(self) -> bytes:
@@ -206,7 +211,9 @@ class Layers:
 
     def upsample(self, x: int, sh: int, sw: int) -> int:
         n, h, w, c = self.dims(x)
-        return self.model.operator(UPSAMPLE, [x], self.model.tensor((n, h * sh, w * sw, c), self.dtype), [], [sh, sw], "up")
+        return self.model.operator(
+            UPSAMPLE, [x], self.model.tensor((n, h * sh, w * sw, c), self.dtype), [], [sh, sw], "up"
+        )
 
     def concat(self, parts: Sequence[int], axis: int) -> int:
         dims = list(self.dims(parts[0]))
@@ -272,7 +279,9 @@ def operators(model: Model, layers: Layers, batch: int) -> None:
     gate = layers.max_pool(c, 16, 16, 0, 1, 1)
     d = layers.concat([c, layers.binary(MUL, c, gate), other, c], 3)
     e = layers.slice(d, (0, 0, 0, 8), (1, 1, 1, 1), (batch, 16, 12, 8))
-    f = layers.concat([layers.slice(d, (0, i, j, 0), (1, 2, 2, 1), (batch, 8, 6, 32)) for i in (0, 1) for j in (0, 1)], 3)
+    f = layers.concat(
+        [layers.slice(d, (0, i, j, 0), (1, 2, 2, 1), (batch, 8, 6, 32)) for i in (0, 1) for j in (0, 1)], 3
+    )
     g = layers.upsample(layers.conv(f, 12, (1, 1)), 2, 2)
     h = layers.conv(layers.concat([e, g], 3), 10, (3, 1), (2, 1), dilation=(2, 1), groups=2)
     i = layers.softmax(layers.permute(layers.reshape(h, (batch, 8, 4, 30)), (0, 3, 2, 1)), 3)
@@ -317,7 +326,9 @@ class RandomGraph:
             return self.layers.upsample(x, rng.randint(1, 2), rng.randint(1, 3))
         size = rng.randint(1, 4)
         pad, stride = rng.randint(0, size // 2), rng.randint(1, 2)
-        return self.layers.max_pool(x, size, stride, pad, max(1, (h + pad - 1) // stride), max(1, (w + pad - 1) // stride))
+        return self.layers.max_pool(
+            x, size, stride, pad, max(1, (h + pad - 1) // stride), max(1, (w + pad - 1) // stride)
+        )
 
     def join(self, x: int) -> int:
         rng, dims = self.rng, self.layers.dims(x)
@@ -377,7 +388,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--count", type=int, default=0, help="write this many files OUTPUT/SEED.cambricon from --seed on")
+    parser.add_argument(
+        "--count", type=int, default=0, help="write this many files OUTPUT/SEED.cambricon from --seed on"
+    )
     args = parser.parse_args()
     if not args.count:
         args.output.write_bytes(make(args.kind, args.seed, args.parallelism, args.batch))
