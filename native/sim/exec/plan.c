@@ -1,7 +1,6 @@
 /* Turns a checked network into steps: fuses operators, finds views, packs weights, places buffers. All searching is here. */
 #include "plan.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -332,24 +331,6 @@ static sim_result build(builder *b)
     return result;
 }
 
-static sim_result choose_kernels(sim_plan *plan, sim_error *error)
-{
-    const char *wanted = getenv("CNRT_SIMULATOR_KERNELS");
-    plan->kernels = sim_kernels_select(wanted && *wanted ? wanted : NULL);
-    if (!plan->kernels) {
-        char names[128] = "";
-        for (unsigned i = 0; sim_kernels_name(i); i++) {
-            const size_t used = strlen(names);
-            snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", sim_kernels_name(i));
-        }
-        return sim_fail(error, SIM_NOT_SUPPORTED, "CNRT_SIMULATOR_KERNELS is \"%.32s\", this machine has %s.", wanted, names);
-    }
-    if (wanted && *wanted) {
-        fprintf(stderr, "cnrt simulator: kernels \"%s\" as CNRT_SIMULATOR_KERNELS says\n", plan->kernels->name);
-    }
-    return SIM_OK;
-}
-
 sim_result sim_plan_create(const sim_model *model, sim_plan **out, sim_error *error)
 {
     *out = NULL;
@@ -365,12 +346,10 @@ sim_result sim_plan_create(const sim_model *model, sim_plan **out, sim_error *er
     };
     sim_result result = plan && b.facts && b.fused && b.skipped ? SIM_OK : sim_fail(error, SIM_NO_MEMORY, "There is no memory for the plan.");
     if (result == SIM_OK) {
-        const char *profile = getenv("CNRT_SIMULATOR_PROFILE");
-        plan->profile = profile && strcmp(profile, "1") == 0;
         plan->input_count = model->info.input_count;
         plan->output_count = model->info.output_count;
         plan->scratch_bytes = SIM_SCRATCH_HEAD;
-        result = choose_kernels(plan, error);
+        result = sim_plan_read_environment(plan, error);
     }
     if (result == SIM_OK) {
         result = build(&b);

@@ -67,6 +67,7 @@ typedef struct sim_scratch_head {
 
 enum { SIM_SCRATCH_HEAD = 64 };
 
+sim_result sim_plan_read_environment(sim_plan *plan, sim_error *error); /* kernels and profile */
 void sim_plan_report(const sim_plan *plan); /* the profile, on stderr */
 
 #endif
