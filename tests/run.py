@@ -165,7 +165,7 @@ def main(names: list[str]) -> int:
         start = time.monotonic()
         result = PARTS[name]()
         results.append(result)
-        print(f"-- {name}: {time.monotonic() - start:.0f} s\n", flush=True)
+        print(f"== {name}: {time.monotonic() - start:.0f} s\n", flush=True)
     print("\n".join(("" if result.good else "FAILED ") + result.line for result in results), flush=True)
     return 0 if all(result.good for result in results) else 1
 
