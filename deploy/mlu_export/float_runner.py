@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable
 
 import numpy as np
@@ -15,6 +16,8 @@ Observer = Callable[[str, FloatArray], None]
 
 def import_torch() -> Any:
     """The torch package; raises UserError with the remedy where it is not installed."""
+    # Spinning at barriers makes torch many times slower beside a busy neighbour; sleeping costs little when alone.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import torch  # noqa: PLC0415 - the extra [torch]
     except ImportError as error:

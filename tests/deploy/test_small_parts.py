@@ -40,16 +40,17 @@ def test_least_error_clips_outliers_and_keeps_what_is_common():
     """One value of 100 among a million of a normal distribution does not cost the others their steps."""
     observer = LayerObserver()
     values = np.random.default_rng(1).normal(0, 1, 1_000_000).astype(np.float32)
-    values[0] = 100.0
-    observer.see(values)
+    values[1] = 100.0
+    for _ in range(3):
+        observer.see(values)
     absmax = observer.finish("mse", 8).absmax
-    assert absmax < 30
+    assert 4 < absmax < 80
 
     def error(limit):
         codes = np.clip(np.rint(values * (127 / limit)), -127, 127)
         return float(((values - codes * (limit / 127)) ** 2).mean())
 
-    assert error(absmax) < error(100.0)
+    assert error(absmax) < 0.5 * error(100.0)
 
 
 def test_least_error_never_leaves_what_was_seen():

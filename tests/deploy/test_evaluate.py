@@ -1,0 +1,153 @@
+"""`mlu-export eval`: the file that ships, measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+from mlu_agent.bundle import load_bundle
+from mlu_agent.detector import Detector
+from mlu_agent.geometry import iou_matrix
+from mlu_export.evaluate import evaluation_thresholds
+
+pycocotools = pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
+
+
+@pytest.fixture
+def model(tiny, tiny_recipe, export):
+    """A small network, built; its detections mean nothing, but they are always the same."""
+    code, _, err = export(
+        "build", "--cfg", tiny / "tiny.cfg", "--weights", tiny / "tiny.weights", "--recipe", tiny_recipe, "--output", tiny / "a"
+    )
+    assert code == 0, err
+    return tiny / "a" / "tiny.cambricon"
+
+
+@pytest.fixture
+def annotated(tiny, model, simulator_path):
+    """Annotations that are the model's own confident detections; class ids are given far from label numbers."""
+    images, annotations = [], []
+    thresholds = dataclasses.replace(evaluation_thresholds(load_bundle(model), None), confidence=0.3)
+    with Detector(model, str(simulator_path), thresholds) as detector:
+        for number, path in enumerate(sorted((tiny / "pictures").iterdir())):
+            pixels = cv2.imread(str(path))
+            height, width = pixels.shape[:2]
+            images.append({"id": 100 + number, "file_name": path.name, "width": width, "height": height})
+            found = detector.detect(pixels)
+            assert 3 < len(found) < 100  # pycocotools looks at a hundred
+            for box, class_id in zip(found.xyxy.tolist(), found.class_id.tolist()):
+                size = [box[2] - box[0], box[3] - box[1]]
+                annotations.append({
+                    "id": len(annotations) + 1, "image_id": 100 + number, "category_id": 70 - class_id, "iscrowd": 0,
+                    "bbox": [*box[:2], *size], "area": size[0] * size[1],
+                })  # fmt: skip
+    categories = [{"id": 69, "name": "dog"}, {"id": 70, "name": "cat"}, {"id": 1, "name": "horse"}]
+    path = tiny / "instances.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return path
+
+
+def run(export, tiny, model, simulator_path, *more):
+    return export(
+        "eval", model, "--images", tiny / "pictures", "--annotations", tiny / "instances.json",
+        "--runtime", simulator_path, *more,
+    )  # fmt: skip
+
+
+def test_a_models_own_detections_are_all_found_again(tiny, model, annotated, export, simulator_path):
+    """Preprocessing, runtime, postprocessing and the mapping of labels to category ids fit together: recall is full."""
+    code, out, err = run(export, tiny, model, simulator_path, "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert set(result) == {"images", "map50_95", "map50", "per_class", "runtime"}
+    assert (result["images"], result["runtime"]) == (3, "simulator")
+    assert result["map50"] > 0.95
+    assert result["map50_95"] > 0.95
+    assert set(result["per_class"]) <= {"cat", "dog"}
+    assert all(set(values) == {"map50_95", "map50"} for values in result["per_class"].values())
+
+
+def test_without_json_a_person_reads_one_line(tiny, model, annotated, export, simulator_path):
+    code, out, _ = run(export, tiny, model, simulator_path)
+    assert code == 0
+    assert out.startswith("3 pictures on simulator: mAP50-95 ")
+
+
+@pytest.mark.torch
+def test_the_float_network_is_measured_the_same_way(tiny, model, annotated, export, simulator_path):
+    """--float needs the weights that the model was made from, and refuses others."""
+    code, out, err = run(export, tiny, model, simulator_path, "--json", "--float", tiny / "tiny.weights", "--cfg", tiny / "tiny.cfg")
+    assert code == 0, err
+    assert json.loads(out)["runtime"] == "float"
+    (tiny / "other.weights").write_bytes((tiny / "tiny.weights").read_bytes()[:-4] + bytes(4))
+    code, _, err = run(export, tiny, model, simulator_path, "--float", tiny / "other.weights", "--cfg", tiny / "tiny.cfg")
+    assert code == 2
+    assert "sha256" in err
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        (lambda t: (t / "instances.json").unlink(), "annotations"),
+        (lambda t: (t / "instances.json").write_text("{"), "COCO"),
+        (lambda t: (t / "instances.json").write_text("[]"), "COCO"),
+        (lambda t: (t / "instances.json").write_text('{"images": [], "annotations": [], "categories": []}'), "no images"),
+        (lambda t: (t / "instances.json").write_text((t / "instances.json").read_text().replace("cat\"", "x\"").replace("dog\"", "y\"")), "labels"),
+        (lambda t: (t / "pictures" / "1.png").unlink(), "1.png"),
+        (lambda t: (t / "pictures" / "1.png").write_bytes(b"no"), "1.png"),
+        (lambda t: (t / "a" / "tiny.toml").unlink(), "tiny.toml"),
+        (lambda t: (t / "a" / "tiny.cambricon").write_bytes(b"\x7fMEF"), "sha256"),
+    ],
+)  # fmt: skip
+def test_wrong_files_give_one_sentence(tiny, model, annotated, export, simulator_path, change, word):
+    """Exit code 2, one line."""
+    change(tiny)
+    code, out, err = run(export, tiny, model, simulator_path)
+    assert (code, out) == (2, "")
+    assert word in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_the_demo_model_keeps_its_accuracy(shared_data, tmp_path, export, simulator_path):
+    """YOLOv3-tiny from the committed recipe, int8 on the simulator, over coco128-val: at least .238 and .450."""
+    weights = shared_data / "weights" / "yolov3-tiny.weights"
+    assert export("build", "--weights", weights, "--recipe", "yolov3-tiny", "--output", tmp_path)[0] == 0
+    val = shared_data / "sets" / "coco128-val"
+    code, out, err = export(
+        "eval", tmp_path / "yolov3-tiny.cambricon", "--images", val / "images", "--annotations", val / "instances.json",
+        "--runtime", simulator_path, "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["images"] == 128
+    assert result["map50_95"] >= 0.238
+    assert result["map50"] >= 0.450
+
+
+@pytest.mark.shared
+@pytest.mark.torch
+@pytest.mark.slow
+def test_bus_is_seen_as_the_float_network_sees_it(shared_data, tmp_path, export, simulator_path):
+    """Every float box has an int8 box with IoU of at least .9 and a score within .05."""
+    from mlu_export.evaluate import FloatModel
+
+    weights = shared_data / "weights" / "yolov3-tiny.weights"
+    assert export("build", "--weights", weights, "--recipe", "yolov3-tiny", "--output", tmp_path)[0] == 0
+    model = tmp_path / "yolov3-tiny.cambricon"
+    pixels = cv2.imread(str(shared_data / "images" / "bus.jpg"))
+    spec = load_bundle(model)
+    exact = FloatModel(spec, weights, None).detect(pixels, spec.thresholds)
+    with Detector(model, str(simulator_path)) as detector:
+        found = detector.detect(pixels)
+    assert len(exact) == 4
+    overlaps = iou_matrix(exact.xyxy, found.xyxy)
+    for row, class_id, score in zip(overlaps, exact.class_id, exact.confidence):
+        best = int(np.argmax(row))
+        assert row[best] >= 0.9
+        assert found.class_id[best] == class_id
+        assert abs(found.confidence[best] - score) <= 0.05
