@@ -29,12 +29,13 @@ def parse_toml(data: bytes, name: str, error: type[MluAgentError]) -> dict[str, 
     if any(line.count(b".") > _MOST_DOTS for line in data.split(b"\n")):
         raise error(f"{name}: a line has more than {_MOST_DOTS} dots; no file that belongs here does")
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        document: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as failure:
         raise error(f"{name}: byte {failure.start} is not UTF-8; save the file as UTF-8 text") from None
     except (ValueError, RecursionError) as failure:
         reason = str(failure) or "nested too deeply"
         raise error(f"{name}: not valid TOML: {reason}; correct it there") from None
+    return document
 
 
 def read_bounded(path: Path, limit: int, error: type[MluAgentError]) -> bytes:

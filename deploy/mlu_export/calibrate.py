@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from mlu_agent.bundle import InputSpec
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.preprocess import preprocess

@@ -9,6 +9,7 @@ import struct
 import zlib
 
 import numpy as np
+
 from mlu_agent.errors import DataError
 
 from . import container as layout

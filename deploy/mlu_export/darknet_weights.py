@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from mlu_agent.errors import DataError
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
 from mlu_agent.bundle import ModelSpec, Thresholds, load_bundle
 from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, UserError

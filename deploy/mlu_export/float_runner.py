@@ -6,6 +6,7 @@ import os
 from typing import Any, Callable
 
 import numpy as np
+
 from mlu_agent.errors import UserError
 
 from .graph import INPUT, Activation, Add, Concat, Conv, FloatArray, Graph, MaxPool, Node, Slice, Upsample

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
 import numpy as np
+
 from mlu_agent.errors import DataError
 
 from . import network as net

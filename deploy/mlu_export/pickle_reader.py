@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 import numpy as np
 import numpy.typing as npt
+
 from mlu_agent.errors import DataError
 
 MAX_ARCHIVE_BYTES = (1 << 31) - 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
 from mlu_agent.errors import DataError
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 import numpy.typing as npt
+
 from mlu_agent.errors import DataError
 
 from .graph import (

@@ -11,9 +11,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the small networks in nets.py
 
-import nets  # noqa: E402
-from mlu_export.cli import main  # noqa: E402
-from mlu_export.quantize import Range  # noqa: E402
+import nets
+
+from mlu_export.cli import main
+from mlu_export.quantize import Range
 
 
 @pytest.fixture
@@ -26,7 +27,9 @@ def tiny(tmp_path):
     (tmp_path / "pictures").mkdir()
     rng = np.random.default_rng(7)
     for number in range(3):
-        picture = cv2.resize(rng.integers(0, 256, (6, 9, 3), np.uint8), (90 + number, 60), interpolation=cv2.INTER_LINEAR)
+        picture = cv2.resize(
+            rng.integers(0, 256, (6, 9, 3), np.uint8), (90 + number, 60), interpolation=cv2.INTER_LINEAR
+        )
         cv2.imwrite(str(tmp_path / "pictures" / f"{number}.png"), picture)
     return tmp_path
 
@@ -52,9 +55,7 @@ def ranges_of():
 
     def make(graph, seed=3):
         rng = np.random.default_rng(seed)
-        return {
-            conv.name: Range(-float(rng.uniform(0, 2)), float(rng.uniform(1, 4))) for conv in graph.quantized()
-        }
+        return {conv.name: Range(-float(rng.uniform(0, 2)), float(rng.uniform(1, 4))) for conv in graph.quantized()}
 
     return make
 

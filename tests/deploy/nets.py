@@ -117,8 +117,7 @@ def tiny_weights(seed: int = 1) -> bytes:
     for filters, channels, kernel, norm in TINY_CONVOLUTIONS:
         bias = rng.normal(0, 0.3, filters)
         vectors = [bias, rng.uniform(0.5, 1.5, filters), rng.normal(0, 0.2, filters), rng.uniform(0.3, 2, filters)]
-        for values in vectors if norm else vectors[:1]:
-            parts.append(values.astype("<f4").tobytes())
+        parts.extend(values.astype("<f4").tobytes() for values in (vectors if norm else vectors[:1]))
         weight = rng.normal(0, 1 / np.sqrt(channels * kernel**2), (filters, channels, kernel, kernel))
         parts.append(weight.astype("<f4").tobytes())
     return b"".join(parts)
@@ -200,7 +199,9 @@ def pt_archive(pickled: bytes, storages: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def module(kind: str, children: dict | None = None, parameters: dict | None = None, buffers: dict | None = None, **more):
+def module(
+    kind: str, children: dict | None = None, parameters: dict | None = None, buffers: dict | None = None, **more
+):
     """A pickled torch.nn.Module; `kind` is "nn.Conv2d", "common.C3" and so on."""
     home = {"nn": "torch.nn.modules.some", "common": "models.common", "yolo": "models.yolo"}
     package, name = kind.split(".")
@@ -240,7 +241,11 @@ class YoloBuilder:
         buffers = {key: value.astype("<f2") for key, value in statistics.items()}
         buffers["num_batches_tracked"] = np.zeros(1, "<i8").reshape(())
         norm = module("nn.BatchNorm2d", parameters=half, buffers=buffers, eps=0.001, momentum=0.03)
-        parts = {"conv": self.conv2d(inputs, outputs, kernel, stride), "bn": norm, "act": module("nn.SiLU", inplace=True)}
+        parts = {
+            "conv": self.conv2d(inputs, outputs, kernel, stride),
+            "bn": norm,
+            "act": module("nn.SiLU", inplace=True),
+        }
         return module("common.Conv", parts, **place)
 
     def c3(self, channels: int, **place):
@@ -273,9 +278,15 @@ class YoloBuilder:
             module("common.Concat", d=1, f=[-1, 3], i=7),
             self.conv(32, 8, f=-1, i=8),
         ]
-        heads = module("nn.ModuleList", {"0": self.conv2d(8, outputs, 1, 1, True), "1": self.conv2d(16, outputs, 1, 1, True)})
-        anchors = np.array([[[1.25, 1.625], [2, 3.75], [4.125, 2.875]], [[1.875, 3.8125], [3.875, 2.8125], [3.6875, 7.4375]]])
-        layers.append(module("yolo.Detect", {"m": heads}, buffers={"anchors": anchors.astype("<f2")}, nc=classes, f=[8, 5], i=9))
+        heads = module(
+            "nn.ModuleList", {"0": self.conv2d(8, outputs, 1, 1, True), "1": self.conv2d(16, outputs, 1, 1, True)}
+        )
+        anchors = np.array(
+            [[[1.25, 1.625], [2, 3.75], [4.125, 2.875]], [[1.875, 3.8125], [3.875, 2.8125], [3.6875, 7.4375]]]
+        )
+        layers.append(
+            module("yolo.Detect", {"m": heads}, buffers={"anchors": anchors.astype("<f2")}, nc=classes, f=[8, 5], i=9)
+        )
         sequence = module("nn.Sequential", {str(index): layer for index, layer in enumerate(layers)})
         model = module("yolo.Model", {"model": sequence}, names=["cat", "dog"], yaml={"nc": classes})
         return {"epoch": -1, "model": model, "ema": None, "optimizer": None}

@@ -8,6 +8,7 @@ import textwrap
 
 import numpy as np
 import pytest
+
 from mlu_agent.bundle import load_bundle
 from mlu_export.recipe import built_in_names, read_recipe
 
@@ -35,7 +36,10 @@ def test_a_recipe_rebuilds_every_file_byte_for_byte(tiny, tiny_recipe, export):
 @pytest.mark.torch
 @pytest.mark.parametrize(
     "arch, weights, more",
-    [("darknet", "tiny.weights", ("--cfg", "tiny.cfg", "--labels", "names.txt")), ("yolov5n", "tiny.pt", ("--size", "64"))],
+    [
+        ("darknet", "tiny.weights", ("--cfg", "tiny.cfg", "--labels", "names.txt")),
+        ("yolov5n", "tiny.pt", ("--size", "64")),
+    ],
 )
 @pytest.mark.parametrize("observer", ["minmax", "mse"])
 def test_a_recipe_needs_neither_torch_nor_pictures(tiny, export, arch, weights, more, observer):
@@ -66,6 +70,7 @@ def test_a_recipe_needs_neither_torch_nor_pictures(tiny, export, arch, weights, 
 def test_calibration_sees_the_pixels_that_the_box_will_see(tiny, export):
     """The first layer's range is exactly that of the letterboxed pictures over 255."""
     import cv2
+
     from mlu_agent.bundle import InputSpec
     from mlu_agent.preprocess import preprocess
 
@@ -83,7 +88,7 @@ def test_calibration_sees_the_pixels_that_the_box_will_see(tiny, export):
 
 
 def test_options_reach_the_files(tiny, tiny_recipe, export):
-    """Name, target, cores, batch, input type: in the container and the manifest; what is not said comes from the recipe."""
+    """Name, target, cores, batch, input type: in the container and the manifest; the rest comes from the recipe."""
     options = ("--name", "other", "--target", "MLU270", "--core-number", "16", "--batch", "2", "--input", "half")
     assert export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a", *options))[0] == 0
     spec = load_bundle(tiny / "a" / "other.cambricon")
@@ -96,7 +101,10 @@ def test_options_reach_the_files(tiny, tiny_recipe, export):
 
 def test_per_tensor_and_channel_order_change_the_model(tiny, tiny_recipe, export):
     export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
-    assert export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "b", "--per-tensor", "--channels", "abgr"))[0] == 0
+    assert (
+        export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "b", "--per-tensor", "--channels", "abgr"))[0]
+        == 0
+    )
     first, second = (load_bundle(tiny / folder / "tiny.cambricon") for folder in ("a", "b"))
     assert first.sha256 != second.sha256
     assert second.input.channels == "abgr"
@@ -108,7 +116,10 @@ def _without(path, old, new=""):
 
 
 WRONG = {
-    "weights cut": (lambda t: (t / "tiny.weights").write_bytes((t / "tiny.weights").read_bytes()[:-8]), "recipe was made"),
+    "weights cut": (
+        lambda t: (t / "tiny.weights").write_bytes((t / "tiny.weights").read_bytes()[:-8]),
+        "recipe was made",
+    ),
     "weights missing": (lambda t: (t / "tiny.weights").unlink(), "No such file"),
     "weights a folder": (lambda t: ((t / "tiny.weights").unlink(), (t / "tiny.weights").mkdir()), "cannot read"),
     "cfg changed": (lambda t: _without(t / "tiny.cfg", "size=1", "size=3"), "cfg"),
@@ -178,7 +189,9 @@ def test_a_calibration_folder_must_hold_readable_pictures(tiny, export, case):
     code, _, err = export(*build(tiny, *options, "--labels", tiny / "names.txt", "--output", tiny / "a"))
     assert code == 2
     assert err.count("\n") == 1
-    assert {"empty": "no pictures", "missing": "not a folder", "broken": "0.jpg", "none given": "--calibration"}[case] in err
+    assert {"empty": "no pictures", "missing": "not a folder", "broken": "0.jpg", "none given": "--calibration"}[
+        case
+    ] in err
     assert files_in(tiny / "a") == {}
 
 
@@ -191,7 +204,9 @@ def test_labels_are_asked_for_where_nobody_knows_them(tiny, export):
 def test_torch_is_asked_for_by_name(tiny, tmp_path):
     """Where torch is missing, calibration says what to install and that a recipe does without."""
     script = "import sys; sys.modules['torch'] = None; from mlu_export.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = build(tiny, "--calibration", tiny / "pictures", "--labels", tiny / "names.txt", "--output", tmp_path / "a")
+    command = build(
+        tiny, "--calibration", tiny / "pictures", "--labels", tiny / "names.txt", "--output", tmp_path / "a"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, command)], capture_output=True, text=True, check=False
     )
@@ -238,8 +253,9 @@ def test_the_published_cfg_is_refused_with_the_remedy(shared_data, tmp_path, exp
     """The trap that every porter meets."""
     weights = shared_data / "weights"
     code, _, err = export(
-        "build", "--arch", "darknet", "--cfg", weights / "yolov3-tiny.cfg", "--weights", weights / "yolov3-tiny.weights",
-        "--calibration", shared_data / "images", "--output", tmp_path / "a",
+        "build", "--arch", "darknet", "--cfg", weights / "yolov3-tiny.cfg",
+        "--weights", weights / "yolov3-tiny.weights", "--calibration", shared_data / "images",
+        "--output", tmp_path / "a",
     )  # fmt: skip
     assert code == 2
     assert "mask = 1,2,3" in err

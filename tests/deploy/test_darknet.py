@@ -7,6 +7,7 @@ import struct
 import nets
 import numpy as np
 import pytest
+
 from mlu_agent.errors import DataError
 from mlu_export.archs import ARCHS
 from mlu_export.darknet import import_darknet

@@ -8,6 +8,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+
 from mlu_agent.bundle import load_bundle
 from mlu_agent.detector import Detector
 from mlu_agent.geometry import iou_matrix
@@ -20,7 +21,15 @@ pycocotools = pytest.importorskip("pycocotools", reason="the extra [eval] is not
 def model(tiny, tiny_recipe, export):
     """A small network, built; its detections mean nothing, but they are always the same."""
     code, _, err = export(
-        "build", "--cfg", tiny / "tiny.cfg", "--weights", tiny / "tiny.weights", "--recipe", tiny_recipe, "--output", tiny / "a"
+        "build",
+        "--cfg",
+        tiny / "tiny.cfg",
+        "--weights",
+        tiny / "tiny.weights",
+        "--recipe",
+        tiny_recipe,
+        "--output",
+        tiny / "a",
     )
     assert code == 0, err
     return tiny / "a" / "tiny.cambricon"
@@ -79,13 +88,27 @@ def test_without_json_a_person_reads_one_line(tiny, model, annotated, export, si
 @pytest.mark.torch
 def test_the_float_network_is_measured_the_same_way(tiny, model, annotated, export, simulator_path):
     """--float needs the weights that the model was made from, and refuses others."""
-    code, out, err = run(export, tiny, model, simulator_path, "--json", "--float", tiny / "tiny.weights", "--cfg", tiny / "tiny.cfg")
+    code, out, err = run(
+        export, tiny, model, simulator_path, "--json", "--float", tiny / "tiny.weights", "--cfg", tiny / "tiny.cfg"
+    )
     assert code == 0, err
     assert json.loads(out)["runtime"] == "float"
     (tiny / "other.weights").write_bytes((tiny / "tiny.weights").read_bytes()[:-4] + bytes(4))
-    code, _, err = run(export, tiny, model, simulator_path, "--float", tiny / "other.weights", "--cfg", tiny / "tiny.cfg")
+    code, _, err = run(
+        export, tiny, model, simulator_path, "--float", tiny / "other.weights", "--cfg", tiny / "tiny.cfg"
+    )
     assert code == 2
     assert "sha256" in err
+
+
+NO_IMAGES = '{"images": [], "annotations": [], "categories": []}'
+
+
+def rewrite(path, words):
+    text = path.read_text()
+    for old, new in words.items():
+        text = text.replace(old, new)
+    path.write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +117,8 @@ def test_the_float_network_is_measured_the_same_way(tiny, model, annotated, expo
         (lambda t: (t / "instances.json").unlink(), "annotations"),
         (lambda t: (t / "instances.json").write_text("{"), "COCO"),
         (lambda t: (t / "instances.json").write_text("[]"), "COCO"),
-        (lambda t: (t / "instances.json").write_text('{"images": [], "annotations": [], "categories": []}'), "no images"),
-        (lambda t: (t / "instances.json").write_text((t / "instances.json").read_text().replace("cat\"", "x\"").replace("dog\"", "y\"")), "labels"),
+        (lambda t: (t / "instances.json").write_text(NO_IMAGES), "no images"),
+        (lambda t: rewrite(t / "instances.json", {'cat"': 'x"', 'dog"': 'y"'}), "labels"),
         (lambda t: (t / "pictures" / "1.png").unlink(), "1.png"),
         (lambda t: (t / "pictures" / "1.png").write_bytes(b"no"), "1.png"),
         (lambda t: (t / "a" / "tiny.toml").unlink(), "tiny.toml"),

@@ -8,6 +8,7 @@ import zlib
 import nets
 import numpy as np
 import pytest
+
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.offline_model import read_offline_model
 from mlu_export import network as net
@@ -88,7 +89,11 @@ def test_what_stays_float_and_what_becomes_integer(lowered):
 
 @pytest.mark.parametrize(
     "kind, channels, dtype, first",
-    [("u8", "bgra", net.UINT8, net.NORMALIZE), ("half", "rgb", net.FLOAT16, net.CONV), ("float", "rgb", net.FLOAT32, net.CONV)],
+    [
+        ("u8", "bgra", net.UINT8, net.NORMALIZE),
+        ("half", "rgb", net.FLOAT16, net.CONV),
+        ("float", "rgb", net.FLOAT32, net.CONV),
+    ],
 )
 def test_input_kinds(graph, ranges_of, kind, channels, dtype, first):
     """u8 normalises on the device and reorders channels; the output type follows the input's."""
@@ -172,7 +177,7 @@ def test_the_fixed_exponential_is_close_to_the_real_one():
 
 
 def test_the_reference_counts_taps_and_rounds_once():
-    """A convolution by hand: int8 sums, scale, bias, alpha, beta, one rounding to float16; taps outside count nothing."""
+    """A convolution by hand: int8 sums, scale, bias, alpha, beta, one rounding to float16; taps outside are zero."""
     weight = np.array([[[[10], [20]], [[30], [-40]]]], np.int8)  # [1][2][2][1]
     constants = (weight, *(np.array([value], np.float32) for value in (0.01, 0.5, 2.0, -1.0)))
     attributes = (2, 2, 1, 1, 1, 1, 1, 1, 1, net.float_word(2.0))

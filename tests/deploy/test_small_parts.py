@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+
 from mlu_agent._toml import parse_toml
 from mlu_agent.errors import DataError, UserError
 from mlu_export.files import write_all
@@ -71,7 +72,8 @@ def test_a_layer_of_zeros_has_an_empty_range():
     st.dictionaries(
         st.text(max_size=8),
         st.one_of(
-            st.text(max_size=20), st.integers(-(2**62), 2**62), st.booleans(), st.floats(allow_nan=False, allow_infinity=False),
+            st.text(max_size=20), st.integers(-(2**62), 2**62), st.booleans(),
+            st.floats(allow_nan=False, allow_infinity=False),
             st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1), min_size=1),
             st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), max_size=3),
             st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=5)), min_size=1, max_size=3),
