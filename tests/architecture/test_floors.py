@@ -41,7 +41,7 @@ def _standard_modules() -> set[str]:
     return {entry.name.split(".")[0] for entry in entries} | set(sys.builtin_module_names)
 
 
-STANDARD = _standard_modules()
+STANDARD = _standard_modules() | {"tomllib"}  # imported where Python is new enough to have it
 ANYWHERE = {"mlu_agent", "numpy"}
 DOORS: dict[str, set[str]] = {
     "cffi": {"cnrt"},  # the generated declarations import its C part alone, the next line
