@@ -14,8 +14,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
+from .errors import RuntimeFailure
+
 if TYPE_CHECKING:
     from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+NO_SIGNAL = b"\0"
+LAST_WORD_S = 0.1
 
 
 class Notifications:
@@ -55,7 +61,7 @@ class Watchdog:
     """Feeds the service manager's watchdog only while work is really done.
 
     `progress()` is a number that grows with every piece of work finished; `idle()` is whether there is nothing
-    to do (no     frame waiting, none in flight), so that silent cameras do not kill the daemon but a stuck device does.
+    to do (no frame waiting, none in flight), so that silent cameras do not kill the daemon but a stuck device does.
     """
 
     def __init__(self, notifications: Notifications, progress: Callable[[], int], idle: Callable[[], bool]) -> None:
@@ -80,26 +86,78 @@ class Watchdog:
 
 
 class Stopper:
-    """SIGTERM and SIGINT ask for a clean end; a second one ends the process at once."""
+    """SIGTERM and SIGINT ask for a clean end; a second one ends the process at once, and so does a clean end that takes
+    too long.
 
-    def __init__(self) -> None:
+    A Python signal handler runs in the main thread between two of its instructions: never while that one is inside a
+    device call that hangs. So the bytes that the C handler writes are read by a thread of our own, which needs nobody.
+    """
+
+    def __init__(self, limit_s: float = 0.0, on_late: Callable[[], None] | None = None) -> None:
+        """`limit_s`: seconds from the first request to the hard end, 0 for no limit; `on_late` is called before it."""
         self.requested = threading.Event()
         self.signal_name = ""
+        self.limit_s = limit_s
+        self._on_late = on_late
         self._previous: dict[int, Any] = {}
+        self._previous_fd = -1
+        self._reader, self._writer = socket.socketpair()
+        self._thread = threading.Thread(target=self._watch, name="signals", daemon=True)
 
     def install(self) -> None:
         """Takes the signals over; main thread only."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        self._writer.setblocking(False)
+        self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in SIGNALS:
             self._previous[number] = signal.signal(number, self._handle)
+        self._thread.start()
 
     def restore(self) -> None:
-        """Gives the signals back."""
+        """Gives the signals back and ends the thread: from now on nothing limits the process."""
+        signal.set_wakeup_fd(self._previous_fd)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
+        self._writer.close()
+        self._thread.join()
+        self._reader.close()
+
+    def request(self) -> None:
+        """Lets `limit_s` count from now on, for an end that no signal asked for."""
+        with contextlib.suppress(OSError):
+            self._writer.send(NO_SIGNAL)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self.requested.is_set():
-            os._exit(128 + number)
-        self.signal_name = signal.Signals(number).name
-        self.requested.set()
+        # the thread sees the same signal; this makes it visible to the main thread's next instruction
+        if not self.requested.is_set():
+            self.signal_name = signal.Signals(number).name
+            self.requested.set()
+
+    def _watch(self) -> None:
+        """Reads requests until `restore`; the thread's whole life."""
+        deadline = 0.0
+        signals = 0
+        while True:
+            self._reader.settimeout(max(0.001, deadline - time.monotonic()) if deadline else None)
+            try:
+                number = self._reader.recv(1)
+            except socket.timeout:
+                self._end_late()
+                return
+            if not number:
+                return
+            if number[0] in SIGNALS:
+                signals += 1
+                self._handle(number[0], None)
+            if signals > 1:
+                os._exit(128 + number[0])
+            if self.limit_s and not deadline:
+                deadline = time.monotonic() + self.limit_s
+
+    def _end_late(self) -> None:
+        if self._on_late is not None:
+            # it writes a line, and a reader that hangs may be the very reason for being late
+            last_word = threading.Thread(target=self._on_late, daemon=True)
+            last_word.start()
+            last_word.join(LAST_WORD_S)
+        os._exit(RuntimeFailure.exit_code)

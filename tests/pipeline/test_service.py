@@ -121,6 +121,33 @@ def test_the_first_signal_asks_and_the_second_ends_the_process():
     assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "asked\n")
 
 
+HANGS_IN_C = """
+import ctypes, os, signal, sys, threading
+from mlu_agent.service import Stopper
+stopper = Stopper(float(sys.argv[1]), lambda: print("late", flush=True))
+stopper.install()
+signals = int(sys.argv[2])
+def send():
+    for _ in range(signals):
+        os.kill(os.getpid(), signal.SIGTERM)
+        stopper.requested.wait()
+threading.Timer(0.2, send).start()
+mutex = ctypes.create_string_buffer(64)
+libc = ctypes.CDLL(None)
+libc.pthread_mutex_lock(mutex)
+libc.pthread_mutex_lock(mutex)  # never returns, and no signal handler of Python runs meanwhile
+"""
+
+
+@pytest.mark.parametrize("limit, signals, code, said", [("0.5", "1", 3, "late\n"), ("0", "2", 143, "")])
+def test_a_main_thread_that_hangs_in_the_device_can_be_stopped(limit: str, signals: str, code: int, said: str):
+    """Inside a C call that never returns: one signal ends the process after the limit with 3, a second one at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS_IN_C, limit, signals], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stdout) == (code, said), done.stderr
+
+
 def test_signals_are_given_back():
     """After restore the handlers are those from before."""
     before = signal.getsignal(signal.SIGTERM)

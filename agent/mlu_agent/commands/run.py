@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from ..bundle import load_bundle
 from ..cnrt import open_library
 from ..config import Config, load_config
 from ..engine import Engine
-from ..errors import RuntimeFailure
 from ..pipeline import Pipeline
 from ..publisher import Publisher
 from ..service import Notifications, Stopper, Watchdog
@@ -46,7 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     logs.configure(config.log.level, config.log.format)
     log = logs.get_logger()
-    stopper = Stopper()
+    limit = config.service.stop_timeout_s
+    stopper = Stopper(
+        limit - HARD_END_MARGIN_S, lambda: log.error("not stopped in time: ending the process", limit_s=limit)
+    )
     stopper.install()
     notifications = Notifications()
     try:
@@ -68,9 +69,6 @@ class _Daemon:
         self._log = log
         self._stopper = stopper
         self._notifications = notifications
-        self._timer: threading.Timer | None = None
-        # first in, last out: it still guards the closing of socket and device
-        exits.callback(self._cancel_timer)
         notifications.send(STATUS="loading the model")
         spec = load_bundle(config.model.path)
         library = open_library(config.model.runtime)
@@ -150,17 +148,7 @@ class _Daemon:
         self._notifications.send(STOPPING=1, STATUS=f"stopping: {reason}")
         self._log.info("stopping", reason=reason)
         # whatever hangs below, a device call above all, the process ends in time
-        self._timer = threading.Timer(limit - HARD_END_MARGIN_S, self._end_hard, args=(limit,))
-        self._timer.daemon = True
-        self._timer.start()
+        self._stopper.request()
         clean = self._pipeline.stop(limit * CLEANUP_SHARE)
         self._log_summary()
         self._log.info("stopped", clean=clean)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _end_hard(self, limit: float) -> None:
-        self._log.error("not stopped in time: ending the process", limit_s=limit)
-        os._exit(RuntimeFailure.exit_code)
