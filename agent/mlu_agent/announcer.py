@@ -54,6 +54,11 @@ class Announcer:
         replayed: bool,
     ) -> None:
         """The detections of one frame, empty or not."""
+        flags = list(self._flags)
+        if replayed:
+            flags.append("replayed")
+        if detections.invalid:
+            flags.append("degraded")
         message = frame_message(
             self._identity,
             frame,
@@ -64,7 +69,7 @@ class Announcer:
             self._runtime,
             latency_ms=stages_ms,
             counters=counters,
-            flags=(*self._flags, "replayed") if replayed else self._flags,
+            flags=flags,
         )
         self._publisher.send(topic("frame", frame.source_id), message)
 

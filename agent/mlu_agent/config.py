@@ -72,7 +72,7 @@ class SourceConfig:
     stall_timeout_s: float = 2.0
     open_timeout_s: float = 5.0
     reconnect_min_s: float = 0.5
-    reconnect_max_s: float = 10.0
+    reconnect_max_s: float = 3.0
 
     @property
     def live(self) -> bool:

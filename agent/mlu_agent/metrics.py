@@ -6,6 +6,8 @@ import collections
 import threading
 from typing import Any
 
+DEVICE = "device"  # the reason for failing that is no progress: a device that fails everything does no work
+
 
 class LatencySummary:
     """Count, mean and maximum of one stage, in milliseconds."""
@@ -34,6 +36,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._published: collections.Counter[str] = collections.Counter()
         self._failed: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+        self._invalid: collections.Counter[str] = collections.Counter()
         self._stages: dict[str, LatencySummary] = collections.defaultdict(LatencySummary)
         self.progress = 0
 
@@ -51,9 +54,22 @@ class Metrics:
             self.progress += 1
 
     def count_failed(self, source_id: str, reason: str) -> None:
-        """A frame was lost to an error."""
+        """A frame was lost to an error: of the device, or of its own, which others do not share."""
         with self._lock:
             self._failed[source_id][reason] += 1
+            self.progress += reason != DEVICE
+
+    def count_invalid(self, source_id: str, candidates: int) -> int:
+        """Candidates of a frame were thrown away because a number in them was not finite. How many there were
+        before."""
+        with self._lock:
+            before = self._invalid[source_id]
+            self._invalid[source_id] += candidates
+            return before
+
+    def invalid(self, source_id: str) -> int:
+        """Candidates of a source that were thrown away because a number in them was not finite."""
+        return self._invalid[source_id]
 
     def published(self, source_id: str) -> int:
         """Frames of a source that were published."""

@@ -22,7 +22,7 @@ import numpy as np
 
 from .announcer import Announcer, effective_thresholds
 from .errors import DeviceLost, MluAgentError, RuntimeFailure
-from .metrics import Metrics
+from .metrics import DEVICE, Metrics
 from .postprocess import postprocess
 from .preprocess import Preprocessor
 from .sources import Exchange, Grab, Source, SourceState, make_capture
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 DROPPED_EMPTY = "dropped_empty"
 FAILURES_TO_GIVE_UP = 5
 SLOWEST_FACTOR = 20
+SLOWEST_FADES = 0.999
+SOURCES_PATIENCE_S = 0.5
+LAST_JOIN_S = 0.2
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
@@ -48,6 +51,7 @@ class _Pending:
 
     frame: Frame
     letterbox: Letterbox
+    grab_ms: float
     wait_ms: float
     preprocess_ms: float
     replayed: bool
@@ -124,6 +128,8 @@ class Pipeline:
         for source in self.sources:
             source.check_stall(now)
             self._end_if_done(source)
+            if source.died:
+                self._give_up(RuntimeFailure(f"source {source.source_id}: its thread died of an internal error"))
         self._check_device(now)
         heartbeat_due = now >= self._next_heartbeat
         if self._publisher.look_for_subscribers() or heartbeat_due:
@@ -142,8 +148,8 @@ class Pipeline:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits for the engine and nothing is in it."""
-        return not self._pending and not any(source.waiting for source in self.sources)
+        """Whether no frame is on its way anywhere: none waits, none is being prepared, none is in the engine."""
+        return not any(self.counters(source)["in_flight"] for source in self.sources)
 
     def stop(self, timeout: float) -> bool:
         """Ends in order: sources, feeder, what is in flight, the `end` messages. False if `timeout` seconds did not
@@ -157,14 +163,15 @@ class Pipeline:
         clean = self._join(self._feeder, deadline)
         while self._pending and self.failure is None and time.monotonic() < deadline:
             time.sleep(0.005)
-        # one inside a blocking read is left behind: it holds no device memory and its mailbox is shut
+        # those inside a blocking read are left behind: they hold no device memory and their mailboxes are shut
+        patience = min(deadline, time.monotonic() + SOURCES_PATIENCE_S)
         for source in self.sources:
-            source.join(max(0.0, min(0.5, deadline - time.monotonic())))
+            source.join(max(0.0, patience - time.monotonic()))
         for source in self.sources:
             self._send_end(source, "the agent stops")
         clean = clean and not self._pending
         self._engine.interrupt()
-        return self._join(self._deliverer, deadline) and clean
+        return self._join(self._deliverer, max(deadline, time.monotonic() + LAST_JOIN_S)) and clean
 
     def counters(self, source: Source) -> dict[str, int]:
         """What happened to the frames of a source since the start; they add up."""
@@ -181,6 +188,7 @@ class Pipeline:
             "reconnects": source.reconnects,
             "stalls": source.stalls,
             "unreadable": source.capture.unreadable,
+            "invalid_candidates": self.metrics.invalid(source.source_id),
             **dropped,
         }
 
@@ -198,8 +206,9 @@ class Pipeline:
         try:
             work()
         except Exception as error:
-            self._log.exception("internal error", thread=threading.current_thread().name)
+            # before it is said: saying it may be what fails
             self._give_up(RuntimeFailure(f"internal error: {type(error).__name__}: {error}"))
+            self._log.exception("internal error", thread=threading.current_thread().name)
 
     def _feed(self) -> None:
         while True:
@@ -247,6 +256,7 @@ class Pipeline:
         return _Pending(
             frame=dataclasses.replace(frame, pixels=_NO_PIXELS),
             letterbox=letterbox,
+            grab_ms=grab.grab_ms,
             wait_ms=(start - grab.grabbed_ns) / 1e6,
             preprocess_ms=(end - start) / 1e6,
             replayed=source.config.kind == "path",
@@ -285,13 +295,17 @@ class Pipeline:
             self._log.error("outputs could not be read", source=frame.source_id, seq=frame.sequence, reason=str(error))
             return
         stages = {
+            "grab": pending.grab_ms,
             "wait": pending.wait_ms,
             "preprocess": pending.preprocess_ms,
             "device": slot.device_us / 1000,
             "postprocess": (time.monotonic_ns() - start) / 1e6,
         }
-        self._slowest_s = max(self._slowest_s, slot.device_us / 1e6)
+        # fades, so that one slow invocation does not stretch the deadline for ever
+        self._slowest_s = max(self._slowest_s * SLOWEST_FADES, slot.device_us / 1e6)
         source = self._by_id[frame.source_id]
+        if detections.invalid:
+            self._count_invalid(frame, detections.invalid)
         if not len(detections) and not self._config.publish.empty_frames:
             source.count_dropped(DROPPED_EMPTY)
             self.metrics.count_progress()
@@ -301,11 +315,21 @@ class Pipeline:
         )
         self.metrics.count_published(frame.source_id, stages)
 
+    def _count_invalid(self, frame: Frame, count: int) -> None:
+        """Numbers that are none come from a broken model or device, never from a picture."""
+        if not self.metrics.count_invalid(frame.source_id, count):
+            self._log.warning(
+                "the outputs hold numbers that are not finite: those candidates are thrown away and counted",
+                source=frame.source_id,
+                seq=frame.sequence,
+                candidates=count,
+            )
+
     # ---- failures -------------------------------------------------------------------------------------------------
 
     def _fail(self, group: list[_Pending], error: RuntimeFailure) -> None:
         for pending in group:
-            self.metrics.count_failed(pending.frame.source_id, "device")
+            self.metrics.count_failed(pending.frame.source_id, DEVICE)
         self._failures_in_a_row += 1
         self._log.error("the device failed", frames=len(group), reason=error.message, in_a_row=self._failures_in_a_row)
         if self._failures_in_a_row >= FAILURES_TO_GIVE_UP:

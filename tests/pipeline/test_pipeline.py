@@ -193,6 +193,78 @@ def test_a_frame_that_cannot_be_prepared_fails_alone(
     assert pipeline.metrics.failed("folder") == {"preprocess": 1}
 
 
+def test_numbers_that_are_not_finite_are_counted_and_said(make, model_path: Path, pictures: Path):
+    """A model that answers NaN: the candidates are counted, the log tells it once, the messages call it degraded."""
+    pipeline = make(model_path, folder_source(pictures))
+    original, sent = pipeline._detect, []
+
+    def broken(slot: Any, index: int, letterbox: Any) -> Any:
+        slot.outputs[0][index, 0, 0] = np.nan
+        return original(slot, index, letterbox)
+
+    def keep(topic: str, message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    pipeline._detect = broken
+    pipeline._publisher.send = keep
+    counters = run_to_end(pipeline)["folder"]
+    assert counters["invalid_candidates"] >= counters["published"] == 30
+    frames = [message for message in sent if message["kind"] == "frame"]
+    assert {message["flags"].count("degraded") for message in frames} == {1}
+    assert frames[-1]["counters"]["invalid_candidates"] == counters["invalid_candidates"]
+    assert len([event for event, _ in pipeline._log.calls if "not finite" in event]) == 1
+
+
+def test_every_stage_is_measured(make, model_path: Path, pictures: Path):
+    """Each published frame counts once in grab, wait, preprocess, device and postprocess."""
+    pipeline = make(model_path, folder_source(pictures))
+    run_to_end(pipeline)
+    stages = pipeline.metrics.stages()
+    assert {name: stage["count"] for name, stage in stages.items()} == dict.fromkeys(
+        ("grab", "wait", "preprocess", "device", "postprocess"), 30
+    )
+    assert all(stage["max_ms"] > 0 for stage in stages.values())
+
+
+def test_a_frame_in_preparation_is_not_idleness(make, model_path: Path, pictures: Path):
+    """A feeder that hangs with the only frame in its hands must not feed the watchdog."""
+    entered, release = threading.Event(), threading.Event()
+    one = pictures / "00.png"
+    pipeline = make(model_path, SourceConfig("one", "path", str(one)))
+    original = pipeline._preprocess
+
+    def hang(pixels: np.ndarray, out: np.ndarray) -> Any:
+        entered.set()
+        assert release.wait(60)
+        return original(pixels, out)
+
+    pipeline._preprocess = hang
+    assert pipeline.idle
+    pipeline.start()
+    assert entered.wait(20)
+    assert not pipeline.idle
+    release.set()
+    assert pipeline.stop(10)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_source_whose_thread_dies_ends_the_daemon(make, model_path: Path, pictures: Path):
+    """A bug in a source's thread is a failure of the daemon, not a camera that is silent for ever."""
+    pipeline = make(model_path, folder_source(pictures))
+
+    def bug(source: Any, counters: Any) -> None:
+        raise ValueError("surprise")
+
+    pipeline._announcer.state = bug
+    source = pipeline.sources[0]
+    source.start()
+    assert source.join(20)
+    pipeline._announcer.state = lambda source, counters: None
+    pipeline.tick(time.monotonic())
+    assert isinstance(pipeline.failure, RuntimeFailure)
+    assert "source folder" in pipeline.failure.message
+
+
 def test_the_configuration_overrides_the_manifests_thresholds(model_path: Path):
     """What is not written stays the manifest's."""
     spec = load_bundle(model_path)

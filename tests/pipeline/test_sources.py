@@ -28,6 +28,7 @@ class ScriptedCapture(Capture):
         self.script = script
         self.left = 0
         self.position = 0
+        self.taken = 0
         self.silent = threading.Event()
         self.silent.set()
 
@@ -37,12 +38,16 @@ class ScriptedCapture(Capture):
             raise step
         self.left = step
 
-    def read(self) -> Grab | None:
+    def advance(self) -> bool:
         self.silent.wait()
         if self.left == 0:
             raise CaptureError("broke off")
         self.left -= 1
         self.position += 1
+        return True
+
+    def take(self) -> Grab:
+        self.taken += 1
         pixels = np.zeros((4, 4, 3), np.uint8)
         return Grab(pixels, time.time_ns(), "arrival", self.position - 1, time.monotonic_ns())
 
@@ -95,7 +100,7 @@ def take_all(source: Source, exchange: Exchange[Grab]) -> list[Grab]:
 def make_clip(path: Path, frames: int = 12, fps: float = 25.0) -> Path:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (64, 48))
     for number in range(frames):
-        writer.write(np.full((48, 64, 3), number * 20, np.uint8))
+        writer.write(np.full((48, 64, 3), number * 20 % 256, np.uint8))
     writer.release()
     return path
 
@@ -155,6 +160,14 @@ def test_backoff_doubles_to_its_limit_with_a_fifth_of_jitter():
     assert len(set(delays)) == len(delays)
     backoff.reset()
     assert backoff.next() <= 0.6
+
+
+def test_an_attempt_that_took_long_has_used_up_its_pause():
+    """After 5 s in vain at the limit of 3 s the first pause alone remains: a camera is back within 5 s."""
+    backoff = Backoff(0.5, 3.0, random.Random(1))
+    for _ in range(8):
+        assert backoff.next(5.0) <= 0.6
+    assert 0.8 * 3.0 <= backoff.next(0.0) <= 1.2 * 3.0
 
 
 def test_a_video_file_is_read_completely_and_ends(tmp_path: Path):
@@ -221,21 +234,51 @@ def test_a_hostile_picture_header_is_bad_data(tmp_path: Path):
 
 
 def test_a_rate_limit_drops_live_frames_by_reason_and_slows_files_down(tmp_path: Path):
-    """max_fps: what a camera sends beyond it is counted as dropped_max_fps; of a file nothing is dropped."""
-    source, exchange, recorder = start(remote_config(max_fps=1.0), ScriptedCapture([20]))
+    """max_fps: what a camera sends beyond it is counted as dropped_max_fps and never made into pixels; of a file
+    nothing is dropped."""
+    capture = ScriptedCapture([20])
+    source, exchange, recorder = start(remote_config(max_fps=1.0), capture)
     recorder.wait_for(SourceState.FAILED)
     handed = len(take_all(source, exchange))
     assert source.dropped["dropped_max_fps"] > 0
     assert source.frames_read == 20 == handed + sum(source.dropped.values())
+    assert capture.taken == 20 - source.dropped["dropped_max_fps"]
     config = path_config(make_clip(tmp_path / "clip.mp4"), max_fps=200.0)
     source, exchange, _ = start(config, make_capture(config))
     assert len(take_all(source, exchange)) == 12
 
 
+def test_frames_passed_over_cost_no_pixels_and_keep_their_numbers(tmp_path: Path):
+    """Three times advanced and once taken: the third frame, with its position and its time."""
+    capture = make_capture(path_config(make_clip(tmp_path / "clip.mp4")))
+    capture.open()
+    assert [capture.advance() for _ in range(3)] == [True] * 3
+    grab = capture.take()
+    capture.close()
+    assert grab.position == 2
+    assert grab.pixels.mean() == pytest.approx(40, abs=6)
+    assert grab.grab_ms > 0
+    assert capture.media_s == pytest.approx(0.08, abs=0.01)
+
+
+def test_a_video_that_was_cut_off_says_so(tmp_path: Path):
+    """A file whose index promises more frames than there are ends with a reason that tells both numbers."""
+    clip = make_clip(tmp_path / "clip.mp4", frames=60)
+    data = clip.read_bytes()
+    begin = data.index(b"mdat") + 4
+    end = data.index(b"moov") - 4
+    clip.write_bytes(data[: (begin + end) // 2] + bytes(end - (begin + end) // 2) + data[end:])
+    config = path_config(clip)
+    source, exchange, _ = start(config, make_capture(config))
+    count = len(take_all(source, exchange))
+    assert 0 < count < 57
+    assert f"ended after {count} of the 60 frames" in source.status.reason
+
+
 class Buggy(ScriptedCapture):
     """Raises what no capture should."""
 
-    def read(self) -> Grab | None:
+    def advance(self) -> bool:
         raise ValueError("surprise")
 
 

@@ -108,7 +108,7 @@ def test_synthetic_sources_are_of_a_sane_size():
         (LEAST + 'synthetic = "big"', 'as "1280x720@25"'),
         (LEAST + "camera = 0\nlopp = true", 'source[0].lopp: is not an option; did you mean "loop"?'),
         (LEAST + "camera = 0\nloop = true", "source[0].loop: true is not accepted"),
-        (LEAST + "camera = 0\nreconnect_min_s = 20", "source[0].reconnect_max_s: 10 is below reconnect_min_s"),
+        (LEAST + "camera = 0\nreconnect_min_s = 20", "source[0].reconnect_max_s: 3 is below reconnect_min_s"),
         (LEAST + "camera = 0\nmax_fps = inf", "source[0].max_fps: inf is not accepted"),
         (LEAST + 'camera = 0\n[[source]]\nid = "a"\ncamera = 1', "source[1].id: 'a' names two sources"),
         (LEAST + 'camera = 0\n[[source]]\nid = "a/b"\ncamera = 1', "source[1].id: 'a/b' is not accepted"),

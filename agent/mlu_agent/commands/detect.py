@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in arguments.inputs:
         if not is_stream(name) and not Path(name).exists():
             raise UserError(f"{name}: there is no such file or folder; check the path")
+    if arguments.frames is not None and arguments.frames < 1:
+        raise UserError(f"--frames {arguments.frames}: give 1 or more")
     spec = load_bundle(arguments.model)
     thresholds = _thresholds(arguments, spec.thresholds)
     problems: list[str] = []
@@ -66,10 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
         if detector.runtime == "simulator" and arguments.runtime == "auto":
             print(f"mlu-agent: running on the simulator: {detector.reason}", file=sys.stderr)
         output = exits.enter_context(AnnotatedOutput(arguments.output)) if arguments.output else None
+        invalid = 0
         for item, detections in detector.stream(_items(arguments, problems)):
+            invalid += detections.invalid
             _print(item, detections, detector.spec.labels, arguments.json)
             if output is not None:
                 output.write(item.input, item.pixels, detections, detector.spec.labels, _rate(item.video))
+    if invalid:
+        problems.append(f"{invalid} candidates were thrown away: their numbers are not finite; the model is broken")
+        print(f"mlu-agent: {problems[-1]}", file=sys.stderr)
     return 2 if problems else 0
 
 
@@ -99,6 +106,8 @@ def _items(arguments: argparse.Namespace, problems: list[str]) -> Iterator[_Item
         capture = StreamCapture(name) if is_stream(name) else capture_for_path(name, say)
         try:
             yield from _frames(name, capture, arguments.frames)
+            if capture.cut_off:
+                say(capture.end_reason)
         except CaptureError as error:
             # a picture that cannot be decoded has been told already
             if not capture.unreadable:

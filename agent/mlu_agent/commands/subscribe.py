@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ..client import Subscriber
+from ..config import endpoint_problem
 from ..errors import RuntimeFailure, UserError
 from ..wire import KINDS
 
@@ -33,6 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--count {arguments.count}: give 1 or more")
     if arguments.timeout is not None and not arguments.timeout > 0:
         raise UserError(f"--timeout {arguments.timeout:g}: give more than 0 seconds")
+    problem = endpoint_problem(arguments.endpoint, insecure=True)
+    if problem:
+        raise UserError(f"ENDPOINT: {problem}")
     received = 0
     with Subscriber(
         arguments.endpoint, kinds=arguments.kind, sources=arguments.source, timeout_s=arguments.timeout

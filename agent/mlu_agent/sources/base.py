@@ -58,7 +58,8 @@ class SourceStatus:
 class Grab:
     """One decoded picture as a capture reads it; `pixels` uint8 (H, W, 3) BGR.
 
-    `media_s`: time in the file, seconds from its start, None for live captures. `grabbed_ns`: monotonic clock.
+    `grabbed_ns`: monotonic clock when the pixels were there. `grab_ms`: from the picture's arrival to that moment:
+    decoding a picture file, converting a video's frame.
     """
 
     pixels: NDArray[np.uint8]
@@ -66,8 +67,8 @@ class Grab:
     clock: str
     position: int
     grabbed_ns: int
-    media_s: float | None = None
     name: str = ""
+    grab_ms: float = 0.0
 
 
 class CaptureError(Exception):
@@ -80,20 +81,34 @@ class CaptureError(Exception):
 
 
 class Capture(abc.ABC):
-    """One kind of input. Used by one thread at a time."""
+    """One kind of input. Used by one thread at a time.
+
+    Reading has two steps, so that a picture that is not wanted costs no pixels: `advance` waits for the next one,
+    `take` makes its pixels.
+    """
 
     remote = (
         False  # whether it can be lost and come back: a lost one is opened again for ever, a silent one has stalled
     )
     unreadable = 0  # pictures that were skipped because they cannot be decoded
+    media_s: float | None = None  # time of the present picture in its file, seconds from the start; None for live ones
 
     @abc.abstractmethod
     def open(self) -> None:
         """Opens the input; CaptureError if it cannot be."""
 
     @abc.abstractmethod
+    def advance(self) -> bool:
+        """Waits for the next picture, which becomes the present one; False at the end, CaptureError if the input is
+        lost."""
+
+    @abc.abstractmethod
+    def take(self) -> Grab:
+        """The present picture with its pixels; once after each `advance` at most."""
+
     def read(self) -> Grab | None:
         """The next picture, None at the end; CaptureError if the input is lost."""
+        return self.take() if self.advance() else None
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -104,19 +119,33 @@ class Capture(abc.ABC):
         """Expected seconds between frames, 0 where unknown."""
         return 0.0
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether the input came to its end before the end that it promised."""
+        return False
+
+    @property
+    def end_reason(self) -> str:
+        """How the input came to its end, once `advance` said so."""
+        return "the input came to its end"
+
 
 class Backoff:
-    """Delays between attempts: doubling from `first` to `limit` seconds, each with +-20 % jitter."""
+    """Pauses between the starts of attempts: doubling from `first` to `limit` seconds, each with +-20 % jitter.
 
-    def __init__(self, first: float = 0.5, limit: float = 10.0, generator: random.Random | None = None) -> None:
+    An attempt that took long itself has used its pause up, but for the first one: an input that answers again while an
+    attempt times out must not wait for a whole pause on top.
+    """
+
+    def __init__(self, first: float = 0.5, limit: float = 3.0, generator: random.Random | None = None) -> None:
         self._random = generator or random.Random()
         self._first = first
         self._limit = limit
         self._delay = first
 
-    def next(self) -> float:
-        """Seconds to wait before the next attempt."""
-        delay = self._delay
+    def next(self, spent: float = 0.0) -> float:
+        """Seconds to wait before the next attempt, when the last one took `spent` seconds."""
+        delay = max(self._first, self._delay - spent)
         self._delay = min(self._delay * 2, self._limit)
         return delay * self._random.uniform(1 - BACKOFF_JITTER, 1 + BACKOFF_JITTER)
 
@@ -147,6 +176,7 @@ class Source:
         self._stop = threading.Event()
         self._sequence = 0
         self._last_frame = 0.0
+        self._last_sign = 0.0  # start of the last attempt, or its last frame
         self._pace_start = 0.0
         self._next_due = 0.0
         self._status = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
@@ -163,14 +193,14 @@ class Source:
         return self._sequence
 
     @property
-    def waiting(self) -> int:
-        """Frames read and not handed out yet."""
-        return len(self._mailbox)
-
-    @property
     def finished(self) -> bool:
         """Whether no frame will come any more: ended or failed, and the mailbox is empty."""
         return self._status.state in FINAL_STATES and not self._thread.is_alive() and not len(self._mailbox)
+
+    @property
+    def died(self) -> bool:
+        """Whether the thread ended without reaching a final state: a bug, which must not look like a silent camera."""
+        return self._thread.ident is not None and not self._thread.is_alive() and self._status.state not in FINAL_STATES
 
     def start(self) -> None:
         """Starts reading."""
@@ -236,6 +266,7 @@ class Source:
         self._set(SourceState.CONNECTING, "opening the input")
         while not self._stop.is_set():
             try:
+                self._last_sign = time.monotonic()
                 self._session(backoff)
             except Exception as error:  # noqa: PERF203 - a session lasts seconds to years
                 reason, permanent = explain(error)
@@ -245,14 +276,14 @@ class Source:
                 self._wait_to_retry(reason, backoff)
             else:
                 if not self.config.loop:
-                    self._set(SourceState.ENDED, "the input came to its end" if not self._stop.is_set() else "stopped")
+                    self._set(SourceState.ENDED, "stopped" if self._stop.is_set() else self.capture.end_reason)
                     return
         self._set(SourceState.ENDED, "stopped")
 
     def _wait_to_retry(self, reason: str, backoff: Backoff) -> None:
         self.reconnects += 1
         self._set(SourceState.RECONNECTING, reason)
-        self._stop.wait(backoff.next())
+        self._stop.wait(backoff.next(time.monotonic() - self._last_sign))
 
     def _session(self, backoff: Backoff) -> None:
         """From one open to the end or the loss of the input."""
@@ -261,28 +292,30 @@ class Source:
             self._pace_start = time.monotonic()
             first = True
             while not self._stop.is_set():
-                grab = self.capture.read()
-                if grab is None:
+                if not self.capture.advance():
                     if first:
                         raise CaptureError("the input holds no readable picture", permanent=not self.capture.remote)
                     return
                 first = False
                 backoff.reset()
-                self._hand_out(grab)
+                self._hand_out()
         finally:
             self.capture.close()
 
-    def _hand_out(self, grab: Grab) -> None:
-        self._last_frame = time.monotonic()
+    def _hand_out(self) -> None:
+        """Passes the capture's present picture on, or drops it before it costs any pixels."""
+        self._last_frame = self._last_sign = time.monotonic()
         if self._status.state is not SourceState.STREAMING:
             self._set(SourceState.STREAMING, "frames arrive")
-        if self.config.realtime and grab.media_s is not None:
-            self._stop.wait(max(0.0, self._pace_start + grab.media_s - time.monotonic()))
-        # counted before it can be seen by the consumer, so that the balance never shows more out than in
-        self.frames_read += 1
+        if self.config.realtime and self.capture.media_s is not None:
+            self._stop.wait(max(0.0, self._pace_start + self.capture.media_s - time.monotonic()))
         if self.config.max_fps and not self._keep_rate():
+            self.frames_read += 1
             self.count_dropped(DROPPED_RATE)
             return
+        grab = self.capture.take()
+        # counted before it can be seen by the consumer, so that the balance never shows more out than in
+        self.frames_read += 1
         outcome = self._mailbox.put(grab, self._stop)
         self.count_dropped(DROPPED_NEWER, outcome.replaced)
         if not outcome.accepted:

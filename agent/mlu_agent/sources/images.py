@@ -56,6 +56,7 @@ class PictureCapture(Capture):
         self._on_unreadable = on_unreadable
         self._files: list[Path] = []
         self._position = 0
+        self._grab: Grab | None = None
 
     def open(self) -> None:
         if self.path.is_dir():
@@ -68,10 +69,12 @@ class PictureCapture(Capture):
             raise CaptureError(f"{self.path} holds no picture ({', '.join(SUFFIXES)})", permanent=True)
         self._position = 0
 
-    def read(self) -> Grab | None:
+    def advance(self) -> bool:
+        # only decoding tells whether a picture is one
         while self._position < len(self._files):
             number, file = self._position, self._files[self._position]
             self._position += 1
+            start = time.monotonic_ns()
             try:
                 pixels = read_picture(file)
             except DataError as error:
@@ -79,8 +82,17 @@ class PictureCapture(Capture):
                 if self._on_unreadable is not None:
                     self._on_unreadable(error.message)
                 continue
-            return Grab(pixels, time.time_ns(), "arrival", number, time.monotonic_ns(), name=str(file))
-        return None
+            end = time.monotonic_ns()
+            self._grab = Grab(pixels, time.time_ns(), "arrival", number, end, str(file), (end - start) / 1e6)
+            return True
+        return False
+
+    def take(self) -> Grab:
+        grab, self._grab = self._grab, None
+        if grab is None:
+            raise CaptureError("no picture was advanced to")
+        return grab
 
     def close(self) -> None:
         self._files = []
+        self._grab = None

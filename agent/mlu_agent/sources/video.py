@@ -16,6 +16,8 @@ from .base import Capture, CaptureError, Grab
 OPEN_TIMEOUT_MS = 5000
 READ_TIMEOUT_MS = 5000
 MAX_PLAUSIBLE_FPS = 1000.0
+TEXT_FOURCC = int.from_bytes(b"ansi", "little")  # FFmpeg plays text files, as pictures of a terminal
+END_TOLERANCE = 0.05
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
 
 
@@ -27,11 +29,14 @@ def is_stream(address: str) -> bool:
 class _VideoCapture(Capture):
     """What file, stream and camera share."""
 
+    _clock = "arrival"
+
     def __init__(self, address: str) -> None:
         self.address = address
         self._video: Any = None
         self._fps = 0.0
-        self._position = 0
+        self._position = 0  # pictures advanced to so far
+        self._capture_time_ns = 0
 
     @property
     def interval_s(self) -> float:
@@ -58,21 +63,30 @@ class _VideoCapture(Capture):
         fps = float(video.get(cv2.CAP_PROP_FPS))
         self._fps = fps if math.isfinite(fps) and 0 < fps <= MAX_PLAUSIBLE_FPS else 0.0
 
-    def _next(self) -> Any:
+    def advance(self) -> bool:
         try:
-            found, pixels = self._video.read()
+            found = bool(self._video.grab())
         except cv2.error as error:
-            raise CaptureError(f"OpenCV cannot read it: {error.err or error}") from None
+            raise _unreadable(error) from None
+        self._position += found
+        self._capture_time_ns = time.time_ns()
+        return found
+
+    def take(self) -> Grab:
+        start = time.monotonic_ns()
+        try:
+            found, pixels = self._video.retrieve()
+        except cv2.error as error:
+            raise _unreadable(error) from None
         if not found:
-            return None
+            raise CaptureError(f"frame {self._position - 1} cannot be decoded")
         if pixels.ndim == 2:  # a monochrome camera
             pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-        return np.ascontiguousarray(pixels)
-
-    def _grab(self, pixels: Any, capture_time_ns: int, clock: str, media_s: float | None) -> Grab:
-        grab = Grab(pixels, capture_time_ns, clock, self._position, time.monotonic_ns(), media_s, self.address)
-        self._position += 1
-        return grab
+        pixels = np.ascontiguousarray(pixels)
+        end = time.monotonic_ns()
+        return Grab(
+            pixels, self._capture_time_ns, self._clock, self._position - 1, end, self.address, (end - start) / 1e6
+        )
 
 
 class FileCapture(_VideoCapture):
@@ -81,10 +95,13 @@ class FileCapture(_VideoCapture):
     Capture time is the wall clock at opening plus the file's own timestamp, and never goes back when the file loops.
     """
 
+    _clock = "file_pts"
+
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._base_ns = 0
         self._last_ns = 0
+        self._ended = False
         self.frame_count = 0
 
     def open(self) -> None:
@@ -92,25 +109,48 @@ class FileCapture(_VideoCapture):
             raise CaptureError(f"{self.address} is not a file", permanent=True)
         self._quiet()
         self._adopt(cv2.VideoCapture(self.address, cv2.CAP_FFMPEG), f"{self.address} cannot be read as a video")
+        if int(self._video.get(cv2.CAP_PROP_FOURCC)) == TEXT_FOURCC:
+            raise CaptureError(f"{self.address} is a text, neither a picture nor a video", permanent=True)
         self._base_ns = max(time.time_ns(), self._last_ns + int(self.interval_s * 1e9))
         self._position = 0
+        self._ended = False
         count = float(self._video.get(cv2.CAP_PROP_FRAME_COUNT))
         self.frame_count = int(count) if math.isfinite(count) and count > 0 else 0
 
-    def read(self) -> Grab | None:
-        pixels = self._next()
-        if pixels is None:
-            return None
-        media_s = self._media_time()
-        self._last_ns = max(self._last_ns, self._base_ns + int(media_s * 1e9))
-        return self._grab(pixels, self._last_ns, "file_pts", media_s)
+    def advance(self) -> bool:
+        if not super().advance():
+            self._ended = True
+            return False
+        self.media_s = self._media_time()
+        self._last_ns = max(self._last_ns, self._base_ns + int(self.media_s * 1e9))
+        self._capture_time_ns = self._last_ns
+        return True
+
+    @property
+    def cut_off(self) -> bool:
+        # without an index the number is estimated from duration and rate, so the duration must have been missed as well
+        share = 1 - END_TOLERANCE
+        return (
+            self._ended
+            and self._position < share * self.frame_count
+            and (self.media_s or 0.0) < share * self.frame_count * self.interval_s
+        )
+
+    @property
+    def end_reason(self) -> str:
+        if self.cut_off:
+            return (
+                f"{self.address} ended after {self._position} of the {self.frame_count} frames that its header "
+                "promises: it is cut off or damaged"
+            )
+        return super().end_reason
 
     def _media_time(self) -> float:
         # raw streams have no timestamps: OpenCV answers 0 or nonsense, then the frame rate has to do
         milliseconds = float(self._video.get(cv2.CAP_PROP_POS_MSEC))
         if math.isfinite(milliseconds) and milliseconds > 0:
             return milliseconds / 1000
-        return self._position * self.interval_s
+        return (self._position - 1) * self.interval_s
 
 
 class StreamCapture(_VideoCapture):
@@ -134,11 +174,10 @@ class StreamCapture(_VideoCapture):
         video = cv2.VideoCapture(self.address, cv2.CAP_FFMPEG, self._parameters)
         self._adopt(video, f"{without_password(self.address)} does not answer, refuses, or is no video stream")
 
-    def read(self) -> Grab | None:
-        pixels = self._next()
-        if pixels is None:
+    def advance(self) -> bool:
+        if not super().advance():
             raise CaptureError("the stream broke off, or sent nothing for the read timeout")
-        return self._grab(pixels, time.time_ns(), "arrival", None)
+        return True
 
 
 class CameraCapture(_VideoCapture):
@@ -165,11 +204,14 @@ class CameraCapture(_VideoCapture):
             if value:
                 self._video.set(key, value)
 
-    def read(self) -> Grab | None:
-        pixels = self._next()
-        if pixels is None:
+    def advance(self) -> bool:
+        if not super().advance():
             raise CaptureError(f"camera {self.address} stopped delivering")
-        return self._grab(pixels, time.time_ns(), "arrival", None)
+        return True
+
+
+def _unreadable(error: cv2.error) -> CaptureError:
+    return CaptureError(f"OpenCV cannot read it: {error.err or error}")
 
 
 def without_password(url: str) -> str:
