@@ -41,7 +41,8 @@ _LOST = (
 class Counters:
     """What a subscriber has seen.
 
-    ``lost``      messages that were sent and never arrived, per source, known by their sequence numbers.
+    ``lost``      messages that were sent and never arrived, and frames that failed in the agent, per source: known by
+                  the sequence numbers, less the empty frames that the agent was told to omit.
     ``restarts``  how often a source began anew, because the agent did.
     ``damaged``   messages that could not be read: dropped.
     ``renewed``   new sockets made because the publisher broke the protocol, or sent a message of unreasonable size.
@@ -82,7 +83,7 @@ class Subscriber:
         self.counters = Counters()
         self._timeout_s = timeout_s
         self._high_water_mark = high_water_mark
-        self._next: dict[tuple[str, str], tuple[str, int]] = {}
+        self._next: dict[tuple[str, str], tuple[str, int, int]] = {}
         self._renew_at = math.inf
         self._pause_s = _RENEW_S
         self._context = zmq.Context()
@@ -188,15 +189,17 @@ class Subscriber:
             return
         key = str(message.get("box")), name
         source = name.split("/", 2)[2]
+        omitted = _omitted(message)
         if key in self._next:
-            known_boot, expected = self._next[key]
+            known_boot, expected, omitted_before = self._next[key]
+            lost = sequence - expected - max(0, omitted - omitted_before)
             if boot != known_boot:
                 self.counters.restarts += 1
-            elif sequence > expected:
-                self.counters.lost[source] = self.counters.lost.get(source, 0) + sequence - expected
+            elif lost > 0:
+                self.counters.lost[source] = self.counters.lost.get(source, 0) + lost
         elif len(self._next) >= _MAX_TRACKED:  # names come from outside: memory for them is bounded
             self._next.pop(next(iter(self._next)))
-        self._next[key] = boot, sequence + 1
+        self._next[key] = boot, sequence + 1, omitted
 
     def close(self) -> None:
         """Close the socket; closing twice is fine."""
@@ -209,6 +212,13 @@ class Subscriber:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _omitted(message: dict[str, Any]) -> int:
+    """Empty frames that this source's agent has left out so far, because of ``publish.empty_frames = false``."""
+    counters = message.get("counters")
+    count = counters.get("dropped_empty", 0) if isinstance(counters, dict) else 0
+    return count if isinstance(count, int) else 0
 
 
 def topic_prefixes(kinds: Sequence[str] | None, sources: Sequence[str] | None) -> list[bytes]:

@@ -88,6 +88,17 @@ def test_gaps_are_counted_per_source(publisher):
         assert subscriber.counters.restarts == 1
 
 
+def test_omitted_empty_frames_are_no_loss(publisher):
+    """With empty_frames = false a gap is a loss only as far as the counter of omitted frames does not explain it, also
+    when the very message that told of some was lost."""
+    with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
+        publisher.wait()
+        for sequence, omitted in ((0, 0), (5, 4), (9, 6)):  # 6 and 7, or 6 and 8 ..., were empty; one was lost
+            publisher.send("frame", "a", sequence, counters={"dropped_empty": omitted})
+        assert len(list(subscriber)) == 3
+        assert subscriber.counters.lost == {"a": 1}
+
+
 def test_what_cannot_be_read_is_dropped_and_counted(publisher):
     """And the next message is read."""
     with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
