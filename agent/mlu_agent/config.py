@@ -33,6 +33,7 @@ __all__ = [
 
 MAX_CONFIG = 1 << 20
 MAX_SOURCES = 64
+STOP_RESERVE_MS = 500  # for everything at the end but the last messages' leaving
 SOURCE_ID = r"[A-Za-z0-9._-]{1,64}"
 _ID_REMEDY = "write 1 to 64 of the characters A-Z a-z 0-9 . _ -"
 _URL_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
@@ -144,6 +145,12 @@ def parse_config(data: bytes, name: str = "configuration", folder: Path = Path()
         log=_read_log(root.table("log")),
         service=_read_service(root.table("service")),
     )
+    longest = config.service.stop_timeout_s * 1000 - STOP_RESERVE_MS
+    if config.publish.linger_ms > longest:
+        root.problem(
+            "publish.linger_ms",
+            f"{config.publish.linger_ms} leaves nothing of service.stop_timeout_s; write at most {longest:g}",
+        )
     root.close()
     raise_problems(name, root.problems, UserError)
     return config

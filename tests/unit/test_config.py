@@ -119,6 +119,7 @@ def test_synthetic_sources_are_of_a_sane_size():
         (LEAST + 'camera = 0\n[publish]\nendpoint = "127.0.0.1:5557"', "is no endpoint; write ipc://"),
         (LEAST + 'camera = 0\n[publish]\nendpoint = "tcp://127.0.0.1:0"', "is no endpoint"),
         (LEAST + f'camera = 0\n[publish]\nendpoint = "ipc://{"x" * 200}"', "an ipc path has 1 to 107 bytes"),
+        (LEAST + "camera = 0\n[publish]\nlinger_ms = 600\n[service]\nstop_timeout_s = 1", "write at most 500"),
         (LEAST + "camera = 0\n[publish]\nhigh_water_mark = 0", "publish.high_water_mark: 0 is not accepted"),
         (
             '[model]\npath = "m.onnx"\nruntime = "gpu"\n[[source]]\nid="a"\ncamera=0',

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 TICK_S = 0.1
 STATUS_INTERVAL_S = 5.0
 HARD_END_MARGIN_S = 0.2
-CLEANUP_SHARE = 0.7  # of the time to stop: for the frames in flight; the rest is for sockets and the device
+CLEANUP_SHARE = 0.7  # of the time to stop, at most: for the frames in flight; the rest is for sockets and the device
+LEAST_CLEANUP_S = 0.2
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +150,7 @@ class _Daemon:
         self._log.info("stopping", reason=reason)
         # whatever hangs below, a device call above all, the process ends in time
         self._stopper.request()
-        clean = self._pipeline.stop(limit * CLEANUP_SHARE)
+        without_linger = limit - self._config.publish.linger_ms / 1000 - 2 * HARD_END_MARGIN_S
+        clean = self._pipeline.stop(max(LEAST_CLEANUP_S, min(limit * CLEANUP_SHARE, without_linger)))
         self._log_summary()
         self._log.info("stopped", clean=clean)
