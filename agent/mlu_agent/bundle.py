@@ -146,8 +146,10 @@ def _manifest_path(path: Path) -> Path:
         return path
     if path.suffix != ".cambricon":
         raise UserError(f"{path}: neither a .cambricon model nor its .toml manifest; give one of the two")
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path}: there is no such file; check the path")
+    if not path.is_file():
+        raise UserError(f"{path}: not a regular file; give the path of a file")
     manifest = path.with_suffix(".toml")
     if not manifest.is_file():
         raise UserError(f"{path}: its manifest {manifest.name} is not beside it; mlu-export writes both, copy it too")

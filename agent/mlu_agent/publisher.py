@@ -112,7 +112,7 @@ class Publisher:
 
     def _bind(self) -> None:
         endpoint = self._config.endpoint
-        if endpoint.startswith("ipc://"):
+        if is_socket_file(endpoint):
             clear_stale_socket(Path(endpoint[6:]), self._log)
         try:
             self._socket.bind(endpoint)
@@ -121,14 +121,19 @@ class Publisher:
                 f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose another or end what uses it"
             ) from None
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
-        if endpoint.startswith("ipc:///"):
-            self._path = Path(endpoint[6:])
+        if is_socket_file(endpoint):
+            self._path = Path(endpoint[6:]).absolute()
         if not is_local_endpoint(endpoint):
             self._log.warning(
                 "publishing without encryption and authentication beyond this machine",
                 endpoint=self.endpoint,
                 remedy="insecure = true was written; use ipc or a loopback address unless the whole network is trusted",
             )
+
+
+def is_socket_file(endpoint: str) -> bool:
+    """Whether the endpoint is a file: a leading @ names a socket in the abstract namespace instead."""
+    return endpoint.startswith("ipc://") and not endpoint.startswith("ipc://@")
 
 
 def clear_stale_socket(path: Path, log: Any) -> None:

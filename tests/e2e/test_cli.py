@@ -172,6 +172,11 @@ def test_check_tells_what_would_run(cli, model_path: Path, clip: Path, tmp_path:
     assert done.returncode == 0, done.stderr
     assert "in order" in done.stdout
     assert "secret" not in done.stdout + done.stderr
+    described = cli("check", "-c", config, "--json")
+    assert "secret" not in described.stdout
+    told = json.loads(described.stdout)
+    assert told["runtime"] == "simulator"
+    assert [source["id"] for source in told["sources"]] == ["cam", "clip"]
     config.write_text(text + '[[source]]\nid = "clip"\npath = "gone.mp4"\n')
     done = cli("check", "-c", config)
     assert done.returncode == 2

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..bundle import load_bundle
 from ..cnrt import open_library
@@ -14,10 +15,14 @@ from ..errors import UserError
 if TYPE_CHECKING:
     import argparse
 
+    from ..bundle import ModelSpec
+    from ..cnrt import Library
+
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("-c", "--config", required=True, metavar="FILE", help="the configuration (TOML)")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,6 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     library = open_library(config.model.runtime)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
     _check_paths(config)
+    if arguments.json:
+        print(json.dumps(_describe(config, spec, library), ensure_ascii=False))
+        return 0
     size = f"{spec.input.width}x{spec.input.height}"
     print(f"model    {spec.name}, {size}, {spec.num_classes} labels, sha256 {spec.sha256[:12]}")
     print(f"runtime  {library.kind}: {library.reason}")
@@ -36,6 +44,21 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"publish  {config.publish.endpoint}" + (" (insecure = true)" if config.publish.insecure else ""))
     print(f"{arguments.config}: in order")
     return 0
+
+
+def _describe(config: Config, spec: ModelSpec, library: Library) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "model": {"name": spec.name, "sha256": spec.sha256, "width": spec.input.width, "height": spec.input.height},
+        "runtime": library.kind,
+        "reason": library.reason,
+        "sources": [
+            {"id": source.id, "kind": source.kind, "location": redact(source.location), "live": source.live}
+            for source in config.sources
+        ],
+        "endpoint": config.publish.endpoint,
+        "insecure": config.publish.insecure,
+    }
 
 
 def _check_paths(config: Config) -> None:
