@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlu_agent._fields import Fields, is_number, raise_problems, show
-from mlu_agent._toml import parse_toml, read_bounded
+from mlu_agent._files import path_problem, read_bounded
+from mlu_agent._toml import parse_toml
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.offline_model import MAX_FILE, OfflineModel, read_offline_model
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_MANIFEST = 1 << 20
 MAX_LABELS = 4096
+MAX_LABEL = 128  # bytes: 10,000 detections have to fit into a message
 MAX_SIDE = 16384
 CHANNELS = ("rgb", "bgr", "rgba", "bgra", "argb", "abgr")
 _FILE_NAME = r"(?!\.)[^/\\:]{1,200}"
@@ -146,8 +148,9 @@ def _manifest_path(path: Path) -> Path:
         return path
     if path.suffix != ".cambricon":
         raise UserError(f"{path}: neither a .cambricon model nor its .toml manifest; give one of the two")
-    if not path.exists():
-        raise UserError(f"{path}: there is no such file; check the path")
+    problem = path_problem(path)
+    if problem:
+        raise UserError(f"{path}: {problem}")
     if not path.is_file():
         raise UserError(f"{path}: not a regular file; give the path of a file")
     manifest = path.with_suffix(".toml")
@@ -193,8 +196,8 @@ def _read_labels(root: Fields) -> tuple[str, ...]:
     remedy = f"write 1 to {MAX_LABELS} names in quotes"
     labels = root.array("labels", longest=MAX_LABELS, remedy=remedy)
     for index, label in enumerate(labels):
-        if not isinstance(label, str) or not label.isprintable() or not 1 <= len(label) <= 128:
-            root.problem(f"labels[{index}]", f"{show(label)} is not accepted; write a name of 1 to 128 characters")
+        if not isinstance(label, str) or not label.isprintable() or not 1 <= len(label.encode()) <= MAX_LABEL:
+            root.problem(f"labels[{index}]", f"{show(label)} is not accepted; write a name of 1 to {MAX_LABEL} bytes")
     if root.has("labels") and not labels:
         root.problem("labels", f"is empty; {remedy}")
     return tuple(str(label) for label in labels)

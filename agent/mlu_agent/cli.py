@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from .errors import MluAgentError
+from .errors import MluAgentError, RuntimeFailure, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,13 +38,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MluAgentError as error:
         print(f"mlu-agent: {error.message}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        # what no command has foreseen, such as a full disk or a missing permission, is still no bug of ours
+        if isinstance(error, BrokenPipeError):
+            return _reader_gone()
+        place = f"{error.filename}: " if error.filename is not None else ""
+        print(f"mlu-agent: {place}{error.strerror or error}", file=sys.stderr)
+        return UserError.exit_code if place else RuntimeFailure.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # the interpreter flushes once more at its end: give it somewhere to flush to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     return code
+
+
+def _reader_gone() -> int:
+    # the interpreter flushes once more at its end: give it somewhere to flush to
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlu_agent._fields import Fields, raise_problems, redact, show
-from mlu_agent._toml import parse_toml, read_bounded
+from mlu_agent._files import read_bounded
+from mlu_agent._toml import parse_toml
 from mlu_agent.errors import UserError
 
 __all__ = [

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlu_agent._toml import read_bounded
+from mlu_agent._files import read_bounded
 from mlu_agent.errors import DataError
 
 MAX_FILE = 2**31 - 1

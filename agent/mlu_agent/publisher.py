@@ -16,6 +16,7 @@ from typing import Any
 
 import zmq
 
+from ._files import path_problem
 from .config import PublishConfig, endpoint_problem, is_local_endpoint
 from .errors import UserError
 from .wire import encode
@@ -141,14 +142,17 @@ def clear_stale_socket(path: Path, log: Any) -> None:
 
     ZeroMQ itself would take the path away from a running publisher without a word.
     """
-    if not path.parent.is_dir():
+    problem = path_problem(path.parent)
+    if problem:
         raise UserError(
-            f"publish.endpoint: the folder {path.parent} does not exist: create it (RuntimeDirectory= in the unit)"
+            f"publish.endpoint: the folder {path.parent}: {problem} (RuntimeDirectory= in the unit makes it)"
         )
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise UserError(f"publish.endpoint: {path} cannot be reached: {error.strerror}") from None
     if not stat.S_ISSOCK(mode):
         raise UserError(f"publish.endpoint: {path} exists and is not a socket: remove it or choose another path")
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:

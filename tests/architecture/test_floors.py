@@ -17,7 +17,7 @@ SIM = ROOT / "native" / "sim"
 
 # A module of a higher floor may import those of lower floors, and none of its own floor unless listed in MAY_SHARE.
 FLOORS: dict[str, int] = {
-    "errors": 0, "config": 0, "metrics": 0, "_toml": 0, "_fields": 0,
+    "errors": 0, "config": 0, "metrics": 0, "_toml": 0, "_files": 0, "_fields": 0,
     "frame": 1, "detections": 1, "geometry": 1,
     "bundle": 2, "wire": 2, "offline_model": 2,
     "preprocess": 3, "postprocess": 3, "draw": 3, "cnrt": 3,
@@ -28,6 +28,7 @@ FLOORS: dict[str, int] = {
 # Neighbours on one floor that may know each other; everything else on a floor is independent.
 MAY_SHARE = {
     ("_toml", "errors"), ("_fields", "errors"), ("config", "errors"), ("config", "_toml"), ("config", "_fields"),
+    ("_files", "errors"), ("config", "_files"),
     ("bundle", "offline_model"),  # a manifest is checked against the file it describes
     ("pipeline", "announcer"),  # one object of it, split off for its size
     ("commands", "logs"), ("commands", "service"),

@@ -235,3 +235,40 @@ def test_the_version_is_told():
         )
         assert done.returncode == 0
         assert "mlu-agent" in done.stdout
+
+
+def test_a_path_that_the_system_refuses_is_one_sentence(cli, model_path: Path, picture: Path, tmp_path: Path):
+    """A name that is too long fails before anything is looked up, as a folder without permission does."""
+    long = tmp_path / ("x" * 300)
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        f'[model]\npath = "{model_path}"\n[publish]\nendpoint = "ipc://{"y" * 90}/{"z" * 10}"\n'
+        f'[[source]]\nid = "a"\npath = "{long}"\n'
+    )
+    for arguments in (
+        ("detect", model_path, long),
+        ("detect", f"{long}.cambricon", picture),
+        ("detect", model_path, picture, "--output", long),
+        ("detect", model_path, picture, "--runtime", long),
+        ("inspect", long),
+        ("check", "-c", long),
+        ("check", "-c", config),
+        ("run", "-c", config),
+    ):
+        done = cli(*arguments)
+        assert done.returncode == 2, (arguments, done.stderr)
+        assert len([line for line in done.stderr.splitlines() if "running on the simulator" not in line]) == 1
+
+
+def test_a_folder_without_permission_is_one_sentence(cli, model_path: Path, tmp_path: Path):
+    """Neither its name nor what it holds can be read; the kernel does not ask root."""
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"")
+    folder.chmod(0)
+    try:
+        for path in (folder, folder / "a.png"):
+            done = cli("detect", model_path, path)
+            assert done.returncode == 2, done.stderr
+    finally:
+        folder.chmod(0o700)

@@ -204,7 +204,7 @@ def test_a_missing_file_fails_with_a_sentence(tmp_path: Path):
     config = path_config(tmp_path / "none.mp4")
     source, _exchange, recorder = start(config, make_capture(config))
     recorder.wait_for(SourceState.FAILED)
-    assert "none.mp4 is not a file" in source.status.reason
+    assert "none.mp4: there is no such file" in source.status.reason
 
 
 def test_a_folder_is_read_in_the_order_of_names_and_broken_pictures_are_counted(tmp_path: Path):

@@ -111,7 +111,7 @@ def _try_device() -> tuple[Library | None, str]:
     tried = []
     for folder, origin in _vendor_folders():
         path = folder / LIBRARY_NAME
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - unlike Path.is_file it never raises
             tried.append(f"{path} does not exist")
             continue
         try:
@@ -139,7 +139,7 @@ def _vendor_folders() -> Iterator[tuple[Path, str]]:
 def _open_simulator(reason: str) -> Library:
     override = os.environ.get(SIMULATOR_VARIABLE)
     if override:
-        if not Path(override).is_file():
+        if not os.path.isfile(override):  # noqa: PTH113 - as above
             raise UserError(f"{SIMULATOR_VARIABLE}={override}: there is no such file; correct the variable or unset it")
         library = _open_path(override)
         library.reason = f"{reason}; {SIMULATOR_VARIABLE} names the file"
@@ -170,7 +170,7 @@ def bundled_folder() -> Iterator[Path]:
 
 
 def _open_path(path: str) -> Library:
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - as above
         raise UserError(f'runtime "{path}" is neither one of {", ".join(CHOICES)} nor the path of a library file')
     # a bare name would be searched on the loader's path instead
     absolute = str(Path(path).absolute())

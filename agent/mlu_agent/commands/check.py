@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._files import path_problem
 from ..bundle import load_bundle
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
@@ -62,7 +62,7 @@ def _describe(config: Config, spec: ModelSpec, library: Library) -> dict[str, An
 
 
 def _check_paths(config: Config) -> None:
-    missing = [source for source in config.sources if source.kind == "path" and not Path(source.location).exists()]
-    if missing:
-        lines = [f"source {source.id}: {source.location} does not exist; correct path" for source in missing]
+    paths = [(source, path_problem(source.location)) for source in config.sources if source.kind == "path"]
+    lines = [f"source {source.id}: {source.location}: {problem}" for source, problem in paths if problem]
+    if lines:
         raise UserError("\n".join(lines))

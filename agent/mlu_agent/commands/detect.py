@@ -8,9 +8,9 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._files import path_problem
 from ..annotated import AnnotatedOutput
 from ..bundle import Thresholds, load_bundle
 from ..detector import Detector
@@ -56,8 +56,9 @@ class _Item:
 def run(arguments: argparse.Namespace) -> int:
     """0, or 2 if an input could not be read; the readable ones are done all the same."""
     for name in arguments.inputs:
-        if not is_stream(name) and not Path(name).exists():
-            raise UserError(f"{name}: there is no such file or folder; check the path")
+        problem = "" if is_stream(name) else path_problem(name)
+        if problem:
+            raise UserError(f"{name}: {problem}")
     if arguments.frames is not None and arguments.frames < 1:
         raise UserError(f"--frames {arguments.frames}: give 1 or more")
     spec = load_bundle(arguments.model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Callable
 
 from ..config import SourceConfig, parse_synthetic
@@ -49,6 +49,6 @@ def make_capture(config: SourceConfig, on_unreadable: Callable[[str], None] | No
 def capture_for_path(path: str, on_unreadable: Callable[[str], None] | None = None) -> Capture:
     """The capture for a local path: a picture or a folder of pictures, else a video."""
 
-    if is_picture(path) or Path(path).is_dir():
+    if is_picture(path) or os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir it never raises
         return PictureCapture(path, on_unreadable=on_unreadable)
     return FileCapture(path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import cv2
 import numpy as np
 
+from .._files import reason
 from ..errors import DataError
 from .base import Capture, CaptureError, Grab
 
@@ -31,8 +32,8 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
         if size > MAX_FILE_BYTES:
             raise DataError(f"{path}: {size} bytes are more than a picture may have ({MAX_FILE_BYTES})")
         data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}") from None
     pixels: Any = None
     if data.size:
         try:
@@ -59,11 +60,14 @@ class PictureCapture(Capture):
         self._grab: Grab | None = None
 
     def open(self) -> None:
-        if self.path.is_dir():
-            self._files = sorted(file for file in self.path.iterdir() if is_picture(file.name))
-        elif self.path.is_file():
-            self._files = [self.path]
-        else:
+        try:
+            if self.path.is_dir():
+                self._files = sorted(file for file in self.path.iterdir() if is_picture(file.name))
+            elif self.path.is_file():
+                self._files = [self.path]
+        except OSError as error:
+            raise CaptureError(f"{self.path} cannot be read: {reason(error)}", permanent=True) from None
+        if not self._files and not self.path.is_dir():
             raise CaptureError(f"{self.path} is neither a picture nor a folder", permanent=True)
         if not self._files:
             raise CaptureError(f"{self.path} holds no picture ({', '.join(SUFFIXES)})", permanent=True)

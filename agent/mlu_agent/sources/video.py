@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from .._files import path_problem
 from .base import Capture, CaptureError, Grab
 
 OPEN_TIMEOUT_MS = 5000
@@ -105,6 +106,9 @@ class FileCapture(_VideoCapture):
         self.frame_count = 0
 
     def open(self) -> None:
+        problem = path_problem(self.address)
+        if problem:
+            raise CaptureError(f"{self.address}: {problem}", permanent=True)
         if not Path(self.address).is_file():
             raise CaptureError(f"{self.address} is not a file", permanent=True)
         self._quiet()

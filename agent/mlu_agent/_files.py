@@ -1,0 +1,46 @@
+"""Looking at files that others name: every failure is one sentence, none is an exception of the operating system."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+    from mlu_agent.errors import MluAgentError
+
+
+def path_problem(path: str | os.PathLike[str]) -> str:
+    """Why nothing can be found at ``path``, as the end of a sentence; "" if something is there.
+
+    ``Path.exists`` and its kin answer some failures with False and raise others, such as a folder without permission.
+    """
+    try:
+        Path(path).stat()
+    except FileNotFoundError:
+        return "there is no such file or folder; check the path"
+    except (OSError, ValueError) as failure:
+        return f"cannot be reached ({reason(failure)}); check the path and its permissions"
+    return ""
+
+
+def reason(failure: Exception) -> str:
+    """The operating system's words for a failure, without its number and path."""
+    return getattr(failure, "strerror", None) or str(failure)
+
+
+def read_bounded(path: Path, limit: int, error: type[MluAgentError]) -> bytes:
+    """The bytes of the regular file ``path``, refused beyond ``limit`` before they are read."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{path}: not a regular file; give the path of a file")
+        with path.open("rb") as file:
+            data = file.read(limit + 1) if status.st_size <= limit else b""
+    except (OSError, ValueError) as failure:
+        raise error(f"{path}: cannot be read ({reason(failure)}); check the path and its permissions") from None
+    if status.st_size > limit or len(data) > limit:
+        raise error(f"{path}: larger than {limit} bytes; this is not the file that belongs here")
+    return data
