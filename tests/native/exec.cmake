@@ -9,6 +9,7 @@ add_custom_command(
 list(APPEND TEST_MODELS ${RANDOM_MODELS}/written)
 test_model(operators_half operators --batch 2)
 test_model(operators_float operators --seed 1 --batch 2)
+test_model(yolov3_tiny yolov3-tiny)
 
 function(exec_test NAME SOURCE)
   add_executable(${NAME} ${SOURCE} $<TARGET_OBJECTS:sim_exec> $<TARGET_OBJECTS:sim_kernels>)
@@ -33,4 +34,8 @@ add_test(NAME container COMMAND container_test ${TEST_MODEL_small})
 add_test(NAME network_operators COMMAND network_test ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_operators_half}
                                         ${TEST_MODEL_operators_float})
 add_test(NAME network_random COMMAND network_test --folder ${RANDOM_MODELS} ${RANDOM_COUNT})
-set_tests_properties(kernels container network_operators network_random PROPERTIES TIMEOUT 600)
+# One number for every processor and compiler: results are the same on the box, on the desk and under the sanitizers.
+add_test(NAME network_golden_operators COMMAND network_test --golden 4da40f419b078818 ${TEST_MODEL_operators_half} ${TEST_MODEL_operators_float})
+add_test(NAME network_golden_yolov3_tiny COMMAND network_test --golden 4969c24e4b36ce01 ${TEST_MODEL_yolov3_tiny})
+set_tests_properties(kernels container network_operators network_random network_golden_operators network_golden_yolov3_tiny
+                     PROPERTIES TIMEOUT 600)
