@@ -20,6 +20,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlu_agent.cnrt import Library
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MLU_AGENT_SHARED") or ROOT.parent / "shared")
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -193,3 +195,19 @@ def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def library(simulator_path: Path) -> Library:
+    """The simulator, loaded by its path."""
+    from mlu_agent.cnrt import open_library
+
+    return open_library(str(simulator_path))
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small real model of one core and batch 1."""
+    from tests.models import small_bundle
+
+    return small_bundle(tmp_path_factory.mktemp("small"))
