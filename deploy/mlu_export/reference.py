@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from . import network as net
 from .network import DTYPES, Array, Network, Operator, word_float
-from .reference_functions import Floats, activation, exponential
+from .reference_functions import Floats, activation, exponential, quantized
 from .reference_more import MORE_OPERATORS
 
 if TYPE_CHECKING:
@@ -62,14 +62,6 @@ def _conv(network: Network, operator: Operator, operands: list[Floats]) -> Float
         if constant is not None:
             result = result * constant if multiply else result + constant
     return result
-
-
-def quantized(x: Floats, quant_scale: float, qmax: int) -> npt.NDArray[np.float64]:
-    """Integer codes of activations (section 2), as float64."""
-    v = x * np.float32(quant_scale)
-    v = np.where(v > np.float32(-qmax), v, np.float32(-qmax))
-    v = np.where(v < np.float32(qmax), v, np.float32(qmax))
-    return np.asarray(np.rint(v), np.float64)
 
 
 class _Window:

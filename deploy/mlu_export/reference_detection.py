@@ -34,9 +34,7 @@ class _Settings:
 def detection_output(network: Network, operator: Operator, heads: Sequence[Floats]) -> Floats:
     """``[N, 64 + 7 * max_boxes]``: the count, 63 zeros, then rows of batch, class, score, x1, y1, x2, y2."""
     kind, classes, anchors, height, width, confidence, iou, most = operator.attributes[:8]
-    settings = _Settings(
-        kind, classes, anchors, height, width, f32(word_float(confidence)), f32(word_float(iou)), most
-    )
+    settings = _Settings(kind, classes, anchors, height, width, f32(word_float(confidence)), f32(word_float(iou)), most)
     sizes = network.constants[operator.constants[0]].reshape(len(heads), anchors, 2)
     scales = [f32(word_float(word)) for word in operator.attributes[8:]]
     out = np.zeros((heads[0].shape[0], HEAD + ROW * most), np.float32)

@@ -1,4 +1,4 @@
-"""The functions of one value that the simulator knows (native/ARITHMETIC.md section 4), float32 operation by operation."""
+"""The simulator's functions of one value (native/ARITHMETIC.md sections 2 and 4), float32 operation by operation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 f32 = np.float32
+
+
+def quantized(x: Floats, quant_scale: float, qmax: int) -> npt.NDArray[np.float64]:
+    """Integer codes of activations (section 2), as float64."""
+    v = x * f32(quant_scale)
+    v = np.where(v > f32(-qmax), v, f32(-qmax))
+    v = np.where(v < f32(qmax), v, f32(qmax))
+    return np.asarray(np.rint(v), np.float64)
 
 
 def _reduced(x: Floats) -> tuple[Floats, Floats]:
@@ -90,6 +98,7 @@ def _clip(x: Floats, low: Any, high: Any) -> Floats:
 
 def activation(function: int, x: Floats, a: float = 0.0, b: float = 0.0, slope: Floats | None = None) -> Floats:
     """Function number ``function`` of FORMAT.md, ``slope`` for prelu alone: float32[C] or [1]."""
+    slopes = f32(0) if slope is None else slope
     functions: dict[int, Callable[[], Any]] = {
         1: lambda: np.where(x > 0, x, f32(0)),
         2: lambda: np.where(x > 0, x, x * f32(a)),
@@ -99,7 +108,7 @@ def activation(function: int, x: Floats, a: float = 0.0, b: float = 0.0, slope: 
         6: lambda: _mish(x),
         7: lambda: _relu6(x),
         8: lambda: _tanh(x),
-        9: lambda: np.where(x > 0, x, x * slope),
+        9: lambda: np.where(x > 0, x, x * slopes),
         10: lambda: _relu6(x + f32(3)) / f32(6),
         11: lambda: exponential(x),
         12: lambda: np.sqrt(x),

@@ -9,7 +9,7 @@ import numpy as np
 from . import network as net
 from .network import Network, Operator, word_float
 from .reference_detection import detection_output
-from .reference_functions import Floats, f32
+from .reference_functions import Floats, f32, quantized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +53,7 @@ def _average_pool(network: Network, operator: Operator, operands: list[Floats]) 
     return out
 
 
-def _reduce(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
+def _reduce(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
     kind, mask = operator.attributes
     axes = [axis for axis in range(4) if mask >> axis & 1]
     kept = [axis for axis in range(4) if axis not in axes]
@@ -65,8 +65,6 @@ def _reduce(network: Network, operator: Operator, operands: list[Floats]) -> Flo
 
 
 def _deconv(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
-    from .reference import quantized
-
     kernel_h, kernel_w, stride_h, stride_w, top, left, dilation_h, dilation_w, groups = map(
         _signed, operator.attributes[:9]
     )

@@ -3,7 +3,8 @@
     make_model.py KIND OUTPUT [--seed N] [--parallelism N] [--batch N]
 
 KIND: small (a detector of a few layers), operators (the operators 1 to 13), more (the operators 14 to 25 and the later
-activation functions), random (a random graph of the seed), yolov3-tiny (the real topology with random weights). The same arguments always give the same bytes.
+activation functions), random (a random graph of the seed), yolov3-tiny (the real topology with random weights). The
+same arguments always give the same bytes.
 """
 
 from __future__ import annotations
@@ -365,9 +366,8 @@ class RandomGraph:
     def grow(self, count: int) -> None:
         for _ in range(count):
             x = self.rng.choice(self.pool[-3:])
-            make = self.rng.choice(
-                [self.conv, self.conv, self.conv, self.pool_or_up, self.join, self.join, self.move, self.more, self.more]
-            )
+            kinds = [self.conv] * 3 + [self.pool_or_up] + [self.join] * 2 + [self.move] + [self.more] * 2
+            make = self.rng.choice(kinds)
             y = make(x)
             _, h, w, c = self.layers.dims(y)
             if h * w * c <= 40000 and c <= 400:

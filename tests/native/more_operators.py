@@ -55,10 +55,14 @@ class MoreLayers:
         oh, ow = ((size - 1) * stride - 2 * pad + dilation * (kernel - 1) + 1 + extra for size in (h, w))
         volume = kernel * kernel * (c // groups)
         limit = {INT8: 127, INT16: 32767, FLOAT32: 1}[kind]
-        scale = None if kind == FLOAT32 else self.floats(channels, 2 / limit**2 / volume**0.5, 6 / limit**2 / volume**0.5)
+        scale = (
+            None if kind == FLOAT32 else self.floats(channels, 2 / limit**2 / volume**0.5, 6 / limit**2 / volume**0.5)
+        )
         constants = [self.layers.weights(kind, channels * volume), scale, self.floats(channels), None, None]
         words = [kernel, kernel, stride, stride, pad, pad, dilation, dilation, groups]
-        return self.operator(DECONV, x, (n, oh, ow, channels), constants, [*words, word(0 if kind == FLOAT32 else limit / 3)])
+        return self.operator(
+            DECONV, x, (n, oh, ow, channels), constants, [*words, word(0 if kind == FLOAT32 else limit / 3)]
+        )
 
     def resize(self, x: int, h: int, w: int, corners: int) -> int:
         n, _, _, c = self.layers.dims(x)
@@ -66,7 +70,9 @@ class MoreLayers:
 
     def pad(self, x: int, top: int, left: int, bottom: int, right: int, value: float) -> int:
         n, h, w, c = self.layers.dims(x)
-        return self.operator(PAD, x, (n, h + top + bottom, w + left + right, c), [], [top, left, bottom, right, word(value)])
+        return self.operator(
+            PAD, x, (n, h + top + bottom, w + left + right, c), [], [top, left, bottom, right, word(value)]
+        )
 
     def affine(self, x: int) -> int:
         dims = self.layers.dims(x)
@@ -95,7 +101,9 @@ class MoreLayers:
         if choice == 4 and min(h, w) > 1:
             return self.average_pool(x, rng.randint(1, min(h, w, 4)), rng.randint(1, 2), 0, rng.randint(0, 1))
         if choice == 5:
-            return self.deconv(x, rng.choice([1, 5, 16]), rng.randint(1, 4), rng.randint(1, 3), 0, rng.choice([INT8, INT16, FLOAT32]))
+            return self.deconv(
+                x, rng.choice([1, 5, 16]), rng.randint(1, 4), rng.randint(1, 3), 0, rng.choice([INT8, INT16, FLOAT32])
+            )
         if choice == 6:
             return self.resize(x, rng.randint(1, 2 * h), rng.randint(1, 2 * w), rng.randint(0, 1))
         if choice == 7:
