@@ -71,7 +71,7 @@ def sigmoid(x: Floats) -> Floats:
 
 def _relu6(x: Floats) -> Floats:
     v = np.where(x > 0, x, f32(0))
-    return np.where(v < f32(6), v, f32(6))
+    return np.asarray(np.where(v < f32(6), v, f32(6)), np.float32)
 
 
 def _tanh(x: Floats) -> Floats:
