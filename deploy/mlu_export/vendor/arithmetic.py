@@ -105,12 +105,12 @@ def _float_sums(values: Any, weight: Any, stride: Pair, padding: Pair, dilation:
     ]
     sources = torch.arange(weight.shape[0]) // (weight.shape[0] // groups) * weight.shape[1]
     total = torch.zeros((values.shape[0], weight.shape[0], *sizes))
-    for tap in np.ndindex(kernel):
-        window = tuple(
+    for number, tap in enumerate(np.ndindex(kernel)):
+        window = (slice(None), slice(None)) + tuple(
             slice(at * spread, at * spread + (size - 1) * step + 1, step)
             for at, spread, size, step in zip(tap, dilation, sizes, stride)
         )
         for channel in range(weight.shape[1]):
-            taken = padded[(slice(None), sources + channel, *window)]
-            total = total + taken * _per_channel(weight[(slice(None), channel, *tap)], total)
+            taken = padded[:, sources + channel][window]
+            total = total + taken * _per_channel(weight[:, channel].reshape(weight.shape[0], -1)[:, number], total)
     return total

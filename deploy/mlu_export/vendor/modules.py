@@ -6,13 +6,14 @@ computes for the layer is ``simulate``.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from . import arithmetic
 from .observers import make_observer, weight_scale, weight_scales
-from .parameters import QuantParameters, check_parameters
+from .parameters import QuantParameters, parameters_of
 from .scheme import QuantizeError, Scheme
 
 if TYPE_CHECKING:
@@ -72,10 +73,7 @@ class MLULayer(torch.nn.Module):  # type: ignore[misc]
             self.finish(layer)
         if self.scale is None or self.quantized_mode is None or int(self.quantized_mode) == 0:
             return None
-        mode, values = int(self.quantized_mode), self.scale.tolist()
-        scales = values[2:] if mode >= 3 else values[1:2]
-        mean, std = self._mean_and_std()
-        return check_parameters(QuantParameters(values[0], tuple(scales), mode, mean, std), layer)
+        return parameters_of(self.scale.tolist(), int(self.quantized_mode), *self._mean_and_std(), layer)
 
     def simulate(self, values: Any, layer: str = "") -> Any:
         """What the simulator computes for a layer of its own: output dtype is input dtype. CPU tensors (N, C, ...)."""
@@ -86,6 +84,13 @@ class MLULayer(torch.nn.Module):  # type: ignore[misc]
 
     def _compute(self, values: Any, parameters: QuantParameters | None, layer: str) -> Any:
         raise NotImplementedError
+
+    def _on_device(self, operator: str, values: Any, *geometry: Any) -> Any:
+        """Calls ``torch.ops.torch_mlu.<operator>`` with the vendor's arguments: the layer's geometry, scale and mode."""
+        if self.input_mean is not None and self.input_std is not None:
+            values = (values - self.input_mean.to(values.device)) / self.input_std.to(values.device)
+        function = getattr(torch.ops.torch_mlu, operator)
+        return function(values, self.weight, self.bias, *geometry, self.scale, self.quantized_mode)
 
     def _mean_and_std(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
         if self.input_mean is None or self.input_std is None:
@@ -167,7 +172,7 @@ class MLULayer(torch.nn.Module):  # type: ignore[misc]
         }  # fmt: skip
 
     def _stop_observing(self) -> None:
-        """A loaded quantization counts until forward calls observe anew."""
+        """A quantization that was loaded is not replaced by an observer that has seen nothing."""
         if self.quant and not self.observer.calls:
             self.quant = False
 
@@ -200,9 +205,14 @@ class _Convolution(MLULayer):
         return made
 
     def forward(self, values: Any) -> Any:
-        """The float convolution."""
+        """The float convolution; on the device ``mlu`` the quantized operator, which whoever provides it computes."""
+        if values.device.type == "mlu":
+            return self._on_device(f"conv{self.rank}d", values, *map(list, self._geometry()), self.groups)
         function = getattr(torch.nn.functional, f"conv{self.rank}d")
         return function(values, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def _geometry(self) -> tuple[Any, Any, Any]:
+        return self.padding, self.stride, self.dilation
 
     def _compute(self, values: Any, parameters: QuantParameters | None, layer: str) -> Any:
         return arithmetic.convolve(
@@ -254,8 +264,8 @@ class MLUConv2d(_Convolution):
             raise QuantizeError("firstconv needs mean and std in qconfig; set both, or firstconv False")
         if self.in_channels not in (1, 3, 4):
             raise QuantizeError(
-                f"firstconv: the first convolution has {self.in_channels} input channels, where pictures have 1, 3 or 4; "
-                "set firstconv False"
+                f"firstconv: the first convolution has {self.in_channels} input channels, where pictures have 1, 3 or 4;"
+                " set firstconv False"
             )
         if not all(0 <= value <= 1 for value in (*mean, *std)) or not all(std) or len(mean) != len(std):
             raise QuantizeError(
@@ -265,7 +275,7 @@ class MLUConv2d(_Convolution):
         if len(mean) not in (1, self.in_channels) and any((*mean, *(value - 1 for value in std))):
             raise QuantizeError(f"firstconv: {len(mean)} means for {self.in_channels} channels; give one per channel")
         if not any(mean) and all(value == 1 for value in std):
-            _warn(NO_MEAN)
+            warnings.warn(NO_MEAN, stacklevel=5)
             mean, std = (0.0,) * self.in_channels, (1.0,) * self.in_channels
         shape = (1, -1, 1, 1)
         self.input_mean, self.input_std = (torch.tensor(values).mul(255).reshape(shape) for values in (mean, std))
@@ -288,7 +298,9 @@ class MLULinear(MLULayer):
         return made
 
     def forward(self, values: Any) -> Any:
-        """The float layer."""
+        """The float layer; on the device ``mlu`` the quantized operator."""
+        if values.device.type == "mlu":
+            return self._on_device("linear", values)
         return torch.nn.functional.linear(values, self.weight, self.bias)
 
     def _compute(self, values: Any, parameters: QuantParameters | None, layer: str) -> Any:
@@ -306,16 +318,12 @@ def _padding(source: Any) -> Any:
     if source.padding == "same":
         total = [spread * (size - 1) for spread, size in zip(source.dilation, source.kernel_size)]
         if any(value % 2 for value in total):
-            raise QuantizeError("a convolution pads 'same' with an even kernel, unevenly; pad in front of it with zeros")
+            raise QuantizeError(
+                "a convolution pads 'same' with an even kernel, unevenly; pad in front of it with zeros"
+            )
         return tuple(value // 2 for value in total)
     return source.padding
 
 
 def _observe_input(layer: Any, inputs: Any, _output: Any) -> None:
     layer.observer(*inputs)
-
-
-def _warn(text: str) -> None:
-    import warnings  # noqa: PLC0415 - one place
-
-    warnings.warn(text, stacklevel=4)

@@ -1,7 +1,7 @@
 """What calibration remembers of a layer's input, by the vendor's rules; and the scales made of it.
 
 The vendor's range is one minimum and one maximum of the whole tensor, times ``data_scale``. With ``use_avg`` they are
-averages over the forward calls in which the first call counts twice: after n calls ``(2 x1 + x2 + ... + xn) / (n + 1)``.
+averages over the forward calls in which the first call counts twice: ``(2 x1 + x2 + ... + xn) / (n + 1)``.
 ``percentile`` and ``mse`` are ours.
 """
 
@@ -25,7 +25,7 @@ UNOBSERVED = "Must run observer before calling calculate_qparams. Returning defa
 
 
 class MinMaxObserver(torch.nn.Module):  # type: ignore[misc]
-    """Observes up to ``scheme.iteration`` tensors; without parameters, so that a state dict shows it in metadata only."""
+    """Observes up to ``scheme.iteration`` tensors. It has no parameters: a state dict shows it in its metadata only."""
 
     def __init__(self, bits: int, scheme: Scheme) -> None:
         super().__init__()

@@ -12,6 +12,8 @@ from mlu_agent.errors import DataError
 from ..quantize import LayerRange, qmax_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..graph import FloatArray
 
 # quantized_mode: 1 int8, 2 int16 and the same per output channel; 0 is a layer in float.
@@ -63,13 +65,23 @@ class QuantParameters:
         return LayerRange(-absmax_x, absmax_x, self.bits, self.per_channel, tuple(absmax_w.tolist()))
 
 
-def check_parameters(parameters: QuantParameters, layer: str) -> QuantParameters:
-    """The same parameters, if every scale is a positive number; raises DataError naming the layer."""
-    for what, values in (("input", (parameters.input_scale,)), ("weight", parameters.weight_scale)):
-        if not all(np.isfinite(value) and value > 0 for value in values):
-            raise DataError(f"layer {layer}: a scale of its {what} is not a positive number; the checkpoint is damaged")
-    if parameters.mode not in MODE_BITS:
-        raise DataError(f"layer {layer}: quantized_mode is {parameters.mode}; 1 to 4 exist")
-    if parameters.std is not None and not all(np.isfinite(value) and value > 0 for value in parameters.std):
-        raise DataError(f"layer {layer}: input_std is not positive; the checkpoint is damaged")
-    return parameters
+def parameters_of(
+    scale: Sequence[float],
+    mode: int,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    layer: str = "",
+) -> QuantParameters:
+    """The parameters that the vendor's operators are given: ``scale`` is input, weight, then any one per output channel.
+
+    Raises DataError naming the layer where a scale is not a positive number.
+    """
+    if mode not in MODE_BITS:
+        raise DataError(f"layer {layer}: quantized_mode is {mode}; 1 to 4 exist")
+    weights = tuple(scale[2:] if mode >= 3 else scale[1:2])
+    for what, values in (("input", tuple(scale[:1])), ("weight", weights), ("input_std", std or (1.0,))):
+        if not values or not all(np.isfinite(value) and value > 0 for value in values):
+            raise DataError(
+                f"layer {layer}: the scale of its {what} is not a positive number; the checkpoint is damaged"
+            )
+    return QuantParameters(scale[0], weights, mode, mean, std)

@@ -85,7 +85,7 @@ def quantized_layers(model: Any) -> Iterator[tuple[str, MLULayer]]:
 
 def _observation(spec: Any, dtype: Any) -> tuple[Scheme, int]:
     if spec is None:
-        return Scheme(), DTYPES.get(dtype, 8) if dtype is None else _bits(dtype)
+        return Scheme(), 8 if dtype is None else _bits(dtype)
     if not isinstance(spec, dict):
         raise QuantizeError(f"Unknown qconfig_spec: it is a {type(spec).__name__}; give a dict")
     return read_scheme(spec), _bits(dtype)

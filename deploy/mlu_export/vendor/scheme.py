@@ -40,7 +40,7 @@ class Scheme:
 
 
 def read_scheme(spec: Mapping[str, Any]) -> Scheme:
-    """The options of a ``qconfig_spec``. A key that nobody knows is a warning, as scripts in the wild have typing errors.
+    """The options of a ``qconfig_spec``; a key that nobody knows is a warning, as scripts in the wild misspell some.
 
     Raises QuantizeError for a value that cannot be.
     """
@@ -59,8 +59,10 @@ def read_scheme(spec: Mapping[str, Any]) -> Scheme:
 
 
 def _checked(scheme: Scheme) -> Scheme:
-    if isinstance(scheme.iteration, bool) or not isinstance(scheme.iteration, int) or scheme.iteration < 1:
-        raise QuantizeError(f"qconfig_spec['iteration'] is {scheme.iteration!r}; give the number of forward calls, 1 or more")
+    if type(scheme.iteration) is not int or scheme.iteration < 1:
+        raise QuantizeError(
+            f"qconfig_spec['iteration'] is {scheme.iteration!r}; give the number of forward calls, 1 or more"
+        )
     if not 0 < float(scheme.data_scale) < float("inf"):
         raise QuantizeError(f"qconfig_spec['data_scale'] is {scheme.data_scale!r}; give a number above 0")
     if scheme.method not in METHODS:
