@@ -162,7 +162,9 @@ class RestrictedUnpickler(pickle.Unpickler):
         )
 
     def persistent_load(self, pid: Any) -> npt.NDArray[Any]:
-        if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage" or not isinstance(pid[1], _StorageKind):
+        # a sixth part says which view of another storage this is; legacy files have it, and it is always None
+        fits = isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], _StorageKind)
+        if not fits or any(extra is not None for extra in pid[5:]):
             raise DataError("data.pkl refers to something that is not a storage of numbers")
         return self._storage(pid[2], np.dtype(pid[1].dtype), pid[4])
 

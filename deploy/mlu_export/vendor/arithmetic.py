@@ -106,7 +106,7 @@ def _float_sums(values: Any, weight: Any, stride: Pair, padding: Pair, dilation:
     sources = torch.arange(weight.shape[0]) // (weight.shape[0] // groups) * weight.shape[1]
     total = torch.zeros((values.shape[0], weight.shape[0], *sizes))
     for number, tap in enumerate(np.ndindex(kernel)):
-        window = (slice(None), slice(None)) + tuple(
+        window = (Ellipsis,) + tuple(  # noqa: RUF005 - the comprehension reads better apart
             slice(at * spread, at * spread + (size - 1) * step + 1, step)
             for at, spread, size, step in zip(tap, dilation, sizes, stride)
         )

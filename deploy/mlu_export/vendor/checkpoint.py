@@ -7,7 +7,6 @@ bytes for the same state dict, which ``torch.save`` does not: that one numbers s
 from __future__ import annotations
 
 import io
-import math
 import pickle
 import struct
 from collections import OrderedDict
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
-SUFFIX_OF_QUANTIZED = (".scale", ".quantized_mode")
 MAX_NAME = 1024
 
 Tensors = OrderedDict[str, npt.NDArray[Any]]

@@ -86,7 +86,7 @@ class MLULayer(torch.nn.Module):  # type: ignore[misc]
         raise NotImplementedError
 
     def _on_device(self, operator: str, values: Any, *geometry: Any) -> Any:
-        """Calls ``torch.ops.torch_mlu.<operator>`` with the vendor's arguments: the layer's geometry, scale and mode."""
+        """Calls ``torch.ops.torch_mlu.<operator>`` with the vendor's arguments: geometry, scale and mode."""
         if self.input_mean is not None and self.input_std is not None:
             values = (values - self.input_mean.to(values.device)) / self.input_std.to(values.device)
         function = getattr(torch.ops.torch_mlu, operator)
@@ -264,8 +264,8 @@ class MLUConv2d(_Convolution):
             raise QuantizeError("firstconv needs mean and std in qconfig; set both, or firstconv False")
         if self.in_channels not in (1, 3, 4):
             raise QuantizeError(
-                f"firstconv: the first convolution has {self.in_channels} input channels, where pictures have 1, 3 or 4;"
-                " set firstconv False"
+                f"firstconv: the first convolution has {self.in_channels} input channels, pictures have 1, 3 or 4; "
+                "set firstconv False"
             )
         if not all(0 <= value <= 1 for value in (*mean, *std)) or not all(std) or len(mean) != len(std):
             raise QuantizeError(

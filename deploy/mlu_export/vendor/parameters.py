@@ -72,7 +72,7 @@ def parameters_of(
     std: tuple[float, ...] | None = None,
     layer: str = "",
 ) -> QuantParameters:
-    """The parameters that the vendor's operators are given: ``scale`` is input, weight, then any one per output channel.
+    """The parameters of the vendor's operators: ``scale`` is input, weight, then any one per output channel.
 
     Raises DataError naming the layer where a scale is not a positive number.
     """
