@@ -62,6 +62,12 @@ def _add_quantize(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.json",
         help="write every layer's signal-to-noise ratio against float (needs --calibration, also beside --recipe)",
     )
+    parser.add_argument(
+        "--propose",
+        type=_decibels,
+        metavar="DB",
+        help="search the fewest layers to keep in int16 so that the outputs have that signal-to-noise ratio",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -155,8 +161,8 @@ def _quantize(options: argparse.Namespace) -> int:
     from .build import Request  # noqa: PLC0415 - as above
     from .quantize_report import quantize  # noqa: PLC0415
 
-    values = {key: value for key, value in vars(options).items() if key not in ("run", "report", "json")}
-    result = quantize(Request(**values), options.report)
+    values = {key: value for key, value in vars(options).items() if key not in ("run", "report", "propose", "json")}
+    result = quantize(Request(**values), options.report, options.propose)
     print(result.json() if options.json else result.text())
     return 0
 
@@ -213,6 +219,16 @@ class _Integer:
         if not (text.isascii() and text.isdigit() and self.low <= int(text[:9]) <= self.high):
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {self.low} to {self.high}")
         return int(text)
+
+
+def _decibels(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= 150.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dB above 0 and up to 150")
+    return value
 
 
 def _fraction(text: str) -> float:

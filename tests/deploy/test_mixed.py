@@ -132,3 +132,23 @@ def test_a_report_without_pictures_is_the_users_mistake(tiny, tiny_recipe, expor
     )  # fmt: skip
     assert (code, (tiny / "out").exists()) == (2, False)
     assert "--calibration DIR" in err
+
+
+@pytest.mark.torch
+def test_the_search_proposes_layers_that_reach_the_target(tiny, export):
+    """Quantizing again with what was proposed gives the promised ratio; an easy target needs no layer."""
+    common = (
+        "quantize", "--arch", "darknet", "--weights", tiny / "tiny.weights", "--cfg", tiny / "tiny.cfg", "--labels",
+        tiny / "names.txt", "--calibration", tiny / "pictures", "--observer", "minmax", "--output", tiny / "out",
+        "--json",
+    )  # fmt: skip
+    easy = json.loads(export(*common, "--propose", "1")[1])["proposal"]
+    assert easy["layers"] == []
+    found = json.loads(export(*common, "--propose", easy["before"] + 3)[1])["proposal"]
+    assert found["before"] == easy["before"]
+    assert found["after"] >= found["target"] > found["before"]
+    assert 0 < len(found["layers"]) < 8
+    options = [part for name in found["layers"] for part in ("--keep-int16", name)]
+    again = json.loads(export(*common, *options, "--propose", found["target"])[1])["proposal"]
+    assert again["layers"] == []
+    assert again["before"] == pytest.approx(found["after"])
