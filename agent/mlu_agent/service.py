@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Callable
 
 from .errors import RuntimeFailure
 
@@ -99,7 +99,6 @@ class Stopper:
         self.signal_name = ""
         self.limit_s = limit_s
         self._on_late = on_late
-        self._previous: dict[int, Any] = {}
         self._previous_fd = -1
         self._reader, self._writer = socket.socketpair()
         self._thread = threading.Thread(target=self._watch, name="signals", daemon=True)
@@ -109,15 +108,15 @@ class Stopper:
         self._writer.setblocking(False)
         self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
-            self._previous[number] = signal.signal(number, self._handle)
+            signal.signal(number, self._handle)
         self._thread.start()
 
-    def restore(self) -> None:
-        """Gives the signals back and ends the thread: from now on nothing limits the process."""
+    def close(self) -> None:
+        """Ends the thread: from now on nothing limits the process, and nothing ends it early. It is about to exit, and
+        a signal that comes meanwhile must not make a clean end look like a killed process."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(self._previous_fd)
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous.clear()
         self._writer.close()
         self._thread.join()
         self._reader.close()
@@ -134,7 +133,7 @@ class Stopper:
             self.requested.set()
 
     def _watch(self) -> None:
-        """Reads requests until `restore`; the thread's whole life."""
+        """Reads requests until `close`; the thread's whole life."""
         deadline = 0.0
         signals = 0
         while True:

@@ -34,7 +34,7 @@ MAX_CFG_BYTES = 1 << 20
 CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
 DEFAULT_CHANNELS = {"u8": "rgba", "half": "rgb", "float": "rgb"}
 DEFAULT_SIZE = 640
-DEFAULT_OBSERVER = "mse"
+DEFAULT_OBSERVER = "heads"
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _ranges(
     folder = request.calibration.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
     observer = request.observer or DEFAULT_OBSERVER
-    ranges = calibrate(model.graph, settings.preprocessing, paths, observer, settings.bits)
+    ranges = calibrate(model, settings.preprocessing, paths, observer, settings.bits, settings.per_channel)
     return ranges, f"{len(paths)} pictures of {name}, {observer}"
 
 

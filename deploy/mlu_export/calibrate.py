@@ -19,13 +19,14 @@ from .float_runner import FloatRunner
 from .lower import PIXEL_MEAN, PIXEL_STD
 from .observe import LayerObserver
 from .progress import show_progress
+from .refine import choose_pictures, refine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlu_agent.geometry import Letterbox
 
-    from .graph import FloatArray, Graph
+    from .graph import FloatArray, Graph, ImportedModel
     from .manifest import Preprocessing
     from .quantize import Range
 
@@ -83,9 +84,10 @@ def float_picture(pixels: npt.NDArray[np.uint8], spec: InputSpec) -> tuple[Float
 
 
 def calibrate(
-    graph: Graph, preprocessing: Preprocessing, paths: list[Path], observer: str, bits: int
+    model: ImportedModel, preprocessing: Preprocessing, paths: list[Path], observer: str, bits: int, per_channel: bool
 ) -> dict[str, Range]:
     """The input range of every quantized layer over all pictures; ``observer`` is one of ``observe.OBSERVERS``."""
+    graph = model.graph
     runner = FloatRunner(graph)
     layers = {conv.name: LayerObserver() for conv in graph.quantized()}
     spec = float_input(graph, preprocessing)
@@ -96,4 +98,10 @@ def calibrate(
             raise DataError(
                 f"layer {name}: its input became NaN or infinite during calibration; the weights are damaged"
             )
-    return {name: seen.finish(observer, bits) for name, seen in layers.items()}
+    ranges = {name: layer.finish(observer, bits) for name, layer in layers.items()}
+    if observer != "heads":
+        return ranges
+    some = choose_pictures(paths, spec.height, spec.width)
+    pictures = np.concatenate([float_picture(read_picture(path), spec)[0] for path in some])
+    everything = {name: layer.finish("minmax", bits) for name, layer in layers.items()}
+    return refine(model, runner, ranges, everything, pictures, bits, per_channel)

@@ -45,15 +45,19 @@ class FloatRunner:
         values = {INPUT: torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))}
         with torch.inference_mode():
             for index, node in enumerate(self.graph.nodes):
-                inputs = [values[name] for name in node.inputs]
                 if observer is not None and node.name in self._quantized:
-                    observer(node.name, inputs[0].numpy())
-                values[node.name] = self._apply(node, inputs)
-                for name in node.inputs:
-                    if self._last_use[name] == index and name not in self.graph.outputs:
-                        values.pop(name, None)
+                    observer(node.name, values[node.inputs[0]].numpy())
+                self._step(index, values)
             outputs = [values[name] for name in self.graph.outputs]
         return [np.ascontiguousarray(output.permute(0, 2, 3, 1).numpy()) for output in outputs]
+
+    def _step(self, index: int, values: dict[str, Any]) -> None:
+        """Runs one node and forgets the tensors that nobody reads any more."""
+        node = self.graph.nodes[index]
+        values[node.name] = self._apply(node, [values[name] for name in node.inputs])
+        for name in node.inputs:
+            if self._last_use[name] == index and name not in self.graph.outputs:
+                values.pop(name, None)
 
     def _prepare(self, node: Conv) -> list[Any]:
         arrays: list[FloatArray | None] = [node.weight, node.bias]

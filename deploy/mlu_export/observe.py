@@ -3,6 +3,8 @@
 ``minmax``   the smallest and largest value seen, as the vendor's tool does. Never clips what calibration saw.
 ``mse``      the symmetric range whose quantization error, over a histogram of all magnitudes seen, is least. Clips rare
              large values, so that the common small ones keep finer steps.
+``heads``    starts like ``mse`` but with the third power of the error, which clips less; then ``refine`` moves each
+             range where the detections change least.
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ from .quantize import Range, qmax_of
 if TYPE_CHECKING:
     from .graph import FloatArray
 
-OBSERVERS = ("minmax", "mse")
+OBSERVERS = ("heads", "mse", "minmax")
 BINS = 4096
 SAMPLE = 1 << 17  # values of a tensor that the histogram takes, evenly spread; minimum and maximum take all
 CANDIDATES = 200  # tried between a tenth of the largest magnitude and all of it
 LEAST = 0.1
+POWERS = {"mse": 2, "heads": 3}
 
 
 class LayerObserver:
@@ -65,11 +68,11 @@ class LayerObserver:
         """The range that this layer is to be quantized with."""
         if kind == "minmax" or self.limit == 0:
             return Range(self.low, self.high)
-        best = self._least_error(bits)
+        best = self._least_error(bits, POWERS[kind])
         return Range(max(self.low, -best), min(self.high, best))
 
-    def _least_error(self, bits: int) -> float:
-        """The absmax with the least squared error, magnitudes taken at the middle of their bins."""
+    def _least_error(self, bits: int, power: int) -> float:
+        """The absmax with the least sum of errors to that power, magnitudes taken at the middle of their bins."""
         qmax = qmax_of(bits)
         largest = max(self.high, -self.low)
         used = np.flatnonzero(self.counts)
@@ -79,5 +82,5 @@ class LayerObserver:
         errors = []
         for absmax in tried:
             codes = np.minimum(np.rint(centres * (qmax / absmax)), qmax)
-            errors.append(float(weights @ (centres - codes * (absmax / qmax)) ** 2))
+            errors.append(float(weights @ np.abs(centres - codes * (absmax / qmax)) ** power))
         return float(tried[int(np.argmin(errors))])

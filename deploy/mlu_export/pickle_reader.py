@@ -100,7 +100,7 @@ class _Archive:
     def load(self) -> Any:
         data = self._read("data.pkl", MAX_PICKLE_BYTES)
         try:
-            return _Unpickler(io.BytesIO(data), self.storage).load()
+            return RestrictedUnpickler(io.BytesIO(data), self.storage).load()
         except DataError:
             raise
         except Exception as error:  # a hostile pickle may fail in any way that Python knows
@@ -136,7 +136,7 @@ class _Archive:
         return data
 
 
-class _Unpickler(pickle.Unpickler):
+class RestrictedUnpickler(pickle.Unpickler):
     """Only names that ``find_class`` lets through exist; none of them is code from outside."""
 
     def __init__(self, stream: io.BytesIO, storage: Callable[[Any, Any, Any], npt.NDArray[Any]]) -> None:
@@ -162,7 +162,9 @@ class _Unpickler(pickle.Unpickler):
         )
 
     def persistent_load(self, pid: Any) -> npt.NDArray[Any]:
-        if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage" or not isinstance(pid[1], _StorageKind):
+        # a sixth part says which view of another storage this is; legacy files have it, and it is always None
+        fits = isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], _StorageKind)
+        if not fits or any(extra is not None for extra in pid[5:]):
             raise DataError("data.pkl refers to something that is not a storage of numbers")
         return self._storage(pid[2], np.dtype(pid[1].dtype), pid[4])
 

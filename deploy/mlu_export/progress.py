@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
-def show_progress(items: Sequence[Item], description: str) -> Iterator[Item]:
+def show_progress(items: Sequence[Item], description: str, unit: str = "picture") -> Iterator[Item]:
     """The items one by one; a bar moves on a terminal, and nothing is written elsewhere."""
-    yield from tqdm(items, desc=description, unit="picture", disable=None)
+    yield from tqdm(items, desc=description, unit=unit, disable=None)

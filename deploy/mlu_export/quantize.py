@@ -30,6 +30,16 @@ class Range:
 
 
 @dataclass(frozen=True)
+class LayerRange(Range):
+    """A range with rules of its own, which come before those of the network: bits, granularity, and the magnitudes
+    that the weights are quantized with (one, or one per output channel; None: their own)."""
+
+    bits: int = 8
+    per_channel: bool = True
+    weight_absmax: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
 class QuantizedWeights:
     """Integer weights ``[out, kernel_h, kernel_w, in / groups]``, ``scale`` float32[out] and the activation's scale."""
 
@@ -46,15 +56,18 @@ def quantize_weights(weight: FloatArray, observed: Range, bits: int, per_channel
     """Quantizes ``[out, in, kernel_h, kernel_w]``: ``q = clamp(rint(w * (qmax / absmax)))`` in float64, ties to even.
 
     ``scale[o] = float32(absmax_x * absmax_w[o] / qmax^2)``; an absmax of zero means a scale of one. Raises DataError
-    where int8 sums could overflow or a scale leaves float32.
+    where int8 sums could overflow or a scale leaves float32. A ``LayerRange`` overrides ``bits`` and ``per_channel``.
     """
+    given = None
+    if isinstance(observed, LayerRange):
+        bits, per_channel, given = observed.bits, observed.per_channel, observed.weight_absmax
     qmax = qmax_of(bits)
     volume = int(np.prod(weight.shape[1:]))
     if bits == 8 and volume > MAX_INT8_KERNEL:
         raise DataError(
             f"layer {name}: a kernel of {volume} values exceeds {MAX_INT8_KERNEL}, int8 sums could overflow; use int16"
         )
-    absmax_w = _absmax(weight, per_channel, qmax)
+    absmax_w = _absmax(weight, per_channel, qmax) if given is None else np.resize(np.array(given), weight.shape[0])
     values = np.rint(weight.astype(np.float64) * (qmax / absmax_w)[:, None, None, None])
     dtype = np.int8 if bits == 8 else np.dtype("<i2")
     integers = np.clip(values, -qmax, qmax).astype(dtype).transpose(0, 2, 3, 1)

@@ -73,7 +73,7 @@ def test_an_old_header_has_a_shorter_count_of_seen_pictures():
         (lambda data: data[:100] + struct.pack("<f", float("nan")) + data[104:], "NaN"),
         (lambda data: data[:100] + struct.pack("<f", float("inf")) + data[104:], "NaN"),
         (lambda data: struct.pack("<i", -5) + data[4:], "not Darknet weights"),
-        (lambda data: data[:20 + 96] + struct.pack("<f", -1.0) + data[20 + 100:], "variance"),
+        (lambda data: data[: 20 + 96] + struct.pack("<f", -1.0) + data[20 + 100 :], "variance"),
     ],
 )
 def test_damaged_weights_are_refused_with_a_sentence(damage, sentence):

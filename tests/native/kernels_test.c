@@ -82,9 +82,13 @@ static uint32_t any_dtype(void)
     return draw() % 2 ? SIM_FLOAT16 : SIM_FLOAT32;
 }
 
-static sim_activation any_activation(void)
+static sim_activation any_activation(bool fast)
 {
-    return (sim_activation){draw() % 5, uniform(-0.5f, 0.5f), 0.0f};
+    sim_activation activation = {draw() % SIM_FUNCTIONS, uniform(-0.5f, 0.5f), uniform(0.5f, 3.0f)};
+    while (activation.function == SIM_PRELU || (fast && !sim_activation_is_fast(activation.function))) {
+        activation.function = draw() % SIM_FUNCTIONS;
+    }
+    return activation;
 }
 
 /* ---- spans ---- */
@@ -109,17 +113,16 @@ static void test_spans(const sim_kernels *k)
     k->convert(x, x_dtype, y, y_dtype, x_dtype == SIM_UINT8 ? 0 : count);
     r->convert(x, x_dtype, z, y_dtype, x_dtype == SIM_UINT8 ? 0 : count);
     equal("convert", k, y, z, sizeof y);
-    sim_activation activation = any_activation();
+    sim_activation activation = any_activation(false);
     activation.function += activation.function == SIM_LINEAR;
     k->activate(&activation, x, x_dtype, y, y_dtype, count);
     r->activate(&activation, x, x_dtype, z, y_dtype, count);
     equal("activate", k, y, z, sizeof y);
-    k->add(x, x_dtype, b, b_dtype, y, y_dtype, count);
-    r->add(x, x_dtype, b, b_dtype, z, y_dtype, count);
-    equal("add", k, y, z, sizeof y);
-    k->mul(x, x_dtype, b, b_dtype, y, y_dtype, count);
-    r->mul(x, x_dtype, b, b_dtype, z, y_dtype, count);
-    equal("mul", k, y, z, sizeof y);
+    for (int kind = SIM_ADD; kind < SIM_BINARIES; kind++) {
+        k->binary((sim_binary)kind, x, x_dtype, b, b_dtype, y, y_dtype, count);
+        r->binary((sim_binary)kind, x, x_dtype, b, b_dtype, z, y_dtype, count);
+        equal("binary", k, y, z, sizeof y);
+    }
 }
 
 /* All halves through conversion and every function. */
@@ -133,8 +136,8 @@ static void test_all_halves(const sim_kernels *k)
     k->convert(x, SIM_FLOAT16, f, SIM_FLOAT32, 65536);
     SIM_KERNELS_REFERENCE.convert(x, SIM_FLOAT16, g, SIM_FLOAT32, 65536);
     equal("all halves to float", k, f, g, 65536 * 4);
-    for (uint32_t function = SIM_RELU; function <= SIM_SILU; function++) {
-        const sim_activation activation = {function, 0.1f, 0.0f};
+    for (uint32_t function = SIM_RELU; function < SIM_FUNCTIONS; function++) {
+        const sim_activation activation = {function, 0.1f, 2.5f};
         k->activate(&activation, x, SIM_FLOAT16, y, SIM_FLOAT16, 65536);
         SIM_KERNELS_REFERENCE.activate(&activation, x, SIM_FLOAT16, z, SIM_FLOAT16, 65536);
         equal("activation of all halves", k, y, z, 65536 * 2);
@@ -180,7 +183,7 @@ static size_t view_bytes(const sim_view *v)
 
 static void test_pool(const sim_kernels *k)
 {
-    sim_pool pool = {between(1, 5), between(1, 5), between(1, 3), between(1, 3), 0, 0};
+    sim_pool pool = {between(1, 5), between(1, 5), between(1, 3), between(1, 3), 0, 0, false};
     pool.pad_top = between(0, pool.kernel_h - 1);
     pool.pad_left = between(0, pool.kernel_w - 1);
     const int32_t h = between(1, 12), w = between(1, 12), c = between(1, 40), n = between(1, 2);
@@ -280,7 +283,7 @@ static void test_conv(const sim_kernels *k)
     conv.affine = (sim_affine){any_affine(conv.out_c, quantized, 1.0f, 1e-5f, draw() % 8 ? 1e-3f : 1e2f),
                                any_affine(conv.out_c, has_bias, -0.0f, -1.0f, 1.0f), any_affine(conv.out_c, has_norm, 1.0f, -2.0f, 2.0f),
                                any_affine(conv.out_c, has_norm, -0.0f, -1.0f, 1.0f)};
-    conv.activation = any_activation();
+    conv.activation = any_activation(true);
     const bool lookup = quantized && draw() % 6 == 0;
     int16_t *table = NULL;
     int32_t *source = NULL;

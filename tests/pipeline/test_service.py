@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlu_agent.service import Notifications, Stopper, Watchdog
+from mlu_agent.service import Notifications, Watchdog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,14 +148,20 @@ def test_a_main_thread_that_hangs_in_the_device_can_be_stopped(limit: str, signa
     assert (done.returncode, done.stdout) == (code, said), done.stderr
 
 
-def test_signals_are_given_back():
-    """After restore the handlers are those from before."""
-    before = signal.getsignal(signal.SIGTERM)
-    stopper = Stopper()
-    stopper.install()
-    assert signal.getsignal(signal.SIGTERM) != before
-    stopper.restore()
-    assert signal.getsignal(signal.SIGTERM) == before
+ENDS = """
+import os, signal
+from mlu_agent.service import Stopper
+stopper = Stopper()
+stopper.install()
+stopper.close()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_signal_while_the_process_exits_does_not_change_its_status():
+    """Between the clean end and the end of the process a SIGTERM is ignored: the status stays 0."""
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.systemd

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
             return daemon.serve(arguments.wait_for_subscriber)
     finally:
         notifications.close()
-        stopper.restore()
+        stopper.close()
 
 
 class _Daemon:

@@ -159,7 +159,7 @@ static sim_result check_operator(sim_model *model, uint32_t number, uint8_t *wri
     const sim_operator *op = &model->operators[number];
     const sim_rule *rule = sim_rule_of(op->opcode);
     if (op->input_count < rule->min_inputs || op->input_count > rule->max_inputs ||
-        op->constant_count != rule->constants ||
+        (rule->constants != SIM_ABSENT && op->constant_count != rule->constants) ||
         (rule->attributes != SIM_ABSENT && op->attribute_count != rule->attributes)) {
         return BAD("operator %u (code %u) has %u inputs, %u constants and %u attributes.", number, op->opcode, op->input_count, op->constant_count, op->attribute_count);
     }

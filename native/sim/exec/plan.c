@@ -8,14 +8,14 @@
 
 enum { ROW_TASKS = 64, CONV_TASKS = 16 };
 
-static void set_units(sim_step *s, int64_t units)
+void sim_plan_set_units(sim_step *s, int64_t units)
 {
     s->units = (uint32_t)units;
     s->units_per_task = (uint32_t)((units + ROW_TASKS - 1) / ROW_TASKS);
     s->tasks = (s->units + s->units_per_task - 1) / s->units_per_task;
 }
 
-static sim_step *new_step(builder *b, sim_step_kind kind, const sim_operator *op)
+sim_step *sim_plan_new_step(builder *b, sim_step_kind kind, const sim_operator *op)
 {
     sim_step *s = &b->plan->steps[b->plan->step_count++];
     s->kind = kind;
@@ -23,17 +23,17 @@ static sim_step *new_step(builder *b, sim_step_kind kind, const sim_operator *op
     memcpy(s->name, op->name, length);
     s->x = sim_plan_place_of(b, op->inputs[0]);
     s->y = sim_plan_place_of(b, op->output);
-    set_units(s, (int64_t)s->y.dims[0] * s->y.dims[1]);
+    sim_plan_set_units(s, (int64_t)s->y.dims[0] * s->y.dims[1]);
     return s;
 }
 
-static void need_scratch(builder *b, size_t bytes)
+void sim_plan_need_scratch(builder *b, size_t bytes)
 {
     const uint64_t whole = SIM_SCRATCH_HEAD + (uint64_t)aligned((int64_t)bytes);
     b->plan->scratch_bytes = whole > b->plan->scratch_bytes ? whole : b->plan->scratch_bytes;
 }
 
-static sim_result allocate(builder *b, sim_step *s, int64_t bytes)
+sim_result sim_plan_allocate(builder *b, sim_step *s, int64_t bytes)
 {
     s->memory = aligned_alloc(ALIGNMENT, (size_t)aligned(bytes));
     b->plan->packed_bytes += (uint64_t)aligned(bytes);
@@ -79,6 +79,7 @@ static void describe_conv(const builder *b, const sim_operator *op, sim_conv *co
         .kernel_h = a[SIM_CONV_KERNEL_H], .kernel_w = a[SIM_CONV_KERNEL_W], .stride_h = a[SIM_CONV_STRIDE_H],
         .stride_w = a[SIM_CONV_STRIDE_W], .pad_top = a[SIM_CONV_PAD_TOP], .pad_left = a[SIM_CONV_PAD_LEFT],
         .dilation_h = a[SIM_CONV_DILATION_H], .dilation_w = a[SIM_CONV_DILATION_W], .groups = a[SIM_CONV_GROUPS],
+        .transposed = op->opcode == SIM_OP_DECONV,
         .weight_dtype = b->model->constants[op->constants[SIM_CONV_WEIGHT]].dtype,
     };
     memcpy(&conv->quant_scale, &a[SIM_CONV_QUANT_SCALE], sizeof conv->quant_scale);
@@ -104,7 +105,7 @@ static sim_result pack_conv(builder *b, const sim_operator *op, sim_step *s)
     const int64_t floats = (int64_t)conv->out_c + SIM_OC_BLOCK;
     const int64_t affine_bytes = aligned(4 * floats * (int64_t)sizeof(float));
     const int64_t lookup_bytes = normalize ? aligned((int64_t)conv->in_c * (512 + (int64_t)sizeof(int32_t))) : 0;
-    const sim_result result = allocate(b, s, affine_bytes + lookup_bytes + (int64_t)conv->tiling.packed_bytes);
+    const sim_result result = sim_plan_allocate(b, s, affine_bytes + lookup_bytes + (int64_t)conv->tiling.packed_bytes);
     if (result != SIM_OK) {
         return result;
     }
@@ -130,7 +131,7 @@ static sim_result pack_conv(builder *b, const sim_operator *op, sim_step *s)
 static sim_result add_conv(builder *b, int32_t o)
 {
     const sim_operator *op = operator_of(b, o);
-    sim_step *s = new_step(b, SIM_STEP_CONV, op);
+    sim_step *s = sim_plan_new_step(b, SIM_STEP_CONV, op);
     s->y = sim_plan_place_of(b, sim_plan_final_output(b, o));
     describe_conv(b, op, &s->conv);
     if (b->fused[o] != NONE) {
@@ -141,7 +142,7 @@ static sim_result add_conv(builder *b, int32_t o)
     }
     sim_conv_prepare(b->plan->kernels, &s->conv);
     cut_conv(s);
-    need_scratch(b, s->conv.tiling.scratch_bytes);
+    sim_plan_need_scratch(b, s->conv.tiling.scratch_bytes);
     s->multiplications = (double)s->y.dims[0] * s->conv.out_h * s->conv.out_w * s->conv.out_c * s->conv.kernel_h * s->conv.kernel_w *
                          (s->conv.in_c / s->conv.groups);
     return pack_conv(b, op, s);
@@ -157,7 +158,7 @@ static void strides_of(const sim_place *p, int64_t *strides)
 
 static sim_step *add_copy(builder *b, const sim_operator *op)
 {
-    sim_step *s = new_step(b, SIM_STEP_COPY, op);
+    sim_step *s = sim_plan_new_step(b, SIM_STEP_COPY, op);
     strides_of(&s->x, s->copy.x_stride);
     strides_of(&s->y, s->copy.y_stride);
     for (int k = 0; k < 4; k++) {
@@ -180,7 +181,7 @@ static void add_concat(builder *b, const sim_operator *op)
             strides_of(&s->x, s->copy.x_stride);
             s->copy.dims[axis] = size;
             s->copy.y_first = first * s->copy.y_stride[axis];
-            set_units(s, s->copy.dims[0] * s->copy.dims[1]);
+            sim_plan_set_units(s, s->copy.dims[0] * s->copy.dims[1]);
         }
         first += size;
     }
@@ -215,79 +216,20 @@ static void add_reshape(builder *b, const sim_operator *op)
     for (int k = 0; k < 4; k++) {
         s->copy.dims[k] = s->x.dims[k];
     }
-    set_units(s, s->copy.dims[0] * s->copy.dims[1]);
-}
-
-static sim_result add_normalize(builder *b, const sim_operator *op)
-{
-    sim_step *s = new_step(b, SIM_STEP_NORMALIZE, op);
-    const size_t channels = (size_t)s->y.dims[3];
-    const sim_result result = allocate(b, s, (int64_t)(channels * 12));
-    if (result != SIM_OK) {
-        return result;
-    }
-    float *mean = s->memory, *std = mean + channels;
-    int32_t *sources = (int32_t *)(void *)(std + channels);
-    memcpy(mean, b->model->constants[op->constants[0]].data, 4 * channels);
-    memcpy(std, b->model->constants[op->constants[1]].data, 4 * channels);
-    memcpy(sources, op->attributes, 4 * channels);
-    s->mean = mean;
-    s->std = std;
-    s->channels = sources;
-    return SIM_OK;
-}
-
-static void add_pool(builder *b, const sim_operator *op)
-{
-    const int32_t *a = op->attributes;
-    new_step(b, SIM_STEP_MAX_POOL, op)->pool = (sim_pool){a[0], a[1], a[2], a[3], a[4], a[5]};
-}
-
-static void add_binary(builder *b, const sim_operator *op)
-{
-    sim_step *s = new_step(b, op->opcode == SIM_OP_ADD ? SIM_STEP_ADD : SIM_STEP_MUL, op);
-    s->x2 = sim_plan_place_of(b, op->inputs[1]);
-}
-
-static void add_activation(builder *b, const sim_operator *op)
-{
-    sim_step *s = new_step(b, SIM_STEP_ACTIVATE, op);
-    s->activation.function = (uint32_t)op->attributes[0];
-    memcpy(&s->activation.a, &op->attributes[1], sizeof(float));
-    memcpy(&s->activation.b, &op->attributes[2], sizeof(float));
-}
-
-static void add_softmax(builder *b, const sim_operator *op)
-{
-    sim_step *s = new_step(b, SIM_STEP_SOFTMAX, op);
-    s->axis = op->attributes[0];
-    set_units(s, (int64_t)s->y.dims[0] * s->y.dims[s->axis == 1 ? 2 : 1]);
-}
-
-static void add_upsample(builder *b, const sim_operator *op)
-{
-    sim_step *s = new_step(b, SIM_STEP_UPSAMPLE, op);
-    s->factor_h = op->attributes[0];
-    s->factor_w = op->attributes[1];
+    sim_plan_set_units(s, s->copy.dims[0] * s->copy.dims[1]);
 }
 
 static sim_result add_step(builder *b, int32_t o)
 {
     const sim_operator *op = operator_of(b, o);
     switch (op->opcode) {
-    case SIM_OP_CONV: return add_conv(b, o);
-    case SIM_OP_NORMALIZE: return add_normalize(b, op);
-    case SIM_OP_MAX_POOL: add_pool(b, op); break;
-    case SIM_OP_UPSAMPLE_NEAREST: add_upsample(b, op); break;
+    case SIM_OP_CONV: case SIM_OP_DECONV: return add_conv(b, o);
     case SIM_OP_CONCAT: add_concat(b, op); break;
-    case SIM_OP_ADD: case SIM_OP_MUL: add_binary(b, op); break;
     case SIM_OP_SLICE: add_slice(b, op); break;
-    case SIM_OP_ACTIVATION: add_activation(b, op); break;
-    case SIM_OP_SOFTMAX: add_softmax(b, op); break;
     case SIM_OP_RESHAPE: add_reshape(b, op); break;
     case SIM_OP_PERMUTE: add_permute(b, op); break;
     case SIM_OP_CAST: add_copy(b, op); break;
-    default: break;
+    default: return sim_plan_add_simple(b, op);
     }
     return SIM_OK;
 }

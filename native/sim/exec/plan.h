@@ -12,11 +12,19 @@ typedef enum sim_step_kind {
     SIM_STEP_MAX_POOL,
     SIM_STEP_UPSAMPLE,
     SIM_STEP_COPY, /* concat, slice, reshape, permute, cast that could not be had in place */
-    SIM_STEP_ADD,
-    SIM_STEP_MUL,
+    SIM_STEP_BINARY,
     SIM_STEP_ACTIVATE,
+    SIM_STEP_TABLE, /* an activation of halves, looked up */
     SIM_STEP_SOFTMAX,
     SIM_STEP_NORMALIZE,
+    SIM_STEP_PRELU,
+    SIM_STEP_AFFINE,
+    SIM_STEP_AVERAGE_POOL,
+    SIM_STEP_REDUCE,
+    SIM_STEP_RESIZE,
+    SIM_STEP_PAD,
+    SIM_STEP_L2_NORMALIZE,
+    SIM_STEP_DETECTION,
     SIM_STEP_KINDS,
 } sim_step_kind;
 
@@ -43,9 +51,16 @@ typedef struct sim_step {
     sim_pool pool;
     sim_copy copy;
     sim_activation activation;
-    int32_t factor_h, factor_w, axis;
-    const float *mean, *std;
+    sim_detection detection;
+    sim_binary binary;
+    sim_reduction reduction;
+    int32_t factor_h, factor_w, axis; /* pad: top and left in the factors */
+    bool align_corners;
+    float value; /* pad: what to put there; l2_normalize: eps */
+    const float *mean, *std; /* prelu: slopes in mean; affine: alpha, beta; l2_normalize: scale or NULL in mean */
     const int32_t *channels;
+    const uint16_t *table;   /* [65536] */
+    const sim_place *heads;
     void *memory; /* weights and tables of this step */
     double multiplications;
     _Atomic uint64_t nanoseconds, least, calls; /* profile */
@@ -69,5 +84,19 @@ enum { SIM_SCRATCH_HEAD = 64 };
 
 sim_result sim_plan_read_environment(sim_plan *plan, sim_error *error); /* kernels and profile */
 void sim_plan_report(const sim_plan *plan); /* the profile, on stderr */
+
+/* What run.c and run_units.c share. */
+typedef struct sim_invocation {
+    const sim_plan *plan;
+    const sim_step *step;
+    char *workspace;
+    void *const *buffers;
+    sim_view x, x2, y;
+} sim_invocation;
+
+sim_view sim_run_view(const sim_invocation *v, const sim_place *place);
+sim_scratch_head *sim_run_scratch(const sim_invocation *v, unsigned member);
+/* run_units.c: one unit of the steps that run.c leaves to it. */
+void sim_run_more(const sim_invocation *v, size_t unit, unsigned member);
 
 #endif

@@ -40,6 +40,11 @@ static inline const sim_operator *operator_of(const builder *b, int32_t number)
     return &b->model->operators[number];
 }
 
+static inline bool is_convolution(const sim_operator *op)
+{
+    return op->opcode == SIM_OP_CONV || op->opcode == SIM_OP_DECONV;
+}
+
 static inline int64_t aligned(int64_t bytes)
 {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -55,5 +60,14 @@ int32_t sim_plan_pitch(const builder *b, uint32_t tensor);
 /* plan_places.c: where tensors lie. */
 sim_result sim_plan_place_tensors(builder *b);
 sim_place sim_plan_place_of(const builder *b, uint32_t tensor);
+
+/* plan.c */
+void sim_plan_set_units(sim_step *s, int64_t units);
+sim_step *sim_plan_new_step(builder *b, sim_step_kind kind, const sim_operator *op); /* a unit is an output row */
+void sim_plan_need_scratch(builder *b, size_t bytes);
+sim_result sim_plan_allocate(builder *b, sim_step *s, int64_t bytes);
+
+/* plan_steps.c: the operators whose plan is short. */
+sim_result sim_plan_add_simple(builder *b, const sim_operator *op);
 
 #endif

@@ -27,7 +27,7 @@ static void gather_facts(builder *b)
 
 static bool is_quantized_conv(const builder *b, const sim_operator *op)
 {
-    return op->opcode == SIM_OP_CONV && b->model->constants[op->constants[SIM_CONV_WEIGHT]].dtype != SIM_FLOAT32;
+    return is_convolution(op) && b->model->constants[op->constants[SIM_CONV_WEIGHT]].dtype != SIM_FLOAT32;
 }
 
 /* An activation is taken over by the convolution before it if nobody else sees what lies between. */
@@ -37,7 +37,8 @@ static void fuse_activations(builder *b)
         const sim_operator *op = operator_of(b, (int32_t)o);
         const fact *x = &b->facts[op->inputs[0]];
         if (op->opcode == SIM_OP_ACTIVATION && x->producer != NONE && x->uses == 1 && x->output == NONE &&
-            operator_of(b, x->producer)->opcode == SIM_OP_CONV && tensor_of(b, op->inputs[0])->dtype == tensor_of(b, op->output)->dtype) {
+            is_convolution(operator_of(b, x->producer)) && sim_activation_is_fast((uint32_t)op->attributes[0]) &&
+            tensor_of(b, op->inputs[0])->dtype == tensor_of(b, op->output)->dtype) {
             b->fused[x->producer] = (int32_t)o;
             b->skipped[o] = true;
         }

@@ -3,7 +3,13 @@
 
 #include "plan.h"
 
-static const char *const KINDS[SIM_STEP_KINDS] = {"conv", "max_pool", "upsample", "copy", "add", "mul", "activate", "softmax", "normalize"};
+static const char *const KINDS[SIM_STEP_KINDS] = {
+    [SIM_STEP_CONV] = "conv", [SIM_STEP_MAX_POOL] = "max_pool", [SIM_STEP_UPSAMPLE] = "upsample", [SIM_STEP_COPY] = "copy",
+    [SIM_STEP_BINARY] = "binary", [SIM_STEP_ACTIVATE] = "activate", [SIM_STEP_TABLE] = "table", [SIM_STEP_SOFTMAX] = "softmax",
+    [SIM_STEP_NORMALIZE] = "normalize", [SIM_STEP_PRELU] = "prelu", [SIM_STEP_AFFINE] = "affine",
+    [SIM_STEP_AVERAGE_POOL] = "average_pool", [SIM_STEP_REDUCE] = "reduce", [SIM_STEP_RESIZE] = "resize", [SIM_STEP_PAD] = "pad",
+    [SIM_STEP_L2_NORMALIZE] = "l2_normalize", [SIM_STEP_DETECTION] = "detection",
+};
 
 static double mean_ms(const sim_step *s)
 {

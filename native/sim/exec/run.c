@@ -4,13 +4,7 @@
 
 #include "plan.h"
 
-typedef struct invocation {
-    const sim_plan *plan;
-    const sim_step *step;
-    char *workspace;
-    void *const *buffers;
-    sim_view x, x2, y;
-} invocation;
+typedef sim_invocation invocation;
 
 static void run_alone(void *state, size_t count, sim_task_fn task, void *argument)
 {
@@ -22,13 +16,13 @@ static void run_alone(void *state, size_t count, sim_task_fn task, void *argumen
 
 const sim_team SIM_TEAM_OF_ONE = {.size = 1, .run = run_alone};
 
-static sim_view view_of(const invocation *v, const sim_place *p)
+sim_view sim_run_view(const invocation *v, const sim_place *p)
 {
     char *base = p->buffer < 0 ? v->workspace : v->buffers[p->buffer];
     return (sim_view){base ? base + p->offset : NULL, p->dims[0], p->dims[1], p->dims[2], p->dims[3], p->pitch, p->dtype};
 }
 
-static sim_scratch_head *scratch_of(const invocation *v, unsigned member)
+sim_scratch_head *sim_run_scratch(const invocation *v, unsigned member)
 {
     return (sim_scratch_head *)(void *)(v->workspace + v->plan->arena_bytes + (size_t)member * v->plan->scratch_bytes);
 }
@@ -60,7 +54,7 @@ static void conv_task(void *argument, size_t index, unsigned member)
     const int32_t rows = s->conv.out_h - row < s->conv.tiling.rows ? s->conv.out_h - row : s->conv.tiling.rows;
     const int32_t block = (int32_t)(index % s->block_tasks * s->blocks_per_task), all = sim_conv_blocks(&s->conv);
     const int32_t blocks = all - block < (int32_t)s->blocks_per_task ? all - block : (int32_t)s->blocks_per_task;
-    sim_scratch_head *scratch = scratch_of(v, member);
+    sim_scratch_head *scratch = sim_run_scratch(v, member);
     const uint64_t key = ((uint64_t)(s - v->plan->steps) + 1) << 40 | rows_index;
     const bool fresh = scratch->holds == key;
     scratch->holds = key;
@@ -138,7 +132,7 @@ static void binary_row(const invocation *v, size_t unit)
     const char *pa = one_a ? a->data + n * pixel_bytes(a) : row_of(a, unit), *pb = one_b ? b->data + n * pixel_bytes(b) : row_of(b, unit);
     char *py = row_of(y, unit);
     for (int32_t i = 0; i < (whole ? 1 : y->w); i++) {
-        (v->step->kind == SIM_STEP_ADD ? k->add : k->mul)(pa, a->dtype, pb, b->dtype, py, y->dtype, count);
+        k->binary(v->step->binary, pa, a->dtype, pb, b->dtype, py, y->dtype, count);
         pa += one_a ? 0 : pixel_bytes(a);
         pb += one_b ? 0 : pixel_bytes(b);
         py += pixel_bytes(y);
@@ -183,15 +177,18 @@ static void normalize_row(const invocation *v, size_t unit)
 static void unit_task(void *argument, size_t index, unsigned member)
 {
     static void (*const UNITS[SIM_STEP_KINDS])(const invocation *, size_t) = {
-        [SIM_STEP_MAX_POOL] = pool_row, [SIM_STEP_UPSAMPLE] = upsample_row, [SIM_STEP_COPY] = copy_row, [SIM_STEP_ADD] = binary_row,
-        [SIM_STEP_MUL] = binary_row, [SIM_STEP_ACTIVATE] = activate_row, [SIM_STEP_SOFTMAX] = softmax_unit,
+        [SIM_STEP_MAX_POOL] = pool_row, [SIM_STEP_UPSAMPLE] = upsample_row, [SIM_STEP_COPY] = copy_row, [SIM_STEP_BINARY] = binary_row,
+        [SIM_STEP_ACTIVATE] = activate_row, [SIM_STEP_SOFTMAX] = softmax_unit,
         [SIM_STEP_NORMALIZE] = normalize_row,
     };
     const invocation *v = argument;
     const size_t first = index * v->step->units_per_task, end = first + v->step->units_per_task;
-    (void)member;
     for (size_t unit = first; unit < end && unit < v->step->units; unit++) {
-        UNITS[v->step->kind](v, unit);
+        if (UNITS[v->step->kind]) {
+            UNITS[v->step->kind](v, unit);
+        } else {
+            sim_run_more(v, unit, member);
+        }
     }
 }
 
@@ -216,16 +213,16 @@ void sim_plan_run(const sim_plan *plan, void *workspace, void *const *buffers, c
 {
     invocation v = {.plan = plan, .workspace = workspace, .buffers = buffers};
     for (unsigned m = 0; m < team->size; m++) {
-        scratch_of(&v, m)->holds = 0;
+        sim_run_scratch(&v, m)->holds = 0;
     }
     for (uint32_t i = 0; i < plan->step_count; i++) {
         sim_step *s = &plan->steps[i];
         const uint64_t start = plan->profile ? now() : 0;
         v.step = s;
-        v.x = view_of(&v, &s->x);
-        v.y = view_of(&v, &s->y);
-        if (s->kind == SIM_STEP_ADD || s->kind == SIM_STEP_MUL) {
-            v.x2 = view_of(&v, &s->x2);
+        v.x = sim_run_view(&v, &s->x);
+        v.y = sim_run_view(&v, &s->y);
+        if (s->kind == SIM_STEP_BINARY) {
+            v.x2 = sim_run_view(&v, &s->x2);
         }
         team->run(team->state, s->tasks, s->kind == SIM_STEP_CONV ? conv_task : unit_task, &v);
         if (plan->profile) {

@@ -72,9 +72,14 @@ static inline void sigmoid_all(__m256 *x)
     EACH(x[i] = _mm256_div_ps(_mm256_set1_ps(1.0f), _mm256_add_ps(_mm256_set1_ps(1.0f), x[i])))
 }
 
-static inline void activate_all(uint32_t function, __m256 a, __m256 *x)
+static inline void relu6_all(__m256 *x)
 {
-    const __m256 zero = _mm256_setzero_ps();
+    EACH(x[i] = _mm256_min_ps(_mm256_max_ps(x[i], _mm256_setzero_ps()), _mm256_set1_ps(6.0f)))
+}
+
+static inline void activate_all(uint32_t function, __m256 a, __m256 b, __m256 *x)
+{
+    const __m256 zero = _mm256_setzero_ps(), three = _mm256_set1_ps(3.0f), six = _mm256_set1_ps(6.0f);
     __m256 s[LANES];
     switch (function) {
     case SIM_RELU: EACH(x[i] = _mm256_max_ps(x[i], zero)) break;
@@ -85,6 +90,13 @@ static inline void activate_all(uint32_t function, __m256 a, __m256 *x)
         sigmoid_all(s);
         EACH(x[i] = _mm256_mul_ps(x[i], s[i]))
         break;
+    case SIM_RELU6: relu6_all(x); break;
+    case SIM_HARDSIGMOID: case SIM_HARDSWISH:
+        EACH(s[i] = _mm256_add_ps(x[i], three))
+        relu6_all(s);
+        EACH(x[i] = _mm256_div_ps(function == SIM_HARDSWISH ? _mm256_mul_ps(x[i], s[i]) : s[i], six))
+        break;
+    case SIM_CLIP: EACH(x[i] = _mm256_min_ps(_mm256_max_ps(x[i], a), b)) break; /* the second operand if x is a NaN */
     default: break;
     }
 }
@@ -142,12 +154,12 @@ static void convert(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, 
 
 static inline void activate_as(uint32_t function, const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
 {
-    const __m256 a = _mm256_set1_ps(activation->a);
+    const __m256 a = _mm256_set1_ps(activation->a), b = _mm256_set1_ps(activation->b);
     size_t at = 0;
     for (; at + 8 * LANES <= count; at += 8 * LANES) {
         __m256 v[LANES];
         EACH(v[i] = load8(x, x_dtype, at + 8 * (size_t)i))
-        activate_all(function, a, v);
+        activate_all(function, a, b, v);
         EACH(store8(y, y_dtype, at + 8 * (size_t)i, v[i]))
     }
     for (; at < count; at++) {
@@ -155,41 +167,27 @@ static inline void activate_as(uint32_t function, const sim_activation *activati
     }
 }
 
-static void activate(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
+static inline __m256 binary8(sim_binary kind, __m256 a, __m256 b)
 {
-    if (x_dtype == SIM_UINT8) {
-        SIM_KERNELS_REFERENCE.activate(activation, x, x_dtype, y, y_dtype, count);
-        return;
-    }
-    switch (activation->function) {
-    case SIM_RELU: activate_as(SIM_RELU, activation, x, x_dtype, y, y_dtype, count); break;
-    case SIM_LEAKY_RELU: activate_as(SIM_LEAKY_RELU, activation, x, x_dtype, y, y_dtype, count); break;
-    case SIM_SIGMOID: activate_as(SIM_SIGMOID, activation, x, x_dtype, y, y_dtype, count); break;
-    default: activate_as(SIM_SILU, activation, x, x_dtype, y, y_dtype, count); break;
+    switch (kind) {
+    case SIM_ADD: return _mm256_add_ps(a, b);
+    case SIM_MUL: return _mm256_mul_ps(a, b);
+    case SIM_SUB: return _mm256_sub_ps(a, b);
+    case SIM_DIV: return _mm256_div_ps(a, b);
+    case SIM_MAX: return _mm256_max_ps(a, b); /* b unless a > b */
+    default: return _mm256_min_ps(a, b);      /* b unless a < b */
     }
 }
 
-static void add(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
+static inline void binary_as(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
 {
     const size_t whole = a_dtype == SIM_UINT8 || b_dtype == SIM_UINT8 ? 0 : count / 8 * 8;
     size_t i = 0;
     for (; i < whole; i += 8) {
-        store8(y, y_dtype, i, _mm256_add_ps(load8(a, a_dtype, i), load8(b, b_dtype, i)));
+        store8(y, y_dtype, i, binary8(kind, load8(a, a_dtype, i), load8(b, b_dtype, i)));
     }
     for (; i < count; i++) {
-        sim_store(y, y_dtype, i, sim_load(a, a_dtype, i) + sim_load(b, b_dtype, i));
-    }
-}
-
-static void mul(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
-{
-    const size_t whole = a_dtype == SIM_UINT8 || b_dtype == SIM_UINT8 ? 0 : count / 8 * 8;
-    size_t i = 0;
-    for (; i < whole; i += 8) {
-        store8(y, y_dtype, i, _mm256_mul_ps(load8(a, a_dtype, i), load8(b, b_dtype, i)));
-    }
-    for (; i < count; i++) {
-        sim_store(y, y_dtype, i, sim_load(a, a_dtype, i) * sim_load(b, b_dtype, i));
+        sim_store(y, y_dtype, i, sim_binary_value(kind, sim_load(a, a_dtype, i), sim_load(b, b_dtype, i)));
     }
 }
 
@@ -253,7 +251,7 @@ static void max_pool(const sim_pool *pool, const sim_view *x, const sim_view *y,
 /* ---- the end of a convolution ---- */
 
 /* Eight channels of LANES pixels: sums in, values of the output's type out. `known`: pixels that exist. */
-static inline void finish_lanes(uint32_t function, uint32_t dtype, const float *acc, size_t acc_step, const __m256 *affine, __m256 a,
+static inline void finish_lanes(uint32_t function, uint32_t dtype, const float *acc, size_t acc_step, const __m256 *affine, const __m256 *bounds,
                                 char *y, size_t y_step, int32_t known, size_t part_bytes)
 {
     __m256 v[LANES];
@@ -262,7 +260,7 @@ static inline void finish_lanes(uint32_t function, uint32_t dtype, const float *
     EACH(v[i] = _mm256_add_ps(_mm256_mul_ps(v[i], affine[2]), affine[3]))
     if (function != SIM_LINEAR) {
         EACH(v[i] = round8(v[i], dtype))
-        activate_all(function, a, v);
+        activate_all(function, bounds[0], bounds[1], v);
     }
     if (part_bytes == 0 && known >= LANES) {
         EACH(store8(y + (size_t)i * y_step, dtype, 0, v[i]))
@@ -278,7 +276,7 @@ static inline void finish_lanes(uint32_t function, uint32_t dtype, const float *
 static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels,
                              const sim_affine *affine, const sim_activation *activation, char *y, int32_t pitch)
 {
-    const __m256 a = _mm256_set1_ps(activation->a);
+    const __m256 bounds[2] = {_mm256_set1_ps(activation->a), _mm256_set1_ps(activation->b)};
     const size_t size = sim_dtype_size(dtype), acc_step = (size_t)acc_pitch, y_step = (size_t)pitch * size;
     for (int32_t c = 0; c < channels; c += 8) {
         const __m256 terms[4] = {_mm256_loadu_ps(affine->scale + c), _mm256_loadu_ps(affine->bias + c), _mm256_loadu_ps(affine->alpha + c),
@@ -288,36 +286,16 @@ static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc
         int32_t p = 0;
         if (part_bytes == 0) {
             for (; p + LANES <= pixels; p += LANES) {
-                finish_lanes(function, dtype, acc + (size_t)p * acc_step + c, acc_step, terms, a, out + (size_t)p * y_step, y_step, LANES, 0);
+                finish_lanes(function, dtype, acc + (size_t)p * acc_step + c, acc_step, terms, bounds, out + (size_t)p * y_step, y_step, LANES, 0);
             }
         }
         for (; p < pixels; p += LANES) {
-            finish_lanes(function, dtype, acc + (size_t)p * acc_step + c, acc_step, terms, a, out + (size_t)p * y_step, y_step, pixels - p, part_bytes);
+            finish_lanes(function, dtype, acc + (size_t)p * acc_step + c, acc_step, terms, bounds, out + (size_t)p * y_step, y_step, pixels - p, part_bytes);
         }
     }
 }
 
-static inline void finish_dtype(uint32_t dtype, const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels,
-                                const sim_affine *affine, const sim_activation *activation, char *y, int32_t pitch)
-{
-    switch (activation->function) {
-    case SIM_RELU: finish_as(SIM_RELU, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
-    case SIM_LEAKY_RELU: finish_as(SIM_LEAKY_RELU, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
-    case SIM_SIGMOID: finish_as(SIM_SIGMOID, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
-    case SIM_SILU: finish_as(SIM_SILU, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
-    default: finish_as(SIM_LINEAR, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
-    }
-}
-
-static void finish(const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels, const sim_affine *affine,
-                   const sim_activation *activation, void *y, uint32_t dtype, int32_t pitch)
-{
-    if (dtype == SIM_FLOAT16) {
-        finish_dtype(SIM_FLOAT16, acc, acc_pitch, pixels, channels, affine, activation, y, pitch);
-    } else {
-        finish_dtype(SIM_FLOAT32, acc, acc_pitch, pixels, channels, affine, activation, y, pitch);
-    }
-}
+#include "dispatch.h"
 
 const sim_kernels SIM_KERNELS_AVX2 = {
     .name = "avx2",
@@ -333,7 +311,6 @@ const sim_kernels SIM_KERNELS_AVX2 = {
     .depthwise = sim_avx2_depthwise,
     .finish = finish,
     .activate = activate,
-    .add = add,
-    .mul = mul,
+    .binary = binary,
     .max_pool = max_pool,
 };

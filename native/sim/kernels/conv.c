@@ -78,7 +78,7 @@ void sim_conv_prepare(const sim_kernels *kernels, sim_conv *conv)
     const int64_t pixel_pitch = choose_pixel_pitch(conv, t.depthwise);
     const int64_t width = (int64_t)(conv->out_w - 1) * conv->stride_w + (int64_t)(conv->kernel_w - 1) * conv->dilation_w + 1;
     const int64_t row_pitch = width * pixel_pitch;
-    if (!kernels->tiled || wasteful || row_pitch * size > SCRATCH_LIMIT || conv->kernel_h * (int64_t)conv->kernel_w > MAX_RUNS) {
+    if (!kernels->tiled || conv->transposed || wasteful || row_pitch * size > SCRATCH_LIMIT || conv->kernel_h * (int64_t)conv->kernel_w > MAX_RUNS) {
         prepare_untiled(conv);
         return;
     }

@@ -12,7 +12,13 @@
 /* Codes of cnrtDataType_t. */
 enum { SIM_UINT8 = 0x31, SIM_FLOAT16 = 0x12, SIM_FLOAT32 = 0x13, SIM_INT8 = 0x21, SIM_INT16 = 0x22 };
 
-enum { SIM_LINEAR = 0, SIM_RELU = 1, SIM_LEAKY_RELU = 2, SIM_SIGMOID = 3, SIM_SILU = 4 };
+enum {
+    SIM_LINEAR, SIM_RELU, SIM_LEAKY_RELU, SIM_SIGMOID, SIM_SILU, SIM_HARDSWISH, SIM_MISH, SIM_RELU6, SIM_TANH, SIM_PRELU,
+    SIM_HARDSIGMOID, SIM_EXP, SIM_SQRT, SIM_SOFTPLUS, SIM_ELU, SIM_CLIP, SIM_FUNCTIONS,
+};
+
+typedef enum sim_binary { SIM_ADD, SIM_MUL, SIM_SUB, SIM_DIV, SIM_MAX, SIM_MIN, SIM_BINARIES } sim_binary;
+typedef enum sim_reduction { SIM_REDUCE_SUM = 1, SIM_REDUCE_MEAN = 2, SIM_REDUCE_MAX = 3 } sim_reduction;
 
 enum {
     SIM_OC_BLOCK = 16,   /* output channels computed together */
@@ -62,6 +68,7 @@ typedef struct sim_conv_tiling {
 typedef struct sim_conv {
     int32_t in_h, in_w, in_c, out_h, out_w, out_c;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
+    bool transposed; /* DECONV: the windows lie over the output */
     uint32_t weight_dtype;
     float quant_scale;
     sim_affine affine;
@@ -75,6 +82,7 @@ typedef struct sim_conv {
 
 typedef struct sim_pool {
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    bool count_padding; /* average: divide by the whole window */
 } sim_pool;
 
 typedef struct sim_kernels {
@@ -101,8 +109,7 @@ typedef struct sim_kernels {
                    const sim_activation *activation, void *y, uint32_t dtype, int32_t pitch);
 
     void (*activate)(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count);
-    void (*add)(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count);
-    void (*mul)(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count);
+    void (*binary)(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count);
     /* One output row. */
     void (*max_pool)(const sim_pool *pool, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
 } sim_kernels;
@@ -136,13 +143,47 @@ int32_t sim_conv_blocks(const sim_conv *conv);
 void sim_conv_reference(const sim_conv *conv, const sim_view *x, const sim_view *y, int32_t n, int32_t row, int32_t rows,
                         int32_t channel, int32_t channels, void *scratch);
 
-/* Operators that have a plain form only. */
+/* functions.c: the functions of one value. */
 float sim_exp(float x);
-float sim_activation_value(const sim_activation *activation, float x);
+float sim_expm1(float x);
+float sim_log(float x); /* of positive normal numbers */
+float sim_activation_value(const sim_activation *activation, float x); /* all but SIM_PRELU, which needs a channel */
+bool sim_activation_is_fast(uint32_t function); /* the fast tables have it, and `finish` knows it */
+
+/* reference.c: values in memory. */
 float sim_load(const void *data, uint32_t dtype, size_t index);           /* UINT8, FLOAT16, FLOAT32 */
 void sim_store(void *data, uint32_t dtype, size_t index, float value);    /* FLOAT16, FLOAT32: rounds once */
 int32_t sim_quantize_value(float x, float scale, float qmax);
+float sim_binary_value(sim_binary kind, float a, float b);
 void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count, size_t x_stride, size_t y_stride);
 float sim_normalize_value(float x, float mean, float std);
+
+/* operators.c: operators with one plain form, which works on spans of float32; a table only widens and rounds for it.
+ * Each computes one output row of image n. */
+void sim_prelu_row(const sim_kernels *kernels, const float *slope, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
+void sim_affine_row(const sim_kernels *kernels, const float *alpha, const float *beta, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
+void sim_average_pool_row(const sim_kernels *kernels, const sim_pool *pool, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
+void sim_reduce_row(const sim_kernels *kernels, sim_reduction kind, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
+void sim_resize_row(const sim_kernels *kernels, bool align_corners, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
+void sim_pad_row(const sim_kernels *kernels, int32_t top, int32_t left, float value, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
+/* scale: NULL for none. */
+void sim_l2_normalize_row(const sim_kernels *kernels, const float *scale, float eps, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
+
+/* detection.c */
+enum { SIM_MAX_HEADS = 8, SIM_MAX_CANDIDATES = 32768, SIM_DETECTION_HEAD = 64, SIM_DETECTION_ROW = 7 };
+typedef enum sim_detection_kind { SIM_YOLOV3 = 1, SIM_YOLOV5 = 2, SIM_YOLOV4 = 3 } sim_detection_kind;
+
+typedef struct sim_detection {
+    sim_detection_kind kind;
+    int32_t heads, classes, anchors; /* anchors per head */
+    int32_t image_h, image_w, max_boxes;
+    float confidence, iou;
+    const float *anchor;    /* [heads][anchors][width, height] in pixels */
+    const float *scale_x_y; /* [heads] */
+} sim_detection;
+
+size_t sim_detection_scratch(const sim_detection *detection); /* bytes */
+/* Image n of the heads into image n of y, which is [N, 1, 1, 64 + 7 * max_boxes]. scratch: 64-byte aligned. */
+void sim_detection_run(const sim_detection *detection, const sim_view *heads, const sim_view *y, int32_t n, void *scratch);
 
 #endif

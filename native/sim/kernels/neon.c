@@ -74,14 +74,23 @@ static inline float32x4_t sigmoid4(float32x4_t x)
     return vdivq_f32(one, vaddq_f32(one, exp4(vnegq_f32(x))));
 }
 
-static inline float32x4_t activate4(uint32_t function, float32x4_t a, float32x4_t x)
+static inline float32x4_t relu6_4(float32x4_t x)
 {
-    const float32x4_t zero = vdupq_n_f32(0.0f);
+    return less(greater(x, vdupq_n_f32(0.0f)), vdupq_n_f32(6.0f));
+}
+
+static inline float32x4_t activate4(uint32_t function, float32x4_t a, float32x4_t b, float32x4_t x)
+{
+    const float32x4_t zero = vdupq_n_f32(0.0f), three = vdupq_n_f32(3.0f), six = vdupq_n_f32(6.0f);
     switch (function) {
     case SIM_RELU: return greater(x, zero);
     case SIM_LEAKY_RELU: return vbslq_f32(vcgtq_f32(x, zero), x, vmulq_f32(x, a));
     case SIM_SIGMOID: return sigmoid4(x);
     case SIM_SILU: return vmulq_f32(x, sigmoid4(x));
+    case SIM_HARDSWISH: return vdivq_f32(vmulq_f32(x, relu6_4(vaddq_f32(x, three))), six);
+    case SIM_RELU6: return relu6_4(x);
+    case SIM_HARDSIGMOID: return vdivq_f32(relu6_4(vaddq_f32(x, three)), six);
+    case SIM_CLIP: return less(greater(x, a), b);
     default: return x;
     }
 }
@@ -129,53 +138,37 @@ static void convert(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, 
 
 static inline void activate_as(uint32_t function, const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
 {
-    const float32x4_t a = vdupq_n_f32(activation->a);
+    const float32x4_t a = vdupq_n_f32(activation->a), b = vdupq_n_f32(activation->b);
     size_t i = 0;
     for (; i + 4 <= count; i += 4) {
-        store4(y, y_dtype, i, activate4(function, a, load4(x, x_dtype, i)));
+        store4(y, y_dtype, i, activate4(function, a, b, load4(x, x_dtype, i)));
     }
     for (; i < count; i++) {
         sim_store(y, y_dtype, i, sim_activation_value(activation, sim_load(x, x_dtype, i)));
     }
 }
 
-static void activate(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
+static inline float32x4_t binary4(sim_binary kind, float32x4_t a, float32x4_t b)
 {
-    if (x_dtype == SIM_UINT8) {
-        SIM_KERNELS_REFERENCE.activate(activation, x, x_dtype, y, y_dtype, count);
-        return;
-    }
-    switch (activation->function) {
-    case SIM_RELU: activate_as(SIM_RELU, activation, x, x_dtype, y, y_dtype, count); break;
-    case SIM_LEAKY_RELU: activate_as(SIM_LEAKY_RELU, activation, x, x_dtype, y, y_dtype, count); break;
-    case SIM_SIGMOID: activate_as(SIM_SIGMOID, activation, x, x_dtype, y, y_dtype, count); break;
-    default: activate_as(SIM_SILU, activation, x, x_dtype, y, y_dtype, count); break;
+    switch (kind) {
+    case SIM_ADD: return vaddq_f32(a, b);
+    case SIM_MUL: return vmulq_f32(a, b);
+    case SIM_SUB: return vsubq_f32(a, b);
+    case SIM_DIV: return vdivq_f32(a, b);
+    case SIM_MAX: return greater(a, b);
+    default: return less(a, b);
     }
 }
 
-static void add(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
+static inline void binary_as(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
 {
+    const size_t whole = a_dtype == SIM_UINT8 || b_dtype == SIM_UINT8 ? 0 : count / 4 * 4;
     size_t i = 0;
-    if (a_dtype != SIM_UINT8 && b_dtype != SIM_UINT8) {
-        for (; i + 4 <= count; i += 4) {
-            store4(y, y_dtype, i, vaddq_f32(load4(a, a_dtype, i), load4(b, b_dtype, i)));
-        }
+    for (; i < whole; i += 4) {
+        store4(y, y_dtype, i, binary4(kind, load4(a, a_dtype, i), load4(b, b_dtype, i)));
     }
     for (; i < count; i++) {
-        sim_store(y, y_dtype, i, sim_load(a, a_dtype, i) + sim_load(b, b_dtype, i));
-    }
-}
-
-static void mul(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
-{
-    size_t i = 0;
-    if (a_dtype != SIM_UINT8 && b_dtype != SIM_UINT8) {
-        for (; i + 4 <= count; i += 4) {
-            store4(y, y_dtype, i, vmulq_f32(load4(a, a_dtype, i), load4(b, b_dtype, i)));
-        }
-    }
-    for (; i < count; i++) {
-        sim_store(y, y_dtype, i, sim_load(a, a_dtype, i) * sim_load(b, b_dtype, i));
+        sim_store(y, y_dtype, i, sim_binary_value(kind, sim_load(a, a_dtype, i), sim_load(b, b_dtype, i)));
     }
 }
 
@@ -334,7 +327,7 @@ static void depthwise(const float *const *x, const float *w, int32_t w_pitch, co
 static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels,
                              const sim_affine *affine, const sim_activation *activation, char *y, int32_t pitch)
 {
-    const float32x4_t a = vdupq_n_f32(activation->a);
+    const float32x4_t a = vdupq_n_f32(activation->a), b = vdupq_n_f32(activation->b);
     const size_t size = sim_dtype_size(dtype), step = (size_t)pitch * size;
     for (int32_t c = 0; c < channels; c += 4) {
         const float32x4_t scale = vld1q_f32(affine->scale + c), bias = vld1q_f32(affine->bias + c);
@@ -344,7 +337,7 @@ static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc
             float32x4_t v = vaddq_f32(vmulq_f32(vld1q_f32(acc + (size_t)p * (size_t)acc_pitch + c), scale), bias);
             v = vaddq_f32(vmulq_f32(v, alpha), beta);
             if (function != SIM_LINEAR) {
-                v = activate4(function, a, round4(v, dtype));
+                v = activate4(function, a, b, round4(v, dtype));
             }
             if (c + 4 <= channels) {
                 store4(out, dtype, 0, v);
@@ -357,27 +350,7 @@ static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc
     }
 }
 
-static inline void finish_dtype(uint32_t dtype, const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels,
-                                const sim_affine *affine, const sim_activation *activation, char *y, int32_t pitch)
-{
-    switch (activation->function) {
-    case SIM_RELU: finish_as(SIM_RELU, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
-    case SIM_LEAKY_RELU: finish_as(SIM_LEAKY_RELU, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
-    case SIM_SIGMOID: finish_as(SIM_SIGMOID, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
-    case SIM_SILU: finish_as(SIM_SILU, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
-    default: finish_as(SIM_LINEAR, dtype, acc, acc_pitch, pixels, channels, affine, activation, y, pitch); break;
-    }
-}
-
-static void finish(const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels, const sim_affine *affine,
-                   const sim_activation *activation, void *y, uint32_t dtype, int32_t pitch)
-{
-    if (dtype == SIM_FLOAT16) {
-        finish_dtype(SIM_FLOAT16, acc, acc_pitch, pixels, channels, affine, activation, y, pitch);
-    } else {
-        finish_dtype(SIM_FLOAT32, acc, acc_pitch, pixels, channels, affine, activation, y, pitch);
-    }
-}
+#include "dispatch.h"
 
 const sim_kernels SIM_KERNELS_NEON = {
     .name = "neon",
@@ -393,7 +366,6 @@ const sim_kernels SIM_KERNELS_NEON = {
     .depthwise = depthwise,
     .finish = finish,
     .activate = activate,
-    .add = add,
-    .mul = mul,
+    .binary = binary,
     .max_pool = max_pool,
 };

@@ -45,36 +45,15 @@ int32_t sim_quantize_value(float x, float scale, float qmax)
     return (int32_t)rintf(v);
 }
 
-float sim_exp(float x)
+float sim_binary_value(sim_binary kind, float a, float b)
 {
-    x = x > -86.0f ? x : -86.0f;
-    x = x < 88.0f ? x : 88.0f;
-    const float n = rintf(x * 1.44269504088896341f);
-    float r = x - n * 0.693359375f;
-    r = r - n * -2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    const float y = (p * (r * r) + r) + 1.0f;
-    return sim_float_from_bits(sim_float_bits(y) + ((uint32_t)(int32_t)n << 23));
-}
-
-static float sigmoid(float x)
-{
-    return 1.0f / (1.0f + sim_exp(-x));
-}
-
-float sim_activation_value(const sim_activation *activation, float x)
-{
-    switch (activation->function) {
-    case SIM_RELU: return x > 0.0f ? x : 0.0f;
-    case SIM_LEAKY_RELU: return x > 0.0f ? x : x * activation->a;
-    case SIM_SIGMOID: return sigmoid(x);
-    case SIM_SILU: return x * sigmoid(x);
-    default: return x;
+    switch (kind) {
+    case SIM_ADD: return a + b;
+    case SIM_MUL: return a * b;
+    case SIM_SUB: return a - b;
+    case SIM_DIV: return a / b;
+    case SIM_MAX: return a > b ? a : b;
+    default: return a < b ? a : b;
     }
 }
 
@@ -83,15 +62,26 @@ float sim_normalize_value(float x, float mean, float std)
     return (x - mean) / std;
 }
 
+/* Where a tap lies in the input along one axis, or -1: outside, or between two pixels of a transposed convolution. */
+static int64_t tap_at(bool transposed, int64_t out, int64_t tap, int64_t stride, int64_t pad, int64_t dilation, int64_t size)
+{
+    int64_t at = out * stride - pad + tap * dilation;
+    if (transposed) {
+        const int64_t fine = out + pad - tap * dilation;
+        at = fine >= 0 && fine % stride == 0 ? fine / stride : -1;
+    }
+    return at >= 0 && at < size ? at : -1;
+}
+
 /* The input values under one output pixel, [kh][kw][in_c], zero outside the picture; quantized or float. */
 static void gather_patch(const sim_conv *conv, const sim_view *x, int32_t n, int32_t oy, int32_t ox, float qmax, int16_t *q, float *f)
 {
     size_t k = 0;
     for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
         for (int32_t kx = 0; kx < conv->kernel_w; kx++) {
-            const int64_t iy = (int64_t)oy * conv->stride_h - conv->pad_top + (int64_t)ky * conv->dilation_h;
-            const int64_t ix = (int64_t)ox * conv->stride_w - conv->pad_left + (int64_t)kx * conv->dilation_w;
-            const bool inside = iy >= 0 && iy < conv->in_h && ix >= 0 && ix < conv->in_w;
+            const int64_t iy = tap_at(conv->transposed, oy, ky, conv->stride_h, conv->pad_top, conv->dilation_h, conv->in_h);
+            const int64_t ix = tap_at(conv->transposed, ox, kx, conv->stride_w, conv->pad_left, conv->dilation_w, conv->in_w);
+            const bool inside = iy >= 0 && ix >= 0;
             const size_t pixel = inside ? (((size_t)n * (size_t)x->h + (size_t)iy) * (size_t)x->w + (size_t)ix) * (size_t)x->pitch : 0;
             for (int32_t i = 0; i < conv->in_c; i++, k++) {
                 if (f) {
@@ -206,17 +196,10 @@ static void activate(const sim_activation *activation, const void *x, uint32_t x
     }
 }
 
-static void add(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
+static void binary(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        sim_store(y, y_dtype, i, sim_load(a, a_dtype, i) + sim_load(b, b_dtype, i));
-    }
-}
-
-static void mul(const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        sim_store(y, y_dtype, i, sim_load(a, a_dtype, i) * sim_load(b, b_dtype, i));
+        sim_store(y, y_dtype, i, sim_binary_value(kind, sim_load(a, a_dtype, i), sim_load(b, b_dtype, i)));
     }
 }
 
@@ -248,7 +231,6 @@ const sim_kernels SIM_KERNELS_REFERENCE = {
     .quantize = quantize,
     .convert = convert,
     .activate = activate,
-    .add = add,
-    .mul = mul,
+    .binary = binary,
     .max_pool = max_pool,
 };

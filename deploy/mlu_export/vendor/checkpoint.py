@@ -1,0 +1,196 @@
+"""The vendor's checkpoint: torch's legacy file (before 1.6, no zip) of an OrderedDict of tensors with ``_metadata``.
+
+Reading runs nothing of the file: it goes through the restricted unpickler of ``pickle_reader``. Writing gives the same
+bytes for the same state dict, which ``torch.save`` does not: that one numbers storages by their addresses.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlu_agent.errors import DataError
+
+from ..files import read_bounded, write_all
+from ..pickle_reader import MAX_ARCHIVE_BYTES, MAX_ENTRIES, MAX_PICKLE_BYTES, RestrictedUnpickler, read_pt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MAGIC = 0x1950A86A20F9469CFC6C
+PROTOCOL = 1001
+SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+MAX_NAME = 1024
+
+Tensors = OrderedDict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by key in the file's order, and the version of each module by name."""
+
+    tensors: Tensors
+    metadata: OrderedDict[str, dict[str, Any]] = field(default_factory=OrderedDict)
+
+    def state_dict(self) -> Any:
+        """The same as torch tensors, for ``load_state_dict``."""
+        import torch  # noqa: PLC0415 - reading a checkpoint needs none
+
+        state = OrderedDict((name, torch.from_numpy(np.array(value))) for name, value in self.tensors.items())
+        state._metadata = self.metadata  # type: ignore[attr-defined]  # noqa: SLF001 - where torch looks for it
+        return state
+
+    @property
+    def quantized(self) -> tuple[str, ...]:
+        """Names of the layers with scales, in order."""
+        return tuple(name[: -len(".scale")] for name in self.tensors if name.endswith(".scale"))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint from disk, legacy or zip. Raises DataError with one sentence; nothing of the file is run."""
+    data = read_bounded(path, MAX_ARCHIVE_BYTES, "checkpoint")
+    try:
+        return parse_checkpoint(data)
+    except DataError as error:
+        raise DataError(f"{path.name}: {error}") from error
+
+
+def parse_checkpoint(data: bytes) -> Checkpoint:
+    """A checkpoint from its bytes. Raises DataError."""
+    loaded = read_pt(data) if data[:2] == b"PK" else _Legacy(data).load()
+    if not isinstance(loaded, dict):
+        raise DataError(f"the file holds a {type(loaded).__name__}, not the state dict of a network")
+    tensors: Tensors = OrderedDict()
+    for name, value in dict.items(loaded):
+        if not isinstance(name, str) or len(name) > MAX_NAME or not isinstance(value, np.ndarray):
+            raise DataError(f"entry {str(name)[:60]!r} is no tensor: this is not the state dict of a network")
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise DataError(f"{name} holds NaN or infinite values; the weights are damaged")
+        tensors[name] = value
+    if not tensors:
+        raise DataError("the checkpoint is empty")
+    return Checkpoint(tensors, _metadata(vars(loaded).get("_metadata") if hasattr(loaded, "__dict__") else None))
+
+
+def _metadata(found: Any) -> OrderedDict[str, dict[str, Any]]:
+    """Module versions; anything else that hides in a hostile file is left behind."""
+    kept: OrderedDict[str, dict[str, Any]] = OrderedDict()
+    for name, value in dict.items(found) if isinstance(found, dict) else ():
+        version = value.get("version") if type(value) is dict else None
+        if isinstance(name, str) and isinstance(version, int):
+            kept[name] = {"version": version}
+    return kept
+
+
+class _Legacy:
+    """The five parts: magic, protocol, system, the pickle, storage keys; then the storages, each after its length."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._stream = io.BytesIO(data)
+        self._claimed: dict[str, tuple[np.dtype[Any], int]] = {}
+        self._filled: dict[str, npt.NDArray[Any]] = {}
+        self._sum = 0
+
+    def load(self) -> Any:
+        if self._pickle() != MAGIC or self._pickle() != PROTOCOL:
+            raise DataError("the file is no checkpoint of torch")
+        system = self._pickle()
+        if not isinstance(system, dict) or system.get("little_endian") is not True:
+            raise DataError("the checkpoint was written on a machine of another byte order")
+        start = self._stream.tell()
+        self._pickle()  # with empty storages: what the file claims to hold is known behind them only
+        keys = self._pickle()
+        self._read_storages(keys)
+        self._stream.seek(start)
+        return self._pickle()
+
+    def _pickle(self) -> Any:
+        start = self._stream.tell()
+        try:
+            value = RestrictedUnpickler(self._stream, self._storage).load()
+        except DataError:
+            raise
+        except Exception as error:  # a hostile pickle may fail in any way that Python knows
+            raise DataError(f"the checkpoint is damaged or truncated ({type(error).__name__})") from error
+        if self._stream.tell() - start > MAX_PICKLE_BYTES:
+            raise DataError(f"the checkpoint's pickle has more than {MAX_PICKLE_BYTES} bytes")
+        return value
+
+    def _storage(self, key: Any, dtype: np.dtype[Any], count: Any) -> npt.NDArray[Any]:
+        if not isinstance(key, str) or not isinstance(count, int) or not 0 <= count * dtype.itemsize <= len(self._data):
+            raise DataError("the checkpoint names a storage that cannot be; it is damaged or truncated")
+        if key in self._filled:
+            return self._filled[key]
+        if key not in self._claimed:
+            self._sum += count * dtype.itemsize
+            if self._sum > len(self._data) or len(self._claimed) > MAX_ENTRIES:
+                raise DataError("the checkpoint claims more numbers than it has bytes; it is damaged or truncated")
+            self._claimed[key] = (dtype, count)
+        if self._claimed[key] != (dtype, count):
+            raise DataError("the checkpoint claims one storage with two sizes; it is damaged")
+        return np.zeros(count, dtype)
+
+    def _read_storages(self, keys: Any) -> None:
+        if not isinstance(keys, list) or len(keys) != len(self._claimed) or set(map(str, keys)) != set(self._claimed):
+            raise DataError("the checkpoint's list of storages does not fit its tensors; it is damaged")
+        for key in keys:
+            dtype, count = self._claimed[key]
+            head = self._stream.read(8)
+            body = self._stream.read(count * dtype.itemsize)
+            if len(head) != 8 or struct.unpack("<q", head)[0] != count or len(body) != count * dtype.itemsize:
+                raise DataError(f"storage {key[:40]} has not the {count} values that are claimed; it is truncated")
+            self._filled[key] = np.frombuffer(body, dtype)
+
+
+def checkpoint_bytes(state: Mapping[str, Any]) -> bytes:
+    """A state dict of torch tensors as the vendor's tool would save it; equal states give equal bytes."""
+    stream = io.BytesIO()
+    for part in (MAGIC, PROTOCOL, SYSTEM):
+        pickle.dump(part, stream, protocol=2)
+    pickler = _Pickler(stream)
+    pickler.dump(state)
+    pickle.dump(sorted(pickler.storages), stream, protocol=2)
+    for key in sorted(pickler.storages):
+        raw = pickler.storages[key]
+        stream.write(struct.pack("<q", raw[1]))
+        stream.write(raw[0])
+    return stream.getvalue()
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Writes a state dict under a temporary name and renames it. Raises UserError where that cannot be done."""
+    write_all(path.parent, {path.name: checkpoint_bytes(state)})
+
+
+class _Pickler(pickle.Pickler):
+    """Writes storages by number, of eight digits so that their order is also that of the text."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream, protocol=2)
+        self.storages: dict[str, tuple[bytes, int]] = {}
+        self._keys: dict[int, str] = {}
+        self._kept: list[Any] = []  # an address is a name only while the storage lives
+
+    def persistent_id(self, item: Any) -> Any:
+        import torch  # noqa: PLC0415 - only tensors need it, and they have it
+
+        if type(item).__name__ != "TypedStorage":
+            return None
+        untyped = item._untyped_storage  # noqa: SLF001 - as torch.save does
+        address = untyped._cdata  # noqa: SLF001
+        if address not in self._keys:
+            self._keys[address] = f"{len(self._keys):08d}"
+            self._kept.append(untyped)
+            raw = torch.empty(0, dtype=torch.uint8).set_(untyped.cpu())
+            self.storages[self._keys[address]] = (raw.numpy().tobytes(), item._size())  # noqa: SLF001
+        kind = getattr(torch, item._pickle_storage_type())  # noqa: SLF001
+        return ("storage", kind, self._keys[address], "cpu", item._size(), None)  # noqa: SLF001
