@@ -108,15 +108,23 @@ def _patch_tensor() -> None:
 
     @functools.wraps(plain_to)
     def to(self: Any, *arguments: Any, **named: Any) -> Any:
-        if not isinstance(self, MluTensor):
-            device, dtype, _, _ = torch._C._nn._parse_to(*arguments, **named)  # noqa: SLF001 - as nn.Module.to does
-            if device is not None and device.type == DEVICE:
-                return to_device(self if dtype is None else plain_to(self, dtype))
+        if not isinstance(self, MluTensor) and _names_device((*arguments, *named.values())):
+            dtypes = [one for one in (*arguments, *named.values()) if isinstance(one, torch.dtype)]
+            return to_device(plain_to(self, dtypes[0]) if dtypes else self)
         return plain_to(self, *arguments, **named)
 
     torch.Tensor.to = to
     torch.Tensor.mlu = lambda self, *_arguments, **_named: self.to(DEVICE)
     torch.nn.Module.mlu = lambda self, *_arguments, **_named: self.to(DEVICE)
+
+
+def _names_device(arguments: Any) -> bool:
+    return any(
+        (isinstance(one, str) and one.split(":")[0] == DEVICE)
+        or (isinstance(one, torch.device) and one.type == DEVICE)
+        or isinstance(one, MluTensor)
+        for one in arguments
+    )
 
 
 def _forward_of(plain: Any, on_device: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Callable
 import numpy as np
 
 from ..quantize import quantize_weights
-from ..vendor.parameters import QuantParameters, check_parameters
+from ..vendor.parameters import parameters_of
 from .values import Constant, UnsupportedError, Value
 
 HEAD = 64  # values in front of the boxes of a detection output
@@ -238,8 +238,7 @@ def quantization(weight: Any, scale: Any, mode: Any) -> tuple[Any, Any, float] |
     if scale is None or mode is None or int(mode.array.reshape(-1)[0]) == 0:
         return None
     kind, values = int(mode.array.reshape(-1)[0]), [float(one) for one in scale.array.reshape(-1)]
-    scales = values[2:] if kind >= 3 else values[1:2]
-    parameters = check_parameters(QuantParameters(values[0], tuple(scales), kind), "")
+    parameters = parameters_of(values, kind)
     done = quantize_weights(weight, parameters.layer_range(weight), parameters.bits, parameters.per_channel, "")
     return done.weight, done.scale, done.quant_scale
 

@@ -51,7 +51,9 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
         named = named or {}
         if function is torch.conv2d and not isinstance(arguments[0:1][0], torch.nn.Parameter):
             return _conv2d(*arguments, **named)
-        return super().__torch_function__(function, types, arguments, named)
+        del types
+        with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - torch's own way, without its cast of every result
+            return function(*arguments, **named)
 
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
@@ -250,7 +252,7 @@ def _on_host(function: Any, name: str, arguments: Any, named: dict[str, Any]) ->
             f"{name}: writing into a part of a tensor of the device is not supported; build the result with torch.cat or "
             "torch.where, or compute on the CPU"
         )
-    if name.startswith("aten.") and name not in _OVERWRITING and tensors and any(one.dtype in FLOATS for one in tensors):
+    if name.startswith("aten.") and name not in _OVERWRITING and any(_is_network(one) for one in tensors):
         SETTINGS.warn(f"{name.rsplit('.', 1)[0].replace('.', '::')} has no operator on the device and runs on the CPU")
     options = pytree.tree_map(_to_host, dict(named))
     if options.get("device") is not None:
@@ -260,7 +262,15 @@ def _on_host(function: Any, name: str, arguments: Any, named: dict[str, Any]) ->
     if written is not None:
         written.value, written.identity = None, new_identity()
         return written
-    return pytree.tree_map(lambda one: MluTensor(one) if isinstance(one, torch.Tensor) else one, result)
+    made = pytree.tree_map(lambda one: MluTensor(one) if isinstance(one, torch.Tensor) else one, result)
+    if isinstance(made, MluTensor) and tensors and not any(_is_network(one) for one in tensors):
+        made.identity = hash((name, str(pytree.tree_map(_name_of, (arguments, dict(named))))))
+    return made
+
+
+def _name_of(one: Any) -> Any:
+    """Lets what is computed from weights alone be known again at the next call."""
+    return ("tensor", one.identity) if isinstance(one, MluTensor) else one
 
 
 def _writes(function: Any) -> bool:
