@@ -119,6 +119,11 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run_script)
+    parser.add_argument(
+        "--trust-pickles",
+        action="store_true",
+        help="let torch.load run the code in a checkpoint (whole pickled models): only for files whose origin you know",
+    )
     parser.add_argument("script", type=Path, metavar="SCRIPT.py")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="handed to the script as they are")
 
@@ -167,7 +172,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _run_script(options: argparse.Namespace) -> int:
     from .compat.run import run_script  # noqa: PLC0415 - the other commands need none of it
 
-    return run_script(options.script, options.arguments)
+    return run_script(options.script, options.arguments, options.trust_pickles)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import runpy
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mlu_agent.errors import UserError
 
@@ -16,17 +19,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def run_script(script: Path, arguments: Sequence[str]) -> int:
+# Names that numpy had when these scripts were written.
+OLD_NUMPY_NAMES = {"int": int, "float": float, "bool": bool, "object": object}
+
+
+def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = False) -> int:
     """Runs the script as ``python SCRIPT args...`` would; returns its exit code. Raises UserError if it cannot start.
 
-    A real torch_mlu is never shadowed: with one installed, the script runs with that.
+    A real torch_mlu is never shadowed: with one installed, the script runs with that. Otherwise gradients are off from the
+    start, since nothing trains here, and ``torch.load`` refuses files that would run code, unless they are trusted.
     """
     if not script.is_file():
         raise UserError(f"{script}: there is no such script")
     if importlib.util.find_spec("torch_mlu") is not None:
         print("mlu-export: the vendor's torch_mlu is installed: the script runs with it", file=sys.stderr)
         return _run(script, arguments)
-    import_torch()
+    if trust_pickles:
+        os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
+    import_torch().set_grad_enabled(False)
+    for name, kind in OLD_NUMPY_NAMES.items():
+        if name not in vars(np):
+            setattr(np, name, kind)
     from . import modules, torchvision_names  # noqa: PLC0415 - they load torch
     from .settings import SETTINGS  # noqa: PLC0415
 
