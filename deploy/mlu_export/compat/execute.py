@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_agent.cnrt import open_library
+from mlu_agent.cnrt import Device, open_library
 from mlu_agent.engine import Engine
 from mlu_agent.errors import RuntimeFailure
 
@@ -30,7 +30,7 @@ class Runner:
     """A network in the simulator. ``run`` takes and gives arrays as they lie in the model."""
 
     def __init__(self, network: Network) -> None:
-        data = write_model(network, "online", "MLU220", 1)
+        data = write_model(network, "online", _device_name(), 1)
         with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
             path = Path(folder) / "online.cambricon"
             path.write_bytes(data)
@@ -83,6 +83,15 @@ def _library() -> Any:
     if not _libraries:
         _libraries.append(open_library("simulator"))
     return _libraries[0]
+
+
+def _device_name() -> str:
+    """The simulated device: an MLU220 unless CNRT_SIMULATOR_DEVICE says otherwise. A model's numbers are the same on both."""
+    device = Device(_library(), 0)
+    try:
+        return device.info.target
+    finally:
+        device.close()
 
 
 def materialize(outputs: Sequence[Value]) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch.utils import _pytree as pytree
 
 from . import execute
-from .record import RECORDERS
+from .record import RECORDERS, reshape
 from .settings import SETTINGS
-from .values import Constant, UnsupportedError, Value, new_identity
+from .values import Constant, PartWriteError, UnsupportedError, Value, new_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +25,15 @@ _OVERWRITING = ("aten.copy_.default", "aten.fill_.Scalar", "aten.zero_.default")
 class MluTensor(torch.Tensor):  # type: ignore[misc]
     """A tensor on the device. ``host`` holds its numbers (a CPU tensor); where it is None, ``value`` says how to get them.
 
-    ``part`` marks a view of another tensor: writing into it would have to change that one, too, and is refused.
+    ``part`` marks a view of some elements of another tensor: writing into it would have to change that one, too, and is
+    refused. ``base`` is the tensor that this one shows in another shape: it gets what is written here.
     """
 
     host: Any
     value: Value | None
     identity: int
     part: bool
+    base: MluTensor | None
 
     @staticmethod
     def __new__(cls, host: Any = None, value: Value | None = None) -> MluTensor:
@@ -41,6 +43,7 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
             cls, shape, dtype=dtype, device=torch.device(DEVICE, 0)
         )
         made.host, made.value, made.identity, made.part = host, value, new_identity(), False
+        made.base = None
         return made
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
@@ -185,6 +188,9 @@ def _identity_of(tensor: Any) -> int:
     return _seen[id(tensor)][1]
 
 
+# Views: of some elements or in another order, and of all elements in another shape.
+_PARTS = ("slice", "select", "split", "split_with_sizes", "unbind", "permute", "transpose", "t", "expand")
+_SHAPES = ("view", "_unsafe_view", "unsqueeze", "squeeze", "alias", "detach", "_reshape_alias")
 # Operators whose tensors are operands; in all others only the first one is, the rest are weights.
 _OPERANDS = ("add", "sub", "mul", "div", "maximum", "minimum", "max", "min", "rsub", "cat", "stack")
 
@@ -200,8 +206,19 @@ def _record(name: str, recorder: Any, arguments: Any, named: dict[str, Any]) -> 
     options = {key: _operand(one, first=False) for key, one in named.items() if key not in ("memory_format",)}
     result = recorder(*operands, **options)
     if name.split(".")[1].endswith("_"):
-        return _overwrite(arguments[0], result)
-    return pytree.tree_map(lambda one: MluTensor(value=one) if isinstance(one, Value) else _placeholder(one), result)
+        return _overwrite(name, arguments[0], result)
+    made = pytree.tree_map(lambda one: MluTensor(value=one) if isinstance(one, Value) else _placeholder(one), result)
+    return _marked(base, arguments, made)
+
+
+def _marked(base: str, arguments: Any, made: Any) -> Any:
+    """Lets a view remember what it is a view of."""
+    for one in pytree.tree_leaves(made):
+        if isinstance(one, MluTensor) and base in (*_PARTS, *_SHAPES):
+            source = arguments[0]
+            one.part = source.part or base in _PARTS
+            one.base = source if base in _SHAPES else None
+    return made
 
 
 def _placeholder(one: Any) -> Any:
@@ -209,14 +226,27 @@ def _placeholder(one: Any) -> Any:
     return MluTensor(torch.empty(0)) if one is None else one
 
 
-def _overwrite(tensor: MluTensor, value: Value) -> MluTensor:
-    tensor.host, tensor.value, tensor.identity = None, value, new_identity()
+def _overwrite(name: str, tensor: MluTensor, value: Value) -> MluTensor:
+    _refuse_part(name, tensor)
+    shown: MluTensor | None = tensor
+    while shown is not None:
+        same = tuple(shown.shape) == value.shape
+        shown.host, shown.value = None, value if same else reshape(value, tuple(shown.shape))
+        shown.identity, shown = new_identity(), shown.base
     return tensor
+
+
+def _refuse_part(name: str, tensor: MluTensor) -> None:
+    if tensor.part:
+        raise PartWriteError(
+            f"{name}: writing into a part of a tensor of the device is not supported; build the result with torch.cat or "
+            "torch.where, or compute on the CPU"
+        )
 
 
 def _alias(tensor: MluTensor) -> MluTensor:
     made = MluTensor(tensor.host) if tensor.value is None else MluTensor(tensor.host, tensor.value)
-    made.identity = tensor.identity
+    made.identity, made.part, made.base = tensor.identity, tensor.part, tensor
     return made
 
 
@@ -247,11 +277,8 @@ def _on_host(function: Any, name: str, arguments: Any, named: dict[str, Any]) ->
         Capture.active.error = Capture.active.error or error
         raise error
     written = arguments[0] if arguments and _writes(function) else None
-    if isinstance(written, MluTensor) and written.part:
-        raise UnsupportedError(
-            f"{name}: writing into a part of a tensor of the device is not supported; build the result with torch.cat or "
-            "torch.where, or compute on the CPU"
-        )
+    if isinstance(written, MluTensor):
+        _refuse_part(name, written)
     if name.startswith("aten.") and name not in _OVERWRITING and any(_is_network(one) for one in tensors):
         SETTINGS.warn(f"{name.rsplit('.', 1)[0].replace('.', '::')} has no operator on the device and runs on the CPU")
     options = pytree.tree_map(_to_host, dict(named))
@@ -259,13 +286,16 @@ def _on_host(function: Any, name: str, arguments: Any, named: dict[str, Any]) ->
         options["device"] = torch.device("cpu")
     options.pop("pin_memory", None)
     result = function(*pytree.tree_map(_to_host, arguments), **options)
-    if written is not None:
-        written.value, written.identity = None, new_identity()
+    if isinstance(written, MluTensor):
+        shown: MluTensor | None = written
+        while shown is not None:
+            numbers = written.host.reshape(shown.shape)
+            shown.host, shown.value, shown.identity, shown = numbers, None, new_identity(), shown.base
         return written
     made = pytree.tree_map(lambda one: MluTensor(one) if isinstance(one, torch.Tensor) else one, result)
     if isinstance(made, MluTensor) and tensors and not any(_is_network(one) for one in tensors):
         made.identity = hash((name, str(pytree.tree_map(_name_of, (arguments, dict(named))))))
-    return made
+    return _marked(name.split(".")[1], arguments, made)
 
 
 def _name_of(one: Any) -> Any:

@@ -32,6 +32,10 @@ class UnsupportedError(DataError):
     """An operator or a use of one that the simulator has not."""
 
 
+class PartWriteError(DataError):
+    """In-place work that would have to show in another tensor as well."""
+
+
 @dataclass(frozen=True, eq=False)
 class Constant:
     """Numbers that belong to the network (weights); ``identity`` is equal for one tensor in all recordings."""
