@@ -19,6 +19,7 @@ from .files import read_bounded, sha256_hex, write_all
 from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
 from .manifest import Preprocessing, Thresholds, manifest_text
+from .mixed import choose_layers, keep_layers
 from .recipe import Recipe, Settings, read_recipe, recipe_text
 from .twins import twins_text
 from .yolov5 import import_yolov5
@@ -58,6 +59,8 @@ class Request:
     bits: int | None = None
     per_channel: bool | None = None
     observer: str | None = None
+    keep_int16: tuple[str, ...] | None = None
+    keep_float: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,13 @@ class Source:
 
 def build(request: Request) -> list[Path]:
     """Builds a model and returns the paths written. Raises UserError and DataError; then nothing is written."""
+    contents = render(*prepare(request))
+    write_all(request.output, contents)
+    return [request.output / name for name in contents]
+
+
+def prepare(request: Request) -> tuple[ImportedModel, Recipe]:
+    """The imported network with its precision rules, and its recipe, calibrated or read. UserError, DataError."""
     recipe = None if request.recipe is None else read_recipe(request.recipe)
     arch = _choose_arch(request, recipe)
     source = read_source(arch, request.weights, request.cfg)
@@ -83,20 +93,21 @@ def build(request: Request) -> list[Path]:
     for warning in model.warnings:
         print(f"mlu-export: warning: {warning}", file=sys.stderr)
     settings = _settings(request, recipe, arch, model)
+    model = _with_rules(model, settings)
     ranges, described = _ranges(request, recipe, model, settings)
-    done = Recipe(
-        settings, recipe.weights_name if recipe else source.name, source.sha256, source.cfg_sha256, described, ranges
-    )
-    contents = render(model, done)
-    write_all(request.output, contents)
-    return [request.output / name for name in contents]
+    name = recipe.weights_name if recipe else source.name
+    return model, Recipe(settings, name, source.sha256, source.cfg_sha256, described, ranges)
+
+
+def _with_rules(model: ImportedModel, settings: Settings) -> ImportedModel:
+    return replace(model, graph=keep_layers(model.graph, settings.keep_int16, settings.keep_float))
 
 
 def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
     """The bytes of the four files by name: a function of the imported weights and the recipe alone."""
     settings = recipe.settings
     options = LowerOptions(settings.input, settings.channels, settings.batch, settings.bits, settings.per_channel)
-    network = lower(model.graph, recipe.ranges, options)
+    network = lower(_with_rules(model, settings).graph, recipe.ranges, options)
     name = settings.name
     data = write_model(network, name, settings.target, settings.core_number)
     manifest = manifest_text(
@@ -198,6 +209,11 @@ def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: Import
         for key in ("name", "input", "channels", "batch", "core_number", "target", "bits", "per_channel")
         if getattr(request, key) is not None
     }
+    changes.update(
+        (key, choose_layers(model.graph, getattr(request, key), f"--{key.replace('_', '-')}"))
+        for key in ("keep_int16", "keep_float")
+        if getattr(request, key) is not None
+    )
     if "input" in changes and "channels" not in changes and (recipe is None or changes["input"] != base.input):
         changes["channels"] = DEFAULT_CHANNELS[changes["input"]]
     return _checked(replace(base, labels=labels, width=width, height=height, **changes))
@@ -222,7 +238,7 @@ def _ranges(
     if recipe is not None:
         if request.calibration is not None:
             print("mlu-export: note: --calibration is not used, the ranges come from the recipe", file=sys.stderr)
-        return dict(recipe.ranges), recipe.calibration
+        return _ranges_left(recipe, model), recipe.calibration
     if request.calibration is None:
         raise UserError(
             "give --calibration DIR with some hundred pictures of the kind the camera will see, or --recipe FILE"
@@ -235,9 +251,22 @@ def _ranges(
     return ranges, f"{len(paths)} pictures of {name}, {observer}"
 
 
+def _ranges_left(recipe: Recipe, model: ImportedModel) -> dict[str, Range]:
+    """The recipe's ranges without those of layers that now stay in float; the others must all be there."""
+    kept = {conv.name for conv in model.graph.convolutions() if conv.bits == 0}
+    missing = sorted({conv.name for conv in model.graph.quantized()} & set(recipe.settings.keep_float))
+    if missing:
+        raise UserError(
+            f"the recipe kept layer {missing[0]!r} in float and has no range for it: calibrate anew, without --recipe"
+        )
+    return {name: seen for name, seen in recipe.ranges.items() if name not in kept}
+
+
 def _provenance(recipe: Recipe) -> dict[str, str]:
     settings = recipe.settings
     granularity = "per channel" if settings.per_channel else "per tensor"
+    rules = (("int16", settings.keep_int16), ("float", settings.keep_float))
+    kept = [f"{what}: {', '.join(names)}" for what, names in rules if names]
     cfg = {"cfg_sha256": recipe.cfg_sha256} if recipe.cfg_sha256 else {}
     return {
         "tool": f"mlu-export {__version__}",
@@ -245,6 +274,6 @@ def _provenance(recipe: Recipe) -> dict[str, str]:
         "weights": recipe.weights_name,
         "weights_sha256": recipe.weights_sha256,
         **cfg,
-        "quantization": f"int{settings.bits}, {granularity}",
+        "quantization": "; ".join([f"int{settings.bits}, {granularity}", *kept]),
         "calibration": recipe.calibration,
     }

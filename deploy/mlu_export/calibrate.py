@@ -98,7 +98,8 @@ def calibrate(
             raise DataError(
                 f"layer {name}: its input became NaN or infinite during calibration; the weights are damaged"
             )
-    ranges = {name: layer.finish(observer, bits) for name, layer in layers.items()}
+    own = {conv.name: conv.bits or bits for conv in graph.quantized()}
+    ranges = {name: layer.finish(observer, own[name]) for name, layer in layers.items()}
     if observer != "heads":
         return ranges
     some = choose_pictures(paths, spec.height, spec.width)

@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mlu-export {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_build(commands.add_parser("build", help="weights in, model, side-car, manifest and recipe out"))
+    _add_quantize(commands.add_parser("quantize", help="calibrate only: a recipe, and what each layer loses"))
     _add_eval(commands.add_parser("eval", help="mAP of a model file on annotated pictures"))
     _add_run(commands.add_parser("run", help="a porting script written for torch_mlu, without the vendor's SDK"))
     return parser
@@ -50,6 +51,29 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_build)
+    _add_model(parser)
+
+
+def _add_quantize(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_quantize)
+    _add_model(parser)
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.json",
+        help="write every layer's signal-to-noise ratio against float (needs --calibration, also beside --recipe)",
+    )
+    parser.add_argument(
+        "--propose",
+        type=_decibels,
+        metavar="DB",
+        help="search the fewest layers to keep in int16 so that the outputs have that signal-to-noise ratio",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """What build and quantize share: which network, how it is quantized, and where the files go."""
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument("--arch", metavar="NAME", help=f"the network: {', '.join(ARCHS)}; a recipe knows its own")
     parser.add_argument(
@@ -94,6 +118,14 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         help="one weight scale per layer instead of one per output channel",
     )
 
+    for option, what in (("--keep-int16", "16 bits"), ("--keep-float", "float weights")):
+        parser.add_argument(
+            option,
+            action="append",
+            metavar="LAYER",
+            help=f"this layer keeps {what}; may be given many times, * and ? match any text",
+        )
+
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_evaluate)
@@ -134,6 +166,16 @@ def _build(options: argparse.Namespace) -> int:
     values = {key: value for key, value in vars(options).items() if key != "run"}
     for path in build(Request(**values)):
         print(path)
+    return 0
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    from .build import Request  # noqa: PLC0415 - as above
+    from .quantize_report import quantize  # noqa: PLC0415
+
+    values = {key: value for key, value in vars(options).items() if key not in ("run", "report", "propose", "json")}
+    result = quantize(Request(**values), options.report, options.propose)
+    print(result.json() if options.json else result.text())
     return 0
 
 
@@ -195,6 +237,16 @@ class _Integer:
         if not (text.isascii() and text.isdigit() and self.low <= int(text[:9]) <= self.high):
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {self.low} to {self.high}")
         return int(text)
+
+
+def _decibels(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= 150.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dB above 0 and up to 150")
+    return value
 
 
 def _fraction(text: str) -> float:

@@ -24,10 +24,12 @@ class FakeQuantRunner(FloatRunner):
     def __init__(self, graph: Graph, ranges: Mapping[str, Range], bits: int, per_channel: bool) -> None:
         super().__init__(graph)
         self.ranges = dict(ranges)
-        self.qmax = qmax_of(bits)
-        unit = Range(-float(self.qmax), float(self.qmax))  # then a layer's scale is that of its weights
-        for conv in graph.quantized():
-            done = quantize_weights(conv.weight, unit, bits, per_channel, conv.name)
+        rounded = [conv for conv in graph.quantized() if conv.name in self.ranges]  # the others stay in float
+        self.qmax = {conv.name: qmax_of(conv.bits or bits) for conv in rounded}
+        for conv in rounded:
+            qmax = float(self.qmax[conv.name])
+            unit = Range(-qmax, qmax)  # then a layer's scale is that of its weights
+            done = quantize_weights(conv.weight, unit, conv.bits or bits, per_channel, conv.name)
             steps = done.scale.astype(np.float64)[:, None, None, None]
             rounded = (done.weight.transpose(0, 3, 1, 2) * steps).astype(np.float32)
             self._convolutions[conv.name][0] = self.torch.from_numpy(rounded)
@@ -50,9 +52,9 @@ class FakeQuantRunner(FloatRunner):
 
     def _apply(self, node: Node, inputs: list[Any]) -> Any:
         if isinstance(node, Conv) and node.name in self.ranges:
-            return super()._apply(node, [self._rounded(inputs[0], self.ranges[node.name])])
+            return super()._apply(node, [self._rounded(inputs[0], self.ranges[node.name], self.qmax[node.name])])
         return super()._apply(node, inputs)
 
-    def _rounded(self, value: Any, seen: Range) -> Any:
-        step = (seen.absmax if seen.absmax > 0 else float(self.qmax)) / self.qmax
-        return self.torch.clamp(self.torch.round(value / step), -self.qmax, self.qmax) * step
+    def _rounded(self, value: Any, seen: Range, qmax: int) -> Any:
+        step = (seen.absmax if seen.absmax > 0 else float(qmax)) / qmax
+        return self.torch.clamp(self.torch.round(value / step), -qmax, qmax) * step

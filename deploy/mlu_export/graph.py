@@ -55,7 +55,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Conv(Node):
-    """A convolution, weights ``[out, in / groups, kernel_h, kernel_w]``; pad is top, left, bottom, right."""
+    """A convolution, weights ``[out, in / groups, kernel_h, kernel_w]``; pad is top, left, bottom, right.
+
+    ``bits`` is the layer's own precision: 8, 16, 0 for float weights, None for that of the network (mixed.py).
+    """
 
     weight: FloatArray
     bias: FloatArray | None
@@ -64,6 +67,12 @@ class Conv(Node):
     pad: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    bits: int | None = None
+
+    @property
+    def is_float(self) -> bool:
+        """Depthwise, or kept in float by rule: its weights are not quantized, nor is its input."""
+        return self.is_depthwise or self.bits == 0
 
     @property
     def is_depthwise(self) -> bool:
@@ -176,7 +185,7 @@ class Graph:
 
     def quantized(self) -> tuple[Conv, ...]:
         """The convolutions with integer weights, whose inputs calibration observes."""
-        return tuple(node for node in self.convolutions() if not node.is_depthwise)
+        return tuple(node for node in self.convolutions() if not node.is_float)
 
 
 @dataclass(frozen=True)

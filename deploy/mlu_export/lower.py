@@ -128,10 +128,10 @@ class _Lowering:
         self.emit(node, net.CONV, attributes, (weight, scale, bias, alpha, beta))
 
     def _weights(self, node: Conv) -> tuple[int, int, float]:
-        if node.is_depthwise:
+        if node.is_float:
             return self._constant(np.ascontiguousarray(node.weight.transpose(0, 2, 3, 1))), net.ABSENT, 0.0
         done = quantize_weights(
-            node.weight, self.ranges[node.name], self.options.bits, self.options.per_channel, node.name
+            node.weight, self.ranges[node.name], node.bits or self.options.bits, self.options.per_channel, node.name
         )
         return self._constant(done.weight), self._constant(done.scale), done.quant_scale
 

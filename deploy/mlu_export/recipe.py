@@ -44,6 +44,8 @@ class Settings:
     target: str = "MLU220"
     bits: int = 8
     per_channel: bool = True
+    keep_int16: tuple[str, ...] = ()
+    keep_float: tuple[str, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     thresholds: Thresholds = field(default_factory=Thresholds)
 
@@ -79,6 +81,7 @@ def recipe_text(recipe: Recipe) -> str:
             "target": settings.target,
             "bits": settings.bits,
             "per_channel": settings.per_channel,
+            **{key: list(names) for key, names in _kept(settings).items() if names},
         },
         "preprocessing": {"resize": settings.preprocessing.resize, "pad_value": settings.preprocessing.pad_value},
         "thresholds": {
@@ -90,6 +93,10 @@ def recipe_text(recipe: Recipe) -> str:
         "ranges": {name: [seen.low, seen.high] for name, seen in recipe.ranges.items()},
     }
     return dump(document)
+
+
+def _kept(settings: Settings) -> dict[str, tuple[str, ...]]:
+    return {"keep_int16": settings.keep_int16, "keep_float": settings.keep_float}
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -135,6 +142,13 @@ class _Table:
             raise DataError(f"{self.path}: {key} = {value!r:.40} is not within {low} to {high}")
         return value
 
+    def names(self, key: str) -> tuple[str, ...]:
+        """A list of texts; empty where the key is missing."""
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise DataError(f"{self.path}: {key} must be a list of strings")
+        return tuple(value)
+
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
         value = self.get(key, str)
         if value not in choices:
@@ -177,6 +191,8 @@ def _settings(root: _Table, labels: tuple[str, ...]) -> Settings:
         target=build.choice("target", ("MLU220", "MLU270")),
         bits=bits,
         per_channel=build.get("per_channel", bool),
+        keep_int16=build.names("keep_int16"),
+        keep_float=build.names("keep_float"),
         preprocessing=Preprocessing(
             preprocessing.choice("resize", ("letterbox", "stretch")), preprocessing.get("pad_value", int, 0, 255)
         ),

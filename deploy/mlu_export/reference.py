@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from . import network as net
 from .network import DTYPES, Array, Network, Operator, word_float
+from .reference_functions import Floats, activation, exponential, quantized
+from .reference_more import MORE_OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-Floats = npt.NDArray[np.float32]
 
 
 def run_network(network: Network, inputs: Sequence[Array]) -> list[Array]:
@@ -35,25 +35,6 @@ def run_network(network: Network, inputs: Sequence[Array]) -> list[Array]:
     return [values[number] for number in network.outputs]
 
 
-def exponential(x: Floats) -> Floats:
-    """The one exp of the simulator (ARITHMETIC.md section 4), float32 operation by operation."""
-    f = np.float32
-    x = np.where(x > f(-86), x, f(-86))
-    x = np.where(x < f(88), x, f(88))
-    n = np.rint(x * f(1.44269504088896341))
-    r = x - n * f(0.693359375)
-    r = r - n * f(-2.12194440e-4)
-    p = np.full_like(r, f(1.9875691500e-4))
-    for coefficient in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
-        p = p * r + f(coefficient)
-    y = (p * (r * r) + r) + f(1)
-    return np.asarray(np.ldexp(y, n.astype(np.int32)), np.float32)
-
-
-def sigmoid(x: Floats) -> Floats:
-    return np.asarray(np.float32(1) / (np.float32(1) + exponential(-x)), np.float32)
-
-
 def _signed(word: int) -> int:
     return word - (1 << 32) if word >= 1 << 31 else word
 
@@ -69,7 +50,7 @@ def _conv(network: Network, operator: Operator, operands: list[Floats]) -> Float
     value: Array = operands[0]
     if weight.dtype != np.float32:
         qmax = 127 if weight.dtype == np.int8 else 32767
-        value = _quantized(operands[0], word_float(operator.attributes[9]), qmax)
+        value = quantized(operands[0], word_float(operator.attributes[9]), qmax)
     window = _Window(
         value, (kernel_h, kernel_w), (stride_h, stride_w), (top, left), (dilation_h, dilation_w), (rows, cols)
     )
@@ -81,13 +62,6 @@ def _conv(network: Network, operator: Operator, operands: list[Floats]) -> Float
         if constant is not None:
             result = result * constant if multiply else result + constant
     return result
-
-
-def _quantized(x: Floats, quant_scale: float, qmax: int) -> npt.NDArray[np.float64]:
-    v = x * np.float32(quant_scale)
-    v = np.where(v > np.float32(-qmax), v, np.float32(-qmax))
-    v = np.where(v < np.float32(qmax), v, np.float32(qmax))
-    return np.asarray(np.rint(v), np.float64)
 
 
 class _Window:
@@ -176,15 +150,10 @@ def _slice(network: Network, operator: Operator, operands: list[Floats]) -> Floa
     return operands[0][tuple(slice(b, b + (count - 1) * s + 1, s) for b, s, count in zip(begin, step, dims))]
 
 
-def _activation(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
-    x, a = operands[0], np.float32(word_float(operator.attributes[1]))
-    functions: dict[int, Callable[[], Any]] = {
-        1: lambda: np.where(x > 0, x, np.float32(0)),
-        2: lambda: np.where(x > 0, x, x * a),
-        3: lambda: sigmoid(x),
-        4: lambda: x * sigmoid(x),
-    }
-    return np.asarray(functions[operator.attributes[0]](), np.float32)
+def _activation(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
+    function, a, b = operator.attributes
+    slope = network.constants[operator.constants[0]] if operator.constants else None
+    return activation(function, operands[0], word_float(a), word_float(b), slope)
 
 
 def _softmax(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
@@ -226,4 +195,5 @@ _OPERATORS: dict[int, Callable[[Network, Operator, list[Floats]], Floats]] = {
     net.PERMUTE: _permute,
     net.NORMALIZE: _normalize,
     net.CAST: _copy,
+    **MORE_OPERATORS,
 }

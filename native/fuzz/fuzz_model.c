@@ -16,12 +16,15 @@ static double work_of(const sim_model *model)
     for (uint32_t o = 0; o < model->operator_count; o++) {
         const sim_operator *op = &model->operators[o];
         double per_element = 1;
-        if (op->opcode == SIM_OP_CONV) {
+        if (op->opcode == SIM_OP_CONV || op->opcode == SIM_OP_DECONV) {
             per_element = (double)op->attributes[0] * op->attributes[1] * model->tensors[op->inputs[0]].dims[3];
-        } else if (op->opcode == SIM_OP_MAX_POOL) {
+        } else if (op->opcode == SIM_OP_MAX_POOL || op->opcode == SIM_OP_AVERAGE_POOL) {
             per_element = (double)op->attributes[0] * op->attributes[1];
         }
         work += per_element * (double)model->tensors[op->output].bytes;
+        if (op->opcode == SIM_OP_DETECTION_OUTPUT) {
+            work += (double)op->attributes[SIM_DETECT_MAX_BOXES] * model->tensors[op->inputs[0]].dims[0] * 32768;
+        }
     }
     return work;
 }

@@ -11,10 +11,11 @@ build=${2:-$here/../../build/fuzz}
 native=$here/..
 python=${PYTHON:-python3}
 mkdir -p "$build/corpus" "$build/crashes"
-for kind in small operators; do
+for kind in small operators more; do
     "$python" "$here/../../tests/native/make_model.py" "$kind" "$build/corpus/$kind.cambricon"
 done
 "$python" "$here/../../tests/native/make_model.py" operators "$build/corpus/operators1.cambricon" --seed 1
+"$python" "$here/../../tests/native/make_model.py" more "$build/corpus/more1.cambricon" --seed 1
 "$python" "$here/../../tests/native/make_model.py" random "$build/corpus" --count 40
 flags="-std=gnu11 -g -O1 -ffp-contract=off -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
 for variant in checked unchecked; do

@@ -167,7 +167,7 @@ def test_bus_is_seen_as_the_float_network_sees_it(shared_data, tmp_path, export,
     exact = FloatModel(spec, weights, None).detect(pixels, spec.thresholds)
     with Detector(model, str(simulator_path)) as detector:
         found = detector.detect(pixels)
-    assert len(exact) == 4
+    assert len(exact) == 4  # three persons and the bus
     overlaps = iou_matrix(exact.xyxy, found.xyxy)
     for row, class_id, score in zip(overlaps, exact.class_id, exact.confidence):
         best = int(np.argmax(row))

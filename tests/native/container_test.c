@@ -160,7 +160,8 @@ static uint64_t constants_at(const uint8_t *bytes)
 
 static uint64_t operators_at(const uint8_t *bytes)
 {
-    return constants_at(bytes) + 32 * (uint64_t)sim_read_u32(bytes + SECTION + 0x18) + 8;
+    const uint64_t ends = (uint64_t)sim_read_u32(bytes + SECTION + 0x30) + sim_read_u32(bytes + SECTION + 0x34);
+    return constants_at(bytes) + 32 * (uint64_t)sim_read_u32(bytes + SECTION + 0x18) + (4 * ends + 7) / 8 * 8;
 }
 
 static void test_fields(const uint8_t *bytes, uint64_t size)
@@ -190,7 +191,7 @@ static void test_fields(const uint8_t *bytes, uint64_t size)
         {"a constant too long", constants_at(bytes) + 8, 0x7fffffff, SIM_BAD_FILE, "constant"},
         {"a constant of another type", constants_at(bytes) + 16, 0x12, SIM_BAD_FILE, "constant"},
         {"a NaN", data, 0x7fc00000u, SIM_BAD_FILE, "finite"},
-        {"a code to come", first, 14, SIM_NOT_SUPPORTED, "operator code 14"},
+        {"a code to come", first, 26, SIM_NOT_SUPPORTED, "operator code 26"},
         {"no code", first, 64, SIM_BAD_FILE, "code"},
         {"a record too long", first + 4, 0x7fffffff, SIM_BAD_FILE, "words"},
         {"too many inputs", first + 8, 0x40000000u, SIM_BAD_FILE, "words"},
@@ -217,6 +218,60 @@ static void test_fields(const uint8_t *bytes, uint64_t size)
         put_u32(copy + changes[i].at, changes[i].value);
         seal(copy, size);
         refused(changes[i].what, copy, size, changes[i].result, changes[i].word);
+    }
+    free(copy);
+}
+
+/* The record of the first operator with this code (and, for activations, this function). */
+static uint64_t record_of(const uint8_t *bytes, uint32_t opcode, uint32_t function)
+{
+    const uint64_t first = operators_at(bytes), end = first + sim_read_u64(bytes + SECTION + 0x20);
+    for (uint64_t at = first; at < end; at += 4 * (uint64_t)sim_read_u32(bytes + at + 4)) {
+        const uint64_t words = at + 4 * (8 + (uint64_t)sim_read_u32(bytes + at + 8) + sim_read_u32(bytes + at + 12));
+        if (sim_read_u32(bytes + at) == opcode && (!function || sim_read_u32(bytes + words) == function)) {
+            return at;
+        }
+    }
+    printf("the model has no operator of code %u and function %u\n", opcode, function);
+    exit(2);
+}
+
+enum { CONSTANT = 100, COUNT }; /* instead of an attribute's number: the first constant, their count */
+
+/* Every attribute of the operators 14 to 25 has limits. */
+static void test_attributes(const uint8_t *bytes, uint64_t size)
+{
+    const uint32_t infinite = 0x7f800000, nan = 0x7fc00000, minus = 0xbf800000, zero = 0, large = 1u << 30, negative = 0x80000000u;
+    const struct {
+        uint32_t opcode, function, attribute, value;
+        const char *word;
+    } changes[] = {
+        {8, 5, 0, 16, "not known"}, {8, 5, 0, negative, "not known"}, {8, 5, 1, nan, "not finite"}, {8, 15, 2, minus, "wrong order"},
+        {8, 9, 0, 8, "exactly if its function is prelu"}, {8, 5, 0, 9, "exactly if its function is prelu"}, {8, 9, CONSTANT, SIM_ABSENT, "slope"},
+        {18, 0, 0, 0, "window"}, {18, 0, 1, large, "window"}, {18, 0, 2, 0, "window"}, {18, 0, 3, negative, "window"}, {18, 0, 4, 3, "window"},
+        {18, 0, 5, negative, "window"}, {18, 0, 6, 2, "count_include_pad"}, {19, 0, 0, 0, "kind"}, {19, 0, 0, 4, "kind"},
+        {19, 0, 1, 0, "axes"}, {19, 0, 1, 16, "axes"}, {19, 0, 1, 15, "do not fit"}, {20, 0, 0, 0, "kernel"}, {20, 0, 1, large, "kernel"},
+        {20, 0, 2, 0, "kernel"}, {20, 0, 2, 1, "kernel"}, {20, 0, 4, negative, "kernel"}, {20, 0, 5, 2, "kernel"}, {20, 0, 6, 0, "kernel"},
+        {20, 0, 7, large, "kernel"}, {20, 0, 8, 0, "groups"}, {20, 0, 8, 5, "groups"}, {20, 0, 9, nan, "quant_scale"},
+        {20, 0, CONSTANT, SIM_ABSENT, "weights"}, {21, 0, 0, 2, "align_corners"}, {22, 0, 0, negative, "outside"}, {22, 0, 1, 0, "padding"},
+        {22, 0, 2, large, "outside"}, {22, 0, 3, 4, "padding"}, {22, 0, 4, infinite, "not finite"}, {23, 0, CONSTANT, SIM_ABSENT, "alpha"},
+        {24, 0, 0, zero, "eps"}, {24, 0, 0, nan, "eps"}, {24, 0, CONSTANT, 1, "scale per channel"}, {25, 0, 0, 0, "kind"}, {25, 0, 0, 4, "kind"},
+        {25, 0, 1, 0, "classes"}, {25, 0, 1, 4, "head"}, {25, 0, 2, 0, "anchors"}, {25, 0, 2, 65, "anchors"}, {25, 0, 3, 0, "size"},
+        {25, 0, 4, negative, "size"}, {25, 0, 5, nan, "confidence"}, {25, 0, 5, minus, "confidence"}, {25, 0, 6, infinite, "iou"},
+        {25, 0, 7, 0, "max_boxes"}, {25, 0, 7, large, "max_boxes"}, {25, 0, 7, 41, "7 * max_boxes"}, {25, 0, 8, zero, "scale_x_y"},
+        {25, 0, 9, infinite, "scale_x_y"}, {25, 0, CONSTANT, SIM_ABSENT, "width and height"}, {8, 5, COUNT, 1, "its parts need"},
+    };
+    uint8_t *copy = malloc(size);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        const uint64_t record = record_of(bytes, changes[i].opcode, changes[i].function);
+        const uint64_t constants = record + 4 * (8 + (uint64_t)sim_read_u32(bytes + record + 8)), attributes = constants + 4 * (uint64_t)sim_read_u32(bytes + record + 12);
+        char what[80];
+        snprintf(what, sizeof what, "operator code %u, attribute %u = 0x%x", changes[i].opcode, changes[i].attribute, changes[i].value);
+        memcpy(copy, bytes, size);
+        put_u32(copy + (changes[i].attribute == COUNT ? record + 12 : changes[i].attribute == CONSTANT ? constants : attributes + 4 * (uint64_t)changes[i].attribute),
+                changes[i].value);
+        seal(copy, size);
+        refused(what, copy, size, SIM_BAD_FILE, changes[i].word);
     }
     free(copy);
 }
@@ -307,8 +362,8 @@ int main(int argc, char **argv)
         }
         return failures ? 1 : 0;
     }
-    if (argc != 2) {
-        fprintf(stderr, "usage: container_test MODEL\n");
+    if (argc != 3) {
+        fprintf(stderr, "usage: container_test MODEL MODEL_OF_MORE_OPERATORS\n");
         return 2;
     }
     uint64_t size;
@@ -321,6 +376,9 @@ int main(int argc, char **argv)
     test_old_file(bytes);
     refused("an empty file", bytes, 0, SIM_BAD_FILE, "empty");
     refused("a text", (const uint8_t *)"hello, world", 12, SIM_BAD_FILE, "no offline model");
+    free(bytes);
+    bytes = read_file(argv[2], &size);
+    test_attributes(bytes, size);
     free(bytes);
     printf("%lu failures\n", failures);
     return failures ? 1 : 0;

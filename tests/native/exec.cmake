@@ -4,11 +4,13 @@ add_custom_command(
   OUTPUT ${RANDOM_MODELS}/written
   COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/make_model.py random ${RANDOM_MODELS} --count 200
   COMMAND ${CMAKE_COMMAND} -E touch ${RANDOM_MODELS}/written
-  DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/make_model.py
+  DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/make_model.py ${CMAKE_CURRENT_SOURCE_DIR}/more_operators.py
   VERBATIM)
 list(APPEND TEST_MODELS ${RANDOM_MODELS}/written)
 test_model(operators_half operators --batch 2)
 test_model(operators_float operators --seed 1 --batch 2)
+test_model(more_half more --batch 2)
+test_model(more_float more --seed 1 --batch 2)
 test_model(yolov3_tiny yolov3-tiny)
 
 function(exec_test NAME SOURCE)
@@ -30,12 +32,14 @@ else()
   set(RANDOM_COUNT 200)
 endif()
 add_test(NAME kernels COMMAND kernels_test ${KERNEL_CASES})
-add_test(NAME container COMMAND container_test ${TEST_MODEL_small})
+add_test(NAME container COMMAND container_test ${TEST_MODEL_small} ${TEST_MODEL_more_half})
 add_test(NAME network_operators COMMAND network_test ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_operators_half}
                                         ${TEST_MODEL_operators_float})
 add_test(NAME network_random COMMAND network_test --folder ${RANDOM_MODELS} ${RANDOM_COUNT})
 # One number for every processor and compiler: results are the same on the box, on the desk and under the sanitizers.
 add_test(NAME network_golden_operators COMMAND network_test --golden 4da40f419b078818 ${TEST_MODEL_operators_half} ${TEST_MODEL_operators_float})
+add_test(NAME network_golden_more COMMAND network_test --golden 54054555abfef929 ${TEST_MODEL_more_half} ${TEST_MODEL_more_float})
 add_test(NAME network_golden_yolov3_tiny COMMAND network_test --golden 4969c24e4b36ce01 ${TEST_MODEL_yolov3_tiny})
-set_tests_properties(kernels container network_operators network_random network_golden_operators network_golden_yolov3_tiny
+set_tests_properties(kernels container network_operators network_random network_golden_operators network_golden_more
+                     network_golden_yolov3_tiny
                      PROPERTIES TIMEOUT 600)

@@ -2,8 +2,9 @@
 
     make_model.py KIND OUTPUT [--seed N] [--parallelism N] [--batch N]
 
-KIND: small (a detector of a few layers), operators (every operator once), random (a random graph of the seed),
-yolov3-tiny (the real topology with random weights). The same arguments always give the same bytes.
+KIND: small (a detector of a few layers), operators (the operators 1 to 13), more (the operators 14 to 25 and the later
+activation functions), random (a random graph of the seed), yolov3-tiny (the real topology with random weights). The
+same arguments always give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ import struct
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+try:
+    from more_operators import MoreLayers, more  # run as a script
+except ImportError:
+    from tests.native.more_operators import MoreLayers, more
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -353,10 +359,15 @@ class RandomGraph:
             return self.layers.permute(x, rng.choice([(0, 2, 1, 3), (0, 1, 3, 2), (0, 3, 1, 2)]))
         return self.layers.softmax(x, rng.randint(1, 3))
 
+    def more(self, x: int) -> int:
+        same = [t for t in self.pool if self.layers.dims(t) == self.layers.dims(x)]
+        return MoreLayers(self.layers).random(x, same)
+
     def grow(self, count: int) -> None:
         for _ in range(count):
             x = self.rng.choice(self.pool[-3:])
-            make = self.rng.choice([self.conv, self.conv, self.conv, self.pool_or_up, self.join, self.join, self.move])
+            kinds = [self.conv] * 3 + [self.pool_or_up] + [self.join] * 2 + [self.move] + [self.more] * 2
+            make = self.rng.choice(kinds)
             y = make(x)
             _, h, w, c = self.layers.dims(y)
             if h * w * c <= 40000 and c <= 400:
@@ -371,19 +382,19 @@ def make(kind: str, seed: int = 0, parallelism: int = 1, batch: int = 1) -> byte
     rng = random.Random(seed)
     model = Model(kind, parallelism=parallelism)
     dtype = rng.choice([FLOAT16, FLOAT16, FLOAT32]) if kind == "random" else FLOAT16
-    if kind == "operators" and seed % 2:
+    if kind in ("operators", "more") and seed % 2:
         dtype = FLOAT32
     layers = Layers(model, rng, dtype)
     if kind == "random":
         RandomGraph(model, layers, rng, batch if batch > 1 else rng.randint(1, 2)).grow(rng.randint(3, 16))
     else:
-        {"small": small, "operators": operators, "yolov3-tiny": yolov3_tiny}[kind](model, layers, batch)
+        {"small": small, "operators": operators, "more": more, "yolov3-tiny": yolov3_tiny}[kind](model, layers, batch)
     return model.build()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["small", "operators", "random", "yolov3-tiny"])
+    parser.add_argument("kind", choices=["small", "operators", "more", "random", "yolov3-tiny"])
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parallelism", type=int, default=1)

@@ -1,0 +1,110 @@
+"""``mlu-export quantize``: calibrates a network, writes its recipe, and tells what each layer loses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlu_agent.errors import UserError
+
+from .build import Request, prepare
+from .calibrate import float_input, float_picture, list_pictures, read_picture
+from .files import write_all
+from .noise import LayerNoise, Proposal, measure_noise, propose, worst_layers
+from .recipe import Recipe, recipe_text
+from .refine import choose_pictures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .graph import FloatArray, ImportedModel
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was written, and the layers in execution order (empty without a report)."""
+
+    recipe: Path
+    report: Path | None
+    layers: tuple[LayerNoise, ...]
+    pictures: int
+    proposal: Proposal | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The report's JSON: ratios in dB, ``clipped`` as a part of one."""
+        found = {} if self.proposal is None else {"proposal": asdict(self.proposal)}
+        return {
+            "schema": SCHEMA,
+            "recipe": self.recipe.name,
+            "pictures": self.pictures,
+            "layers": [asdict(layer) for layer in self.layers],
+            "worst": [layer.name for layer in worst_layers(list(self.layers))],
+            **found,
+        }
+
+    def json(self) -> str:
+        return json.dumps({**self.document(), "recipe": str(self.recipe)})
+
+    def text(self) -> str:
+        """The files written, and the worst layers as a table."""
+        lines = [str(path) for path in (self.recipe, self.report) if path is not None]
+        if self.layers:
+            lines.append(f"worst of {len(self.layers)} layers over {self.pictures} pictures, signal to noise in dB:")
+            lines.append(f"{'layer':24} {'bits':>4} {'own':>7} {'network':>7} {'clipped':>8}")
+        lines += [
+            f"{layer.name:24} {layer.bits:4} {layer.own:7.1f} {layer.network:7.1f} {layer.clipped * 100:7.3f}%"
+            for layer in worst_layers(list(self.layers))
+        ]
+        if self.proposal is not None:
+            lines.append(_sentence(self.proposal))
+        return "\n".join(lines)
+
+
+def quantize(request: Request, report: Path | None, target: float | None = None) -> Result:
+    """Writes ``NAME.recipe.toml`` into the output folder, and the report; with a ``target`` in dB, also proposes which
+    layers to keep in int16. Raises UserError, DataError.
+    """
+    wanted = "--report" if report is not None else "--propose" if target is not None else ""
+    if wanted and request.calibration is None:
+        raise UserError(f"{wanted} measures on pictures: give --calibration DIR, also beside --recipe")
+    model, recipe = prepare(request)
+    settings = recipe.settings
+    pictures = _pictures(model, recipe, request) if wanted else None
+    layers: tuple[LayerNoise, ...] = ()
+    proposal = None
+    if pictures is not None:
+        measured = (model.graph, recipe.ranges, settings.bits, settings.per_channel, pictures)
+        layers = tuple(measure_noise(*measured))
+        proposal = None if target is None else propose(*measured, target)
+    path = request.output / f"{settings.name}.recipe.toml"
+    write_all(request.output, {path.name: recipe_text(recipe).encode("utf-8")})
+    result = Result(path, report, layers, 0 if pictures is None else len(pictures), proposal)
+    if report is not None:
+        write_all(report.parent, {report.name: (json.dumps(result.document(), indent=1) + "\n").encode("utf-8")})
+    return result
+
+
+def _sentence(proposal: Proposal) -> str:
+    now = f"the outputs have {proposal.before:.1f} dB"
+    if proposal.before >= proposal.target:
+        return f"{now}, which reaches {proposal.target:g} dB: no layer needs more bits"
+    options = " ".join(f"--keep-int16 {name}" for name in proposal.layers)
+    short = "" if proposal.after >= proposal.target else f", less than {proposal.target:g} dB: choose --observer minmax"
+    return f"{now}; with {options} they have {proposal.after:.1f} dB{short}"
+
+
+def _pictures(model: ImportedModel, recipe: Recipe, request: Request) -> FloatArray:
+    """Some of the calibration pictures, evenly spread, as one normalised batch."""
+    assert request.calibration is not None
+    paths = list_pictures(request.calibration)
+    spec = float_input(model.graph, recipe.settings.preprocessing)
+    some = choose_pictures(paths, spec.height, spec.width)
+    if len(some) < len(paths):
+        print(f"mlu-export: note: the report is measured on {len(some)} of {len(paths)} pictures", file=sys.stderr)
+    return np.concatenate([float_picture(read_picture(path), spec)[0] for path in some])
