@@ -157,7 +157,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="let torch.load run the code in a checkpoint (whole pickled models): only for files whose origin you know",
     )
     parser.add_argument("script", type=Path, metavar="SCRIPT.py")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="handed to the script as they are")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="handed to the script as they are"
+    )
 
 
 def _build(options: argparse.Namespace) -> int:

@@ -96,7 +96,8 @@ class Model(torch.nn.Module):
 with torch.no_grad():
     net = Model().eval()
     qconfig = {"iteration": 1, "use_avg": False, "data_scale": 1.0, "firstconv": False, "per_channel": True}
-    observing = torch_mlu.core.mlu_quantize.quantize_dynamic_mlu(net.float(), qconfig_spec=qconfig, dtype="int8", gen_quant=True)
+    observing = torch_mlu.core.mlu_quantize.quantize_dynamic_mlu(net.float(), qconfig_spec=qconfig,
+                                                                        dtype="int8", gen_quant=True)
     observing(torch.rand(1, 3, 64, 64))
     net = torch_mlu.core.mlu_quantize.quantize_dynamic_mlu(net)
     net.load_state_dict(observing.state_dict(), strict=False)
@@ -104,7 +105,8 @@ with torch.no_grad():
     net.to(ct.mlu_device())
     ct.set_core_number(16)
     ct.set_core_version("MLU220")
-    traced = torch.jit.trace(net, torch.randn(1, 3, 64, 64).type(torch.HalfTensor).to(ct.mlu_device()), check_trace=False)
+    example = torch.randn(1, 3, 64, 64).type(torch.HalfTensor)
+    traced = torch.jit.trace(net, example.to(ct.mlu_device()), check_trace=False)
     ct.save_as_cambricon("first")
     x = torch.rand(2, 3, 64, 64).half()
     boxes = traced(x.mlu())
@@ -133,8 +135,8 @@ from torch_mlu.core.mlu_quantize import quantize_dynamic_mlu
 torch.set_grad_enabled(False)
 torch.manual_seed(2)
 net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.ReLU6(), torch.nn.AdaptiveAvgPool2d(1)).eval()
-observing = quantize_dynamic_mlu(net, {"iteration": 1, "firstconv": True, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]},
-                                 dtype="int16", gen_quant=True)
+qconfig = {"iteration": 1, "firstconv": True, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
+observing = quantize_dynamic_mlu(net, qconfig, dtype="int16", gen_quant=True)
 mean, std = torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1), torch.tensor([0.2, 0.3, 0.4]).view(1, 3, 1, 1)
 pixels = torch.randint(0, 256, (2, 3, 16, 16)).float()
 wanted = observing((pixels / 255 - mean) / std)

@@ -1,4 +1,4 @@
-"""Porting scripts through ``mlu-export run``: online, fused and offline results, the files written, the sentences said."""
+"""Porting scripts through ``mlu-export run``: online, fused and offline results, files, sentences."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_quantise_save_load_trace_export_and_online_fused_offline_agree_to_the_b
 
 
 def test_detection_output_in_half_with_both_orders_of_arming_rearming_and_disarming(run, tmp_path, offline):
-    """Armed after the trace, twice with different batches, disarmed once, forgotten once; 16 cores become an MLU220's 4."""
+    """Armed after the trace, twice with different batches, disarmed, forgotten; 16 cores become an MLU220's 4."""
     done = run(compat_scripts.YOLOV5)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.rglob("*.cambricon")) == ["first.cambricon", "second.b1.cambricon"]
@@ -128,7 +128,7 @@ def test_operators_of_other_networks_compute_what_torch_computes(run):
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    "call, said",
     [
         ("torch_mlu.core.mlu_quantize.adaptive_quantize(None, 10)", "quantize_dynamic_mlu"),
         ("ct.memory_allocated()", "torch_mlu.core.mlu_model.memory_allocated is not part of"),

@@ -2,6 +2,6 @@
 
 ``values`` holds what was recorded, ``record`` turns torch's operators into it, ``lowering`` makes a network of it and
 ``execute`` runs that network in the simulator. ``tensor`` is the device as torch sees it, ``trace`` the patched
-``torch.jit.trace`` with the export, ``modules`` the names that scripts import, ``run`` the command. Importing this package
-loads nothing of torch.
+``torch.jit.trace`` with the export, ``modules`` the names that scripts import, ``run`` the command.
+Importing this package loads nothing of torch.
 """

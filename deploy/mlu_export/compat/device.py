@@ -1,4 +1,4 @@
-"""Makes torch know the device ``mlu``, its tensors' methods and the namespace ``torch.ops.torch_mlu``. Once a process."""
+"""Makes torch know the device ``mlu``, its tensors' methods and the namespace ``torch.ops.torch_mlu``."""
 
 from __future__ import annotations
 
@@ -15,24 +15,33 @@ from .tensor import DEVICE, MluTensor, dispatch, to_device
 from .values import UnknownApiError
 
 SCHEMAS = (
-    "conv2d(Tensor input, Tensor weight, Tensor? bias, int[] padding, int[] stride, int[] dilation, int groups, "
-    "Tensor? scale=None, Tensor? quantized_mode=None, Tensor? input_mean=None, Tensor? input_std=None) -> Tensor",
+    (
+        "conv2d(Tensor input, Tensor weight, Tensor? bias, int[] padding, int[] stride, int[] dilation, int groups, "
+        "Tensor? scale=None, Tensor? quantized_mode=None, Tensor? input_mean=None, Tensor? input_std=None) -> Tensor"
+    ),
     "linear(Tensor input, Tensor weight, Tensor? bias=None, Tensor? scale=None, Tensor? quantized_mode=None) -> Tensor",
     "mish(Tensor input) -> Tensor",
     "normalize(Tensor input, int p, Tensor scale, float eps) -> Tensor",
-    "yolov3_detection_output(Tensor a, Tensor b, Tensor c, int[] anchors, int num_classes, int num_anchors, int img_size, "
-    "float conf_thres, float nms_thres, int maxBoxNum) -> Tensor",
-    "yolov4_detection_output(Tensor[] outputs, int[] anchors, int num_classes, int num_anchors, int img_w, int img_h, "
-    "float conf_thres, float nms_thres, int maxBoxNum, float scale_x_y=1.0, float beta=0.6, int nms_type=0) -> Tensor",
-    "yolov5_detection_output(Tensor p3, Tensor p4, Tensor p5, int[] anchors, int num_classes, int num_anchors, int img_h, "
-    "int img_w, float conf_thres, float iou_thres, int maxBoxNum) -> Tensor",
+    (
+        "yolov3_detection_output(Tensor a, Tensor b, Tensor c, int[] anchors, int num_classes, int num_anchors, "
+        "int img_size, float conf_thres, float nms_thres, int maxBoxNum) -> Tensor"
+    ),
+    (
+        "yolov4_detection_output(Tensor[] outputs, int[] anchors, int num_classes, int num_anchors, int img_w, "
+        "int img_h, float conf_thres, float nms_thres, int maxBoxNum, float scale_x_y=1.0, float beta=0.6, "
+        "int nms_type=0) -> Tensor"
+    ),
+    (
+        "yolov5_detection_output(Tensor p3, Tensor p4, Tensor p5, int[] anchors, int num_classes, int num_anchors, "
+        "int img_h, int img_w, float conf_thres, float iou_thres, int maxBoxNum) -> Tensor"
+    ),
 )
 OPERATORS = tuple(schema.split("(", 1)[0] for schema in SCHEMAS)
 _installed: list[Any] = []
 
 
 def install() -> None:
-    """Registers everything; a second call does nothing. Raises UserError where torch is too old or has another device."""
+    """Registers everything; a second call does nothing. Raises UserError for a torch that is too old."""
     if _installed:
         return
     try:
@@ -42,8 +51,9 @@ def install() -> None:
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     _register_operators()
     _patch_tensor()
-    MLUConv2d.forward = _forward_of(MLUConv2d.forward, _conv_on_device)
-    MLULinear.forward = _forward_of(MLULinear.forward, _linear_on_device)
+    for layer, on_device in ((MLUConv2d, _conv_on_device), (MLULinear, _linear_on_device)):
+        kind: Any = layer
+        kind.forward = _forward_of(kind.forward, on_device)
 
 
 def _register_operators() -> None:
@@ -70,8 +80,8 @@ class _Operators:
         if name in OPERATORS:
             return getattr(self._real, name)
         raise UnknownApiError(
-            f"torch.ops.torch_mlu.{name} is not among the operators here ({', '.join(OPERATORS)}); write it with those or "
-            "with torch's own"
+            f"torch.ops.torch_mlu.{name} is not among the operators here ({', '.join(OPERATORS)}); write it with "
+            "those or with torch's own"
         )
 
 

@@ -86,7 +86,7 @@ def _library() -> Any:
 
 
 def _device_name() -> str:
-    """The simulated device: an MLU220 unless CNRT_SIMULATOR_DEVICE says otherwise. A model's numbers are the same on both."""
+    """The simulated device: an MLU220 unless CNRT_SIMULATOR_DEVICE says otherwise."""
     device = Device(_library(), 0)
     try:
         return device.info.target

@@ -1,7 +1,7 @@
 """Recorded values -> the lowered network of a model file.
 
-A tensor of four axes lies N, H, W, C; others lie in torch's order. Reorderings are put in where an operator needs the other
-one, and pairs of them that undo each other are taken out again.
+A tensor of four axes lies N, H, W, C; others lie in torch's order. Reorderings are put in where an operator needs the
+other one, and pairs of them that undo each other are taken out again.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Lowering:
         return entry
 
     def _enter_pixels(self, value: Value) -> int:
-        """A uint8 picture with four channels; its normalisation follows where the network has it (``normalize_input``)."""
+        """A uint8 picture with four channels; the network normalises it (``normalize_input``)."""
         n, _, height, width = value.shape
         entry = self._add((n, height, width, len(self.pixels or "")), net.UINT8)
         self.put(value, NHWC, entry)
@@ -169,13 +169,16 @@ class Lowering:
         number = self.place(value, PLAIN)
         if len(value.shape) == 3:
             first, channels, rows = value.shape
-            number = self.permuted(self.as_dims(number, (first, channels, 1, rows), value.half), (0, 3, 2, 1), value.half)
+            number = self.permuted(
+                self.as_dims(number, (first, channels, 1, rows), value.half), (0, 3, 2, 1), value.half
+            )
         return self.as_dims(number, stored_dims(value.shape), value.half)
 
     def _pruned(self, entries: Sequence[int], exits: Sequence[int]) -> net.Network:
         """Without operators that nothing reads; an output that is an input, or twice one tensor, is copied."""
         final: list[int] = []
-        for number in exits:
+        for wanted in exits:
+            number = wanted
             if number in entries or number in final:
                 tensor = self.tensors[number]
                 number = self.emit(net.CAST, (number,), tensor.dims, tensor.dtype == net.FLOAT16, name="copy")
@@ -189,7 +192,7 @@ class Lowering:
         return _compact(self.tensors, self.constants, kept[::-1], list(entries), final)
 
     def _is_folded(self, value: Value) -> bool:
-        """A convolution whose only reader is a batch-norm is made with it: one rounding, as the vendor's compiler does."""
+        """A convolution whose only reader is a batch-norm is made with it: one rounding, as the vendor does."""
         return value.operation == "conv" and self._reader_norm(value) is not None
 
     def _reader_norm(self, value: Value) -> Value | None:
@@ -199,7 +202,11 @@ class Lowering:
 
 
 def _compact(
-    tensors: list[net.Tensor], constants: list[Array], operators: list[net.Operator], entries: list[int], exits: list[int]
+    tensors: list[net.Tensor],
+    constants: list[Array],
+    operators: list[net.Operator],
+    entries: list[int],
+    exits: list[int],
 ) -> net.Network:
     """Only what the operators use, numbered anew."""
     used = dict.fromkeys([*entries, *(n for op in operators for n in (*op.inputs, op.output)), *exits])

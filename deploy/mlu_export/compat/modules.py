@@ -13,7 +13,7 @@ from mlu_agent.errors import UserError
 
 from ..vendor.quantize import MLUConv2d, MLULinear, quantize_dynamic_mlu
 from . import device, trace
-from .settings import SETTINGS
+from .settings import SETTINGS, is_integer
 from .tensor import DEVICE, MluTensor
 from .values import UnknownApiError
 
@@ -58,7 +58,8 @@ def install() -> None:
     model = _module("torch_mlu.core.mlu_model", _MODEL)
     quantize = _module("torch_mlu.core.mlu_quantize", {
         "quantize_dynamic_mlu": quantize_dynamic_mlu, "MLUConv2d": MLUConv2d, "MLULinear": MLULinear,
-        "adaptive_quantize": _refused("mlu_quantize", "adaptive_quantize"), "dequantize": _refused("mlu_quantize", "dequantize"),
+        "adaptive_quantize": _refused("mlu_quantize", "adaptive_quantize"),
+        "dequantize": _refused("mlu_quantize", "dequantize"),
     })  # fmt: skip
     core = _module("torch_mlu.core", {"mlu_model": model, "mlu_quantize": quantize}, package=True)
     quantized = _module("torch_mlu.core.quantized", {}, package=True)
@@ -68,7 +69,7 @@ def install() -> None:
     made = _module(ROOT, {"core": core, "__version__": "0.15.0+mlu-export"}, package=True)
     for module in (made, core, model, quantize, quantized, fuse):
         sys.modules[module.__name__] = module
-    sys.meta_path.append(_Refuser())  # type: ignore[arg-type] # finds nothing, on purpose
+    sys.meta_path.append(_Refuser())  # finds nothing, on purpose
     _extend_device_module()
 
 
@@ -103,7 +104,7 @@ def _fuse_modules(model: Any, names: Any, inplace: bool = False, **_: Any) -> An
 
 
 def _set_device(number: int) -> None:
-    if isinstance(number, bool) or not isinstance(number, int) or number < -1:
+    if not is_integer(number) or number < -1:
         raise UserError(f"set_device({number!r}): give 0, or -1 to compile without a device")
     if number > 0:
         SETTINGS.warn(f"set_device({number}): there is one simulated device, and it is used")
@@ -111,7 +112,7 @@ def _set_device(number: int) -> None:
 
 
 def _set_core_number(number: int) -> None:
-    """Cores of fused calls: 1, 4 or 16. An MLU220 has four: more are clamped with a warning when a model is compiled."""
+    """Cores of fused calls: 1, 4 or 16. An MLU220 has four: more are clamped at the export, with a warning."""
     SETTINGS.set_core_number(number)
 
 

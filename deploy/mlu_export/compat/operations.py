@@ -205,7 +205,9 @@ def _reduce(state: Lowering, value: Value) -> None:
         number = state.as_dims(state.place(source, "plain"), (before, middle, behind, 1), source.half)
         dims, layout, mask = (before, 1, behind, 1), "plain", 1 << 1
     else:
-        raise UnsupportedError(f"a reduction of a tensor {source.shape} over axes {axes} has no operator; reduce in steps")
+        raise UnsupportedError(
+            f"a reduction of a tensor {source.shape} over axes {axes} has no operator; reduce in steps"
+        )
     state.put(value, layout, state.emit(REDUCE, (number,), dims, value.half, (kind, mask), name="reduce"))
 
 

@@ -1,7 +1,7 @@
 """torch's operators -> recorded values. An operator that is not here runs on the CPU, or is refused in a traced model.
 
-Each recorder takes the operator's arguments with recorded values in place of tensors of the device that are results, and
-Constant in place of the others (weights).
+Each recorder takes the operator's arguments with recorded values in place of tensors of the device that are results,
+and Constant in place of the others (weights).
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def _reversed(kind: str, x: Value, constant: Any) -> Value:
         return _with_constant(kind, x, constant)
     if kind == "sub":
         return _affine(x, (np.float32(-1), values), identity, "rsub")
-    raise UnsupportedError("a constant divided by a tensor has no operator; multiply with the inverse where it is known")
+    raise UnsupportedError(
+        "a constant divided by a tensor has no operator; multiply with the inverse where it is known"
+    )
 
 
 def _power(x: Value, exponent: float) -> Value:
@@ -275,17 +277,18 @@ def _expand(x: Value, sizes: Any, *_: Any, **__: Any) -> Value:
     return x
 
 
-def _with_suffixes(name: str, recorder: Recorder, suffixes: tuple[str, ...]) -> dict[str, Recorder]:
-    return {f"aten.{name}.{suffix}": recorder for suffix in suffixes}
+_SUFFIXES = ("Tensor", "Scalar", "default", "Tensor_Scalar")
+_FUNCTIONS = ("relu", "sigmoid", "silu", "hardswish", "mish", "tanh", "hardsigmoid", "exp", "sqrt", "relu6")
 
 
-_DEFAULT = ("default",)
-_OPERAND = ("Tensor", "Scalar", "default", "Tensor_Scalar", "other")
+def _named(recorders: dict[str, Recorder]) -> dict[str, Recorder]:
+    """By the names of all overloads that torch may call."""
+    return {f"aten.{name}.{suffix}": one for name, one in recorders.items() for suffix in _SUFFIXES}
+
 
 # Operators with an in-place twin of the same meaning, the trailing underscore left out.
 _POINTWISE: dict[str, Recorder] = {
-    **{name: _activation(name) for name in ("relu", "sigmoid", "silu", "hardswish", "mish", "tanh", "hardsigmoid", "exp",
-                                            "sqrt", "relu6")},
+    **{name: _activation(name) for name in _FUNCTIONS},
     "leaky_relu": _leaky,
     "elu": _elu,
     "clamp": _clamp,
@@ -301,10 +304,8 @@ _POINTWISE: dict[str, Recorder] = {
 }  # fmt: skip
 
 RECORDERS: dict[str, Recorder] = {
-    **{key: one for name, recorder in _POINTWISE.items() for key, one in _with_suffixes(name, recorder, _OPERAND).items()},
-    **{key: one for name in ("add", "sub", "mul", "div", "relu", "sigmoid", "silu", "hardswish", "hardtanh", "leaky_relu",
-                             "clamp", "elu", "tanh", "mish", "hardsigmoid", "relu6", "exp", "sqrt", "clamp_min", "clamp_max")
-       for key, one in _with_suffixes(f"{name}_", _POINTWISE[name], _OPERAND).items()},
+    **_named(_POINTWISE),
+    **_named({f"{name}_": recorder for name, recorder in _POINTWISE.items()}),
     "aten.pow.Tensor_Scalar": _binary("pow"),
     "aten.maximum.default": _binary("max"),
     "aten.minimum.default": _binary("min"),

@@ -1,4 +1,4 @@
-"""The layers with weights or windows: convolutions, linear, batch-norm, pools, enlargement, and the vendor's own operators."""
+"""The layers with weights or windows: convolutions, linear, batch-norm, pools, and the vendor's own operators."""
 
 from __future__ import annotations
 
@@ -65,16 +65,27 @@ def conv2d(
 
 
 def _convolution(
-    x: Value, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, extra: Any, groups: int
+    x: Value,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    extra: Any,
+    groups: int,
 ) -> Value:
     if not transposed:
         return conv2d(x, weight, bias, padding, stride, dilation, groups)
     array = _array(weight)
     if len(x.shape) != 4 or array.ndim != 4:
-        raise UnsupportedError(f"a transposed convolution of a tensor {x.shape} has no operator; two-dimensional ones have")
+        raise UnsupportedError(
+            f"a transposed convolution of a tensor {x.shape} has no operator; two-dimensional ones have"
+        )
     strides, pads, spread, more = _pair(stride), _pair(padding, 0), _pair(dilation), _pair(extra, 0)
     sizes = [
-        (x.shape[2 + a] - 1) * strides[a] - 2 * pads[a] + spread[a] * (array.shape[2 + a] - 1) + more[a] + 1 for a in (0, 1)
+        (x.shape[2 + a] - 1) * strides[a] - 2 * pads[a] + spread[a] * (array.shape[2 + a] - 1) + more[a] + 1
+        for a in (0, 1)
     ]
     return _make(
         "deconv", (x,), (x.shape[0], array.shape[1] * groups, *sizes), weight=weight, bias=bias,
@@ -87,7 +98,9 @@ def linear(x: Value, weight: Any, bias: Any = None, scale: Any = None, quantized
     array = _array(weight)
     if array.ndim != 2 or array.shape[1] != x.shape[-1] or len(x.shape) not in (2, 3):
         raise UnsupportedError(f"a linear layer with weights {array.shape} of a tensor {x.shape} has no operator")
-    return _make("linear", (x,), (*x.shape[:-1], array.shape[0]), weight=weight, bias=bias, scale=scale, mode=quantized_mode)
+    return _make(
+        "linear", (x,), (*x.shape[:-1], array.shape[0]), weight=weight, bias=bias, scale=scale, mode=quantized_mode
+    )
 
 
 def _addmm(bias: Any, x: Value, weight: Any, *, beta: Any = 1, alpha: Any = 1) -> Value:
@@ -130,10 +143,14 @@ def _average_pool(
         raise UnsupportedError("average pooling with an own divisor has no operator")
     sizes, steps, pads = _pair(kernel), _pair(stride or kernel), _pair(padding, 0)
     shape = _pooled(x, sizes, steps, pads, ceil_mode)
-    if ceil_mode and count_pad and any(
-        (shape[2 + a] - 1) * steps[a] + sizes[a] > x.shape[2 + a] + 2 * pads[a] for a in (0, 1)
+    if (
+        ceil_mode
+        and count_pad
+        and any((shape[2 + a] - 1) * steps[a] + sizes[a] > x.shape[2 + a] + 2 * pads[a] for a in (0, 1))
     ):
-        raise UnsupportedError("average pooling with ceil_mode beyond the padded picture has no operator; pad it evenly")
+        raise UnsupportedError(
+            "average pooling with ceil_mode beyond the padded picture has no operator; pad it evenly"
+        )
     return _make("average_pool", (x,), shape, kernel=sizes, stride=steps, pad=pads, count=bool(count_pad))
 
 
@@ -153,7 +170,9 @@ def _adaptive_average(x: Value, size: Any) -> Value:
     if (rows, cols) == (1, 1):
         return _make("reduce", (x,), (*x.shape[:2], 1, 1), kind="mean", axes=(2, 3))
     if x.shape[2] % rows or x.shape[3] % cols:
-        raise UnsupportedError(f"adaptive pooling of {x.shape[2:]} to {(rows, cols)} has no operator; use sizes that divide")
+        raise UnsupportedError(
+            f"adaptive pooling of {x.shape[2:]} to {(rows, cols)} has no operator; use sizes that divide"
+        )
     kernel = (x.shape[2] // rows, x.shape[3] // cols)
     return _average_pool(x, kernel, kernel)
 
@@ -162,7 +181,9 @@ def _nearest(x: Value, size: Any, *scales: Any) -> Value:
     del scales
     rows, cols = (int(one) for one in size)
     if rows % x.shape[2] or cols % x.shape[3]:
-        raise UnsupportedError(f"nearest enlargement of {x.shape[2:]} to {(rows, cols)} has no operator; whole factors have")
+        raise UnsupportedError(
+            f"nearest enlargement of {x.shape[2:]} to {(rows, cols)} has no operator; whole factors have"
+        )
     return _make("nearest", (x,), (*x.shape[:2], rows, cols), scale=(rows // x.shape[2], cols // x.shape[3]))
 
 
@@ -196,13 +217,15 @@ def _mish(x: Value) -> Value:
 def _detection(kind: str, heads: Any, anchors: Any, classes: int, size: Any, conf: float, iou: float, most: int,
                scale: float = 1.0) -> Value:  # fmt: skip
     if not all(isinstance(head, Value) and len(head.shape) == 4 for head in heads):
-        raise UnsupportedError(f"{kind}_detection_output takes heads N, A * (5 + classes), H, W that the network computes")
+        raise UnsupportedError(
+            f"{kind}_detection_output takes heads N, A * (5 + classes), H, W that the network computes"
+        )
     each = len(anchors) // 2 // len(heads)
     for head in heads:
         if head.shape[1] != each * (5 + classes):
             raise UnsupportedError(
-                f"{kind}_detection_output: a head has {head.shape[1]} channels; {each} anchors of {classes} classes need "
-                f"{each * (5 + classes)}"
+                f"{kind}_detection_output: a head has {head.shape[1]} channels; "
+                f"{each} anchors of {classes} classes need {each * (5 + classes)}"
             )
     made = _make(
         "detection", tuple(heads), (heads[0].shape[0], HEAD + ROW * most, 1, 1), kind=kind, classes=int(classes),

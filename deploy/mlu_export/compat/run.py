@@ -6,7 +6,6 @@ import importlib.util
 import os
 import runpy
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..float_runner import import_torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 # Names that numpy had when these scripts were written.
@@ -26,8 +26,8 @@ OLD_NUMPY_NAMES = {"int": int, "float": float, "bool": bool, "object": object}
 def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = False) -> int:
     """Runs the script as ``python SCRIPT args...`` would; returns its exit code. Raises UserError if it cannot start.
 
-    A real torch_mlu is never shadowed: with one installed, the script runs with that. Otherwise gradients are off from the
-    start, since nothing trains here, and ``torch.load`` refuses files that would run code, unless they are trusted.
+    A real torch_mlu is never shadowed: with one installed, the script runs with that. Otherwise gradients are off from
+    the start, since nothing trains here, and ``torch.load`` refuses files that would run code, unless they are trusted.
     """
     if not script.is_file():
         raise UserError(f"{script}: there is no such script")
@@ -40,11 +40,10 @@ def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = Fal
     for name, kind in OLD_NUMPY_NAMES.items():
         if name not in vars(np):
             setattr(np, name, kind)
-    from . import modules, torchvision_names  # noqa: PLC0415 - they load torch
+    from . import modules  # noqa: PLC0415 - they load torch
     from .settings import SETTINGS  # noqa: PLC0415
 
     modules.install()
-    torchvision_names.install()
     try:
         return _run(script, arguments)
     finally:

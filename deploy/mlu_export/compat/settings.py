@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CORE_VERSIONS = ("MLU220", "MLU270")
 CORE_NUMBERS = (1, 4, 16)
 INPUT_FORMATS = ("rgba", "argb", "bgra", "abgr")
 MLU220_CORES = 4
+
+
+def is_integer(value: object) -> bool:
+    """Scripts are not typed: True is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass
@@ -27,7 +35,7 @@ class Settings:
     said: set[str] = field(default_factory=set)
 
     def set_core_number(self, number: int) -> None:
-        if isinstance(number, bool) or not isinstance(number, int) or number not in CORE_NUMBERS:
+        if not is_integer(number) or number not in CORE_NUMBERS:
             raise UserError(f"set_core_number({number!r}): give 1, 4 or 16")
         self.core_number = number
 
@@ -37,7 +45,7 @@ class Settings:
         self.core_version = version
 
     def set_input_format(self, number: int) -> None:
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(INPUT_FORMATS):
+        if not is_integer(number) or not 0 <= number < len(INPUT_FORMATS):
             raise UserError(f"set_input_format({number!r}): give 0 (rgba), 1 (argb), 2 (bgra) or 3 (abgr)")
         self.input_format = number
 
@@ -46,7 +54,9 @@ class Settings:
         if not isinstance(name, str):
             raise UserError(f"save_as_cambricon({name!r}): give the name as a string, or '' to disarm")
         if self.armed and name:
-            self.warn(f"save_as_cambricon({self.armed!r}) was followed by {name!r} before any traced call: it wrote nothing")
+            self.warn(
+                f"save_as_cambricon({self.armed!r}) was followed by {name!r} before any traced call: it wrote nothing"
+            )
         self.armed = name
 
     @property
@@ -56,7 +66,9 @@ class Settings:
     def parallelism(self) -> int:
         """Cores per invocation of the compiled model; an MLU220 has four."""
         if self.core_version == "MLU220" and self.core_number > MLU220_CORES:
-            self.warn(f"an MLU220 has {MLU220_CORES} cores: the model is compiled for {MLU220_CORES}, not {self.core_number}")
+            self.warn(
+                f"an MLU220 has {MLU220_CORES} cores: the model is compiled for {MLU220_CORES}, not {self.core_number}"
+            )
             return MLU220_CORES
         return self.core_number
 

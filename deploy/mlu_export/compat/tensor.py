@@ -23,7 +23,8 @@ _OVERWRITING = ("aten.copy_.default", "aten.fill_.Scalar", "aten.zero_.default")
 
 
 class MluTensor(torch.Tensor):  # type: ignore[misc]
-    """A tensor on the device. ``host`` holds its numbers (a CPU tensor); where it is None, ``value`` says how to get them.
+    """A tensor on the device. ``host`` holds its numbers (a CPU tensor); where it is None, ``value`` says how to
+    get them.
 
     ``part`` marks a view of some elements of another tensor: writing into it would have to change that one, too, and is
     refused. ``base`` is the tensor that this one shows in another shape: it gets what is written here.
@@ -36,7 +37,7 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
     base: MluTensor | None
 
     @staticmethod
-    def __new__(cls, host: Any = None, value: Value | None = None) -> MluTensor:
+    def __new__(cls: type[MluTensor], host: Any = None, value: Value | None = None) -> MluTensor:
         shape = host.shape if value is None else value.shape
         dtype = host.dtype if value is None else (torch.float16 if value.half else torch.float32)
         made: MluTensor = torch.Tensor._make_wrapper_subclass(  # noqa: SLF001 - torch's way to make such a class
@@ -46,7 +47,7 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
         made.base = None
         return made
 
-    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+    def __repr__(self, **_: Any) -> str:
         return f"{host_of(self)!r:s}".replace(")", ", device='mlu:0')", 1) if self.dim() == 0 else _text(self)
 
     @classmethod
@@ -109,8 +110,8 @@ def host_of(tensor: MluTensor) -> Any:
         assert value is not None
         if Capture.active is not None:
             raise UnsupportedError(
-                "a traced model reads numbers that it computes itself, which the compiled network cannot do; keep such code "
-                "out of forward() or use a detection operator of torch_mlu"
+                "a traced model reads numbers that it computes itself, which the compiled network cannot do; keep such "
+                "code out of forward() or use a detection operator of torch_mlu"
             )
         execute.materialize([value])
         tensor.host = torch.from_numpy(value.array.copy())  # type: ignore[union-attr]
@@ -203,7 +204,7 @@ def _record(name: str, recorder: Any, arguments: Any, named: dict[str, Any]) -> 
         pytree.tree_map(lambda one, first=(several or index == position): _operand(one, first), argument)
         for index, argument in enumerate(arguments)
     ]
-    options = {key: _operand(one, first=False) for key, one in named.items() if key not in ("memory_format",)}
+    options = {key: _operand(one, first=False) for key, one in named.items() if key != "memory_format"}
     result = recorder(*operands, **options)
     if name.split(".")[1].endswith("_"):
         return _overwrite(name, arguments[0], result)
@@ -239,8 +240,8 @@ def _overwrite(name: str, tensor: MluTensor, value: Value) -> MluTensor:
 def _refuse_part(name: str, tensor: MluTensor) -> None:
     if tensor.part:
         raise PartWriteError(
-            f"{name}: writing into a part of a tensor of the device is not supported; build the result with torch.cat or "
-            "torch.where, or compute on the CPU"
+            f"{name}: writing into a part of a tensor of the device is not supported; build the result with torch.cat "
+            "or torch.where, or compute on the CPU"
         )
 
 
@@ -271,8 +272,9 @@ def _on_host(function: Any, name: str, arguments: Any, named: dict[str, Any]) ->
     tensors = [one for one in pytree.tree_leaves((arguments, named)) if isinstance(one, MluTensor)]
     if Capture.active is not None and any(one.host is None for one in tensors):
         error = UnsupportedError(
-            f"the traced model uses {name.rsplit('.', 1)[0].replace('.', '::')}, which the compiled network has no operator "
-            "for; keep it out of the traced module or write it with convolutions, pools, elementwise operators and reshapes"
+            f"the traced model uses {name.rsplit('.', 1)[0].replace('.', '::')}, which the compiled network has no "
+            "operator for; keep it out of the traced module or write it with convolutions, pools, elementwise "
+            "operators and reshapes"
         )
         Capture.active.error = Capture.active.error or error
         raise error

@@ -1,4 +1,4 @@
-"""``torch.jit.trace`` for modules on the device: fused calls, and the export of the model file at the first call per shape."""
+"""``torch.jit.trace`` for modules on the device: fused calls, and the export of the model file at its first call."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Compiled:
 
 
 class FusedModule(torch.nn.Module):  # type: ignore[misc]
-    """A traced module. Each new shape of inputs is compiled once; an armed export is written then, or at the next call."""
+    """A traced module. Each new shape of inputs is compiled once; an armed export is written then or later."""
 
     def __init__(self, traced: Any) -> None:
         super().__init__()
@@ -72,7 +72,9 @@ class FusedModule(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, *inputs: Any) -> Any:
         if not all(isinstance(one, MluTensor) and one.dtype in FLOATS for one in inputs):
-            raise UserError("a traced model takes float16 or float32 tensors of the device: move its inputs to mlu_device()")
+            raise UserError(
+                "a traced model takes float16 or float32 tensors of the device: move its inputs to mlu_device()"
+            )
         pixels = SETTINGS.channels
         key = (tuple((tuple(one.shape), one.dtype) for one in inputs), pixels)
         if key not in self._compiled:
@@ -108,14 +110,17 @@ class FusedModule(torch.nn.Module):  # type: ignore[misc]
         stored = [_as_pixels(array, compiled.pixels) if compiled.pixels else store(array) for array in arrays]
         results = compiled.runner.run(stored)
         tensors = [
-            MluTensor(torch.from_numpy(unstore(array, value.shape).copy())) for array, value in zip(results, compiled.outputs)
+            MluTensor(torch.from_numpy(unstore(array, value.shape).copy()))
+            for array, value in zip(results, compiled.outputs)
         ]
         return pytree.tree_unflatten(tensors, compiled.structure)
 
 
 def _output(one: Any) -> Value:
     if not isinstance(one, MluTensor) or one.value is None or one.host is not None:
-        raise UnsupportedError("a traced model returns something that is no result of its inputs; return tensors it computes")
+        raise UnsupportedError(
+            "a traced model returns something that is no result of its inputs; return tensors it computes"
+        )
     return one.value
 
 
@@ -133,8 +138,8 @@ def _as_pixels(array: Array, channels: str) -> Array:
     rounded = np.clip(np.rint(clean), 0, 255).astype(np.uint8)
     if not np.array_equal(rounded, array):
         SETTINGS.warn(
-            "the first convolution normalises, so that the compiled model takes bytes: the input had values that are no "
-            "whole numbers from 0 to 255, and they were rounded. Give pixels as they are"
+            "the first convolution normalises, so that the compiled model takes bytes: the input had values that are "
+            "no whole numbers from 0 to 255, and they were rounded. Give pixels as they are"
         )
     n, count, height, width = array.shape
     result = np.full((n, height, width, len(channels)), 255, np.uint8)

@@ -1,7 +1,7 @@
 """The recorded computation: what torch was asked to do with tensors of the device, not done yet.
 
-A value is either there (``array``, in torch's axis order) or is made by an operation of other values. Layer-by-layer calls
-and fused calls record the same operations and go through the same lowering, so that they compute the same bits.
+A value is either there (``array``, in torch's axis order) or is made by an operation of other values. Layer-by-layer
+calls and fused calls record the same operations and go through the same lowering, so that they compute the same bits.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def new_identity() -> int:
 
 
 def ordered(outputs: Iterable[Value], leaves: Iterable[Value] = ()) -> list[Value]:
-    """The values that ``outputs`` are made of, each behind its inputs; those with an array and ``leaves`` end the search."""
+    """The values that ``outputs`` are made of, each behind its inputs; arrays and ``leaves`` end the search."""
     stop = {id(value) for value in leaves}
     seen: set[int] = set()
     result: list[Value] = []
