@@ -50,6 +50,10 @@ ACTIVATIONS = {
     "relu": ("relu", 0.0),
     "logistic": ("sigmoid", 0.0),
     "swish": ("silu", 0.0),
+    "mish": ("mish", 0.0),
+    "relu6": ("relu6", 0.0),
+    "tanh": ("tanh", 0.0),
+    "elu": ("elu", 1.0),
 }
 
 

@@ -101,6 +101,11 @@ class FloatRunner:
             "silu": functional.silu,
             "sigmoid": self.torch.sigmoid,
             "leaky_relu": lambda tensor: functional.leaky_relu(tensor, node.a),
+            "elu": lambda tensor: functional.elu(tensor, node.a),
+            "hardswish": functional.hardswish,
+            "mish": functional.mish,
+            "relu6": functional.relu6,
+            "tanh": self.torch.tanh,
         }
         return functions[node.function](value)
 

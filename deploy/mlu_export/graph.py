@@ -163,7 +163,10 @@ class Slice(Node):
 
 @dataclass(frozen=True)
 class Activation(Node):
-    """``relu``, ``leaky_relu`` (slope ``a``), ``sigmoid`` or ``silu`` of every element."""
+    """A function of every element: ``relu``, ``leaky_relu`` (slope ``a``), ``elu`` (``a``), ``silu``…
+
+    Names are those of ``network.FUNCTIONS`` that need no more than ``a``.
+    """
 
     function: str
     a: float = 0.0

@@ -76,7 +76,7 @@ def _relu6(x: Floats) -> Floats:
 
 def _tanh(x: Floats) -> Floats:
     t = expm1(x * f32(2))
-    return t / (t + f32(2))
+    return np.asarray(t / (t + f32(2)), np.float32)
 
 
 def _mish(x: Floats) -> Floats:

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 STRIDES = (8, 16, 32, 64)
 MAX_DEPTH = 100
+# Activation modules without parameters, by class name.
+ACTIVATIONS = {
+    "SiLU": "silu", "ReLU": "relu", "Sigmoid": "sigmoid", "Hardswish": "hardswish", "Mish": "mish", "ReLU6": "relu6",
+}  # fmt: skip
 
 
 def import_yolov5(data: bytes, size: tuple[int, int]) -> ImportedModel:
@@ -140,12 +144,11 @@ class _Builder:
             return self._emit(
                 Activation(f"{name}.leaky_relu", (output,), "leaky_relu", float(slope)), self.channels[output]
             )
-        functions = {"SiLU": "silu", "ReLU": "relu", "Sigmoid": "sigmoid"}
-        if kind not in functions:
-            raise DataError(
-                f"layer {name}: activation {kind!r:.40} is not supported; known are SiLU, ReLU, LeakyReLU, Sigmoid"
-            )
-        return self._emit(Activation(f"{name}.{functions[kind]}", (output,), functions[kind]), self.channels[output])
+        if kind not in ACTIVATIONS:
+            known = ", ".join(["LeakyReLU", *ACTIVATIONS])
+            raise DataError(f"layer {name}: activation {kind!r:.40} is not supported; known are {known}")
+        function = ACTIVATIONS[kind]
+        return self._emit(Activation(f"{name}.{function}", (output,), function), self.channels[output])
 
     def _convolve(self, conv: Any, norm: Any, name: str, source: str) -> str:
         if class_name(conv) != "Conv2d":

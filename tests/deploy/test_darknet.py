@@ -96,7 +96,7 @@ def test_damaged_weights_are_refused_with_a_sentence(damage, sentence):
         ("from=-2", "from=-4", "does not exist|whole number"),
         ("classes=2", "classes=3", "channels"),
         ("mask=1,2", "mask=1,7", "whole number"),
-        ("activation=relu", "activation=mish", "not supported"),
+        ("activation=relu", "activation=gelu", "not supported"),
         ("width=64", "width=999999", "whole number"),
         ("height=32", "height=36", "divide"),
         ("channels=3", "channels=1", "3 colour channels"),

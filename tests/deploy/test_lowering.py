@@ -194,12 +194,17 @@ def test_the_reference_counts_taps_and_rounds_once():
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("kind", ["u8", "float"])
-def test_the_lowered_network_stays_near_the_float_one(graph, ranges_of, kind):
+@pytest.mark.parametrize(
+    "kind, function",
+    [("u8", "swish"), ("float", "swish"), ("float", "mish"), ("float", "relu6"), ("float", "tanh"), ("float", "elu")],
+)
+def test_the_lowered_network_stays_near_the_float_one(kind, function):
     """With 16 bits and ranges that fit, float and integer outputs agree to a thousandth of the range."""
     from mlu_export.float_runner import FloatRunner
     from mlu_export.observe import LayerObserver
 
+    cfg = nets.TINY_CFG.replace("swish", function)
+    graph = import_darknet(parse_cfg(cfg.encode(), "tiny.cfg"), nets.tiny_weights(), "").graph
     rng = np.random.default_rng(2)
     pixels = rng.integers(0, 256, (1, 32, 64, 4), np.uint8)
     picture = pixels[..., :3].astype(np.float32) / np.float32(255)
@@ -214,7 +219,7 @@ def test_the_lowered_network_stays_near_the_float_one(graph, ranges_of, kind):
 
 @pytest.mark.parametrize("kind", ["u8", "half", "float"])
 @pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("network", ["darknet", "yolov5"])
+@pytest.mark.parametrize("network", ["swish", "mish", "relu6", "tanh", "elu", "yolov5"])
 def test_the_simulator_computes_the_reference_to_the_bit(tmp_path, ranges_of, simulator_path, network, bits, kind):
     """The very file, through the runtime library, against the reference run on what was read back from the file."""
     from mlu_agent.cnrt import open_library
@@ -224,7 +229,9 @@ def test_the_simulator_computes_the_reference_to_the_bit(tmp_path, ranges_of, si
     graph = (
         import_yolov5(nets.save_pt(nets.YoloBuilder().checkpoint()), (64, 96)).graph
         if network == "yolov5"
-        else import_darknet(parse_cfg(nets.TINY_CFG.encode(), "tiny.cfg"), nets.tiny_weights(), "").graph
+        else import_darknet(
+            parse_cfg(nets.TINY_CFG.replace("swish", network).encode(), "tiny.cfg"), nets.tiny_weights(), ""
+        ).graph
     )
     options = LowerOptions(input=kind, channels="argb" if kind == "u8" else "rgb", batch=2, bits=bits)
     path = tmp_path / "tiny.cambricon"

@@ -8,10 +8,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -208,6 +212,15 @@ def test_simulator_says_where_it_is(cli, simulator_path: Path):
         assert "this installation has no simulator" in done.stderr
 
 
+@pytest.fixture
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A shell starts background jobs with SIGINT ignored, and children inherit that; a caught signal they get back."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_a_reader_that_goes_away_and_ctrl_c_are_no_tracebacks(model_path: Path, clip: Path, simulator_path: Path):
     """`mlu-agent detect ... | head -1` ends quietly, and so does Ctrl-C."""
     env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
