@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_build(commands.add_parser("build", help="weights in, model, side-car, manifest and recipe out"))
     _add_quantize(commands.add_parser("quantize", help="calibrate only: a recipe, and what each layer loses"))
     _add_eval(commands.add_parser("eval", help="mAP of a model file on annotated pictures"))
+    _add_run(commands.add_parser("run", help="a porting script written for torch_mlu, without the vendor's SDK"))
     return parser
 
 
@@ -148,6 +149,19 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_run_script)
+    parser.add_argument(
+        "--trust-pickles",
+        action="store_true",
+        help="let torch.load run the code in a checkpoint (whole pickled models): only for files whose origin you know",
+    )
+    parser.add_argument("script", type=Path, metavar="SCRIPT.py")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="handed to the script as they are"
+    )
+
+
 def _build(options: argparse.Namespace) -> int:
     from .build import Request, build  # noqa: PLC0415 - `eval` and --help need none of it
 
@@ -197,6 +211,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     else:
         print(f"{result.images} pictures on {result.runtime}: mAP50-95 {result.map50_95:.3f}, mAP50 {result.map50:.3f}")
     return 0
+
+
+def _run_script(options: argparse.Namespace) -> int:
+    from .compat.run import run_script  # noqa: PLC0415 - the other commands need none of it
+
+    return run_script(options.script, options.arguments, options.trust_pickles)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,0 +1,164 @@
+"""Makes torch know the device ``mlu``, its tensors' methods and the namespace ``torch.ops.torch_mlu``."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+from mlu_agent.errors import UserError
+
+from ..vendor.modules import MLUConv2d, MLULinear
+from .tensor import DEVICE, MluTensor, dispatch, to_device
+from .values import UnknownApiError
+
+SCHEMAS = (
+    (
+        "conv2d(Tensor input, Tensor weight, Tensor? bias, int[] padding, int[] stride, int[] dilation, int groups, "
+        "Tensor? scale=None, Tensor? quantized_mode=None, Tensor? input_mean=None, Tensor? input_std=None) -> Tensor"
+    ),
+    "linear(Tensor input, Tensor weight, Tensor? bias=None, Tensor? scale=None, Tensor? quantized_mode=None) -> Tensor",
+    "mish(Tensor input) -> Tensor",
+    "normalize(Tensor input, int p, Tensor scale, float eps) -> Tensor",
+    (
+        "yolov3_detection_output(Tensor a, Tensor b, Tensor c, int[] anchors, int num_classes, int num_anchors, "
+        "int img_size, float conf_thres, float nms_thres, int maxBoxNum) -> Tensor"
+    ),
+    (
+        "yolov4_detection_output(Tensor[] outputs, int[] anchors, int num_classes, int num_anchors, int img_w, "
+        "int img_h, float conf_thres, float nms_thres, int maxBoxNum, float scale_x_y=1.0, float beta=0.6, "
+        "int nms_type=0) -> Tensor"
+    ),
+    (
+        "yolov5_detection_output(Tensor p3, Tensor p4, Tensor p5, int[] anchors, int num_classes, int num_anchors, "
+        "int img_h, int img_w, float conf_thres, float iou_thres, int maxBoxNum) -> Tensor"
+    ),
+)
+OPERATORS = tuple(schema.split("(", 1)[0] for schema in SCHEMAS)
+_installed: list[Any] = []
+
+
+def install() -> None:
+    """Registers everything; a second call does nothing. Raises UserError for a torch that is too old."""
+    if _installed:
+        return
+    try:
+        _setup_privateuseone_for_python_backend(rename=DEVICE)
+    except (RuntimeError, AttributeError) as error:
+        raise UserError(f"torch cannot be given the device {DEVICE!r}: {error}; use torch 2.13") from error
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    _register_operators()
+    _patch_tensor()
+    for layer, on_device in ((MLUConv2d, _conv_on_device), (MLULinear, _linear_on_device)):
+        kind: Any = layer
+        kind.forward = _forward_of(kind.forward, on_device)
+
+
+def _register_operators() -> None:
+    library = torch.library.Library("torch_mlu", "DEF")
+    for schema in SCHEMAS:
+        library.define(schema)
+    for name in OPERATORS:
+        library.impl(name, functools.partial(_on_cpu, name), "CPU")
+    aten = torch.library.Library("aten", "IMPL")
+    aten.impl("empty.memory_format", _empty, "PrivateUse1")
+    aten.impl("empty_strided", _empty_strided, "PrivateUse1")
+    real = torch.ops.torch_mlu
+    torch.ops.torch_mlu = _Operators(real)
+    _installed.extend([library, aten, real])
+
+
+class _Operators:
+    """``torch.ops.torch_mlu``; what it has not is said by name."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        if name in OPERATORS:
+            return getattr(self._real, name)
+        raise UnknownApiError(
+            f"torch.ops.torch_mlu.{name} is not among the operators here ({', '.join(OPERATORS)}); write it with "
+            "those or with torch's own"
+        )
+
+
+def _on_cpu(name: str, *arguments: Any, **named: Any) -> Any:
+    """With CPU tensors: the float layers as torch has them, the others as the simulator computes them."""
+    if name == "conv2d":
+        x, weight, bias, padding, stride, dilation, groups = arguments[:7]
+        return torch.nn.functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    if name == "linear":
+        return torch.nn.functional.linear(*arguments[:3])
+    if name == "mish":
+        return torch.nn.functional.mish(*arguments)
+    moved = [_moved(one) for one in arguments]
+    result = dispatch(getattr(_installed[2], name).default, moved, {key: _moved(one) for key, one in named.items()})
+    return result.cpu()
+
+
+def _moved(one: Any) -> Any:
+    if isinstance(one, (list, tuple)):
+        return [_moved(part) for part in one]
+    return to_device(one) if isinstance(one, torch.Tensor) else one
+
+
+def _empty(size: Any, dtype: Any = None, **_: Any) -> Any:
+    return MluTensor(torch.zeros(size, dtype=dtype))
+
+
+def _empty_strided(size: Any, _stride: Any, dtype: Any = None, **_others: Any) -> Any:
+    return MluTensor(torch.zeros(size, dtype=dtype))
+
+
+def _patch_tensor() -> None:
+    plain_to = torch.Tensor.to
+
+    @functools.wraps(plain_to)
+    def to(self: Any, *arguments: Any, **named: Any) -> Any:
+        if not isinstance(self, MluTensor) and _names_device((*arguments, *named.values())):
+            dtypes = [one for one in (*arguments, *named.values()) if isinstance(one, torch.dtype)]
+            return to_device(plain_to(self, dtypes[0]) if dtypes else self)
+        return plain_to(self, *arguments, **named)
+
+    torch.Tensor.to = to
+    torch.Tensor.mlu = lambda self, *_arguments, **_named: self.to(DEVICE)
+    torch.nn.Module.mlu = lambda self, *_arguments, **_named: self.to(DEVICE)
+
+
+def _names_device(arguments: Any) -> bool:
+    return any(
+        (isinstance(one, str) and one.split(":")[0] == DEVICE)
+        or (isinstance(one, torch.device) and one.type == DEVICE)
+        or isinstance(one, MluTensor)
+        for one in arguments
+    )
+
+
+def _forward_of(plain: Any, on_device: Any) -> Any:
+    @functools.wraps(plain)
+    def forward(self: Any, values: Any) -> Any:
+        return on_device(self, values) if values.device.type == DEVICE else plain(self, values)
+
+    return forward
+
+
+def _conv_on_device(layer: Any, values: Any) -> Any:
+    _finish(layer)
+    return torch.ops.torch_mlu.conv2d(
+        values, layer.weight, layer.bias, list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups,
+        layer.scale, layer.quantized_mode, layer.input_mean, layer.input_std,
+    )  # fmt: skip
+
+
+def _linear_on_device(layer: Any, values: Any) -> Any:
+    _finish(layer)
+    return torch.ops.torch_mlu.linear(values, layer.weight, layer.bias, layer.scale, layer.quantized_mode)
+
+
+def _finish(layer: Any) -> None:
+    """A layer that observed and was not saved yet runs with what it has seen."""
+    if layer.quant and layer.scale is None:
+        layer.finish()

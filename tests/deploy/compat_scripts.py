@@ -1,0 +1,199 @@
+"""Porting scripts written for the tests, with the call patterns of real ones: they are run as they stand."""
+
+# Quantise, save, load, online call, trace, fused calls at two batch sizes; armed before trace.
+HEADPOSE = """
+import torch
+import torch.nn as nn
+import torch_mlu.core.mlu_quantize as mlu_quantize
+import torch_mlu.core.mlu_model as ct
+
+ct.set_core_number(1)
+ct.set_core_version("MLU270")
+torch.set_grad_enabled(False)
+torch.manual_seed(3)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3)
+        self.bn = nn.BatchNorm2d(8)
+        self.prelu1 = nn.PReLU(8)
+        self.pool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.conv2 = nn.Conv2d(8, 16, 3)
+        self.fc = nn.Linear(16 * 16, 10)
+        self.prelu2 = nn.PReLU(10)
+        self.ip = nn.Linear(10, 3)
+
+    def forward(self, x):
+        x = self.pool1(self.prelu1(self.bn(self.conv1(x))))
+        x = self.conv2(x)
+        y = x.view(x.size(0), -1)
+        y = self.prelu2(self.fc(y))
+        return y, self.ip(y), x
+
+
+net = Net().eval()
+quantised = mlu_quantize.quantize_dynamic_mlu(net, {"iteration": 3, "firstconv": False}, dtype="int8", gen_quant=True)
+x1, x4 = torch.randn(1, 3, 14, 14), torch.randn(4, 3, 14, 14)
+for batch in (x1, x1, x4):
+    quantised(batch)
+torch.save(quantised.state_dict(), "int8.pth")
+
+loaded = mlu_quantize.quantize_dynamic_mlu(net)
+loaded.load_state_dict(torch.load("int8.pth"))
+floats = net(x4)
+loaded.to(ct.mlu_device())
+online = [one.cpu() for one in loaded(x4.to(ct.mlu_device()))]
+ct.save_as_cambricon("net")
+traced = torch.jit.trace(loaded, x1.to(ct.mlu_device()), check_trace=False)
+fused = traced(x4.to(ct.mlu_device()))
+assert all(one.device.type == "mlu" for one in fused)
+fused = [one.cpu() for one in fused]
+assert all(torch.equal(a, b) for a, b in zip(online, fused))
+assert all((a - b).abs().max() < 0.05 * b.abs().max() + 0.02 for a, b in zip(fused, floats))
+assert not any(torch.equal(a, b) for a, b in zip(fused, floats))
+torch.save([x4, *fused], "expected.pt")
+traced(x1.to("mlu"))  # disarmed by the export: no second file
+"""
+
+# Half input, Focus, detection operator, four cores of an MLU220, armed after trace, re-armed, disarmed.
+YOLOV5 = """
+import torch
+import torch_mlu
+import torch_mlu.core.mlu_model as ct
+
+torch.manual_seed(1)
+CLASSES = 2
+
+
+def block(inputs, outputs, stride=1):
+    conv = torch.nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+    return torch.nn.Sequential(conv, torch.nn.BatchNorm2d(outputs, eps=1e-3), torch.nn.Hardswish())
+
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.p3, self.p4, self.p5 = block(12, 8), block(8, 16, 4), block(16, 16, 2), block(16, 16, 2)
+        self.up, self.join = torch.nn.Upsample(scale_factor=2), block(32, 16)
+        self.m = torch.nn.ModuleList([torch.nn.Conv2d(16, 3 * (5 + CLASSES), 1) for _ in range(3)])
+        self.anchors = [10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326]
+
+    def forward(self, x):
+        x = torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]], 1)
+        p3 = self.p3(self.stem(x))
+        p4 = self.p4(p3)
+        p5 = self.p5(p4)
+        heads = [m(one) for m, one in zip(self.m, [p3, self.join(torch.cat([self.up(p5), p4], 1)), p5])]
+        if x.device.type == "mlu":
+            y = [one.sigmoid() for one in heads]
+            return torch.ops.torch_mlu.yolov5_detection_output(
+                y[0], y[1], y[2], self.anchors, CLASSES, 18, 64, 64, 0.2, 0.45, 100)
+        return heads
+
+
+with torch.no_grad():
+    net = Model().eval()
+    qconfig = {"iteration": 1, "use_avg": False, "data_scale": 1.0, "firstconv": False, "per_channel": True}
+    observing = torch_mlu.core.mlu_quantize.quantize_dynamic_mlu(net.float(), qconfig_spec=qconfig,
+                                                                        dtype="int8", gen_quant=True)
+    observing(torch.rand(1, 3, 64, 64))
+    net = torch_mlu.core.mlu_quantize.quantize_dynamic_mlu(net)
+    net.load_state_dict(observing.state_dict(), strict=False)
+    net = net.eval().float()
+    net.to(ct.mlu_device())
+    ct.set_core_number(16)
+    ct.set_core_version("MLU220")
+    example = torch.randn(1, 3, 64, 64).type(torch.HalfTensor)
+    traced = torch.jit.trace(net, example.to(ct.mlu_device()), check_trace=False)
+    ct.save_as_cambricon("first")
+    x = torch.rand(2, 3, 64, 64).half()
+    boxes = traced(x.mlu())
+    ct.save_as_cambricon("folder/second.b1")
+    traced(x[:1].mlu())
+    ct.save_as_cambricon("never")
+    ct.save_as_cambricon("")
+    traced(x.mlu())
+    assert boxes.dtype == torch.float16 and tuple(boxes.shape) == (2, 64 + 7 * 100, 1, 1)
+    assert torch.equal(boxes.cpu(), net(x.mlu()).cpu())
+    count = int(boxes.cpu().reshape(2, -1)[0, 0].item())
+    rows = boxes.cpu().reshape(2, -1)[0, 64 : 64 + 7 * count].reshape(-1, 7)
+    assert 0 < count <= 100
+    assert ((rows[:, 2] >= 0.2) & (rows[:, 1] < CLASSES) & (rows[:, 0] == 0)).all()
+    torch.save([x, boxes.cpu()], "expected.pt")
+    ct.save_as_cambricon("forgotten")
+"""
+
+# The first convolution normalises: pixels 0..255 go in, the file takes bytes with four channels in the chosen order.
+FIRSTCONV = """
+import torch
+import torch_mlu
+import torch_mlu.core.mlu_model as ct
+from torch_mlu.core.mlu_quantize import quantize_dynamic_mlu
+
+torch.set_grad_enabled(False)
+torch.manual_seed(2)
+net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.ReLU6(), torch.nn.AdaptiveAvgPool2d(1)).eval()
+qconfig = {"iteration": 1, "firstconv": True, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
+observing = quantize_dynamic_mlu(net, qconfig, dtype="int16", gen_quant=True)
+mean, std = torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1), torch.tensor([0.2, 0.3, 0.4]).view(1, 3, 1, 1)
+pixels = torch.randint(0, 256, (2, 3, 16, 16)).float()
+wanted = observing((pixels / 255 - mean) / std)
+net = quantize_dynamic_mlu(net)
+net.load_state_dict(observing.state_dict())
+net.to("mlu")
+ct.set_device(-1)
+ct.set_input_format(2)
+online = net(pixels.mlu()).cpu()
+ct.save_as_cambricon("pixels")
+traced = torch.jit.trace(net, pixels[:1].mlu(), check_trace=False)
+fused = traced(pixels.mlu()).cpu()
+assert torch.equal(online, fused)
+assert (fused - wanted).abs().max() < 0.002
+torch.save([pixels, fused], "expected.pt")
+"""
+
+# Operators of classifiers and segmentation networks, and shapes of other than four axes.
+OPERATORS = """
+import torch
+import torch.nn.functional as F
+import torch_mlu.core.mlu_model as ct
+
+torch.set_grad_enabled(False)
+torch.manual_seed(4)
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c = torch.nn.Conv2d(4, 8, 3, padding=1, groups=2)
+        self.bn = torch.nn.BatchNorm2d(8)
+        self.d = torch.nn.ConvTranspose2d(8, 8, 2, 2)
+
+    def forward(self, x):
+        a = self.bn(F.relu(self.c(x), inplace=True)) * 0.5 + 1
+        n, c, h, w = a.shape
+        a = a.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
+        b = F.interpolate(self.d(F.avg_pool2d(a, 2)), size=(h, w), mode="bilinear", align_corners=False)
+        gate = torch.sigmoid(a.mean((2, 3), keepdim=True))
+        e = F.pad(F.hardswish(b * gate - a), (1, 0, 2, 1))
+        flat = e.permute(0, 2, 3, 1).contiguous().view(n, -1, 4)
+        first, second = torch.split(e, 4, 1)
+        return F.softmax(flat, -1), torch.max(first, second), e.max(), (e.sum((1, 3)) / 2).clamp(-1, 1), flat[:, 3]
+
+
+net = Net().eval()
+net.bn.running_mean.normal_(), net.bn.running_var.uniform_(0.5, 2)
+x = torch.randn(2, 4, 6, 8)
+wanted = net(x)
+net.to("mlu")
+online = [one.cpu() for one in net(x.to("mlu"))]
+for a, b in zip(online, wanted):
+    assert a.shape == b.shape and torch.allclose(a, b, atol=2e-5), (a.shape, (a - b).abs().max())
+"""
+
+
+def missing(call: str) -> str:
+    """A script with one call."""
+    return f"import torch\nimport torch_mlu\nimport torch_mlu.core.mlu_model as ct\n{call}\n"

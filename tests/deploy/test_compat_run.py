@@ -1,0 +1,168 @@
+"""Porting scripts through ``mlu-export run``: online, fused and offline results, files, sentences."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import compat_scripts
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.torch
+
+# The library reads once a process which device it is; so each file runs in a process of its own.
+OFFLINE = """
+import sys
+import numpy as np
+from mlu_agent.cnrt import open_library
+from mlu_agent.engine import Engine
+
+path = sys.argv[1]
+numbers = path.removesuffix(".cambricon") + ".npz"
+engine = Engine(open_library("simulator"), path, slots=1)
+slot = engine.acquire()
+with np.load(numbers) as arrays:
+    for target, key in zip(slot.inputs, arrays.files):
+        assert target.shape == arrays[key].shape
+        target[...] = arrays[key]
+engine.submit(slot)
+np.savez(numbers, *engine.collect().outputs)
+engine.close()
+"""
+
+
+@pytest.fixture
+def run(tmp_path, simulator_path):
+    """Runs a script in a process of its own (a device can be given to torch only once); gives the finished process."""
+
+    def start(text, *arguments):
+        script = tmp_path / "script.py"
+        script.write_text(text)
+        environment = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
+        command = [sys.executable, "-m", "mlu_export.cli", "run", str(script), *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    return start
+
+
+@pytest.fixture
+def offline(simulator_path):
+    """Runs a model file through the runtime; takes and gives arrays as they lie in the file."""
+
+    def invoke(path, *arrays):
+        np.savez(path.with_suffix(".npz"), *arrays)
+        target = {"MLU_AGENT_SIMULATOR": str(simulator_path), "CNRT_SIMULATOR_DEVICE": _described(path).target}
+        environment = {**os.environ, **target}
+        subprocess.run([sys.executable, "-c", OFFLINE, str(path)], env=environment, check=True, timeout=300)
+        with np.load(path.with_suffix(".npz")) as results:
+            return [results[key] for key in results.files]
+
+    return invoke
+
+
+def _expected(tmp_path):
+    import torch
+
+    return [one.numpy() for one in torch.load(tmp_path / "expected.pt")]
+
+
+def _described(path):
+    from mlu_agent.offline_model import read_offline_model
+
+    return read_offline_model(path)
+
+
+def test_quantise_save_load_trace_export_and_online_fused_offline_agree_to_the_bit(run, tmp_path, offline):
+    """What the script asserts holds (online equals fused), and the MLU270 file gives the same bits."""
+    done = run(compat_scripts.HEADPOSE)
+    assert done.returncode == 0, done.stderr
+    assert "wrote net.cambricon" in done.stdout
+    described = _described(tmp_path / "net.cambricon")
+    assert (described.target, described.parallelism) == ("MLU270", 1)
+    assert described.inputs[0].shape == (4, 14, 14, 3)
+    assert [one.shape for one in described.outputs] == [(4, 1, 1, 10), (4, 1, 1, 3), (4, 4, 4, 16)]
+    assert "Name: subnet0" in (tmp_path / "net.cambricon_twins").read_text()
+    x, first, second, third = _expected(tmp_path)
+    results = offline(tmp_path / "net.cambricon", x.transpose(0, 2, 3, 1))
+    for result, wanted in zip(results, (first, second, third.transpose(0, 2, 3, 1))):
+        np.testing.assert_array_equal(result.reshape(wanted.shape), wanted)
+
+
+def test_detection_output_in_half_with_both_orders_of_arming_rearming_and_disarming(run, tmp_path, offline):
+    """Armed after the trace, twice with different batches, disarmed, forgotten; 16 cores become an MLU220's 4."""
+    done = run(compat_scripts.YOLOV5)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.rglob("*.cambricon")) == ["first.cambricon", "second.b1.cambricon"]
+    first, second = _described(tmp_path / "first.cambricon"), _described(tmp_path / "folder" / "second.b1.cambricon")
+    assert (first.target, first.parallelism, first.inputs[0].dtype) == ("MLU220", 4, "float16")
+    assert (first.inputs[0].shape, second.inputs[0].shape) == ((2, 64, 64, 3), (1, 64, 64, 3))
+    assert first.outputs[0].shape == (2, 1, 1, 764)
+    assert "an MLU220 has 4 cores: the model is compiled for 4, not 16" in done.stderr
+    assert "save_as_cambricon('forgotten') was called, but no traced model was called afterwards" in done.stderr
+    x, boxes = _expected(tmp_path)
+    (result,) = offline(tmp_path / "first.cambricon", x.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(result.reshape(2, -1), boxes.reshape(2, -1))
+
+
+def test_a_first_convolution_that_normalises_makes_a_file_of_bytes_in_the_chosen_order(run, tmp_path, offline):
+    """Input format 2 is bgra: the file takes bytes, and gives what the fused call gave."""
+    done = run(compat_scripts.FIRSTCONV)
+    assert done.returncode == 0, done.stderr
+    described = _described(tmp_path / "pixels.cambricon")
+    assert (described.inputs[0].shape, described.inputs[0].dtype) == ((2, 16, 16, 4), "uint8")
+    pixels, fused = _expected(tmp_path)
+    stored = np.zeros((2, 16, 16, 4), np.uint8)
+    stored[..., :3] = pixels.transpose(0, 2, 3, 1)[..., ::-1]
+    (result,) = offline(tmp_path / "pixels.cambricon", stored)
+    np.testing.assert_array_equal(result.reshape(fused.shape), fused)
+
+
+def test_operators_of_other_networks_compute_what_torch_computes(run):
+    """Grouped and transposed convolution, lone batch-norm, shuffles, pools, resizing, padding, reductions, softmax."""
+    done = run(compat_scripts.OPERATORS)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        ("torch_mlu.core.mlu_quantize.adaptive_quantize(None, 10)", "quantize_dynamic_mlu"),
+        ("ct.memory_allocated()", "torch_mlu.core.mlu_model.memory_allocated is not part of"),
+        ("torch.ops.torch_mlu.roialign(1)", "torch.ops.torch_mlu.roialign is not among the operators here"),
+        ("import torch_mlu.core.dumptool", "torch_mlu.core.dumptool is not part of"),
+        ("ct.set_core_number(3)", "set_core_number(3): give 1, 4 or 16"),
+        ("ct.set_core_version('MLU290')", "give one of MLU220, MLU270"),
+        (
+            "torch.jit.trace(lambda x: torch.cumsum(x, 1), torch.ones(1, 3).to('mlu'))(torch.ones(1, 3).to('mlu'))",
+            "aten::cumsum, which the compiled network has no operator for",
+        ),
+        ("torch.ones(4).to('mlu')[1:3].fill_(2)", "part of a tensor of the device is not supported"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence_that_names_it(run, call, said):
+    """Exit code 2, no traceback."""
+    done = run(compat_scripts.missing(call))
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("mlu-export: ")
+    assert said in last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_script_gets_its_arguments_and_its_exit_code_comes_back(run):
+    """sys.argv, __name__ and sys.exit are as under python."""
+    done = run("import sys\nassert __name__ == '__main__'\nprint(sys.argv[1:])\nsys.exit(7)", "--mlu", "true", "-x")
+    assert (done.returncode, done.stdout.strip()) == (7, "['--mlu', 'true', '-x']")
+
+
+def test_a_real_torch_mlu_is_never_shadowed(run, tmp_path, monkeypatch):
+    """With one on the path, the script gets that one."""
+    (tmp_path / "torch_mlu.py").write_text("REAL = True\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    done = run("import torch_mlu\nassert torch_mlu.REAL")
+    assert done.returncode == 0, done.stderr
+    assert "the vendor's torch_mlu is installed" in done.stderr
