@@ -155,7 +155,10 @@ def _manifest_path(path: Path) -> Path:
         raise UserError(f"{path}: not a regular file; give the path of a file")
     manifest = path.with_suffix(".toml")
     if not manifest.is_file():
-        raise UserError(f"{path}: its manifest {manifest.name} is not beside it; mlu-export writes both, copy it too")
+        raise UserError(
+            f"{path}: its manifest {manifest.name} is not beside it; mlu-export writes both, copy it too; "
+            "for a model of the vendor's tools write one as deploy/FORMAT.md, section 3, describes"
+        )
     return manifest
 
 

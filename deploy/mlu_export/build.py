@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MAX_WEIGHT_BYTES = (1 << 31) - 1
 MAX_CFG_BYTES = 1 << 20
 CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
+# Channels of the first layer in the published checkpoints.
+YOLOV5_WIDTHS = {16: "yolov5n", 32: "yolov5s", 48: "yolov5m", 64: "yolov5l", 80: "yolov5x"}
 DEFAULT_CHANNELS = {"u8": "rgba", "half": "rgb", "float": "rgb"}
 DEFAULT_SIZE = 640
 DEFAULT_OBSERVER = "heads"
@@ -146,11 +148,23 @@ def import_model(arch: Arch, source: Source, size: tuple[int, int] | None) -> Im
     """The float network of a source for an input of ``size`` (height, width; None: its own). Raises DataError."""
     try:
         if arch.family == "yolov5":
-            return import_yolov5(source.weights, size or (DEFAULT_SIZE, DEFAULT_SIZE))
+            model = import_yolov5(source.weights, size or (DEFAULT_SIZE, DEFAULT_SIZE))
+            _check_width(arch.name, model)
+            return model
         assert source.cfg is not None
         return import_darknet(_resized(source.cfg, size), source.weights, source.sha256)
     except DataError as error:
         raise DataError(f"{source.name}: {error}") from error
+
+
+def _check_width(name: str, model: ImportedModel) -> None:
+    """The published sizes of YOLOv5 differ in their first layer; a width that none of them has is left alone."""
+    width = model.graph.convolutions()[0].weight.shape[0]
+    found = YOLOV5_WIDTHS.get(width, name)
+    if found != name:
+        raise DataError(
+            f"its first layer has {width} channels, which makes it {found}, not {name}: give --arch {found}"
+        )
 
 
 def _resized(sections: tuple[Section, ...], size: tuple[int, int] | None) -> tuple[Section, ...]:
@@ -236,8 +250,9 @@ def _ranges(
     request: Request, recipe: Recipe | None, model: ImportedModel, settings: Settings
 ) -> tuple[dict[str, Range], str]:
     if recipe is not None:
-        if request.calibration is not None:
-            print("mlu-export: note: --calibration is not used, the ranges come from the recipe", file=sys.stderr)
+        for option in ("calibration", "observer"):
+            if getattr(request, option) is not None:
+                print(f"mlu-export: note: --{option} is not used, the ranges come from the recipe", file=sys.stderr)
         return _ranges_left(recipe, model), recipe.calibration
     if request.calibration is None:
         raise UserError(

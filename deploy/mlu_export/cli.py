@@ -196,6 +196,12 @@ def _evaluate(options: argparse.Namespace) -> int:
             f"the first is {result.unmatched[0]!r}",
             file=sys.stderr,
         )
+    if result.foreign:
+        print(
+            f"mlu-export: note: {result.foreign} annotations belong to no picture or category that the file lists "
+            "and do not count",
+            file=sys.stderr,
+        )
     if options.json:
         print(
             json.dumps(

@@ -60,6 +60,7 @@ def _body(data: bytes) -> FloatArray:
     start = 20 if major * 10 + minor >= 2 else 16
     if len(data) < start or (len(data) - start) % 4:
         raise DataError(
-            f"the weight file has {len(data)} bytes: not a header and whole float32 values; it is truncated"
+            f"the weight file has {len(data)} bytes: not a header and whole float32 values; "
+            "it is truncated or something was appended: copy it again"
         )
     return np.frombuffer(data, dtype="<f4", offset=start)

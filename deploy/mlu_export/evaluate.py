@@ -19,6 +19,7 @@ from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.postprocess import postprocess
 
+from .annotations import import_pycocotools, load_coco
 from .archs import find_arch
 from .build import import_model, read_source
 from .calibrate import float_input, float_picture, read_picture
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from mlu_agent.detections import Detections
 
-MAX_ANNOTATION_BYTES = 1 << 30
 CONFIDENCE = 0.001
 MAX_DETECTIONS = 300
 # COCO's category names and Darknet's spellings of them: annotation files have the one or the other.
@@ -55,7 +55,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one evaluation; ``per_class`` by label, ``unmatched`` are labels that the set does not know."""
+    """Figures of one evaluation; ``per_class`` by label, ``unmatched`` are labels that the set does not know,
+    ``foreign`` counts annotations of pictures or categories that it does not list.
+    """
 
     images: int
     map50_95: float
@@ -63,13 +65,14 @@ class Evaluation:
     per_class: dict[str, dict[str, float]]
     runtime: str
     unmatched: tuple[str, ...]
+    foreign: int
 
 
 class Annotations:
-    """A COCO ``instances.json`` and the pictures it names."""
+    """A COCO ``instances.json`` and the pictures it names; ``foreign`` annotations belong to none of them."""
 
     def __init__(self, annotations: Path, images: Path) -> None:
-        self.coco = _load_coco(annotations)
+        self.coco, self.foreign = load_coco(annotations)
         if not images.is_dir():
             raise UserError(f"--images {images} is not a folder")
         self.entries = [
@@ -105,7 +108,7 @@ def evaluate(
     model: Path, images: Path, annotations: Path, runtime: str = "auto", iou: float | None = None
 ) -> Evaluation:
     """Runs a model file over an annotated set; ``iou`` is NMS's, the manifest's if None. Raises MluAgentError."""
-    _import_pycocotools()
+    import_pycocotools()
     spec = load_bundle(model)
     truth = Annotations(annotations, images)
     results = _Results(truth, spec.labels)
@@ -119,7 +122,7 @@ def evaluate_float(
     model: Path, weights: Path, cfg: Path | None, images: Path, annotations: Path, iou: float | None = None
 ) -> Evaluation:
     """The same with the float network (torch) that the model was made from, to see what quantization costs."""
-    _import_pycocotools()
+    import_pycocotools()
     spec = load_bundle(model)
     truth = Annotations(annotations, images)
     results = _Results(truth, spec.labels)
@@ -188,14 +191,16 @@ class _Results:
     def summarize(self, runtime: str) -> Evaluation:
         unmatched = tuple(label for label, number in zip(self.labels, self.categories) if number is None)
         if not self.rows:
-            return Evaluation(self.images, 0.0, 0.0, {}, runtime, unmatched)
+            return Evaluation(self.images, 0.0, 0.0, {}, runtime, unmatched, self.truth.foreign)
         precision, order = _coco_precision(self.truth.coco, self.rows)
         per_class = {}
         for label, number in zip(self.labels, self.categories):
             values = precision[:, :, order.index(number)] if number in order else np.full((1, 1), -1.0)
             if (values > -1).any():
                 per_class[label] = {"map50_95": _mean(values), "map50": _mean(values[0])}
-        return Evaluation(self.images, _mean(precision), _mean(precision[0]), per_class, runtime, unmatched)
+        return Evaluation(
+            self.images, _mean(precision), _mean(precision[0]), per_class, runtime, unmatched, self.truth.foreign
+        )
 
 
 def _coco_precision(coco: Any, rows: list[dict[str, Any]]) -> tuple[npt.NDArray[np.float64], list[int]]:
@@ -212,29 +217,3 @@ def _coco_precision(coco: Any, rows: list[dict[str, Any]]) -> tuple[npt.NDArray[
 def _mean(values: npt.NDArray[np.float64]) -> float:
     known = values[values > -1]
     return float(known.mean()) if known.size else 0.0
-
-
-def _load_coco(path: Path) -> Any:
-    coco_class = _import_pycocotools()
-    try:
-        if path.stat().st_size > MAX_ANNOTATION_BYTES:
-            raise DataError(f"{path} is larger than {MAX_ANNOTATION_BYTES} bytes: not an annotation file")
-        with contextlib.redirect_stdout(io.StringIO()):
-            coco = coco_class(str(path))
-        for image in coco.dataset["images"]:
-            int(image["id"]), str(image["file_name"])
-        if not coco.dataset["images"] or not coco.dataset["categories"] or "annotations" not in coco.dataset:
-            raise DataError(f"{path} has no images or no categories")
-    except OSError as error:
-        raise DataError(f"cannot read the annotations {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise DataError(f"{path} is not a COCO instances file ({type(error).__name__}: {error})") from error
-    return coco
-
-
-def _import_pycocotools() -> Any:
-    try:
-        from pycocotools.coco import COCO  # noqa: PLC0415 - the extra [eval]
-    except ImportError as error:
-        raise UserError("evaluation needs pycocotools: pip install 'mlu-export[eval]'") from error
-    return COCO

@@ -72,8 +72,9 @@ def quantize_weights(weight: FloatArray, observed: Range, bits: int, per_channel
     dtype = np.int8 if bits == 8 else np.dtype("<i2")
     integers = np.clip(values, -qmax, qmax).astype(dtype).transpose(0, 2, 3, 1)
     absmax_x = observed.absmax if observed.absmax > 0 else float(qmax)
-    scale = (absmax_x * absmax_w / (qmax * qmax)).astype(np.float32)
-    quant_scale = float(np.float32(qmax / absmax_x))
+    with np.errstate(over="ignore"):  # what leaves float32 is refused below, in a sentence
+        scale = (absmax_x * absmax_w / (qmax * qmax)).astype(np.float32)
+        quant_scale = float(np.float32(qmax / absmax_x))
     if not (np.isfinite(scale).all() and (scale > 0).all() and np.isfinite(quant_scale) and quant_scale > 0):
         raise DataError(f"layer {name}: inputs up to {absmax_x:g} cannot be quantized: its scale leaves float32")
     return QuantizedWeights(np.ascontiguousarray(integers), scale, quant_scale)

@@ -87,6 +87,17 @@ def test_calibration_sees_the_pixels_that_the_box_will_see(tiny, export):
     assert seen.high == float(np.float32(np.max(pixels)) / np.float32(255))
 
 
+def test_what_a_recipe_leaves_unused_is_said(tiny, tiny_recipe, export):
+    """Calibration options beside a recipe: one note each."""
+    more = ("--calibration", tiny / "pictures", "--observer", "mse")
+    code, _, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a", *more))
+    assert code == 0
+    assert err.splitlines() == [
+        f"mlu-export: note: --{option} is not used, the ranges come from the recipe"
+        for option in ("calibration", "observer")
+    ]
+
+
 def test_options_reach_the_files(tiny, tiny_recipe, export):
     """Name, target, cores, batch, input type: in the container and the manifest; the rest comes from the recipe."""
     options = ("--name", "other", "--target", "MLU270", "--core-number", "16", "--batch", "2", "--input", "half")

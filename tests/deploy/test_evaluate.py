@@ -111,6 +111,18 @@ def rewrite(path, words):
     path.write_text(text)
 
 
+def edit(key, **values):
+    """A change of the first entry under a key of the annotations; None takes the field away."""
+
+    def change(folder):
+        path = folder / "instances.json"
+        content = json.loads(path.read_text())
+        content[key][0] = {k: v for k, v in {**content[key][0], **values}.items() if v is not None}
+        path.write_text(json.dumps(content))
+
+    return change
+
+
 @pytest.mark.parametrize(
     "change, word",
     [
@@ -118,6 +130,16 @@ def rewrite(path, words):
         (lambda t: (t / "instances.json").write_text("{"), "COCO"),
         (lambda t: (t / "instances.json").write_text("[]"), "COCO"),
         (lambda t: (t / "instances.json").write_text(NO_IMAGES), "no images"),
+        (lambda t: (t / "instances.json").write_text("[" * 100000), "COCO"),
+        (edit("annotations", bbox=[1, 2]), "[x, y, width, height]"),
+        (edit("annotations", bbox=[1, 2, "a", 3]), "[x, y, width, height]"),
+        (edit("annotations", bbox=[1, 2, -3, 3]), "[x, y, width, height]"),
+        (edit("annotations", id=2), "no other has"),
+        (edit("annotations", category_id=None), "category_id"),
+        (edit("images", id="100"), "whole number"),
+        (edit("images", id=101), "listed twice"),
+        (edit("images", file_name="other/1.png"), "listed twice"),
+        (lambda t: rewrite(t / "instances.json", {'"image_id": 10': '"image_id": 99'}), "nothing to measure"),
         (lambda t: rewrite(t / "instances.json", {'cat"': 'x"', 'dog"': 'y"'}), "labels"),
         (lambda t: (t / "pictures" / "1.png").unlink(), "1.png"),
         (lambda t: (t / "pictures" / "1.png").write_bytes(b"no"), "1.png"),
@@ -132,6 +154,14 @@ def test_wrong_files_give_one_sentence(tiny, model, annotated, export, simulator
     assert (code, out) == (2, "")
     assert word in err
     assert err.count("\n") == 1
+
+
+def test_annotations_of_unlisted_pictures_are_counted_and_said(tiny, model, annotated, export, simulator_path):
+    """One does not hinder the measurement; fields that the figures need no more than by name are filled in."""
+    edit("annotations", image_id=10**30, area=None, iscrowd=None)(tiny)
+    code, out, err = run(export, tiny, model, simulator_path)
+    assert (code, "1 annotations belong to no picture" in err) == (0, True)
+    assert "mAP50 " in out
 
 
 @pytest.mark.shared

@@ -6,12 +6,14 @@ import os
 import pickle
 import struct
 import zipfile
+from dataclasses import replace
 
 import nets
 import numpy as np
 import pytest
 
 from mlu_agent.errors import DataError
+from mlu_export.build import _check_width
 from mlu_export.graph import Conv, infer_shapes
 from mlu_export.pickle_reader import read_pt
 from mlu_export.yolov5 import import_yolov5
@@ -143,6 +145,19 @@ def test_other_contents_are_refused_with_a_sentence():
     layers = nets.module("nn.Sequential", {"0": nets.YoloBuilder().conv(3, 8, f=-1, i=0)})
     with pytest.raises(DataError, match="no Detect"):
         import_yolov5(nets.save_pt({"model": nets.module("yolo.Model", {"model": layers})}), (64, 64))
+
+
+def test_the_name_of_another_size_is_refused(checkpoint):
+    """A published width under another size's name is told; a width that no size has passes under any name."""
+    model = import_yolov5(nets.save_pt(checkpoint), (64, 64))
+    _check_width("yolov5x", model)
+    first = model.graph.nodes[0]
+    assert isinstance(first, Conv)
+    wide = replace(first, weight=np.zeros((16, *first.weight.shape[1:]), np.float32))
+    small = replace(model, graph=replace(model.graph, nodes=(wide, *model.graph.nodes[1:])))
+    _check_width("yolov5n", small)
+    with pytest.raises(DataError, match="give --arch yolov5n"):
+        _check_width("yolov5s", small)
 
 
 def test_weights_that_are_not_finite_are_refused(checkpoint):

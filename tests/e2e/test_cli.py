@@ -181,6 +181,9 @@ def test_check_tells_what_would_run(cli, model_path: Path, clip: Path, tmp_path:
     told = json.loads(described.stdout)
     assert told["runtime"] == "simulator"
     assert [source["id"] for source in told["sources"]] == ["cam", "clip"]
+    assert "note" not in done.stdout
+    config.write_text(text.replace("tcp://127.0.0.1:5557", f"ipc://{tmp_path}/later/a.sock"))
+    assert f"note: {tmp_path}/later is no folder yet" in cli("check", "-c", config).stdout
     config.write_text(text + '[[source]]\nid = "clip"\npath = "gone.mp4"\n')
     done = cli("check", "-c", config)
     assert done.returncode == 2

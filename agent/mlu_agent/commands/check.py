@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._files import path_problem
@@ -11,6 +12,7 @@ from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
 from ..config import Config, load_config, redact
 from ..errors import UserError
+from ..publisher import is_socket_file
 
 if TYPE_CHECKING:
     import argparse
@@ -42,6 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
         rule = "newest frame only" if source.live else "every frame"
         print(f"source   {source.id}: {source.kind} {redact(source.location)} ({rule})")
     print(f"publish  {config.publish.endpoint}" + (" (insecure = true)" if config.publish.insecure else ""))
+    problem = _socket_folder_problem(config)
+    if problem:
+        print(f"         {problem}")
     print(f"{arguments.config}: in order")
     return 0
 
@@ -59,6 +64,15 @@ def _describe(config: Config, spec: ModelSpec, library: Library) -> dict[str, An
         "endpoint": config.publish.endpoint,
         "insecure": config.publish.insecure,
     }
+
+
+def _socket_folder_problem(config: Config) -> str:
+    """A note, not an error: the unit makes the folder at each start, so it need not be there yet."""
+    endpoint = config.publish.endpoint
+    folder = Path(endpoint[len("ipc://") :]).parent
+    if not is_socket_file(endpoint) or folder.is_dir():
+        return ""
+    return f"note: {folder} is no folder yet; make it, unless the unit does (RuntimeDirectory=)"
 
 
 def _check_paths(config: Config) -> None:

@@ -19,6 +19,7 @@ READ_TIMEOUT_MS = 5000
 MAX_PLAUSIBLE_FPS = 1000.0
 TEXT_FOURCC = int.from_bytes(b"ansi", "little")  # FFmpeg plays text files, as pictures of a terminal
 END_TOLERANCE = 0.05
+END_FRAMES = 2  # containers count packets, and the first or the last of them may give no picture
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
 
 
@@ -136,7 +137,7 @@ class FileCapture(_VideoCapture):
         share = 1 - END_TOLERANCE
         return (
             self._ended
-            and self._position < share * self.frame_count
+            and self._position < min(share * self.frame_count, self.frame_count - END_FRAMES)
             and (self.media_s or 0.0) < share * self.frame_count * self.interval_s
         )
 
