@@ -36,24 +36,51 @@ def refine(
 ) -> dict[str, Range]:  # fmt: skip
     """Better ranges than ``ranges``, never wider than ``seen``, judged on ``pictures`` (N, H, W, 3), normalised."""
     graph = model.graph
-    quantized = FakeQuantRunner(graph, ranges, bits, per_channel)
-    error = DetectionError(model, runner.torch, runner.run(pictures))
-    end = len(graph.nodes)
-    before, position = quantized.start(pictures), 0
-    best = error.of(quantized.outputs(quantized.advance(before, 0, end)))
+    trial = _Trial(model, runner, FakeQuantRunner(graph, ranges, bits, per_channel), pictures)
+    best = trial.error_below(float("inf"))
     layers = [index for index, node in enumerate(graph.nodes) if isinstance(node, Conv) and node.name in ranges]
     for index in show_progress(layers, "refining", "layer"):
-        before, position = quantized.advance(before, position, index), index
+        trial.advance_to(index)
         name = graph.nodes[index].name
-        chosen = current = quantized.ranges[name]
+        chosen = current = trial.quantized.ranges[name]
         for factor in FACTORS:
             candidate = clipped(seen[name], current.absmax * factor)
-            quantized.ranges[name] = candidate
-            result = error.of(quantized.outputs(quantized.advance(before, index, end)))
+            if candidate == current:
+                continue
+            trial.quantized.ranges[name] = candidate
+            result = trial.error_below(best * (1 - GAIN))
             if result < best * (1 - GAIN):
                 best, chosen = result, candidate
-        quantized.ranges[name] = chosen
-    return quantized.ranges
+        trial.quantized.ranges[name] = chosen
+    return trial.quantized.ranges
+
+
+class _Trial:
+    """The quantized network held just before one node, picture by picture: small tensors that the allocator reuses."""
+
+    def __init__(
+        self, model: ImportedModel, runner: FloatRunner, quantized: FakeQuantRunner, pictures: FloatArray
+    ) -> None:
+        self.quantized = quantized
+        singles = [pictures[number : number + 1] for number in range(len(pictures))]
+        self._errors = [DetectionError(model, runner.torch, runner.run(single)) for single in singles]
+        self._before = [quantized.start(single) for single in singles]
+        self._position = 0
+        self._end = len(model.graph.nodes)
+
+    def advance_to(self, index: int) -> None:
+        """Runs on to node ``index`` with the ranges as they are now."""
+        self._before = [self.quantized.advance(values, self._position, index) for values in self._before]
+        self._position = index
+
+    def error_below(self, limit: float) -> float:
+        """Sum of the pictures' errors; it only grows, so counting ends where ``limit`` is reached."""
+        total = 0.0
+        for values, error in zip(self._before, self._errors):
+            total += error.of(self.quantized.outputs(self.quantized.advance(values, self._position, self._end)))
+            if total >= limit:
+                break
+        return total
 
 
 def choose_pictures(paths: list[Path], height: int, width: int) -> list[Path]:
