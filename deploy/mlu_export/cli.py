@@ -65,7 +65,7 @@ def _add_quantize(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--propose",
-        type=_decibels,
+        type=_Number(150.0, "of dB "),
         metavar="DB",
         help="search the fewest layers to keep in int16 so that the outputs have that signal-to-noise ratio",
     )
@@ -136,7 +136,7 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runtime", default="auto", help="auto, device, simulator or the path of a library (default auto)"
     )
-    parser.add_argument("--iou", type=_fraction, metavar="X", help="NMS IoU threshold (default: the manifest's)")
+    parser.add_argument("--iou", type=_Number(1.0), metavar="X", help="NMS IoU threshold (default: the manifest's)")
     parser.add_argument(
         "--float",
         type=Path,
@@ -247,24 +247,20 @@ class _Integer:
         return int(text)
 
 
-def _decibels(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value <= 150.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dB above 0 and up to 150")
-    return value
+class _Number:
+    """An argparse type: a number above 0 and up to a bound."""
 
+    def __init__(self, high: float, unit: str = "") -> None:
+        self.high, self.unit = high, unit
 
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 1")
-    return value
+    def __call__(self, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0.0 < value <= self.high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number {self.unit}above 0 and up to {self.high:g}")
+        return value
 
 
 if __name__ == "__main__":

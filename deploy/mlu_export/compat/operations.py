@@ -17,13 +17,7 @@ from .values import UnsupportedError, Value
 if TYPE_CHECKING:
     from .lowering import Lowering
 
-# Numbers of FORMAT.md that older lowerings do not use.
-SUB, DIV, MAX, MIN, AVERAGE_POOL, REDUCE, DECONV, RESIZE_BILINEAR, PAD, AFFINE, L2_NORMALIZE, DETECTION = range(14, 26)
-FUNCTIONS = {
-    "relu": 1, "leaky_relu": 2, "sigmoid": 3, "silu": 4, "hardswish": 5, "mish": 6, "relu6": 7, "tanh": 8, "prelu": 9,
-    "hardsigmoid": 10, "exp": 11, "sqrt": 12, "softplus": 13, "elu": 14, "clip": 15,
-}  # fmt: skip
-BINARIES = {"add": net.ADD, "mul": net.MUL, "sub": SUB, "div": DIV, "max": MAX, "min": MIN}
+BINARIES = {"add": net.ADD, "mul": net.MUL, "sub": net.SUB, "div": net.DIV, "max": net.MAX, "min": net.MIN}
 REDUCTIONS = {"sum": 1, "mean": 2, "max": 3}
 DETECTIONS = {"yolov3": 1, "yolov5": 2, "yolov4": 3}
 # torch's axis -> the place in N, H, W, C
@@ -78,7 +72,7 @@ def _weighted(
     norm: Value | None,
 ) -> int:  # fmt: skip
     depthwise = a["groups"] > 1 and array.shape[1] == 1
-    done = None if depthwise or opcode == DECONV else quantization(array, a.get("scale"), a.get("mode"))
+    done = None if depthwise or opcode == net.DECONV else quantization(array, a.get("scale"), a.get("mode"))
     if done is None:
         stored, scale, quant_scale = array.transpose(0, 2, 3, 1), net.ABSENT, 0.0
     else:
@@ -89,7 +83,7 @@ def _weighted(
         alpha, beta = (state.constant(one) for one in _affine_of(norm))
     words = (*array.shape[2:], *a["stride"], *pad, *a["dilation"], a["groups"], float_word(quant_scale))
     constants = (state.constant(stored), scale, state.optional(a["bias"]), alpha, beta)
-    return state.emit(opcode, (source,), dims, half, words, constants, "deconv" if opcode == DECONV else "conv")
+    return state.emit(opcode, (source,), dims, half, words, constants, "deconv" if opcode == net.DECONV else "conv")
 
 
 def _deconv(state: Lowering, value: Value) -> None:
@@ -99,7 +93,7 @@ def _deconv(state: Lowering, value: Value) -> None:
     parts = weight.reshape(groups, inputs // groups, *weight.shape[1:]).transpose(0, 2, 1, 3, 4)
     array = parts.reshape(-1, inputs // groups, *weight.shape[2:])
     source = state.place(value.inputs[0], "nhwc")
-    state.put(value, "nhwc", _weighted(state, DECONV, source, _nhwc(value), value.half, array, a, a["pad"], None))
+    state.put(value, "nhwc", _weighted(state, net.DECONV, source, _nhwc(value), value.half, array, a, a["pad"], None))
 
 
 def _linear(state: Lowering, value: Value) -> None:
@@ -128,7 +122,7 @@ def _batch_norm(state: Lowering, value: Value) -> None:
         return
     layout, number, dims = _on_channels(state, value)
     constants = [state.constant(one) for one in _affine_of(value)]
-    state.put(value, layout, state.emit(AFFINE, (number,), dims, value.half, (), constants, "batch_norm"))
+    state.put(value, layout, state.emit(net.AFFINE, (number,), dims, value.half, (), constants, "batch_norm"))
 
 
 def _affine(state: Lowering, value: Value) -> None:
@@ -139,7 +133,7 @@ def _affine(state: Lowering, value: Value) -> None:
     else:
         layout, number, dims = _on_channels(state, value)
     constants = [state.constant(one) for one in (alpha, beta)]
-    state.put(value, layout, state.emit(AFFINE, (number,), dims, value.half, (), constants, "affine"))
+    state.put(value, layout, state.emit(net.AFFINE, (number,), dims, value.half, (), constants, "affine"))
 
 
 def _prelu(state: Lowering, value: Value) -> None:
@@ -147,14 +141,14 @@ def _prelu(state: Lowering, value: Value) -> None:
     slope = value.attributes["slope"]
     if slope is None or not hasattr(slope, "array"):
         raise UnsupportedError("a PReLU whose slope the network computes has no operator")
-    words = (FUNCTIONS["prelu"], float_word(0.0), float_word(0.0))
+    words = (net.FUNCTIONS["prelu"], float_word(0.0), float_word(0.0))
     constants = (state.constant(slope.array.reshape(-1)),)
     state.put(value, layout, state.emit(net.ACTIVATION, (number,), dims, value.half, words, constants, "prelu"))
 
 
 def _activation(state: Lowering, value: Value) -> None:
     a = value.attributes
-    words = (FUNCTIONS[a["function"]], float_word(a["a"]), float_word(a["b"]))
+    words = (net.FUNCTIONS[a["function"]], float_word(a["a"]), float_word(a["b"]))
     _elementwise(state, value, net.ACTIVATION, words, a["function"])
 
 
@@ -208,7 +202,7 @@ def _reduce(state: Lowering, value: Value) -> None:
         raise UnsupportedError(
             f"a reduction of a tensor {source.shape} over axes {axes} has no operator; reduce in steps"
         )
-    state.put(value, layout, state.emit(REDUCE, (number,), dims, value.half, (kind, mask), name="reduce"))
+    state.put(value, layout, state.emit(net.REDUCE, (number,), dims, value.half, (kind, mask), name="reduce"))
 
 
 def _reshape(state: Lowering, value: Value) -> None:
@@ -284,7 +278,7 @@ def _l2_normalize(state: Lowering, value: Value) -> None:
     number = state.place(value.inputs[0], "nhwc")
     scale, eps = value.attributes["scale"], float_word(value.attributes["eps"])
     constants = (state.optional(scale),)
-    made = state.emit(L2_NORMALIZE, (number,), _nhwc(value), value.half, (eps,), constants, "normalize")
+    made = state.emit(net.L2_NORMALIZE, (number,), _nhwc(value), value.half, (eps,), constants, "normalize")
     state.put(value, "nhwc", made)
 
 
@@ -297,7 +291,7 @@ def _detection(state: Lowering, value: Value) -> None:
         float_word(a["iou"]), a["most"], *(float_word(one) for one in scale),
     )  # fmt: skip
     constants = (state.constant(np.array(a["anchors"], np.float32)),)
-    made = state.emit(DETECTION, heads, _nhwc(value), True, words, constants, "detection_output")
+    made = state.emit(net.DETECTION_OUTPUT, heads, _nhwc(value), True, words, constants, "detection_output")
     state.put(value, "nhwc", made)
 
 
@@ -325,8 +319,8 @@ OPERATIONS: dict[str, Callable[[Lowering, Value], None]] = {
     "l2_normalize": _l2_normalize,
     "detection": _detection,
     "max_pool": _spatial(net.MAX_POOL, "max_pool", _window),
-    "average_pool": _spatial(AVERAGE_POOL, "average_pool", lambda a: (*_window(a), int(a["count"]))),
+    "average_pool": _spatial(net.AVERAGE_POOL, "average_pool", lambda a: (*_window(a), int(a["count"]))),
     "nearest": _spatial(net.UPSAMPLE_NEAREST, "upsample", lambda a: a["scale"]),
-    "bilinear": _spatial(RESIZE_BILINEAR, "resize", lambda a: (int(a["align"]),)),
-    "pad": _spatial(PAD, "pad", lambda a: (a["top"], a["left"], a["bottom"], a["right"], float_word(a["value"]))),
+    "bilinear": _spatial(net.RESIZE_BILINEAR, "resize", lambda a: (int(a["align"]),)),
+    "pad": _spatial(net.PAD, "pad", lambda a: (a["top"], a["left"], a["bottom"], a["right"], float_word(a["value"]))),
 }
