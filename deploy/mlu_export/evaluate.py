@@ -21,9 +21,9 @@ from mlu_agent.postprocess import postprocess
 
 from .annotations import import_pycocotools, load_coco
 from .archs import find_arch
-from .build import import_model, read_source
 from .calibrate import float_input, float_picture, read_picture
 from .float_runner import FloatRunner
+from .importers.source import import_model, read_source
 from .manifest import Preprocessing
 from .progress import show_progress
 

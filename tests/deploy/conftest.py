@@ -63,9 +63,9 @@ def ranges_of():
 @pytest.fixture
 def tiny_recipe(tiny, ranges_of):
     """A recipe for tiny.cfg and tiny.weights, written without calibration."""
-    from mlu_export.darknet import import_darknet
-    from mlu_export.darknet_cfg import parse_cfg
     from mlu_export.files import sha256_hex
+    from mlu_export.importers.darknet import import_darknet
+    from mlu_export.importers.darknet_cfg import parse_cfg
     from mlu_export.recipe import Recipe, Settings, recipe_text
 
     cfg, weights = (tiny / "tiny.cfg").read_bytes(), (tiny / "tiny.weights").read_bytes()

@@ -10,9 +10,9 @@ import pytest
 
 from mlu_agent.errors import DataError
 from mlu_export.archs import ARCHS
-from mlu_export.darknet import import_darknet
-from mlu_export.darknet_cfg import parse_cfg
 from mlu_export.graph import Activation, Conv, MaxPool, Slice, infer_shapes
+from mlu_export.importers.darknet import import_darknet
+from mlu_export.importers.darknet_cfg import parse_cfg
 
 
 def load(cfg: str = nets.TINY_CFG, weights: bytes | None = None, sha256: str = ""):
@@ -140,7 +140,7 @@ def _zeros_for(sections) -> bytes:
 
 def test_the_trap_of_yolov3_tiny_is_seen():
     """mask = 0,1,2 on the fine head: refused with the published weights, a warning with others; 1,2,3 says nothing."""
-    from mlu_export.darknet import TINY_SHA256
+    from mlu_export.importers.darknet import TINY_SHA256
 
     wrong = parse_cfg(_tiny_cfg_of_the_trap("0,1,2"), "wrong.cfg")
     weights = _zeros_for(wrong)

@@ -14,8 +14,8 @@ from mlu_agent.offline_model import read_offline_model
 from mlu_export import network as net
 from mlu_export.container import write_model
 from mlu_export.container_reader import read_network
-from mlu_export.darknet import import_darknet
-from mlu_export.darknet_cfg import parse_cfg
+from mlu_export.importers.darknet import import_darknet
+from mlu_export.importers.darknet_cfg import parse_cfg
 from mlu_export.lower import LowerOptions, lower
 from mlu_export.network import Network, Operator, Tensor
 from mlu_export.quantize import Range, position_and_scale, quantize_weights
@@ -224,7 +224,7 @@ def test_the_simulator_computes_the_reference_to_the_bit(tmp_path, ranges_of, si
     """The very file, through the runtime library, against the reference run on what was read back from the file."""
     from mlu_agent.cnrt import open_library
     from mlu_agent.engine import Engine
-    from mlu_export.yolov5 import import_yolov5
+    from mlu_export.importers.yolov5 import import_yolov5
 
     graph = (
         import_yolov5(nets.save_pt(nets.YoloBuilder().checkpoint()), (64, 96)).graph

@@ -8,8 +8,8 @@ import nets
 import numpy as np
 import pytest
 
-from mlu_export.darknet import import_darknet
-from mlu_export.darknet_cfg import parse_cfg
+from mlu_export.importers.darknet import import_darknet
+from mlu_export.importers.darknet_cfg import parse_cfg
 from mlu_export.lower import LowerOptions, lower
 from mlu_export.quantize import Range
 from mlu_export.reference import run_network

@@ -7,7 +7,7 @@ from typing import Callable
 
 from mlu_agent.errors import UserError
 
-from ..darknet_cfg import Section
+from ..importers.darknet_cfg import Section
 from .yolo_fastest import yolo_fastest_sections
 from .yolov3_tiny import yolov3_tiny_sections
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..darknet_cfg import Section
+from ..importers.darknet_cfg import Section
 
 
 def section(kind: str, **options: int | float | str) -> Section:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ._parts import conv, head, section, shortcut, yolo
 
 if TYPE_CHECKING:
-    from ..darknet_cfg import Section
+    from ..importers.darknet_cfg import Section
 
 ANCHORS = "12,18, 37,49, 52,132, 115,73, 119,199, 242,238"
 # Wide, narrow channels and number of residual blocks; the single step between two stages follows each.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ._parts import conv, head, section, yolo
 
 if TYPE_CHECKING:
-    from ..darknet_cfg import Section
+    from ..importers.darknet_cfg import Section
 
 ANCHORS = "10,14, 23,27, 37,58, 81,82, 135,169, 344,319"
 

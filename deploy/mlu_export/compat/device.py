@@ -10,9 +10,9 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from mlu_agent.errors import UserError
 
+from ..recorded.values import UnknownApiError
 from ..vendor.modules import MLUConv2d, MLULinear
 from .tensor import DEVICE, MluTensor, dispatch, to_device
-from .values import UnknownApiError
 
 SCHEMAS = (
     (

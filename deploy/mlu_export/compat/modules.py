@@ -11,11 +11,11 @@ import torch
 
 from mlu_agent.errors import UserError
 
+from ..recorded.values import UnknownApiError
 from ..vendor.quantize import MLUConv2d, MLULinear, quantize_dynamic_mlu
 from . import device, trace
 from .settings import SETTINGS, is_integer
 from .tensor import DEVICE, MluTensor
-from .values import UnknownApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils import _pytree as pytree
 
-from . import execute
-from .record import RECORDERS, reshape
+from ..recorded import execute
+from ..recorded.record import RECORDERS, reshape
+from ..recorded.values import Constant, PartWriteError, UnsupportedError, Value, new_identity
 from .settings import SETTINGS
-from .values import Constant, PartWriteError, UnsupportedError, Value, new_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,13 +16,13 @@ from mlu_agent.errors import MluAgentError, UserError
 
 from ..container import write_model
 from ..files import write_all
+from ..recorded.execute import Runner
+from ..recorded.layout import store, unstore
+from ..recorded.lowering import Lowering
+from ..recorded.values import UnsupportedError, Value, ordered
 from ..twins import twins_text
-from .execute import Runner
-from .layout import store, unstore
-from .lowering import Lowering
 from .settings import SETTINGS
 from .tensor import FLOATS, Capture, MluTensor, host_of
-from .values import UnsupportedError, Value, ordered
 
 if TYPE_CHECKING:
     from ..network import Array, Network
@@ -132,7 +132,7 @@ def _takes_pixels(inputs: list[Value], outputs: list[Value]) -> bool:
 
 def _as_pixels(array: Array, channels: str) -> Array:
     """(N, C, H, W) of 0..255 -> bytes with four channels in the order of set_input_format; alpha is 255."""
-    from .lowering import pixel_sources  # noqa: PLC0415 - small and only here
+    from ..recorded.lowering import pixel_sources  # noqa: PLC0415 - small and only here
 
     clean = np.nan_to_num(array.astype(np.float32))
     rounded = np.clip(np.rint(clean), 0, 255).astype(np.uint8)

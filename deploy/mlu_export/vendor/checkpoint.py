@@ -19,7 +19,7 @@ import numpy.typing as npt
 from mlu_agent.errors import DataError
 
 from ..files import read_bounded, write_all
-from ..pickle_reader import MAX_ARCHIVE_BYTES, MAX_ENTRIES, MAX_PICKLE_BYTES, RestrictedUnpickler, read_pt
+from ..importers.pickle_reader import MAX_ARCHIVE_BYTES, MAX_ENTRIES, MAX_PICKLE_BYTES, RestrictedUnpickler, read_pt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

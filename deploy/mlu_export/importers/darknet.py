@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Callable
 
 from mlu_agent.errors import DataError
 
-from .darknet_weights import WeightStream
-from .graph import (
+from ..graph import (
     INPUT,
     Activation,
     Add,
@@ -29,6 +28,7 @@ from .graph import (
     Slice,
     Upsample,
 )
+from .darknet_weights import WeightStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ import numpy as np
 from mlu_agent.errors import DataError
 
 if TYPE_CHECKING:
-    from .graph import FloatArray
+    from ..graph import FloatArray
 
 
 class WeightStream:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mlu_agent.errors import DataError
 
-from .graph import (
+from ..graph import (
     INPUT,
     Activation,
     Add,

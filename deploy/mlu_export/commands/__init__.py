@@ -1,0 +1,1 @@
+"""One module per command of ``mlu-export``: ``declare`` its arguments, ``run`` it."""

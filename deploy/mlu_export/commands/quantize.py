@@ -1,0 +1,39 @@
+"""``mlu-export quantize``: calibration alone, and what each layer loses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..build import Request
+from ..quantize_report import quantize
+from .arguments import Number, declare_model
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    declare_model(parser)
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.json",
+        help="write every layer's signal-to-noise ratio against float (needs --calibration, also beside --recipe)",
+    )
+    parser.add_argument(
+        "--propose",
+        type=Number(150.0, "of dB "),
+        metavar="DB",
+        help="search the fewest layers to keep in int16 so that the outputs have that signal-to-noise ratio",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Calibrates, writes the recipe and prints what was found."""
+    values = {key: value for key, value in vars(arguments).items() if key not in ("run", "report", "propose", "json")}
+    result = quantize(Request(**values), arguments.report, arguments.propose)
+    print(result.json() if arguments.json else result.text())
+    return 0

@@ -1,0 +1,1 @@
+"""Weight files in, float networks out: one module per kind of file."""
