@@ -9,7 +9,8 @@ import numpy as np
 
 from mlu_agent.errors import UserError
 
-from .graph import INPUT, Activation, Add, Concat, Conv, FloatArray, Graph, MaxPool, Node, Slice, Upsample
+from .float_operations import run_operation
+from .graph import INPUT, Activation, Add, Concat, Conv, FloatArray, Graph, MaxPool, Node, Operation, Slice, Upsample
 
 # Called with a quantized layer's name and the values at its input.
 Observer = Callable[[str, FloatArray], None]
@@ -82,6 +83,8 @@ class FloatRunner:
             return inputs[0] + inputs[1]
         if isinstance(node, Slice):
             return _slice(node, inputs[0])
+        if isinstance(node, Operation):
+            return run_operation(self.torch, node, inputs)
         assert isinstance(node, Activation)
         return self._activate(node, inputs[0])
 

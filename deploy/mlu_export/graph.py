@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int]
+Dims = tuple[int, int, int, int]
 
 INPUT = "input"
+TENSORS = "tensors"
 MAX_DIMENSION = 1 << 24
 
 
@@ -176,6 +178,23 @@ class Activation(Node):
 
 
 @dataclass(frozen=True)
+class Operation(Node):
+    """Any other operator, in the model file's own words (FORMAT.md section 2): opcode, constants, attribute words.
+
+    ``dims`` are those of the output for one picture, N, H, W, C. Their first one may be more than 1, where a tensor of
+    another rank was laid out so; a batch multiplies it. Such a tensor's shape is told with that axis in its height.
+    """
+
+    opcode: int
+    dims: Dims
+    constants: tuple[FloatArray | None, ...] = ()
+    attributes: tuple[int, ...] = ()
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return self.dims[0] * self.dims[1], self.dims[2], self.dims[3]
+
+
+@dataclass(frozen=True)
 class Graph:
     """A network: shape of its input, nodes in execution order, names of the output tensors in order."""
 
@@ -202,8 +221,19 @@ class Head:
 
 
 @dataclass(frozen=True)
+class PlainTensor:
+    """An output as the network's author knows it: name and shape in the original axis order, batch of one first."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ImportedModel:
-    """A detector as read from a weight file: network, heads (in output order) and how a picture enters it."""
+    """A network as read from a weight file: the graph, its heads (in output order) and what they detect.
+
+    ``decode`` is TENSORS for a network without detection heads, whose outputs are described by ``tensors`` instead.
+    """
 
     graph: Graph
     decode: str
@@ -211,6 +241,7 @@ class ImportedModel:
     classes: int
     labels: tuple[str, ...] | None
     warnings: tuple[str, ...] = ()
+    tensors: tuple[PlainTensor, ...] = ()
 
 
 def infer_shapes(graph: Graph) -> dict[str, Shape]:

@@ -1,0 +1,86 @@
+"""From recorded values to an ImportedModel: what an ONNX file and a traced module have in common.
+
+A network without detection heads gives plain tensors; with ``--decode`` its outputs are heads that the agent decodes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlu_agent.errors import DataError, UserError
+
+from ..graph import TENSORS, Graph, Head, ImportedModel, PlainTensor
+from ..recorded.to_graph import graph_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..recorded.values import Value
+
+ANCHOR_DECODES = ("yolov3", "yolov5")
+FREE_DECODES: tuple[str, ...] = ()
+DECODES = (*ANCHOR_DECODES, *FREE_DECODES)
+Anchors = tuple[tuple[tuple[float, float], ...], ...]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What the command line says of a network that does not say it itself.
+
+    ``outputs`` are the tensors to end at, () for the network's own; ``decode`` names the heads' rule, "" for plain
+    tensors; ``anchors`` are pixels, one tuple of pairs per head in output order.
+    """
+
+    outputs: tuple[str, ...] = ()
+    decode: str = ""
+    anchors: Anchors = ()
+
+
+def imported(
+    source: Value, outputs: Sequence[tuple[str, Value]], heads: Heads, warnings: tuple[str, ...] = ()
+) -> ImportedModel:
+    """The model of named outputs computed from one picture. Raises UnsupportedError, DataError, UserError."""
+    if not outputs:
+        raise DataError("the network has no outputs")
+    graph = graph_of(source, [value for _, value in outputs], [name for name, _ in outputs])
+    if not heads.decode:
+        tensors = tuple(PlainTensor(name, value.shape) for name, (_, value) in zip(graph.outputs, outputs))
+        return ImportedModel(graph, TENSORS, (), 0, None, warnings, tensors)
+    made, classes = _anchored(graph, outputs, heads)
+    return ImportedModel(graph, heads.decode, made, classes, None, warnings)
+
+
+def _anchored(
+    graph: Graph, outputs: Sequence[tuple[str, Value]], heads: Heads
+) -> tuple[tuple[Head, ...], int]:
+    if len(heads.anchors) != len(outputs):
+        raise UserError(
+            f"--decode {heads.decode} with {len(outputs)} heads needs --anchors with as many groups, in the same order:"
+            f" they are {', '.join(name for name, _ in outputs)}"
+        )
+    made, classes = [], set()
+    for (name, value), anchors in zip(outputs, heads.anchors):
+        if len(value.shape) != 4 or value.shape[1] % len(anchors) or value.shape[1] // len(anchors) < 6:
+            raise UserError(
+                f"--decode {heads.decode}: output {name} is {list(value.shape)}; a head is [1, anchors * (5 + classes), "
+                f"height, width] with {len(anchors)} anchors: end the network at its head convolutions with --outputs"
+            )
+        classes.add(value.shape[1] // len(anchors) - 5)
+        made.append(Head(name, stride_of(graph, name, value), anchors))
+    if len(classes) != 1:
+        raise UserError(f"--decode {heads.decode}: the heads have different numbers of classes: {sorted(classes)}")
+    return tuple(Head(tensor, head.stride, head.anchors) for tensor, head in zip(graph.outputs, made)), classes.pop()
+
+
+def stride_of(graph: Graph, name: str, value: Value) -> int:
+    """Pixels of the input per cell of a head. Raises UserError where it is no whole number, alike in both axes."""
+    strides = {graph.input_shape[axis] / value.shape[2 + axis] for axis in (0, 1)}
+    stride = strides.pop()
+    if strides or stride != math.floor(stride):
+        raise UserError(
+            f"output {name} is {value.shape[2]}x{value.shape[3]} for an input of {graph.input_shape[0]}x"
+            f"{graph.input_shape[1]}, which has no whole stride: choose another --size"
+        )
+    return int(stride)
