@@ -18,9 +18,12 @@ from mlu_agent._files import path_problem, read_bounded
 from mlu_agent._toml import parse_toml
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.offline_model import MAX_FILE, OfflineModel, read_offline_model
+from mlu_agent.output_spec import ANCHORED, DECODES, FIELDS, MAX_REG, HeadSpec, OutputSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+__all__ = ["HeadSpec", "InputSpec", "ModelSpec", "OutputSpec", "Thresholds", "load_bundle"]
 
 MAX_MANIFEST = 1 << 20
 MAX_LABELS = 4096
@@ -50,33 +53,6 @@ class InputSpec:
     dtype: str = "uint8"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (255.0, 255.0, 255.0)
-
-
-@dataclass(frozen=True, eq=False)
-class HeadSpec:
-    """One head: ``stride`` in network pixels, ``anchors`` float32 (A, 2) width and height in network pixels."""
-
-    stride: int
-    anchors: NDArray[np.float32]
-    scale_x_y: float = 1.0
-
-
-@dataclass(frozen=True)
-class OutputSpec:
-    """How the outputs are to be understood.
-
-    ``kind``         "yolo_heads" (logits, decoded here) or "detection_output" (the on-device operator's boxes).
-    ``decode``       "yolov3" or "yolov5", for heads.
-    ``heads``        in the container's output order.
-    ``coordinates``  "normalized" or "pixels" of the network's input, for detection_output.
-    ``max_boxes``    rows of the detection_output, else 0.
-    """
-
-    kind: str
-    decode: str = "yolov3"
-    heads: tuple[HeadSpec, ...] = ()
-    coordinates: str = "normalized"
-    max_boxes: int = 0
 
 
 @dataclass(frozen=True)
@@ -239,16 +215,66 @@ def _read_output(table: Fields) -> OutputSpec:
             max_boxes=table.integer("max_boxes", minimum=1, maximum=65536),
         )
     else:
-        decode = table.text("decode", choices=("yolov3", "yolov5"))
-        heads = tuple(_read_head(head, decode) for head in table.tables("heads", longest=16))
-        if not heads:
-            table.problem("heads", "is missing; write one [[output.heads]] per output")
-        spec = OutputSpec(kind, decode, heads)
+        spec = _read_heads(table, kind)
     table.close()
     return spec
 
 
+def _read_heads(table: Fields, kind: str) -> OutputSpec:
+    decode = table.text("decode", choices=DECODES) or DECODES[0]
+    heads = tuple(_read_head(head, decode) for head in table.tables("heads", longest=16))
+    if not heads:
+        table.problem("heads", "is missing; write one [[output.heads]] per level")
+    if decode in ANCHORED:
+        return OutputSpec(kind, decode, heads)
+    fields = FIELDS[decode]
+    return OutputSpec(
+        kind,
+        decode,
+        heads,
+        reg_max=table.integer("reg_max", 16, minimum=1, maximum=MAX_REG) if decode == "yolov8" else 1,
+        tensors=_read_tensors(table, fields),
+        activated=_read_activated(table, fields[1:]),
+        joined=table.boolean("joined", False),
+    )
+
+
+def _read_tensors(table: Fields, fields: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    remedy = f"write the fields of each tensor, as [{_quoted(fields)}], so that each of them is in one tensor"
+    tensors = table.array("tensors", [list(fields)], longest=len(fields), remedy=remedy)
+    flat = [field for tensor in tensors if isinstance(tensor, list) for field in tensor]
+    right = all(isinstance(tensor, list) and tensor for tensor in tensors)
+    if not right or len(flat) != len(fields) or any(field not in flat for field in fields):
+        table.problem("tensors", f"{show(tensors)} is not accepted; {remedy}")
+        return (fields,)
+    return tuple(tuple(tensor) for tensor in tensors)
+
+
+def _read_activated(table: Fields, scores: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields that are probabilities already: of scores alone, boxes never are."""
+    remedy = f"write those of {_quoted(scores)} that went through a sigmoid in the network"
+    values = table.array("activated", [], longest=len(scores), remedy=remedy)
+    if any(value not in scores for value in values):
+        table.problem("activated", f"{show(values)} is not accepted; {remedy}")
+        return ()
+    return tuple(values)
+
+
+def _quoted(names: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+
 def _read_head(table: Fields, decode: str) -> HeadSpec:
+    anchors = _read_anchors(table) if decode in ANCHORED else np.empty((0, 2), np.float32)
+    scale = table.number("scale_x_y", 1.0, minimum=1.0, maximum=4.0)
+    if decode != "yolov3" and scale != 1.0:
+        table.problem("scale_x_y", f'{scale} is not accepted; it belongs to decode = "yolov3" only: remove it')
+    stride = table.integer("stride", minimum=1, maximum=1024)
+    table.close()
+    return HeadSpec(stride, anchors, scale)
+
+
+def _read_anchors(table: Fields) -> NDArray[np.float32]:
     remedy = "write 1 to 16 pairs [width, height] above 0"
     pairs = table.array("anchors", longest=16, remedy=remedy)
     right = all(
@@ -258,12 +284,7 @@ def _read_head(table: Fields, decode: str) -> HeadSpec:
     if not pairs or not right:
         table.problem("anchors", f"{show(pairs)} is not accepted; {remedy}")
         pairs = [[1, 1]]
-    scale = table.number("scale_x_y", 1.0, minimum=1.0, maximum=4.0)
-    if decode == "yolov5" and scale != 1.0:
-        table.problem("scale_x_y", f'{scale} is not accepted; it belongs to decode = "yolov3" only: remove it')
-    stride = table.integer("stride", minimum=1, maximum=1024)
-    table.close()
-    return HeadSpec(stride, np.array(pairs, np.float32), scale)
+    return np.array(pairs, np.float32)
 
 
 def _read_thresholds(table: Fields) -> Thresholds:
@@ -310,15 +331,34 @@ def _check_output(spec: OutputSpec, size: InputSpec, classes: int, offline: Offl
                 f"output.max_boxes: {spec.max_boxes} needs one output of {row} numbers, the model has {show(shapes)}"
             )
         return
-    if len(spec.heads) != len(shapes):
+    expected = spec.shapes(size.width, size.height, classes)
+    if len(expected) != len(shapes):
         problems.append(
-            f"output.heads: {len(spec.heads)} heads, but the model has {len(shapes)} outputs; describe each"
+            f"output.heads: {len(spec.heads)} heads make {len(expected)} outputs, but the model has {len(shapes)} "
+            "outputs; describe each"
         )
         return
-    for index, (head, shape) in enumerate(zip(spec.heads, shapes)):
-        expected = (size.height // head.stride, size.width // head.stride, len(head.anchors) * (5 + classes))
-        if shape[1:] != expected:
-            problems.append(
-                f"output.heads[{index}]: stride {head.stride}, {len(head.anchors)} anchors and {classes} labels make "
-                f"{list(expected)}, but the model's output is {list(shape[1:])}; correct stride, anchors or labels"
-            )
+    for index, (wanted, shape) in enumerate(zip(expected, shapes)):
+        got = (shape[1] * shape[2], 1, shape[3]) if spec.joined else shape[1:]
+        if got != wanted:
+            problems.append(_wrong_shape(spec, index, wanted, got, classes))
+
+
+def _wrong_shape(spec: OutputSpec, index: int, wanted: tuple[int, ...], got: tuple[int, ...], classes: int) -> str:
+    if spec.joined:
+        what, parts = f"output {index}", f"strides {[head.stride for head in spec.heads]}"
+    else:
+        number = index // (1 if spec.anchored else len(spec.layout))
+        head = spec.heads[number]
+        what, parts = f"output.heads[{number}]", f"stride {head.stride}"
+        parts += f", {len(head.anchors)} anchors" if spec.anchored else ""
+    if spec.anchored:
+        correct = "stride, anchors or labels"
+    else:
+        fields = spec.layout[index % len(spec.layout)]
+        parts += f", {' + '.join(fields)}" + (f", reg_max {spec.reg_max}" if spec.decode == "yolov8" else "")
+        correct = "stride, tensors, reg_max or labels" if spec.decode == "yolov8" else "stride, tensors or labels"
+    return (
+        f"{what}: {parts} and {classes} labels make {list(wanted)}, but the model's output is {list(got)}; "
+        f"correct {correct}"
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlu_agent.errors import DataError, UserError
 
@@ -14,6 +15,8 @@ from .archs import Arch, find_arch
 from .calibrate import calibrate, list_pictures
 from .container import write_model
 from .files import sha256_hex, write_all
+from .graph import TENSORS
+from .head_request import HeadRequest
 from .importers.source import Source, import_model, read_source
 from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
@@ -23,13 +26,17 @@ from .recipe import Recipe, Settings, read_recipe, recipe_text
 from .twins import twins_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .graph import ImportedModel
+    from .head_request import Anchors
+    from .lower import Triple
     from .quantize import Range
 
+Changed = TypeVar("Changed", HeadRequest, Preprocessing)
+
 CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
-DEFAULT_CHANNELS = {"u8": "rgba", "half": "rgb", "float": "rgb"}
+DEFAULT_CHANNELS = "rgba"  # of a u8 input; the others have the network's own order
+HEAD_OPTIONS = ("outputs", "decode", "anchors", "strides")
+PIXEL_OPTIONS = ("resize", "mean", "std", "colours")
 DEFAULT_OBSERVER = "heads"
 
 
@@ -37,7 +44,7 @@ DEFAULT_OBSERVER = "heads"
 class Request:
     """What the command line asked for; None where it said nothing."""
 
-    weights: Path
+    weights: Path | None
     output: Path
     arch: str | None = None
     cfg: Path | None = None
@@ -56,6 +63,15 @@ class Request:
     observer: str | None = None
     keep_int16: tuple[str, ...] | None = None
     keep_float: tuple[str, ...] | None = None
+    module: str | None = None
+    outputs: tuple[str, ...] | None = None
+    decode: str | None = None
+    anchors: Anchors | None = None
+    strides: tuple[int, ...] | None = None
+    resize: str | None = None
+    mean: Triple | None = None
+    std: Triple | None = None
+    colours: str | None = None
 
 
 def build(request: Request) -> list[Path]:
@@ -69,14 +85,15 @@ def prepare(request: Request) -> tuple[ImportedModel, Recipe]:
     """The imported network with its precision rules, and its recipe, calibrated or read. UserError, DataError."""
     recipe = None if request.recipe is None else read_recipe(request.recipe)
     arch = _choose_arch(request, recipe)
-    source = read_source(arch, request.weights, request.cfg)
+    source = read_source(arch, request.weights, request.cfg, request.module)
     if recipe is not None:
         _check_recipe(recipe, source)
     size = request.size or ((recipe.settings.height, recipe.settings.width) if recipe else None)
-    model = import_model(arch, source, size)
+    heads = _changed(HeadRequest() if recipe is None else recipe.settings.heads, request, HEAD_OPTIONS)
+    model = import_model(arch, source, size, heads.check())
     for warning in model.warnings:
         print(f"mlu-export: warning: {warning}", file=sys.stderr)
-    settings = _settings(request, recipe, arch, model)
+    settings = replace(_settings(request, recipe, arch, model), heads=heads)
     model = _with_rules(model, settings)
     ranges, described = _ranges(request, recipe, model, settings)
     name = recipe.weights_name if recipe else source.name
@@ -90,7 +107,7 @@ def _with_rules(model: ImportedModel, settings: Settings) -> ImportedModel:
 def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
     """The bytes of the four files by name: a function of the imported weights and the recipe alone."""
     settings = recipe.settings
-    options = LowerOptions(settings.input, settings.channels, settings.batch, settings.bits, settings.per_channel)
+    options = lower_options(settings)
     network = lower(_with_rules(model, settings).graph, recipe.ranges, options)
     name = settings.name
     data = write_model(network, name, settings.target, settings.core_number)
@@ -111,6 +128,27 @@ def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
         f"{name}.toml": manifest.encode("utf-8"),
         f"{name}.recipe.toml": recipe_text(recipe).encode("utf-8"),
     }
+
+
+def lower_options(settings: Settings) -> LowerOptions:
+    """The settings' part that lowering knows."""
+    pixels = settings.preprocessing
+    return LowerOptions(
+        settings.input,
+        settings.channels,
+        settings.batch,
+        settings.bits,
+        settings.per_channel,
+        pixels.mean,
+        pixels.std,
+        pixels.colours,
+    )
+
+
+def _changed(base: Changed, request: Request, options: tuple[str, ...]) -> Changed:
+    """``base`` with what the command line says of these fields."""
+    given = {key: getattr(request, key) for key in options if getattr(request, key) is not None}
+    return replace(base, **given)
 
 
 def _choose_arch(request: Request, recipe: Recipe | None) -> Arch:
@@ -142,14 +180,15 @@ def _check_recipe(recipe: Recipe, source: Source) -> None:
 def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: ImportedModel) -> Settings:
     """The recipe's settings or the arch's defaults, with what the command line says on top."""
     given = None if request.labels is None else read_labels(request.labels)
+    plain = model.decode == TENSORS
     height, width, _ = model.graph.input_shape
     if recipe is not None:
         base = recipe.settings
-        labels = choose_labels(model.classes, given or base.labels, None)
+        labels = given or base.labels if plain else choose_labels(model.classes, given or base.labels, None)
     else:
-        labels = choose_labels(model.classes, given, model.labels)
+        labels = given or () if plain else choose_labels(model.classes, given, model.labels)
         base = Settings(
-            request.name or arch.name,
+            request.name or _default_name(request, arch),
             arch.name,
             labels,
             width,
@@ -167,9 +206,23 @@ def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: Import
         for key in ("keep_int16", "keep_float")
         if getattr(request, key) is not None
     )
-    if "input" in changes and "channels" not in changes and (recipe is None or changes["input"] != base.input):
-        changes["channels"] = DEFAULT_CHANNELS[changes["input"]]
-    return _checked(replace(base, labels=labels, width=width, height=height, **changes))
+    preprocessing = _changed(base.preprocessing, request, PIXEL_OPTIONS)
+    changed = recipe is None or changes.get("input", base.input) != base.input
+    if "channels" not in changes and (changed or preprocessing != base.preprocessing):
+        kind = changes.get("input", base.input)
+        changes["channels"] = DEFAULT_CHANNELS if kind == "u8" else preprocessing.colours
+    return _checked(
+        replace(base, labels=labels, width=width, height=height, preprocessing=preprocessing, **changes)
+    )
+
+
+def _default_name(request: Request, arch: Arch) -> str:
+    """The arch's name; for what has no name of its own, that of its file."""
+    file = request.module.rpartition(":")[0] if request.module else request.weights
+    if arch.family not in ("onnx", "module") or file is None:
+        return arch.name
+    stem = re.sub(r"[^A-Za-z0-9._+-]", "_", Path(file).stem)[:100]
+    return stem if re.match(r"[A-Za-z0-9_]", stem) else arch.name
 
 
 def _checked(settings: Settings) -> Settings:
@@ -179,9 +232,13 @@ def _checked(settings: Settings) -> Settings:
         allowed = ", ".join(map(str, CORE_NUMBERS[settings.target]))
         raise UserError(f"--core-number {settings.core_number}: an {settings.target} runs a model on {allowed} cores")
     if settings.input != "u8" and len(settings.channels) == 4:
-        raise UserError(f"--channels {settings.channels}: a {settings.input} input has three channels: rgb")
-    if settings.input != "u8" and settings.channels != "rgb":
-        raise UserError(f"--channels {settings.channels}: only a u8 input reorders channels on the device; use rgb")
+        three = settings.preprocessing.colours
+        raise UserError(f"--channels {settings.channels}: a {settings.input} input has three channels: {three}")
+    colours = settings.preprocessing.colours
+    if settings.input != "u8" and settings.channels != colours:
+        raise UserError(
+            f"--channels {settings.channels}: only a u8 input reorders channels on the device; use {colours}"
+        )
     return settings
 
 

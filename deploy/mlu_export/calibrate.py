@@ -16,7 +16,6 @@ from mlu_agent.errors import DataError, UserError
 from mlu_agent.preprocess import preprocess
 
 from .float_runner import FloatRunner
-from .lower import PIXEL_MEAN, PIXEL_STD
 from .observe import LayerObserver
 from .progress import show_progress
 from .refine import choose_pictures, refine
@@ -63,17 +62,17 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def float_input(graph: Graph, preprocessing: Preprocessing) -> InputSpec:
-    """The float RGB input of a graph: (x - mean) / std of the same pixels that a uint8 input holds."""
+    """The float input of a graph: (x - mean) / std of the same pixels that a uint8 input holds."""
     height, width, _ = graph.input_shape
     return InputSpec(
         width=width,
         height=height,
         resize=preprocessing.resize,
         pad_value=preprocessing.pad_value,
-        channels="rgb",
+        channels=preprocessing.colours,
         dtype="float32",
-        mean=PIXEL_MEAN,
-        std=PIXEL_STD,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
     )
 
 

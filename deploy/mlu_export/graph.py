@@ -212,12 +212,30 @@ class Graph:
 
 @dataclass(frozen=True)
 class Head:
-    """One detection head: the output tensor, its stride and its anchors in pixels of the network's input."""
+    """One detection head: the output tensor, its stride and its anchors in pixels of the network's input.
+
+    Decode rules without anchors leave ``anchors`` empty. Their levels may have several tensors (``more`` names those
+    after the first), or share the tensors of all levels (``HeadLayout.joined``).
+    """
 
     tensor: str
     stride: int
-    anchors: tuple[tuple[float, float], ...]
+    anchors: tuple[tuple[float, float], ...] = ()
     scale_x_y: float = 1.0
+    more: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HeadLayout:
+    """What the tensors of heads without anchors hold: the fields of the same names of ``mlu_agent.bundle.OutputSpec``.
+
+    The defaults are what the networks' authors export: one tensor per level, all fields in it, all of them logits.
+    """
+
+    reg_max: int = 16
+    tensors: tuple[tuple[str, ...], ...] = ()
+    activated: tuple[str, ...] = ()
+    joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,7 +250,8 @@ class PlainTensor:
 class ImportedModel:
     """A network as read from a weight file: the graph, its heads (in output order) and what they detect.
 
-    ``decode`` is TENSORS for a network without detection heads, whose outputs are described by ``tensors`` instead.
+    ``decode`` is one of ``mlu_agent.output_spec.DECODES``; ``layout`` counts for those without anchors. It is TENSORS
+    for a network without detection heads, whose outputs ``tensors`` describes.
     """
 
     graph: Graph
@@ -241,6 +260,7 @@ class ImportedModel:
     classes: int
     labels: tuple[str, ...] | None
     warnings: tuple[str, ...] = ()
+    layout: HeadLayout = HeadLayout()
     tensors: tuple[PlainTensor, ...] = ()
 
 

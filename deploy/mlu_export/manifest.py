@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlu_agent.output_spec import ANCHORED, FIELDS
+
 from . import network as net
-from .lower import PIXEL_MEAN, PIXEL_STD, LowerOptions
+from .graph import TENSORS
+from .lower import PIXEL_MEAN, PIXEL_STD, LowerOptions, Triple
 from .toml_text import dump
 
 if TYPE_CHECKING:
@@ -20,10 +23,16 @@ DTYPES = {net.UINT8: "uint8", net.FLOAT16: "float16", net.FLOAT32: "float32"}
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture is brought to the input's size."""
+    """How a picture is brought to the input's size, and its pixels (0..255) to what the network wants to see.
+
+    ``mean`` and ``std`` are in the network's order of colours, which is ``colours``: rgb or bgr.
+    """
 
     resize: str = "letterbox"
     pad_value: int = 128
+    mean: Triple = PIXEL_MEAN
+    std: Triple = PIXEL_STD
+    colours: str = "rgb"
 
 
 @dataclass(frozen=True)
@@ -50,16 +59,12 @@ def manifest_text(
     document: dict[str, Any] = {
         "schema": 1,
         "name": name,
-        "task": "detect",
+        "task": "infer" if model.decode == TENSORS else "detect",
         "model": f"{name}.cambricon",
         "sha256": sha256,
         "labels": list(labels),
         "input": _input(network, options, preprocessing),
-        "output": {
-            "kind": "yolo_heads",
-            "decode": model.decode,
-            "heads": [_head(head, model.decode) for head in model.heads],
-        },
+        "output": _output(model),
         "thresholds": {
             "confidence": thresholds.confidence,
             "iou": thresholds.iou,
@@ -76,12 +81,31 @@ def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing
     table: dict[str, Any] = {"width": width, "height": height, "resize": preprocessing.resize}
     if preprocessing.resize == "letterbox":
         table["pad_value"] = preprocessing.pad_value
-    table.update(channels=options.channels, dtype=DTYPES[tensor.dtype], mean=list(PIXEL_MEAN), std=list(PIXEL_STD))
+    pixels = {"mean": list(preprocessing.mean), "std": list(preprocessing.std)}
+    table.update(channels=options.channels, dtype=DTYPES[tensor.dtype], **pixels)
+    return table
+
+
+def _output(model: ImportedModel) -> dict[str, Any]:
+    if model.decode == TENSORS:
+        names, shapes = ([getattr(one, key) for one in model.tensors] for key in ("name", "shape"))
+        return {"kind": "tensors", "names": names, "shapes": shapes}
+    table: dict[str, Any] = {"kind": "yolo_heads", "decode": model.decode}
+    if model.decode not in ANCHORED:
+        layout = model.layout
+        if model.decode == "yolov8":
+            table["reg_max"] = layout.reg_max
+        table["tensors"] = [list(fields) for fields in layout.tensors or (FIELDS[model.decode],)]
+        table["activated"] = list(layout.activated)
+        table["joined"] = layout.joined
+    table["heads"] = [_head(head, model.decode) for head in model.heads]
     return table
 
 
 def _head(head: Head, decode: str) -> dict[str, Any]:
-    table: dict[str, Any] = {"stride": head.stride, "anchors": [_pair(anchor) for anchor in head.anchors]}
+    table: dict[str, Any] = {"stride": head.stride}
+    if decode in ANCHORED:
+        table["anchors"] = [_pair(anchor) for anchor in head.anchors]
     if decode == "yolov3" and head.scale_x_y != 1.0:
         table["scale_x_y"] = head.scale_x_y
     return table

@@ -15,6 +15,8 @@ from mlu_agent._toml import parse_toml
 from mlu_agent.errors import DataError, UserError
 
 from .files import read_bounded
+from .head_request import HeadRequest, read_request
+from .lower import PIXEL_MEAN, PIXEL_STD, Triple
 from .manifest import Preprocessing, Thresholds
 from .quantize import Range
 from .toml_text import dump
@@ -48,6 +50,7 @@ class Settings:
     keep_float: tuple[str, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     thresholds: Thresholds = field(default_factory=Thresholds)
+    heads: HeadRequest = field(default_factory=HeadRequest)
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,28 @@ def recipe_text(recipe: Recipe) -> str:
             "per_channel": settings.per_channel,
             **{key: list(names) for key, names in _kept(settings).items() if names},
         },
-        "preprocessing": {"resize": settings.preprocessing.resize, "pad_value": settings.preprocessing.pad_value},
+        "preprocessing": _preprocessing(settings.preprocessing),
         "thresholds": {
             "confidence": settings.thresholds.confidence,
             "iou": settings.thresholds.iou,
             "max_detections": settings.thresholds.max_detections,
         },
+        **({"heads": settings.heads.table()} if settings.heads != HeadRequest() else {}),
         "calibration": {"description": recipe.calibration},
         "ranges": {name: [seen.low, seen.high] for name, seen in recipe.ranges.items()},
     }
     return dump(document)
+
+
+def _preprocessing(preprocessing: Preprocessing) -> dict[str, Any]:
+    """The pixels' part only where it is not the usual one."""
+    table: dict[str, Any] = {"resize": preprocessing.resize, "pad_value": preprocessing.pad_value}
+    usual = Preprocessing()
+    for key in ("mean", "std", "colours"):
+        if getattr(preprocessing, key) != getattr(usual, key):
+            value = getattr(preprocessing, key)
+            table[key] = value if isinstance(value, str) else list(value)
+    return table
 
 
 def _kept(settings: Settings) -> dict[str, tuple[str, ...]]:
@@ -142,6 +157,14 @@ class _Table:
             raise DataError(f"{self.path}: {key} = {value!r:.40} is not within {low} to {high}")
         return value
 
+    def three(self, key: str, usual: Triple, low: float) -> Triple:
+        """Three finite numbers of at least ``low``; ``usual`` where the key is missing."""
+        values = self.values.get(key, list(usual))
+        right = isinstance(values, list) and len(values) == 3
+        if not right or not all(type(one) in (int, float) and low <= one <= 1e6 for one in values):
+            raise DataError(f"{self.path}: {key} = {values!r:.60} is not three numbers from {low:g} to 1e+06")
+        return float(values[0]), float(values[1]), float(values[2])
+
     def names(self, key: str) -> tuple[str, ...]:
         """A list of texts; empty where the key is missing."""
         value = self.values.get(key, [])
@@ -160,7 +183,7 @@ def _recipe(root: _Table) -> Recipe:
     if root.get("schema", int) != SCHEMA:
         raise DataError(f"{root.path}: schema {root.values['schema']} is not known; this version reads schema {SCHEMA}")
     labels = root.values.get("labels")
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise DataError(f"{root.path}: labels must be a list of strings")
     weights = root.table("weights")
     return Recipe(
@@ -182,8 +205,8 @@ def _settings(root: _Table, labels: tuple[str, ...]) -> Settings:
         name=root.get("name", str),
         arch=root.get("arch", str),
         labels=labels,
-        width=build.get("width", int, 32, 8192),
-        height=build.get("height", int, 32, 8192),
+        width=build.get("width", int, 8, 8192),
+        height=build.get("height", int, 8, 8192),
         input=build.choice("input", ("u8", "half", "float")),
         channels=build.choice("channels", ("rgb", "bgr", "rgba", "bgra", "argb", "abgr")),
         batch=build.get("batch", int, 1, 1024),
@@ -194,8 +217,13 @@ def _settings(root: _Table, labels: tuple[str, ...]) -> Settings:
         keep_int16=build.names("keep_int16"),
         keep_float=build.names("keep_float"),
         preprocessing=Preprocessing(
-            preprocessing.choice("resize", ("letterbox", "stretch")), preprocessing.get("pad_value", int, 0, 255)
+            preprocessing.choice("resize", ("letterbox", "stretch")),
+            preprocessing.get("pad_value", int, 0, 255),
+            preprocessing.three("mean", PIXEL_MEAN, -1e6),
+            preprocessing.three("std", PIXEL_STD, 1e-6),
+            preprocessing.choice("colours", ("rgb", "bgr")) if "colours" in preprocessing.values else "rgb",
         ),
+        heads=read_request(root.values.get("heads", {}), root.path),
         thresholds=Thresholds(
             thresholds.get("confidence", float, 0.0, 1.0),
             thresholds.get("iou", float, 0.0, 1.0),

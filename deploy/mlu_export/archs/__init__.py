@@ -16,7 +16,7 @@ Sections = tuple[Section, ...]
 
 @dataclass(frozen=True)
 class Arch:
-    """One entry of the register: ``family`` is darknet or yolov5; the rest are the defaults of its manifest."""
+    """One entry of the register: ``family`` is darknet, yolov5, onnx or module; the rest are the defaults of its manifest."""
 
     name: str
     family: str
@@ -38,6 +38,8 @@ ARCHS: dict[str, Arch] = {
         Arch("yolo-fastest", "darknet", resize="stretch", sections=yolo_fastest_sections),
         Arch("darknet", "darknet", needs_cfg=True),
         *(_yolov5(f"yolov5{size}") for size in "nsmlx"),
+        Arch("onnx", "onnx", pad_value=114),
+        Arch("module", "module", pad_value=114),
     )
 }
 

@@ -5,8 +5,6 @@ Operators whose arguments the network does not compute (priors, position grids) 
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,28 +12,28 @@ import numpy as np
 from mlu_agent.errors import DataError, MluAgentError, UserError
 
 from ..float_runner import import_torch
+from ..head_request import HeadRequest
 from ..recorded.fuse import fused
 from ..recorded.record import RECORDERS
 from ..recorded.values import Constant, UnsupportedError, Value, new_identity
-from .traced import Heads, imported
+from .traced import imported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from ..graph import ImportedModel
 
 PICTURE_CHANNELS = 3
 
 
-def import_module(module: Any, size: tuple[int, int], heads: Heads | None = None) -> ImportedModel:
+def import_module(module: Any, size: tuple[int, int], heads: HeadRequest | None = None) -> ImportedModel:
     """The float network of an ``nn.Module`` for pictures (1, 3, height, width).
 
     Output names are ``output`` or ``output0``, ``output1``, … and with ``heads.outputs`` the modules' own paths.
     Raises UnsupportedError naming operator and place, DataError, UserError.
     """
     torch = import_torch()
-    asked = heads or Heads()
+    asked = (heads or HeadRequest()).check()
     picture = torch.zeros(1, PICTURE_CHANNELS, *size)
     walk = _Walk(torch, _exported(torch, module, picture))
     source, outputs = walk.run(picture, asked.outputs)

@@ -6,7 +6,6 @@ A network without detection heads gives plain tensors; with ``--decode`` its out
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import DataError, UserError
@@ -17,29 +16,11 @@ from ..recorded.to_graph import graph_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..head_request import HeadRequest
     from ..recorded.values import Value
 
-ANCHOR_DECODES = ("yolov3", "yolov5")
-FREE_DECODES: tuple[str, ...] = ()
-DECODES = (*ANCHOR_DECODES, *FREE_DECODES)
-Anchors = tuple[tuple[tuple[float, float], ...], ...]
-
-
-@dataclass(frozen=True)
-class Heads:
-    """What the command line says of a network that does not say it itself.
-
-    ``outputs`` are the tensors to end at, () for the network's own; ``decode`` names the heads' rule, "" for plain
-    tensors; ``anchors`` are pixels, one tuple of pairs per head in output order.
-    """
-
-    outputs: tuple[str, ...] = ()
-    decode: str = ""
-    anchors: Anchors = ()
-
-
 def imported(
-    source: Value, outputs: Sequence[tuple[str, Value]], heads: Heads, warnings: tuple[str, ...] = ()
+    source: Value, outputs: Sequence[tuple[str, Value]], heads: HeadRequest, warnings: tuple[str, ...] = ()
 ) -> ImportedModel:
     """The model of named outputs computed from one picture. Raises UnsupportedError, DataError, UserError."""
     if not outputs:
@@ -47,13 +28,13 @@ def imported(
     graph = graph_of(source, [value for _, value in outputs], [name for name, _ in outputs])
     if not heads.decode:
         tensors = tuple(PlainTensor(name, value.shape) for name, (_, value) in zip(graph.outputs, outputs))
-        return ImportedModel(graph, TENSORS, (), 0, None, warnings, tensors)
+        return ImportedModel(graph, TENSORS, (), 0, None, warnings, tensors=tensors)
     made, classes = _anchored(graph, outputs, heads)
     return ImportedModel(graph, heads.decode, made, classes, None, warnings)
 
 
 def _anchored(
-    graph: Graph, outputs: Sequence[tuple[str, Value]], heads: Heads
+    graph: Graph, outputs: Sequence[tuple[str, Value]], heads: HeadRequest
 ) -> tuple[tuple[Head, ...], int]:
     if len(heads.anchors) != len(outputs):
         raise UserError(

@@ -30,6 +30,8 @@ def fused(result: Any, name: str) -> Any:
 def _activation(product: Value) -> Value | None:
     if product.operation == "affine":
         return _scaled(product)
+    if product.operation == "binary" and product.attributes["kind"] == "div":
+        return _normalized(*product.inputs)
     if product.operation != "binary" or product.attributes["kind"] != "mul":
         return None
     for x, gate in (product.inputs, product.inputs[::-1]):
@@ -37,6 +39,24 @@ def _activation(product: Value) -> Value | None:
         if function:
             return _made(function, x)
     return None
+
+
+def _normalized(x: Value, root: Value) -> Value | None:
+    """``x / max(sqrt(sum of x * x over the channels), eps)``."""
+    if root.operation == "expand":
+        root = root.inputs[0]
+    eps = 0.0
+    if _is(root, "clip"):
+        root, eps = root.inputs[0], root.attributes["a"]
+    total = root.inputs[0] if _is(root, "sqrt") else None
+    if eps <= 0 or len(x.shape) != 4 or total is None or total.operation != "reduce":
+        return None
+    squares = total.inputs[0]
+    if total.attributes != {"kind": "sum", "axes": (1,)} or squares.inputs != (x, x):
+        return None
+    if squares.operation != "binary" or squares.attributes["kind"] != "mul":
+        return None
+    return Value(x.shape, x.half, "l2_normalize", (x,), {"scale": None, "eps": eps})
 
 
 def _gate(x: Value, gate: Value) -> str | None:

@@ -253,6 +253,21 @@ def _from_nhwc(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(SPATIAL_AXIS[axis] for axis in axes)
 
 
+def _permuted_in_steps(state: Lowering, value: Value, sizes: list[int], order: list[int]) -> int:
+    """More than four separate axes: one after the other is brought forward to its place."""
+    number = state.place(value.inputs[0], "plain")
+    now = list(range(len(sizes)))
+    for place, axis in enumerate(order):
+        found = now.index(axis)
+        if found == place:
+            continue
+        parts = (now[:place], now[place:found], now[found : found + 1], now[found + 1 :])
+        dims = tuple(math.prod(sizes[one] for one in part) for part in parts)
+        number = state.permuted(state.as_dims(number, dims, value.half), (0, 2, 1, 3), value.half)  # type: ignore[arg-type]
+        now.insert(place, now.pop(found))
+    return state.as_dims(number, plain_dims(value.shape), value.half)
+
+
 def _permute(state: Lowering, value: Value) -> None:
     from .lowering import merged_axes  # noqa: PLC0415 - the two modules know each other
 
@@ -265,7 +280,8 @@ def _permute(state: Lowering, value: Value) -> None:
         return
     sizes, order = merged_axes(source.shape, axes)
     if len(sizes) > 4:
-        raise UnsupportedError(f"a permutation of a tensor {source.shape} with five separate axes has no operator")
+        state.put(value, "plain", _permuted_in_steps(state, value, sizes, order))
+        return
     rest = 4 - len(sizes)
     if is_spatial(source.shape) and all(size > 1 for size in source.shape):
         number = state.place(source, "plain")

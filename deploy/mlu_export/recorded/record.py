@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 import numpy as np
 
+from .record_composed import composed
 from .record_layers import LAYERS
 from .values import Array, Constant, Shape, UnsupportedError, Value
 
@@ -109,9 +110,9 @@ def _reversed(kind: str, x: Value, constant: Any) -> Value:
         return _with_constant(kind, x, constant)
     if kind == "sub":
         return _affine(x, (np.float32(-1), values), identity, "rsub")
-    raise UnsupportedError(
-        "a constant divided by a tensor has no operator; multiply with the inverse where it is known"
-    )
+    if kind == "div":
+        return _two("div", _affine(x, (np.float32(0), values), identity, "constant"), x)
+    raise UnsupportedError(f"{kind} of a constant and a tensor has no operator; compute it on the host")
 
 
 def _power(x: Value, exponent: float) -> Value:
@@ -360,3 +361,4 @@ RECORDERS: dict[str, Recorder] = {
     **{f"aten.{name}.default": _same for name in ("clone", "detach", "alias", "contiguous", "lift_fresh")},
     **LAYERS,
 }  # fmt: skip
+RECORDERS.update(composed(RECORDERS))

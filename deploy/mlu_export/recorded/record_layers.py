@@ -32,6 +32,12 @@ def _margins(padding: Any) -> tuple[int, int, int, int]:
     return rows, cols, rows, cols
 
 
+def _check_bias(bias: Any, channels: int) -> None:
+    array = _array(bias)
+    if array is not None and array.size != channels:
+        raise UnsupportedError(f"a bias of {array.size} values does not fit {channels} output channels")
+
+
 def _array(constant: Any) -> Any:
     """The numbers of an optional weight."""
     if constant is None:
@@ -67,6 +73,7 @@ def conv2d(
     ]
     if groups < 1 or array.shape[1] * groups != x.shape[1] or array.shape[0] % groups or min(sizes) < 1:
         raise UnsupportedError(f"a convolution with weights {array.shape} does not fit a tensor {x.shape}")
+    _check_bias(bias, array.shape[0])
     return _make(
         "conv", (x,), (x.shape[0], array.shape[0], *sizes), weight=weight, bias=bias, scale=scale, mode=quantized_mode,
         stride=strides, pad=pads[:2], dilation=spread, groups=int(groups),
@@ -98,6 +105,7 @@ def _convolution(
     ]
     if array.shape[0] != x.shape[1] or array.shape[0] % groups or min(sizes) < 1 or min(*strides, *spread) < 1:
         raise UnsupportedError(f"a transposed convolution with weights {array.shape} does not fit a tensor {x.shape}")
+    _check_bias(bias, array.shape[1] * groups)
     return _make(
         "deconv", (x,), (x.shape[0], array.shape[1] * groups, *sizes), weight=weight, bias=bias,
         stride=strides, pad=pads[:2], dilation=spread, groups=int(groups),
@@ -109,6 +117,7 @@ def linear(x: Value, weight: Any, bias: Any = None, scale: Any = None, quantized
     array = _array(weight)
     if array.ndim != 2 or array.shape[1] != x.shape[-1] or len(x.shape) not in (2, 3):
         raise UnsupportedError(f"a linear layer with weights {array.shape} of a tensor {x.shape} has no operator")
+    _check_bias(bias, array.shape[0])
     return _make(
         "linear", (x,), (*x.shape[:-1], array.shape[0]), weight=weight, bias=bias, scale=scale, mode=quantized_mode
     )
