@@ -211,14 +211,12 @@ def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: Import
     if "channels" not in changes and (changed or preprocessing != base.preprocessing):
         kind = changes.get("input", base.input)
         changes["channels"] = DEFAULT_CHANNELS if kind == "u8" else preprocessing.colours
-    return _checked(
-        replace(base, labels=labels, width=width, height=height, preprocessing=preprocessing, **changes)
-    )
+    return _checked(replace(base, labels=labels, width=width, height=height, preprocessing=preprocessing, **changes))
 
 
 def _default_name(request: Request, arch: Arch) -> str:
     """The arch's name; for what has no name of its own, that of its file."""
-    file = request.module.rpartition(":")[0] if request.module else request.weights
+    file = request.module.rpartition(":")[2] if request.module else request.weights
     if arch.family not in ("onnx", "module") or file is None:
         return arch.name
     stem = re.sub(r"[^A-Za-z0-9._+-]", "_", Path(file).stem)[:100]

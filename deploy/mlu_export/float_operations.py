@@ -68,11 +68,12 @@ def _upsample(_: Any, node: Operation, x: list[Any]) -> Any:
 
 def _slice(_: Any, node: Operation, x: list[Any]) -> Any:
     words = _words(node)
-    places = [
+    places = [slice(words[0], None, words[4])]
+    places += [
         slice(begin, begin + (count - 1) * step + 1, step)
         for begin, step, count in zip(words[1:4], words[5:], node.dims[1:])
     ]
-    return x[0][(slice(None), *places)] if words[0] == 0 else x[0][(slice(words[0], None, words[4]), *places)]
+    return x[0][tuple(places)]
 
 
 def _activation(torch: Any, node: Operation, x: list[Any]) -> Any:

@@ -190,7 +190,7 @@ class Operation(Node):
     constants: tuple[FloatArray | None, ...] = ()
     attributes: tuple[int, ...] = ()
 
-    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:  # noqa: ARG002 - it was settled when the node was made
         return self.dims[0] * self.dims[1], self.dims[2], self.dims[3]
 
 

@@ -68,9 +68,10 @@ def _pairs(sides: list[float]) -> tuple[tuple[float, float], ...]:
 def read_request(table: Any, path: str) -> HeadRequest:
     """The request that a recipe's table keeps. Raises DataError."""
     try:
+        decode = _texts([table.get("decode", "")])[0]
         request = HeadRequest(
             tuple(_texts(table.get("outputs", []))),
-            *_texts([table.get("decode", "")]),
+            decode,
             tuple(_pairs([float(side) for pair in head for side in pair]) for head in table.get("anchors", [])),
             tuple(_strides(table.get("strides", []))),
         )

@@ -129,4 +129,4 @@ class TensorError:
         """Sum over all outputs, tensors (N, C, H, W)."""
         pairs = zip(outputs, self._exact, self._energy)
         with self._torch.inference_mode():
-            return sum(float(((output - exact) ** 2).sum()) / energy for output, exact, energy in pairs)
+            return float(sum(float(((output - exact) ** 2).sum()) / energy for output, exact, energy in pairs))

@@ -175,7 +175,14 @@ class Shuffle(nn.Module):
         return functional.pixel_shuffle(self.last(functional.pad(mixed, (1, 0, 0, 1))), 2)
 
 
-NETS = {"resnet": ResNet, "mobilenet": MobileNet, "ssd": Ssd, "retinaface": RetinaFace, "unet": UNet, "shuffle": Shuffle}
+NETS = {
+    "resnet": ResNet,
+    "mobilenet": MobileNet,
+    "ssd": Ssd,
+    "retinaface": RetinaFace,
+    "unet": UNet,
+    "shuffle": Shuffle,
+}
 SIZES = {"ssd": (32, 32)}
 
 

@@ -16,7 +16,7 @@ Sections = tuple[Section, ...]
 
 @dataclass(frozen=True)
 class Arch:
-    """One entry of the register: ``family`` is darknet, yolov5, onnx or module; the rest are the defaults of its manifest."""
+    """One entry of the register: ``family`` is darknet, yolov5, onnx or module; the rest are manifest defaults."""
 
     name: str
     family: str

@@ -84,7 +84,9 @@ def _declare_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strides", type=strides, metavar="N,N,N", help="with --decode of heads without anchors: their levels'"
     )
-    parser.add_argument("--resize", choices=("letterbox", "stretch"), help="how a picture is brought to the input's size")
+    parser.add_argument(
+        "--resize", choices=("letterbox", "stretch"), help="how a picture is brought to the input's size"
+    )
     parser.add_argument("--mean", type=three, metavar="A,B,C", help="of pixels 0..255, subtracted (default 0,0,0)")
     parser.add_argument("--std", type=three, metavar="A,B,C", help="of pixels 0..255, divided by (default 255,255,255)")
     parser.add_argument("--colours", choices=("rgb", "bgr"), help="the order that the network was trained with (rgb)")

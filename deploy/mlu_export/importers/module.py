@@ -66,6 +66,7 @@ class _Walk:
 
     def __init__(self, torch: Any, program: Any) -> None:
         self.torch, self.program = torch, program
+        self.tree = torch.utils._pytree  # noqa: SLF001 - the public one is another package's
         self.values: dict[str, Any] = {}
         self.constants: dict[int, tuple[Any, Constant]] = {}
 
@@ -102,7 +103,7 @@ class _Walk:
             return [(name, paths[name]) for name in wanted]
         user = set(self.program.graph_signature.user_outputs)
         final = nodes[-1]
-        nodes_out = [node for node in self.torch.utils._pytree.tree_leaves(final.args[0]) if node is not None]
+        nodes_out = [node for node in self.tree.tree_leaves(final.args[0]) if node is not None]
         kept = [node for node in nodes_out if getattr(node, "name", None) in user]
         return [("output" if len(kept) == 1 else f"output{index}", node) for index, node in enumerate(kept)]
 
@@ -113,10 +114,9 @@ class _Walk:
         return value
 
     def _call(self, node: Any) -> Any:
-        tree = self.torch.utils._pytree
-        arguments, named = tree.tree_map(self._argument, (tuple(node.args), dict(node.kwargs)))
+        arguments, named = self.tree.tree_map(self._argument, (tuple(node.args), dict(node.kwargs)))
         place, operator = _place(node), str(node.target)
-        leaves = tree.tree_leaves((arguments, named))
+        leaves = self.tree.tree_leaves((arguments, named))
         if not any(isinstance(one, Value) for one in leaves):
             return self._computed(node, arguments, named)
         if operator == "<built-in function getitem>":
@@ -130,8 +130,7 @@ class _Walk:
         return self._recorded(recorder, place, operator, arguments, named)
 
     def _recorded(self, recorder: Callable[..., Any], place: str, operator: str, arguments: Any, named: Any) -> Any:
-        tree = self.torch.utils._pytree
-        arguments, named = tree.tree_map(self._constant, (arguments, named))
+        arguments, named = self.tree.tree_map(self._constant, (arguments, named))
         try:
             return fused(recorder(*arguments, **named), place)
         except UnsupportedError as error:
@@ -157,7 +156,7 @@ class _Walk:
             with self.torch.no_grad():
                 return node.target(*arguments, **named)
         except Exception as error:  # any operator of torch
-            raise DataError(f"{_place(node)}: {node.target} cannot be carried out: {str(error):.200}") from error
+            raise DataError(f"{_place(node)}: {node.target} cannot be carried out: {error!s:.200}") from error
 
 
 def _needed(nodes: list[Any], ends: list[tuple[str, Any]]) -> set[Any]:

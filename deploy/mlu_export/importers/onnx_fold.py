@@ -112,7 +112,7 @@ def _range(call: Call) -> Any:
     if step == 0:
         raise ZeroDivisionError("a step of zero")
     _bounded(abs(float(stop) - float(start)) / abs(float(step)))
-    return np.arange(start, stop, step, dtype=start.dtype)
+    return np.arange(start.item(), stop.item(), step.item(), dtype=start.dtype)
 
 
 def _expand(call: Call) -> Any:
@@ -250,9 +250,10 @@ FOLDS: dict[str, Fold] = {
     "Constant": _constant, "ConstantOfShape": _filled, "Identity": _of, "Dropout": _of, "Cast": _cast, "Shape": _shape,
     "ShapeKnown": _shape, "Size": _size, "SizeKnown": _size, "Range": _range, "Expand": _expand, "Tile": _tile,
     "Concat": _concat, "Gather": _gather, "Slice": _slice, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
-    "Reshape": _reshape, "Flatten": _flatten, "Transpose": _transpose, "Split": _split, "MatMul": _matmul, "Clip": _clip,
-    "Add": _pointwise(np.add), "Sub": _pointwise(np.subtract), "Mul": _pointwise(np.multiply), "Div": _pointwise(_divide),
-    "Mod": _pointwise(np.mod), "Pow": _pointwise(lambda a, b: np.power(a, b).astype(a.dtype)),
+    "Reshape": _reshape, "Flatten": _flatten, "Transpose": _transpose, "Split": _split, "MatMul": _matmul,
+    "Clip": _clip, "Add": _pointwise(np.add), "Sub": _pointwise(np.subtract), "Mul": _pointwise(np.multiply),
+    "Div": _pointwise(_divide), "Mod": _pointwise(np.mod),
+    "Pow": _pointwise(lambda a, b: np.power(a, b).astype(a.dtype)),
     "Neg": _pointwise(np.negative), "Abs": _pointwise(np.abs), "Sqrt": _pointwise(np.sqrt), "Exp": _pointwise(np.exp),
     "Log": _pointwise(np.log), "Floor": _pointwise(np.floor), "Ceil": _pointwise(np.ceil), "Round": _pointwise(np.rint),
     "Reciprocal": _pointwise(np.reciprocal), "Equal": _pointwise(np.equal), "Less": _pointwise(np.less),

@@ -15,7 +15,7 @@ from ..recorded.values import Constant, UnsupportedError, Value
 from .onnx_call import Call, Operand, Tensor
 from .onnx_file import MAX_ELEMENTS, import_package, opset_of, parse, tensor_array
 from .onnx_fold import fold
-from .onnx_operators import HINTS, OPERATORS
+from .onnx_operators import HINTS, OPERATORS, USUAL_HINT
 from .traced import imported
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class _Walk:
             wanted = own
         if any(fixed not in (0, asked) for fixed, asked in zip(own, wanted)):
             raise UserError(
-                f"--size {wanted[1]}x{wanted[0]}: the file is fixed to {own[1]}x{own[0]}; leave --size out, or export it "
-                "with free height and width"
+                f"--size {wanted[1]}x{wanted[0]}: the file is fixed to {own[1]}x{own[0]}; leave --size out, or export "
+                "it with free height and width"
             )
         if max(wanted) > 1 << 14:
             raise DataError(f"its input {name} is {own[1]}x{own[0]}; pictures of up to 16384 a side enter a model")
@@ -179,14 +179,13 @@ class _Walk:
         if not any(isinstance(one, Value) for one in call.inputs):
             return fold(call)
         if call.operator not in OPERATORS:
-            hint = HINTS.get(
-                call.operator,
-                "replace it with supported ones, or end the network before it with --outputs and compute it on the host",
-            )
+            hint = HINTS.get(call.operator, USUAL_HINT)
             raise UnsupportedError(f"the operator has no counterpart on the device; {hint}")
         made = fused(OPERATORS[call.operator](call), call.name)
         results = tuple(made) if isinstance(made, (list, tuple)) else (made,)
-        if any(isinstance(one, Value) and (min(one.shape, default=1) < 1 or _size(one) > MAX_ELEMENTS) for one in results):
+        if any(
+            isinstance(one, Value) and (min(one.shape, default=1) < 1 or _size(one) > MAX_ELEMENTS) for one in results
+        ):
             raise DataError(f"{call.place}: impossible output shape {[one.shape for one in results]!s:.80}")
         return results
 

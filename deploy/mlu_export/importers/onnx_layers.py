@@ -246,8 +246,8 @@ def _resized(call: Call, x: Value, wanted: list[int], factors: list[float]) -> A
     )
     if mode != "linear" or not (half or transform == "align_corners"):
         raise UnsupportedError(
-            f"resizing by {mode!r:.20} with {transform!r:.40} has no operator; linear with half_pixel or align_corners, "
-            "and nearest have"
+            f"resizing by {mode!r:.20} with {transform!r:.40} has no operator; linear with half_pixel or "
+            "align_corners, and nearest have"
         )
     return make("bilinear", (x,), tuple(wanted), align=not half)
 
@@ -291,7 +291,7 @@ def _nearest(x: Value, wanted: list[int], transform: str, rounding: str, factors
 
 def _sources(size: int, out: int, transform: str, rounding: str, factor: float) -> list[int]:
     places = np.arange(out, dtype=np.float64)
-    at = {
+    at: dict[str, Callable[[], Any]] = {
         "half_pixel": lambda: (places + 0.5) / factor - 0.5,
         "pytorch_half_pixel": lambda: (places + 0.5) / factor - 0.5 if out > 1 else places * 0,
         "half_pixel_symmetric": lambda: (places + 0.5) / factor - 0.5,
@@ -301,7 +301,7 @@ def _sources(size: int, out: int, transform: str, rounding: str, factor: float) 
     if transform not in at:
         raise UnsupportedError(f"nearest resizing with {transform!r:.40} has no operator; half_pixel has")
     exact = np.round(at[transform](), 9)
-    rounded = {
+    rounded: dict[str, Callable[[Any], Any]] = {
         "floor": np.floor, "ceil": np.ceil, "round_prefer_ceil": lambda one: np.floor(one + 0.5),
         "round_prefer_floor": lambda one: np.ceil(one - 0.5),
     }  # fmt: skip

@@ -28,6 +28,7 @@ HINTS = {
     "GRU": "recurrent layers are not on the device",
     "LSTM": "recurrent layers are not on the device",
 }
+USUAL_HINT = "replace it with supported ones, or end the network before it with --outputs and compute it on the host"
 LIST_LIMIT = 64  # pieces that a gather may be made of
 
 
@@ -36,7 +37,9 @@ def _pointwise(recorder: str) -> Operator:
 
 
 def _binary(kind: str) -> Operator:
-    recorder = RECORDERS[{"max": "aten.maximum.default", "min": "aten.minimum.default"}.get(kind, f"aten.{kind}.Tensor")]
+    recorder = RECORDERS[
+        {"max": "aten.maximum.default", "min": "aten.minimum.default"}.get(kind, f"aten.{kind}.Tensor")
+    ]
 
     def run(call: Call) -> Any:
         if not call.inputs or any(one is None for one in call.inputs):
@@ -237,9 +240,12 @@ def _same(call: Call) -> Any:
     return call.value()
 
 
+POINTWISE = (
+    "Relu", "Sigmoid", "Tanh", "HardSwish", "Mish", "Exp", "Sqrt", "Softplus", "Neg", "Abs", "Reciprocal",
+)  # fmt: skip
+
 OPERATORS: dict[str, Operator] = {
-    **{name: _pointwise(f"aten.{name.lower()}.default")
-       for name in ("Relu", "Sigmoid", "Tanh", "HardSwish", "Mish", "Exp", "Sqrt", "Softplus", "Neg", "Abs", "Reciprocal")},
+    **{name: _pointwise(f"aten.{name.lower()}.default") for name in POINTWISE},
     "LeakyRelu": _leaky, "Elu": _elu, "HardSigmoid": _hard_sigmoid, "Clip": _clip,
     "Add": _binary("add"), "Sub": _binary("sub"), "Mul": _binary("mul"), "Div": _binary("div"), "Pow": _binary("pow"),
     "Max": _binary("max"), "Min": _binary("min"), "Sum": _binary("add"), "Mean": _mean,

@@ -96,7 +96,9 @@ def _is(value: Value, function: str) -> bool:
 
 def _is_shifted(value: Value, x: Value | None) -> bool:
     """``relu6(x + 3)``."""
-    return x is not None and _is(value, "relu6") and _numbers(value.inputs[0], 1.0, 3.0) and value.inputs[0].inputs[0] is x
+    return (
+        x is not None and _is(value, "relu6") and _numbers(value.inputs[0], 1.0, 3.0) and value.inputs[0].inputs[0] is x
+    )
 
 
 def _is_sixth(value: Value) -> bool:

@@ -25,10 +25,14 @@ def composed(table: Mapping[str, Recorder]) -> dict[str, Recorder]:
     }
 
 
-def _norm(table: Mapping[str, Recorder], x: Value, power: Any = 2, dims: Any = None, keepdim: bool = False, **_: Any) -> Value:
+def _norm(
+    table: Mapping[str, Recorder], x: Value, power: Any = 2, dims: Any = None, keepdim: bool = False, **_: Any
+) -> Value:
     if power != 2:
         raise UnsupportedError(f"a norm of power {power} has no operator; 2 has")
-    made: Value = table["aten.sqrt.default"](table["aten.sum.dim_IntList"](table["aten.mul.Tensor"](x, x), dims, keepdim))
+    made: Value = table["aten.sqrt.default"](
+        table["aten.sum.dim_IntList"](table["aten.mul.Tensor"](x, x), dims, keepdim)
+    )
     return made
 
 
