@@ -17,7 +17,7 @@ from mlu_agent._toml import parse_toml
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.offline_model import MAX_FILE, OfflineModel, read_offline_model
 from mlu_agent.output_reader import check_output, read_output
-from mlu_agent.output_spec import HeadSpec, OutputSpec
+from mlu_agent.output_spec import TENSORS, HeadSpec, OutputSpec
 
 __all__ = ["HeadSpec", "InputSpec", "ModelSpec", "OutputSpec", "Thresholds", "load_bundle", "load_detection_bundle"]
 
@@ -119,7 +119,7 @@ def load_bundle(path: str | Path) -> ModelSpec:
 def load_detection_bundle(path: str | Path) -> ModelSpec:
     """As ``load_bundle``; UserError for a model that detects nothing."""
     spec = load_bundle(path)
-    if spec.output.kind == "tensors":
+    if spec.output.kind == TENSORS:
         raise UserError(
             f'{spec.manifest_path.name}: output.kind = "tensors": the model has no detection heads, so nothing can be '
             "detected with it; give a model that was built with --decode, or run it with mlu_agent.engine.Engine"
@@ -166,13 +166,13 @@ def _read_manifest(root: Fields) -> dict[str, Any]:
         root.problem("schema", f"{schema} is not known; this version reads schema 1: update mlu-agent")
     task = root.text("task", choices=("detect", "infer"))
     output = read_output(root.table("output", required=True))
-    if task and (task == "infer") != (output.kind == "tensors"):
+    if task and (task == "infer") != (output.kind == TENSORS):
         root.problem("task", f'"{task}" does not go with output.kind = "{output.kind}"; "infer" goes with "tensors"')
     fields = {
         "name": root.text("name", longest=127),
         "model": root.text("model", pattern=_FILE_NAME, remedy="write a file name without directories"),
         "sha256": root.text("sha256", pattern="[0-9a-f]{64}", remedy="write the 64 hexadecimal digits of sha256sum"),
-        "labels": _read_labels(root, 0 if output.kind == "tensors" else 1),
+        "labels": _read_labels(root, 0 if output.kind == TENSORS else 1),
         "input": _read_input(root.table("input", required=True)),
         "output": output,
         "thresholds": _read_thresholds(root.table("thresholds")),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlu_agent._fields import Fields, is_number, show
-from mlu_agent.output_spec import ANCHORED, DECODES, FIELDS, MAX_REG, HeadSpec, OutputSpec, PlainTensor
+from mlu_agent.output_spec import ANCHORED, DECODES, FIELDS, MAX_REG, TENSORS, HeadSpec, OutputSpec, PlainSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,14 +20,14 @@ MAX_NAME = 1024  # bytes of an output's name
 
 def read_output(table: Fields) -> OutputSpec:
     """The table ``[output]``; what is wrong is noted in it."""
-    kind = table.text("kind", choices=("yolo_heads", "detection_output", "tensors"))
+    kind = table.text("kind", choices=("yolo_heads", "detection_output", TENSORS))
     if kind == "detection_output":
         spec = OutputSpec(
             kind,
             coordinates=table.text("coordinates", choices=("normalized", "pixels")),
             max_boxes=table.integer("max_boxes", minimum=1, maximum=65536),
         )
-    elif kind == "tensors":
+    elif kind == TENSORS:
         spec = OutputSpec(kind, plain=_read_plain(table))
     else:
         spec = _read_heads(table, kind)
@@ -35,7 +35,7 @@ def read_output(table: Fields) -> OutputSpec:
     return spec
 
 
-def _read_plain(table: Fields) -> tuple[PlainTensor, ...]:
+def _read_plain(table: Fields) -> tuple[PlainSpec, ...]:
     names = table.array("names", longest=64, remedy="write the outputs' names in quotes")
     shapes = table.array("shapes", longest=64, remedy="write the outputs' shapes, as [[1, 1000]]")
     for index, name in enumerate(names):
@@ -48,7 +48,7 @@ def _read_plain(table: Fields) -> tuple[PlainTensor, ...]:
             return ()
     if len(names) != len(shapes):
         table.problem("shapes", f"{len(shapes)} shapes for {len(names)} names; write one of each per output")
-    return tuple(PlainTensor(str(name), tuple(shape)) for name, shape in zip(names, shapes))
+    return tuple(PlainSpec(str(name), tuple(shape)) for name, shape in zip(names, shapes))
 
 
 def _read_heads(table: Fields, kind: str) -> OutputSpec:
@@ -123,7 +123,7 @@ def check_output(
 ) -> None:
     """Note in ``problems`` where ``spec``, with an input of that size and that many labels, is not what ``offline``
     puts out."""
-    if spec.kind == "tensors":
+    if spec.kind == TENSORS:
         _check_plain(spec, offline, problems)
         return
     shapes = [tensor.shape for tensor in offline.outputs]

@@ -22,6 +22,7 @@ ANCHORED = ("yolov3", "yolov5")
 # The fields of decode rules without anchors, in their usual order within one tensor.
 FIELDS = {"yolox": ("box", "objectness", "classes"), "yolov8": ("box", "classes")}
 DECODES = (*ANCHORED, *FIELDS)
+TENSORS = "tensors"  # the kind of outputs that are no detections
 MAX_REG = 64
 
 
@@ -36,7 +37,7 @@ class HeadSpec:
 
 
 @dataclass(frozen=True)
-class PlainTensor:
+class PlainSpec:
     """An output that is no detection head: its name and shape in the axis order of the network it was made from, for
     one picture (a first axis of 1, as a rule); in the file the same numbers lie as N, H, W, C."""
 
@@ -74,7 +75,7 @@ class OutputSpec:
     tensors: tuple[tuple[str, ...], ...] = ()
     activated: tuple[str, ...] = ()
     joined: bool = False
-    plain: tuple[PlainTensor, ...] = ()
+    plain: tuple[PlainSpec, ...] = ()
 
     @property
     def anchored(self) -> bool:
