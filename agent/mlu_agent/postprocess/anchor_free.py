@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Rows = NDArray[Any]
 # Class scores are compared in pieces of so many, which stay in the cache and need no large mask.
-_PIECE = 1 << 15
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,9 @@ def _cells(fields: dict[str, Rows], activated: Sequence[str], confidence: float)
     step = max(1, _PIECE // width)
     pieces = []
     for start in range(0, len(rows), step):
-        found = np.flatnonzero(may_pass(rows[start : start + step], threshold))
-        if len(found):
-            pieces.append(found // width + start)
+        passed = may_pass(rows[start : start + step], threshold)
+        if passed.any():
+            pieces.append(np.flatnonzero(passed) // width + start)
     if not pieces:
         return np.empty(0, np.intp)
     cells = np.concatenate(pieces)
