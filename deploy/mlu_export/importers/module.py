@@ -5,6 +5,9 @@ Operators whose arguments the network does not compute (priors, position grids) 
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +22,7 @@ from ..recorded.values import Constant, UnsupportedError, Value, new_identity
 from .traced import imported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ..graph import ImportedModel
 
@@ -45,7 +48,7 @@ def _exported(torch: Any, module: Any, picture: Any) -> Any:
         raise UserError(f"a network is a torch.nn.Module; this is {type(module).__name__}")
     module = module.float().cpu().eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _quiet():
             program = torch.export.export(module, (picture,), strict=False)
             table = torch.export.default_decompositions()
             for operator in [one for one in table if str(one) in RECORDERS]:
@@ -59,6 +62,19 @@ def _exported(torch: Any, module: Any, picture: Any) -> Any:
             f"torch.export cannot follow the module for an input {list(picture.shape)} ({type(error).__name__}: "
             f"{text:.300}); its forward must take one picture and not depend on its values"
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's warnings and logs of its own insides; what goes wrong is said in a sentence."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(before)
 
 
 class _Walk:

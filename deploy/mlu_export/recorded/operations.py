@@ -80,7 +80,7 @@ def _weighted(
         scale = state.constant(scales)
     alpha = beta = net.ABSENT
     if norm is not None:
-        alpha, beta = (state.constant(one) for one in _affine_of(norm))
+        alpha, beta = (state.constant(one) for one in affine_of(norm))
     words = (*array.shape[2:], *a["stride"], *pad, *a["dilation"], a["groups"], float_word(quant_scale))
     constants = (state.constant(stored), scale, state.optional(a["bias"]), alpha, beta)
     return state.emit(opcode, (source,), dims, half, words, constants, "deconv" if opcode == net.DECONV else "conv")
@@ -107,7 +107,8 @@ def _linear(state: Lowering, value: Value) -> None:
     state.put(value, "plain", _weighted(state, net.CONV, number, dims, value.half, array, unit, (0, 0), None))
 
 
-def _affine_of(norm: Value) -> tuple[Any, Any]:
+def affine_of(norm: Value) -> tuple[Any, Any]:
+    """Factor and summand of each channel of a batch-norm."""
     a = norm.attributes
     mean = a["mean"].array.astype(np.float32)
     gamma = np.ones_like(mean) if a["gamma"] is None else a["gamma"].array.astype(np.float32)
@@ -122,7 +123,7 @@ def _batch_norm(state: Lowering, value: Value) -> None:
         state.put(value, "nhwc", _emit_conv(state, source, value))
         return
     layout, number, dims = _on_channels(state, value)
-    constants = [state.constant(one) for one in _affine_of(value)]
+    constants = [state.constant(one) for one in affine_of(value)]
     state.put(value, layout, state.emit(net.AFFINE, (number,), dims, value.half, (), constants, "batch_norm"))
 
 

@@ -95,9 +95,10 @@ def _with_constant(kind: str, x: Value, y: Any) -> Value:
     if kind in ("max", "min"):
         if values.size != 1:
             raise UnsupportedError(f"{kind} with a constant tensor has no operator; use a number")
-        return _clamp(x, *((float(values), None) if kind == "max" else (None, float(values))))
+        number = values.item()
+        return _clamp(x, *((number, None) if kind == "max" else (None, number)))
     if kind == "pow":
-        return _power(x, float(values) if values.size == 1 else math.nan)
+        return _power(x, values.item() if values.size == 1 else math.nan)
     with np.errstate(divide="ignore", over="ignore"):
         parts = {"add": (one, values), "sub": (one, -values), "mul": (values, 0), "div": (one / values, 0)}[kind]
     return _affine(x, parts, identity, kind)

@@ -15,6 +15,7 @@ from mlu_agent.errors import DataError
 from .. import network as net
 from ..graph import INPUT, BatchNorm, Conv, Graph, Node, Operation
 from .lowering import Lowering
+from .simplify import simplify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ def graph_of(source: Value, outputs: Sequence[Value], names: Sequence[str]) -> G
 
     Raises UnsupportedError, DataError.
     """
+    simplify(outputs)
     return _Maker(Lowering([source], outputs).run(), names).run()
 
 
