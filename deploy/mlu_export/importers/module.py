@@ -6,6 +6,7 @@ Operators whose arguments the network does not compute (priors, position grids) 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def _exported(torch: Any, module: Any, picture: Any) -> Any:
 def _quiet() -> Iterator[None]:
     """Without torch's warnings and logs of its own insides; what goes wrong is said in a sentence."""
     before = logging.root.manager.disable
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
         try:
