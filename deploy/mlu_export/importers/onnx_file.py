@@ -79,12 +79,12 @@ def read_companions(data: bytes, path: Path) -> dict[str, bytes]:
             continue
         if not name or name in (".", "..") or any(letter in name for letter in "/\\:\0"):
             raise DataError(
-                f"{path.name}: the weights {tensor.name!r:.60} lie in {name!r:.80}; only files in its own folder are "
+                f"the weights {tensor.name!r:.60} lie in {name!r:.80}; only files in its own folder are "
                 "read"
             )
         if len(found) == MAX_COMPANIONS or not (path.parent / name).is_file() or (path.parent / name).is_symlink():
             raise DataError(
-                f"{path.name}: its weights lie in {name}, which is no plain file beside it; copy both, or save the "
+                f"its weights lie in {name}, which is no plain file beside it; copy both, or save the "
                 "model with its weights inside"
             )
         found[name] = read_bounded(path.parent / name, room, "external weights")

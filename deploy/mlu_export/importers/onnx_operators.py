@@ -42,7 +42,8 @@ def _binary(kind: str) -> Operator:
     ]
 
     def run(call: Call) -> Any:
-        if not call.inputs or any(one is None for one in call.inputs):
+        least = 1 if call.operator in ("Max", "Min", "Sum", "Mean") else 2
+        if len(call.inputs) < least or any(one is None for one in call.inputs):
             raise DataError(f"{call.place}: an input is missing")
         operands = [one if isinstance(one, Value) else call.constant(one) for one in call.inputs]
         result = operands[0]

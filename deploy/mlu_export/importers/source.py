@@ -63,7 +63,10 @@ def read_source(arch: Arch, weights: Path | None, cfg: Path | None, module: str 
         raise UserError("give the network's weights: --weights FILE")
     data = read_bounded(weights, MAX_WEIGHT_BYTES, "weights")
     if arch.family == "onnx":
-        companions = read_companions(data, weights)
+        try:
+            companions = read_companions(data, weights)
+        except DataError as error:
+            raise DataError(f"{weights.name}: {error}") from error
         digest = sha256_hex(data + "".join(map(sha256_hex, companions.values())).encode())
         return Source(data, weights.name, digest, None, "", companions)
     if cfg is None:
