@@ -149,7 +149,7 @@ def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: Import
     else:
         labels = choose_labels(model.classes, given, model.labels)
         base = Settings(
-            request.name or arch.name,
+            request.name or arch.model_name,
             arch.name,
             labels,
             width,
