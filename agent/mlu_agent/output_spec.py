@@ -22,6 +22,7 @@ ANCHORED = ("yolov3", "yolov5")
 # The fields of decode rules without anchors, in their usual order within one tensor.
 FIELDS = {"yolox": ("box", "objectness", "classes"), "yolov8": ("box", "classes")}
 DECODES = (*ANCHORED, *FIELDS)
+TENSORS = "tensors"  # the kind of outputs that are no detections
 MAX_REG = 64
 
 
@@ -36,14 +37,25 @@ class HeadSpec:
 
 
 @dataclass(frozen=True)
+class PlainSpec:
+    """An output that is no detection head: its name and shape in the axis order of the network it was made from, for
+    one picture (a first axis of 1, as a rule); in the file the same numbers lie as N, H, W, C."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class OutputSpec:
     """How the outputs are to be understood.
 
-    ``kind``         "yolo_heads" (logits, decoded here) or "detection_output" (the on-device operator's boxes).
+    ``kind``         "yolo_heads" (logits, decoded here), "detection_output" (the on-device operator's boxes) or
+                     "tensors" (anything else: the agent detects nothing with it).
     ``decode``       "yolov3", "yolov5", "yolox" or "yolov8", for heads.
     ``heads``        in the container's output order.
     ``coordinates``  "normalized" or "pixels" of the network's input, for detection_output.
     ``max_boxes``    rows of the detection_output, else 0.
+    ``plain``        the outputs of kind "tensors", in the container's order.
 
     For heads without anchors, where () and the defaults mean what the network's own authors export:
     ``reg_max``      yolov8: how many logits make one distance; 1: the distance itself, in strides.
@@ -63,6 +75,7 @@ class OutputSpec:
     tensors: tuple[tuple[str, ...], ...] = ()
     activated: tuple[str, ...] = ()
     joined: bool = False
+    plain: tuple[PlainSpec, ...] = ()
 
     @property
     def anchored(self) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 
 import pytest
 from hypothesis import given, strategies as st
 from tests.models import small_bundle
 
-from mlu_agent.bundle import load_bundle
+from mlu_agent.bundle import load_bundle, load_detection_bundle
+from mlu_agent.cli import main
+from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, UserError
 
 
@@ -187,6 +190,67 @@ def test_heads_without_anchors_are_described_by_their_fields(model, text, count,
 def test_a_wrong_description_of_heads_is_named(model, text, old, new, sentence):
     """Fields that are missing, doubled or unknown, and those of another decode rule."""
     replace(model, ANCHORED, text.replace(old, new, 1))
+    with pytest.raises(DataError, match=sentence):
+        load_bundle(model)
+
+
+TENSORS = 'kind = "tensors"\nnames = ["out"]\nshapes = [[1, 18, 16, 16]]\n'
+
+
+def tensors(model, text=TENSORS, task="infer"):
+    replace(model, 'task = "detect"', f'task = "{task}"')
+    replace(model, 'kind = "yolo_heads"\n' + ANCHORED, text)
+
+
+def test_a_model_without_detection_heads_is_described_by_its_tensors(model):
+    """Names and shapes in the axis order of the network that it was made from; labels may be left out."""
+    tensors(model)
+    replace(model, 'labels = ["thing"]\n', "")
+    spec = load_bundle(model)
+    assert (spec.output.kind, spec.labels) == ("tensors", ())
+    assert [(one.name, one.shape) for one in spec.output.plain] == [("out", (1, 18, 16, 16))]
+
+
+def test_nothing_is_detected_with_a_model_without_detection_heads(model, capsys, monkeypatch):
+    """Detector and every command that detects say so in one sentence; `inspect` describes it."""
+    tensors(model)
+    sentence = r'small\.toml: output\.kind = "tensors": the model has no detection heads'
+    with pytest.raises(UserError, match=sentence):
+        load_detection_bundle(model)
+    with pytest.raises(UserError, match=sentence):
+        Detector(model)
+    config = model.parent / "agent.toml"
+    config.write_text(f'[model]\npath = "{model}"\n[[source]]\nid = "cam"\nsynthetic = "64x64@5"\n')
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    for command in (["detect", str(model), str(config)], ["check", "-c", str(config)], ["run", "-c", str(config)]):
+        assert main(command) == 2
+        said = capsys.readouterr()
+        assert re.search(sentence, said.err)
+    assert main(["inspect", str(model.with_suffix(".toml"))]) == 0
+
+
+@pytest.mark.parametrize(
+    "text, task, sentence",
+    [
+        (TENSORS, "detect", 'task: "detect" does not go with output.kind = "tensors"'),
+        ('kind = "yolo_heads"\n' + ANCHORED, "infer", 'task: "infer" does not go with output.kind = "yolo_heads"'),
+        (
+            TENSORS.replace("18", "17"),
+            "infer",
+            r"shapes\[0\]: \[1, 17, 16, 16\] for each of 1 pictures is not the model",
+        ),
+        (TENSORS.replace("[1, 18", "[0, 18"), "infer", r"shapes\[0\]: \[0, 18, 16, 16\] is not accepted"),
+        (TENSORS.replace("[[1, 18, 16, 16]]", "[[1, 1, 1, 1, 1, 1, 1, 1, 1]]"), "infer", r"shapes\[0\]"),
+        (TENSORS.replace("[[1, 18, 16, 16]]", "[true]"), "infer", r"shapes\[0\]: True"),
+        (TENSORS.replace('"out"', '"out", "more"'), "infer", "1 shapes for 2 names"),
+        (TENSORS.replace('["out"]', "[]").replace("[[1, 18, 16, 16]]", "[]"), "infer", "0 names, but the model has 1"),
+        (TENSORS.replace('"out"', "7"), "infer", r"names\[0\]: 7"),
+        (TENSORS.replace('names = ["out"]', ""), "infer", "output.names: is missing"),
+    ],
+)
+def test_a_wrong_description_of_tensors_is_named(model, text, task, sentence):
+    """Task, names and shapes have to fit each other and the container."""
+    tensors(model, text, task)
     with pytest.raises(DataError, match=sentence):
         load_bundle(model)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._files import path_problem
-from ..bundle import load_bundle
+from ..bundle import load_detection_bundle
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
 from ..config import Config, load_config, redact
@@ -31,7 +31,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints what would run; raises what would stop it."""
     config = load_config(arguments.config)
-    spec = load_bundle(config.model.path)
+    spec = load_detection_bundle(config.model.path)
     library = open_library(config.model.runtime)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
     _check_paths(config)

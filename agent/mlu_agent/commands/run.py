@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import logs
-from ..bundle import load_bundle
+from ..bundle import load_detection_bundle
 from ..cnrt import open_library
 from ..config import Config, load_config
 from ..engine import Engine
@@ -71,7 +71,7 @@ class _Daemon:
         self._stopper = stopper
         self._notifications = notifications
         notifications.send(STATUS="loading the model")
-        spec = load_bundle(config.model.path)
+        spec = load_detection_bundle(config.model.path)
         library = open_library(config.model.runtime)
         say = log.info if library.kind == "device" or config.model.runtime == "simulator" else log.warning
         say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
