@@ -98,7 +98,7 @@ def result_text(result: Evaluation) -> str:
         f"at confidence {result.confidence:g}: precision {_figure(counts.precision)}, recall {_figure(counts.recall)} "
         f"({counts.found} found, {counts.wrong} wrong, {counts.missed} missed; IoU .5)"
     )
-    if len(result.per_class) > 1:
+    if result.per_class:
         worst = worst_classes(result)
         which = "worst classes" if len(result.per_class) > len(worst) else "classes, worst first"
         lines.append(f"{which + ':':24} {'mAP50-95':>8} {'mAP50':>7} {'precision':>9} {'recall':>7}")
