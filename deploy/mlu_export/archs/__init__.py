@@ -9,7 +9,9 @@ from mlu_agent.errors import UserError
 
 from ..importers.darknet_cfg import Section
 from .yolo_fastest import yolo_fastest_sections
+from .yolov3 import yolov3_sections, yolov3_spp_sections
 from .yolov3_tiny import yolov3_tiny_sections
+from .yolov4 import yolov4_sections, yolov4_tiny_sections
 
 Sections = tuple[Section, ...]
 
@@ -43,7 +45,11 @@ def _yolov5(name: str) -> Arch:
 ARCHS: dict[str, Arch] = {
     arch.name: arch
     for arch in (
+        Arch("yolov3", "darknet", sections=yolov3_sections),
+        Arch("yolov3-spp", "darknet", sections=yolov3_spp_sections),
         Arch("yolov3-tiny", "darknet", sections=yolov3_tiny_sections),
+        Arch("yolov4", "darknet", resize="stretch", sections=yolov4_sections),
+        Arch("yolov4-tiny", "darknet", resize="stretch", sections=yolov4_tiny_sections),
         Arch("yolo-fastest", "darknet", resize="stretch", sections=yolo_fastest_sections),
         Arch("darknet", "darknet", needs_cfg=True),
         *(_yolov5(f"yolov5{size}") for size in "nsmlx"),

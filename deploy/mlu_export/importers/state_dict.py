@@ -41,6 +41,10 @@ class StateDict:
     def __contains__(self, key: str) -> bool:
         return key in self._tensors
 
+    def items(self) -> list[tuple[str, npt.NDArray[Any]]]:
+        """Keys and arrays as they are stored."""
+        return list(self._tensors.items())
+
     @property
     def first(self) -> str:
         return next(iter(self._tensors))

@@ -29,6 +29,10 @@ def read_torch(data: bytes) -> Any:
 
     Dicts, lists, numbers, read-only numpy arrays and Records. Raises DataError with one sentence.
     """
+    if not looks_like_torch(data):
+        raise DataError(
+            f"the file of {len(data)} bytes does not begin as files of torch do: it is empty, damaged or of another kind"
+        )
     return read_pt(data) if data[:2] == b"PK" else LegacyReader(data).load()
 
 

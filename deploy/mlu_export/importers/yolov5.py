@@ -64,10 +64,11 @@ def import_yolov5(data: bytes, size: tuple[int, int], activation: str | None = N
         raise DataError(
             "the file holds no pickled YOLOv5 model and no state dict of one; a checkpoint of release 3 to 7 is needed"
         )
-    return _from_state(state, shape, activation)
+    return from_state(state, shape, activation)
 
 
-def _from_state(state: StateDict, shape: Shape, activation: str | None) -> ImportedModel:
+def from_state(state: StateDict, shape: Shape, activation: str | None) -> ImportedModel:
+    """The network of a state dict, float or quantized, for an input of ``shape``. Raises DataError."""
     found = modules_of(state, activation)
     built = _Builder(shape).build(found.model)
     keys = {node: found.prefix + key[len("model.") :] for node, key in (built.keys or {}).items()}

@@ -52,10 +52,19 @@ def modules_of(state: StateDict, activation: str | None) -> Found:
     return _Modules(state, activation).build()
 
 
+def usual_activation(is_csp: bool) -> str:
+    """What the best-known release has: 3.1 with BottleneckCSP, 4 and later with C3."""
+    return "hardswish" if is_csp else "silu"
+
+
 def _record(kind: str, modules: dict[str, Any] | None = None, **more: Any) -> Record:
     record: Record = type("Record", (Record,), {"kind": kind})()
     record.state = {"_modules": modules or {}, **more}
     return record
+
+
+def _pool(size: int) -> Record:
+    return _record("MaxPool2d", kernel_size=size, stride=1, padding=size // 2)
 
 
 class _Modules:
@@ -73,7 +82,7 @@ class _Modules:
             self.layers.setdefault(int(match.group(2)), []).append(match.group(3))
         self.warnings: list[str] = []
         self.is_csp = any(key.startswith("cv4.") for keys in self.layers.values() for key in keys)
-        self.activation = activation or self._usual_activation()
+        self.activation = activation or self._usual()
 
     def build(self) -> Found:
         count = max(self.layers) + 1
@@ -97,8 +106,8 @@ class _Modules:
         model = _record("Model", {"model": _record("Sequential", sequence)})
         return Found(model, self.prefix, tuple(self.warnings))
 
-    def _usual_activation(self) -> str:
-        usual = "hardswish" if self.is_csp else "silu"
+    def _usual(self) -> str:
+        usual = usual_activation(self.is_csp)
         block, release = ("BottleneckCSP", "3.1") if self.is_csp else ("C3", "4 and later")
         self.warnings.append(
             f"the state dict does not tell the activation: {usual} is taken, as release {release} has with {block}; "
@@ -178,18 +187,13 @@ class _Modules:
         raise DataError("no layer of the state dict is an SPP or SPPF: the checkpoint is of another network")
 
     def _pyramid(self, name: str) -> Record:
-        """SPPF's chained pools give what SPP's 5, 9 and 13 give; the Focus networks with four heads had 3, 5 and 7."""
-        first, last = self._conv(f"{name}.cv1"), self._conv(f"{name}.cv2")
-        sizes = (
-            (3, 5, 7)
-            if max(self.layers) + 1 == 34 and any("conv.conv." in key for key in self.layers[0])
-            else (5, 9, 13)
-        )
-        pools = {
-            str(number): _record("MaxPool2d", kernel_size=size, stride=1, padding=size // 2)
-            for number, size in enumerate(sizes)
-        }
-        return _record("SPP", {"cv1": first, "cv2": last, "m": _record("ModuleList", pools)})
+        """SPPF with the 6x6 stem, SPP of 5, 9 and 13 with Focus, or of 3, 5 and 7 where there are four heads."""
+        parts: dict[str, Any] = {"cv1": self._conv(f"{name}.cv1"), "cv2": self._conv(f"{name}.cv2")}
+        if not any(key.startswith("conv.conv.") for key in self.layers.get(0, [])):
+            return _record("SPPF", {**parts, "m": _pool(5)})
+        sizes = (3, 5, 7) if max(self.layers) == 33 else (5, 9, 13)
+        pools = {str(number): _pool(size) for number, size in enumerate(sizes)}
+        return _record("SPP", {**parts, "m": _record("ModuleList", pools)})
 
     def _detect(self, index: int, sources: list[int]) -> Record:
         name = f"{self.prefix}{index}"
