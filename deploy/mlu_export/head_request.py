@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.output_spec import ANCHORED, DECODES
+
+from .graph import TENSORS
+
+if TYPE_CHECKING:
+    from mlu_agent.bundle import ModelSpec
 
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
 MAX_HEADS = 16
@@ -81,6 +86,17 @@ def read_request(table: Any, path: str) -> HeadRequest:
         return request.check()
     except UserError as error:
         raise DataError(f"{path}: [heads]: {error}") from error
+
+
+def request_of(spec: ModelSpec) -> HeadRequest:
+    """The request that a built model answers: its outputs by name, and its heads as the manifest describes them."""
+    names = tuple(tensor.name for tensor in spec.offline.outputs)
+    if spec.output.kind == TENSORS:
+        return HeadRequest(names)
+    anchors = tuple(tuple((float(w), float(h)) for w, h in head.anchors) for head in spec.output.heads)
+    strides = tuple(head.stride for head in spec.output.heads)
+    anchored = spec.output.decode in ANCHORED
+    return HeadRequest(names, spec.output.decode, anchors if anchored else (), () if anchored else strides)
 
 
 def _texts(values: Any) -> list[str]:

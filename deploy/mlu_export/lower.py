@@ -18,10 +18,12 @@ from .graph import (
     INPUT,
     Activation,
     Add,
+    AveragePool,
     Concat,
     Conv,
     Graph,
     MaxPool,
+    Mul,
     Node,
     Operation,
     Slice,
@@ -218,6 +220,15 @@ def _add(state: _Lowering, node: Node) -> None:
     state.emit(node, net.ADD, ())
 
 
+def _mul(state: _Lowering, node: Node) -> None:
+    state.emit(node, net.MUL, ())
+
+
+def _average_pool(state: _Lowering, node: Node) -> None:
+    assert isinstance(node, AveragePool)
+    state.emit(node, net.AVERAGE_POOL, (*node.kernel, *node.stride, node.pad[0], node.pad[1], 0))
+
+
 def _slice(state: _Lowering, node: Node) -> None:
     assert isinstance(node, Slice)
     state.emit(node, net.SLICE, (0, *node.begin, 1, *node.step))
@@ -234,6 +245,8 @@ _LOWERINGS: dict[type[Node], Callable[[_Lowering, Node], None]] = {
     Upsample: _upsample,
     Concat: _concat,
     Add: _add,
+    Mul: _mul,
+    AveragePool: _average_pool,
     Slice: _slice,
     Activation: _activation,
     Operation: _operation,

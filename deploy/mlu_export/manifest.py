@@ -9,7 +9,7 @@ from mlu_agent.output_spec import ANCHORED, FIELDS
 
 from . import network as net
 from .graph import TENSORS
-from .lower import PIXEL_MEAN, PIXEL_STD, LowerOptions, Triple
+from .lower import PIXEL_MEAN, PIXEL_STD, LowerOptions
 from .toml_text import dump
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .graph import Head, ImportedModel
     from .network import Network
 
+Triple = tuple[float, float, float]
 DTYPES = {net.UINT8: "uint8", net.FLOAT16: "float16", net.FLOAT32: "float32"}
 
 

@@ -16,8 +16,7 @@ from mlu_agent.errors import DataError, UserError
 
 from .files import read_bounded
 from .head_request import HeadRequest, read_request
-from .lower import PIXEL_MEAN, PIXEL_STD, Triple
-from .manifest import Preprocessing, Thresholds
+from .manifest import Preprocessing, Thresholds, Triple
 from .quantize import Range
 from .toml_text import dump
 
@@ -48,6 +47,7 @@ class Settings:
     per_channel: bool = True
     keep_int16: tuple[str, ...] = ()
     keep_float: tuple[str, ...] = ()
+    data_scale: float = 1.0
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     thresholds: Thresholds = field(default_factory=Thresholds)
     heads: HeadRequest = field(default_factory=HeadRequest)
@@ -85,8 +85,9 @@ def recipe_text(recipe: Recipe) -> str:
             "bits": settings.bits,
             "per_channel": settings.per_channel,
             **{key: list(names) for key, names in _kept(settings).items() if names},
+            **({"data_scale": settings.data_scale} if settings.data_scale != 1.0 else {}),
         },
-        "preprocessing": _preprocessing(settings.preprocessing),
+        "preprocessing": _preprocessing_table(settings.preprocessing),
         "thresholds": {
             "confidence": settings.thresholds.confidence,
             "iou": settings.thresholds.iou,
@@ -99,14 +100,14 @@ def recipe_text(recipe: Recipe) -> str:
     return dump(document)
 
 
-def _preprocessing(preprocessing: Preprocessing) -> dict[str, Any]:
-    """The pixels' part only where it is not the usual one."""
+def _preprocessing_table(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Mean, std and order of colours only where they are not those of plain pixels."""
+    plain = Preprocessing()
     table: dict[str, Any] = {"resize": preprocessing.resize, "pad_value": preprocessing.pad_value}
-    usual = Preprocessing()
-    for key in ("mean", "std", "colours"):
-        if getattr(preprocessing, key) != getattr(usual, key):
-            value = getattr(preprocessing, key)
-            table[key] = value if isinstance(value, str) else list(value)
+    if (preprocessing.mean, preprocessing.std) != (plain.mean, plain.std):
+        table.update(mean=list(preprocessing.mean), std=list(preprocessing.std))
+    if preprocessing.colours != plain.colours:
+        table["colours"] = preprocessing.colours
     return table
 
 
@@ -157,20 +158,24 @@ class _Table:
             raise DataError(f"{self.path}: {key} = {value!r:.40} is not within {low} to {high}")
         return value
 
-    def three(self, key: str, usual: Triple, low: float) -> Triple:
-        """Three finite numbers of at least ``low``; ``usual`` where the key is missing."""
-        values = self.values.get(key, list(usual))
-        right = isinstance(values, list) and len(values) == 3
-        if not right or not all(type(one) in (int, float) and low <= one <= 1e6 for one in values):
-            raise DataError(f"{self.path}: {key} = {values!r:.60} is not three numbers from {low:g} to 1e+06")
-        return float(values[0]), float(values[1]), float(values[2])
-
     def names(self, key: str) -> tuple[str, ...]:
         """A list of texts; empty where the key is missing."""
         value = self.values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             raise DataError(f"{self.path}: {key} must be a list of strings")
         return tuple(value)
+
+    def triple(self, key: str, default: Triple, low: float) -> Triple:
+        """Three numbers from ``low`` on; the default where the key is missing."""
+        value = self.values.get(key, list(default))
+        if (
+            not isinstance(value, list)
+            or len(value) != 3
+            or not all(type(one) in (int, float) and low <= one <= 1e6 for one in value)
+        ):
+            raise DataError(f"{self.path}: {key} = {value!r:.40} is not a list of three numbers from {low:g} on")
+        first, second, third = value
+        return float(first), float(second), float(third)
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
         value = self.get(key, str)
@@ -216,11 +221,12 @@ def _settings(root: _Table, labels: tuple[str, ...]) -> Settings:
         per_channel=build.get("per_channel", bool),
         keep_int16=build.names("keep_int16"),
         keep_float=build.names("keep_float"),
+        data_scale=build.get("data_scale", float, 1e-6, 1e6) if "data_scale" in build.values else 1.0,
         preprocessing=Preprocessing(
             preprocessing.choice("resize", ("letterbox", "stretch")),
             preprocessing.get("pad_value", int, 0, 255),
-            preprocessing.three("mean", PIXEL_MEAN, -1e6),
-            preprocessing.three("std", PIXEL_STD, 1e-6),
+            preprocessing.triple("mean", Preprocessing().mean, -1e6),
+            preprocessing.triple("std", Preprocessing().std, 1e-6),
             preprocessing.choice("colours", ("rgb", "bgr")) if "colours" in preprocessing.values else "rgb",
         ),
         heads=read_request(root.values.get("heads", {}), root.path),

@@ -157,7 +157,7 @@ class UNet(nn.Module):
 
 
 class Shuffle(nn.Module):
-    """Split, channel shuffle, spatial attention, pixel shuffle: what only moves elements, and broadcasting."""
+    """Split, channel shuffle, group, layer and instance norm, spatial attention, pixel shuffle."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,12 +165,14 @@ class Shuffle(nn.Module):
         self.right = nn.Conv2d(4, 4, 3, 1, 1, groups=2)
         self.last = nn.Conv2d(8, 12, 1)
         self.norm = nn.InstanceNorm2d(8, affine=True)
+        self.groups, self.layer = nn.GroupNorm(2, 8), nn.LayerNorm(8)
 
     def forward(self, x):
         left, right = self.stem(x).chunk(2, 1)
         joined = torch.cat([left, self.right(right)], 1)
         n, c, h, w = joined.shape
         mixed = joined.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        mixed = self.layer(self.groups(mixed).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         mixed = self.norm(mixed) * torch.sigmoid(mixed.mean(1, keepdim=True) + mixed.amax(1, keepdim=True))
         return functional.pixel_shuffle(self.last(functional.pad(mixed, (1, 0, 0, 1))), 2)
 

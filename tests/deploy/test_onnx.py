@@ -80,6 +80,8 @@ SINGLE = {
                               output_padding=[1, 1]),
     "batch norm": single("BatchNormalization", [floats(3), floats(3), floats(3), floats(3, low=0.5)], epsilon=1e-3),
     "instance norm": single("InstanceNormalization", [floats(3), floats(3)]),
+    "layer norm": single("LayerNormalization", [floats(10), floats(10)], axis=-1),
+    "layer norm of all": single("LayerNormalization", [floats(3, 8, 10)], axis=1),
     "relu": single("Relu"), "leaky": single("LeakyRelu", alpha=0.2), "sigmoid": single("Sigmoid"),
     "tanh": single("Tanh"), "elu": single("Elu", alpha=0.7), "softplus": single("Softplus"),
     "hard sigmoid": single("HardSigmoid"), "hard sigmoid of torch": single("HardSigmoid", alpha=1 / 6, beta=0.5),

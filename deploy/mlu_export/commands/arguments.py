@@ -16,18 +16,57 @@ from ..observe import OBSERVERS
 
 def declare_model(parser: argparse.ArgumentParser) -> None:
     """What the commands that make a model share: which network, how it is quantized, and where the files go."""
+    declare_weights(parser)
+    declare_quantization(parser)
+    declare_output(parser)
+
+
+def declare_weights(parser: argparse.ArgumentParser) -> None:
+    """Which network."""
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument("--arch", metavar="NAME", help=f"the network: {', '.join(ARCHS)}; a recipe knows its own")
     parser.add_argument(
         "--weights", **path, help="Darknet .weights, YOLOv5 .pt (read without running any code of it), .onnx"
     )
     parser.add_argument("--cfg", **path, help="Darknet description, instead of the built-in one")
+    _declare_network(parser)
+
+
+def declare_quantization(parser: argparse.ArgumentParser) -> None:
+    """How it is quantized."""
+    path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument(
         "--calibration", type=Path, metavar="DIR", help="folder of pictures; each layer's range is taken from them"
     )
     parser.add_argument(
         "--recipe", **path, help="rebuild with recorded ranges: no torch, no pictures; a file or a built-in name"
     )
+    parser.add_argument("--bits", type=int, choices=(8, 16), help="bits of quantized values (default 8)")
+    parser.add_argument(
+        "--observer",
+        choices=OBSERVERS,
+        help="range from calibration: heads (default: detections change least), mse (least error at each layer) or "
+        "minmax (all that was seen, as the vendor's tool)",
+    )
+    parser.add_argument(
+        "--per-tensor",
+        action="store_const",
+        const=False,
+        dest="per_channel",
+        help="one weight scale per layer instead of one per output channel",
+    )
+    for option, what in (("--keep-int16", "16 bits"), ("--keep-float", "float weights")):
+        parser.add_argument(
+            option,
+            action="append",
+            metavar="LAYER",
+            help=f"this layer keeps {what}; may be given many times, * and ? match any text",
+        )
+
+
+def declare_output(parser: argparse.ArgumentParser) -> None:
+    """What the files are, and where they go."""
+    path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where the files go")
     parser.add_argument("--name", help="name of the model and its files (default: the arch)")
     parser.add_argument("--labels", **path, help="class names, one a line, where the weights do not hold them")
@@ -45,28 +84,6 @@ def declare_model(parser: argparse.ArgumentParser) -> None:
         "--core-number", type=Integer(1, 64), metavar="N", help="cores per invocation: 1 (default), 4; MLU270 also 16"
     )
     parser.add_argument("--target", choices=("MLU220", "MLU270"), help="device (default MLU220)")
-    parser.add_argument("--bits", type=int, choices=(8, 16), help="bits of quantized values (default 8)")
-    parser.add_argument(
-        "--observer",
-        choices=OBSERVERS,
-        help="range from calibration: heads (default: detections change least), mse (least error at each layer) or "
-        "minmax (all that was seen, as the vendor's tool)",
-    )
-    parser.add_argument(
-        "--per-tensor",
-        action="store_const",
-        const=False,
-        dest="per_channel",
-        help="one weight scale per layer instead of one per output channel",
-    )
-    _declare_network(parser)
-    for option, what in (("--keep-int16", "16 bits"), ("--keep-float", "float weights")):
-        parser.add_argument(
-            option,
-            action="append",
-            metavar="LAYER",
-            help=f"this layer keeps {what}; may be given many times, * and ? match any text",
-        )
 
 
 def _declare_network(parser: argparse.ArgumentParser) -> None:

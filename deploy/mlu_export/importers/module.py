@@ -111,18 +111,17 @@ class _Walk:
         return (state[path] if path in state else self.program.constants[path]).detach()
 
     def _ends(self, nodes: list[Any], wanted: tuple[str, ...]) -> list[tuple[str, Any]]:
+        user = set(self.program.graph_signature.user_outputs)
+        returned = [node for node in self.tree.tree_leaves(nodes[-1].args[0]) if getattr(node, "name", None) in user]
+        own = [("output" if len(returned) == 1 else f"output{index}", node) for index, node in enumerate(returned)]
         if wanted:
-            paths = {path: node for node in nodes for path in _paths(node)}
+            paths = {**{path: node for node in nodes for path in _paths(node)}, **dict(own)}
             unknown = [name for name in wanted if name not in paths]
             if unknown:
                 known = ", ".join(path for path in list(paths)[-8:])
                 raise UserError(f"--outputs {unknown[0]}: the module has no part of that name; it ends with {known}")
             return [(name, paths[name]) for name in wanted]
-        user = set(self.program.graph_signature.user_outputs)
-        final = nodes[-1]
-        nodes_out = [node for node in self.tree.tree_leaves(final.args[0]) if node is not None]
-        kept = [node for node in nodes_out if getattr(node, "name", None) in user]
-        return [("output" if len(kept) == 1 else f"output{index}", node) for index, node in enumerate(kept)]
+        return own
 
     def _output(self, name: str, node: Any) -> Value:
         value = self.values.get(node.name)

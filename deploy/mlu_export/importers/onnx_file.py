@@ -79,8 +79,7 @@ def read_companions(data: bytes, path: Path) -> dict[str, bytes]:
             continue
         if not name or name in (".", "..") or any(letter in name for letter in "/\\:\0"):
             raise DataError(
-                f"the weights {tensor.name!r:.60} lie in {name!r:.80}; only files in its own folder are "
-                "read"
+                f"the weights {tensor.name!r:.60} lie in {name!r:.80}; only files in its own folder are read"
             )
         if len(found) == MAX_COMPANIONS or not (path.parent / name).is_file() or (path.parent / name).is_symlink():
             raise DataError(

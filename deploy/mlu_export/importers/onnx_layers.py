@@ -10,6 +10,7 @@ import numpy as np
 from mlu_agent.errors import DataError
 
 from ..recorded.record import RECORDERS, make, reshape
+from ..recorded.record_composed import layer_norm
 from ..recorded.values import Constant, UnsupportedError, Value
 from .onnx_call import MAX_STEP, Call
 
@@ -107,7 +108,12 @@ def _batch_norm(call: Call) -> Any:
 def _instance_norm(call: Call) -> Any:
     """Mean and variance of each picture's channels, computed on the device."""
     norm = RECORDERS["aten._native_batch_norm_legit.no_stats"]
-    return norm(_spatial(call), _weights(call, 1), _weights(call, 2), True, 0.0, call.real("epsilon", 1e-5))[0]
+    return norm(call.value(), _weights(call, 1), _weights(call, 2), True, 0.0, call.real("epsilon", 1e-5))[0]
+
+
+def _layer_norm(call: Call) -> Any:
+    weight, bias, eps = _weights(call, 1), call.weights(2), call.real("epsilon", 1e-5)
+    return layer_norm(RECORDERS, call.value(), call.integer("axis", -1), weight, bias, eps)
 
 
 def _prelu(call: Call) -> Any:
@@ -315,6 +321,7 @@ LAYERS: dict[str, Callable[[Call], Any]] = {
     "ConvTranspose": _conv_transpose,
     "BatchNormalization": _batch_norm,
     "InstanceNormalization": _instance_norm,
+    "LayerNormalization": _layer_norm,
     "PRelu": _prelu,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,

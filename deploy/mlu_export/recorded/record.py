@@ -16,6 +16,7 @@ from .record_layers import LAYERS
 from .values import Array, Constant, Shape, UnsupportedError, Value
 
 Recorder = Callable[..., Any]
+MAX_PARTS = 64  # of a concatenation
 
 
 def make(operation: str, inputs: tuple[Value, ...], shape: tuple[int, ...], **attributes: Any) -> Value:
@@ -259,6 +260,8 @@ def _unbind(x: Value, dim: int = 0) -> list[Value]:
 def _cat(tensors: Any, dim: int = 0) -> Value:
     if not all(isinstance(one, Value) for one in tensors):
         raise UnsupportedError("a concatenation with a constant tensor has no operator; add it on the host")
+    if len(tensors) > MAX_PARTS:
+        raise UnsupportedError(f"a concatenation of {len(tensors)} tensors has no operator; one of {MAX_PARTS} has")
     first = tensors[0]
     dim %= len(first.shape)
     shape = (*first.shape[:dim], sum(one.shape[dim] for one in tensors), *first.shape[dim + 1 :])
