@@ -95,6 +95,19 @@ def test_a_pickled_yolov5_becomes_its_state_dict(tmp_path, export, release, act)
     assert before.heads == after.heads
 
 
+def test_a_model_built_from_the_converted_file_is_the_same(tiny, export):
+    """The .cambricon has the same bytes; only the recipe and the manifest name other weights."""
+    common = ("--arch", "darknet", "--cfg", tiny / "tiny.cfg")
+    assert export("convert", *common, "--weights", tiny / "tiny.weights", "--output", tiny / "tiny.pth")[0] == 0
+    calibration = ("--calibration", tiny / "pictures", "--labels", tiny / "names.txt", "--observer", "minmax")
+    for kind in ("weights", "pth"):
+        code, _, err = export(
+            "build", *common, "--weights", tiny / f"tiny.{kind}", *calibration, "--output", tiny / kind
+        )
+        assert code == 0, err
+    assert (tiny / "pth" / "darknet.cambricon").read_bytes() == (tiny / "weights" / "darknet.cambricon").read_bytes()
+
+
 def test_a_network_that_its_state_dict_does_not_describe_is_told(tiny, export):
     """Wiring of its own: the state dict is written, and the note says what it is not good for."""
     code, _, err = export("convert", "--arch", "yolov5s", "--weights", tiny / "tiny.pt", "--output", tiny / "tiny.pth")

@@ -155,6 +155,7 @@ def test_heads_with_new_coords_are_decoded_as_yolov5_decodes():
         (FIRST + "[region]\nclasses=2\n", "head of YOLOv2"),
         (FIRST + "[Gaussian_yolo]\nclasses=2\n", "Gaussian YOLOv3"),
         (FIRST + "[crnn]\n", "recurrent"),
+        (FIRST + "[upsample]\nstride=64\n" * 3, "impossible output shape"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_sentence(body, sentence):
