@@ -229,18 +229,37 @@ class Graph:
 
 @dataclass(frozen=True)
 class Head:
-    """One detection head: the output tensor, its stride and its anchors in pixels of the network's input."""
+    """One detection head: the output tensor, its stride and its anchors in pixels of the network's input.
+
+    Decode rules without anchors leave ``anchors`` empty. Their levels may have several tensors (``more`` names those
+    after the first), or share the tensors of all levels (``HeadLayout.joined``).
+    """
 
     tensor: str
     stride: int
-    anchors: tuple[tuple[float, float], ...]
+    anchors: tuple[tuple[float, float], ...] = ()
     scale_x_y: float = 1.0
+    more: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HeadLayout:
+    """What the tensors of heads without anchors hold: the fields of the same names of ``mlu_agent.bundle.OutputSpec``.
+
+    The defaults are what the networks' authors export: one tensor per level, all fields in it, all of them logits.
+    """
+
+    reg_max: int = 16
+    tensors: tuple[tuple[str, ...], ...] = ()
+    activated: tuple[str, ...] = ()
+    joined: bool = False
 
 
 @dataclass(frozen=True)
 class ImportedModel:
     """A detector as read from a weight file: network, heads (in output order) and how a picture enters it.
 
+    ``decode`` is one of ``mlu_agent.output_spec.DECODES``; ``layout`` counts for those without anchors.
     ``quantized`` is None for float weights; of a quantized checkpoint it has the parameters of every layer with scales
     by the name of its node (the weights in the graph are the unquantized ones, as in the checkpoint). ``keys`` tells
     what a state dict calls the module of each convolution, by the name of its node.
@@ -252,6 +271,7 @@ class ImportedModel:
     classes: int
     labels: tuple[str, ...] | None
     warnings: tuple[str, ...] = ()
+    layout: HeadLayout = HeadLayout()
     quantized: Mapping[str, QuantParameters] | None = None
     keys: Mapping[str, str] | None = None
 

@@ -155,7 +155,14 @@ class _Builder:
         nodes = tuple(node for node in self.nodes if not self._is_folded(node))
         graph = Graph(self.shapes[INPUT], nodes, tuple(head.tensor for head in heads))
         return ImportedModel(
-            graph, self.heads.decode, heads, self.heads.classes, labels, warnings, self.values.quantized(), self.keys
+            graph,
+            self.heads.decode,
+            heads,
+            self.heads.classes,
+            labels,
+            warnings,
+            quantized=self.values.quantized(),
+            keys=self.keys,
         )
 
     def _is_folded(self, node: Node) -> bool:
