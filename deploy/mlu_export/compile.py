@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from .archs import Arch
     from .graph import ImportedModel
+    from .importers.source import Source
     from .manifest import Preprocessing
     from .quantize import Range
     from .vendor.parameters import QuantParameters
@@ -50,11 +52,17 @@ def prepare_checkpoint(request: Request) -> tuple[ImportedModel, Recipe]:
             f"{source.name} has float weights and no scales: make the checkpoint with `mlu-export quantize`, or use "
             "`mlu-export build`, which calibrates and compiles in one go"
         )
+    return model, checkpoint_recipe(request, arch, source, model)
+
+
+def checkpoint_recipe(request: Request, arch: Arch, source: Source, model: ImportedModel) -> Recipe:
+    """What a request makes of a checkpoint, whose scales are the ranges. Raises UserError and DataError."""
+    assert model.quantized is not None
     settings = checkpoint_settings(choose_settings(request, None, arch, model), model, model.quantized)
     settings = replace(settings, preprocessing=_normalisation(settings.preprocessing, model.quantized))
     ranges = checkpoint_ranges(model, model.quantized)
     described = f"the scales of {source.name}"
-    return model, Recipe(settings, source.name, source.sha256, source.cfg_sha256, described, ranges)
+    return Recipe(settings, source.name, source.sha256, source.cfg_sha256, described, ranges)
 
 
 def _normalisation(preprocessing: Preprocessing, quantized: Mapping[str, QuantParameters]) -> Preprocessing:
