@@ -10,9 +10,14 @@ import numpy as np
 
 from mlu_agent.errors import DataError, UserError
 
+from .archs import find_arch
 from .build import Request, choose_settings, read_model, render
-from .files import write_all
+from .files import read_bounded, sha256_hex, write_all
+from .importers.source import MAX_WEIGHT_BYTES
 from .recipe import Recipe, Settings
+from .toml_text import dump
+from .vendor.backend import compile_for_device
+from .vendor.layout import places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +42,25 @@ def compile_files(request: Request) -> list[Path]:
 
 def compile_model(request: Request) -> dict[str, bytes]:
     """The bytes of NAME.cambricon, NAME.cambricon_twins and NAME.toml by name. Raises UserError and DataError."""
-    contents = render(*prepare_checkpoint(request))
-    return {name: data for name, data in contents.items() if not name.endswith(".recipe.toml")}
+    model, recipe = prepare_checkpoint(request)
+    contents = render(model, recipe)
+    made = {name: data for name, data in contents.items() if not name.endswith(".recipe.toml")}
+    return {**made, **_device_files(request, model, recipe, made)} if request.backend == "vendor" else made
+
+
+def _device_files(
+    request: Request, model: ImportedModel, recipe: Recipe, made: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """The vendor's file, its side-car, and the manifest that names both files."""
+    name = f"{recipe.settings.name}.device.cambricon"
+    found = places(model.graph, find_arch(recipe.settings.arch).family)
+    if found is None:
+        raise UserError(f"--backend vendor knows no layout of checkpoints for --arch {recipe.settings.arch}")
+    checkpoint = read_bounded(request.weights, MAX_WEIGHT_BYTES, "weights")
+    data, twins = compile_for_device(model, recipe.settings, found, checkpoint, request.vendor_python)
+    manifest = f"{recipe.settings.name}.toml"
+    entry = "\n" + dump({"device": {"model": name, "sha256": sha256_hex(data)}})
+    return {name: data, f"{name}_twins": twins, manifest: made[manifest] + entry.encode("utf-8")}
 
 
 def prepare_checkpoint(request: Request) -> tuple[ImportedModel, Recipe]:

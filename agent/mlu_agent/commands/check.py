@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     spec = load_bundle(config.model.path)
     library = open_library(config.model.runtime)
+    spec = spec.on(library.kind)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
     _check_paths(config)
     if arguments.json:
