@@ -10,14 +10,12 @@ import numpy as np
 
 from mlu_agent.errors import DataError, UserError
 
-from .archs import find_arch
 from .build import Request, choose_settings, read_model, render
 from .files import read_bounded, sha256_hex, write_all
 from .importers.source import MAX_WEIGHT_BYTES
 from .recipe import Recipe, Settings
 from .toml_text import dump
 from .vendor.backend import compile_for_device
-from .vendor.layout import places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,11 +51,8 @@ def _device_files(
 ) -> dict[str, bytes]:
     """The vendor's file, its side-car, and the manifest that names both files."""
     name = f"{recipe.settings.name}.device.cambricon"
-    found = places(model.graph, find_arch(recipe.settings.arch).family)
-    if found is None:
-        raise UserError(f"--backend vendor knows no layout of checkpoints for --arch {recipe.settings.arch}")
     checkpoint = read_bounded(request.weights, MAX_WEIGHT_BYTES, "weights")
-    data, twins = compile_for_device(model, recipe.settings, found, checkpoint, request.vendor_python)
+    data, twins = compile_for_device(model, recipe.settings, checkpoint, request.vendor_python)
     manifest = f"{recipe.settings.name}.toml"
     entry = "\n" + dump({"device": {"model": name, "sha256": sha256_hex(data)}})
     return {name: data, f"{name}_twins": twins, manifest: made[manifest] + entry.encode("utf-8")}

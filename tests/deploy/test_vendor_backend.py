@@ -130,18 +130,20 @@ def test_the_sdk_is_given_the_network_that_was_calibrated(tiny, sdk, checkpoint,
 
 def test_yolov5_is_given_too(tiny, sdk, export):
     """The layout of its own modules, uneven layers and all."""
-    from mlu_export.importers.yolov5 import import_yolov5
+    from mlu_export.convert import module_state
+    from mlu_export.importers.torch_file import read_torch
+    from mlu_export.importers.yolov5 import import_yolov5, model_of
     from mlu_export.recipe import Settings
     from mlu_export.vendor.backend import compile_for_device
     from mlu_export.vendor.calibration import checkpoint_of
-    from mlu_export.vendor.layout import places
     from mlu_export.vendor.scheme import Scheme
 
-    model = import_yolov5(nets.save_pt(nets.YoloBuilder().checkpoint()), (64, 96))
-    data, unseen = checkpoint_of(model, "yolov5", {}, 8, Scheme(firstconv=False))
+    pickled = nets.save_pt(nets.YoloBuilder().checkpoint())
+    model = import_yolov5(pickled, (64, 96))
+    data, unseen = checkpoint_of(model, module_state(model_of(read_torch(pickled))), {}, 8, Scheme(firstconv=False))
     assert unseen
     settings = Settings("net", "yolov5n", ("a", "b"), 96, 64, "half", "rgb")
-    made, _ = compile_for_device(model, settings, places(model.graph, "yolov5"), data, None)
+    made, _ = compile_for_device(model, settings, data, None)
     assert made[:4] == b"\x7fMEF"
     assert _calls(sdk)[-2] == ["call", [1, 3, 64, 96]]
 
@@ -212,14 +214,14 @@ def test_the_driver_also_runs_with_our_torch_mlu_and_its_model_computes_the_same
     from mlu_agent.engine import Engine
     from mlu_export.build import Request
     from mlu_export.compile import prepare_checkpoint
-    from mlu_export.vendor.layout import places
+    from mlu_export.vendor.checkpoint import read_checkpoint
 
     (tiny / "tiny.cfg").write_text(nets.TINY_CFG.replace("swish", "leaky"))
     weights = checkpoint()
     assert export(*[part for part in compiled(tiny, weights, "--input", "half") if part not in ("--backend", "vendor")])
     request = Request(weights, tiny, "darknet", tiny / "tiny.cfg", input="half", labels=tiny / "names.txt")
     model, recipe = prepare_checkpoint(request)
-    plan = backend.make_plan(model, recipe.settings, places(model.graph, "darknet"))
+    plan = backend.make_plan(model, recipe.settings, read_checkpoint(weights))
     (tiny / "plan.json").write_text(json.dumps(plan))
     shutil.copy(weights, tiny / plan["checkpoint"])
     shutil.copy(Path(backend.__file__).with_name("driver.py"), tiny)

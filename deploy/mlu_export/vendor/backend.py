@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any, Callable
 from mlu_agent.errors import DataError, RuntimeFailure, UserError
 from mlu_agent.offline_model import read_offline_model
 
-from ..graph import Activation, Add, Concat, Conv, MaxPool, Slice, Upsample
+from ..graph import Activation, Add, Concat, Conv, MaxPool, Mul, Slice, Upsample
 from ..lower import INPUT_DTYPES
 from ..network import DTYPES
+from .checkpoint import parse_checkpoint
+from .layout import norm_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..graph import Graph, ImportedModel, Node
+    from ..graph import ImportedModel, Node
     from ..recipe import Settings
-    from .layout import Place
+    from .checkpoint import Checkpoint
 
 INPUT_FORMATS = {"rgba": 0, "argb": 1, "bgra": 2, "abgr": 3}
 FIND = "import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('torch_mlu') else 7)"
@@ -37,14 +37,14 @@ LONGEST_TOLD = 400
 
 
 def compile_for_device(
-    model: ImportedModel, settings: Settings, places: Mapping[str, Place], checkpoint: bytes, python: Path | None
+    model: ImportedModel, settings: Settings, checkpoint: bytes, python: Path | None
 ) -> tuple[bytes, bytes]:
     """Bytes of the device's file and of its text side-car, made by the SDK in the interpreter ``python`` (None: ours).
 
     Raises UserError where there is no SDK or a network that it cannot be told, RuntimeFailure where it fails.
     """
     interpreter = str(python or sys.executable)
-    plan = make_plan(model, settings, places)
+    plan = make_plan(model, settings, parse_checkpoint(checkpoint))
     if checkpoint[:2] == b"PK":
         raise UserError(
             "the vendor's torch cannot read a checkpoint in a zip file: write it with `mlu-export quantize`, or with "
@@ -65,7 +65,7 @@ def compile_for_device(
     return data, twins
 
 
-def make_plan(model: ImportedModel, settings: Settings, places: Mapping[str, Place]) -> dict[str, Any]:
+def make_plan(model: ImportedModel, settings: Settings, checkpoint: Checkpoint) -> dict[str, Any]:
     """What the driver is told. Raises UserError for what the vendor's flow has no way to say."""
     normalises = any(one.mean is not None for one in (model.quantized or {}).values())
     if settings.input == "u8" and not normalises:
@@ -85,7 +85,7 @@ def make_plan(model: ImportedModel, settings: Settings, places: Mapping[str, Pla
     return {
         "checkpoint": "checkpoint.pth",
         "name": "made",
-        "nodes": [_describe(node, places, model.graph) for node in model.graph.nodes],
+        "nodes": [_describe(node, model, checkpoint) for node in model.graph.nodes],
         "outputs": list(model.graph.outputs),
         "shape": [settings.batch, 3, settings.height, settings.width],
         "input": settings.input,
@@ -96,8 +96,7 @@ def make_plan(model: ImportedModel, settings: Settings, places: Mapping[str, Pla
     }
 
 
-def _describe(node: Node, places: Mapping[str, Place], graph: Graph) -> dict[str, Any]:
-    del graph
+def _describe(node: Node, model: ImportedModel, checkpoint: Checkpoint) -> dict[str, Any]:
     made = _KINDS.get(type(node))
     if made is None:
         raise UserError(
@@ -106,9 +105,20 @@ def _describe(node: Node, places: Mapping[str, Place], graph: Graph) -> dict[str
     kind, fields = made
     described = {"kind": kind, "name": node.name, "inputs": list(node.inputs), **fields(node)}
     if isinstance(node, Conv):
-        place = places[node.name]
-        described.update(path=place.conv, norm=place.norm if node.norm is not None else "")
+        place = (model.keys or {}).get(node.name, "")
+        norm = norm_key(place) if node.norm is not None else ""
+        for key in [place] if node.norm is None else [place, norm]:
+            if f"{key}.weight" not in checkpoint.tensors:
+                raise UserError(_elsewhere(node.name, key))
+        described.update(path=place, norm=norm)
     return described
+
+
+def _elsewhere(name: str, key: str) -> str:
+    return (
+        f"layer {name}: the checkpoint has no {key or 'batch-norm'} beside its convolution, as in BottleneckCSP of "
+        "YOLOv5's release 3 or in the public layout of Darknet ports: compile it without --backend vendor"
+    )
 
 
 def _conv(node: Any) -> dict[str, Any]:
@@ -142,6 +152,7 @@ _KINDS: dict[type[Node], tuple[str, Callable[[Any], dict[str, Any]]]] = {
     Upsample: ("upsample", _of("scale")),
     Concat: ("concat", _of()),
     Add: ("add", _of()),
+    Mul: ("mul", _of()),
 }
 
 
