@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bench import PARTS, Timing, bench
+from ..files import write_all
+from ..report.timing import timing_page
 from .arguments import Integer
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runtime", default="auto", help="auto, device, simulator or the path of a library (default auto)"
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write how latencies spread and where time goes, in one file"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -42,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     timing = bench(
         arguments.model, arguments.images, arguments.count, arguments.batch, arguments.runtime, arguments.online
     )
+    if arguments.report is not None:
+        write_all(arguments.report.parent, {arguments.report.name: timing_page(timing)})
     print(json.dumps(timing.document()) if arguments.json else timing_text(timing))
     return 0
 
@@ -49,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 def timing_text(timing: Timing) -> str:
     """For a person; the lines that begin with the guide's words are for scripts that look for them."""
     what = f"{timing.model} {timing.mode} on {timing.runtime}: {timing.images} pictures ({timing.pictures})"
-    lines = [f"{what}, batch {timing.batch}, {timing.cores} cores, after {timing.warm_up} invocations to warm up"]
+    lines = [f"{what}, batch {timing.batch}, cores {timing.cores}, warm-up {timing.warm_up}"]
     if timing.runtime == "simulator":
         lines.append("the simulator's speed tells nothing about a device's")
     return "\n".join([*lines, "", *_guide(timing), "", *_ours(timing), *_layers(timing)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,10 @@ from mlu_agent.errors import UserError
 from ..annotations import Annotations, import_pycocotools
 from ..box import Box, read_box, record
 from ..comparison import Reference, check_gate, comparison, comparison_text, read_baseline, result_text
-from ..evaluate import MODES, Found, Job, detect_all, evaluation_thresholds, summarize
+from ..evaluate import MODES, Job, detect_all, evaluation_thresholds, summarize
+from ..files import write_all
 from ..recordings import read_recording
+from ..report.evaluation import Outcome, evaluation_page
 from .arguments import Number
 
 if TYPE_CHECKING:
@@ -52,12 +53,19 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recorded", **path, help="measure what `mlu-agent detect --json` printed on a device for these pictures"
     )
-    parser.add_argument("--box", **path, help="an address file: run the model on that box, over its own copy")
+    parser.add_argument(
+        "--box",
+        **path,
+        help="an address file: run the model on that box; its lines are kept beside the report, or beside the file",
+    )
     parser.add_argument(
         "--gate",
         type=Number(1.0),
         metavar="LOSS",
         help="exit with 2 if mAP50-95 is more than LOSS below float (--weights) or below --baseline",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write curves, classes and the worst pictures, in one file"
     )
     parser.add_argument("--baseline", **path, help="what an earlier eval --json printed, for --gate")
 
@@ -67,14 +75,6 @@ def _modes(text: str) -> tuple[str, ...]:
     if not set(modes) <= set(MODES) or len(set(modes)) != len(modes):
         raise argparse.ArgumentTypeError(f"{text!r} is not some of {', '.join(MODES)}, with commas between them")
     return modes
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one way of running gave: the figures, and the detections that they are of."""
-
-    evaluation: Evaluation
-    found: Found
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -90,6 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
     results = [outcome.evaluation for outcome in outcomes]
     shown = choose_main(results)
     _say_notes(shown)
+    if arguments.report is not None:
+        contents = evaluation_page(spec, truth, outcomes, shown)
+        write_all(arguments.report.parent, {arguments.report.name: contents})
     if arguments.json:
         more = {"comparison": comparison(results)} if len(results) > 1 else {}
         print(json.dumps({**shown.document(), **more}))
@@ -138,7 +141,7 @@ def _from_devices(arguments: argparse.Namespace, box: Box | None, spec: ModelSpe
     if arguments.recorded is not None:
         outcomes.append(_recorded(arguments.recorded, spec, truth, "recorded"))
     if box is not None:
-        path = arguments.box.with_suffix(".jsonl")
+        path = (arguments.report or arguments.box).with_suffix(".jsonl")
         record(box, evaluation_thresholds(spec, arguments.iou), path, len(truth.entries))
         print(f"mlu-export: note: what the box printed is in {path}", file=sys.stderr)
         outcomes.append(_recorded(path, spec, truth, "box"))
