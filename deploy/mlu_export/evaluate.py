@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlu_agent.bundle import ModelSpec, Thresholds, load_bundle
-from mlu_agent.cnrt import open_library
 from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.postprocess import postprocess
@@ -30,7 +29,7 @@ from .online import OnlineDetector
 from .progress import show_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -67,40 +66,29 @@ class Job:
 
 
 def detect_all(job: Job, entries: Sequence[tuple[int, Path]]) -> tuple[str, Found]:
-    """What runs (``runtime_of``), and the detections of each (image id, path), in their order. Raises MluAgentError."""
-    return runtime_of(job), list(detect_each(job, show_progress(entries, f"evaluating {job.mode}")))
-
-
-def runtime_of(job: Job) -> str:
-    """ "device", "simulator" or "float": what the job's network runs on."""
-    if job.mode == "float":
-        return "float"
-    return open_library("simulator" if job.mode == "online" else job.runtime).kind
-
-
-def detect_each(job: Job, entries: Iterable[tuple[int, Path]]) -> Iterator[tuple[int, Detections]]:
-    """Image id and detections of each (image id, path), in their order, as they come.
+    """What ran ("simulator", "device" or "float"), and the detections of each (image id, path), in their order.
 
     A picture's detections do not depend on the others, so the entries may be split among processes in any way.
     Raises MluAgentError.
     """
     spec = load_bundle(job.model)
     thresholds = evaluation_thresholds(spec, job.iou)
-    pictures = (Picture(image_id, read_picture(path)) for image_id, path in entries)
+    pictures = _pictures(entries, f"evaluating {job.mode}")
     if job.mode == "float":
         if job.weights is None:
             raise UserError("the float network needs the weights that the model was made from: give --weights FILE")
         network = FloatModel(spec, job.weights, job.cfg)
-        for picture in pictures:
-            yield picture.image_id, network.detect(picture.pixels, thresholds)
-    elif job.mode == "online":
+        return "float", [(picture.image_id, network.detect(picture.pixels, thresholds)) for picture in pictures]
+    if job.mode == "online":
         with OnlineDetector(job.model, thresholds) as online:
-            for picture, found in online.stream(pictures):
-                yield picture.image_id, found
-    else:
-        with Detector(job.model, job.runtime, thresholds) as detector:
-            for picture, found in detector.stream(pictures):
-                yield picture.image_id, found
+            return online.runtime, [(picture.image_id, found) for picture, found in online.stream(pictures)]
+    with Detector(job.model, job.runtime, thresholds) as detector:
+        return detector.runtime, [(picture.image_id, found) for picture, found in detector.stream(pictures)]
+
+
+def _pictures(entries: Sequence[tuple[int, Path]], description: str) -> Iterator[Picture]:
+    for image_id, path in show_progress(entries, description):
+        yield Picture(image_id, read_picture(path))
 
 
 def summarize(spec: ModelSpec, truth: Annotations, found: Found, runtime: str, mode: str) -> Evaluation:
