@@ -10,6 +10,7 @@ from ..bench import PARTS, Timing, bench
 from ..files import write_all
 from ..report.timing import timing_page
 from .arguments import Integer
+from .checkpoint import declare_checkpoint, model_file
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +21,8 @@ DEFAULT_COUNT = 100
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("model", type=Path, metavar="MODEL.cambricon")
+    declare_checkpoint(parser)
+    parser.add_argument("--cfg", type=Path, metavar="FILE", help="the Darknet description of a checkpoint")
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of pictures (default: made-up noise)")
     parser.add_argument(
         "--count",
@@ -29,7 +31,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"pictures per pass (default {DEFAULT_COUNT}); fewer files are taken again and again",
     )
-    parser.add_argument("--batch", type=Integer(1, 1024), metavar="N", help="refuse a model of another batch size")
+    parser.add_argument(
+        "--batch", type=Integer(1, 1024), metavar="N", help="compile a checkpoint for it; refuse a model of another"
+    )
     parser.add_argument(
         "--online", action="store_true", help="run operator by operator on the simulator, and time each one"
     )
@@ -44,9 +48,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures and prints."""
-    timing = bench(
-        arguments.model, arguments.images, arguments.count, arguments.batch, arguments.runtime, arguments.online
-    )
+    with model_file(arguments) as model:
+        timing = bench(model, arguments.images, arguments.count, arguments.batch, arguments.runtime, arguments.online)
     if arguments.report is not None:
         write_all(arguments.report.parent, {arguments.report.name: timing_page(timing)})
     print(json.dumps(timing.document()) if arguments.json else timing_text(timing))
