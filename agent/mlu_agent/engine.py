@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Callable
 
 from .cnrt import Context, Device, Library, Model
 from .errors import DataError, RuntimeFailure, UserError
-from .slot import Slot
+from .slot import Lane, Slot
 
 if TYPE_CHECKING:
     import os
@@ -97,13 +97,13 @@ class Engine:
 
     def _open_contexts(self) -> None:
         try:
-            contexts = []
+            lanes = []
             for _ in range(self._lanes):
-                contexts.append(Context(self._device, self._model))
-                self._work.callback(contexts[-1].close)
+                lanes.append(Lane(Context(self._device, self._model)))
+                self._work.callback(lanes[-1].context.close)
             # lane by lane in turn, so that in submission order every core gets work before any gets its second
             for index, slot in enumerate(self._all):
-                slot.attach(contexts[index % self._lanes], self.library, self._work)
+                slot.attach(lanes[index % self._lanes], self.library, self._work)
         except BaseException:
             _shut(self._work)
             raise

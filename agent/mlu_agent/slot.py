@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from .offline_model import OfflineModel, TensorInfo
 
 
+class Lane:
+    """A context, and the mark at the end of the invocation that was submitted to it last."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.last: Notifier | None = None
+
+
 class Slot:
     """One in-flight invocation's buffers.
 
@@ -32,9 +40,9 @@ class Slot:
         self._attached = False
         self.failure: RuntimeFailure | None = None
 
-    def attach(self, context: Context, library: Library, exits: contextlib.ExitStack) -> None:
+    def attach(self, lane: Lane, library: Library, exits: contextlib.ExitStack) -> None:
         """Makes everything that lies on the device, until `exits` closes it."""
-        self._context = context
+        self._lane = lane
         # one of its own: only synchronising a queue tells of failures, and waits for all that is in it
         self._queue = Queue(library)
         exits.callback(self._queue.close)
@@ -59,9 +67,12 @@ class Slot:
         self._check_attached()
         for buffer, host in self._pairs[: len(self.inputs)]:
             buffer.copy_from(host)
+        if self._lane.last is not None:
+            self._queue.hold(self._lane.last)  # a context has room for one invocation at a time
         self._start.place(self._queue)
-        self._context.invoke(self._parameters, self._queue)
+        self._lane.context.invoke(self._parameters, self._queue)
         self._end.place(self._queue)
+        self._lane.last = self._end
 
     def finish(self) -> None:
         """Waits for the invocation and copies the outputs; RuntimeFailure if it failed."""
