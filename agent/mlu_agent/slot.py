@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,12 +30,13 @@ class Slot:
 
     `inputs`, `outputs`: host arrays of the whole batch, (N, H, W, C) in the container's dtype; fixed memory that
     belong to the holder between `acquire` and `submit`, and between `collect` and `release`.
-    `device_us`: device time of the last invocation, microseconds.
+    `device_us`: device time of the last invocation, microseconds; `copy_in_us`, `copy_out_us`: the host's time for the
+    copies before and after it.
     The methods, and `failure`, a failure that `finish` is to tell, are for the engine.
     """
 
     def __init__(self, description: OfflineModel) -> None:
-        self.device_us = 0.0
+        self.device_us = self.copy_in_us = self.copy_out_us = 0.0
         self.inputs = [_host_array(tensor) for tensor in description.inputs]
         self.outputs = [_host_array(tensor) for tensor in description.outputs]
         self._attached = False
@@ -65,8 +67,10 @@ class Slot:
     def submit(self) -> None:
         """Copies the inputs and queues the invocation."""
         self._check_attached()
+        start = time.perf_counter()
         for buffer, host in self._pairs[: len(self.inputs)]:
             buffer.copy_from(host)
+        self.copy_in_us = (time.perf_counter() - start) * 1e6
         if self._lane.last is not None:
             self._queue.hold(self._lane.last)  # a context has room for one invocation at a time
         self._start.place(self._queue)
@@ -83,8 +87,10 @@ class Slot:
         self._end.wait()
         # the mark is reached by a failed invocation too; here its failure is told, before old outputs are taken for new
         self._queue.sync()
+        start = time.perf_counter()
         for buffer, host in self._pairs[len(self.inputs) :]:
             buffer.copy_to(host)
+        self.copy_out_us = (time.perf_counter() - start) * 1e6
         self.device_us = self._end.microseconds_since(self._start)
 
     def drain(self) -> None:

@@ -15,7 +15,9 @@ import numpy.typing as npt
 from mlu_agent.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from .vendor.parameters import QuantParameters
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int]
@@ -147,6 +149,35 @@ class Add(Node):
 
 
 @dataclass(frozen=True)
+class Mul(Node):
+    """The product of two tensors of one shape, or of a tensor and one value per channel (1, 1, C)."""
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        one, other = shapes
+        if one != other and (1, 1, one[2]) not in (one, other):
+            raise DataError(
+                f"layer {self.name}: shapes {one} and {other} cannot be multiplied; they must be equal, "
+                "or one of them a value per channel"
+            )
+        return max(one, other)
+
+
+@dataclass(frozen=True)
+class AveragePool(Node):
+    """Mean over windows, of the places inside the picture alone. Pad is top, left, bottom, right."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        height, width, channels = shapes[0]
+        rows = _windows(height + self.pad[0] + self.pad[2], self.kernel[0], self.stride[0], self.name)
+        cols = _windows(width + self.pad[1] + self.pad[3], self.kernel[1], self.stride[1], self.name)
+        return rows, cols, channels
+
+
+@dataclass(frozen=True)
 class Slice(Node):
     """``count`` elements of each axis (height, width, channels) from ``begin`` on, every ``step``-th."""
 
@@ -224,6 +255,9 @@ class ImportedModel:
     """A detector as read from a weight file: network, heads (in output order) and how a picture enters it.
 
     ``decode`` is one of ``mlu_agent.output_spec.DECODES``; ``layout`` counts for those without anchors.
+    ``quantized`` is None for float weights; of a quantized checkpoint it has the parameters of every layer with scales
+    by the name of its node (the weights in the graph are the unquantized ones, as in the checkpoint). ``keys`` tells
+    what a state dict calls the module of each convolution, by the name of its node.
     """
 
     graph: Graph
@@ -233,6 +267,8 @@ class ImportedModel:
     labels: tuple[str, ...] | None
     warnings: tuple[str, ...] = ()
     layout: HeadLayout = HeadLayout()
+    quantized: Mapping[str, QuantParameters] | None = None
+    keys: Mapping[str, str] | None = None
 
 
 def infer_shapes(graph: Graph) -> dict[str, Shape]:
