@@ -25,6 +25,8 @@ from .slot import Lane, Slot
 if TYPE_CHECKING:
     import os
 
+__all__ = ["SLOTS_PER_CONTEXT", "Engine", "Recover", "Slot"]
+
 SLOTS_PER_CONTEXT = 2
 
 
