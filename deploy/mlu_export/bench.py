@@ -290,7 +290,9 @@ def _given(slot: Slot | None) -> Slot:
 
 
 def _read_all(spec: ModelSpec, outputs: Sequence[npt.NDArray[Any]], places: list[Letterbox]) -> None:
-    for index, place in enumerate(places if spec.output.kind != TENSORS else ()):
+    if spec.output.kind == TENSORS:  # nothing is detected with it
+        return
+    for index, place in enumerate(places):
         postprocess([output[index] for output in outputs], spec, place, spec.thresholds, image=index)
 
 

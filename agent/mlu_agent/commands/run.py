@@ -145,7 +145,7 @@ class _Daemon:
     def _log_summary(self) -> None:
         pipeline = self._pipeline
         counters = {source.source_id: pipeline.counters(source) for source in pipeline.sources}
-        self._log.info("summary", sources=counters, stages_ms=pipeline.metrics.stages())
+        self._log.info("summary", sources=counters, stages_ms=pipeline.metrics.stages(), **pipeline.device_counters())
 
     def _stop(self) -> None:
         limit = self._config.service.stop_timeout_s
