@@ -295,7 +295,7 @@ def _ranges(
     paths = calibration_pictures(request)
     folder = request.calibration.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
-    observer = request.observer or (DEFAULT_OBSERVER if not request.use_avg else "minmax")
+    observer = request.observer or _default_observer(request, model)
     if request.use_avg:
         found, observer = _averaged(model, settings, paths, observer), "averaged minmax"
     else:
@@ -306,6 +306,13 @@ def _ranges(
     own = {conv.name: conv.bits or settings.bits for conv in model.graph.quantized()}
     ranges = {name: storable(seen, own[name]) for name, seen in found.items()}
     return ranges, f"{len(paths)} pictures of {name}, {observer}"
+
+
+def _default_observer(request: Request, model: ImportedModel) -> str:
+    """``heads`` needs the many numbers that heads have: the few of a classifier would be fitted to chance."""
+    if request.use_avg:
+        return "minmax"
+    return "mse" if model.decode == TENSORS else DEFAULT_OBSERVER
 
 
 def calibration_pictures(request: Request) -> list[Path]:
