@@ -42,6 +42,7 @@ CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
 DEFAULT_CHANNELS = "rgba"  # of a u8 input; the others have the network's own order
 HEAD_OPTIONS = ("outputs", "decode", "anchors", "strides")
 PIXEL_OPTIONS = ("resize", "mean", "std", "colours")
+IOUS = {"yolov5": 0.6, "yolov8": 0.7, "yolox": 0.65}  # of suppression, as their authors measure
 DEFAULT_OBSERVER = "heads"
 
 
@@ -231,7 +232,7 @@ def choose_settings(request: Request, recipe: Recipe | None, arch: Arch, model: 
             width,
             height,
             preprocessing=Preprocessing(arch.resize, arch.pad_value),
-            thresholds=Thresholds(iou=arch.iou),
+            thresholds=Thresholds(iou=IOUS.get(request.decode or "", arch.iou)),
         )
     changes: dict[str, Any] = {
         key: getattr(request, key)

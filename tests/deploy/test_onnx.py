@@ -244,6 +244,13 @@ def test_channels_of_tensors_with_three_axes():
     compare(model(nodes, constants))
 
 
+def test_a_batch_is_not_mixed():
+    """A network that moves the first axis works picture by picture, and says so for more."""
+    made = compare(single("Transpose", perm=[1, 0, 2, 3]))
+    with pytest.raises(DataError, match="--batch 1"):
+        lower(made.graph, {}, LowerOptions("float", "rgb", batch=2))
+
+
 def test_softmax_of_older_opsets():
     """Before opset 13 all axes from ``axis`` on were one."""
     made = import_onnx(single("Softmax", opset=11, axis=2).SerializeToString(), {}, None)
