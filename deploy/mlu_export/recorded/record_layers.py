@@ -12,6 +12,8 @@ from .values import Constant, UnsupportedError, Value
 
 HEAD = 64  # values in front of the boxes of a detection output
 ROW = 7  # values per box
+NMS_TYPES = ("yolov4", "yolov4_diou", "yolov4_single")  # by the vendor's nms_type
+MOST_BETA = 16
 
 
 def _make(operation: str, inputs: tuple[Value, ...], shape: tuple[int, ...], **attributes: Any) -> Value:
@@ -215,25 +217,29 @@ def _mish(x: Value) -> Value:
 
 
 def _detection(kind: str, heads: Any, anchors: Any, classes: int, size: Any, conf: float, iou: float, most: int,
-               scale: float = 1.0) -> Value:  # fmt: skip
+               scale: float = 1.0, beta: float | None = None) -> Value:  # fmt: skip
     if not all(isinstance(head, Value) and len(head.shape) == 4 for head in heads):
-        raise UnsupportedError(
-            f"{kind}_detection_output takes heads N, A * (5 + classes), H, W that the network computes"
-        )
+        raise UnsupportedError(f"{_call(kind)} takes heads N, A * (5 + classes), H, W that the network computes")
     each = len(anchors) // 2 // len(heads)
     for head in heads:
         if head.shape[1] != each * (5 + classes):
             raise UnsupportedError(
-                f"{kind}_detection_output: a head has {head.shape[1]} channels; "
+                f"{_call(kind)}: a head has {head.shape[1]} channels; "
                 f"{each} anchors of {classes} classes need {each * (5 + classes)}"
             )
+    if not (0 <= conf <= 1 and 0 <= iou <= 1):
+        raise UnsupportedError(f"{_call(kind)}: confidence {conf} and overlap {iou} must lie within 0 and 1")
     made = _make(
         "detection", tuple(heads), (heads[0].shape[0], HEAD + ROW * most, 1, 1), kind=kind, classes=int(classes),
         anchors=tuple(float(side) for side in anchors), each=each, height=int(size[0]), width=int(size[1]),
-        confidence=float(conf), iou=float(iou), most=int(most), scale=float(scale),
+        confidence=float(conf), iou=float(iou), most=int(most), scale=float(scale), beta=beta,
     )  # fmt: skip
     made.half = True
     return made
+
+
+def _call(kind: str) -> str:
+    return f"{kind.partition('_')[0]}_detection_output"
 
 
 def _yolov3(a: Any, b: Any, c: Any, anchors: Any, classes: int, _count: int, size: int, conf: float, iou: float,
@@ -247,10 +253,17 @@ def _yolov5(a: Any, b: Any, c: Any, anchors: Any, classes: int, _count: int, hei
 
 
 def _yolov4(heads: Any, anchors: Any, classes: int, _count: int, width: int, height: int, conf: float, iou: float,
-            most: int, scale: float = 1.0, _beta: float = 0.6, nms_type: int = 0) -> Value:  # fmt: skip
-    if nms_type not in (0, 2):
-        raise UnsupportedError(f"yolov4_detection_output with nms_type {nms_type} has no operator; 0 has")
-    return _detection("yolov4", tuple(heads), anchors, classes, (height, width), conf, iou, most, scale)
+            most: int, scale: float = 1.0, beta: float = 0.6, nms_type: int = 0) -> Value:  # fmt: skip
+    if nms_type not in range(len(NMS_TYPES)):
+        raise UnsupportedError(
+            f"yolov4_detection_output with nms_type {nms_type} has no operator; 0, 1 (DIoU) and 2 (one class per box) "
+            "have"
+        )
+    kind = NMS_TYPES[nms_type]
+    power = float(beta) if nms_type == 1 else None
+    if power is not None and not 0 < power <= MOST_BETA:
+        raise UnsupportedError(f"yolov4_detection_output with beta {beta} has no operator; give a number like 0.6")
+    return _detection(kind, tuple(heads), anchors, classes, (height, width), conf, iou, most, scale, power)
 
 
 def quantization(weight: Any, scale: Any, mode: Any) -> tuple[Any, Any, float] | None:
