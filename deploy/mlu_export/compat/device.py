@@ -37,6 +37,7 @@ SCHEMAS = (
     ),
 )
 OPERATORS = tuple(schema.split("(", 1)[0] for schema in SCHEMAS)
+LEGACY_PLACE = 5  # of _use_new_zipfile_serialization among the arguments of torch.save
 _installed: list[Any] = []
 
 
@@ -51,6 +52,7 @@ def install() -> None:
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     _register_operators()
     _patch_tensor()
+    _patch_save()
     for layer, on_device in ((MLUConv2d, _conv_on_device), (MLULinear, _linear_on_device)):
         kind: Any = layer
         kind.forward = _forward_of(kind.forward, on_device)
@@ -126,6 +128,19 @@ def _patch_tensor() -> None:
     torch.Tensor.to = to
     torch.Tensor.mlu = lambda self, *_arguments, **_named: self.to(DEVICE)
     torch.nn.Module.mlu = lambda self, *_arguments, **_named: self.to(DEVICE)
+
+
+def _patch_save() -> None:
+    """Files as torch 1.3 wrote them, which the vendor's tools read, unless a script asks for the newer ones."""
+    plain_save = torch.save
+
+    @functools.wraps(plain_save)
+    def save(*arguments: Any, **named: Any) -> None:
+        if len(arguments) < LEGACY_PLACE:
+            named.setdefault("_use_new_zipfile_serialization", False)
+        plain_save(*arguments, **named)
+
+    torch.save = save
 
 
 def _names_device(arguments: Any) -> bool:

@@ -13,7 +13,7 @@ from mlu_agent.errors import UserError
 
 from ..recorded.values import UnknownApiError
 from ..vendor.quantize import MLUConv2d, MLULinear, quantize_dynamic_mlu
-from . import device, trace
+from . import device, trace, vision
 from .settings import SETTINGS, is_integer
 from .tensor import DEVICE, MluTensor
 
@@ -55,6 +55,7 @@ def install() -> None:
     """Puts the device into torch and the modules into ``sys.modules``."""
     device.install()
     trace.install()
+    vision.install()
     model = _module("torch_mlu.core.mlu_model", _MODEL)
     quantize = _module("torch_mlu.core.mlu_quantize", {
         "quantize_dynamic_mlu": quantize_dynamic_mlu, "MLUConv2d": MLUConv2d, "MLULinear": MLULinear,

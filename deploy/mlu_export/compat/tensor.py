@@ -50,6 +50,12 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
     def __repr__(self, **_: Any) -> str:
         return f"{host_of(self)!r:s}".replace(")", ", device='mlu:0')", 1) if self.dim() == 0 else _text(self)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Files hold its numbers as a CPU tensor, which any torch loads."""
+        numbers = host_of(self)
+        is_parameter = isinstance(self, torch.nn.Parameter)
+        return (torch.nn.Parameter(numbers, requires_grad=False) if is_parameter else numbers).__reduce_ex__(protocol)
+
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}
