@@ -6,12 +6,13 @@ import functools
 from typing import Any
 
 import torch
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from torch.utils import backend_registration
 
 from mlu_agent.errors import UserError
 
 from ..recorded.values import UnknownApiError
 from ..vendor.modules import MLUConv2d, MLULinear
+from .settings import SETTINGS
 from .tensor import DEVICE, MluTensor, dispatch, to_device
 
 SCHEMAS = (
@@ -37,18 +38,24 @@ SCHEMAS = (
     ),
 )
 OPERATORS = tuple(schema.split("(", 1)[0] for schema in SCHEMAS)
+TESTED = "2.13"
+HOOK = "_setup_privateuseone_for_python_backend"  # experimental in torch: each release may change it
+REMEDY = f"install the tested version: pip install 'mlu-export[run]' (torch {TESTED}, Python 3.10 or newer)"
 LEGACY_PLACE = 5  # of _use_new_zipfile_serialization among the arguments of torch.save
 _installed: list[Any] = []
 
 
 def install() -> None:
-    """Registers everything; a second call does nothing. Raises UserError for a torch that is too old."""
+    """Registers everything; a second call does nothing. Raises UserError for a torch that has not what it takes."""
     if _installed:
         return
+    check_torch()
     try:
-        _setup_privateuseone_for_python_backend(rename=DEVICE)
-    except (RuntimeError, AttributeError) as error:
-        raise UserError(f"torch cannot be given the device {DEVICE!r}: {error}; use torch 2.13") from error
+        getattr(backend_registration, HOOK)(rename=DEVICE)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"torch {torch.__version__} cannot be given the device {DEVICE!r}: {error}; {REMEDY}"
+        ) from error
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     _register_operators()
     _patch_tensor()
@@ -56,6 +63,24 @@ def install() -> None:
     for layer, on_device in ((MLUConv2d, _conv_on_device), (MLULinear, _linear_on_device)):
         kind: Any = layer
         kind.forward = _forward_of(kind.forward, on_device)
+
+
+def check_torch() -> None:
+    """Raises UserError where torch lacks the hooks for a device in Python; says if it is not the tested one."""
+    needed = (
+        (backend_registration, HOOK),
+        (torch.Tensor, "_make_wrapper_subclass"),
+        (torch._C, "DisableTorchFunctionSubclass"),  # noqa: SLF001 - to ask whether it is there
+        (torch.jit, "trace"),
+    )
+    missing = [name for owner, name in needed if not hasattr(owner, name)]
+    if missing:
+        raise UserError(
+            f"running scripts for torch_mlu takes hooks that torch {torch.__version__} has not ({', '.join(missing)}); "
+            f"{REMEDY}"
+        )
+    if not torch.__version__.startswith(f"{TESTED}."):
+        SETTINGS.warn(f"running scripts for torch_mlu was tested with torch {TESTED}, and this is {torch.__version__}")
 
 
 def _register_operators() -> None:

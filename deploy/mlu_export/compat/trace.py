@@ -170,4 +170,4 @@ def export(network: Network, channels: str) -> None:
     others = (
         "its _twins" if manifest is None else f"its _twins, and {path.name}.toml, whose first lines say what to check"
     )
-    print(f"mlu-export: wrote {path.parent / file} ({SETTINGS.core_version}, {cores} cores, {mega} MB), {others}")
+    print(f"mlu-export: wrote {path.parent / file} ({SETTINGS.core_version}, {cores} cores, {mega} MB) {others}")
