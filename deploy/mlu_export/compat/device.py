@@ -20,6 +20,10 @@ SCHEMAS = (
         "conv2d(Tensor input, Tensor weight, Tensor? bias, int[] padding, int[] stride, int[] dilation, int groups, "
         "Tensor? scale=None, Tensor? quantized_mode=None, Tensor? input_mean=None, Tensor? input_std=None) -> Tensor"
     ),
+    (
+        "conv1d(Tensor input, Tensor weight, Tensor? bias, int[] padding, int[] stride, int[] dilation, int groups, "
+        "Tensor? scale=None, Tensor? quantized_mode=None) -> Tensor"
+    ),
     "linear(Tensor input, Tensor weight, Tensor? bias=None, Tensor? scale=None, Tensor? quantized_mode=None) -> Tensor",
     "mish(Tensor input) -> Tensor",
     "normalize(Tensor input, int p, Tensor scale, float eps) -> Tensor",
@@ -106,6 +110,8 @@ class _Operators:
     def __getattr__(self, name: str) -> Any:
         if name in OPERATORS:
             return getattr(self._real, name)
+        if name == "conv3d":
+            raise UnknownApiError("torch.ops.torch_mlu.conv3d: three-dimensional convolutions have no operator here")
         raise UnknownApiError(
             f"torch.ops.torch_mlu.{name} is not among the operators here ({', '.join(OPERATORS)}); write it with "
             "those or with torch's own"
@@ -114,9 +120,9 @@ class _Operators:
 
 def _on_cpu(name: str, *arguments: Any, **named: Any) -> Any:
     """With CPU tensors: the float layers as torch has them, the others as the simulator computes them."""
-    if name == "conv2d":
+    if name in ("conv1d", "conv2d"):
         x, weight, bias, padding, stride, dilation, groups = arguments[:7]
-        return torch.nn.functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
+        return getattr(torch.nn.functional, name)(x, weight, bias, stride, padding, dilation, groups)
     if name == "linear":
         return torch.nn.functional.linear(*arguments[:3])
     if name == "mish":

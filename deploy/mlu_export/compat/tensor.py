@@ -59,8 +59,9 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}
-        if function is torch.conv2d and not isinstance(arguments[0:1][0], torch.nn.Parameter):
-            return _conv2d(*arguments, **named)
+        rank = {torch.conv1d: 1, torch.conv2d: 2}.get(function)
+        if rank is not None and not isinstance(arguments[0:1][0], torch.nn.Parameter):
+            return _convolve(rank, *arguments, **named)
         del types
         with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - torch's own way, without its cast of every result
             return function(*arguments, **named)
@@ -76,19 +77,23 @@ def _text(tensor: MluTensor) -> str:
     return f"{text[:-1]}, device='mlu:0')"
 
 
-def _conv2d(
-    x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
-) -> Any:
+def _convolve(
+    rank: int, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    groups: int = 1,
+) -> Any:  # fmt: skip
     """torch.conv2d would not be traced for a device of this kind: it becomes the vendor's operator, unquantized."""
+    spread = _each(dilation, rank)
     if isinstance(padding, str):
         kernel = weight.shape[2:]
-        spread = _two(dilation)
-        padding = [0, 0] if padding == "valid" else [one * (size - 1) // 2 for one, size in zip(spread, kernel)]
-    return torch.ops.torch_mlu.conv2d(x, weight, bias, _two(padding), _two(stride), _two(dilation), groups)
+        padding = [0] * rank if padding == "valid" else [one * (size - 1) // 2 for one, size in zip(spread, kernel)]
+    operator = getattr(torch.ops.torch_mlu, f"conv{rank}d")
+    return operator(x, weight, bias, _each(padding, rank), _each(stride, rank), spread, groups)
 
 
-def _two(values: Any) -> list[int]:
-    return [values, values] if isinstance(values, int) else list(values)
+def _each(values: Any, rank: int) -> list[int]:
+    """One number for all axes, or one each."""
+    given = [values] if isinstance(values, int) else list(values)
+    return given * rank if len(given) == 1 else given
 
 
 class Capture:

@@ -66,6 +66,35 @@ def conv2d(
     )  # fmt: skip
 
 
+def conv1d(
+    x: Value,
+    weight: Any,
+    bias: Any,
+    padding: Any,
+    stride: Any,
+    dilation: Any,
+    groups: int,
+    scale: Any = None,
+    quantized_mode: Any = None,
+) -> Value:
+    """A convolution over the last of three axes: the two-dimensional one of a picture that is one row high."""
+    array = _array(weight)
+    if len(x.shape) != 3 or array.ndim != 3:
+        raise UnsupportedError(f"a one-dimensional convolution of a tensor {x.shape} has no operator; N, C, L has")
+    rows = Constant(array[:, :, None], weight.identity)
+    pads, strides, spread = ((fill, _pair(one, fill)[1]) for one, fill in ((padding, 0), (stride, 1), (dilation, 1)))
+    made = conv2d(_row(x), rows, bias, pads, strides, spread, groups, scale, quantized_mode)
+    return _make("reshape", (made,), (made.shape[0], made.shape[1], made.shape[3]))
+
+
+def _row(x: Value) -> Value:
+    """A tensor N, C, L as N, C, 1, L."""
+    n, channels, length = x.shape
+    if x.operation == "reshape" and x.array is None and x.inputs[0].shape == (n, channels, 1, length):
+        return x.inputs[0]
+    return _make("reshape", (x,), (n, channels, 1, length))
+
+
 def _convolution(
     x: Value,
     weight: Any,
@@ -123,8 +152,11 @@ def _batch_norm(x: Value, gamma: Any, beta: Any, mean: Any, variance: Any, *rest
     eps = named.get("eps", eps)
     if training or mean is None or variance is None:
         raise UnsupportedError("batch-norm in training mode has no operator; call model.eval() first")
-    made = _make("batch_norm", (x,), x.shape, gamma=gamma, beta=beta, mean=mean, variance=variance, eps=float(eps))
-    return made, None, None
+    source = _row(x) if len(x.shape) == 3 else x
+    made = _make(
+        "batch_norm", (source,), source.shape, gamma=gamma, beta=beta, mean=mean, variance=variance, eps=float(eps)
+    )
+    return made if source is x else _make("reshape", (made,), x.shape), None, None
 
 
 def _max_pool(
@@ -203,6 +235,8 @@ def _bilinear_vec(x: Value, size: Any, align: bool, scales: Any = None) -> Value
 
 
 def _prelu(x: Value, slope: Any) -> Value:
+    if len(x.shape) == 3:
+        return _make("reshape", (_prelu(_row(x), slope),), x.shape)
     return _make("prelu", (x,), x.shape, slope=slope)
 
 
@@ -281,6 +315,7 @@ def quantization(weight: Any, scale: Any, mode: Any) -> tuple[Any, Any, float] |
 
 LAYERS: dict[str, Callable[..., Any]] = {
     "torch_mlu.conv2d.default": conv2d,
+    "torch_mlu.conv1d.default": conv1d,
     "torch_mlu.linear.default": linear,
     "torch_mlu.mish.default": _mish,
     "torch_mlu.normalize.default": _normalize,
