@@ -194,11 +194,6 @@ for a, b in zip(online, wanted):
 """
 
 
-def missing(call: str) -> str:
-    """A script with one call."""
-    return f"import torch\nimport torch_mlu\nimport torch_mlu.core.mlu_model as ct\n{call}\n"
-
-
 # The vendor's YOLOv4 operator with each nms_type, mish and normalize; one export each, in one process.
 YOLOV4 = """
 import torch
@@ -338,3 +333,41 @@ device = nn.Sequential(nn.Conv1d(4, 8, 3, 2, 1), nn.BatchNorm1d(8)).eval()
 plain = device(x)
 assert torch.allclose(device.to("mlu")(x.to("mlu")).cpu(), plain, atol=1e-5)
 """
+
+# Transposed convolutions of both kinds between quantized ones, batch-norm behind them; activations in place.
+UPSAMPLING = """
+import torch
+import torch_mlu
+import torch_mlu.core.mlu_model as ct
+import torch_mlu.core.mlu_quantize as mlu_quantize
+
+torch.set_grad_enabled(False)
+torch.manual_seed(9)
+nn = torch.nn
+net = nn.Sequential(
+    nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True),
+    nn.ConvTranspose2d(8, 12, 3, 2, 1, output_padding=1, groups=2), nn.BatchNorm2d(12), nn.LeakyReLU(0.1, inplace=True),
+    nn.Conv2d(12, 4, 1), nn.Sigmoid()).eval()
+net[4].running_var.uniform_(0.5, 2)
+x = torch.randn(2, 3, 16, 24)
+wanted = net(x)
+net = mlu_quantize.quantize_dynamic_mlu(net, {"firstconv": False}, dtype="int16", gen_quant=True)
+net(x)
+net.to("mlu")
+online = net(x.to("mlu")).cpu()
+ct.save_as_cambricon("up")
+fused = torch.jit.trace(net, x.to("mlu"), check_trace=False)(x.to("mlu")).cpu()
+assert torch.equal(online, fused) and torch.allclose(online, wanted, atol=1e-3)
+torch.save([x, fused], "expected.pt")
+row = nn.ConvTranspose1d(4, 6, 3, 2, 1, output_padding=1, groups=2)
+y = torch.randn(1, 4, 9)
+wanted = row(y)
+row.to("mlu")
+traced = torch.jit.trace(row, y.to("mlu"), check_trace=False)
+assert torch.allclose(traced(y.to("mlu")).cpu(), wanted, atol=1e-5)
+"""
+
+
+def missing(call: str) -> str:
+    """A script with one call."""
+    return f"import torch\nimport torch_mlu\nimport torch_mlu.core.mlu_model as ct\n{call}\n"

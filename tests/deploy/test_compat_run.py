@@ -74,6 +74,15 @@ def test_operators_of_other_networks_compute_what_torch_computes(run):
     assert done.returncode == 0, done.stderr
 
 
+def test_transposed_convolutions_stay_float_among_quantized_layers(run, tmp_path, offline):
+    """Online, fused and offline agree to the bit; 16 bits elsewhere keep it within .001 of float."""
+    done = run(compat_scripts.UPSAMPLING)
+    assert done.returncode == 0, done.stderr
+    x, fused = _expected(tmp_path)
+    (result,) = offline(tmp_path / "up.cambricon", x.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(result.transpose(0, 3, 1, 2), fused)
+
+
 @pytest.mark.parametrize(
     "call, said",
     [
@@ -87,6 +96,10 @@ def test_operators_of_other_networks_compute_what_torch_computes(run):
             "torch.jit.trace(lambda x: torch.cumsum(x, 1), torch.ones(1, 3).to('mlu'))(torch.ones(1, 3).to('mlu'))",
             "aten::cumsum, which the compiled network has no operator for",
         ),
+        ("torch.nn.LSTM(2, 2).to('mlu')(torch.ones(1, 1, 2).to('mlu'))", "torch.lstm has no operator on the device"),
+        ("torch.nn.Conv3d(1, 1, 1).to('mlu')(torch.ones(1, 1, 1, 1, 1).to('mlu'))", "torch.conv3d has no operator"),
+        ("torch.ops.torch_mlu.conv3d()", "three-dimensional convolutions have no operator here"),
+        ("torch.ones(2).to('mlu').numpy()", "bring the tensor to the CPU first"),
         ("torch.ones(4).to('mlu')[1:3].fill_(2)", "part of a tensor of the device is not supported"),
     ],
 )

@@ -24,6 +24,10 @@ SCHEMAS = (
         "conv1d(Tensor input, Tensor weight, Tensor? bias, int[] padding, int[] stride, int[] dilation, int groups, "
         "Tensor? scale=None, Tensor? quantized_mode=None) -> Tensor"
     ),
+    (
+        "conv_transpose2d(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, "
+        "int[] output_padding, int groups, int[] dilation) -> Tensor"
+    ),
     "linear(Tensor input, Tensor weight, Tensor? bias=None, Tensor? scale=None, Tensor? quantized_mode=None) -> Tensor",
     "mish(Tensor input) -> Tensor",
     "normalize(Tensor input, int p, Tensor scale, float eps) -> Tensor",
@@ -41,6 +45,7 @@ SCHEMAS = (
         "int img_h, int img_w, float conf_thres, float iou_thres, int maxBoxNum) -> Tensor"
     ),
 )
+FACTORIES = ("arange", "arange.start", "arange.start_step", "linspace", "eye", "eye.m", "randperm")
 OPERATORS = tuple(schema.split("(", 1)[0] for schema in SCHEMAS)
 TESTED = "2.13"
 HOOK = "_setup_privateuseone_for_python_backend"  # experimental in torch: each release may change it
@@ -96,6 +101,9 @@ def _register_operators() -> None:
     aten = torch.library.Library("aten", "IMPL")
     aten.impl("empty.memory_format", _empty, "PrivateUse1")
     aten.impl("empty_strided", _empty_strided, "PrivateUse1")
+    aten.impl("_copy_from", _copy_from, "PrivateUse1")
+    for name in FACTORIES:
+        aten.impl(name, functools.partial(_made_on_cpu, name), "PrivateUse1")
     real = torch.ops.torch_mlu
     torch.ops.torch_mlu = _Operators(real)
     _installed.extend([library, aten, real])
@@ -123,6 +131,8 @@ def _on_cpu(name: str, *arguments: Any, **named: Any) -> Any:
     if name in ("conv1d", "conv2d"):
         x, weight, bias, padding, stride, dilation, groups = arguments[:7]
         return getattr(torch.nn.functional, name)(x, weight, bias, stride, padding, dilation, groups)
+    if name == "conv_transpose2d":
+        return torch.nn.functional.conv_transpose2d(*arguments)
     if name == "linear":
         return torch.nn.functional.linear(*arguments[:3])
     if name == "mish":
@@ -144,6 +154,20 @@ def _empty(size: Any, dtype: Any = None, **_: Any) -> Any:
 
 def _empty_strided(size: Any, _stride: Any, dtype: Any = None, **_others: Any) -> Any:
     return MluTensor(torch.zeros(size, dtype=dtype))
+
+
+def _copy_from(source: Any, target: Any, _non_blocking: bool = False) -> Any:
+    """What ``torch.tensor(..., device="mlu")`` ends with."""
+    target.host = source.to(target.dtype).reshape(target.shape).clone()
+    return target
+
+
+def _made_on_cpu(name: str, *arguments: Any, **named: Any) -> Any:
+    """Tensors made on the device, which torch would make empty first and then resize."""
+    base, _, overload = name.partition(".")
+    options = {key: value for key, value in named.items() if key not in ("device", "pin_memory", "layout")}
+    function = getattr(getattr(torch.ops.aten, base), overload or "default")
+    return MluTensor(function(*arguments, **options))
 
 
 def _patch_tensor() -> None:

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from ..recorded import execute
 from ..recorded.record import RECORDERS, reshape
 from ..recorded.values import Constant, PartWriteError, UnsupportedError, Value, new_identity
+from .functions import FUNCTIONS
 from .settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}
-        rank = {torch.conv1d: 1, torch.conv2d: 2}.get(function)
-        if rank is not None and not isinstance(arguments[0:1][0], torch.nn.Parameter):
-            return _convolve(rank, *arguments, **named)
+        own = FUNCTIONS.get(function)
+        if own is not None and not isinstance(arguments[0:1][0], torch.nn.Parameter):
+            return own(*arguments, **named)
         del types
         with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - torch's own way, without its cast of every result
             return function(*arguments, **named)
@@ -75,25 +76,6 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
 def _text(tensor: MluTensor) -> str:
     text = repr(host_of(tensor))
     return f"{text[:-1]}, device='mlu:0')"
-
-
-def _convolve(
-    rank: int, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-    groups: int = 1,
-) -> Any:  # fmt: skip
-    """torch.conv2d would not be traced for a device of this kind: it becomes the vendor's operator, unquantized."""
-    spread = _each(dilation, rank)
-    if isinstance(padding, str):
-        kernel = weight.shape[2:]
-        padding = [0] * rank if padding == "valid" else [one * (size - 1) // 2 for one, size in zip(spread, kernel)]
-    operator = getattr(torch.ops.torch_mlu, f"conv{rank}d")
-    return operator(x, weight, bias, _each(padding, rank), _each(stride, rank), spread, groups)
-
-
-def _each(values: Any, rank: int) -> list[int]:
-    """One number for all axes, or one each."""
-    given = [values] if isinstance(values, int) else list(values)
-    return given * rank if len(given) == 1 else given
 
 
 class Capture:
@@ -141,6 +123,8 @@ def dispatch(function: Any, arguments: Any, named: dict[str, Any]) -> Any:
         return _copy_to(*arguments, **named)
     if name == "aten.detach.default":
         return _alias(arguments[0])
+    if name.split(".")[1] in _SHAPED_ALIKE and isinstance(arguments[0], MluTensor):
+        return _shaped_alike(function, name, arguments, named)
     try:
         recorder = RECORDERS.get(name)
         if recorder is not None and _is_recordable(arguments):
@@ -200,6 +184,10 @@ def _identity_of(tensor: Any) -> int:
     return _seen[id(tensor)][1]
 
 
+# Constants as large as a tensor.
+_SHAPED_ALIKE = (
+    "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty",
+)  # fmt: skip
 # Views: of some elements or in another order, and of all elements in another shape.
 _PARTS = ("slice", "select", "split", "split_with_sizes", "unbind", "permute", "transpose", "t", "expand")
 _SHAPES = ("view", "_unsafe_view", "unsqueeze", "squeeze", "alias", "detach", "_reshape_alias")
@@ -230,6 +218,16 @@ def _marked(base: str, arguments: Any, made: Any) -> Any:
             source = arguments[0]
             one.part = source.part or base in _PARTS
             one.base = source if base in _SHAPES else None
+    return made
+
+
+def _shaped_alike(function: Any, name: str, arguments: Any, named: dict[str, Any]) -> MluTensor:
+    """Constants that take only their shape from a tensor: in a traced model they depend on nothing."""
+    source = arguments[0]
+    options = {key: one for key, one in named.items() if key not in ("device", "pin_memory", "layout", "memory_format")}
+    numbers = function(torch.zeros(source.shape, dtype=source.dtype), *arguments[1:], **options)
+    made = MluTensor(torch.zeros_like(numbers) if "empty" in name else numbers)
+    made.identity = hash((name, tuple(numbers.shape), str(numbers.dtype), str(arguments[1:])))
     return made
 
 

@@ -168,6 +168,6 @@ def export(network: Network, channels: str) -> None:
     SETTINGS.exported.append(path.parent / file)
     mega = math.ceil(len(data) / 1e5) / 10
     others = (
-        "its _twins" if manifest is None else f"its _twins, and {path.name}.toml, whose first lines say what to check"
+        f", its _twins, and {path.name}.toml, whose first lines say what to check" if manifest else " and its _twins"
     )
-    print(f"mlu-export: wrote {path.parent / file} ({SETTINGS.core_version}, {cores} cores, {mega} MB) {others}")
+    print(f"mlu-export: wrote {path.parent / file} ({SETTINGS.core_version}, {cores} cores, {mega} MB){others}")

@@ -124,6 +124,12 @@ def _convolution(
     )  # fmt: skip
 
 
+def _transposed(
+    x: Value, weight: Any, bias: Any, stride: Any, padding: Any, extra: Any, groups: int, dilation: Any
+) -> Value:
+    return _convolution(x, weight, bias, stride, padding, dilation, True, extra, groups)
+
+
 def linear(x: Value, weight: Any, bias: Any = None, scale: Any = None, quantized_mode: Any = None) -> Value:
     """The vendor's linear layer over the last axis."""
     array = _array(weight)
@@ -316,6 +322,7 @@ def quantization(weight: Any, scale: Any, mode: Any) -> tuple[Any, Any, float] |
 LAYERS: dict[str, Callable[..., Any]] = {
     "torch_mlu.conv2d.default": conv2d,
     "torch_mlu.conv1d.default": conv1d,
+    "torch_mlu.conv_transpose2d.default": _transposed,
     "torch_mlu.linear.default": linear,
     "torch_mlu.mish.default": _mish,
     "torch_mlu.normalize.default": _normalize,
