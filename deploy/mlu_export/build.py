@@ -14,19 +14,23 @@ from .archs import Arch, find_arch
 from .calibrate import calibrate, list_pictures
 from .container import write_model
 from .files import sha256_hex, write_all
+from .float_runner import import_torch
 from .importers.source import Source, import_model, read_source
 from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
 from .manifest import Preprocessing, Thresholds, manifest_text
 from .mixed import choose_layers, keep_layers
+from .quantize import Range, storable
 from .recipe import Recipe, Settings, read_recipe, recipe_text
 from .twins import twins_text
+from .vendor.parameters import scaled_range
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from .graph import ImportedModel
-    from .quantize import Range
+    from .graph import Graph, ImportedModel
+    from .network import Network
 
 CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
 DEFAULT_CHANNELS = {"u8": "rgba", "half": "rgb", "float": "rgb"}
@@ -56,6 +60,12 @@ class Request:
     observer: str | None = None
     keep_int16: tuple[str, ...] | None = None
     keep_float: tuple[str, ...] | None = None
+    # The vendor's options of calibration: how many pictures, averages instead of extremes, a factor of all ranges, and
+    # a first convolution that normalises (of the checkpoint alone: what is built always normalises u8 pictures).
+    iterations: int | None = None
+    use_avg: bool | None = None
+    data_scale: float | None = None
+    first_conv: bool | None = None
 
 
 def build(request: Request) -> list[Path]:
@@ -68,6 +78,16 @@ def build(request: Request) -> list[Path]:
 def prepare(request: Request) -> tuple[ImportedModel, Recipe]:
     """The imported network with its precision rules, and its recipe, calibrated or read. UserError, DataError."""
     recipe = None if request.recipe is None else read_recipe(request.recipe)
+    arch, source, model = read_model(request, recipe)
+    settings = choose_settings(request, recipe, arch, model)
+    model = _with_rules(model, settings)
+    ranges, described = _ranges(request, recipe, model, settings)
+    name = recipe.weights_name if recipe else source.name
+    return model, Recipe(settings, name, source.sha256, source.cfg_sha256, described, ranges)
+
+
+def read_model(request: Request, recipe: Recipe | None = None) -> tuple[Arch, Source, ImportedModel]:
+    """The network of a request as imported; its warnings are said. Raises UserError and DataError."""
     arch = _choose_arch(request, recipe)
     source = read_source(arch, request.weights, request.cfg)
     if recipe is not None:
@@ -76,11 +96,7 @@ def prepare(request: Request) -> tuple[ImportedModel, Recipe]:
     model = import_model(arch, source, size)
     for warning in model.warnings:
         print(f"mlu-export: warning: {warning}", file=sys.stderr)
-    settings = _settings(request, recipe, arch, model)
-    model = _with_rules(model, settings)
-    ranges, described = _ranges(request, recipe, model, settings)
-    name = recipe.weights_name if recipe else source.name
-    return model, Recipe(settings, name, source.sha256, source.cfg_sha256, described, ranges)
+    return arch, source, model
 
 
 def _with_rules(model: ImportedModel, settings: Settings) -> ImportedModel:
@@ -90,8 +106,7 @@ def _with_rules(model: ImportedModel, settings: Settings) -> ImportedModel:
 def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
     """The bytes of the four files by name: a function of the imported weights and the recipe alone."""
     settings = recipe.settings
-    options = LowerOptions(settings.input, settings.channels, settings.batch, settings.bits, settings.per_channel)
-    network = lower(_with_rules(model, settings).graph, recipe.ranges, options)
+    network, options = lowered(model, recipe)
     name = settings.name
     data = write_model(network, name, settings.target, settings.core_number)
     manifest = manifest_text(
@@ -110,6 +125,34 @@ def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
         f"{name}.cambricon_twins": twins_text(network, f"{name}.cambricon", settings.core_number).encode("utf-8"),
         f"{name}.toml": manifest.encode("utf-8"),
         f"{name}.recipe.toml": recipe_text(recipe).encode("utf-8"),
+    }
+
+
+def lowered(model: ImportedModel, recipe: Recipe) -> tuple[Network, LowerOptions]:
+    """The network that the model file holds."""
+    settings = recipe.settings
+    preprocessing = settings.preprocessing
+    options = LowerOptions(
+        settings.input,
+        settings.channels,
+        settings.batch,
+        settings.bits,
+        settings.per_channel,
+        preprocessing.mean,
+        preprocessing.std,
+    )
+    graph = _with_rules(model, settings).graph
+    return lower(graph, _with_data_scale(graph, settings, recipe.ranges), options), options
+
+
+def _with_data_scale(graph: Graph, settings: Settings, ranges: Mapping[str, Range]) -> Mapping[str, Range]:
+    """The vendor's ``data_scale`` also multiplies the weights' ranges where there is one per output channel."""
+    if settings.data_scale == 1.0 or not settings.per_channel:
+        return ranges
+    return {
+        conv.name: scaled_range(ranges[conv.name], conv.weight, conv.bits or settings.bits, settings.data_scale)
+        for conv in graph.quantized()
+        if conv.name in ranges
     }
 
 
@@ -139,7 +182,7 @@ def _check_recipe(recipe: Recipe, source: Source) -> None:
         )
 
 
-def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: ImportedModel) -> Settings:
+def choose_settings(request: Request, recipe: Recipe | None, arch: Arch, model: ImportedModel) -> Settings:
     """The recipe's settings or the arch's defaults, with what the command line says on top."""
     given = None if request.labels is None else read_labels(request.labels)
     height, width, _ = model.graph.input_shape
@@ -149,7 +192,7 @@ def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: Import
     else:
         labels = choose_labels(model.classes, given, model.labels)
         base = Settings(
-            request.name or arch.name,
+            request.name or arch.model_name,
             arch.name,
             labels,
             width,
@@ -159,7 +202,7 @@ def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: Import
         )
     changes: dict[str, Any] = {
         key: getattr(request, key)
-        for key in ("name", "input", "channels", "batch", "core_number", "target", "bits", "per_channel")
+        for key in ("name", "input", "channels", "batch", "core_number", "target", "bits", "per_channel", "data_scale")
         if getattr(request, key) is not None
     }
     changes.update(
@@ -197,12 +240,42 @@ def _ranges(
         raise UserError(
             "give --calibration DIR with some hundred pictures of the kind the camera will see, or --recipe FILE"
         )
-    paths = list_pictures(request.calibration)
+    paths = calibration_pictures(request)
     folder = request.calibration.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
-    observer = request.observer or DEFAULT_OBSERVER
-    ranges = calibrate(model, settings.preprocessing, paths, observer, settings.bits, settings.per_channel)
+    observer = request.observer or (DEFAULT_OBSERVER if not request.use_avg else "minmax")
+    if request.use_avg:
+        found, observer = _averaged(model, settings, paths, observer), "averaged minmax"
+    else:
+        found = calibrate(model, settings.preprocessing, paths, observer, settings.bits, settings.per_channel)
+    if settings.data_scale != 1.0:
+        found = {key: Range(s.low * settings.data_scale, s.high * settings.data_scale) for key, s in found.items()}
+        observer = f"{observer} times {settings.data_scale:g}"
+    own = {conv.name: conv.bits or settings.bits for conv in model.graph.quantized()}
+    ranges = {name: storable(seen, own[name]) for name, seen in found.items()}
     return ranges, f"{len(paths)} pictures of {name}, {observer}"
+
+
+def calibration_pictures(request: Request) -> list[Path]:
+    """The pictures that calibration looks at: the first ``iterations`` of the folder, or all. Raises UserError."""
+    assert request.calibration is not None
+    paths = list_pictures(request.calibration)
+    if request.iterations is not None and request.iterations > len(paths):
+        print(
+            f"mlu-export: note: --iterations {request.iterations}, but there are {len(paths)} pictures", file=sys.stderr
+        )
+    return paths[: request.iterations]
+
+
+def _averaged(model: ImportedModel, settings: Settings, paths: list[Path], observer: str) -> dict[str, Range]:
+    if observer != "minmax":
+        raise UserError(f"--use-avg averages smallest and largest values: it has no meaning with --observer {observer}")
+    import_torch()
+    from .vendor.calibration import observe_layers  # noqa: PLC0415 - torch
+    from .vendor.scheme import Scheme  # noqa: PLC0415
+
+    names = [conv.name for conv in model.graph.quantized()]
+    return observe_layers(model, settings.preprocessing, paths, names, Scheme(iteration=len(paths), use_avg=True))
 
 
 def _ranges_left(recipe: Recipe, model: ImportedModel) -> dict[str, Range]:

@@ -14,7 +14,21 @@ import numpy as np
 from mlu_agent.errors import DataError
 
 from . import network as net
-from .graph import INPUT, Activation, Add, Concat, Conv, Graph, MaxPool, Node, Slice, Upsample, infer_shapes
+from .graph import (
+    INPUT,
+    Activation,
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    Graph,
+    MaxPool,
+    Mul,
+    Node,
+    Slice,
+    Upsample,
+    infer_shapes,
+)
 from .network import Array, Network, Operator, Tensor
 from .quantize import Range, quantize_weights
 
@@ -44,6 +58,8 @@ class LowerOptions:
     batch: int = 1
     bits: int = 8
     per_channel: bool = True
+    mean: tuple[float, float, float] = PIXEL_MEAN
+    std: tuple[float, float, float] = PIXEL_STD
 
 
 def lower(graph: Graph, ranges: Mapping[str, Range], options: LowerOptions) -> Network:
@@ -87,7 +103,9 @@ class _Lowering:
         if self.options.input != "u8":
             self.numbers[INPUT] = entry
             return entry
-        constants = (self._constant(np.array(PIXEL_MEAN, np.float32)), self._constant(np.array(PIXEL_STD, np.float32)))
+        constants = tuple(
+            self._constant(np.array(values, np.float32)) for values in (self.options.mean, self.options.std)
+        )
         output = self._tensor((self.options.batch, height, width, channels), self.dtype)
         sources = CHANNEL_SOURCES[self.options.channels]
         self.operators.append(Operator(net.NORMALIZE, (entry,), constants, sources, output, "normalize"))
@@ -166,6 +184,15 @@ def _add(state: _Lowering, node: Node) -> None:
     state.emit(node, net.ADD, ())
 
 
+def _mul(state: _Lowering, node: Node) -> None:
+    state.emit(node, net.MUL, ())
+
+
+def _average_pool(state: _Lowering, node: Node) -> None:
+    assert isinstance(node, AveragePool)
+    state.emit(node, net.AVERAGE_POOL, (*node.kernel, *node.stride, node.pad[0], node.pad[1], 0))
+
+
 def _slice(state: _Lowering, node: Node) -> None:
     assert isinstance(node, Slice)
     state.emit(node, net.SLICE, (0, *node.begin, 1, *node.step))
@@ -182,6 +209,8 @@ _LOWERINGS: dict[type[Node], Callable[[_Lowering, Node], None]] = {
     Upsample: _upsample,
     Concat: _concat,
     Add: _add,
+    Mul: _mul,
+    AveragePool: _average_pool,
     Slice: _slice,
     Activation: _activation,
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._files import path_problem
 from ..annotated import AnnotatedOutput
-from ..bundle import Thresholds, load_bundle
+from ..bundle import Thresholds, load_detection_bundle
 from ..detector import Detector
 from ..errors import UserError
 from ..sources import Capture, CaptureError, FileCapture, StreamCapture, capture_for_path, is_stream
@@ -39,6 +39,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--confidence", type=float, metavar="C", help="least confidence, 0 to 1 (the manifest's)")
     parser.add_argument("--iou", type=float, metavar="I", help="overlap above which boxes of a class are one, 0 to 1")
     parser.add_argument("--max-detections", type=int, metavar="N", help="most boxes per picture")
+    parser.add_argument(
+        "--multi-label", action="store_true", help="every class of a box that is sure enough, as accuracy is measured"
+    )
     parser.add_argument("--cores", type=int, metavar="N", help="device cores to use (all)")
     parser.add_argument("--frames", type=int, metavar="N", help="end each video or stream after N frames")
 
@@ -61,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError(f"{name}: {problem}")
     if arguments.frames is not None and arguments.frames < 1:
         raise UserError(f"--frames {arguments.frames}: give 1 or more")
-    spec = load_bundle(arguments.model)
+    spec = load_detection_bundle(arguments.model)
     thresholds = _thresholds(arguments, spec.thresholds)
     problems: list[str] = []
     with contextlib.ExitStack() as exits:
@@ -82,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _thresholds(arguments: argparse.Namespace, usual: Thresholds) -> Thresholds:
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, Any] = {"multi_label": arguments.multi_label}
     for name in ("confidence", "iou"):
         value = getattr(arguments, name)
         if value is not None:
