@@ -8,6 +8,8 @@ import compat_scripts
 import numpy as np
 import pytest
 
+from mlu_agent.bundle import load_bundle
+
 pytestmark = pytest.mark.torch
 
 
@@ -61,6 +63,8 @@ def test_a_first_convolution_that_normalises_makes_a_file_of_bytes_in_the_chosen
     assert done.returncode == 0, done.stderr
     described = _described(tmp_path / "pixels.cambricon")
     assert (described.inputs[0].shape, described.inputs[0].dtype) == ((2, 16, 16, 4), "uint8")
+    spec = load_bundle(tmp_path / "pixels.cambricon")
+    assert (spec.output.kind, spec.output.plain[0].shape, spec.input.channels) == ("tensors", (1, 8, 1, 1), "bgra")
     pixels, fused = _expected(tmp_path)
     stored = np.zeros((2, 16, 16, 4), np.uint8)
     stored[..., :3] = pixels.transpose(0, 2, 3, 1)[..., ::-1]

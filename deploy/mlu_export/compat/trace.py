@@ -27,6 +27,7 @@ from .tensor import FLOATS, Capture, MluTensor, host_of
 
 if TYPE_CHECKING:
     from ..network import Array, Network
+    from ..recorded.values import Shape
 
 _plain: list[Any] = []
 
@@ -82,7 +83,7 @@ class FusedModule(torch.nn.Module):  # type: ignore[misc]
             self._compiled[key] = self._compile(inputs, pixels)
         compiled = self._compiled[key]
         if SETTINGS.armed:
-            export(compiled.network, pixels)
+            export(compiled.network, pixels, [value.shape for value in compiled.outputs])
         return self._run(compiled, inputs)
 
     def _compile(self, inputs: Any, channels: str) -> _Compiled:
@@ -153,15 +154,15 @@ def _last_line(error: Exception) -> str:
     return lines[-1].strip() if lines else type(error).__name__
 
 
-def export(network: Network, channels: str) -> None:
-    """Writes ``NAME.cambricon``, its side-car and, for a detector, its manifest under the armed name, and disarms."""
+def export(network: Network, channels: str, shapes: list[Shape]) -> None:
+    """Writes ``NAME.cambricon``, its side-car and (for a network of pictures) its manifest, and disarms."""
     name, SETTINGS.armed = SETTINGS.armed, ""
     path = Path(name)
     cores = SETTINGS.parallelism()
     file = f"{path.name}.cambricon"
     data = write_model(network, path.name, SETTINGS.core_version, cores)
     files = {file: data, f"{file}_twins": twins_text(network, file, cores).encode("utf-8")}
-    manifest = manifest_of(network, path.name, data, channels)
+    manifest = manifest_of(network, path.name, data, channels, shapes)
     if manifest is not None:
         files[f"{path.name}.toml"] = manifest.encode("utf-8")
     write_all(path.parent, files)
