@@ -13,6 +13,7 @@ import numpy as np
 
 from .record_composed import composed
 from .record_layers import LAYERS
+from .record_shapes import as_values, shuffles
 from .values import Array, Constant, Shape, UnsupportedError, Value
 
 Recorder = Callable[..., Any]
@@ -263,10 +264,9 @@ def _unbind(x: Value, dim: int = 0) -> list[Value]:
 
 
 def _cat(tensors: Any, dim: int = 0) -> Value:
-    if not all(isinstance(one, Value) for one in tensors):
-        raise UnsupportedError("a concatenation with a constant tensor has no operator; add it on the host")
     if len(tensors) > MAX_PARTS:
         raise UnsupportedError(f"a concatenation of {len(tensors)} tensors has no operator; one of {MAX_PARTS} has")
+    tensors = as_values(RECORDERS, tensors)
     first = tensors[0]
     dim %= len(first.shape)
     others = {(*one.shape[:dim], *one.shape[dim + 1 :]) for one in tensors if len(one.shape) == len(first.shape)}
@@ -278,8 +278,9 @@ def _cat(tensors: Any, dim: int = 0) -> Value:
 
 
 def _stack(tensors: Any, dim: int = 0) -> Value:
+    tensors = as_values(RECORDERS, tensors)
     dim %= len(tensors[0].shape) + 1
-    return _cat([_unsqueeze(one, dim) if isinstance(one, Value) else one for one in tensors], dim)
+    return _cat([_unsqueeze(one, dim) for one in tensors], dim)
 
 
 def _same(x: Value, *_: Any, **__: Any) -> Value:
@@ -375,3 +376,4 @@ RECORDERS: dict[str, Recorder] = {
     **LAYERS,
 }  # fmt: skip
 RECORDERS.update(composed(RECORDERS))
+RECORDERS.update(shuffles(RECORDERS))
