@@ -19,7 +19,9 @@ from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
 from .manifest import Preprocessing, Thresholds, manifest_text
 from .mixed import choose_layers, keep_layers
+from .observe import USUAL_PERCENTILE
 from .recipe import Recipe, Settings, read_recipe, recipe_text
+from .shards import Team
 from .twins import twins_text
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
 DEFAULT_CHANNELS = {"u8": "rgba", "half": "rgb", "float": "rgb"}
-DEFAULT_OBSERVER = "heads"
+DEFAULT_OBSERVER = {8: "heads", 16: "minmax"}
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,25 @@ class Request:
     observer: str | None = None
     keep_int16: tuple[str, ...] | None = None
     keep_float: tuple[str, ...] | None = None
+    percentile: float | None = None
+    workers: int | None = None
+    ray: str | None = None
 
 
 def build(request: Request) -> list[Path]:
     """Builds a model and returns the paths written. Raises UserError and DataError; then nothing is written."""
-    contents = render(*prepare(request))
+    with Team(request.workers, request.ray) as team:
+        model, recipe = prepare(request, team)
+    contents = render(model, recipe)
     write_all(request.output, contents)
     return [request.output / name for name in contents]
 
 
-def prepare(request: Request) -> tuple[ImportedModel, Recipe]:
-    """The imported network with its precision rules, and its recipe, calibrated or read. UserError, DataError."""
+def prepare(request: Request, team: Team | None = None) -> tuple[ImportedModel, Recipe]:
+    """The imported network with its precision rules, and its recipe, calibrated (by the team) or read.
+
+    Raises UserError and DataError.
+    """
     recipe = None if request.recipe is None else read_recipe(request.recipe)
     arch = _choose_arch(request, recipe)
     source = read_source(arch, request.weights, request.cfg)
@@ -78,7 +88,7 @@ def prepare(request: Request) -> tuple[ImportedModel, Recipe]:
         print(f"mlu-export: warning: {warning}", file=sys.stderr)
     settings = _settings(request, recipe, arch, model)
     model = _with_rules(model, settings)
-    ranges, described = _ranges(request, recipe, model, settings)
+    ranges, described = _ranges(request, recipe, model, settings, team)
     name = recipe.weights_name if recipe else source.name
     return model, Recipe(settings, name, source.sha256, source.cfg_sha256, described, ranges)
 
@@ -186,10 +196,10 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _ranges(
-    request: Request, recipe: Recipe | None, model: ImportedModel, settings: Settings
+    request: Request, recipe: Recipe | None, model: ImportedModel, settings: Settings, team: Team | None
 ) -> tuple[dict[str, Range], str]:
     if recipe is not None:
-        for option in ("calibration", "observer"):
+        for option in ("calibration", "observer", "percentile"):
             if getattr(request, option) is not None:
                 print(f"mlu-export: note: --{option} is not used, the ranges come from the recipe", file=sys.stderr)
         return _ranges_left(recipe, model), recipe.calibration
@@ -200,9 +210,19 @@ def _ranges(
     paths = list_pictures(request.calibration)
     folder = request.calibration.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
-    observer = request.observer or DEFAULT_OBSERVER
-    ranges = calibrate(model, settings.preprocessing, paths, observer, settings.bits, settings.per_channel)
-    return ranges, f"{len(paths)} pictures of {name}, {observer}"
+    observer, percentile = _observer(request, settings.bits)
+    rules = (settings.bits, settings.per_channel)
+    ranges = calibrate(model, settings.preprocessing, paths, observer, *rules, percentile, team)
+    chosen = f"percentile {percentile:g}" if observer == "percentile" else observer
+    return ranges, f"{len(paths)} pictures of {name}, {chosen}"
+
+
+def _observer(request: Request, bits: int) -> tuple[str, float]:
+    """The observer that was asked for or the usual one, and the percentile in case it is that."""
+    if request.percentile is not None and request.observer not in (None, "percentile"):
+        raise UserError(f"--percentile is for --observer percentile, not for --observer {request.observer}")
+    usual = DEFAULT_OBSERVER[bits] if request.percentile is None else "percentile"
+    return request.observer or usual, request.percentile or USUAL_PERCENTILE
 
 
 def _ranges_left(recipe: Recipe, model: ImportedModel) -> dict[str, Range]:

@@ -14,9 +14,10 @@ from mlu_agent.errors import UserError
 from .build import Request, prepare
 from .calibrate import float_input, float_picture, list_pictures, read_picture
 from .files import write_all
-from .noise import LayerNoise, Proposal, measure_noise, propose, worst_layers
+from .noise import LayerNoise, NoiseMeter, Proposal, propose, worst_layers
 from .recipe import Recipe, recipe_text
 from .refine import choose_pictures
+from .shards import Team
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,18 +74,19 @@ def quantize(request: Request, report: Path | None, target: float | None = None)
     wanted = "--report" if report is not None else "--propose" if target is not None else ""
     if wanted and request.calibration is None:
         raise UserError(f"{wanted} measures on pictures: give --calibration DIR, also beside --recipe")
-    model, recipe = prepare(request)
-    settings = recipe.settings
-    pictures = _pictures(model, recipe, request) if wanted else None
-    layers: tuple[LayerNoise, ...] = ()
-    proposal = None
-    if pictures is not None:
-        measured = (model.graph, recipe.ranges, settings.bits, settings.per_channel, pictures)
-        layers = tuple(measure_noise(*measured))
-        proposal = None if target is None else propose(*measured, target)
+    layers: list[LayerNoise] = []
+    proposal, count = None, 0
+    with Team(request.workers, request.ray) as team:
+        model, recipe = prepare(request, team)
+        settings = recipe.settings
+        if wanted:
+            pictures = _pictures(model, recipe, request)
+            meter = NoiseMeter(model.graph, recipe.ranges, settings.bits, settings.per_channel, pictures, team)
+            layers, count = meter.layers(), len(pictures)
+            proposal = None if target is None else propose(meter, layers, target)
     path = request.output / f"{settings.name}.recipe.toml"
     write_all(request.output, {path.name: recipe_text(recipe).encode("utf-8")})
-    result = Result(path, report, layers, 0 if pictures is None else len(pictures), proposal)
+    result = Result(path, report, tuple(layers), count, proposal)
     if report is not None:
         write_all(report.parent, {report.name: (json.dumps(result.document(), indent=1) + "\n").encode("utf-8")})
     return result

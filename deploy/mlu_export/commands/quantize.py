@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..build import Request
 from ..quantize_report import quantize
-from .arguments import Number, declare_model
+from .arguments import Number, declare_model, declare_workers
 
 if TYPE_CHECKING:
     import argparse
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     declare_model(parser)
+    declare_workers(parser)
     parser.add_argument(
         "--report",
         type=Path,
