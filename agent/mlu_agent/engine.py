@@ -49,13 +49,14 @@ class Slot:
 
     `inputs`, `outputs`: host arrays of the whole batch, (N, H, W, C) in the container's dtype; fixed memory that
     belong to the holder between `acquire` and `submit`, and between `collect` and `release`.
-    `device_us`: device time of the last invocation, microseconds.
+    `device_us`: device time of the last invocation, microseconds; `copy_in_us`, `copy_out_us`: the host's time for the
+    copies before and after it.
     """
 
     def __init__(self, lane: _Lane, model: Model, exits: contextlib.ExitStack) -> None:
         library = model.library
         self._lane = lane
-        self.device_us = 0.0
+        self.device_us = self.copy_in_us = self.copy_out_us = 0.0
         self.inputs = [_host_array(tensor) for tensor in model.description.inputs]
         self.outputs = [_host_array(tensor) for tensor in model.description.outputs]
         self._pairs = []
@@ -70,16 +71,20 @@ class Slot:
         exits.callback(self._end.close)
 
     def _submit(self) -> None:
+        start = time.perf_counter()
         for buffer, host in self._pairs[: len(self.inputs)]:
             buffer.copy_from(host)
+        self.copy_in_us = (time.perf_counter() - start) * 1e6
         self._start.place(self._lane.queue)
         self._lane.context.invoke(self._parameters, self._lane.queue)
         self._end.place(self._lane.queue)
 
     def _finish(self) -> None:
         self._end.wait()
+        start = time.perf_counter()
         for buffer, host in self._pairs[len(self.inputs) :]:
             buffer.copy_to(host)
+        self.copy_out_us = (time.perf_counter() - start) * 1e6
         self.device_us = self._end.microseconds_since(self._start)
 
 

@@ -11,6 +11,50 @@ from typing import Any
 from mlu_agent.errors import DataError, UserError
 
 MAX_ANNOTATION_BYTES = 1 << 30
+# COCO's category names and Darknet's spellings of them: annotation files have the one or the other.
+SPELLINGS = {
+    "motorcycle": "motorbike",
+    "airplane": "aeroplane",
+    "couch": "sofa",
+    "potted plant": "pottedplant",
+    "dining table": "diningtable",
+    "tv": "tvmonitor",
+}
+
+
+class Annotations:
+    """A COCO ``instances.json`` and the pictures it names; ``foreign`` annotations belong to none of them.
+
+    ``entries``  (image id, path) of every picture, by id.
+    """
+
+    def __init__(self, annotations: Path, images: Path) -> None:
+        self.coco, self.foreign = load_coco(annotations)
+        if not images.is_dir():
+            raise UserError(f"--images {images} is not a folder")
+        self.entries = [
+            (int(image["id"]), images / Path(str(image["file_name"])).name)
+            for image in sorted(self.coco.dataset["images"], key=lambda image: int(image["id"]))
+        ]
+        missing = [path for _, path in self.entries if not path.is_file()]
+        if missing:
+            raise DataError(
+                f"{len(missing)} of {len(self.entries)} annotated pictures are not in {images}, "
+                f"the first is {missing[0].name}"
+            )
+
+    def category_ids(self, labels: tuple[str, ...]) -> list[int | None]:
+        """Category id of each class id, by name; None for unknown labels. Raises DataError if none is known."""
+        known = {str(category["name"]): int(category["id"]) for category in self.coco.dataset["categories"]}
+        for name, other in SPELLINGS.items():
+            both = known.get(name, known.get(other))
+            known.update({name: both, other: both} if both is not None else {})
+        found = [known.get(label) for label in labels]
+        if all(number is None for number in found):
+            raise DataError(
+                f"none of the model's labels ({labels[0]!r}, …) is a category of the annotations ({min(known)!r}, …)"
+            )
+        return found
 
 
 def load_coco(path: Path) -> tuple[Any, int]:
@@ -28,11 +72,16 @@ def load_coco(path: Path) -> tuple[Any, int]:
             raise DataError(f"{path} has no images or no categories")
         images = _ids(coco.dataset["images"], "image", "file_name", path)
         categories = _ids(coco.dataset["categories"], "category", "name", path)
-        return coco, _check_boxes(coco.dataset["annotations"], images, categories, path)
+        foreign = _check_boxes(coco.dataset["annotations"], images, categories, path)
+        for number, annotation in enumerate(coco.dataset["annotations"], 1):
+            annotation["id"] = number  # pycocotools takes the number of a match as "matched", so 0 would not be
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco.createIndex()
     except OSError as error:
         raise DataError(f"cannot read the annotations {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AssertionError, RecursionError) as error:
         raise DataError(f"{path} is not a COCO instances file ({type(error).__name__}: {error})") from error
+    return coco, foreign
 
 
 def import_pycocotools() -> Any:

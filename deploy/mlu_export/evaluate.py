@@ -1,48 +1,46 @@
-"""``mlu-export eval``: mAP of the very file that ships.
+"""``mlu-export eval``: accuracy of the very file that ships, and of what it was made from.
 
-Pictures go through the agent's own preprocessing, runtime and postprocessing; pycocotools gives the figures.
+Pictures go through the agent's own preprocessing, runtime and postprocessing; pycocotools gives the figures. A network
+is run in one of three modes:
+
+    offline  the file as a whole, as it ships
+    online   every operator of the file by itself on the simulator, its tensors on the host in between
+    float    the network that the file was made from, in torch
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from mlu_agent.bundle import ModelSpec, Thresholds, load_bundle
 from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.postprocess import postprocess
 
-from .annotations import import_pycocotools, load_coco
+from .accuracy import Evaluation, Results
+from .annotations import Annotations, import_pycocotools
 from .archs import find_arch
 from .calibrate import float_input, float_picture, read_picture
 from .float_runner import FloatRunner
 from .importers.source import import_model, read_source
 from .manifest import Preprocessing
+from .online import OnlineDetector
 from .progress import show_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
 
     from mlu_agent.detections import Detections
 
 CONFIDENCE = 0.001
 MAX_DETECTIONS = 300
-# COCO's category names and Darknet's spellings of them: annotation files have the one or the other.
-SPELLINGS = {
-    "motorcycle": "motorbike",
-    "airplane": "aeroplane",
-    "couch": "sofa",
-    "potted plant": "pottedplant",
-    "dining table": "diningtable",
-    "tv": "tvmonitor",
-}
+MODES = ("float", "online", "offline")
+Found = list[tuple[int, "Detections"]]  # (image id, what was found in it)
 
 
 @dataclass(frozen=True)
@@ -54,82 +52,75 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Figures of one evaluation; ``per_class`` by label, ``unmatched`` are labels that the set does not know,
-    ``foreign`` counts annotations of pictures or categories that it does not list.
+class Job:
+    """All that a process needs to detect: ``mode`` of ``MODES``; ``iou`` is NMS's, the manifest's if None; ``weights``
+    and ``cfg`` for float. Plain values, so that it travels to other processes.
     """
 
-    images: int
-    map50_95: float
-    map50: float
-    per_class: dict[str, dict[str, float]]
-    runtime: str
-    unmatched: tuple[str, ...]
-    foreign: int
+    model: Path
+    mode: str = "offline"
+    runtime: str = "auto"
+    iou: float | None = None
+    weights: Path | None = None
+    cfg: Path | None = None
 
 
-class Annotations:
-    """A COCO ``instances.json`` and the pictures it names; ``foreign`` annotations belong to none of them."""
+def detect_all(job: Job, entries: Sequence[tuple[int, Path]]) -> tuple[str, Found]:
+    """What ran ("simulator", "device" or "float"), and the detections of each (image id, path), in their order.
 
-    def __init__(self, annotations: Path, images: Path) -> None:
-        self.coco, self.foreign = load_coco(annotations)
-        if not images.is_dir():
-            raise UserError(f"--images {images} is not a folder")
-        self.entries = [
-            (int(image["id"]), images / Path(str(image["file_name"])).name)
-            for image in sorted(self.coco.dataset["images"], key=lambda image: int(image["id"]))
-        ]
-        missing = [path for _, path in self.entries if not path.is_file()]
-        if missing:
-            raise DataError(
-                f"{len(missing)} of {len(self.entries)} annotated pictures are not in {images}, "
-                f"the first is {missing[0].name}"
-            )
+    A picture's detections do not depend on the others, so the entries may be split among processes in any way.
+    Raises MluAgentError.
+    """
+    spec = load_bundle(job.model)
+    thresholds = evaluation_thresholds(spec, job.iou)
+    pictures = _pictures(entries, f"evaluating {job.mode}")
+    if job.mode == "float":
+        if job.weights is None:
+            raise UserError("the float network needs the weights that the model was made from: give --weights FILE")
+        network = FloatModel(spec, job.weights, job.cfg)
+        return "float", [(picture.image_id, network.detect(picture.pixels, thresholds)) for picture in pictures]
+    if job.mode == "online":
+        with OnlineDetector(job.model, thresholds) as online:
+            return online.runtime, [(picture.image_id, found) for picture, found in online.stream(pictures)]
+    with Detector(job.model, job.runtime, thresholds) as detector:
+        return detector.runtime, [(picture.image_id, found) for picture, found in detector.stream(pictures)]
 
-    def pictures(self, description: str) -> Iterator[Picture]:
-        for image_id, path in show_progress(self.entries, description):
-            yield Picture(image_id, read_picture(path))
 
-    def category_ids(self, labels: tuple[str, ...]) -> list[int | None]:
-        """Category id of each class id, by name; None for unknown labels. Raises DataError if none is known."""
-        known = {str(category["name"]): int(category["id"]) for category in self.coco.dataset["categories"]}
-        for name, other in SPELLINGS.items():
-            both = known.get(name, known.get(other))
-            known.update({name: both, other: both} if both is not None else {})
-        found = [known.get(label) for label in labels]
-        if all(number is None for number in found):
-            raise DataError(
-                f"none of the model's labels ({labels[0]!r}, …) is a category of the annotations ({min(known)!r}, …)"
-            )
-        return found
+def _pictures(entries: Sequence[tuple[int, Path]], description: str) -> Iterator[Picture]:
+    for image_id, path in show_progress(entries, description):
+        yield Picture(image_id, read_picture(path))
+
+
+def summarize(spec: ModelSpec, truth: Annotations, found: Found, runtime: str, mode: str) -> Evaluation:
+    """The figures of detections by image id."""
+    results = Results(truth, spec.labels, spec.thresholds)
+    for image_id, detections in found:
+        results.add(image_id, detections)
+    return results.summarize(runtime, mode)
 
 
 def evaluate(
     model: Path, images: Path, annotations: Path, runtime: str = "auto", iou: float | None = None
 ) -> Evaluation:
     """Runs a model file over an annotated set; ``iou`` is NMS's, the manifest's if None. Raises MluAgentError."""
-    import_pycocotools()
-    spec = load_bundle(model)
-    truth = Annotations(annotations, images)
-    results = _Results(truth, spec.labels)
-    with Detector(model, runtime, evaluation_thresholds(spec, iou)) as detector:
-        for picture, detections in detector.stream(truth.pictures("evaluating")):
-            results.add(picture.image_id, detections)
-        return results.summarize(detector.runtime)
+    return evaluate_job(Job(model, "offline", runtime, iou), images, annotations)
 
 
 def evaluate_float(
     model: Path, weights: Path, cfg: Path | None, images: Path, annotations: Path, iou: float | None = None
 ) -> Evaluation:
     """The same with the float network (torch) that the model was made from, to see what quantization costs."""
+    return evaluate_job(Job(model, "float", iou=iou, weights=weights, cfg=cfg), images, annotations)
+
+
+def evaluate_job(job: Job, images: Path, annotations: Path) -> Evaluation:
+    """Runs one job over an annotated set, in this process."""
     import_pycocotools()
-    spec = load_bundle(model)
+    spec = load_bundle(job.model)
     truth = Annotations(annotations, images)
-    results = _Results(truth, spec.labels)
-    float_model = FloatModel(spec, weights, cfg)
-    for picture in truth.pictures("evaluating float"):
-        results.add(picture.image_id, float_model.detect(picture.pixels, evaluation_thresholds(spec, iou)))
-    return results.summarize("float")
+    truth.category_ids(spec.labels)  # before a long run, not after it
+    runtime, found = detect_all(job, truth.entries)
+    return summarize(spec, truth, found, runtime, job.mode)
 
 
 class FloatModel:
@@ -161,59 +152,3 @@ def evaluation_thresholds(spec: ModelSpec, iou: float | None) -> Thresholds:
         max_detections=MAX_DETECTIONS,
         multi_label=True,
     )
-
-
-class _Results:
-    """Collects detections as COCO results and computes the figures."""
-
-    def __init__(self, truth: Annotations, labels: tuple[str, ...]) -> None:
-        self.truth = truth
-        self.labels = labels
-        self.categories = truth.category_ids(labels)
-        self.rows: list[dict[str, Any]] = []
-        self.images = 0
-
-    def add(self, image_id: int, detections: Detections) -> None:
-        self.images += 1
-        for box, score, class_id in zip(detections.xyxy, detections.confidence, detections.class_id):
-            category = self.categories[int(class_id)]
-            if category is not None:
-                x1, y1, x2, y2 = (float(value) for value in box)
-                self.rows.append(
-                    {
-                        "image_id": image_id,
-                        "category_id": category,
-                        "bbox": [x1, y1, x2 - x1, y2 - y1],
-                        "score": float(score),
-                    }
-                )
-
-    def summarize(self, runtime: str) -> Evaluation:
-        unmatched = tuple(label for label, number in zip(self.labels, self.categories) if number is None)
-        if not self.rows:
-            return Evaluation(self.images, 0.0, 0.0, {}, runtime, unmatched, self.truth.foreign)
-        precision, order = _coco_precision(self.truth.coco, self.rows)
-        per_class = {}
-        for label, number in zip(self.labels, self.categories):
-            values = precision[:, :, order.index(number)] if number in order else np.full((1, 1), -1.0)
-            if (values > -1).any():
-                per_class[label] = {"map50_95": _mean(values), "map50": _mean(values[0])}
-        return Evaluation(
-            self.images, _mean(precision), _mean(precision[0]), per_class, runtime, unmatched, self.truth.foreign
-        )
-
-
-def _coco_precision(coco: Any, rows: list[dict[str, Any]]) -> tuple[npt.NDArray[np.float64], list[int]]:
-    """Precision [IoU threshold, recall, category] over all sizes and 100 detections, and the categories' order."""
-    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415 - the extra [eval]
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        run = COCOeval(coco, coco.loadRes(rows), "bbox")
-        run.evaluate()
-        run.accumulate()
-    return np.asarray(run.eval["precision"], np.float64)[:, :, :, 0, -1], list(run.params.catIds)
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float:
-    known = values[values > -1]
-    return float(known.mean()) if known.size else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -74,4 +76,43 @@ def tiny_recipe(tiny, ranges_of):
     recipe = Recipe(settings, "tiny.weights", sha256_hex(weights), sha256_hex(cfg), "made up", ranges_of(graph))
     path = tiny / "given.recipe.toml"
     path.write_text(recipe_text(recipe))
+    return path
+
+
+@pytest.fixture
+def tiny_model(tiny, tiny_recipe, export):
+    """A small network, built; its detections mean nothing, but they are always the same."""
+    code, _, err = export(
+        "build", "--cfg", tiny / "tiny.cfg", "--weights", tiny / "tiny.weights", "--recipe", tiny_recipe,
+        "--output", tiny / "a",
+    )  # fmt: skip
+    assert code == 0, err
+    return tiny / "a" / "tiny.cambricon"
+
+
+@pytest.fixture
+def tiny_annotations(tiny, tiny_model, simulator_path):
+    """Annotations that are the model's own confident detections; class ids are given far from label numbers."""
+    from mlu_agent.bundle import load_bundle
+    from mlu_agent.detector import Detector
+    from mlu_export.evaluate import evaluation_thresholds
+
+    images, annotations = [], []
+    thresholds = dataclasses.replace(evaluation_thresholds(load_bundle(tiny_model), None), confidence=0.3)
+    with Detector(tiny_model, str(simulator_path), thresholds) as detector:
+        for number, path in enumerate(sorted((tiny / "pictures").iterdir())):
+            pixels = cv2.imread(str(path))
+            height, width = pixels.shape[:2]
+            images.append({"id": 100 + number, "file_name": path.name, "width": width, "height": height})
+            found = detector.detect(pixels)
+            assert 3 < len(found) < 100  # pycocotools looks at a hundred
+            for box, class_id in zip(found.xyxy.tolist(), found.class_id.tolist()):
+                size = [box[2] - box[0], box[3] - box[1]]
+                annotations.append({
+                    "id": len(annotations) + 1, "image_id": 100 + number, "category_id": 70 - class_id, "iscrowd": 0,
+                    "bbox": [*box[:2], *size], "area": size[0] * size[1],
+                })  # fmt: skip
+    categories = [{"id": 69, "name": "dog"}, {"id": 70, "name": "cat"}, {"id": 1, "name": "horse"}]
+    path = tiny / "instances.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     return path

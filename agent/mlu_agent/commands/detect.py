@@ -39,6 +39,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--confidence", type=float, metavar="C", help="least confidence, 0 to 1 (the manifest's)")
     parser.add_argument("--iou", type=float, metavar="I", help="overlap above which boxes of a class are one, 0 to 1")
     parser.add_argument("--max-detections", type=int, metavar="N", help="most boxes per picture")
+    parser.add_argument(
+        "--multi-label", action="store_true", help="every class of a box that is sure enough, as accuracy is measured"
+    )
     parser.add_argument("--cores", type=int, metavar="N", help="device cores to use (all)")
     parser.add_argument("--frames", type=int, metavar="N", help="end each video or stream after N frames")
 
@@ -82,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _thresholds(arguments: argparse.Namespace, usual: Thresholds) -> Thresholds:
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, Any] = {"multi_label": arguments.multi_label}
     for name in ("confidence", "iou"):
         value = getattr(arguments, name)
         if value is not None:

@@ -1,21 +1,31 @@
-"""``mlu-export eval``: mAP of a model file on annotated pictures."""
+"""``mlu-export eval``: accuracy of a model file on annotated pictures, alone or beside what it was made from."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..evaluate import evaluate, evaluate_float
+from mlu_agent.bundle import ModelSpec, load_bundle
+from mlu_agent.errors import UserError
+
+from ..annotations import Annotations, import_pycocotools
+from ..box import Box, read_box, record
+from ..comparison import Reference, check_gate, comparison, comparison_text, read_baseline, result_text
+from ..evaluate import MODES, Found, Job, detect_all, evaluation_thresholds, summarize
+from ..recordings import read_recording
 from .arguments import Number
 
 if TYPE_CHECKING:
-    import argparse
+    from ..accuracy import Evaluation
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
+    path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument("model", type=Path, metavar="MODEL.cambricon")
     parser.add_argument("--images", required=True, type=Path, metavar="DIR")
     parser.add_argument("--annotations", required=True, type=Path, metavar="FILE", help="COCO instances.json")
@@ -25,30 +35,128 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--iou", type=Number(1.0), metavar="X", help="NMS IoU threshold (default: the manifest's)")
     parser.add_argument(
+        "--online", action="store_true", help="run operator by operator on the simulator instead of the file as a whole"
+    )
+    parser.add_argument(
+        "--compare", type=_modes, metavar="MODES", help=f"measure several side by side: some of {','.join(MODES)}"
+    )
+    parser.add_argument(
         "--float",
         type=Path,
         metavar="WEIGHTS",
         dest="float_weights",
         help="measure the float network of these weights instead (torch), with the model's own processing",
     )
+    parser.add_argument("--weights", **path, help="the weights that the model was made from, for --compare and --gate")
+    parser.add_argument("--cfg", **path, help="their Darknet description, if one was given to build")
     parser.add_argument(
-        "--cfg", type=Path, metavar="FILE", help="with --float: the Darknet description, if one was given to build"
+        "--recorded", **path, help="measure what `mlu-agent detect --json` printed on a device for these pictures"
     )
+    parser.add_argument("--box", **path, help="an address file: run the model on that box, over its own copy")
+    parser.add_argument(
+        "--gate",
+        type=Number(1.0),
+        metavar="LOSS",
+        help="exit with 2 if mAP50-95 is more than LOSS below float (--weights) or below --baseline",
+    )
+    parser.add_argument("--baseline", **path, help="what an earlier eval --json printed, for --gate")
+
+
+def _modes(text: str) -> tuple[str, ...]:
+    modes = tuple(text.split(","))
+    if not set(modes) <= set(MODES) or len(set(modes)) != len(modes):
+        raise argparse.ArgumentTypeError(f"{text!r} is not some of {', '.join(MODES)}, with commas between them")
+    return modes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one way of running gave: the figures, and the detections that they are of."""
+
+    evaluation: Evaluation
+    found: Found
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluates and prints the figures."""
-    if arguments.float_weights is None:
-        result = evaluate(arguments.model, arguments.images, arguments.annotations, arguments.runtime, arguments.iou)
+    """Evaluates, prints the figures and minds the gate."""
+    import_pycocotools()
+    baseline = None if arguments.baseline is None else read_baseline(arguments.baseline)
+    box = None if arguments.box is None else read_box(arguments.box)
+    modes = _choose_modes(arguments)
+    spec = load_bundle(arguments.model)
+    truth = Annotations(arguments.annotations, arguments.images)
+    truth.category_ids(spec.labels)  # before a long run, not after it
+    outcomes = [_measure(arguments, spec, truth, mode) for mode in modes] + _from_devices(arguments, box, spec, truth)
+    results = [outcome.evaluation for outcome in outcomes]
+    shown = choose_main(results)
+    _say_notes(shown)
+    if arguments.json:
+        more = {"comparison": comparison(results)} if len(results) > 1 else {}
+        print(json.dumps({**shown.document(), **more}))
     else:
-        result = evaluate_float(
-            arguments.model,
-            arguments.float_weights,
-            arguments.cfg,
-            arguments.images,
-            arguments.annotations,
-            arguments.iou,
-        )  # fmt: skip
+        print(result_text(shown))
+        if len(results) > 1:
+            print(comparison_text(results))
+    return _gate(arguments, results, baseline)
+
+
+def _choose_modes(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """What is to be run here. Raises UserError where options do not go together."""
+    weights = arguments.weights or arguments.float_weights
+    modes: tuple[str, ...] = arguments.compare or ()
+    if not modes and arguments.online:
+        modes = ("online",)
+    elif not modes and arguments.float_weights is not None:
+        modes = ("float",)
+    elif not modes and arguments.recorded is None and arguments.box is None:
+        modes = ("offline",)
+    if arguments.online and "online" not in modes:
+        raise UserError("--online is not among --compare: name it there")
+    if arguments.gate is None and arguments.baseline is not None:
+        raise UserError("--baseline is for --gate: say with --gate LOSS how much may be lost")
+    if arguments.gate is not None and "float" not in modes and arguments.baseline is None:
+        modes = ("float", *modes)
+    if "float" in modes and weights is None:
+        wanted = "--gate compares with the float network or an earlier result" if not arguments.compare else "--compare"
+        raise UserError(f"{wanted}: give --weights FILE" + ("" if arguments.compare else " or --baseline FILE"))
+    if weights is not None and "float" not in modes:
+        print("mlu-export: note: the weights are not used: nothing asks for the float network", file=sys.stderr)
+    if arguments.gate is not None and modes == ("float",) and not (arguments.recorded or arguments.box):
+        raise UserError("--gate has nothing to measure: --float measures the float network alone; use --weights")
+    return modes
+
+
+def _measure(arguments: argparse.Namespace, spec: ModelSpec, truth: Annotations, mode: str) -> Outcome:
+    weights = arguments.weights or arguments.float_weights
+    job = Job(arguments.model, mode, arguments.runtime, arguments.iou, weights, arguments.cfg)
+    runtime, found = detect_all(job, truth.entries)
+    return Outcome(summarize(spec, truth, found, runtime, mode), found)
+
+
+def _from_devices(arguments: argparse.Namespace, box: Box | None, spec: ModelSpec, truth: Annotations) -> list[Outcome]:
+    outcomes = []
+    if arguments.recorded is not None:
+        outcomes.append(_recorded(arguments.recorded, spec, truth, "recorded"))
+    if box is not None:
+        path = arguments.box.with_suffix(".jsonl")
+        record(box, evaluation_thresholds(spec, arguments.iou), path, len(truth.entries))
+        print(f"mlu-export: note: what the box printed is in {path}", file=sys.stderr)
+        outcomes.append(_recorded(path, spec, truth, "box"))
+    return outcomes
+
+
+def _recorded(path: Path, spec: ModelSpec, truth: Annotations, mode: str) -> Outcome:
+    found = read_recording(path, spec.labels, truth)
+    return Outcome(summarize(spec, truth, found, "recorded", mode), found)
+
+
+def choose_main(results: list[Evaluation]) -> Evaluation:
+    """The result that the plain keys and lines are about: the file as it ships, if it was measured."""
+    order = ("offline", "online", "box", "recorded", "float")
+    return min(results, key=lambda result: order.index(result.mode))
+
+
+def _say_notes(result: Evaluation) -> None:
     if result.unmatched:
         print(
             f"mlu-export: note: {len(result.unmatched)} labels are no categories of the annotations and do not count, "
@@ -61,18 +169,13 @@ def run(arguments: argparse.Namespace) -> int:
             "and do not count",
             file=sys.stderr,
         )
-    if arguments.json:
-        print(
-            json.dumps(
-                {
-                    "images": result.images,
-                    "map50_95": result.map50_95,
-                    "map50": result.map50,
-                    "per_class": result.per_class,
-                    "runtime": result.runtime,
-                }
-            )
-        )
-    else:
-        print(f"{result.images} pictures on {result.runtime}: mAP50-95 {result.map50_95:.3f}, mAP50 {result.map50:.3f}")
-    return 0
+
+
+def _gate(arguments: argparse.Namespace, results: list[Evaluation], baseline: Reference | None) -> int:
+    if arguments.gate is None:
+        return 0
+    references = [Reference("float", one.images, one.map50_95) for one in results if one.mode == "float"]
+    sentences = check_gate(results, references + ([] if baseline is None else [baseline]), arguments.gate)
+    for sentence in sentences:
+        print(f"mlu-export: {sentence}", file=sys.stderr)
+    return 2 if sentences else 0

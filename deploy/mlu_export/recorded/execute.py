@@ -27,9 +27,13 @@ KEPT_ENGINES = 16
 
 
 class Runner:
-    """A network in the simulator. ``run`` takes and gives arrays as they lie in the model."""
+    """A network in the simulator. ``run`` takes and gives arrays as they lie in the model.
+
+    ``device_us`` is the device time of the last run in microseconds.
+    """
 
     def __init__(self, network: Network) -> None:
+        self.device_us = 0.0
         data = write_model(network, "online", _device_name(), 1)
         with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
             path = Path(folder) / "online.cambricon"
@@ -46,6 +50,7 @@ class Runner:
         if done is None:
             raise RuntimeFailure("the simulator gave no result")
         outputs = [np.array(output) for output in done.outputs]
+        self.device_us = done.device_us
         self._engine.release(done)
         return outputs
 
