@@ -14,21 +14,25 @@ from .archs import Arch, find_arch
 from .calibrate import calibrate, list_pictures
 from .container import write_model
 from .files import sha256_hex, write_all
+from .float_runner import import_torch
 from .importers.source import Source, import_model, read_source
 from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
 from .manifest import Preprocessing, Thresholds, manifest_text
 from .mixed import choose_layers, keep_layers
 from .observe import USUAL_PERCENTILE
+from .quantize import Range, storable
 from .recipe import Recipe, Settings, read_recipe, recipe_text
 from .shards import Team
 from .twins import twins_text
+from .vendor.parameters import scaled_range
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from .graph import ImportedModel
-    from .quantize import Range
+    from .graph import Graph, ImportedModel
+    from .network import Network
 
 CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
 DEFAULT_CHANNELS = {"u8": "rgba", "half": "rgb", "float": "rgb"}
@@ -61,6 +65,12 @@ class Request:
     percentile: float | None = None
     workers: int | None = None
     ray: str | None = None
+    # The vendor's options of calibration: how many pictures, averages instead of extremes, a factor of all ranges, and
+    # a first convolution that normalises (of the checkpoint alone: what is built always normalises u8 pictures).
+    iterations: int | None = None
+    use_avg: bool | None = None
+    data_scale: float | None = None
+    first_conv: bool | None = None
 
 
 def build(request: Request) -> list[Path]:
@@ -78,6 +88,16 @@ def prepare(request: Request, team: Team | None = None) -> tuple[ImportedModel, 
     Raises UserError and DataError.
     """
     recipe = None if request.recipe is None else read_recipe(request.recipe)
+    arch, source, model = read_model(request, recipe)
+    settings = choose_settings(request, recipe, arch, model)
+    model = _with_rules(model, settings)
+    ranges, described = _ranges(request, recipe, model, settings, team)
+    name = recipe.weights_name if recipe else source.name
+    return model, Recipe(settings, name, source.sha256, source.cfg_sha256, described, ranges)
+
+
+def read_model(request: Request, recipe: Recipe | None = None) -> tuple[Arch, Source, ImportedModel]:
+    """The network of a request as imported; its warnings are said. Raises UserError and DataError."""
     arch = _choose_arch(request, recipe)
     source = read_source(arch, request.weights, request.cfg)
     if recipe is not None:
@@ -86,11 +106,7 @@ def prepare(request: Request, team: Team | None = None) -> tuple[ImportedModel, 
     model = import_model(arch, source, size)
     for warning in model.warnings:
         print(f"mlu-export: warning: {warning}", file=sys.stderr)
-    settings = _settings(request, recipe, arch, model)
-    model = _with_rules(model, settings)
-    ranges, described = _ranges(request, recipe, model, settings, team)
-    name = recipe.weights_name if recipe else source.name
-    return model, Recipe(settings, name, source.sha256, source.cfg_sha256, described, ranges)
+    return arch, source, model
 
 
 def _with_rules(model: ImportedModel, settings: Settings) -> ImportedModel:
@@ -100,8 +116,7 @@ def _with_rules(model: ImportedModel, settings: Settings) -> ImportedModel:
 def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
     """The bytes of the four files by name: a function of the imported weights and the recipe alone."""
     settings = recipe.settings
-    options = LowerOptions(settings.input, settings.channels, settings.batch, settings.bits, settings.per_channel)
-    network = lower(_with_rules(model, settings).graph, recipe.ranges, options)
+    network, options = lowered(model, recipe)
     name = settings.name
     data = write_model(network, name, settings.target, settings.core_number)
     manifest = manifest_text(
@@ -120,6 +135,34 @@ def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
         f"{name}.cambricon_twins": twins_text(network, f"{name}.cambricon", settings.core_number).encode("utf-8"),
         f"{name}.toml": manifest.encode("utf-8"),
         f"{name}.recipe.toml": recipe_text(recipe).encode("utf-8"),
+    }
+
+
+def lowered(model: ImportedModel, recipe: Recipe) -> tuple[Network, LowerOptions]:
+    """The network that the model file holds."""
+    settings = recipe.settings
+    preprocessing = settings.preprocessing
+    options = LowerOptions(
+        settings.input,
+        settings.channels,
+        settings.batch,
+        settings.bits,
+        settings.per_channel,
+        preprocessing.mean,
+        preprocessing.std,
+    )
+    graph = _with_rules(model, settings).graph
+    return lower(graph, _with_data_scale(graph, settings, recipe.ranges), options), options
+
+
+def _with_data_scale(graph: Graph, settings: Settings, ranges: Mapping[str, Range]) -> Mapping[str, Range]:
+    """The vendor's ``data_scale`` also multiplies the weights' ranges where there is one per output channel."""
+    if settings.data_scale == 1.0 or not settings.per_channel:
+        return ranges
+    return {
+        conv.name: scaled_range(ranges[conv.name], conv.weight, conv.bits or settings.bits, settings.data_scale)
+        for conv in graph.quantized()
+        if conv.name in ranges
     }
 
 
@@ -149,7 +192,7 @@ def _check_recipe(recipe: Recipe, source: Source) -> None:
         )
 
 
-def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: ImportedModel) -> Settings:
+def choose_settings(request: Request, recipe: Recipe | None, arch: Arch, model: ImportedModel) -> Settings:
     """The recipe's settings or the arch's defaults, with what the command line says on top."""
     given = None if request.labels is None else read_labels(request.labels)
     height, width, _ = model.graph.input_shape
@@ -169,7 +212,7 @@ def _settings(request: Request, recipe: Recipe | None, arch: Arch, model: Import
         )
     changes: dict[str, Any] = {
         key: getattr(request, key)
-        for key in ("name", "input", "channels", "batch", "core_number", "target", "bits", "per_channel")
+        for key in ("name", "input", "channels", "batch", "core_number", "target", "bits", "per_channel", "data_scale")
         if getattr(request, key) is not None
     }
     changes.update(
@@ -207,14 +250,22 @@ def _ranges(
         raise UserError(
             "give --calibration DIR with some hundred pictures of the kind the camera will see, or --recipe FILE"
         )
-    paths = list_pictures(request.calibration)
+    paths = calibration_pictures(request)
     folder = request.calibration.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
     observer, percentile = _observer(request, settings.bits)
-    rules = (settings.bits, settings.per_channel)
-    ranges = calibrate(model, settings.preprocessing, paths, observer, *rules, percentile, team)
-    chosen = f"percentile {percentile:g}" if observer == "percentile" else observer
-    return ranges, f"{len(paths)} pictures of {name}, {chosen}"
+    if request.use_avg:
+        found, observer = _averaged(model, settings, paths, observer, team), "averaged minmax"
+    else:
+        rules = (settings.bits, settings.per_channel)
+        found = calibrate(model, settings.preprocessing, paths, observer, *rules, percentile, team)
+        observer = f"percentile {percentile:g}" if observer == "percentile" else observer
+    if settings.data_scale != 1.0:
+        found = {key: Range(s.low * settings.data_scale, s.high * settings.data_scale) for key, s in found.items()}
+        observer = f"{observer} times {settings.data_scale:g}"
+    own = {conv.name: conv.bits or settings.bits for conv in model.graph.quantized()}
+    ranges = {name: storable(seen, own[name]) for name, seen in found.items()}
+    return ranges, f"{len(paths)} pictures of {name}, {observer}"
 
 
 def _observer(request: Request, bits: int) -> tuple[str, float]:
@@ -222,7 +273,34 @@ def _observer(request: Request, bits: int) -> tuple[str, float]:
     if request.percentile is not None and request.observer not in (None, "percentile"):
         raise UserError(f"--percentile is for --observer percentile, not for --observer {request.observer}")
     usual = DEFAULT_OBSERVER[bits] if request.percentile is None else "percentile"
+    if request.use_avg and request.percentile is None:
+        usual = "minmax"
     return request.observer or usual, request.percentile or USUAL_PERCENTILE
+
+
+def calibration_pictures(request: Request) -> list[Path]:
+    """The pictures that calibration looks at: the first ``iterations`` of the folder, or all. Raises UserError."""
+    assert request.calibration is not None
+    paths = list_pictures(request.calibration)
+    if request.iterations is not None and request.iterations > len(paths):
+        print(
+            f"mlu-export: note: --iterations {request.iterations}, but there are {len(paths)} pictures", file=sys.stderr
+        )
+    return paths[: request.iterations]
+
+
+def _averaged(
+    model: ImportedModel, settings: Settings, paths: list[Path], observer: str, team: Team | None
+) -> dict[str, Range]:
+    if observer != "minmax":
+        raise UserError(f"--use-avg averages smallest and largest values: it has no meaning with --observer {observer}")
+    import_torch()
+    from .vendor.calibration import observe_layers  # noqa: PLC0415 - torch
+    from .vendor.scheme import Scheme  # noqa: PLC0415
+
+    names = [conv.name for conv in model.graph.quantized()]
+    scheme = Scheme(iteration=len(paths), use_avg=True)
+    return observe_layers(model, settings.preprocessing, paths, names, scheme, team)
 
 
 def _ranges_left(recipe: Recipe, model: ImportedModel) -> dict[str, Range]:

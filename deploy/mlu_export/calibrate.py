@@ -17,7 +17,6 @@ from mlu_agent.errors import DataError, UserError
 from mlu_agent.preprocess import preprocess
 
 from .float_runner import FloatRunner
-from .lower import PIXEL_MEAN, PIXEL_STD
 from .observe import USUAL_PERCENTILE, LayerObserver
 from .progress import count_progress
 from .refine import choose_pictures, refine
@@ -75,8 +74,8 @@ def float_input(graph: Graph, preprocessing: Preprocessing) -> InputSpec:
         pad_value=preprocessing.pad_value,
         channels="rgb",
         dtype="float32",
-        mean=PIXEL_MEAN,
-        std=PIXEL_STD,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "build": "weights in, model, side-car, manifest and recipe out",
     "quantize": "calibrate only: a recipe, and what each layer loses",
+    "compile": "a quantized checkpoint in, model, side-car and manifest out",
     "eval": "accuracy of a model file on annotated pictures, beside float and beside a device",
     "bench": "how fast a model file runs, by the guide's formulas and by ours",
     "run": "a porting script written for torch_mlu, without the vendor's SDK",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
 from mlu_agent.errors import UserError
 
 from .graph import INPUT, Activation, Add, Concat, Conv, FloatArray, Graph, MaxPool, Node, Slice, Upsample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Called with a quantized layer's name and the values at its input.
 Observer = Callable[[str, FloatArray], None]
@@ -34,12 +37,13 @@ def import_torch() -> Any:
 class FloatRunner:
     """Runs one graph; weights are copied into torch once."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, observed: Iterable[str] | None = None) -> None:
+        """``observed``: layers whose inputs ``run`` shows to its observer (None: those that are quantized)."""
         self.torch = import_torch()
         self.graph = graph
         self._convolutions: dict[str, list[Any]] = {conv.name: self._prepare(conv) for conv in graph.convolutions()}
         self._last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
-        self._quantized = {conv.name for conv in graph.quantized()}
+        self._observed = {conv.name for conv in graph.quantized()} if observed is None else set(observed)
 
     def run(self, pictures: FloatArray, observer: Observer | None = None) -> list[FloatArray]:
         """Output tensors as float32 (N, H, W, C) for normalised pictures of the same layout."""
@@ -47,7 +51,7 @@ class FloatRunner:
         values = {INPUT: torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))}
         with torch.inference_mode():
             for index, node in enumerate(self.graph.nodes):
-                if observer is not None and node.name in self._quantized:
+                if observer is not None and node.name in self._observed:
                     observer(node.name, values[node.inputs[0]].numpy())
                 self._step(index, values)
             outputs = [values[name] for name in self.graph.outputs]
@@ -64,8 +68,7 @@ class FloatRunner:
     def _prepare(self, node: Conv) -> list[Any]:
         arrays: list[FloatArray | None] = [node.weight, node.bias]
         if node.norm is not None:
-            alpha, beta = node.norm.affine()
-            arrays += [alpha.reshape(1, -1, 1, 1), beta.reshape(1, -1, 1, 1)]
+            arrays += [node.norm.mean, node.norm.variance, node.norm.gamma, node.norm.beta]
         return [None if array is None else self.torch.from_numpy(np.array(array, np.float32)) for array in arrays]
 
     def _apply(self, node: Node, inputs: list[Any]) -> Any:
@@ -88,13 +91,14 @@ class FloatRunner:
         return self._activate(node, inputs[0])
 
     def _convolve(self, node: Conv, value: Any) -> Any:
-        weight, bias, *affine = self._convolutions[node.name]
+        weight, bias, *norm = self._convolutions[node.name]
         top, left, bottom, right = node.pad
         functional = self.torch.nn.functional
         if (top, left) != (bottom, right):
             value, top, left = functional.pad(value, (left, right, top, bottom)), 0, 0
         result = functional.conv2d(value, weight, bias, node.stride, (top, left), node.dilation, node.groups)
-        return result * affine[0] + affine[1] if affine else result
+        # as torch's own layer computes it, so that ranges are to the bit those of a module made of such layers
+        return functional.batch_norm(result, *norm, eps=node.norm.eps) if node.norm is not None else result
 
     def _activate(self, node: Activation, value: Any) -> Any:
         functional = self.torch.nn.functional

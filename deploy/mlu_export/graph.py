@@ -15,7 +15,9 @@ import numpy.typing as npt
 from mlu_agent.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from .vendor.parameters import QuantParameters
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int]
@@ -203,7 +205,11 @@ class Head:
 
 @dataclass(frozen=True)
 class ImportedModel:
-    """A detector as read from a weight file: network, heads (in output order) and how a picture enters it."""
+    """A detector as read from a weight file: network, heads (in output order) and how a picture enters it.
+
+    ``quantized`` is None for float weights; of a quantized checkpoint it has the parameters of every layer with scales
+    by the name of its node (the weights in the graph are the unquantized ones, as in the checkpoint).
+    """
 
     graph: Graph
     decode: str
@@ -211,6 +217,7 @@ class ImportedModel:
     classes: int
     labels: tuple[str, ...] | None
     warnings: tuple[str, ...] = ()
+    quantized: Mapping[str, QuantParameters] | None = None
 
 
 def infer_shapes(graph: Graph) -> dict[str, Shape]:

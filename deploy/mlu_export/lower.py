@@ -44,6 +44,8 @@ class LowerOptions:
     batch: int = 1
     bits: int = 8
     per_channel: bool = True
+    mean: tuple[float, float, float] = PIXEL_MEAN
+    std: tuple[float, float, float] = PIXEL_STD
 
 
 def lower(graph: Graph, ranges: Mapping[str, Range], options: LowerOptions) -> Network:
@@ -87,7 +89,9 @@ class _Lowering:
         if self.options.input != "u8":
             self.numbers[INPUT] = entry
             return entry
-        constants = (self._constant(np.array(PIXEL_MEAN, np.float32)), self._constant(np.array(PIXEL_STD, np.float32)))
+        constants = tuple(
+            self._constant(np.array(values, np.float32)) for values in (self.options.mean, self.options.std)
+        )
         output = self._tensor((self.options.batch, height, width, channels), self.dtype)
         sources = CHANNEL_SOURCES[self.options.channels]
         self.operators.append(Operator(net.NORMALIZE, (entry,), constants, sources, output, "normalize"))

@@ -15,15 +15,18 @@ if TYPE_CHECKING:
     from .graph import Head, ImportedModel
     from .network import Network
 
+Triple = tuple[float, float, float]
 DTYPES = {net.UINT8: "uint8", net.FLOAT16: "float16", net.FLOAT32: "float32"}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture is brought to the input's size."""
+    """How a picture is brought to the input's size, and ``(x - mean) / std`` of its pixels (R, G, B; scale 0..255)."""
 
     resize: str = "letterbox"
     pad_value: int = 128
+    mean: Triple = PIXEL_MEAN
+    std: Triple = PIXEL_STD
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,12 @@ def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing
     table: dict[str, Any] = {"width": width, "height": height, "resize": preprocessing.resize}
     if preprocessing.resize == "letterbox":
         table["pad_value"] = preprocessing.pad_value
-    table.update(channels=options.channels, dtype=DTYPES[tensor.dtype], mean=list(PIXEL_MEAN), std=list(PIXEL_STD))
+    table.update(
+        channels=options.channels,
+        dtype=DTYPES[tensor.dtype],
+        mean=list(preprocessing.mean),
+        std=list(preprocessing.std),
+    )
     return table
 
 

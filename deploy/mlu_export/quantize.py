@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,24 @@ class LayerRange(Range):
     bits: int = 8
     per_channel: bool = True
     weight_absmax: tuple[float, ...] | None = None
+
+
+def storable(seen: Range, bits: int) -> Range:
+    """The range as a checkpoint can tell it: its scale is a float32, and so the magnitude is what that scale says.
+
+    What is built from calibration and what is compiled from the checkpoint of the same calibration are then equal.
+    """
+    qmax = qmax_of(bits)
+    if not (seen.absmax > 0 and np.isfinite(seen.absmax)):
+        return seen
+    with np.errstate(over="ignore"):
+        scale = float(np.float32(qmax / seen.absmax))
+    if not 0 < scale < np.inf:
+        return seen  # refused later, in a sentence that names the layer
+    top = qmax / scale
+    if seen.high >= -seen.low:
+        return replace(seen, low=max(seen.low, -top), high=top)
+    return replace(seen, low=-top, high=min(seen.high, top))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from mlu_agent.errors import UserError
 
 from .build import Request, prepare
 from .calibrate import float_input, float_picture, list_pictures, read_picture
+from .checkpoint_out import make_checkpoint
 from .files import write_all
 from .noise import LayerNoise, NoiseMeter, Proposal, propose, worst_layers
 from .recipe import Recipe, recipe_text
@@ -32,6 +33,7 @@ class Result:
     """What was written, and the layers in execution order (empty without a report)."""
 
     recipe: Path
+    checkpoint: Path | None
     report: Path | None
     layers: tuple[LayerNoise, ...]
     pictures: int
@@ -43,6 +45,7 @@ class Result:
         return {
             "schema": SCHEMA,
             "recipe": self.recipe.name,
+            "checkpoint": None if self.checkpoint is None else self.checkpoint.name,
             "pictures": self.pictures,
             "layers": [asdict(layer) for layer in self.layers],
             "worst": [layer.name for layer in worst_layers(list(self.layers))],
@@ -50,11 +53,12 @@ class Result:
         }
 
     def json(self) -> str:
-        return json.dumps({**self.document(), "recipe": str(self.recipe)})
+        checkpoint = None if self.checkpoint is None else str(self.checkpoint)
+        return json.dumps({**self.document(), "recipe": str(self.recipe), "checkpoint": checkpoint})
 
     def text(self) -> str:
         """The files written, and the worst layers as a table."""
-        lines = [str(path) for path in (self.recipe, self.report) if path is not None]
+        lines = [str(path) for path in (self.recipe, self.checkpoint, self.report) if path is not None]
         if self.layers:
             lines.append(f"worst of {len(self.layers)} layers over {self.pictures} pictures, signal to noise in dB:")
             lines.append(f"{'layer':24} {'bits':>4} {'own':>7} {'network':>7} {'clipped':>8}")
@@ -68,7 +72,8 @@ class Result:
 
 
 def quantize(request: Request, report: Path | None, target: float | None = None) -> Result:
-    """Writes ``NAME.recipe.toml`` into the output folder, and the report; with a ``target`` in dB, also proposes which
+    """Writes ``NAME.recipe.toml`` and the vendor's checkpoint (``NAME_int8.pth`` or ``NAME_int16.pth``) of a network
+    that has a layout there into the output folder, and the report; with a ``target`` in dB, also proposes which
     layers to keep in int16. Raises UserError, DataError.
     """
     wanted = "--report" if report is not None else "--propose" if target is not None else ""
@@ -85,8 +90,11 @@ def quantize(request: Request, report: Path | None, target: float | None = None)
             layers, count = meter.layers(), len(pictures)
             proposal = None if target is None else propose(meter, layers, target)
     path = request.output / f"{settings.name}.recipe.toml"
-    write_all(request.output, {path.name: recipe_text(recipe).encode("utf-8")})
-    result = Result(path, report, tuple(layers), count, proposal)
+    checkpoint = make_checkpoint(request, model, recipe)
+    contents = {path.name: recipe_text(recipe).encode("utf-8"), **checkpoint}
+    write_all(request.output, contents)
+    written = next((request.output / name for name in checkpoint), None)
+    result = Result(path, written, report, tuple(layers), count, proposal)
     if report is not None:
         write_all(report.parent, {report.name: (json.dumps(result.document(), indent=1) + "\n").encode("utf-8")})
     return result

@@ -15,7 +15,7 @@ from mlu_agent._toml import parse_toml
 from mlu_agent.errors import DataError, UserError
 
 from .files import read_bounded
-from .manifest import Preprocessing, Thresholds
+from .manifest import Preprocessing, Thresholds, Triple
 from .quantize import Range
 from .toml_text import dump
 
@@ -46,6 +46,7 @@ class Settings:
     per_channel: bool = True
     keep_int16: tuple[str, ...] = ()
     keep_float: tuple[str, ...] = ()
+    data_scale: float = 1.0
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     thresholds: Thresholds = field(default_factory=Thresholds)
 
@@ -82,8 +83,9 @@ def recipe_text(recipe: Recipe) -> str:
             "bits": settings.bits,
             "per_channel": settings.per_channel,
             **{key: list(names) for key, names in _kept(settings).items() if names},
+            **({"data_scale": settings.data_scale} if settings.data_scale != 1.0 else {}),
         },
-        "preprocessing": {"resize": settings.preprocessing.resize, "pad_value": settings.preprocessing.pad_value},
+        "preprocessing": _preprocessing_table(settings.preprocessing),
         "thresholds": {
             "confidence": settings.thresholds.confidence,
             "iou": settings.thresholds.iou,
@@ -93,6 +95,15 @@ def recipe_text(recipe: Recipe) -> str:
         "ranges": {name: [seen.low, seen.high] for name, seen in recipe.ranges.items()},
     }
     return dump(document)
+
+
+def _preprocessing_table(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Mean and std only where they are not those of plain pixels."""
+    plain = Preprocessing()
+    table: dict[str, Any] = {"resize": preprocessing.resize, "pad_value": preprocessing.pad_value}
+    if (preprocessing.mean, preprocessing.std) != (plain.mean, plain.std):
+        table.update(mean=list(preprocessing.mean), std=list(preprocessing.std))
+    return table
 
 
 def _kept(settings: Settings) -> dict[str, tuple[str, ...]]:
@@ -149,6 +160,18 @@ class _Table:
             raise DataError(f"{self.path}: {key} must be a list of strings")
         return tuple(value)
 
+    def triple(self, key: str, default: Triple, low: float) -> Triple:
+        """Three numbers from ``low`` on; the default where the key is missing."""
+        value = self.values.get(key, list(default))
+        if (
+            not isinstance(value, list)
+            or len(value) != 3
+            or not all(type(one) in (int, float) and low <= one <= 1e6 for one in value)
+        ):
+            raise DataError(f"{self.path}: {key} = {value!r:.40} is not a list of three numbers from {low:g} on")
+        first, second, third = value
+        return float(first), float(second), float(third)
+
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
         value = self.get(key, str)
         if value not in choices:
@@ -193,8 +216,12 @@ def _settings(root: _Table, labels: tuple[str, ...]) -> Settings:
         per_channel=build.get("per_channel", bool),
         keep_int16=build.names("keep_int16"),
         keep_float=build.names("keep_float"),
+        data_scale=build.get("data_scale", float, 1e-6, 1e6) if "data_scale" in build.values else 1.0,
         preprocessing=Preprocessing(
-            preprocessing.choice("resize", ("letterbox", "stretch")), preprocessing.get("pad_value", int, 0, 255)
+            preprocessing.choice("resize", ("letterbox", "stretch")),
+            preprocessing.get("pad_value", int, 0, 255),
+            preprocessing.triple("mean", Preprocessing().mean, 0.0),
+            preprocessing.triple("std", Preprocessing().std, 1e-6),
         ),
         thresholds=Thresholds(
             thresholds.get("confidence", float, 0.0, 1.0),

@@ -13,35 +13,30 @@ from ..observe import OBSERVERS, USUAL_PERCENTILE
 
 def declare_model(parser: argparse.ArgumentParser) -> None:
     """What the commands that make a model share: which network, how it is quantized, and where the files go."""
+    declare_weights(parser)
+    declare_quantization(parser)
+    declare_output(parser)
+
+
+def declare_weights(parser: argparse.ArgumentParser) -> None:
+    """Which network."""
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument("--arch", metavar="NAME", help=f"the network: {', '.join(ARCHS)}; a recipe knows its own")
     parser.add_argument(
         "--weights", required=True, **path, help="Darknet .weights or YOLOv5 .pt (read without running any code of it)"
     )
     parser.add_argument("--cfg", **path, help="Darknet description, instead of the built-in one")
+
+
+def declare_quantization(parser: argparse.ArgumentParser) -> None:
+    """How it is quantized."""
+    path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument(
         "--calibration", type=Path, metavar="DIR", help="folder of pictures; each layer's range is taken from them"
     )
     parser.add_argument(
         "--recipe", **path, help="rebuild with recorded ranges: no torch, no pictures; a file or a built-in name"
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where the files go")
-    parser.add_argument("--name", help="name of the model and its files (default: the arch)")
-    parser.add_argument("--labels", **path, help="class names, one a line, where the weights do not hold them")
-    parser.add_argument(
-        "--size", type=size, metavar="N|WxH", help="input size in pixels (default: the network's own, YOLOv5 640)"
-    )
-    parser.add_argument(
-        "--input", choices=("u8", "half", "float"), help="input type; u8 (default) normalises on the device"
-    )
-    parser.add_argument(
-        "--channels", choices=tuple(CHANNEL_SOURCES), help="channel order of the input (default: rgba for u8, else rgb)"
-    )
-    parser.add_argument("--batch", type=Integer(1, 1024), metavar="N", help="pictures per invocation (default 1)")
-    parser.add_argument(
-        "--core-number", type=Integer(1, 64), metavar="N", help="cores per invocation: 1 (default), 4; MLU270 also 16"
-    )
-    parser.add_argument("--target", choices=("MLU220", "MLU270"), help="device (default MLU220)")
     parser.add_argument("--bits", type=int, choices=(8, 16), help="bits of quantized values (default 8)")
     parser.add_argument(
         "--observer",
@@ -69,6 +64,28 @@ def declare_model(parser: argparse.ArgumentParser) -> None:
             metavar="LAYER",
             help=f"this layer keeps {what}; may be given many times, * and ? match any text",
         )
+
+
+def declare_output(parser: argparse.ArgumentParser) -> None:
+    """What the files are, and where they go."""
+    path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where the files go")
+    parser.add_argument("--name", help="name of the model and its files (default: the arch)")
+    parser.add_argument("--labels", **path, help="class names, one a line, where the weights do not hold them")
+    parser.add_argument(
+        "--size", type=size, metavar="N|WxH", help="input size in pixels (default: the network's own, YOLOv5 640)"
+    )
+    parser.add_argument(
+        "--input", choices=("u8", "half", "float"), help="input type; u8 (default) normalises on the device"
+    )
+    parser.add_argument(
+        "--channels", choices=tuple(CHANNEL_SOURCES), help="channel order of the input (default: rgba for u8, else rgb)"
+    )
+    parser.add_argument("--batch", type=Integer(1, 1024), metavar="N", help="pictures per invocation (default 1)")
+    parser.add_argument(
+        "--core-number", type=Integer(1, 64), metavar="N", help="cores per invocation: 1 (default), 4; MLU270 also 16"
+    )
+    parser.add_argument("--target", choices=("MLU220", "MLU270"), help="device (default MLU220)")
 
 
 def declare_workers(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,8 @@ from ..box import Box, read_box, record
 from ..comparison import Reference, check_gate, comparison, comparison_text, read_baseline, result_text
 from ..evaluate import MODES, Found, Job, detect_all, evaluation_thresholds, summarize
 from ..recordings import read_recording
-from .arguments import Number
+from ..shards import Team
+from .arguments import Number, declare_workers
 
 if TYPE_CHECKING:
     from ..accuracy import Evaluation
@@ -60,6 +61,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="exit with 2 if mAP50-95 is more than LOSS below float (--weights) or below --baseline",
     )
     parser.add_argument("--baseline", **path, help="what an earlier eval --json printed, for --gate")
+    declare_workers(parser)
 
 
 def _modes(text: str) -> tuple[str, ...]:
@@ -129,7 +131,10 @@ def _choose_modes(arguments: argparse.Namespace) -> tuple[str, ...]:
 def _measure(arguments: argparse.Namespace, spec: ModelSpec, truth: Annotations, mode: str) -> Outcome:
     weights = arguments.weights or arguments.float_weights
     job = Job(arguments.model, mode, arguments.runtime, arguments.iou, weights, arguments.cfg)
-    runtime, found = detect_all(job, truth.entries)
+    # One process keeps all cores of a device or simulator busy; the other ways use one processor each.
+    usual = 1 if mode == "offline" and arguments.ray is None else None
+    with Team(arguments.workers or usual, arguments.ray) as team:
+        runtime, found = detect_all(job, truth.entries, team)
     return Outcome(summarize(spec, truth, found, runtime, mode), found)
 
 

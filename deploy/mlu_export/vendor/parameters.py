@@ -9,7 +9,7 @@ import numpy as np
 
 from mlu_agent.errors import DataError
 
-from ..quantize import LayerRange, qmax_of
+from ..quantize import LayerRange, Range, qmax_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +63,20 @@ class QuantParameters:
         same = (qmax / own).astype(np.float32) == given.astype(np.float32)
         absmax_w = np.where(same, own, qmax / given)
         return LayerRange(-absmax_x, absmax_x, self.bits, self.per_channel, tuple(absmax_w.tolist()))
+
+
+def scaled_range(seen: Range, weight: FloatArray, bits: int, data_scale: float) -> LayerRange:
+    """The range of a layer whose weights, per output channel, have the vendor's ``data_scale``, as a checkpoint says.
+
+    ``seen`` has the factor already.
+    """
+    qmax = qmax_of(bits)
+    flat = weight.reshape(weight.shape[0], -1) * np.float32(data_scale)
+    tops = np.maximum(flat.max(1), -flat.min(1)).astype(np.float64)
+    tops[tops <= 0] = qmax
+    scales = tuple(float(np.float32(qmax / top)) for top in tops)
+    absmax = seen.absmax if seen.absmax > 0 else float(qmax)
+    return QuantParameters(float(np.float32(qmax / absmax)), scales, 3 if bits == 8 else 4).layer_range(weight)
 
 
 def parameters_of(

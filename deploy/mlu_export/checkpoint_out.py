@@ -1,0 +1,55 @@
+"""The vendor's checkpoint out of ``mlu-export quantize``: NAME_int8.pth or NAME_int16.pth."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from .archs import find_arch
+from .build import Request, calibration_pictures
+from .float_runner import import_torch
+
+if TYPE_CHECKING:
+    from .graph import ImportedModel
+    from .quantize import Range
+    from .recipe import Recipe
+
+
+def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
+    """The checkpoint's bytes by file name; empty for a network that has no layout there. Raises UserError."""
+    import_torch()
+    from .vendor.calibration import checkpoint_of  # noqa: PLC0415 - torch
+    from .vendor.scheme import Scheme  # noqa: PLC0415
+
+    settings = recipe.settings
+    scheme = Scheme(
+        iteration=1,
+        data_scale=settings.data_scale,
+        firstconv=bool(request.first_conv),
+        per_channel=settings.per_channel,
+    )
+    ranges = {**_depthwise_ranges(request, model, recipe), **recipe.ranges}
+    made = checkpoint_of(model, find_arch(settings.arch).family, ranges, settings.bits, scheme)
+    if made is None:
+        return {}
+    data, unseen = made
+    if unseen:
+        print(
+            f"mlu-export: note: {len(unseen)} depthwise layers have a scale of 1 in the checkpoint, the first is "
+            f"{unseen[0]}: a recipe does not hold their ranges; give --calibration for them. No model uses them",
+            file=sys.stderr,
+        )
+    return {f"{settings.name}_int{settings.bits}.pth": data}
+
+
+def _depthwise_ranges(request: Request, model: ImportedModel, recipe: Recipe) -> dict[str, Range]:
+    """The vendor's checkpoint has scales of depthwise layers too, though its compiler keeps their weights in float."""
+    names = [conv.name for conv in model.graph.convolutions() if conv.is_depthwise]
+    if not names or request.calibration is None:
+        return {}
+    from .vendor.calibration import observe_layers  # noqa: PLC0415 - torch
+    from .vendor.scheme import Scheme  # noqa: PLC0415
+
+    paths = calibration_pictures(request)
+    scheme = Scheme(len(paths), bool(request.use_avg), recipe.settings.data_scale)
+    return observe_layers(model, recipe.settings.preprocessing, paths, names, scheme)
