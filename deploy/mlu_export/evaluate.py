@@ -72,11 +72,11 @@ def detect_all(job: Job, entries: Sequence[tuple[int, Path]], team: Team | None 
     A picture's detections do not depend on the others: a ``team`` finds the same as this process alone (None).
     Raises MluAgentError.
     """
-    rows = (team or Team(1)).map(partial(_detect, job), entries, f"evaluating {job.mode}")
+    rows = (team or Team(1)).map(partial(detect, job), entries, f"evaluating {job.mode}")
     return rows[0][0], [(image_id, found) for _, image_id, found in rows]
 
 
-def _detect(job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[tuple[str, int, Detections]]:
+def detect(job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[tuple[str, int, Detections]]:
     """What ran, image id and detections, picture by picture."""
     spec = load_bundle(job.model)
     thresholds = evaluation_thresholds(spec, job.iou)

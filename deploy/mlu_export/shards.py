@@ -15,7 +15,7 @@ import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Generic, Protocol, TypeVar
 
-from mlu_agent.errors import MluAgentError
+from mlu_agent.errors import MluAgentError, UserError
 
 from .progress import count_progress
 
@@ -57,6 +57,16 @@ class Host:
     def __init__(self) -> None:
         self._state: Any = None
         self._running: Iterator[Any] = iter(())
+
+    def enter(self, folder: str) -> None:
+        """Works in that folder, to which relative paths belong."""
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise UserError(
+                f"a worker's machine has no folder {folder} ({error.strerror}): all machines of the cluster must see "
+                "the files at the same paths"
+            ) from error
 
     def make(self, make: Make, shard: Sequence[Any]) -> None:
         self._state = None  # the old one's memory is free before the new one takes its own

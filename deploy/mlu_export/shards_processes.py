@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,7 @@ def _interrupts_held() -> Iterator[None]:
 def _serve(pipe: Connection) -> None:
     """The life of a worker: answers until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
     host = Host()
     while True:
         try:
@@ -111,6 +113,11 @@ def _serve(pipe: Connection) -> None:
         except EOFError:
             return
         _send(pipe, host.reply(verb, arguments))
+
+
+def _leave(*_: object) -> None:
+    """Out of whatever is running, whose temporary files are removed on the way."""
+    sys.exit(0)
 
 
 def _send(pipe: Connection, reply: tuple[str, Any]) -> None:

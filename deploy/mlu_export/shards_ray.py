@@ -7,6 +7,7 @@ the bit where processors are of one kind; torch rounds differently on another.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import RuntimeFailure, UserError
@@ -49,6 +50,10 @@ class RayCrew:
             # Nothing restarts: a worker's state would be gone.
             actor = self._ray.remote(num_cpus=1, max_restarts=0)(Host)
             self.members = [_Actor(self._ray, actor.remote(), f"worker {n + 1} of {count}") for n in range(count)]
+            for member in self.members:
+                member.ask("enter", str(Path.cwd()))
+            for member in self.members:
+                member.answer()
         except BaseException:
             self.close()
             raise
