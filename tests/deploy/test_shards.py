@@ -222,3 +222,19 @@ def test_the_percentile_observer_holds_what_it_says(pictures, export):
     code, _, err = export(*_quantize(pictures, "x", "--observer", "mse", "--percentile", "99"))
     assert code == 2
     assert "--percentile is for --observer percentile" in err
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("count, ray", OTHERS)
+def test_an_evaluation_does_not_show_how_many_made_it(tiny, tiny_model, tiny_annotations, export, count, ray):
+    """The file as it ships and the float network beside it: the same JSON, to the last digit."""
+    pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
+    common = (
+        "eval", tiny_model, "--images", tiny / "pictures", "--annotations", tiny_annotations, "--json", "--compare",
+        "float,offline", "--weights", tiny / "tiny.weights", "--cfg", tiny / "tiny.cfg",
+    )  # fmt: skip
+    alone = export(*common)
+    assert alone[0] == 0, alone[2]
+    several = export(*common, "--workers", str(count), *(("--ray", ray) if ray else ()))
+    assert several[0] == 0, several[2]
+    assert several[1] == alone[1]

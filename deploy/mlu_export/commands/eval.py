@@ -88,7 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     spec = load_bundle(arguments.model)
     truth = Annotations(arguments.annotations, arguments.images)
     truth.category_ids(spec.labels)  # before a long run, not after it
-    outcomes = [_measure(arguments, spec, truth, mode) for mode in modes] + _from_devices(arguments, box, spec, truth)
+    with Team(arguments.workers, arguments.ray) as team:
+        outcomes = [_measure(arguments, spec, truth, mode, team) for mode in modes]
+    outcomes += _from_devices(arguments, box, spec, truth)
     results = [outcome.evaluation for outcome in outcomes]
     shown = choose_main(results)
     _say_notes(shown)
@@ -128,13 +130,12 @@ def _choose_modes(arguments: argparse.Namespace) -> tuple[str, ...]:
     return modes
 
 
-def _measure(arguments: argparse.Namespace, spec: ModelSpec, truth: Annotations, mode: str) -> Outcome:
+def _measure(arguments: argparse.Namespace, spec: ModelSpec, truth: Annotations, mode: str, team: Team) -> Outcome:
     weights = arguments.weights or arguments.float_weights
     job = Job(arguments.model, mode, arguments.runtime, arguments.iou, weights, arguments.cfg)
-    # One process keeps all cores of a device or simulator busy; the other ways use one processor each.
-    usual = 1 if mode == "offline" and arguments.ray is None else None
-    with Team(arguments.workers or usual, arguments.ray) as team:
-        runtime, found = detect_all(job, truth.entries, team)
+    # One process keeps all cores of a device or simulator busy: others share that only if asked to.
+    alone = mode == "offline" and arguments.workers is None and arguments.ray is None
+    runtime, found = detect_all(job, truth.entries, None if alone else team)
     return Outcome(summarize(spec, truth, found, runtime, mode), found)
 
 
