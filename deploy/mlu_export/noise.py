@@ -179,8 +179,14 @@ def candidates(layers: list[LayerNoise]) -> list[str]:
 
 
 def fewest(most: int, is_enough: Callable[[int], bool]) -> int:
-    """The least number that is enough, by bisection, as more are never worse; ``most`` if no less is."""
-    low, high = 0, most
+    """The least number that is enough, if more are never worse; ``most`` if no less is.
+
+    0, 1, 2, 4 and so on are tried, then those between by bisection: where more may be worse by chance, a small number
+    that is enough is found before a large one.
+    """
+    low, high = 0, 0
+    while high < most and not is_enough(high):
+        low, high = high + 1, min(most, max(1, 2 * high))
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if is_enough(middle) else (middle + 1, high)
