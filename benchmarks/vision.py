@@ -81,9 +81,10 @@ def heads(boxes: int, dtype: str) -> list[np.ndarray]:
     return [output.astype(dtype) for output in outputs]
 
 
-def model_spec() -> ModelSpec:
+def model_spec(decode: str = "yolov5") -> ModelSpec:
+    anchors = {stride: a if decode == "yolov5" else np.empty((0, 2)) for stride, a in ANCHORS.items()}
     output = OutputSpec(
-        "yolo_heads", "yolov5", tuple(HeadSpec(stride, np.array(a, np.float32)) for stride, a in ANCHORS.items())
+        "yolo_heads", decode, tuple(HeadSpec(stride, np.array(a, np.float32)) for stride, a in anchors.items())
     )
     offline = OfflineModel("simulator", "bench", "MLU220", 1, ["subnet0"], {}, (), (), 0)
     labels = tuple(str(number) for number in range(CLASSES))
@@ -103,7 +104,11 @@ def naive(outputs: list[np.ndarray], confidence: float, iou: float) -> int:
         half = (y[..., 2:4] * 2) ** 2 * np.array(anchors) / 2
         boxes.append(np.concatenate((centre - half, centre + half), -1).reshape(-1, 4))
         scores.append((y[..., 4:5] * y[..., 5:]).reshape(-1, CLASSES))
-    xyxy, score = np.concatenate(boxes), np.concatenate(scores)
+    return suppress(np.concatenate(boxes), np.concatenate(scores), confidence, iou)
+
+
+def suppress(xyxy: np.ndarray, score: np.ndarray, confidence: float, iou: float) -> int:
+    """NMS per class with OpenCV: how many boxes stay."""
     best = score.argmax(1)
     sure = score.max(1) >= confidence
     kept = 0
@@ -136,6 +141,56 @@ def postprocessing(samples: int) -> None:
         measure({"float32": partial(postprocess, busy, spec, letterbox, thresholds)}, max(5, samples // 6))
 
 
+def free_heads(decode: str, boxes: int, dtype: str, background: float = -9) -> list[np.ndarray]:
+    """Three levels without anchors, 8,400 cells, of which ``boxes`` are sure; all fields in one tensor per level."""
+    rng = np.random.default_rng(boxes)
+    first = 4 if decode == "yolox" else 64
+    depth = first + (decode == "yolox") + CLASSES
+    outputs = [rng.normal(background, 1.2, (640 // s, 640 // s, depth)).astype(np.float32) for s in ANCHORS]
+    for output in outputs:
+        output[..., :first] = rng.normal(0, 1, (*output.shape[:2], first))
+    for _ in range(boxes):
+        rows = outputs[rng.integers(3)].reshape(-1, depth)
+        row = rows[rng.integers(len(rows))]
+        row[first : depth - CLASSES] = 3
+        row[depth - CLASSES + rng.integers(CLASSES)] = 3
+    return [output.astype(dtype) for output in outputs]
+
+
+def naive_yolov8(outputs: list[np.ndarray], confidence: float, iou: float) -> int:
+    """Everything decoded, then NMS per class: the straightforward way."""
+    boxes, scores = [], []
+    for stride, output in zip(ANCHORS, outputs):
+        height, width = output.shape[:2]
+        weights = np.exp(output[..., :64].astype(np.float32).reshape(height, width, 4, 16))
+        distance = (weights * np.arange(16, dtype=np.float32)).sum(-1) / weights.sum(-1)
+        centre = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1) + 0.5
+        sides = np.concatenate((centre - distance[..., :2], centre + distance[..., 2:]), -1) * stride
+        boxes.append(sides.reshape(-1, 4))
+        scores.append((1 / (1 + np.exp(-output[..., 64:].astype(np.float32)))).reshape(-1, CLASSES))
+    return suppress(np.concatenate(boxes), np.concatenate(scores), confidence, iou)
+
+
+def free_postprocessing(samples: int) -> None:
+    for decode in ("yolox", "yolov8"):
+        spec = model_spec(decode)
+        letterbox = letterbox_of(1920, 1080, spec.input)
+        for boxes in (0, 40, 289):
+            single, half = free_heads(decode, boxes, "float32"), free_heads(decode, boxes, "float16")
+            print(f"postprocessing {decode} 8,400 x {single[0].shape[2]}, {boxes} boxes")
+            contenders = {
+                "float32": partial(postprocess, single, spec, letterbox, spec.thresholds),
+                "float16": partial(postprocess, half, spec, letterbox, spec.thresholds),
+            }
+            if decode == "yolov8":
+                contenders["usual: decode all, cv2 NMS per class"] = partial(naive_yolov8, single, 0.25, 0.45)
+            measure(contenders, samples)
+        busy = free_heads(decode, 289, "float32", -10)
+        print(f"postprocessing {decode} for evaluation")
+        thresholds = Thresholds(0.001, 0.6, 300, multi_label=True)
+        measure({"float32": partial(postprocess, busy, spec, letterbox, thresholds)}, max(5, samples // 6))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=60)
@@ -144,6 +199,7 @@ def main() -> None:
     print(f"numpy {np.__version__}, OpenCV {cv2.__version__}, one thread, ms median / minimum")
     preprocessing(samples)
     postprocessing(samples)
+    free_postprocessing(samples)
 
 
 if __name__ == "__main__":

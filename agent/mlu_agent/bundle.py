@@ -9,18 +9,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from mlu_agent._fields import Fields, is_number, raise_problems, show
 from mlu_agent._files import path_problem, read_bounded
 from mlu_agent._toml import parse_toml
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.offline_model import MAX_FILE, OfflineModel, read_offline_model
+from mlu_agent.output_reader import check_output, read_output
+from mlu_agent.output_spec import TENSORS, HeadSpec, OutputSpec
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["HeadSpec", "InputSpec", "ModelSpec", "OutputSpec", "Thresholds", "load_bundle", "load_detection_bundle"]
 
 MAX_MANIFEST = 1 << 20
 MAX_LABELS = 4096
@@ -50,33 +49,6 @@ class InputSpec:
     dtype: str = "uint8"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (255.0, 255.0, 255.0)
-
-
-@dataclass(frozen=True, eq=False)
-class HeadSpec:
-    """One head: ``stride`` in network pixels, ``anchors`` float32 (A, 2) width and height in network pixels."""
-
-    stride: int
-    anchors: NDArray[np.float32]
-    scale_x_y: float = 1.0
-
-
-@dataclass(frozen=True)
-class OutputSpec:
-    """How the outputs are to be understood.
-
-    ``kind``         "yolo_heads" (logits, decoded here) or "detection_output" (the on-device operator's boxes).
-    ``decode``       "yolov3" or "yolov5", for heads.
-    ``heads``        in the container's output order.
-    ``coordinates``  "normalized" or "pixels" of the network's input, for detection_output.
-    ``max_boxes``    rows of the detection_output, else 0.
-    """
-
-    kind: str
-    decode: str = "yolov3"
-    heads: tuple[HeadSpec, ...] = ()
-    coordinates: str = "normalized"
-    max_boxes: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,10 +109,22 @@ def load_bundle(path: str | Path) -> ModelSpec:
     offline = _read_model(model, fields["sha256"], name)
     problems: list[str] = []
     _check_input(fields["input"], offline, problems)
-    _check_output(fields["output"], fields["input"], len(fields["labels"]), offline, problems)
+    size = fields["input"]
+    check_output(fields["output"], size.width, size.height, len(fields["labels"]), offline, problems)
     raise_problems(name, problems, DataError)
     del fields["model"]
     return ModelSpec(path=model, manifest_path=manifest, offline=offline, **fields)
+
+
+def load_detection_bundle(path: str | Path) -> ModelSpec:
+    """As ``load_bundle``; UserError for a model that detects nothing."""
+    spec = load_bundle(path)
+    if spec.output.kind == TENSORS:
+        raise UserError(
+            f'{spec.manifest_path.name}: output.kind = "tensors": the model has no detection heads, so nothing can be '
+            "detected with it; give a model that was built with --decode, or run it with mlu_agent.engine.Engine"
+        )
+    return spec
 
 
 def _manifest_path(path: Path) -> Path:
@@ -180,14 +164,17 @@ def _read_manifest(root: Fields) -> dict[str, Any]:
     schema = root.integer("schema", minimum=0, maximum=2**31)
     if schema != 1:
         root.problem("schema", f"{schema} is not known; this version reads schema 1: update mlu-agent")
-    root.text("task", choices=("detect",))
+    task = root.text("task", choices=("detect", "infer"))
+    output = read_output(root.table("output", required=True))
+    if task and (task == "infer") != (output.kind == TENSORS):
+        root.problem("task", f'"{task}" does not go with output.kind = "{output.kind}"; "infer" goes with "tensors"')
     fields = {
         "name": root.text("name", longest=127),
         "model": root.text("model", pattern=_FILE_NAME, remedy="write a file name without directories"),
         "sha256": root.text("sha256", pattern="[0-9a-f]{64}", remedy="write the 64 hexadecimal digits of sha256sum"),
-        "labels": _read_labels(root),
+        "labels": _read_labels(root, 0 if output.kind == TENSORS else 1),
         "input": _read_input(root.table("input", required=True)),
-        "output": _read_output(root.table("output", required=True)),
+        "output": output,
         "thresholds": _read_thresholds(root.table("thresholds")),
         "provenance": {str(key): str(value)[:4096] for key, value in root.table("provenance").items()},
     }
@@ -195,13 +182,13 @@ def _read_manifest(root: Fields) -> dict[str, Any]:
     return fields
 
 
-def _read_labels(root: Fields) -> tuple[str, ...]:
-    remedy = f"write 1 to {MAX_LABELS} names in quotes"
-    labels = root.array("labels", longest=MAX_LABELS, remedy=remedy)
+def _read_labels(root: Fields, least: int) -> tuple[str, ...]:
+    remedy = f"write {least} to {MAX_LABELS} names in quotes"
+    labels = root.array("labels", None if least else [], longest=MAX_LABELS, remedy=remedy)
     for index, label in enumerate(labels):
         if not isinstance(label, str) or not label.isprintable() or not 1 <= len(label.encode()) <= MAX_LABEL:
             root.problem(f"labels[{index}]", f"{show(label)} is not accepted; write a name of 1 to {MAX_LABEL} bytes")
-    if root.has("labels") and not labels:
+    if root.has("labels") and len(labels) < least:
         root.problem("labels", f"is empty; {remedy}")
     return tuple(str(label) for label in labels)
 
@@ -230,42 +217,6 @@ def _three(table: Fields, key: str, default: tuple[float, float, float], least: 
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _read_output(table: Fields) -> OutputSpec:
-    kind = table.text("kind", choices=("yolo_heads", "detection_output"))
-    if kind == "detection_output":
-        spec = OutputSpec(
-            kind,
-            coordinates=table.text("coordinates", choices=("normalized", "pixels")),
-            max_boxes=table.integer("max_boxes", minimum=1, maximum=65536),
-        )
-    else:
-        decode = table.text("decode", choices=("yolov3", "yolov5"))
-        heads = tuple(_read_head(head, decode) for head in table.tables("heads", longest=16))
-        if not heads:
-            table.problem("heads", "is missing; write one [[output.heads]] per output")
-        spec = OutputSpec(kind, decode, heads)
-    table.close()
-    return spec
-
-
-def _read_head(table: Fields, decode: str) -> HeadSpec:
-    remedy = "write 1 to 16 pairs [width, height] above 0"
-    pairs = table.array("anchors", longest=16, remedy=remedy)
-    right = all(
-        isinstance(pair, list) and len(pair) == 2 and all(is_number(side) and 0 < side <= 1e5 for side in pair)
-        for pair in pairs
-    )
-    if not pairs or not right:
-        table.problem("anchors", f"{show(pairs)} is not accepted; {remedy}")
-        pairs = [[1, 1]]
-    scale = table.number("scale_x_y", 1.0, minimum=1.0, maximum=4.0)
-    if decode == "yolov5" and scale != 1.0:
-        table.problem("scale_x_y", f'{scale} is not accepted; it belongs to decode = "yolov3" only: remove it')
-    stride = table.integer("stride", minimum=1, maximum=1024)
-    table.close()
-    return HeadSpec(stride, np.array(pairs, np.float32), scale)
-
-
 def _read_thresholds(table: Fields) -> Thresholds:
     usual = Thresholds()
     spec = Thresholds(
@@ -291,34 +242,3 @@ def _check_input(spec: InputSpec, offline: OfflineModel, problems: list[str]) ->
         )
     if tensor.dtype != spec.dtype:
         problems.append(f'input.dtype: "{spec.dtype}" is not the model\'s {tensor.dtype}; write that')
-
-
-def _check_output(spec: OutputSpec, size: InputSpec, classes: int, offline: OfflineModel, problems: list[str]) -> None:
-    shapes = [tensor.shape for tensor in offline.outputs]
-    batch = offline.inputs[0].shape[0] if offline.inputs else 0
-    for index, tensor in enumerate(offline.outputs):
-        if tensor.dtype not in ("float16", "float32") or len(tensor.shape) != 4 or tensor.shape[0] != batch:
-            problems.append(
-                f"output: the model's output {index} is {tensor.dtype} {list(tensor.shape)}; "
-                f"float16 or float32 of rank 4 and batch {batch} can be served: rebuild it"
-            )
-            return
-    if spec.kind == "detection_output":
-        row = 64 + 7 * spec.max_boxes
-        if len(shapes) != 1 or int(np.prod(shapes[0][1:])) != row:
-            problems.append(
-                f"output.max_boxes: {spec.max_boxes} needs one output of {row} numbers, the model has {show(shapes)}"
-            )
-        return
-    if len(spec.heads) != len(shapes):
-        problems.append(
-            f"output.heads: {len(spec.heads)} heads, but the model has {len(shapes)} outputs; describe each"
-        )
-        return
-    for index, (head, shape) in enumerate(zip(spec.heads, shapes)):
-        expected = (size.height // head.stride, size.width // head.stride, len(head.anchors) * (5 + classes))
-        if shape[1:] != expected:
-            problems.append(
-                f"output.heads[{index}]: stride {head.stride}, {len(head.anchors)} anchors and {classes} labels make "
-                f"{list(expected)}, but the model's output is {list(shape[1:])}; correct stride, anchors or labels"
-            )

@@ -6,7 +6,7 @@ import collections
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .bundle import Thresholds, load_bundle
+from .bundle import Thresholds, load_detection_bundle
 from .cnrt import open_library
 from .engine import SLOTS_PER_CONTEXT, Engine, Slot
 from .errors import RuntimeFailure
@@ -32,7 +32,7 @@ class Detector:
     `runtime`: auto, device, simulator or a library's path; `thresholds`: instead of the manifest's; `cores`: None for
     all.
     Attributes: `spec` (ModelSpec), `runtime` ("device" or "simulator"), `reason` (why that one), `thresholds`.
-    Raises UserError, DataError and RuntimeFailure as `load_bundle`, `open_library` and `Engine` do.
+    Raises UserError, DataError and RuntimeFailure as `load_detection_bundle`, `open_library` and `Engine` do.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Detector:
         cores: int | None = None,
         slots: int = SLOTS_PER_CONTEXT,
     ) -> None:
-        self.spec = load_bundle(Path(model_path))
+        self.spec = load_detection_bundle(Path(model_path))
         self.thresholds = thresholds or self.spec.thresholds
         self._preprocess = Preprocessor(self.spec.input)
         library = open_library(runtime)

@@ -147,10 +147,20 @@ def clear_stale_socket(path: Path, log: Any) -> None:
         raise UserError(
             f"publish.endpoint: the folder {path.parent}: {problem} (RuntimeDirectory= in the unit makes it)"
         )
+    listening = listens(path)
+    if listening:
+        raise UserError(f"publish.endpoint: another process already listens on {path}: end it or choose another path")
+    if listening is not None:
+        path.unlink()
+        log.info("removed a stale socket", path=str(path))
+
+
+def listens(path: Path) -> bool | None:
+    """Whether somebody listens on the socket file, None if there is none. UserError if it is another kind of file."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
-        return
+        return None
     except OSError as error:
         raise UserError(f"publish.endpoint: {path} cannot be reached: {error.strerror}") from None
     if not stat.S_ISSOCK(mode):
@@ -160,9 +170,28 @@ def clear_stale_socket(path: Path, log: Any) -> None:
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
-            path.unlink()
-            log.info("removed a stale socket", path=str(path))
-            return
+            return False
         except OSError as error:
             raise UserError(f"publish.endpoint: {path} cannot be checked: {error.strerror}") from None
-    raise UserError(f"publish.endpoint: another process already listens on {path}: end it or choose another path")
+    return True
+
+
+def endpoint_in_use(endpoint: str) -> bool:
+    """Whether another process has the endpoint now. UserError if nobody could bind it, whoever runs.
+
+    An address is tried by binding it for a moment, a socket file by connecting: binding would take it away.
+    """
+    if is_socket_file(endpoint):
+        return bool(listens(Path(endpoint[6:])))
+    with zmq.Context() as context, context.socket(zmq.XPUB) as trial:
+        trial.setsockopt(zmq.LINGER, 0)
+        trial.setsockopt(zmq.IPV6, 1 if "[" in endpoint else 0)
+        try:
+            trial.bind(endpoint)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EADDRINUSE:
+                return True
+            raise UserError(
+                f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose an address of this machine"
+            ) from None
+    return False

@@ -202,7 +202,7 @@ def choose_settings(request: Request, recipe: Recipe | None, arch: Arch, model: 
     else:
         labels = choose_labels(model.classes, given, model.labels)
         base = Settings(
-            request.name or arch.name,
+            request.name or arch.model_name,
             arch.name,
             labels,
             width,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "convert": "weights in, a float state dict (.pth) out",
     "build": "weights in, model, side-car, manifest and recipe out",
     "quantize": "calibrate only: a recipe, and what each layer loses",
     "compile": "a quantized checkpoint in, model, side-car and manifest out",

@@ -9,7 +9,21 @@ import numpy as np
 
 from mlu_agent.errors import UserError
 
-from .graph import INPUT, Activation, Add, Concat, Conv, FloatArray, Graph, MaxPool, Node, Slice, Upsample
+from .graph import (
+    INPUT,
+    Activation,
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    FloatArray,
+    Graph,
+    MaxPool,
+    Mul,
+    Node,
+    Slice,
+    Upsample,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,6 +99,10 @@ class FloatRunner:
             return self.torch.cat(inputs, 1)
         if isinstance(node, Add):
             return inputs[0] + inputs[1]
+        if isinstance(node, Mul):
+            return inputs[0] * inputs[1]
+        if isinstance(node, AveragePool):
+            return self._average(node, inputs[0])
         if isinstance(node, Slice):
             return _slice(node, inputs[0])
         assert isinstance(node, Activation)
@@ -99,6 +117,18 @@ class FloatRunner:
         result = functional.conv2d(value, weight, bias, node.stride, (top, left), node.dilation, node.groups)
         # as torch's own layer computes it, so that ranges are to the bit those of a module made of such layers
         return functional.batch_norm(result, *norm, eps=node.norm.eps) if node.norm is not None else result
+
+    def _average(self, node: AveragePool, value: Any) -> Any:
+        """Sums over the padded windows, divided by how many places of each lie inside the picture."""
+        top, left, bottom, right = node.pad
+        functional = self.torch.nn.functional
+
+        def pool(tensor: Any) -> Any:
+            return functional.avg_pool2d(functional.pad(tensor, (left, right, top, bottom)), node.kernel, node.stride)
+
+        if node.pad == (0, 0, 0, 0):
+            return pool(value)
+        return pool(value) / pool(self.torch.ones_like(value[:1, :1]))
 
     def _activate(self, node: Activation, value: Any) -> Any:
         functional = self.torch.nn.functional

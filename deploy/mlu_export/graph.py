@@ -149,6 +149,35 @@ class Add(Node):
 
 
 @dataclass(frozen=True)
+class Mul(Node):
+    """The product of two tensors of one shape, or of a tensor and one value per channel (1, 1, C)."""
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        one, other = shapes
+        if one != other and (1, 1, one[2]) not in (one, other):
+            raise DataError(
+                f"layer {self.name}: shapes {one} and {other} cannot be multiplied; they must be equal, "
+                "or one of them a value per channel"
+            )
+        return max(one, other)
+
+
+@dataclass(frozen=True)
+class AveragePool(Node):
+    """Mean over windows, of the places inside the picture alone. Pad is top, left, bottom, right."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        height, width, channels = shapes[0]
+        rows = _windows(height + self.pad[0] + self.pad[2], self.kernel[0], self.stride[0], self.name)
+        cols = _windows(width + self.pad[1] + self.pad[3], self.kernel[1], self.stride[1], self.name)
+        return rows, cols, channels
+
+
+@dataclass(frozen=True)
 class Slice(Node):
     """``count`` elements of each axis (height, width, channels) from ``begin`` on, every ``step``-th."""
 
@@ -195,20 +224,40 @@ class Graph:
 
 @dataclass(frozen=True)
 class Head:
-    """One detection head: the output tensor, its stride and its anchors in pixels of the network's input."""
+    """One detection head: the output tensor, its stride and its anchors in pixels of the network's input.
+
+    Decode rules without anchors leave ``anchors`` empty. Their levels may have several tensors (``more`` names those
+    after the first), or share the tensors of all levels (``HeadLayout.joined``).
+    """
 
     tensor: str
     stride: int
-    anchors: tuple[tuple[float, float], ...]
+    anchors: tuple[tuple[float, float], ...] = ()
     scale_x_y: float = 1.0
+    more: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HeadLayout:
+    """What the tensors of heads without anchors hold: the fields of the same names of ``mlu_agent.bundle.OutputSpec``.
+
+    The defaults are what the networks' authors export: one tensor per level, all fields in it, all of them logits.
+    """
+
+    reg_max: int = 16
+    tensors: tuple[tuple[str, ...], ...] = ()
+    activated: tuple[str, ...] = ()
+    joined: bool = False
 
 
 @dataclass(frozen=True)
 class ImportedModel:
     """A detector as read from a weight file: network, heads (in output order) and how a picture enters it.
 
+    ``decode`` is one of ``mlu_agent.output_spec.DECODES``; ``layout`` counts for those without anchors.
     ``quantized`` is None for float weights; of a quantized checkpoint it has the parameters of every layer with scales
-    by the name of its node (the weights in the graph are the unquantized ones, as in the checkpoint).
+    by the name of its node (the weights in the graph are the unquantized ones, as in the checkpoint). ``keys`` tells
+    what a state dict calls the module of each convolution, by the name of its node.
     """
 
     graph: Graph
@@ -217,7 +266,9 @@ class ImportedModel:
     classes: int
     labels: tuple[str, ...] | None
     warnings: tuple[str, ...] = ()
+    layout: HeadLayout = HeadLayout()
     quantized: Mapping[str, QuantParameters] | None = None
+    keys: Mapping[str, str] | None = None
 
 
 def infer_shapes(graph: Graph) -> dict[str, Shape]:

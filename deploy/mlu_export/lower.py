@@ -14,7 +14,21 @@ import numpy as np
 from mlu_agent.errors import DataError
 
 from . import network as net
-from .graph import INPUT, Activation, Add, Concat, Conv, Graph, MaxPool, Node, Slice, Upsample, infer_shapes
+from .graph import (
+    INPUT,
+    Activation,
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    Graph,
+    MaxPool,
+    Mul,
+    Node,
+    Slice,
+    Upsample,
+    infer_shapes,
+)
 from .network import Array, Network, Operator, Tensor
 from .quantize import Range, quantize_weights
 
@@ -170,6 +184,15 @@ def _add(state: _Lowering, node: Node) -> None:
     state.emit(node, net.ADD, ())
 
 
+def _mul(state: _Lowering, node: Node) -> None:
+    state.emit(node, net.MUL, ())
+
+
+def _average_pool(state: _Lowering, node: Node) -> None:
+    assert isinstance(node, AveragePool)
+    state.emit(node, net.AVERAGE_POOL, (*node.kernel, *node.stride, node.pad[0], node.pad[1], 0))
+
+
 def _slice(state: _Lowering, node: Node) -> None:
     assert isinstance(node, Slice)
     state.emit(node, net.SLICE, (0, *node.begin, 1, *node.step))
@@ -186,6 +209,8 @@ _LOWERINGS: dict[type[Node], Callable[[_Lowering, Node], None]] = {
     Upsample: _upsample,
     Concat: _concat,
     Add: _add,
+    Mul: _mul,
+    AveragePool: _average_pool,
     Slice: _slice,
     Activation: _activation,
 }

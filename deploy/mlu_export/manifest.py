@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlu_agent.output_spec import ANCHORED, FIELDS
+
 from . import network as net
 from .lower import PIXEL_MEAN, PIXEL_STD, LowerOptions
 from .toml_text import dump
@@ -58,11 +60,7 @@ def manifest_text(
         "sha256": sha256,
         "labels": list(labels),
         "input": _input(network, options, preprocessing),
-        "output": {
-            "kind": "yolo_heads",
-            "decode": model.decode,
-            "heads": [_head(head, model.decode) for head in model.heads],
-        },
+        "output": _output(model),
         "thresholds": {
             "confidence": thresholds.confidence,
             "iou": thresholds.iou,
@@ -88,8 +86,23 @@ def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing
     return table
 
 
+def _output(model: ImportedModel) -> dict[str, Any]:
+    table: dict[str, Any] = {"kind": "yolo_heads", "decode": model.decode}
+    if model.decode not in ANCHORED:
+        layout = model.layout
+        if model.decode == "yolov8":
+            table["reg_max"] = layout.reg_max
+        table["tensors"] = [list(fields) for fields in layout.tensors or (FIELDS[model.decode],)]
+        table["activated"] = list(layout.activated)
+        table["joined"] = layout.joined
+    table["heads"] = [_head(head, model.decode) for head in model.heads]
+    return table
+
+
 def _head(head: Head, decode: str) -> dict[str, Any]:
-    table: dict[str, Any] = {"stride": head.stride, "anchors": [_pair(anchor) for anchor in head.anchors]}
+    table: dict[str, Any] = {"stride": head.stride}
+    if decode in ANCHORED:
+        table["anchors"] = [_pair(anchor) for anchor in head.anchors]
     if decode == "yolov3" and head.scale_x_y != 1.0:
         table["scale_x_y"] = head.scale_x_y
     return table

@@ -16,6 +16,7 @@ import numpy as np
 from .fake_quant import FakeQuantRunner
 from .float_runner import FloatRunner
 from .graph import Conv
+from .head_parts import head_parts
 from .progress import show_progress
 from .quantize import Range
 from .shards import Team
@@ -154,21 +155,14 @@ class DetectionError:
         self._model = model
         self._torch = torch
         moved = [torch.from_numpy(np.ascontiguousarray(output.transpose(0, 3, 1, 2))) for output in outputs]
-        self._exact = [self._parts(output) for output in moved]
+        self._exact = head_parts(model, torch, moved)
 
     def of(self, outputs: list[Any]) -> float:
-        """Sum of squared differences over all heads of tensors (N, A * (5 + classes), H, W)."""
+        """Sum of squared differences over all heads of tensors (N, channels, H, W)."""
         total = 0.0
         with self._torch.inference_mode():
-            for output, (boxes, objectness, confidence) in zip(outputs, self._exact):
-                box, score, scores = self._parts(output)
+            found = head_parts(self._model, self._torch, outputs)
+            for (box, score, scores), (boxes, objectness, confidence) in zip(found, self._exact):
                 total += float(((score - objectness) ** 2).sum() + ((scores - confidence) ** 2).sum())
                 total += BOX_WEIGHT * float((objectness * (box - boxes) ** 2).sum())
         return total
-
-    def _parts(self, output: Any) -> tuple[Any, Any, Any]:
-        """Box logits, objectness, confidence = objectness * class score."""
-        count, _, height, width = output.shape
-        split = output.reshape(count, -1, 5 + self._model.classes, height, width)
-        objectness = self._torch.sigmoid(split[:, :, 4:5])
-        return split[:, :, :4], objectness, objectness * self._torch.sigmoid(split[:, :, 5:])

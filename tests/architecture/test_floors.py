@@ -19,7 +19,7 @@ SIM = ROOT / "native" / "sim"
 FLOORS: dict[str, int] = {
     "errors": 0, "config": 0, "metrics": 0, "_toml": 0, "_files": 0, "_fields": 0,
     "frame": 1, "detections": 1, "geometry": 1,
-    "bundle": 2, "wire": 2, "offline_model": 2,
+    "bundle": 2, "wire": 2, "offline_model": 2, "output_spec": 2, "output_reader": 2,
     "preprocess": 3, "postprocess": 3, "draw": 3, "cnrt": 3,
     "engine": 4, "sources": 4, "publisher": 4, "client": 4, "annotated": 4,
     "pipeline": 5, "detector": 5, "announcer": 5,
@@ -30,6 +30,9 @@ MAY_SHARE = {
     ("_toml", "errors"), ("_fields", "errors"), ("config", "errors"), ("config", "_toml"), ("config", "_fields"),
     ("_files", "errors"), ("config", "_files"),
     ("bundle", "offline_model"),  # a manifest is checked against the file it describes
+    # a part of the manifest, split off for its size
+    ("bundle", "output_spec"), ("bundle", "output_reader"), ("output_reader", "output_spec"),
+    ("output_reader", "offline_model"),
     ("pipeline", "announcer"),  # one object of it, split off for its size
     ("commands", "logs"), ("commands", "service"),
 }  # fmt: skip

@@ -14,8 +14,8 @@ import pytest
 
 from mlu_agent.errors import DataError
 from mlu_export.graph import Conv, infer_shapes
-from mlu_export.importers.pickle_reader import read_pt
 from mlu_export.importers.source import _check_width
+from mlu_export.importers.torch_file import read_pt
 from mlu_export.importers.yolov5 import import_yolov5
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
+
+from mlu_agent.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,6 +191,63 @@ def test_check_tells_what_would_run(cli, model_path: Path, clip: Path, tmp_path:
     done = cli("check", "-c", config)
     assert done.returncode == 2
     assert "source clip" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["ipc", "abstract", "tcp"])
+def test_check_says_when_the_endpoint_is_in_use(cli, run_daemon, model_path: Path, clip: Path, tmp_path: Path, kind):
+    """A note and 0, as it may be the daemon itself that runs; the daemon goes on, and afterwards all is in order."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port = trial.getsockname()[1]
+    endpoint = {"ipc": f"ipc://{tmp_path}/c.sock", "abstract": f"ipc://@check-{os.getpid()}"}.get(
+        kind, f"tcp://127.0.0.1:{port}"
+    )
+    text = f'[[source]]\nid = "clip"\npath = "{clip}"\nloop = true\n'
+    daemon = run_daemon(text, publish=f'endpoint = "{endpoint}"')
+    daemon.wait_for_log("ready")
+    config = tmp_path / "check.toml"
+    config.write_text(f'[model]\npath = "{model_path}"\n[publish]\nendpoint = "{endpoint}"\n{text}')
+    for _ in range(2):  # looking changes nothing
+        done = cli("check", "-c", config)
+        assert done.returncode == 0, done.stderr
+        assert f"note: {endpoint} is in use now; fine if that is this daemon" in done.stdout
+    assert "is in use now" in json.loads(cli("check", "-c", config, "--json").stdout)["endpoint_note"]
+    assert daemon.stop() == 0
+    assert "note" not in cli("check", "-c", config).stdout
+
+
+@pytest.mark.parametrize(
+    "endpoint, sentence",
+    [("ipc://{}/file", "exists and is not a socket"), ("tcp://192.0.2.1:5557", "choose an address of this machine")],
+)
+def test_check_refuses_an_endpoint_that_can_never_be_bound(
+    cli, model_path: Path, clip: Path, tmp_path: Path, endpoint, sentence
+):
+    """Another kind of file, an address that this machine has not: 2 with the remedy."""
+    (tmp_path / "file").write_text("mine")
+    config = tmp_path / "agent.toml"
+    publish = f'[publish]\nendpoint = "{endpoint.format(tmp_path)}"\ninsecure = true\n'
+    config.write_text(f'[model]\npath = "{model_path}"\n{publish}[[source]]\nid = "clip"\npath = "{clip}"\n')
+    done = cli("check", "-c", config)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_check_tells_of_a_socket_that_this_user_may_not_try(
+    simulator_path: Path, model_path: Path, tmp_path: Path, monkeypatch, capsys
+):
+    """A note, no mistake: the daemon runs as a user of its own."""
+    config = tmp_path / "agent.toml"
+    (tmp_path / "a.sock").touch()
+    config.write_text(
+        f'[model]\npath = "{model_path}"\n[publish]\nendpoint = "ipc://{tmp_path}/a.sock"\n'
+        '[[source]]\nid = "cam"\nsynthetic = "64x64@5"\n'
+    )
+    monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.F_OK or Path(path).name != "a.sock")
+    assert main(["check", "-c", str(config)]) == 0
+    assert "a.sock belongs to another user: whether it is in use could not be tried" in capsys.readouterr().out
 
 
 def test_subscribe_counts_and_times_out(cli, run_daemon, endpoint: str, clip: Path):

@@ -124,7 +124,25 @@ def test_a_late_subscriber_gets_the_states_at_once(run_daemon, listen, endpoint:
     numbers = [beat["seq"] for beat in beats]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert set(beats[-1]["sources"]) == {"clip", "gone"}
-    assert daemon.stop() == 2  # a source that can never work is the user's mistake
+    assert daemon.stop() == 0
+
+
+def test_an_end_that_was_asked_for_is_a_good_end_and_names_the_sources_that_failed(run_daemon, clip: Path):
+    """SIGTERM gives 0, so that a service manager sees no failure; what had failed is in the log with its counters."""
+    daemon = run_daemon(source("clip", path=str(clip), loop=True) + source("gone", path="/nonexistent/clip.mp4"))
+    daemon.wait_for_log("source", source="gone", state="failed")
+    assert daemon.stop() == 0
+    line = daemon.wait_for_log("source failed")
+    assert (line["source"], line["frames_read"], line["published"]) == ("gone", 0, 0)
+    assert line["reason"].startswith("/nonexistent/clip.mp4: there is no such file")
+    assert len([line for line in daemon.lines if line["event"] == "source failed"]) == 1
+
+
+def test_a_source_that_can_never_work_is_the_users_mistake(run_daemon, clip: Path):
+    """When all sources came to their end and one of them failed, the exit code is 2."""
+    daemon = run_daemon(source("clip", path=str(clip)) + source("gone", path="/nonexistent/clip.mp4"))
+    assert daemon.wait() == 2
+    assert daemon.wait_for_log("source failed")["source"] == "gone"
 
 
 @pytest.mark.rtsp

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 
 import pytest
 from hypothesis import given, strategies as st
 from tests.models import small_bundle
 
-from mlu_agent.bundle import load_bundle
+from mlu_agent.bundle import load_bundle, load_detection_bundle
+from mlu_agent.cli import main
+from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, UserError
 
 
@@ -100,6 +103,158 @@ def test_a_wrong_field_is_named_with_its_value_and_a_remedy(model, old, new, sen
         load_bundle(model)
 
 
+YOLOX = """decode = "yolox"
+[[output.heads]]
+stride = 2
+"""
+YOLOV8 = """decode = "yolov8"
+reg_max = 4
+[[output.heads]]
+stride = 2
+"""
+ANCHORED = """decode = "yolov3"
+[[output.heads]]
+stride = 2
+anchors = [[4, 4], [8, 8], [16, 16]]
+"""
+
+
+def labels(count):
+    return "labels = " + str([f"label {number}" for number in range(count)])
+
+
+@pytest.mark.parametrize(
+    "text, count, expected",
+    [
+        (YOLOX, 13, ("yolox", 1, (("box", "objectness", "classes"),), (), False)),
+        (YOLOV8, 2, ("yolov8", 4, (("box", "classes"),), (), False)),
+        (YOLOV8.replace("reg_max = 4", "reg_max = 1"), 14, ("yolov8", 1, (("box", "classes"),), (), False)),
+        (
+            YOLOX.replace(
+                "[[out",
+                'tensors = [["classes", "box", "objectness"]]\nactivated = ["classes"]\njoined = true\n[[out',
+                1,
+            ),
+            13,
+            ("yolox", 1, (("classes", "box", "objectness"),), ("classes",), True),
+        ),
+    ],
+)
+def test_heads_without_anchors_are_described_by_their_fields(model, text, count, expected):
+    """Channels are those of the box, of the objectness if there is one, and one per label."""
+    replace(model, ANCHORED, text)
+    replace(model, 'labels = ["thing"]', labels(count))
+    spec = load_bundle(model).output
+    assert (spec.decode, spec.reg_max, spec.layout, spec.activated, spec.joined) == expected
+    assert (len(spec.heads), spec.heads[0].stride, spec.heads[0].anchors.shape) == (1, 2, (0, 2))
+
+
+@pytest.mark.parametrize(
+    "text, old, new, sentence",
+    [
+        (YOLOX, "", "", r"heads\[0\]: stride 2, box \+ objectness \+ classes and 1 labels make \[16, 16, 6\], but"),
+        (YOLOV8, "", "", r"stride 2, box \+ classes, reg_max 4 and 1 labels make \[16, 16, 17\]"),
+        (YOLOV8, "[[output", "joined = true\n[[output", r"output 0: strides \[2\], box .* make \[256, 1, 17\]"),
+        (
+            YOLOV8,
+            "reg_max = 4",
+            "reg_max = 65",
+            "output.reg_max: 65 is not accepted; write a whole number from 1 to 64",
+        ),
+        (YOLOX, "[[output", "reg_max = 4\n[[output", "output.reg_max: is not an option"),
+        (
+            YOLOX,
+            "[[output",
+            "tensors = []\n[[output",
+            r'tensors: \[\] .* write the fields .*\["box", "objectness", "classes"\]',
+        ),
+        (YOLOX, "[[output", 'tensors = [["box"], ["classes"]]\n[[output', "output.tensors"),
+        (YOLOX, "[[output", 'tensors = [["box", "box", "classes"]]\n[[output', "output.tensors"),
+        (YOLOV8, "[[output", 'tensors = [["box"], ["classes"], []]\n[[output', "output.tensors"),
+        (YOLOV8, "[[output", 'tensors = [["box", "objectness"]]\n[[output', "output.tensors"),
+        (
+            YOLOV8,
+            "[[output",
+            'tensors = [["box"], ["classes"]]\n[[output',
+            "1 heads make 2 outputs, but the model has 1",
+        ),
+        (YOLOV8, "[[output", 'activated = ["box"]\n[[output', r'activated: .* write those of \["classes"\]'),
+        (YOLOX, "[[output", 'activated = ["classes", "classes", "box"]\n[[output', "output.activated"),
+        (YOLOV8, "[[output", "joined = 1\n[[output", "output.joined: 1 is not accepted; write true or false"),
+        (YOLOX, "stride = 2", "stride = 2\nanchors = [[4, 4]]", r"heads\[0\].anchors: is not an option"),
+        (YOLOX, "stride = 2", "stride = 2\nscale_x_y = 1.2", 'belongs to decode = "yolov3" only'),
+        (YOLOX, "stride = 2", "stride = 2048", r"heads\[0\].stride: 2048"),
+        (ANCHORED, "[[output", "joined = true\n[[output", "output.joined: is not an option"),
+    ],
+)
+def test_a_wrong_description_of_heads_is_named(model, text, old, new, sentence):
+    """Fields that are missing, doubled or unknown, and those of another decode rule."""
+    replace(model, ANCHORED, text.replace(old, new, 1))
+    with pytest.raises(DataError, match=sentence):
+        load_bundle(model)
+
+
+TENSORS = 'kind = "tensors"\nnames = ["out"]\nshapes = [[1, 18, 16, 16]]\n'
+
+
+def tensors(model, text=TENSORS, task="infer"):
+    replace(model, 'task = "detect"', f'task = "{task}"')
+    replace(model, 'kind = "yolo_heads"\n' + ANCHORED, text)
+
+
+def test_a_model_without_detection_heads_is_described_by_its_tensors(model):
+    """Names and shapes in the axis order of the network that it was made from; labels may be left out."""
+    tensors(model)
+    replace(model, 'labels = ["thing"]\n', "")
+    spec = load_bundle(model)
+    assert (spec.output.kind, spec.labels) == ("tensors", ())
+    assert [(one.name, one.shape) for one in spec.output.plain] == [("out", (1, 18, 16, 16))]
+
+
+def test_nothing_is_detected_with_a_model_without_detection_heads(model, capsys, monkeypatch):
+    """Detector and every command that detects say so in one sentence; `inspect` describes it."""
+    tensors(model)
+    sentence = r'small\.toml: output\.kind = "tensors": the model has no detection heads'
+    with pytest.raises(UserError, match=sentence):
+        load_detection_bundle(model)
+    with pytest.raises(UserError, match=sentence):
+        Detector(model)
+    config = model.parent / "agent.toml"
+    config.write_text(f'[model]\npath = "{model}"\n[[source]]\nid = "cam"\nsynthetic = "64x64@5"\n')
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    for command in (["detect", str(model), str(config)], ["check", "-c", str(config)], ["run", "-c", str(config)]):
+        assert main(command) == 2
+        said = capsys.readouterr()
+        assert re.search(sentence, said.err)
+    assert main(["inspect", str(model.with_suffix(".toml"))]) == 0
+
+
+@pytest.mark.parametrize(
+    "text, task, sentence",
+    [
+        (TENSORS, "detect", 'task: "detect" does not go with output.kind = "tensors"'),
+        ('kind = "yolo_heads"\n' + ANCHORED, "infer", 'task: "infer" does not go with output.kind = "yolo_heads"'),
+        (
+            TENSORS.replace("18", "17"),
+            "infer",
+            r"shapes\[0\]: \[1, 17, 16, 16\] for each of 1 pictures is not the model",
+        ),
+        (TENSORS.replace("[1, 18", "[0, 18"), "infer", r"shapes\[0\]: \[0, 18, 16, 16\] is not accepted"),
+        (TENSORS.replace("[[1, 18, 16, 16]]", "[[1, 1, 1, 1, 1, 1, 1, 1, 1]]"), "infer", r"shapes\[0\]"),
+        (TENSORS.replace("[[1, 18, 16, 16]]", "[true]"), "infer", r"shapes\[0\]: True"),
+        (TENSORS.replace('"out"', '"out", "more"'), "infer", "1 shapes for 2 names"),
+        (TENSORS.replace('["out"]', "[]").replace("[[1, 18, 16, 16]]", "[]"), "infer", "0 names, but the model has 1"),
+        (TENSORS.replace('"out"', "7"), "infer", r"names\[0\]: 7"),
+        (TENSORS.replace('names = ["out"]', ""), "infer", "output.names: is missing"),
+    ],
+)
+def test_a_wrong_description_of_tensors_is_named(model, text, task, sentence):
+    """Task, names and shapes have to fit each other and the container."""
+    tensors(model, text, task)
+    with pytest.raises(DataError, match=sentence):
+        load_bundle(model)
+
+
 def test_all_problems_are_told_together(model):
     """One line each."""
     replace(model, "width = 32", "width = 0")
@@ -127,15 +282,20 @@ def test_hostile_toml_gives_one_sentence(model, text):
         load_bundle(model)
 
 
-@given(data=st.data())
-def test_a_manifest_with_any_line_spoiled_gives_a_sentence_or_a_model(original, tmp_path_factory, data):
+FULL = YOLOV8.replace("[[out", 'tensors = [["box", "classes"]]\nactivated = ["classes"]\njoined = true\n[[out', 1)
+
+
+@given(data=st.data(), heads=st.sampled_from([ANCHORED, FULL]))
+def test_a_manifest_with_any_line_spoiled_gives_a_sentence_or_a_model(original, tmp_path_factory, data, heads):
     """Nothing but DataError comes out."""
     folder = tmp_path_factory.mktemp("spoiled")
     shutil.copy(original, folder)
-    lines = original.with_suffix(".toml").read_text().splitlines()
+    lines = original.with_suffix(".toml").read_text().replace(ANCHORED, heads).splitlines()
     place = data.draw(st.integers(0, len(lines) - 1))
     value = data.draw(
-        st.sampled_from(["1", "-1", "1e400", "nan", "[]", "[[]]", "{}", '""', "1979-05-27", "[{}]", "true"])
+        st.sampled_from(
+            ["1", "-1", "1e400", "nan", "[]", "[[]]", "{}", '[["box"], [[]]]', '""', "1979-05-27", "[{}]", "true"]
+        )
     )
     lines[place] = lines[place].split("=")[0] + "= " + value
     (folder / "small.toml").write_text("\n".join(lines))

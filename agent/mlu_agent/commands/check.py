@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._files import path_problem
-from ..bundle import load_bundle
+from ..bundle import load_detection_bundle
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
 from ..config import Config, load_config, redact
 from ..errors import UserError
-from ..publisher import is_socket_file
+from ..publisher import endpoint_in_use, is_socket_file
 
 if TYPE_CHECKING:
     import argparse
@@ -30,12 +31,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints what would run; raises what would stop it."""
     config = load_config(arguments.config)
-    spec = load_bundle(config.model.path)
+    spec = load_detection_bundle(config.model.path)
     library = open_library(config.model.runtime)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
     _check_paths(config)
+    note = _endpoint_note(config)
     if arguments.json:
-        print(json.dumps(_describe(config, spec, library), ensure_ascii=False))
+        print(json.dumps({**_describe(config, spec, library), "endpoint_note": note}, ensure_ascii=False))
         return 0
     size = f"{spec.input.width}x{spec.input.height}"
     print(f"model    {spec.name}, {size}, {spec.num_classes} labels, sha256 {spec.sha256[:12]}")
@@ -44,9 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         rule = "newest frame only" if source.live else "every frame"
         print(f"source   {source.id}: {source.kind} {redact(source.location)} ({rule})")
     print(f"publish  {config.publish.endpoint}" + (" (insecure = true)" if config.publish.insecure else ""))
-    problem = _socket_folder_problem(config)
-    if problem:
-        print(f"         {problem}")
+    if note:
+        print(f"         note: {note}")
     print(f"{arguments.config}: in order")
     return 0
 
@@ -66,13 +67,19 @@ def _describe(config: Config, spec: ModelSpec, library: Library) -> dict[str, An
     }
 
 
-def _socket_folder_problem(config: Config) -> str:
-    """A note, not an error: the unit makes the folder at each start, so it need not be there yet."""
+def _endpoint_note(config: Config) -> str:
+    """What is not as it will have to be at the start, but no mistake: the unit makes the folder at each start, so it
+    need not be there yet, and the daemon itself may be what uses the endpoint."""
     endpoint = config.publish.endpoint
-    folder = Path(endpoint[len("ipc://") :]).parent
-    if not is_socket_file(endpoint) or folder.is_dir():
-        return ""
-    return f"note: {folder} is no folder yet; make it, unless the unit does (RuntimeDirectory=)"
+    if is_socket_file(endpoint):
+        path = Path(endpoint[len("ipc://") :])
+        if not path.parent.is_dir():
+            return f"{path.parent} is no folder yet; make it, unless the unit does (RuntimeDirectory=)"
+        if os.access(path, os.F_OK) and not os.access(path, os.W_OK):
+            return f"{path} belongs to another user: whether it is in use could not be tried"
+    if endpoint_in_use(endpoint):
+        return f"{endpoint} is in use now; fine if that is this daemon, else end it or choose another endpoint"
+    return ""
 
 
 def _check_paths(config: Config) -> None:

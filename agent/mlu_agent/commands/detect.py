@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._files import path_problem
 from ..annotated import AnnotatedOutput
-from ..bundle import Thresholds, load_bundle
+from ..bundle import Thresholds, load_detection_bundle
 from ..detector import Detector
 from ..errors import UserError
 from ..sources import Capture, CaptureError, FileCapture, StreamCapture, capture_for_path, is_stream
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError(f"{name}: {problem}")
     if arguments.frames is not None and arguments.frames < 1:
         raise UserError(f"--frames {arguments.frames}: give 1 or more")
-    spec = load_bundle(arguments.model)
+    spec = load_detection_bundle(arguments.model)
     thresholds = _thresholds(arguments, spec.thresholds)
     problems: list[str] = []
     with contextlib.ExitStack() as exits:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import logs
-from ..bundle import load_bundle
+from ..bundle import load_detection_bundle
 from ..cnrt import open_library
 from ..config import Config, load_config
 from ..engine import Engine
@@ -40,8 +40,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs until a signal, or until all sources came to their end. 2 if a source failed for good, 3 if the device
-    did."""
+    """Runs until a signal, or until all sources came to their end. 0 after a signal; 2 if all came to their end and one
+    of them failed for good; 3 if the device failed."""
     config = load_config(arguments.config)
     logs.configure(config.log.level, config.log.format)
     log = logs.get_logger()
@@ -71,7 +71,7 @@ class _Daemon:
         self._stopper = stopper
         self._notifications = notifications
         notifications.send(STATUS="loading the model")
-        spec = load_bundle(config.model.path)
+        spec = load_detection_bundle(config.model.path)
         library = open_library(config.model.runtime)
         say = log.info if library.kind == "device" or config.model.runtime == "simulator" else log.warning
         say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
@@ -102,13 +102,16 @@ class _Daemon:
                 self._pipeline.start()
                 self._loop()
         finally:
+            asked = self._stopper.requested.is_set()
             self._stop()
         if self._pipeline.failure is not None:
             raise self._pipeline.failure
         failed = [source for source in self._pipeline.sources if source.status.state is SourceState.FAILED]
         for source in failed:
-            self._log.error("source failed", source=source.source_id, reason=source.status.reason)
-        return 2 if failed else 0
+            counters = self._pipeline.counters(source)
+            self._log.error("source failed", source=source.source_id, reason=source.status.reason, **counters)
+        # whoever asks for the end gets it: a failed source has been told when it failed, and is told again above
+        return 2 if failed and not asked else 0
 
     def _wait_for_subscriber(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -33,8 +33,8 @@ def postprocess(
 ) -> Detections:
     """The detections of one picture, sorted by descending confidence.
 
-    ``outputs``    of one picture, without the batch's axis: per head float16 or float32 (H, W, C), or the one row of
-                   the detection output operator in any shape.
+    ``outputs``    of one picture, without the batch's axis: float16 or float32 (H, W, C) as the specification's heads
+                   say, or the one row of the detection output operator in any shape.
     ``letterbox``  what ``preprocess`` returned for this frame.
     ``image``      the picture's place in the batch, checked against what the detection output operator wrote; None
                    does not.
@@ -56,7 +56,12 @@ def postprocess(
 def _decode(outputs: Sequence[NDArray[Any]], spec: ModelSpec, thresholds: Thresholds, image: int | None) -> Candidates:
     if spec.output.kind == "yolo_heads":
         return decode_heads(
-            outputs, spec.output, spec.num_classes, thresholds.confidence, multi_label=thresholds.multi_label
+            outputs,
+            spec.output,
+            spec.input,
+            spec.num_classes,
+            thresholds.confidence,
+            multi_label=thresholds.multi_label,
         )
     if len(outputs) != 1:
         raise ValueError(f"{len(outputs)} outputs for a detection output; give its one row")

@@ -24,6 +24,11 @@ class Candidates:
     invalid: int = 0
 
 
+def nothing() -> Candidates:
+    """No candidates."""
+    return Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+
+
 def join(parts: Sequence[Candidates]) -> Candidates:
     """The candidates of several heads as one."""
     if len(parts) == 1:

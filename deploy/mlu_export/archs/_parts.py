@@ -28,9 +28,22 @@ def head(filters: int) -> Section:
     return section("convolutional", filters=filters, size=1, stride=1, pad=1, activation="linear")
 
 
-def yolo(mask: str, anchors: str, classes: int = 80) -> Section:
-    return section("yolo", mask=mask, anchors=anchors, classes=classes)
+def yolo(mask: str, anchors: str, classes: int = 80, scale_x_y: float = 1.0) -> Section:
+    return section("yolo", mask=mask, anchors=anchors, classes=classes, scale_x_y=scale_x_y)
 
 
 def shortcut(layer: int) -> Section:
     return Section("shortcut", {"from": str(layer), "activation": "linear"})
+
+
+def pool_pyramid(sizes: tuple[int, int, int] = (5, 9, 13)) -> list[Section]:
+    """The last tensor's maximum over three sizes of window, the largest first, and the tensor itself behind them."""
+    small, middle, large = (section("maxpool", stride=1, size=size) for size in sizes)
+    return [
+        small,
+        section("route", layers=-2),
+        middle,
+        section("route", layers=-4),
+        large,
+        section("route", layers="-1,-3,-5,-6"),
+    ]

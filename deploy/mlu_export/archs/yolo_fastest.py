@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._parts import conv, head, section, shortcut, yolo
+from ._parts import conv, head, pool_pyramid, section, shortcut, yolo
 
 if TYPE_CHECKING:
     from ..importers.darknet_cfg import Section
@@ -33,7 +33,7 @@ def yolo_fastest_sections() -> tuple[Section, ...]:
         layers += _step(step_wide, step_narrow, stride)
     for _ in range(5):
         layers += [*_step(224, 48, 1), section("dropout"), shortcut(-5)]
-    layers += _pyramid() + _head(96, "3,4,5")
+    layers += pool_pyramid((3, 5, 9)) + _head(96, "3,4,5")
     layers += [section("route", layers=-7), section("upsample", stride=2), section("route", layers="-1,80")]
     layers += _head(120, "0,1,2", entry=False)
     return tuple(layers)
@@ -42,18 +42,6 @@ def yolo_fastest_sections() -> tuple[Section, ...]:
 def _step(wide: int, narrow: int, stride: int) -> list[Section]:
     """Widen, filter each channel, narrow."""
     return [conv(wide, 1), conv(wide, 3, stride, groups=wide), conv(narrow, 1, activation="linear")]
-
-
-def _pyramid() -> list[Section]:
-    """Maximum over 3, 5 and 9 pixels beside the tensor itself."""
-    return [
-        section("maxpool", stride=1, size=3),
-        section("route", layers=-2),
-        section("maxpool", stride=1, size=5),
-        section("route", layers=-4),
-        section("maxpool", stride=1, size=9),
-        section("route", layers="-1,-3,-5,-6"),
-    ]
 
 
 def _head(wide: int, mask: str, entry: bool = True) -> list[Section]:

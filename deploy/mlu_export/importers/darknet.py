@@ -1,8 +1,7 @@
-"""Darknet networks of the v3 family: sections and a weight stream -> ImportedModel.
+"""Darknet networks of the v3 and v4 families: sections and weights -> ImportedModel.
 
-Values per convolution, in the file's order: batch-norm beta, gamma, mean, variance (or the bias alone), then the
-weights as [out, in / groups, kernel, kernel]. Batch-norm eps is 1e-5, as in the ports that the reference figures were
-taken with.
+Layers, their sizes and their order are those of Darknet itself: what a route or a shortcut names are sections, counted
+from the first one behind ``[net]``.
 """
 
 from __future__ import annotations
@@ -15,35 +14,32 @@ from ..graph import (
     INPUT,
     Activation,
     Add,
-    BatchNorm,
+    AveragePool,
     Concat,
     Conv,
-    FloatArray,
     Graph,
-    Head,
     ImportedModel,
     MaxPool,
+    Mul,
     Node,
     Shape,
     Slice,
     Upsample,
 )
-from .darknet_weights import WeightStream
+from .darknet_heads import Heads, check_masks
+from .darknet_values import StateValues, StreamValues, Values, conv_key
+from .state_dict import state_dict_of
+from .torch_file import looks_like_torch, read_torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .darknet_cfg import Section
 
-BN_EPS = 1e-5
 LEAKY_SLOPE = 0.1
 MAX_FILTERS = 65536
 MAX_KERNEL = 255
 MAX_INPUT = 8192
-
-# The published YOLOv3-tiny was trained with mask 1,2,3 on its fine head, but the cfg that travels with it says 0,1,2.
-TINY_SHA256 = "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c"
-TINY_ANCHORS = ((10.0, 14.0), (23.0, 27.0), (37.0, 58.0), (81.0, 82.0), (135.0, 169.0), (344.0, 319.0))
 
 ACTIVATIONS = {
     "leaky": ("leaky_relu", LEAKY_SLOPE),
@@ -55,40 +51,68 @@ ACTIVATIONS = {
     "tanh": ("tanh", 0.0),
     "elu": ("elu", 1.0),
 }
+# Options that change what a layer computes, and that are refused unless they are off.
+UNSUPPORTED = {
+    "convolutional": ("xnor", "binary", "bin_output", "antialiasing", "coordconv", "flipped", "dot", "sway", "rotate",
+                      "stretch", "stretch_sway", "reverse"),
+    "maxpool": ("maxpool_depth", "antialiasing", "maxpool_zero_nonmax"),
+    "scale_channels": ("scale_wh",),
+    "route": (),
+    "reorg3d": ("reverse",),
+}  # fmt: skip
+# Sections of other families of detectors, which a user may well try.
+OTHER_FAMILIES = {
+    "region": "the head of YOLOv2",
+    "detection": "the head of YOLOv1",
+    "gaussian_yolo": "the head of Gaussian YOLOv3",
+    "crnn": "a recurrent layer",
+    "conv_lstm": "a recurrent layer",
+    "contrastive": "a head that tracks",
+}
 
 
 def import_darknet(
     sections: Sequence[Section], weights: bytes, weights_sha256: str, labels: tuple[str, ...] | None = None
 ) -> ImportedModel:
-    """Builds the network of ``sections`` with the values of a ``.weights`` file.
+    """Builds the network of ``sections`` with the values of a ``.weights`` file, or of a port's state dict.
 
-    Raises DataError: unknown sections, sizes that do not fit, weights that are truncated, too long or not finite.
+    Raises DataError: unknown sections, sizes that do not fit, weights that are truncated, of another network or not
+    finite.
     """
-    builder = _Builder(sections[0], WeightStream(weights))
+    builder = _Builder(sections[0], _values(weights))
     for index, section in enumerate(sections[1:]):
         builder.add(index, section)
-    builder.weights.finish()
-    model = builder.finish(labels)
-    return _check_masks(model, weights_sha256)
+    return check_masks(builder.finish(labels), weights_sha256)
+
+
+def _values(weights: bytes) -> Values:
+    if not looks_like_torch(weights):
+        return StreamValues(weights)
+    state = state_dict_of(read_torch(weights))
+    if state is None:
+        raise DataError(
+            "the file holds no state dict; a whole pickled model is read for YOLOv5 alone (--arch yolov5s, for example)"
+        )
+    return StateValues(state)
 
 
 class _Builder:
     """Walks the sections once; ``made`` holds the output tensor of every section, as routes count them."""
 
-    def __init__(self, net: Section, weights: WeightStream) -> None:
+    def __init__(self, net: Section, values: Values) -> None:
         height = net.integer("height", 416, 32, MAX_INPUT)
         width = net.integer("width", 416, 32, MAX_INPUT)
         if net.integer("channels", 3, 1, 64) != 3:
             raise DataError(
                 f"{net.where()}: channels = {net.options['channels']}; only networks of 3 colour channels are supported"
             )
-        self.weights = weights
+        self.values = values
         self.nodes: list[Node] = []
         self.shapes: dict[str, Shape] = {INPUT: (height, width, 3)}
         self.made: list[str] = []
         self.last = INPUT
-        self.heads: list[Head] = []
-        self.classes = 0
+        self.keys: dict[str, str] = {}
+        self.heads = Heads(self.shapes[INPUT])
         self._kinds: dict[str, Callable[[int, Section], None]] = {
             "convolutional": self._convolution,
             "conv": self._convolution,
@@ -98,23 +122,51 @@ class _Builder:
             "route": self._route,
             "shortcut": self._shortcut,
             "yolo": self._yolo,
-            "dropout": self._dropout,
+            "reorg3d": self._reorg,
+            "sam": self._multiply,
+            "scale_channels": self._multiply,
+            "avgpool": self._average_pool,
+            "avg": self._average_pool,
+            "local_avgpool": self._average_pool,
+            "local_avg": self._average_pool,
+            "dropout": self._nothing,
+            "empty": self._nothing,
+            "silence": self._nothing,
         }
 
     def add(self, index: int, section: Section) -> None:
         handler = self._kinds.get(section.kind)
         if handler is None:
-            raise DataError(
-                f"{section.where()}: this layer kind is not supported; known are {', '.join(sorted(self._kinds))}"
-            )
+            what = OTHER_FAMILIES.get(section.kind, "this layer kind")
+            raise DataError(f"{section.where()}: {what} is not supported; known are {', '.join(sorted(self._kinds))}")
+        for option in UNSUPPORTED.get(section.kind, ()):
+            if section.options.get(option, "0").strip() not in ("0", "0.0", ""):
+                raise DataError(
+                    f"{section.where()}: {option} = {section.options[option][:20]} is not supported; "
+                    "a network trained without it is needed"
+                )
         handler(index, section)
         self.made.append(self.last)
 
     def finish(self, labels: tuple[str, ...] | None) -> ImportedModel:
-        if not self.heads:
-            raise DataError("the cfg has no [yolo] section: only detectors of the v3 family are supported")
-        graph = Graph(self.shapes[INPUT], tuple(self.nodes), tuple(head.tensor for head in self.heads))
-        return ImportedModel(graph, "yolov3", tuple(self.heads), self.classes, labels)
+        warnings = tuple(self.values.finish())
+        heads = self.heads.finish()
+        nodes = tuple(node for node in self.nodes if not self._is_folded(node))
+        graph = Graph(self.shapes[INPUT], nodes, tuple(head.tensor for head in heads))
+        return ImportedModel(
+            graph,
+            self.heads.decode,
+            heads,
+            self.heads.classes,
+            labels,
+            warnings,
+            quantized=self.values.quantized(),
+            keys=self.keys,
+        )
+
+    def _is_folded(self, node: Node) -> bool:
+        """Whether it is the sigmoid of a head, which the decoding does, and nobody else reads it."""
+        return node.name in self.heads.folded and not any(node.name in other.inputs for other in self.nodes)
 
     def _emit(self, node: Node) -> None:
         shape = node.output_shape([self.shapes[name] for name in node.inputs])
@@ -134,29 +186,17 @@ class _Builder:
             raise DataError(
                 f"{section.where()}: groups = {groups} must divide {channels} input channels and {filters} filters"
             )
-        stride = section.integer("stride", 1, 1, MAX_KERNEL)
-        strides = (
-            section.integer("stride_y", stride, 1, MAX_KERNEL),
-            section.integer("stride_x", stride, 1, MAX_KERNEL),
-        )
+        if "share_index" in section.options:
+            raise DataError(f"{section.where()}: share_index: layers that share weights are not supported")
+        strides = _strides(section)
         dilation = section.integer("dilation", 1, 1, MAX_KERNEL)
-        pad = size // 2 * dilation if section.integer("pad", 0, 0, 1) else section.integer("padding", 0, 0, MAX_KERNEL)
-        bias, norm = self._bias_or_norm(name, filters, bool(section.integer("batch_normalize", 0, 0, 1)))
-        shape = (filters, channels // groups, size, size)
-        weight = self.weights.take(shape[0] * shape[1] * size * size, shape, name, "weights")
-        self._emit(Conv(name, (self.last,), weight, bias, norm, strides, (pad,) * 4, (dilation,) * 2, groups))
+        half = size // 2 if section.integer("pad", 0, 0, 1) else section.integer("padding", 0, 0, MAX_KERNEL)
+        pad = (half * dilation,) * 4
+        normalize = bool(section.integer("batch_normalize", 0, 0, 1))
+        got = self.values.convolution(index, name, (filters, channels // groups, size, size), normalize)
+        self._emit(Conv(name, (self.last,), got.weight, got.bias, got.norm, strides, pad, (dilation,) * 2, groups))
+        self.keys[name] = conv_key(index)
         self._activation(index, section, "logistic")
-
-    def _bias_or_norm(self, name: str, filters: int, normalize: bool) -> tuple[FloatArray | None, BatchNorm | None]:
-        if not normalize:
-            return self.weights.take(filters, (filters,), name, "bias"), None
-        beta, gamma, mean, variance = (
-            self.weights.take(filters, (filters,), name, what)
-            for what in ("batch-norm beta", "batch-norm gamma", "batch-norm mean", "batch-norm variance")
-        )
-        if (variance < 0).any():
-            raise DataError(f"layer {name}: a batch-norm variance is negative; the weights do not belong to this cfg")
-        return None, BatchNorm(gamma, beta, mean, variance, BN_EPS)
 
     def _activation(self, index: int, section: Section, default: str) -> None:
         kind = section.options.get("activation", default).lower()
@@ -171,13 +211,15 @@ class _Builder:
         self._emit(Activation(f"{index}_{function}", (self.last,), function, slope))
 
     def _max_pool(self, index: int, section: Section) -> None:
-        stride = section.integer("stride", 1, 1, MAX_KERNEL)
-        size = section.integer("size", stride, 1, MAX_KERNEL)
-        total = section.integer("padding", size - 1, 0, MAX_KERNEL)
-        before, after = total // 2, total - total // 2
-        self._emit(
-            MaxPool(f"{index}_maxpool", (self.last,), (size, size), (stride, stride), (before, before, after, after))
-        )
+        kernel, stride, pad = _window(section)
+        self._emit(MaxPool(f"{index}_maxpool", (self.last,), kernel, stride, pad))
+
+    def _average_pool(self, index: int, section: Section) -> None:
+        """``avgpool`` is the mean of the whole picture, ``local_avgpool`` that of windows."""
+        kernel, stride, pad = _window(section)
+        if section.kind in ("avgpool", "avg"):
+            kernel, stride, pad = self.shapes[self.last][:2], (1, 1), (0, 0, 0, 0)
+        self._emit(AveragePool(f"{index}_avgpool", (self.last,), kernel, stride, pad))
 
     def _upsample(self, index: int, section: Section) -> None:
         if section.number("scale", 1.0, -65536.0, 65536.0) != 1.0:
@@ -212,10 +254,54 @@ class _Builder:
 
     def _shortcut(self, index: int, section: Section) -> None:
         layers = section.integers("from", -index, max(index - 1, 0))
+        if not layers:
+            raise DataError(f"{section.where()}: from is missing")
+        if section.options.get("weights_type", "none") != "none":
+            raise DataError(
+                f"{section.where()}: weights_type = {section.options['weights_type'][:20]}: weighted shortcuts are not "
+                "supported; a network trained without them is needed"
+            )
+        for number, layer in enumerate(layers):
+            name = f"{index}_shortcut" + (f"{number}" if number < len(layers) - 1 else "")
+            self._add(name, self._source(layer, index, section))
+        self._activation(index, section, "linear")
+
+    def _add(self, name: str, source: str) -> None:
+        """Adds a tensor to the last one; where they differ in channels, to as many as both have."""
+        own, (height, width, channels) = self.last, self.shapes[self.last]
+        common = min(channels, self.shapes[source][2])
+        if common < self.shapes[source][2]:
+            self._emit(Slice(f"{name}_from", (source,), (0, 0, 0), (1, 1, 1), (*self.shapes[source][:2], common)))
+            source = self.last
+        if common == channels:
+            self._emit(Add(name, (own, source)))
+            return
+        self._emit(Slice(f"{name}_part", (own,), (0, 0, 0), (1, 1, 1), (height, width, common)))
+        self._emit(Add(f"{name}_sum", (self.last, source)))
+        total = self.last
+        self._emit(Slice(f"{name}_rest", (own,), (0, 0, common), (1, 1, 1), (height, width, channels - common)))
+        self._emit(Concat(name, (total, self.last)))
+
+    def _multiply(self, index: int, section: Section) -> None:
+        """``sam`` multiplies two tensors; ``scale_channels`` a tensor with the value per channel before it."""
+        layers = section.integers("from", -index, max(index - 1, 0))
         if len(layers) != 1:
             raise DataError(f"{section.where()}: from must name one layer; {len(layers)} are given")
-        self._emit(Add(f"{index}_shortcut", (self.last, self._source(layers[0], index, section))))
+        self._emit(Mul(f"{index}_{section.kind}", (self._source(layers[0], index, section), self.last)))
         self._activation(index, section, "linear")
+
+    def _reorg(self, index: int, section: Section) -> None:
+        """Squares of stride x stride pixels become channels, row by row."""
+        height, width, channels = self.shapes[self.last]
+        stride = section.integer("stride", 1, 1, 64)
+        if height % stride or width % stride:
+            raise DataError(f"{section.where()}: stride = {stride} does not divide a tensor of {width}x{height}")
+        source, count, parts = self.last, (height // stride, width // stride, channels), []
+        for place in range(stride * stride):
+            begin = (place // stride, place % stride, 0)
+            self._emit(Slice(f"{index}_reorg{place}", (source,), begin, (stride, stride, 1), count))
+            parts.append(self.last)
+        self._emit(Concat(f"{index}_reorg", tuple(parts)))
 
     def _source(self, layer: int, index: int, section: Section) -> str:
         position = layer if layer >= 0 else index + layer
@@ -223,53 +309,23 @@ class _Builder:
             raise DataError(f"{section.where()}: layer {layer} does not exist before this one")
         return self.made[position]
 
-    def _dropout(self, _index: int, _section: Section) -> None:
+    def _nothing(self, _index: int, _section: Section) -> None:
         """Nothing at inference; it keeps its place in the count of layers."""
 
     def _yolo(self, _index: int, section: Section) -> None:
-        values = section.numbers("anchors")
-        anchors = tuple(zip(values[0::2], values[1::2]))
-        mask = section.integers("mask", 0, max(len(anchors) - 1, 0)) or tuple(range(len(anchors)))
-        classes = section.integer("classes", 20, 1, 65536)
-        height, width, channels = self.shapes[self.last]
-        if not mask or channels != len(mask) * (classes + 5):
-            raise DataError(
-                f"{section.where()}: {len(mask)} masks of {classes} classes need {len(mask) * (classes + 5)} channels, "
-                f"the layer before has {channels}"
-            )
-        if self.classes not in (0, classes):
-            raise DataError(f"{section.where()}: classes = {classes}, an earlier head has {self.classes}")
-        rows, cols, _ = self.shapes[INPUT]
-        if rows % height or cols % width or rows // height != cols // width:
-            raise DataError(
-                f"{section.where()}: a head of {width}x{height} does not divide the input of {cols}x{rows}; "
-                "choose an input size that is a multiple of 32"
-            )
-        self.classes = classes
-        self.heads.append(
-            Head(
-                self.last,
-                rows // height,
-                tuple(anchors[number] for number in mask),
-                section.number("scale_x_y", 1.0, 1.0, 4.0),
-            )
-        )
+        node = self.nodes[-1] if self.nodes and self.nodes[-1].name == self.last else None
+        self.heads.add(section, self.last, self.shapes[self.last], node)
 
 
-def _check_masks(model: ImportedModel, weights_sha256: str) -> ImportedModel:
-    """Refuses the published YOLOv3-tiny weights under the published cfg's wrong mask; warns where it looks the same."""
-    if not any(head.stride == 16 and head.anchors == TINY_ANCHORS[:3] for head in model.heads):
-        return model
-    remedy = "use `--arch yolov3-tiny` without --cfg, or set mask = 1,2,3 in the last [yolo] section"
-    if weights_sha256 == TINY_SHA256:
-        raise DataError(
-            "the cfg gives the 26x26 head mask = 0,1,2, but these weights were trained with 1,2,3 "
-            f"(a known mistake of the published cfg; it costs a third of the accuracy): {remedy}"
-        )
-    warning = (
-        "the stride-16 head has mask = 0,1,2, as in the published yolov3-tiny.cfg, whose own weights need 1,2,3; "
-        f"if accuracy is poor: {remedy}"
-    )
-    return ImportedModel(
-        model.graph, model.decode, model.heads, model.classes, model.labels, (*model.warnings, warning)
-    )
+def _strides(section: Section) -> tuple[int, int]:
+    """Rows and columns."""
+    stride = section.integer("stride", 1, 1, MAX_KERNEL)
+    return section.integer("stride_y", stride, 1, MAX_KERNEL), section.integer("stride_x", stride, 1, MAX_KERNEL)
+
+
+def _window(section: Section) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
+    """Kernel, stride and padding of a pool; Darknet pads ``size - 1`` in all, the odd one below and to the right."""
+    size = section.integer("size", section.integer("stride", 1, 1, MAX_KERNEL), 1, MAX_KERNEL)
+    total = section.integer("padding", size - 1, 0, MAX_KERNEL)
+    before, after = total // 2, total - total // 2
+    return (size, size), _strides(section), (before, before, after, after)

@@ -1,28 +1,26 @@
-"""Reads tensors out of a ``.pt`` archive without running any code of it.
+"""Reads what torch's pickles hold without running any code of them.
 
-A ``.pt`` file is a zip of one pickle and the raw storages. The pickle may name classes and functions: those that
-rebuild tensors are replaced by our own, those of model code and its usual company become inert records (``Record``),
-and every other name is refused. Nothing of the file is ever imported or called. Every size is bounded before use.
+A pickle may name classes and functions: those that rebuild tensors are replaced by our own, those of model code and its
+usual company become inert records (``Record``), and every other name is refused. Nothing of the file is ever imported
+or called. Every size is bounded before use: what a pickle makes Python remember, and what its tensors add up to.
 """
 
 from __future__ import annotations
 
-import io
 import pickle
-import struct
-import zipfile
+import pickletools
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from mlu_agent.errors import DataError
 
-MAX_ARCHIVE_BYTES = (1 << 31) - 1
+if TYPE_CHECKING:
+    import io
+
 MAX_PICKLE_BYTES = 64 << 20
-MAX_ENTRIES = 100_000
 
 STORAGES: dict[str, np.dtype[Any]] = {
     "HalfStorage": np.dtype("<f2"),
@@ -54,7 +52,7 @@ class Record:
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute of the pickled object, or ``default``."""
-        return self.state.get(name, default) if isinstance(self.state, dict) else default
+        return dict.get(self.state, name, default) if isinstance(self.state, dict) else default
 
     def append(self, _item: Any) -> None:
         """Swallows items of list-like records."""
@@ -66,91 +64,37 @@ class Record:
         """Swallows items of mapping-like records."""
 
 
-@dataclass(frozen=True)
 class _StorageKind:
-    dtype: npt.DTypeLike
+    """The type of a storage's numbers; a pickle cannot change it."""
 
+    __slots__ = ("dtype",)
 
-def read_pt(data: bytes) -> Any:
-    """The object that the archive holds: dicts, lists, numbers, numpy arrays and Records. Raises DataError."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _Archive(archive).load()
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, struct.error) as error:
-        raise DataError(
-            f"the file is not a .pt archive of torch >= 1.6 ({error}); it is damaged or another format"
-        ) from error
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
 
-
-class _Archive:
-    """One opened zip: finds the pickle and hands out storages."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        entries = archive.infolist()
-        total = sum(entry.file_size for entry in entries)
-        if len(entries) > MAX_ENTRIES or total > MAX_ARCHIVE_BYTES:
-            raise DataError(f"the archive claims {len(entries)} entries of {total} bytes; that is no detector")
-        pickles = [entry.filename for entry in entries if entry.filename.split("/")[1:] == ["data.pkl"]]
-        if len(pickles) != 1:
-            raise DataError("the archive has no data.pkl: it was not written by torch.save")
-        self._archive = archive
-        self._prefix = pickles[0][: -len("data.pkl")]
-        self._storages: dict[str, npt.NDArray[Any]] = {}
-
-    def load(self) -> Any:
-        data = self._read("data.pkl", MAX_PICKLE_BYTES)
-        try:
-            return RestrictedUnpickler(io.BytesIO(data), self.storage).load()
-        except DataError:
-            raise
-        except Exception as error:  # a hostile pickle may fail in any way that Python knows
-            raise DataError(f"data.pkl is damaged ({type(error).__name__})") from error
-
-    def storage(self, key: Any, dtype: np.dtype[Any], count: Any) -> npt.NDArray[Any]:
-        """The raw values of one storage; its size must be what the pickle claims."""
-        if not isinstance(key, str) or not key.isdigit() or not isinstance(count, int) or count < 0:
-            raise DataError("data.pkl names a storage that cannot be")
-        if key not in self._storages:
-            data = self._read(f"data/{key}", MAX_ARCHIVE_BYTES)
-            if len(data) != count * dtype.itemsize:
-                raise DataError(
-                    f"storage {key} has {len(data)} bytes where {count} values of {dtype} are claimed; it is truncated"
-                )
-            self._storages[key] = np.frombuffer(data, dtype)
-        return self._storages[key]
-
-    def _read(self, name: str, limit: int) -> bytes:
-        try:
-            entry = self._archive.getinfo(self._prefix + name)
-        except KeyError as error:
-            raise DataError(f"the archive has no {name}; it is truncated") from error
-        if entry.file_size > limit:
-            raise DataError(f"{name} claims {entry.file_size} bytes; at most {limit} are accepted")
-        try:
-            with self._archive.open(entry) as stream:
-                data = stream.read(entry.file_size + 1)
-        except (zipfile.BadZipFile, EOFError, ValueError, ArithmeticError) as error:
-            raise DataError(f"{name} is damaged ({error})") from error
-        if len(data) != entry.file_size:
-            raise DataError(f"{name} does not have the size that the archive claims")
-        return data
+    def __setstate__(self, _state: Any) -> None:
+        raise DataError("the pickle gives a type of numbers a state; it is damaged")
 
 
 class RestrictedUnpickler(pickle.Unpickler):
-    """Only names that ``find_class`` lets through exist; none of them is code from outside."""
+    """Only names that ``find_class`` lets through exist; none of them is code from outside.
 
-    def __init__(self, stream: io.BytesIO, storage: Callable[[Any, Any, Any], npt.NDArray[Any]]) -> None:
+    ``limit`` bounds the bytes of all tensors together, which may show the same storage many times.
+    """
+
+    def __init__(self, stream: io.BytesIO, storage: Callable[[Any, Any, Any], npt.NDArray[Any]], limit: int) -> None:
         super().__init__(stream)
         self._storage = storage
+        self._left = limit
         self._records: dict[str, type] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if module == "torch._utils" and name in ("_rebuild_tensor", "_rebuild_tensor_v2"):
-            return _rebuild_tensor
+            return self._rebuild_tensor
         if module == "torch._utils" and name in ("_rebuild_parameter", "_rebuild_parameter_with_state"):
-            return _rebuild_parameter
+            return self._rebuild_parameter
         if module == "torch" and name in STORAGES:
             return _StorageKind(STORAGES[name])
         if module.split(".", maxsplit=1)[0] in RECORD_MODULES or (
@@ -161,49 +105,87 @@ class RestrictedUnpickler(pickle.Unpickler):
             f"it asks to run {module[:60]}.{name[:60]}, which no weights need: refused, nothing of it was run"
         )
 
-    def persistent_load(self, pid: Any) -> npt.NDArray[Any]:
+    def persistent_load(self, pid: Any) -> Any:
+        if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module" and isinstance(pid[1], type):
+            return pid[1]  # legacy files name a module's class with its source beside it
         # a sixth part says which view of another storage this is; legacy files have it, and it is always None
         fits = isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], _StorageKind)
         if not fits or any(extra is not None for extra in pid[5:]):
-            raise DataError("data.pkl refers to something that is not a storage of numbers")
-        return self._storage(pid[2], np.dtype(pid[1].dtype), pid[4])
+            raise DataError("the pickle refers to something that is not a storage of numbers")
+        return self._storage(pid[2], pid[1].dtype, pid[4])
 
     def _record(self, kind: str) -> type:
         if kind not in self._records:
             self._records[kind] = type("Record", (Record,), {"kind": kind})
         return self._records[kind]
 
+    def _rebuild_tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_rest: Any) -> npt.NDArray[Any]:
+        view = _tensor_view(storage, offset, size, stride)
+        self._left -= view.nbytes
+        if self._left < 0:
+            raise DataError("the pickle's tensors show many times more numbers than the file holds: refused")
+        return view
 
-def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_rest: Any) -> npt.NDArray[Any]:
-    """A copy of the elements that torch's tensor of that offset, size and stride shows."""
-    numbers = (offset, *size, *stride)
-    if (
-        not isinstance(storage, np.ndarray)
-        or storage.ndim != 1
-        or len(size) != len(stride)
-        or len(size) > 8
-        or any(not isinstance(number, int) or number < 0 for number in numbers)
+    def _rebuild_parameter(self, data: Any, *_rest: Any) -> Any:
+        return data
+
+
+def load_pickle(stream: io.BytesIO, storage: Callable[[Any, Any, Any], npt.NDArray[Any]], limit: int, what: str) -> Any:
+    """The object that the pickle at the stream's place holds; the stream then stands behind it. Raises DataError.
+
+    ``storage(key, dtype, count)`` gives the numbers that the pickle refers to; ``limit`` as for RestrictedUnpickler.
+    """
+    start = stream.tell()
+    try:
+        _check_opcodes(stream)
+        stream.seek(start)
+        return RestrictedUnpickler(stream, storage, limit).load()
+    except DataError:
+        raise
+    except Exception as error:  # a hostile pickle may fail in any way that Python knows
+        raise DataError(f"{what} is damaged or truncated ({type(error).__name__})") from error
+
+
+def _check_opcodes(stream: io.BytesIO) -> None:
+    """Python's unpickler takes memory for the number of a memo and for a bytearray before it sees the bytes."""
+    start = stream.tell()
+    puts = 0
+    for opcode, argument, place in pickletools.genops(stream):
+        if (place or start) - start > MAX_PICKLE_BYTES:
+            raise DataError(f"the pickle has more than {MAX_PICKLE_BYTES} bytes")
+        if "PUT" in opcode.name or opcode.name == "MEMOIZE":
+            puts += 1
+            if isinstance(argument, int) and not 0 <= argument <= 4 * puts + 1024:
+                raise DataError("the pickle numbers its objects in a way that no writer does; it is damaged")
+
+
+def _tensor_view(storage: Any, offset: Any, size: Any, stride: Any) -> npt.NDArray[Any]:
+    """The elements of a storage that torch's tensor of that offset, size and stride shows, read-only."""
+    if not (
+        isinstance(storage, np.ndarray)
+        and storage.ndim == 1
+        and isinstance(size, (tuple, list))
+        and isinstance(stride, (tuple, list))
+        and len(size) == len(stride) <= 8
+        and all(isinstance(number, int) and 0 <= number < 1 << 40 for number in (offset, *size, *stride))
     ):
-        raise DataError("data.pkl describes a tensor that cannot be")
+        raise DataError("the pickle describes a tensor that cannot be")
     count = int(np.prod([1, *map(float, size)]))
     if count == 0:
+        if max(size) > 1 << 24:
+            raise DataError("the pickle describes a tensor that cannot be")
         return np.zeros(tuple(size), storage.dtype)
     last = offset + sum((length - 1) * step for length, step in zip(size, stride))
     if last >= storage.size or count > storage.size:
-        raise DataError("data.pkl describes a tensor that reaches beyond its storage")
+        raise DataError("the pickle describes a tensor that reaches beyond its storage")
     steps = tuple(step * storage.itemsize for step in stride)
-    view = np.lib.stride_tricks.as_strided(storage[offset:], tuple(size), steps, writeable=False)
-    return np.array(view)
-
-
-def _rebuild_parameter(data: Any, *_rest: Any) -> Any:
-    return data
+    return np.lib.stride_tricks.as_strided(storage[offset:], tuple(size), steps, writeable=False)
 
 
 def children(module: Record) -> dict[str, Any]:
     """The sub-modules of a pickled ``torch.nn.Module`` by name, in order."""
     modules = module.get("_modules")
-    return dict(modules) if isinstance(modules, dict) else {}
+    return {str(name): child for name, child in dict.items(modules)} if isinstance(modules, dict) else {}
 
 
 def class_name(module: Any) -> str:
@@ -216,5 +198,13 @@ def tensors(module: Record) -> dict[str, npt.NDArray[Any]]:
     found: list[tuple[str, Any]] = []
     for group in ("_parameters", "_buffers"):
         values = module.get(group)
-        found += list(values.items()) if isinstance(values, dict) else []
+        found += list(dict.items(values)) if isinstance(values, dict) else []
     return {str(name): value for name, value in found if isinstance(value, np.ndarray)}
+
+
+def shown(value: Any) -> str:
+    """A value of a hostile file, short enough for a sentence and safe to write down."""
+    if isinstance(value, str):
+        return repr(value[:40])
+    small = value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < 1 << 64)
+    return repr(value) if small else f"a {type(value).__name__}"

@@ -55,8 +55,8 @@ def import_model(arch: Arch, source: Source, size: tuple[int, int] | None) -> Im
     """The float network of a source for an input of ``size`` (height, width; None: its own). Raises DataError."""
     try:
         if arch.family == "yolov5":
-            model = import_yolov5(source.weights, size or (DEFAULT_SIZE, DEFAULT_SIZE))
-            _check_width(arch.name, model)
+            model = import_yolov5(source.weights, size or (DEFAULT_SIZE, DEFAULT_SIZE), arch.activation)
+            _check_width(arch.name.partition("@")[0], model)
             return model
         assert source.cfg is not None
         sections = _resized(source.cfg, size)

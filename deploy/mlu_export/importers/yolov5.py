@@ -1,15 +1,15 @@
-"""YOLOv5 checkpoints of releases 6.x and 7.0: the pickled modules are walked and become a graph.
+"""YOLOv5 checkpoints of releases 3 to 7: the pickled modules are walked and become a graph.
 
-Architecture facts: Conv is convolution, batch-norm (eps 1e-3) and SiLU; C3 is cv3(concat(m(cv1 x), cv2 x)); SPPF is
-three chained 5x5 pools; Detect is a 1x1 convolution per level. Layer numbers and sources come from the file itself.
+Architecture facts: Conv is convolution, batch-norm (eps 1e-3) and an activation; C3 is cv3(concat(m(cv1 x), cv2 x));
+BottleneckCSP is cv4(act(bn(concat(cv3(m(cv1 x)), cv2 x)))) with plain convolutions cv2 and cv3; SPPF is three chained
+5x5 pools; Focus takes every second pixel, four ways; Detect is a 1x1 convolution per level. Layer numbers and sources
+come from the file itself, or where it has none, from the releases (``yolov5_state``).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable
-
-import numpy as np
-import numpy.typing as npt
 
 from mlu_agent.errors import DataError
 
@@ -17,10 +17,8 @@ from ..graph import (
     INPUT,
     Activation,
     Add,
-    BatchNorm,
     Concat,
     Conv,
-    FloatArray,
     Graph,
     Head,
     ImportedModel,
@@ -31,32 +29,68 @@ from ..graph import (
     Upsample,
     infer_shapes,
 )
-from .pickle_reader import Record, children, class_name, read_pt, tensors
+from .pickle_reader import Record, children, class_name, shown, tensors
+from .state_dict import StateDict, state_dict_of
+from .torch_file import read_torch
+from .yolov5_state import modules_of
+from .yolov5_values import at_least_one, batch_norm, floats, halves, pair, vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STRIDES = (8, 16, 32, 64)
 MAX_DEPTH = 100
-# Activation modules without parameters, by class name.
+MAX_BLOCKS = 20_000
+# Activation modules without parameters, by class name: torch's, and those of the releases' own for torch without them.
 ACTIVATIONS = {
-    "SiLU": "silu", "ReLU": "relu", "Sigmoid": "sigmoid", "Hardswish": "hardswish", "Mish": "mish", "ReLU6": "relu6",
+    "SiLU": "silu", "Swish": "silu", "MemoryEfficientSwish": "silu", "Hardswish": "hardswish", "HardSwish": "hardswish",
+    "Mish": "mish", "MemoryEfficientMish": "mish", "ReLU": "relu", "Sigmoid": "sigmoid", "ReLU6": "relu6",
 }  # fmt: skip
 
 
-def import_yolov5(data: bytes, size: tuple[int, int]) -> ImportedModel:
-    """Reads the bytes of a ``.pt`` for an input of ``size`` (height, width), multiples of 32. Raises DataError."""
-    return _Builder((size[0], size[1], 3)).build(_model_of(read_pt(data)))
+def import_yolov5(data: bytes, size: tuple[int, int], activation: str | None = None) -> ImportedModel:
+    """Reads a ``.pt`` (the pickled model) or ``.pth`` (a state dict) for an input of ``size``, multiples of 32.
 
-
-def _model_of(content: Any) -> Record:
-    if isinstance(content, dict):
-        content = content.get("ema") or content.get("model")
-    if not isinstance(content, Record) or not children(content):
+    ``activation`` (silu, hardswish, leaky_relu) is for state dicts alone, which do not tell it; None leaves it to the
+    blocks' release, with a warning. Raises DataError.
+    """
+    content = read_torch(data)
+    shape = (size[0], size[1], 3)
+    model = model_of(content)
+    if model is not None:
+        return _Builder(shape).build(model)
+    state = state_dict_of(content)
+    if state is None:
         raise DataError(
-            "the file holds no pickled YOLOv5 model; a checkpoint of release 6 or 7 is needed, as published or trained"
+            "the file holds no pickled YOLOv5 model and no state dict of one; a checkpoint of release 3 to 7 is needed"
         )
-    return content
+    return from_state(state, shape, activation)
+
+
+def from_state(state: StateDict, shape: Shape, activation: str | None) -> ImportedModel:
+    """The network of a state dict, float or quantized, for an input of ``shape``. Raises DataError."""
+    found = modules_of(state, activation)
+    built = _Builder(shape).build(found.model)
+    keys = {node: found.prefix + key[len("model.") :] for node, key in (built.keys or {}).items()}
+    parameters = {
+        conv.name: state.quantization(keys[conv.name], conv.name, conv.weight.shape[0])
+        for conv in built.graph.convolutions()
+    }
+    quantized = {name: given for name, given in parameters.items() if given is not None}
+    warnings = (*found.warnings, *state.leftovers(state.unread()))
+    return replace(built, quantized=quantized or None, keys=keys, warnings=warnings)
+
+
+def model_of(content: Any) -> Record | None:
+    """The pickled model in what a ``.pt`` held: the averaged one (``ema``) if there is one. None if there is none."""
+    candidates = [dict.get(content, name) for name in ("ema", "model")] if isinstance(content, dict) else [content]
+    for candidate in candidates:
+        found = candidate[0] if isinstance(candidate, (tuple, list)) and candidate else candidate
+        if isinstance(found, Record) and "module" in children(found):
+            found = children(found)["module"]  # DataParallel
+        if isinstance(found, Record) and children(found):
+            return found
+    return None
 
 
 class _Builder:
@@ -64,8 +98,12 @@ class _Builder:
         self.input_shape = input_shape
         self.nodes: list[Node] = []
         self.channels: dict[str, int] = {INPUT: input_shape[2]}
+        self.keys: dict[str, str] = {}
+        self._count = 0
         self._blocks: dict[str, Callable[[Record, str, str], str]] = {
             "Conv": self._conv,
+            "DWConv": self._conv,
+            "BottleneckCSP": self._csp,
             "C3": self._c3,
             "Bottleneck": self._bottleneck,
             "SPPF": self._sppf,
@@ -100,7 +138,7 @@ class _Builder:
         sources = []
         for number in wanted:
             if not isinstance(number, int) or not (number == -1 or 0 <= number < len(made) or -len(made) <= number < 0):
-                raise DataError(f"layer {index} reads layer {number!r:.20}, which does not exist before it")
+                raise DataError(f"layer {index} reads layer {shown(number)}, which does not exist before it")
             sources.append(last if number == -1 else made[number])
         return sources
 
@@ -112,10 +150,11 @@ class _Builder:
         return self._block(layer, name, sources[0])
 
     def _block(self, module: Any, name: str, source: str) -> str:
+        self._count += 1  # a pickle may hold one module in many places, many times over
         handler = self._blocks.get(class_name(module))
-        if handler is None or name.count(".") > MAX_DEPTH:
+        if handler is None or self._count > MAX_BLOCKS or name.count(".") > MAX_DEPTH:
             raise DataError(
-                f"layer {name} is a {class_name(module) or 'thing'!r:.40}, which is not supported; "
+                f"layer {name} is a {class_name(module)[:40] or 'thing'}, which is not supported; "
                 f"known are {', '.join(sorted([*self._blocks, 'Concat', 'Detect']))}"
             )
         return handler(module, name, source)
@@ -135,44 +174,50 @@ class _Builder:
 
     def _conv(self, module: Record, name: str, source: str) -> str:
         parts = children(module)
-        output = self._convolve(parts.get("conv"), parts.get("bn"), name, source)
-        kind = class_name(parts.get("act"))
-        if kind in ("Identity", ""):
-            return output
-        if kind == "LeakyReLU":
-            slope = parts["act"].get("negative_slope", 0.01)
-            return self._emit(
-                Activation(f"{name}.leaky_relu", (output,), "leaky_relu", float(slope)), self.channels[output]
-            )
-        if kind not in ACTIVATIONS:
-            known = ", ".join(["LeakyReLU", *ACTIVATIONS])
-            raise DataError(f"layer {name}: activation {kind!r:.40} is not supported; known are {known}")
-        function = ACTIVATIONS[kind]
-        return self._emit(Activation(f"{name}.{function}", (output,), function), self.channels[output])
+        output = self._convolve(parts.get("conv"), parts.get("bn"), name, source, ".conv")
+        return self._activate(parts.get("act"), name, output)
 
-    def _convolve(self, conv: Any, norm: Any, name: str, source: str) -> str:
+    def _activate(self, module: Any, name: str, source: str) -> str:
+        kind = class_name(module)
+        if kind in ("Identity", ""):
+            return source
+        slope = 0.0
+        if kind == "LeakyReLU":
+            function, slope = "leaky_relu", module.get("negative_slope", 0.01)
+            if not isinstance(slope, float) or not -1 < slope < 1:
+                raise DataError(f"layer {name}: a LeakyReLU of slope {shown(slope)} cannot be")
+        elif kind in ACTIVATIONS:
+            function = ACTIVATIONS[kind]
+        else:
+            known = ", ".join(["LeakyReLU", *ACTIVATIONS])
+            raise DataError(f"layer {name}: activation {kind[:40]} is not supported; known are {known}")
+        return self._emit(Activation(f"{name}.{function}", (source,), function, slope), self.channels[source])
+
+    def _convolve(self, conv: Any, norm: Any, name: str, source: str, inner: str = "") -> str:
+        """A convolution and its batch-norm; ``inner`` is what leads from the block to it in a state dict."""
         if class_name(conv) != "Conv2d":
             raise DataError(f"layer {name}: holds no Conv2d")
         held = tensors(conv)
-        weight = _floats(held.get("weight"), f"{name} weights")
+        weight = floats(held.get("weight"), f"{name} weights")
         if weight.ndim != 4:
             raise DataError(f"layer {name}: weights of rank {weight.ndim}; 4 is needed")
-        bias = _vector(held["bias"], weight.shape[0], f"{name} bias") if "bias" in held else None
-        stride, padding, dilation = (_pair(conv.get(key), name, key) for key in ("stride", "padding", "dilation"))
+        bias = vector(held["bias"], weight.shape[0], f"{name} bias") if "bias" in held else None
+        stride, padding, dilation = (pair(conv.get(key), name, key) for key in ("stride", "padding", "dilation"))
         groups = conv.get("groups", 1)
         if not isinstance(groups, int) or not 1 <= groups <= 65536:
-            raise DataError(f"layer {name}: groups = {groups!r:.20} cannot be")
+            raise DataError(f"layer {name}: groups = {shown(groups)} cannot be")
         node = Conv(
             f"{name}.conv",
             (source,),
             weight,
             bias,
-            _batch_norm(norm, weight.shape[0], name),
-            _at_least_one(stride, name),
+            batch_norm(norm, weight.shape[0], name),
+            at_least_one(stride, name),
             (padding[0], padding[1], padding[0], padding[1]),
-            _at_least_one(dilation, name),
+            at_least_one(dilation, name),
             groups,
         )
+        self.keys[node.name] = f"model.{name}{inner}"
         return self._emit(node, weight.shape[0])
 
     def _bottleneck(self, module: Record, name: str, source: str) -> str:
@@ -185,6 +230,23 @@ class _Builder:
         deep = self._child(module, name, "m", self._child(module, name, "cv1", source))
         side = self._child(module, name, "cv2", source)
         return self._child(module, name, "cv3", self._concat(f"{name}.concat", [deep, side]))
+
+    def _csp(self, module: Record, name: str, source: str) -> str:
+        """The batch-norm behind the concatenation is split by channels, which changes no value."""
+        parts = children(module)
+        deep = self._child(module, name, "m", self._child(module, name, "cv1", source))
+        cv3 = parts.get("cv3")
+        weight = tensors(cv3).get("weight") if isinstance(cv3, Record) else None
+        held = tensors(parts["bn"]).get("weight") if isinstance(parts.get("bn"), Record) else None
+        if weight is None or held is None or not weight.ndim or held.ndim != 1:
+            raise DataError(f"layer {name}: a BottleneckCSP has a convolution cv3 and a batch-norm bn")
+        norm = batch_norm(parts["bn"], held.size, name)
+        assert norm is not None
+        first, second = halves(norm, weight.shape[0], name)
+        left = self._convolve(cv3, first, f"{name}.cv3", deep)
+        right = self._convolve(parts.get("cv2"), second, f"{name}.cv2", source)
+        joined = self._activate(parts.get("act"), name, self._concat(f"{name}.concat", [left, right]))
+        return self._child(module, name, "cv4", joined)
 
     def _sppf(self, module: Record, name: str, source: str) -> str:
         pool = children(module).get("m")
@@ -202,16 +264,15 @@ class _Builder:
         return self._child(module, name, "cv2", self._concat(f"{name}.concat", parts))
 
     def _pool(self, pool: Any, name: str, source: str) -> str:
-        if class_name(pool) != "MaxPool2d" or pool.get("ceil_mode"):
+        if class_name(pool) != "MaxPool2d" or pool.get("ceil_mode") not in (None, False):
             raise DataError(f"layer {name}: a MaxPool2d without ceil_mode is needed")
-        kernel, stride, pad = (_pair(pool.get(key), name, key) for key in ("kernel_size", "stride", "padding"))
+        kernel, stride, pad = (pair(pool.get(key), name, key) for key in ("kernel_size", "stride", "padding"))
         node = MaxPool(
-            name, (source,), _at_least_one(kernel, name), _at_least_one(stride, name), (pad[0], pad[1], pad[0], pad[1])
+            name, (source,), at_least_one(kernel, name), at_least_one(stride, name), (pad[0], pad[1], pad[0], pad[1])
         )
         return self._emit(node, self.channels[source])
 
     def _focus(self, module: Record, name: str, source: str) -> str:
-        """Every second pixel, four ways: release 5 and before."""
         height, width, channels = self.input_shape
         if source != INPUT:
             raise DataError(f"layer {name}: Focus must be the first layer")
@@ -228,7 +289,8 @@ class _Builder:
 
     def _upsample(self, module: Record, name: str, source: str) -> str:
         factor = module.get("scale_factor")
-        if module.get("mode") != "nearest" or factor not in (1, 2, 3, 4) or module.get("size") is not None:
+        whole = isinstance(factor, (int, float)) and factor in (1, 2, 3, 4)
+        if not whole or module.get("mode") != "nearest" or module.get("size") is not None:
             raise DataError(f"layer {name}: only nearest upsampling by a whole scale_factor is supported")
         return self._emit(Upsample(f"{name}_upsample", (source,), int(factor)), self.channels[source])
 
@@ -262,12 +324,12 @@ class _Builder:
                 "choose a size that is a multiple of 32"
             )
         heads = tuple(Head(output, stride, pairs) for output, stride, pairs in zip(outputs, strides, anchors))
-        return ImportedModel(graph, "yolov5", heads, classes, _labels(model, classes))
+        return ImportedModel(graph, "yolov5", heads, classes, _labels(model, classes), keys=self.keys)
 
 
 def _anchors(layer: Record, strides: Sequence[int], name: str) -> list[tuple[tuple[float, float], ...]]:
     """Anchors in pixels; the file keeps them divided by the stride."""
-    stored = _floats(tensors(layer).get("anchors"), f"{name} anchors")
+    stored = floats(tensors(layer).get("anchors"), f"{name} anchors")
     if stored.ndim != 3 or stored.shape[0] != len(strides) or stored.shape[2] != 2 or not 1 <= stored.shape[1] <= 16:
         raise DataError(f"layer {name}: anchors of shape {stored.shape} do not fit {len(strides)} levels")
     if any(stride not in STRIDES for stride in strides) or (stored <= 0).any():
@@ -282,52 +344,7 @@ def _anchors(layer: Record, strides: Sequence[int], name: str) -> list[tuple[tup
 def _labels(model: Record, classes: int) -> tuple[str, ...] | None:
     names = model.get("names")
     if isinstance(names, dict):
-        names = [names.get(number) for number in range(classes)]
+        names = [dict.get(names, number) for number in range(classes)]
     if isinstance(names, (list, tuple)) and len(names) == classes and all(isinstance(name, str) for name in names):
         return tuple(names)
     return None
-
-
-def _batch_norm(norm: Any, channels: int, name: str) -> BatchNorm | None:
-    if norm is None:
-        return None
-    if class_name(norm) != "BatchNorm2d":
-        raise DataError(f"layer {name}: normalisation {class_name(norm)!r:.40} is not supported; only BatchNorm2d is")
-    held = tensors(norm)
-    gamma, beta, mean, variance = (
-        _vector(held.get(key), channels, f"{name} batch-norm {key}")
-        for key in ("weight", "bias", "running_mean", "running_var")
-    )
-    eps = norm.get("eps", 1e-3)
-    if not isinstance(eps, float) or not 0 < eps < 1 or (variance < 0).any():
-        raise DataError(f"layer {name}: batch-norm eps {eps!r:.20} or a negative variance cannot be")
-    return BatchNorm(gamma, beta, mean, variance, eps)
-
-
-def _floats(values: npt.NDArray[Any] | None, what: str) -> FloatArray:
-    if values is None or values.dtype.kind != "f":
-        raise DataError(f"{what} are missing or not floating-point numbers")
-    result = values.astype(np.float32)
-    if not np.isfinite(result).all():
-        raise DataError(f"{what} hold NaN or infinite values; the file is damaged or training diverged")
-    return result
-
-
-def _vector(values: npt.NDArray[Any] | None, count: int, what: str) -> FloatArray:
-    result = _floats(values, what)
-    if result.shape != (count,):
-        raise DataError(f"{what}: {count} values are needed, the shape is {result.shape}")
-    return result
-
-
-def _pair(value: Any, name: str, key: str) -> tuple[int, int]:
-    pair = value if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(number, int) and 0 <= number <= 255 for number in pair):
-        raise DataError(f"layer {name}: {key} = {value!r:.20} cannot be")
-    return int(pair[0]), int(pair[1])
-
-
-def _at_least_one(pair: tuple[int, int], name: str) -> tuple[int, int]:
-    if min(pair) < 1:
-        raise DataError(f"layer {name}: a stride, kernel or dilation of zero cannot be")
-    return pair

@@ -19,14 +19,12 @@ import numpy.typing as npt
 from mlu_agent.errors import DataError
 
 from ..files import read_bounded, write_all
-from ..importers.pickle_reader import MAX_ARCHIVE_BYTES, MAX_ENTRIES, MAX_PICKLE_BYTES, RestrictedUnpickler, read_pt
+from ..importers.torch_file import MAGIC, MAX_ARCHIVE_BYTES, PROTOCOL, read_torch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-MAGIC = 0x1950A86A20F9469CFC6C
-PROTOCOL = 1001
 SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
 MAX_NAME = 1024
 _LEGACY_START = pickle.dumps(MAGIC, protocol=2)
@@ -71,7 +69,11 @@ def is_checkpoint(data: bytes) -> bool:
 
 def parse_checkpoint(data: bytes) -> Checkpoint:
     """A checkpoint from its bytes. Raises DataError."""
-    loaded = read_pt(data) if data[:2] == b"PK" else _Legacy(data).load()
+    return checkpoint_of(read_torch(data))
+
+
+def checkpoint_of(loaded: Any) -> Checkpoint:
+    """The state dict that a file held. Raises DataError if it is something else, or not finite."""
     if not isinstance(loaded, dict):
         raise DataError(f"the file holds a {type(loaded).__name__}, not the state dict of a network")
     tensors: Tensors = OrderedDict()
@@ -94,67 +96,6 @@ def _metadata(found: Any) -> OrderedDict[str, dict[str, Any]]:
         if isinstance(name, str) and isinstance(version, int):
             kept[name] = {"version": version}
     return kept
-
-
-class _Legacy:
-    """The five parts: magic, protocol, system, the pickle, storage keys; then the storages, each after its length."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._stream = io.BytesIO(data)
-        self._claimed: dict[str, tuple[np.dtype[Any], int]] = {}
-        self._filled: dict[str, npt.NDArray[Any]] = {}
-        self._sum = 0
-
-    def load(self) -> Any:
-        if self._pickle() != MAGIC or self._pickle() != PROTOCOL:
-            raise DataError("the file is no checkpoint of torch")
-        system = self._pickle()
-        if not isinstance(system, dict) or system.get("little_endian") is not True:
-            raise DataError("the checkpoint was written on a machine of another byte order")
-        start = self._stream.tell()
-        self._pickle()  # with empty storages: what the file claims to hold is known behind them only
-        keys = self._pickle()
-        self._read_storages(keys)
-        self._stream.seek(start)
-        return self._pickle()
-
-    def _pickle(self) -> Any:
-        start = self._stream.tell()
-        try:
-            value = RestrictedUnpickler(self._stream, self._storage).load()
-        except DataError:
-            raise
-        except Exception as error:  # a hostile pickle may fail in any way that Python knows
-            raise DataError(f"the checkpoint is damaged or truncated ({type(error).__name__})") from error
-        if self._stream.tell() - start > MAX_PICKLE_BYTES:
-            raise DataError(f"the checkpoint's pickle has more than {MAX_PICKLE_BYTES} bytes")
-        return value
-
-    def _storage(self, key: Any, dtype: np.dtype[Any], count: Any) -> npt.NDArray[Any]:
-        if not isinstance(key, str) or not isinstance(count, int) or not 0 <= count * dtype.itemsize <= len(self._data):
-            raise DataError("the checkpoint names a storage that cannot be; it is damaged or truncated")
-        if key in self._filled:
-            return self._filled[key]
-        if key not in self._claimed:
-            self._sum += count * dtype.itemsize
-            if self._sum > len(self._data) or len(self._claimed) > MAX_ENTRIES:
-                raise DataError("the checkpoint claims more numbers than it has bytes; it is damaged or truncated")
-            self._claimed[key] = (dtype, count)
-        if self._claimed[key] != (dtype, count):
-            raise DataError("the checkpoint claims one storage with two sizes; it is damaged")
-        return np.zeros(count, dtype)
-
-    def _read_storages(self, keys: Any) -> None:
-        if not isinstance(keys, list) or len(keys) != len(self._claimed) or set(map(str, keys)) != set(self._claimed):
-            raise DataError("the checkpoint's list of storages does not fit its tensors; it is damaged")
-        for key in keys:
-            dtype, count = self._claimed[key]
-            head = self._stream.read(8)
-            body = self._stream.read(count * dtype.itemsize)
-            if len(head) != 8 or struct.unpack("<q", head)[0] != count or len(body) != count * dtype.itemsize:
-                raise DataError(f"storage {key[:40]} has not the {count} values that are claimed; it is truncated")
-            self._filled[key] = np.frombuffer(body, dtype)
 
 
 def checkpoint_bytes(state: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,190 @@
+"""The manifest's table [output]: read, and checked against the container that it describes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlu_agent._fields import Fields, is_number, show
+from mlu_agent.output_spec import ANCHORED, DECODES, FIELDS, MAX_REG, TENSORS, HeadSpec, OutputSpec, PlainSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mlu_agent.offline_model import OfflineModel
+
+MAX_NAME = 1024  # bytes of an output's name
+
+
+def read_output(table: Fields) -> OutputSpec:
+    """The table ``[output]``; what is wrong is noted in it."""
+    kind = table.text("kind", choices=("yolo_heads", "detection_output", TENSORS))
+    if kind == "detection_output":
+        spec = OutputSpec(
+            kind,
+            coordinates=table.text("coordinates", choices=("normalized", "pixels")),
+            max_boxes=table.integer("max_boxes", minimum=1, maximum=65536),
+        )
+    elif kind == TENSORS:
+        spec = OutputSpec(kind, plain=_read_plain(table))
+    else:
+        spec = _read_heads(table, kind)
+    table.close()
+    return spec
+
+
+def _read_plain(table: Fields) -> tuple[PlainSpec, ...]:
+    names = table.array("names", longest=64, remedy="write the outputs' names in quotes")
+    shapes = table.array("shapes", longest=64, remedy="write the outputs' shapes, as [[1, 1000]]")
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name.encode()) <= MAX_NAME:
+            table.problem(f"names[{index}]", f"{show(name)} is not accepted; write a name of 1 to {MAX_NAME} bytes")
+    for index, shape in enumerate(shapes):
+        sizes = shape if isinstance(shape, list) and len(shape) <= 8 else [0]
+        if not all(type(size) is int and 1 <= size <= 1 << 24 for size in sizes):
+            table.problem(f"shapes[{index}]", f"{show(shape)} is not accepted; write up to 8 sizes of 1 to {1 << 24}")
+            return ()
+    if len(names) != len(shapes):
+        table.problem("shapes", f"{len(shapes)} shapes for {len(names)} names; write one of each per output")
+    return tuple(PlainSpec(str(name), tuple(shape)) for name, shape in zip(names, shapes))
+
+
+def _read_heads(table: Fields, kind: str) -> OutputSpec:
+    decode = table.text("decode", choices=DECODES) or DECODES[0]
+    heads = tuple(_read_head(head, decode) for head in table.tables("heads", longest=16))
+    if not heads:
+        table.problem("heads", "is missing; write one [[output.heads]] per level")
+    if decode in ANCHORED:
+        return OutputSpec(kind, decode, heads)
+    fields = FIELDS[decode]
+    return OutputSpec(
+        kind,
+        decode,
+        heads,
+        reg_max=table.integer("reg_max", 16, minimum=1, maximum=MAX_REG) if decode == "yolov8" else 1,
+        tensors=_read_tensors(table, fields),
+        activated=_read_activated(table, fields[1:]),
+        joined=table.boolean("joined", False),
+    )
+
+
+def _read_tensors(table: Fields, fields: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    remedy = f"write the fields of each tensor, as [{_quoted(fields)}], so that each of them is in one tensor"
+    tensors = table.array("tensors", [list(fields)], longest=len(fields), remedy=remedy)
+    flat = [field for tensor in tensors if isinstance(tensor, list) for field in tensor]
+    right = all(isinstance(tensor, list) and tensor for tensor in tensors)
+    if not right or len(flat) != len(fields) or any(field not in flat for field in fields):
+        table.problem("tensors", f"{show(tensors)} is not accepted; {remedy}")
+        return (fields,)
+    return tuple(tuple(tensor) for tensor in tensors)
+
+
+def _read_activated(table: Fields, scores: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields that are probabilities already: of scores alone, boxes never are."""
+    remedy = f"write those of {_quoted(scores)} that went through a sigmoid in the network"
+    values = table.array("activated", [], longest=len(scores), remedy=remedy)
+    if any(value not in scores for value in values):
+        table.problem("activated", f"{show(values)} is not accepted; {remedy}")
+        return ()
+    return tuple(values)
+
+
+def _quoted(names: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+
+def _read_head(table: Fields, decode: str) -> HeadSpec:
+    anchors = _read_anchors(table) if decode in ANCHORED else np.empty((0, 2), np.float32)
+    scale = table.number("scale_x_y", 1.0, minimum=1.0, maximum=4.0)
+    if decode != "yolov3" and scale != 1.0:
+        table.problem("scale_x_y", f'{scale} is not accepted; it belongs to decode = "yolov3" only: remove it')
+    stride = table.integer("stride", minimum=1, maximum=1024)
+    table.close()
+    return HeadSpec(stride, anchors, scale)
+
+
+def _read_anchors(table: Fields) -> NDArray[np.float32]:
+    remedy = "write 1 to 16 pairs [width, height] above 0"
+    pairs = table.array("anchors", longest=16, remedy=remedy)
+    right = all(
+        isinstance(pair, list) and len(pair) == 2 and all(is_number(side) and 0 < side <= 1e5 for side in pair)
+        for pair in pairs
+    )
+    if not pairs or not right:
+        table.problem("anchors", f"{show(pairs)} is not accepted; {remedy}")
+        pairs = [[1, 1]]
+    return np.array(pairs, np.float32)
+
+
+def check_output(
+    spec: OutputSpec, width: int, height: int, classes: int, offline: OfflineModel, problems: list[str]
+) -> None:
+    """Note in ``problems`` where ``spec``, with an input of that size and that many labels, is not what ``offline``
+    puts out."""
+    if spec.kind == TENSORS:
+        _check_plain(spec, offline, problems)
+        return
+    shapes = [tensor.shape for tensor in offline.outputs]
+    batch = offline.inputs[0].shape[0] if offline.inputs else 0
+    for index, tensor in enumerate(offline.outputs):
+        if tensor.dtype not in ("float16", "float32") or len(tensor.shape) != 4 or tensor.shape[0] != batch:
+            problems.append(
+                f"output: the model's output {index} is {tensor.dtype} {list(tensor.shape)}; "
+                f"float16 or float32 of rank 4 and batch {batch} can be served: rebuild it"
+            )
+            return
+    if spec.kind == "detection_output":
+        row = 64 + 7 * spec.max_boxes
+        if len(shapes) != 1 or int(np.prod(shapes[0][1:])) != row:
+            problems.append(
+                f"output.max_boxes: {spec.max_boxes} needs one output of {row} numbers, the model has {show(shapes)}"
+            )
+        return
+    expected = spec.shapes(width, height, classes)
+    if len(expected) != len(shapes):
+        problems.append(
+            f"output.heads: {len(spec.heads)} heads make {len(expected)} outputs, but the model has {len(shapes)} "
+            "outputs; describe each"
+        )
+        return
+    for index, (wanted, shape) in enumerate(zip(expected, shapes)):
+        got = (shape[1] * shape[2], 1, shape[3]) if spec.joined else shape[1:]
+        if got != wanted:
+            problems.append(_wrong_shape(spec, index, wanted, got, classes))
+
+
+def _check_plain(spec: OutputSpec, offline: OfflineModel, problems: list[str]) -> None:
+    batch = offline.inputs[0].shape[0] if offline.inputs else 0
+    if len(spec.plain) != len(offline.outputs):
+        problems.append(
+            f"output.names: {len(spec.plain)} names, but the model has {len(offline.outputs)} outputs; describe each"
+        )
+        return
+    for index, (plain, tensor) in enumerate(zip(spec.plain, offline.outputs)):
+        if batch * math.prod(plain.shape) != math.prod(tensor.shape):
+            problems.append(
+                f"output.shapes[{index}]: {list(plain.shape)} for each of {batch} pictures is not the model's "
+                f"{list(tensor.shape)}; correct it"
+            )
+
+
+def _wrong_shape(spec: OutputSpec, index: int, wanted: tuple[int, ...], got: tuple[int, ...], classes: int) -> str:
+    if spec.joined:
+        what, parts = f"output {index}", f"strides {[head.stride for head in spec.heads]}"
+    else:
+        number = index // (1 if spec.anchored else len(spec.layout))
+        head = spec.heads[number]
+        what, parts = f"output.heads[{number}]", f"stride {head.stride}"
+        parts += f", {len(head.anchors)} anchors" if spec.anchored else ""
+    if spec.anchored:
+        correct = "stride, anchors or labels"
+    else:
+        fields = spec.layout[index % len(spec.layout)]
+        parts += f", {' + '.join(fields)}" + (f", reg_max {spec.reg_max}" if spec.decode == "yolov8" else "")
+        correct = "stride, tensors, reg_max or labels" if spec.decode == "yolov8" else "stride, tensors or labels"
+    return (
+        f"{what}: {parts} and {classes} labels make {list(wanted)}, but the model's output is {list(got)}; "
+        f"correct {correct}"
+    )

@@ -1,0 +1,103 @@
+"""How a model's outputs are to be understood: which tensors there are, and what their channels hold.
+
+Heads with anchors (decode "yolov3", "yolov5") are one tensor per level, whose layout the decode rule fixes. Heads
+without anchors come from many exporters, which split and order them differently, so a specification names the fields
+of each tensor:
+
+    box         yolox: 4 channels x, y, w, h; yolov8: 4 * reg_max, the distances left, top, right, bottom in turn
+    objectness  1 channel, yolox only
+    classes     1 channel per label
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ANCHORED = ("yolov3", "yolov5")
+# The fields of decode rules without anchors, in their usual order within one tensor.
+FIELDS = {"yolox": ("box", "objectness", "classes"), "yolov8": ("box", "classes")}
+DECODES = (*ANCHORED, *FIELDS)
+TENSORS = "tensors"  # the kind of outputs that are no detections
+MAX_REG = 64
+
+
+@dataclass(frozen=True, eq=False)
+class HeadSpec:
+    """One head, or level: ``stride`` in network pixels, ``anchors`` float32 (A, 2) width and height in network pixels,
+    (0, 2) for decode rules without anchors."""
+
+    stride: int
+    anchors: NDArray[np.float32]
+    scale_x_y: float = 1.0
+
+
+@dataclass(frozen=True)
+class PlainSpec:
+    """An output that is no detection head: its name and shape in the axis order of the network it was made from, for
+    one picture (a first axis of 1, as a rule); in the file the same numbers lie as N, H, W, C."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """How the outputs are to be understood.
+
+    ``kind``         "yolo_heads" (logits, decoded here), "detection_output" (the on-device operator's boxes) or
+                     "tensors" (anything else: the agent detects nothing with it).
+    ``decode``       "yolov3", "yolov5", "yolox" or "yolov8", for heads.
+    ``heads``        in the container's output order.
+    ``coordinates``  "normalized" or "pixels" of the network's input, for detection_output.
+    ``max_boxes``    rows of the detection_output, else 0.
+    ``plain``        the outputs of kind "tensors", in the container's order.
+
+    For heads without anchors, where () and the defaults mean what the network's own authors export:
+    ``reg_max``      yolov8: how many logits make one distance; 1: the distance itself, in strides.
+    ``tensors``      the tensors of each level in the container's order, each with its fields in channel order; (): one
+                     tensor with all fields.
+    ``activated``    fields that went through a sigmoid in the network: probabilities, no logits.
+    ``joined``       False: each level has its own tensors (H, W, channels). True: the cells of all levels follow one
+                     another in each tensor, row by row, in the order of ``heads``.
+    """
+
+    kind: str
+    decode: str = "yolov3"
+    heads: tuple[HeadSpec, ...] = ()
+    coordinates: str = "normalized"
+    max_boxes: int = 0
+    reg_max: int = 16
+    tensors: tuple[tuple[str, ...], ...] = ()
+    activated: tuple[str, ...] = ()
+    joined: bool = False
+    plain: tuple[PlainSpec, ...] = ()
+
+    @property
+    def anchored(self) -> bool:
+        """Whether the decode rule has anchors."""
+        return self.decode in ANCHORED
+
+    @property
+    def layout(self) -> tuple[tuple[str, ...], ...]:
+        """``tensors``, or the usual one; for decode rules without anchors."""
+        return self.tensors or (FIELDS[self.decode],)
+
+    def channels(self, field: str, classes: int) -> int:
+        """How many channels a field has."""
+        boxes = 4 * (self.reg_max if self.decode == "yolov8" else 1)
+        return {"box": boxes, "objectness": 1, "classes": classes}[field]
+
+    def shapes(self, width: int, height: int, classes: int) -> list[tuple[int, int, int]]:
+        """(H, W, C) of every output, for an input of that size and that many classes; a joined one is (cells, 1, C)."""
+        cells = [(height // head.stride, width // head.stride) for head in self.heads]
+        if self.anchored:
+            return [(*cell, len(head.anchors) * (5 + classes)) for cell, head in zip(cells, self.heads)]
+        depths = [sum(self.channels(field, classes) for field in fields) for fields in self.layout]
+        if self.joined:
+            return [(sum(rows * columns for rows, columns in cells), 1, depth) for depth in depths]
+        return [(*cell, depth) for cell in cells for depth in depths]
