@@ -1,7 +1,8 @@
 """Which layers to keep in int16 so that accuracy stays within a bound: every trial is a model file, built and measured.
 
-Layers are taken in the order of their own noise, 1, 2, 4 and so on, then the numbers between by bisection; then each of
-the layers found, the least noisy first, is given back to int8 if accuracy allows it. Layers of 16 bits take all that calibration saw as a range.
+Layers are taken in the order of their own noise, 1, 2, 4 and so on, then the numbers between by bisection; then each
+of the layers found, the least noisy first, is given back to int8 if accuracy allows it. A layer of 16 bits has as its
+range all that calibration saw.
 """
 
 from __future__ import annotations

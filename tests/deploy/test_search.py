@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, strategies as st
+
+from mlu_export.noise import fewest
 
 pytestmark = pytest.mark.torch
 pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
@@ -31,6 +34,19 @@ def figures(tiny, tiny_annotations, export, *more):
     )
     assert code == 0, err
     return json.loads(out)["map50_95"]
+
+
+@given(st.integers(0, 200), st.integers(0, 250))
+def test_the_least_number_is_found_with_few_trials(most, needed):
+    """By doubling and bisection; all, where even they are not enough."""
+    tried = []
+
+    def is_enough(count):
+        tried.append(count)
+        return count >= needed
+
+    assert fewest(most, is_enough) == min(most, needed)
+    assert len(tried) <= 2 * (min(most, needed) + 1).bit_length() + 1
 
 
 def test_the_recipe_keeps_what_was_promised(tiny, tiny_annotations, common, export):
