@@ -10,11 +10,14 @@ is run in one of three modes:
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
 
-from mlu_agent.bundle import ModelSpec, Thresholds, load_bundle
+from mlu_agent.bundle import ModelSpec, Thresholds, load_detection_bundle
 from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.postprocess import postprocess
@@ -30,8 +33,7 @@ from .online import OnlineDetector
 from .shards import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -39,9 +41,11 @@ if TYPE_CHECKING:
     from mlu_agent.detections import Detections
 
 CONFIDENCE = 0.001
+FROM_CHECKPOINT = "the scales of "  # how the provenance of a compiled checkpoint begins to tell its calibration
 MAX_DETECTIONS = 300
 MODES = ("float", "online", "offline")
 Found = list[tuple[int, "Detections"]]  # (image id, what was found in it)
+Row = tuple[str, int, "Detections"]  # what ran before that
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,18 @@ def detect_all(job: Job, entries: Sequence[tuple[int, Path]], team: Team | None 
     A picture's detections do not depend on the others: a ``team`` finds the same as this process alone (None).
     Raises MluAgentError.
     """
-    rows = (team or Team(1)).map(partial(detect, job), entries, f"evaluating {job.mode}")
+    work: Callable[[Sequence[tuple[int, Path]]], Iterator[Row]] = partial(detect, job)
+    if team is not None and team.is_remote:
+        spec = load_detection_bundle(job.model)
+        files = {path.name: path.read_bytes() for path in (spec.path, spec.manifest_path)}
+        work = partial(detect_files, files, job)
+    rows = (team or Team(1)).map(work, entries, f"evaluating {job.mode}")
     return rows[0][0], [(image_id, found) for _, image_id, found in rows]
 
 
-def detect(job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[tuple[str, int, Detections]]:
+def detect(job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[Row]:
     """What ran, image id and detections, picture by picture."""
-    spec = load_bundle(job.model)
+    spec = load_detection_bundle(job.model)
     thresholds = evaluation_thresholds(spec, job.iou)
     pictures = (Picture(image_id, read_picture(path)) for image_id, path in entries)
     if job.mode == "float":
@@ -92,6 +101,19 @@ def detect(job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[tuple[str,
     with OnlineDetector(job.model, thresholds) if online else Detector(job.model, job.runtime, thresholds) as detector:
         for picture, found in detector.stream(pictures):
             yield detector.runtime, picture.image_id, found
+
+
+def detect_files(files: Mapping[str, bytes], job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[Row]:
+    """``detect`` with a model that is not in this machine's files: it comes as the bytes of its files by name."""
+    with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
+        yield from detect(unpack(files, folder, job), entries)
+
+
+def unpack(files: Mapping[str, bytes], folder: str, job: Job) -> Job:
+    """Writes the files into a folder; the job with the model there."""
+    for name, data in files.items():
+        (Path(folder) / name).write_bytes(data)
+    return replace(job, model=Path(folder) / job.model.name)
 
 
 def summarize(spec: ModelSpec, truth: Annotations, found: Found, runtime: str, mode: str) -> Evaluation:
@@ -119,7 +141,7 @@ def evaluate_float(
 def evaluate_job(job: Job, images: Path, annotations: Path, team: Team | None = None) -> Evaluation:
     """Runs one job over an annotated set, in this process or by a team."""
     import_pycocotools()
-    spec = load_bundle(job.model)
+    spec = load_detection_bundle(job.model)
     truth = Annotations(annotations, images)
     truth.category_ids(spec.labels)  # before a long run, not after it
     runtime, found = detect_all(job, truth.entries, team)
@@ -133,17 +155,30 @@ class FloatModel:
         arch = find_arch(str(spec.provenance.get("arch", "")))
         source = read_source(arch, weights, cfg)
         if source.sha256 != spec.provenance.get("weights_sha256"):
-            raise DataError(f"{weights} are not the weights that {spec.path.name} was made from: their sha256 differs")
+            if not spec.provenance.get("calibration", "").startswith(FROM_CHECKPOINT):
+                raise DataError(
+                    f"{weights} are not the weights that {spec.path.name} was made from: their sha256 differs"
+                )
+            print(
+                f"mlu-export: note: {spec.path.name} was made from the checkpoint {spec.provenance.get('weights')}; "
+                f"that {weights.name} holds the same float network is taken for granted",
+                file=sys.stderr,
+            )
         self.spec = spec
         model = import_model(arch, source, (spec.input.height, spec.input.width))
         self._runner = FloatRunner(model.graph)
-        self._input = float_input(model.graph, Preprocessing(spec.input.resize, spec.input.pad_value))
+        self._input = float_input(model.graph, _preprocessing(spec))
 
     def detect(self, pixels: npt.NDArray[np.uint8], thresholds: Thresholds) -> Detections:
         """Detections of one BGR picture, boxes in its pixels."""
         tensor, letterbox = float_picture(pixels, self._input)
         outputs = [output[0] for output in self._runner.run(tensor)]
         return postprocess(outputs, self.spec, letterbox, thresholds)
+
+
+def _preprocessing(spec: ModelSpec) -> Preprocessing:
+    """How the float network's pictures are prepared: as the file's, mean and standard deviation included."""
+    return Preprocessing(spec.input.resize, spec.input.pad_value, spec.input.mean, spec.input.std)
 
 
 def evaluation_thresholds(spec: ModelSpec, iou: float | None) -> Thresholds:

@@ -19,6 +19,7 @@ from .mixed import keep_layers
 from .noise import LayerNoise, NoiseMeter, Proposal, propose, worst_layers
 from .recipe import Recipe, recipe_text
 from .refine import choose_pictures
+from .report.quantization import DRAWN_LAYERS, measure_spread, quantization_page
 from .search import MapProposal, Search, Target
 from .shards import Team
 
@@ -92,14 +93,14 @@ def quantize(
         raise UserError(f"{wanted} measures on pictures: give --calibration DIR, also beside --recipe")
     search = None if accuracy is None else Search(request, accuracy)
     layers: list[LayerNoise] = []
-    proposal, found, count = None, None, 0
+    proposal, found, pictures = None, None, None
     with Team(request.workers, request.ray) as team:
         model, recipe = prepare(request, team)
         settings = recipe.settings
         if wanted:
             pictures = _pictures(model, recipe, request)
             meter = NoiseMeter(model.graph, recipe.ranges, settings.bits, settings.per_channel, pictures, team)
-            layers, count = meter.layers(), len(pictures)
+            layers = meter.layers()
             proposal = None if decibel is None else propose(meter, layers, decibel)
         if search is not None:
             found, recipe = search.run(model, recipe, layers, team)
@@ -109,9 +110,10 @@ def quantize(
     path = request.output / f"{settings.name}.recipe.toml"
     write_all(request.output, {path.name: recipe_text(recipe).encode("utf-8"), **checkpoint})
     written = next((request.output / name for name in checkpoint), None)
+    count = 0 if pictures is None else len(pictures)
     result = Result(path, written, report, tuple(layers), count, proposal, found)
     if report is not None:
-        write_all(report.parent, {report.name: (json.dumps(result.document(), indent=1) + "\n").encode("utf-8")})
+        write_all(report.parent, {report.name: _report(report, result, model, recipe, pictures)})
     return result
 
 
@@ -121,6 +123,31 @@ def _why_pictures(report: Path | None, decibel: float | None, accuracy: Target |
         raise UserError("--propose and --propose-map are two ways to choose layers: give one of them")
     asked = (("--report", report), ("--propose", decibel), ("--propose-map", accuracy))
     return next((option for option, value in asked if value is not None), "")
+
+
+def _report(path: Path, result: Result, model: ImportedModel, recipe: Recipe, pictures: FloatArray | None) -> bytes:
+    """What the report's file holds: a page for people if its name ends in .html, else JSON."""
+    if path.suffix.lower() not in (".html", ".htm") or pictures is None:
+        return (json.dumps(result.document(), indent=1) + "\n").encode("utf-8")
+    names = [layer.name for layer in worst_layers(list(result.layers), DRAWN_LAYERS)]
+    spreads = measure_spread(model.graph, recipe.ranges, names, pictures)
+    settings = recipe.settings
+    told: list[tuple[str, object]] = [
+        ("network", settings.arch),
+        ("weights", recipe.weights_name),
+        ("weights' sha256", recipe.weights_sha256),
+        ("calibration", recipe.calibration),
+        ("bits", settings.bits),
+        ("weight scales", "per channel" if settings.per_channel else "per tensor"),
+        ("kept in 16 bits", ", ".join(settings.keep_int16) or "none"),
+        ("kept in float", ", ".join(settings.keep_float) or "none"),
+        ("input", f"{settings.width} x {settings.height}, {settings.input}, {settings.channels}"),
+    ]
+    if result.proposal is not None:
+        told.append(("proposal", _sentence(result.proposal)))
+    if result.map_proposal is not None:
+        told.append(("proposal", result.map_proposal.sentence()))
+    return quantization_page(settings.name, result.layers, spreads, told, result.pictures)
 
 
 def _sentence(proposal: Proposal) -> str:

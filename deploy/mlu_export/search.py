@@ -14,20 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlu_agent.bundle import load_bundle
+from mlu_agent.bundle import load_detection_bundle
 from mlu_agent.errors import UserError
 
 from .annotations import Annotations, import_pycocotools
 from .build import Request, calibration_pictures, render
 from .calibrate import float_input, observe_layers
-from .evaluate import Job, detect, summarize
+from .evaluate import Job, detect_files, summarize, unpack
 from .noise import LayerNoise, candidates, fewest
 from .quantize import Range, storable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
-
-    from mlu_agent.detections import Detections
+    from collections.abc import Collection, Mapping
 
     from .accuracy import Evaluation
     from .graph import ImportedModel
@@ -163,21 +161,7 @@ class _Trials:
         truth = self._search.truth
         job = Job(Path(f"{recipe.settings.name}.cambricon"), mode, "simulator", None, request.weights, request.cfg)
         with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
-            spec = load_bundle(_unpack(files, folder, job).model)
+            spec = load_detection_bundle(unpack(files, folder, job).model)
         truth.category_ids(spec.labels)
-        rows = self._team.map(partial(_detect_files, files, job), truth.entries, "trying")
+        rows = self._team.map(partial(detect_files, files, job), truth.entries, "trying")
         return summarize(spec, truth, [(image_id, found) for _, image_id, found in rows], rows[0][0], mode)
-
-
-def _detect_files(
-    files: Mapping[str, bytes], job: Job, entries: Sequence[tuple[int, Path]]
-) -> Iterator[tuple[str, int, Detections]]:
-    """``detect`` with a model that is no file yet: a worker may be on a machine of its own."""
-    with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
-        yield from detect(_unpack(files, folder, job), entries)
-
-
-def _unpack(files: Mapping[str, bytes], folder: str, job: Job) -> Job:
-    for name, data in files.items():
-        (Path(folder) / name).write_bytes(data)
-    return replace(job, model=Path(folder) / job.model)

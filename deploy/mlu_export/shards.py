@@ -117,6 +117,11 @@ class Team:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether workers may be on other machines, which do not have the temporary files of this one."""
+        return self._ray is not None
+
     def close(self) -> None:
         """Ends the workers, in the middle of their work if need be."""
         crew, self._crew = self._crew, None
