@@ -8,7 +8,7 @@ from typing import Any
 
 from ..archs import ARCHS
 from ..lower import CHANNEL_SOURCES
-from ..observe import OBSERVERS
+from ..observe import OBSERVERS, USUAL_PERCENTILE
 
 
 def declare_model(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +41,14 @@ def declare_quantization(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--observer",
         choices=OBSERVERS,
-        help="range from calibration: heads (default: detections change least), mse (least error at each layer) or "
-        "minmax (all that was seen, as the vendor's tool)",
+        help="range from calibration: heads (detections change least; the default for 8 bits), mse (least error at "
+        "each layer), percentile, or minmax (all that was seen, as the vendor's tool; the default for 16 bits)",
+    )
+    parser.add_argument(
+        "--percentile",
+        type=Number(100.0, "of percent "),
+        metavar="X",
+        help=f"with --observer percentile: how many percent of the values a range holds (default {USUAL_PERCENTILE})",
     )
     parser.add_argument(
         "--per-tensor",
@@ -80,6 +86,21 @@ def declare_output(parser: argparse.ArgumentParser) -> None:
         "--core-number", type=Integer(1, 64), metavar="N", help="cores per invocation: 1 (default), 4; MLU270 also 16"
     )
     parser.add_argument("--target", choices=("MLU220", "MLU270"), help="device (default MLU220)")
+
+
+def declare_workers(parser: argparse.ArgumentParser) -> None:
+    """Who does the work on pictures; the figures are the same in any case."""
+    parser.add_argument(
+        "--workers",
+        type=Integer(1, 4096),
+        metavar="N",
+        help="processes that share the pictures (default: one for each processor where there are many pictures)",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="share the pictures on that Ray cluster, which sees the files at the same paths; local starts one here",
+    )
 
 
 def size(text: str) -> tuple[int, int]:
