@@ -81,9 +81,11 @@ class Announcer:
         )
         self._publisher.send(topic("state", source.source_id), message)
 
-    def heartbeat(self, counters: Mapping[Source, Mapping[str, int]], *, uptime_s: float) -> None:
-        """Sign of life, with the states of all sources and the sums of their counters."""
-        totals: collections.Counter[str] = collections.Counter()
+    def heartbeat(
+        self, counters: Mapping[Source, Mapping[str, int]], device: Mapping[str, int], *, uptime_s: float
+    ) -> None:
+        """Sign of life, with the states of all sources, the sums of their counters, and those of the device."""
+        totals: collections.Counter[str] = collections.Counter(device)
         for one in counters.values():
             totals.update(one)
         message = heartbeat_message(

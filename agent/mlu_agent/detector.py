@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .bundle import Thresholds, load_detection_bundle
 from .cnrt import open_library
-from .engine import SLOTS_PER_CONTEXT, Engine, Slot
+from .engine import SLOTS_PER_CONTEXT, Engine
 from .errors import RuntimeFailure
 from .postprocess import postprocess
 from .preprocess import Preprocessor
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .detections import Detections
     from .geometry import Letterbox
+    from .slot import Slot
 
 Item = TypeVar("Item")
 
@@ -48,6 +49,7 @@ class Detector:
         self.thresholds = thresholds or self.spec.thresholds
         self._preprocess = Preprocessor(self.spec.input)
         library = open_library(runtime)
+        self.spec = self.spec.on(library.kind)
         self.runtime = library.kind
         self.reason = library.reason
         self.engine = Engine(library, self.spec.path, cores=cores, slots=slots)

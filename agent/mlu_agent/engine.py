@@ -1,10 +1,8 @@
 """Invocations over all cores of a device: slots with their own buffers, submitted and collected in order.
 
-One context and one queue per group of cores that an invocation takes (parallelism 1 on MLU220: four; parallelism 4:
-one),
-and `slots` slots on each, so that a core has its next invocation queued while the last one's results are read.
-Everything
-is allocated once; an invocation allocates nothing that outlives it.
+One context per group of cores that an invocation takes (parallelism 1 on MLU220: four; parallelism 4: one), and `slots`
+slots on each, every one with a queue of its own, so that a core has its next invocation queued while the last one's
+results are read. Everything is allocated once; an invocation allocates nothing that outlives it.
 
 Copies are the synchronous ones on purpose: cnrtMemcpyAsync is documented for MLU270 only in some versions. The host-to-
 device copy writes to buffers that no running invocation uses, so it overlaps with the invocation queued before it.
@@ -17,85 +15,31 @@ import contextlib
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
 
-import numpy as np
-
-from .cnrt import Context, Device, DeviceBuffer, Library, Model, Notifier, Queue
+from .cnrt import Context, Device, Library, Model
 from .errors import DataError, RuntimeFailure, UserError
+from .slot import Lane, Slot
 
 if TYPE_CHECKING:
     import os
 
-    from numpy.typing import NDArray
-
-    from .offline_model import TensorInfo
+__all__ = ["SLOTS_PER_CONTEXT", "Engine", "Recover", "Slot"]
 
 SLOTS_PER_CONTEXT = 2
 
 
-class _Lane:
-    """One context with its queue."""
-
-    def __init__(self, device: Device, model: Model, exits: contextlib.ExitStack) -> None:
-        self.queue = Queue(device.library)
-        exits.callback(self.queue.close)
-        self.context = Context(device, model)
-        exits.callback(self.context.close)
-
-
-class Slot:
-    """One in-flight invocation's buffers.
-
-    `inputs`, `outputs`: host arrays of the whole batch, (N, H, W, C) in the container's dtype; fixed memory that
-    belong to the holder between `acquire` and `submit`, and between `collect` and `release`.
-    `device_us`: device time of the last invocation, microseconds; `copy_in_us`, `copy_out_us`: the host's time for the
-    copies before and after it.
-    """
-
-    def __init__(self, lane: _Lane, model: Model, exits: contextlib.ExitStack) -> None:
-        library = model.library
-        self._lane = lane
-        self.device_us = self.copy_in_us = self.copy_out_us = 0.0
-        self.inputs = [_host_array(tensor) for tensor in model.description.inputs]
-        self.outputs = [_host_array(tensor) for tensor in model.description.outputs]
-        self._pairs = []
-        for array in (*self.inputs, *self.outputs):
-            buffer = DeviceBuffer(library, array.nbytes)
-            exits.callback(buffer.close)
-            self._pairs.append((buffer, library.ffi.from_buffer(array)))
-        self._parameters = library.ffi.new("void *[]", [buffer.pointer for buffer, _ in self._pairs])
-        self._start = Notifier(library)
-        exits.callback(self._start.close)
-        self._end = Notifier(library)
-        exits.callback(self._end.close)
-
-    def _submit(self) -> None:
-        start = time.perf_counter()
-        for buffer, host in self._pairs[: len(self.inputs)]:
-            buffer.copy_from(host)
-        self.copy_in_us = (time.perf_counter() - start) * 1e6
-        self._start.place(self._lane.queue)
-        self._lane.context.invoke(self._parameters, self._lane.queue)
-        self._end.place(self._lane.queue)
-
-    def _finish(self) -> None:
-        self._end.wait()
-        start = time.perf_counter()
-        for buffer, host in self._pairs[len(self.inputs) :]:
-            buffer.copy_to(host)
-        self.copy_out_us = (time.perf_counter() - start) * 1e6
-        self.device_us = self._end.microseconds_since(self._start)
+# Called with a slot whose invocation failed and why; returns when the slot is finished, or raises RuntimeFailure.
+Recover = Callable[[Slot, RuntimeFailure], None]
 
 
 class Engine:
     """Runs one model on one device.
 
     `cores`: how many cores to use, None for all of the device; `slots`: slots per context. Any one thread may submit
-    and
-    any one other thread collect at the same time. Raises UserError for impossible numbers, DataError for a model that
-    this
-    library cannot run, RuntimeFailure when the runtime fails.
+    and any one other thread collect at the same time. Raises UserError for impossible numbers, DataError for a model
+    that this library cannot run, RuntimeFailure when the runtime fails.
     """
 
     def __init__(
@@ -111,36 +55,60 @@ class Engine:
             raise UserError(f"slots = {slots}: at least one is needed")
         self.library = library
         self._open = True
-        self._exits = contextlib.ExitStack()
+        self._path = Path(model_path)
+        self._ordinal = ordinal
+        self._exits = contextlib.ExitStack()  # device and model
+        self._work = contextlib.ExitStack()  # what lies on them: contexts, queues, buffers
         self._thread = threading.local()
+        self._generation = 0
         self._lock = threading.Condition()
+        self._device_lock = threading.Lock()  # nothing is submitted while everything is made anew
         self._free: collections.deque[Slot] = collections.deque()
         self._running: collections.deque[Slot] = collections.deque()
         self._collecting = 0
         self._last_progress = 0.0
+        self.recovering = False
         try:
-            self._build(model_path, cores, slots, ordinal)
+            self._build(cores, slots)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, path: str | os.PathLike[str], cores: int | None, slots: int, ordinal: int) -> None:
-        self._device = Device(self.library, ordinal)
-        self._exits.callback(self._device.close)
-        self._model = Model(self.library, path)
-        self._exits.callback(self._model.close)
-        self.description = self._model.description
+    def _build(self, cores: int | None, slots: int) -> None:
+        self._stamp = _stamp(self._path)
+        self._open_device()
         if not self.description.inputs or not self.description.outputs:
             raise DataError(
-                f"{path}: the container describes no inputs and outputs (a format before 2020): compile it anew"
+                f"{self._path}: the container describes no inputs and outputs (a format before 2020): compile it anew"
             )
-        self.device = self._device.info
         self.cores = _usable_cores(cores, self.device.cores, self.description.parallelism)
-        count = self.cores // self.description.parallelism
-        lanes = [_Lane(self._device, self._model, self._exits) for _ in range(count)]
-        # lane by lane in turn, so that in submission order every core gets work before any gets its second
-        self._free.extend(Slot(lane, self._model, self._exits) for _ in range(slots) for lane in lanes)
-        self.slots = len(self._free)
+        self._lanes = self.cores // self.description.parallelism
+        self.slots = slots * self._lanes
+        self._all = [Slot(self.description) for _ in range(self.slots)]
+        self._open_contexts()
+        self._free.extend(self._all)
+
+    def _open_device(self) -> None:
+        self._device = Device(self.library, self._ordinal)
+        self._exits.callback(self._device.close)
+        self._model = Model(self.library, self._path)
+        self._exits.callback(self._model.close)
+        self.description = self._model.description
+        self.device = self._device.info
+        self._generation += 1
+
+    def _open_contexts(self) -> None:
+        try:
+            lanes = []
+            for _ in range(self._lanes):
+                lanes.append(Lane(Context(self._device, self._model)))
+                self._work.callback(lanes[-1].context.close)
+            # lane by lane in turn, so that in submission order every core gets work before any gets its second
+            for index, slot in enumerate(self._all):
+                slot.attach(lanes[index % self._lanes], self.library, self._work)
+        except BaseException:
+            _shut(self._work)
+            raise
 
     @property
     def batch(self) -> int:
@@ -160,25 +128,31 @@ class Engine:
                 return None
             return self._free.popleft()
 
-    def submit(self, slot: Slot) -> None:
+    def submit(self, slot: Slot, *, defer: bool = False) -> None:
         """Copies the inputs to the device and queues the invocation; the slot's arrays must not be touched until
         collected.
 
-        RuntimeFailure if the device refuses; the slot is still the caller's then.
+        RuntimeFailure if the device refuses; the slot is still the caller's then. With `defer` nothing is raised: the
+        slot counts as submitted, and `collect` tells of the failure in its turn.
         """
-        self._make_current()
-        slot._submit()  # noqa: SLF001 - a slot is moved by its engine alone
-        with self._lock:
-            if not self._running and not self._collecting:
-                self._last_progress = time.monotonic()
-            self._running.append(slot)
-            self._lock.notify_all()
+        with self._device_lock:
+            self._make_current()
+            if defer:
+                _submit_or_note(slot)
+            else:
+                slot.submit()
+            with self._lock:
+                if not self._running and not self._collecting:
+                    self._last_progress = time.monotonic()
+                self._running.append(slot)
+                self._lock.notify_all()
 
-    def collect(self, timeout: float | None = None) -> Slot | None:
+    def collect(self, timeout: float | None = None, recover: Recover | None = None) -> Slot | None:
         """The oldest submitted slot, with its outputs filled; in submission order over all cores.
 
         `timeout` bounds the wait for something to be submitted (None: for ever), not the device. Returns None when it
-        runs out or the engine is closed. RuntimeFailure if that slot's invocation failed: the slot is free again.
+        runs out or the engine is closed. If that slot's invocation failed, `recover` may call `again`, `renew` and
+        `reopen` with it; without, or if it raises, RuntimeFailure: the slot is free again.
         """
         with self._lock:
             if not self._lock.wait_for(lambda: self._running or not self._open, timeout) or not self._running:
@@ -186,8 +160,7 @@ class Engine:
             slot = self._running.popleft()
             self._collecting += 1
         try:
-            self._make_current()
-            slot._finish()  # noqa: SLF001 - as above
+            self._collect(slot, recover)
         except RuntimeFailure:
             self.release(slot)
             raise
@@ -195,8 +168,60 @@ class Engine:
             with self._lock:
                 self._collecting -= 1
                 self._last_progress = time.monotonic()
+                self.recovering = False
                 self._lock.notify_all()
         return slot
+
+    def _collect(self, slot: Slot, recover: Recover | None) -> None:
+        try:
+            self._make_current()
+            slot.finish()
+        except RuntimeFailure as error:
+            if recover is None:
+                raise
+            recover(slot, error)
+
+    def again(self, slot: Slot) -> None:
+        """Runs a slot that failed once more; RuntimeFailure if that fails too. Only within `recover`, as the next."""
+        self._begin_step()
+        with self._device_lock:
+            slot.submit()
+        slot.finish()
+
+    def renew(self, slot: Slot) -> None:
+        """Makes contexts, queues and buffers anew, and submits this slot and all others in flight again: nothing is
+        lost."""
+        self._begin_step()
+        self._rebuild(slot, reopen=False)
+
+    def reopen(self, slot: Slot) -> None:
+        """As `renew`, with device and model closed and opened again. RuntimeFailure if the model's file is another
+        one now."""
+        self._begin_step()
+        if _stamp(self._path) != self._stamp:
+            raise RuntimeFailure(f"{self._path}: the file was changed meanwhile; a restart takes the new one")
+        self._rebuild(slot, reopen=True)
+
+    def _begin_step(self) -> None:
+        with self._lock:
+            self.recovering = True
+            self._last_progress = time.monotonic()
+
+    def _rebuild(self, slot: Slot, *, reopen: bool) -> None:
+        with self._device_lock:
+            with self._lock:
+                in_flight = [slot, *self._running]
+            for one in in_flight:
+                one.drain()
+            _shut(self._work)
+            if reopen:
+                _shut(self._exits)
+                self._open_device()
+            self._make_current()
+            self._open_contexts()
+            for one in in_flight:
+                _submit_or_note(one)
+        slot.finish()
 
     def release(self, slot: Slot) -> None:
         """Gives a slot back after its outputs were read (or after acquiring it in vain)."""
@@ -226,10 +251,10 @@ class Engine:
             self._free.clear()
         for slot in running:
             # an invocation writes to its buffers until it ends; its failure changes nothing any more
-            with contextlib.suppress(RuntimeFailure):
-                slot._end.wait()  # noqa: SLF001 - as above
-        exits, self._exits = self._exits, contextlib.ExitStack()
-        exits.close()
+            slot.drain()
+        with contextlib.ExitStack() as exits:  # backwards, and all of it whatever fails
+            exits.push(self._exits.pop_all())
+            exits.push(self._work.pop_all())
 
     def __enter__(self) -> Engine:
         return self
@@ -243,9 +268,31 @@ class Engine:
 
     def _make_current(self) -> None:
         # CNRT keeps the current device per host thread
-        if not getattr(self._thread, "ready", False):
+        if getattr(self._thread, "generation", 0) != self._generation:
             self._device.make_current()
-            self._thread.ready = True
+            self._thread.generation = self._generation
+
+
+def _submit_or_note(slot: Slot) -> None:
+    try:
+        slot.submit()
+    except RuntimeFailure as error:
+        slot.failure = error
+
+
+def _shut(exits: contextlib.ExitStack) -> None:
+    """Closes everything; on a device that fails, closing may fail too, which changes nothing."""
+    with contextlib.suppress(RuntimeFailure):
+        exits.close()
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What tells a file from another one of the same name."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _usable_cores(wanted: int | None, available: int, parallelism: int) -> int:
@@ -258,10 +305,3 @@ def _usable_cores(wanted: int | None, available: int, parallelism: int) -> int:
             f"cores = {cores}: the model takes {parallelism} cores per invocation; give it at least as many"
         )
     return cores - cores % parallelism
-
-
-def _host_array(tensor: TensorInfo) -> NDArray[Any]:
-    array = np.zeros(tensor.shape, np.dtype(tensor.dtype))
-    if array.nbytes != tensor.bytes:
-        raise DataError(f"tensor {tensor.name!r}: {tensor.dtype} {tensor.shape} is not {tensor.bytes} bytes")
-    return array

@@ -25,19 +25,21 @@ from .errors import DeviceLost, MluAgentError, RuntimeFailure
 from .metrics import DEVICE, Metrics
 from .postprocess import postprocess
 from .preprocess import Preprocessor
+from .recovery import Recovery
 from .sources import Exchange, Grab, Source, SourceState, make_capture
 
 if TYPE_CHECKING:
     from .bundle import ModelSpec
     from .config import Config
     from .detections import Detections
-    from .engine import Engine, Slot
+    from .engine import Engine
     from .frame import Frame
     from .geometry import Letterbox
     from .publisher import Publisher
+    from .slot import Slot
 
 DROPPED_EMPTY = "dropped_empty"
-FAILURES_TO_GIVE_UP = 5
+RECOVERY_S = 10.0  # for one step of making the device ready again
 SLOWEST_FACTOR = 20
 SLOWEST_FADES = 0.999
 SOURCES_PATIENCE_S = 0.5
@@ -78,7 +80,7 @@ class Pipeline:
         self.sources = [self._make_source(number) for number in range(len(config.sources))]
         self._by_id = {source.source_id: source for source in self.sources}
         self._pending: collections.deque[list[_Pending]] = collections.deque()
-        self._failures_in_a_row = 0
+        self.recovery = Recovery(engine, log)
         self._slowest_s = 0.0
         self._feeder = threading.Thread(target=self._guard, args=(self._feed,), name="feeder", daemon=True)
         self._deliverer = threading.Thread(target=self._guard, args=(self._deliver,), name="deliverer", daemon=True)
@@ -138,7 +140,9 @@ class Pipeline:
         if heartbeat_due:
             self._next_heartbeat = now + self._config.publish.heartbeat_s
             self._announcer.heartbeat(
-                {source: self.counters(source) for source in self.sources}, uptime_s=now - self._started
+                {source: self.counters(source) for source in self.sources},
+                self.device_counters(),
+                uptime_s=now - self._started,
             )
 
     @property
@@ -161,7 +165,8 @@ class Pipeline:
         for source in self.sources:
             source.discard_waiting()
         clean = self._join(self._feeder, deadline)
-        while self._pending and self.failure is None and time.monotonic() < deadline:
+        # a device that hangs holds what it has; one that was given up lets the deliverer count the rest as failed
+        while self._pending and (self.failure is None or self.recovery.lost) and time.monotonic() < deadline:
             time.sleep(0.005)
         # those inside a blocking read are left behind: they hold no device memory and their mailboxes are shut
         patience = min(deadline, time.monotonic() + SOURCES_PATIENCE_S)
@@ -192,6 +197,10 @@ class Pipeline:
             **dropped,
         }
 
+    def device_counters(self) -> dict[str, int]:
+        """What was done because the device failed, each only there once it happened."""
+        return {f"device_{step}": count for step, count in self.recovery.counts.items() if count}
+
     def summary(self) -> str:
         """One line for people."""
         live = sum(source.status.state is SourceState.STREAMING for source in self.sources)
@@ -221,12 +230,8 @@ class Pipeline:
                 return
             # before submitting: the deliverer takes it as soon as it has collected
             self._pending.append(group)
-            try:
-                self._engine.submit(slot)
-            except RuntimeFailure as error:
-                self._pending.pop()
-                self._engine.release(slot)
-                self._fail(group, error)
+            # a failure is told when it is collected: one thread makes the device ready again
+            self._engine.submit(slot, defer=True)
 
     def _gather(self, slot: Slot) -> list[_Pending]:
         """Fills a slot: waits for one frame, then takes what else is ready, up to the batch. Empty when stopping."""
@@ -265,7 +270,7 @@ class Pipeline:
     def _deliver(self) -> None:
         while True:
             try:
-                slot = self._engine.collect()
+                slot = self._engine.collect(recover=self.recovery)
             except RuntimeFailure as error:
                 self._fail(self._pending[0], error)
                 self._pending.popleft()
@@ -279,7 +284,6 @@ class Pipeline:
                 # taken away only now: an empty deque means that everything has left
                 self._pending.popleft()
                 self._engine.release(slot)
-            self._failures_in_a_row = 0
 
     def _detect(self, slot: Slot, index: int, letterbox: Letterbox) -> Detections:
         outputs = [output[index] for output in slot.outputs]
@@ -330,15 +334,13 @@ class Pipeline:
     def _fail(self, group: list[_Pending], error: RuntimeFailure) -> None:
         for pending in group:
             self.metrics.count_failed(pending.frame.source_id, DEVICE)
-        self._failures_in_a_row += 1
-        self._log.error("the device failed", frames=len(group), reason=error.message, in_a_row=self._failures_in_a_row)
-        if self._failures_in_a_row >= FAILURES_TO_GIVE_UP:
-            self._give_up(
-                DeviceLost(f"{self._failures_in_a_row} failures in a row, the last: {error.message}", error.status)
-            )
+        self._log.error("frames are lost: the device failed", frames=len(group), reason=error.message)
+        self._give_up(error)
 
     def _check_device(self, now: float) -> None:
         limit = max(self._config.service.device_timeout_s, SLOWEST_FACTOR * self._slowest_s)
+        if self._engine.recovering:
+            limit = max(limit, RECOVERY_S)
         if self._engine.stuck_for(now) > limit:
             self._give_up(DeviceLost(f"the device has not finished an invocation for more than {limit:.1f} s"))
 

@@ -30,6 +30,7 @@ from mlu_agent.bundle import ModelSpec, load_bundle
 from mlu_agent.cnrt import open_library
 from mlu_agent.engine import Engine, Slot
 from mlu_agent.errors import RuntimeFailure, UserError
+from mlu_agent.output_spec import TENSORS
 from mlu_agent.postprocess import postprocess
 from mlu_agent.preprocess import Preprocessor
 
@@ -211,7 +212,7 @@ def _pictures(images: Path | None, count: int) -> tuple[list[Pixels], str]:
         rng = np.random.default_rng(0)
         return [rng.integers(0, 256, (*SYNTHETIC, 3), np.uint8) for _ in range(min(count, 4))], "made up: noise"
     paths = list_pictures(images)[: min(count, MOST_PICTURES)]
-    return [read_picture(path) for path in paths], f"{len(paths)} of {images.name}"
+    return [read_picture(path) for path in paths], f"{len(paths)} of {images.resolve().name}/"
 
 
 class _Run:
@@ -289,6 +290,8 @@ def _given(slot: Slot | None) -> Slot:
 
 
 def _read_all(spec: ModelSpec, outputs: Sequence[npt.NDArray[Any]], places: list[Letterbox]) -> None:
+    if spec.output.kind == TENSORS:  # nothing is detected with it
+        return
     for index, place in enumerate(places):
         postprocess([output[index] for output in outputs], spec, place, spec.thresholds, image=index)
 

@@ -21,8 +21,8 @@ FLOORS: dict[str, int] = {
     "frame": 1, "detections": 1, "geometry": 1,
     "bundle": 2, "wire": 2, "offline_model": 2, "output_spec": 2, "output_reader": 2,
     "preprocess": 3, "postprocess": 3, "draw": 3, "cnrt": 3,
-    "engine": 4, "sources": 4, "publisher": 4, "client": 4, "annotated": 4,
-    "pipeline": 5, "detector": 5, "announcer": 5,
+    "engine": 4, "slot": 4, "sources": 4, "publisher": 4, "client": 4, "annotated": 4,
+    "pipeline": 5, "recovery": 5, "detector": 5, "announcer": 5,
     "commands": 6, "cli": 6, "service": 6, "logs": 6,
 }  # fmt: skip
 # Neighbours on one floor that may know each other; everything else on a floor is independent.
@@ -33,7 +33,8 @@ MAY_SHARE = {
     # a part of the manifest, split off for its size
     ("bundle", "output_spec"), ("bundle", "output_reader"), ("output_reader", "output_spec"),
     ("output_reader", "offline_model"),
-    ("pipeline", "announcer"),  # one object of it, split off for its size
+    ("pipeline", "announcer"), ("pipeline", "recovery"),  # objects of it, split off for its size
+    ("engine", "slot"),
     ("commands", "logs"), ("commands", "service"),
 }  # fmt: skip
 

@@ -162,3 +162,18 @@ def test_what_is_compared_are_the_boxes_and_confidences_of_the_agent():
     ((boxes, sure, confidence),) = head_parts(model, torch, [torch.arange(8.0).reshape(1, 8, 1, 1)])
     assert boxes.ravel().tolist() == [0, 1, 2, 3]
     assert confidence[0, 0, 0, 0] == torch.sigmoid(torch.tensor(4.0)) * torch.sigmoid(torch.tensor(5.0))
+
+
+def test_a_model_without_detection_heads_can_be_timed(tmp_path, simulator_path, export, monkeypatch):
+    """`bench` needs no detections."""
+    monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
+    layout = HeadLayout(reg_max=1)
+    path = write(network("yolov8", layout), tmp_path, full_ranges(network("yolov8", layout)))
+    manifest = path.with_suffix(".toml")
+    text = manifest.read_text().replace('task = "detect"', 'task = "infer"')
+    start, end = text.index("[output]"), text.index("[thresholds]")
+    plain = '[output]\nkind = "tensors"\nnames = ["a", "b"]\nshapes = [[1, 7, 8, 16], [1, 7, 4, 8]]\n\n'
+    manifest.write_text(text[:start] + plain + text[end:])
+    code, out, said = export("bench", path, "--count", "2", "--json")
+    assert code == 0, said
+    assert "ours" in out

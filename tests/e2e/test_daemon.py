@@ -277,6 +277,40 @@ def test_a_hung_device_ends_the_process_with_3_whatever_hangs(run_daemon, clip: 
     assert daemon.wait_for_log("not stopped in time: ending the process")
 
 
+def test_a_device_that_fails_is_made_ready_again_and_no_frame_is_lost(run_daemon, listen, endpoint: str, clip: Path):
+    """Each step is a warning in the log and a counter in the heartbeat; all frames arrive."""
+    listener = listen(endpoint)
+    environment = {"CNRT_SIMULATOR_FAIL_INVOCATION": "15", "CNRT_SIMULATOR_FAIL_UNTIL": "init"}
+    text = source("clip", path=str(clip)) + source("more", path=str(clip), loop=True)
+    daemon = run_daemon(text, *WAIT, environment=environment)
+    (end,) = listener.wait_for(lambda: listener.of_kind("end", "clip"))
+    assert end["counters"]["published"] == 40
+    check_sequence(listener.of_kind("frame", "clip"))
+    beat = listener.wait_for(
+        lambda: [one for one in listener.of_kind("heartbeat") if "device_reopen" in one["counters"]]
+    )[0]
+    assert {name: beat["counters"][f"device_{name}"] for name in ("retry", "renew", "reopen")} == {
+        "retry": 1, "renew": 1, "reopen": 1,
+    }  # fmt: skip
+    assert daemon.stop() == 0
+    for step in ("retry", "renew", "reopen"):
+        line = daemon.wait_for_log("the device failed", step=step)
+        assert (line["level"], "CNRT_SIMULATOR_FAIL_INVOCATION" in line["reason"]) == ("warning", True)
+    assert daemon.wait_for_log("the device works again", step="reopen")
+
+
+def test_a_device_that_nothing_helps_ends_the_process_with_3(run_daemon, listen, endpoint: str, clip: Path):
+    """So that the service manager starts it again; what was in flight is counted as failed."""
+    listener = listen(endpoint)
+    environment = {"CNRT_SIMULATOR_FAIL_INVOCATION": "15", "CNRT_SIMULATOR_FAIL_UNTIL": "forever"}
+    daemon = run_daemon(source("clip", path=str(clip), loop=True), *WAIT, environment=environment)
+    assert daemon.wait() == 3
+    assert "nothing helped (retry 1, renew 1, reopen 1)" in daemon.wait_for_log("giving up")["reason"]
+    end = listener.wait_for(lambda: listener.of_kind("end"))[0]
+    check_balance(end["counters"])
+    assert end["counters"]["failed"] >= 1
+
+
 def test_a_second_signal_ends_at_once(run_daemon, clip: Path, tmp_path: Path):
     """While the daemon waits for a subscriber, one signal is a clean end; with a second the process is gone, 128 +
     15."""

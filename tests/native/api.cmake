@@ -34,6 +34,9 @@ api_knob(forced CNRT_SIMULATOR_DEVICES=3 CNRT_DEFAULT_DEVICE=2)
 api_knob(forced_wrong CNRT_DEFAULT_DEVICE=7)
 api_knob(memory CNRT_SIMULATOR_MEMORY_MB=2)
 api_knob(failure CNRT_SIMULATOR_FAIL_INVOCATION=2)
+api_knob(failure_until_context CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=context)
+api_knob(failure_until_init CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=init)
+api_knob(failure_forever CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=forever)
 
 # The only test that sees inside: it holds queues at a gate.
 get_target_property(CNRT_SOURCES cnrt SOURCES)

@@ -1,25 +1,55 @@
 /* What the environment chooses. The argument says which of ABI.md's variables ctest has set. */
 #include "api_check.h"
 
-/* CNRT_SIMULATOR_FAIL_INVOCATION=2: the first invocation works, the second fails at the sync, the third works. */
-static void second_invocation_fails(const char *path) {
+typedef struct job {
     cnrtModel_t model;
     cnrtFunction_t function;
     cnrtRuntimeContext_t context;
     void *params[2];
+} job;
+
+static void open_context(job *j) {
+    OK(cnrtCreateRuntimeContext(&j->context, j->function, NULL));
+    OK(cnrtInitRuntimeContext(j->context, NULL));
+}
+
+static void open_job(job *j, const char *path) {
     OK(cnrtInit(0));
-    OK(cnrtLoadModel(&model, path));
-    OK(cnrtCreateFunction(&function));
-    OK(cnrtExtractFunction(&function, model, "subnet0"));
-    OK(cnrtCreateRuntimeContext(&context, function, NULL));
-    OK(cnrtInitRuntimeContext(context, NULL));
-    OK(cnrtMalloc(&params[0], 1 << 20));
-    OK(cnrtMalloc(&params[1], 1 << 20));
+    OK(cnrtLoadModel(&j->model, path));
+    OK(cnrtCreateFunction(&j->function));
+    OK(cnrtExtractFunction(&j->function, j->model, "subnet0"));
+    open_context(j);
+    OK(cnrtMalloc(&j->params[0], 1 << 20));
+    OK(cnrtMalloc(&j->params[1], 1 << 20));
+}
+
+static cnrtRet_t invoke(job *j) {
+    OK(cnrtInvokeRuntimeContext(j->context, j->params, NULL, NULL));
+    return cnrtSyncQueue(NULL);
+}
+
+/* CNRT_SIMULATOR_FAIL_INVOCATION=2: the first invocation works, the second fails at the sync, the third works. */
+static void second_invocation_fails(const char *path) {
+    job j;
+    open_job(&j, path);
     for (int i = 1; i <= 3; i++) {
-        OK(cnrtInvokeRuntimeContext(context, params, NULL, NULL));
-        CHECK_CODE(i == 2 ? CNRT_RET_ERR_QUEUE : CNRT_RET_SUCCESS, cnrtSyncQueue(NULL));
+        CHECK_CODE(i == 2 ? CNRT_RET_ERR_QUEUE : CNRT_RET_SUCCESS, invoke(&j));
     }
     CHECK(strstr(cnrtSimulatorLastMessage(), "Invocation 2 failed") != NULL);
+}
+
+/* With CNRT_SIMULATOR_FAIL_UNTIL all fail from the second on; a new context and a new cnrtInit end it, or do not. */
+static void invocations_fail_until(const char *path, bool context_mends, bool init_mends) {
+    job j;
+    open_job(&j, path);
+    CHECK_CODE(CNRT_RET_SUCCESS, invoke(&j));
+    CHECK_CODE(CNRT_RET_ERR_QUEUE, invoke(&j));
+    CHECK_CODE(CNRT_RET_ERR_QUEUE, invoke(&j));
+    CHECK(strstr(cnrtSimulatorLastMessage(), "Invocation 3 failed") != NULL);
+    open_context(&j);
+    CHECK_CODE(context_mends ? CNRT_RET_SUCCESS : CNRT_RET_ERR_QUEUE, invoke(&j));
+    OK(cnrtInit(0));
+    CHECK_CODE(context_mends || init_mends ? CNRT_RET_SUCCESS : CNRT_RET_ERR_QUEUE, invoke(&j));
 }
 
 int main(int argc, char **argv) {
@@ -53,6 +83,12 @@ int main(int argc, char **argv) {
         CHECK_CODE(CNRT_RET_ERR_NOMEM, cnrtMalloc(&memory, 1));
     } else if (strcmp(argv[1], "failure") == 0) {
         second_invocation_fails(argv[2]);
+    } else if (strcmp(argv[1], "failure_until_context") == 0) {
+        invocations_fail_until(argv[2], true, false);
+    } else if (strcmp(argv[1], "failure_until_init") == 0) {
+        invocations_fail_until(argv[2], false, true);
+    } else if (strcmp(argv[1], "failure_forever") == 0) {
+        invocations_fail_until(argv[2], false, false);
     } else {
         CHECK(!"a known argument");
     }

@@ -54,6 +54,10 @@ class Queue(Handle):
         self.handle = pointer[0]
         self._open = True
 
+    def hold(self, notifier: Notifier) -> None:
+        """What is queued from now on waits until `notifier`, as placed last in another queue, is reached."""
+        self.library.call("cnrtQueueWaitNotifier", notifier.handle, self.handle, 0)
+
     def sync(self) -> None:
         """Waits for everything queued; reports a failure of earlier asynchronous work."""
         self.library.call("cnrtSyncQueue", self.handle)

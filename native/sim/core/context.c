@@ -53,6 +53,7 @@ sim_context *sim_context_create(sim_function *function, sim_loaded_model *model)
     }
     context->function = sim_object_retain(function);
     context->model = sim_object_retain(model);
+    sim_device_mend(SIM_FAILURE_UNTIL_CONTEXT);
     return context;
 }
 
@@ -206,11 +207,10 @@ static void run_network(sim_context *context, void *const *buffers, sim_status *
 
 /* CNRT_SIMULATOR_FAIL_INVOCATION: lets programs try what they do when the device fails. */
 static void fail_on_demand(sim_status *status) {
-    static atomic_uint invocations;
-    unsigned failing = sim_device_failing_invocation();
-    if (failing != 0 && atomic_fetch_add(&invocations, 1) + 1 == failing) {
+    unsigned number = sim_device_fail_invocation();
+    if (number != 0) {
         sim_status_set(status, CNRT_RET_ERR_QUEUE, "Invocation %u failed because CNRT_SIMULATOR_FAIL_INVOCATION says so.",
-                       failing);
+                       number);
     }
 }
 

@@ -23,11 +23,15 @@ static struct {
     unsigned count;
     size_t memory_bytes;
     unsigned failing_invocation;
+    sim_failure_end failure_end;
     int version[3];
     int forced; /* CNRT_DEFAULT_DEVICE, or -1 */
     const char *bad_default;
     device devices[SIM_MAX_DEVICES];
 } machine;
+
+static atomic_uint invocations;
+static atomic_bool broken; /* from the failing invocation on, until what failure_end names */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Thread_local unsigned current_ordinal;
@@ -104,6 +108,21 @@ static void read_default_device(void) {
     }
 }
 
+static void read_failure_end(void) {
+    static const char *const NAMES[] = {"", "context", "init", "forever"};
+    const char *text = getenv("CNRT_SIMULATOR_FAIL_UNTIL");
+    machine.failure_end = SIM_FAILURE_ONCE;
+    for (unsigned end = 0; text != NULL && end < sizeof NAMES / sizeof NAMES[0]; end++) {
+        if (strcmp(text, NAMES[end]) == 0) {
+            machine.failure_end = (sim_failure_end)end;
+            return;
+        }
+    }
+    if (text != NULL) {
+        complain("CNRT_SIMULATOR_FAIL_UNTIL", text, "context, init or forever");
+    }
+}
+
 static void set_up(void) {
     read_kind();
     read_version();
@@ -111,6 +130,7 @@ static void set_up(void) {
     machine.memory_bytes =
         (size_t)number_from("CNRT_SIMULATOR_MEMORY_MB", 1, MAX_MEMORY_MB, DEFAULT_MEMORY_MB) << 20;
     machine.failing_invocation = number_from("CNRT_SIMULATOR_FAIL_INVOCATION", 0, 1u << 31, 0);
+    read_failure_end();
     read_default_device();
     for (unsigned ordinal = 0; ordinal < machine.count; ordinal++) {
         device *d = &machine.devices[ordinal];
@@ -138,9 +158,27 @@ size_t sim_device_memory_bytes(void) {
     return machine.memory_bytes;
 }
 
-unsigned sim_device_failing_invocation(void) {
+unsigned sim_device_fail_invocation(void) {
     ready();
-    return machine.failing_invocation;
+    if (machine.failing_invocation == 0) {
+        return 0;
+    }
+    unsigned number = atomic_fetch_add(&invocations, 1) + 1;
+    bool hit = number == machine.failing_invocation;
+    if (machine.failure_end == SIM_FAILURE_ONCE) {
+        return hit ? number : 0;
+    }
+    if (hit) {
+        atomic_store(&broken, true);
+    }
+    return atomic_load(&broken) ? number : 0;
+}
+
+void sim_device_mend(sim_failure_end what) {
+    ready();
+    if (what == machine.failure_end) {
+        atomic_store(&broken, false);
+    }
 }
 
 void sim_device_version(int *major, int *minor, int *patch) {
@@ -177,6 +215,7 @@ cnrtRet_t sim_runtime_init(unsigned flags) {
         init_flags = flags;
     }
     pthread_mutex_unlock(&init_lock);
+    sim_device_mend(SIM_FAILURE_UNTIL_INIT);
     if (differs) {
         return sim_error_set(CNRT_RET_ERR_INVALID_TYPE, "cnrtInit was called before with flags %u, now with %u.", 1 - flags,
                         flags);

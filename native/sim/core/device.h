@@ -18,8 +18,18 @@ typedef struct sim_device_kind {
 const sim_device_kind *sim_device_get_kind(void);
 unsigned sim_device_count(void);
 size_t sim_device_memory_bytes(void);
-/* Number of the invocation that is made to fail (counted from 1 over the process), or 0. */
-unsigned sim_device_failing_invocation(void);
+
+/* Failures on demand (CNRT_SIMULATOR_FAIL_INVOCATION), and what ends them (CNRT_SIMULATOR_FAIL_UNTIL). */
+typedef enum sim_failure_end {
+    SIM_FAILURE_ONCE,
+    SIM_FAILURE_UNTIL_CONTEXT,
+    SIM_FAILURE_UNTIL_INIT,
+    SIM_FAILURE_FOREVER,
+} sim_failure_end;
+
+/* Counts an invocation of the process, from 1: its number if it is made to fail, else 0. */
+unsigned sim_device_fail_invocation(void);
+void sim_device_mend(sim_failure_end what);
 void sim_device_version(int *major, int *minor, int *patch);
 
 /* cnrtInit and cnrtDestroy count. */

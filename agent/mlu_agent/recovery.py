@@ -1,0 +1,68 @@
+"""What is done when the device fails: the same again, then more and more made anew, then the end of the process.
+
+    retry    the same invocation once more: what was wrong may have passed
+    renew    contexts, queues and buffers made anew
+    reopen   device and model closed and opened again
+    (end)    DeviceLost: the process ends with 3, and the service manager starts it again
+
+Every step is counted and said. Nothing that was in flight is lost, unless the last step fails. A failure soon after a
+recovery begins one step above the one that had helped, so that a device that keeps failing comes to the end.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Callable
+
+from .errors import DeviceLost, RuntimeFailure
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .slot import Slot
+
+CALM_S = 60.0
+
+
+class Recovery:
+    """The ladder of one engine; called as `Engine.collect` wants it, by the collecting thread alone.
+
+    `counts`: how often each step was taken. `lost`: what ended it, None so far; from then on every failure is final.
+    """
+
+    def __init__(self, engine: Engine, log: Any, calm_s: float = CALM_S) -> None:
+        self._steps: dict[str, Callable[[Slot], None]] = {
+            "retry": engine.again,
+            "renew": engine.renew,
+            "reopen": engine.reopen,
+        }
+        self._log = log
+        self._calm_s = calm_s
+        self._helped = -1
+        self._helped_at = 0.0
+        self.counts = dict.fromkeys(self._steps, 0)
+        self.lost: DeviceLost | None = None
+
+    def __call__(self, slot: Slot, error: RuntimeFailure) -> None:
+        """Returns when the slot is finished; raises DeviceLost when nothing helped."""
+        if self.lost is not None:
+            raise self.lost
+        soon = time.monotonic() - self._helped_at < self._calm_s
+        first = self._helped + 1 if soon else 0
+        for number, name in enumerate(self._steps):
+            if number < first:
+                continue
+            self.counts[name] += 1
+            self._log.warning("the device failed", reason=error.message, step=name, count=self.counts[name])
+            try:
+                self._steps[name](slot)
+            except RuntimeFailure as failure:
+                error = failure
+                continue
+            self._helped, self._helped_at = number, time.monotonic()
+            self._log.warning("the device works again", step=name)
+            return
+        taken = ", ".join(f"{name} {count}" for name, count in self.counts.items() if count)
+        self.lost = DeviceLost(
+            f"the device failed and nothing helped ({taken}), the last: {error.message}", error.status
+        )
+        raise self.lost

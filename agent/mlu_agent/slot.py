@@ -1,0 +1,111 @@
+"""The buffers of one invocation in flight, on the host and on the device."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .cnrt import Context, DeviceBuffer, Library, Notifier, Queue
+from .errors import DataError, RuntimeFailure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .offline_model import OfflineModel, TensorInfo
+
+
+class Lane:
+    """A context, and the mark at the end of the invocation that was submitted to it last."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.last: Notifier | None = None
+
+
+class Slot:
+    """One in-flight invocation's buffers.
+
+    `inputs`, `outputs`: host arrays of the whole batch, (N, H, W, C) in the container's dtype; fixed memory that
+    belong to the holder between `acquire` and `submit`, and between `collect` and `release`.
+    `device_us`: device time of the last invocation, microseconds; `copy_in_us`, `copy_out_us`: the host's time for the
+    copies before and after it.
+    The methods, and `failure`, a failure that `finish` is to tell, are for the engine.
+    """
+
+    def __init__(self, description: OfflineModel) -> None:
+        self.device_us = self.copy_in_us = self.copy_out_us = 0.0
+        self.inputs = [_host_array(tensor) for tensor in description.inputs]
+        self.outputs = [_host_array(tensor) for tensor in description.outputs]
+        self._attached = False
+        self.failure: RuntimeFailure | None = None
+
+    def attach(self, lane: Lane, library: Library, exits: contextlib.ExitStack) -> None:
+        """Makes everything that lies on the device, until `exits` closes it."""
+        self._lane = lane
+        # one of its own: only synchronising a queue tells of failures, and waits for all that is in it
+        self._queue = Queue(library)
+        exits.callback(self._queue.close)
+        self._pairs = []
+        for array in (*self.inputs, *self.outputs):
+            buffer = DeviceBuffer(library, array.nbytes)
+            exits.callback(buffer.close)
+            self._pairs.append((buffer, library.ffi.from_buffer(array)))
+        self._parameters = library.ffi.new("void *[]", [buffer.pointer for buffer, _ in self._pairs])
+        self._start = Notifier(library)
+        exits.callback(self._start.close)
+        self._end = Notifier(library)
+        exits.callback(self._end.close)
+        exits.callback(self._detach)
+        self._attached = True
+
+    def _detach(self) -> None:
+        self._attached = False
+
+    def submit(self) -> None:
+        """Copies the inputs and queues the invocation."""
+        self._check_attached()
+        start = time.perf_counter()
+        for buffer, host in self._pairs[: len(self.inputs)]:
+            buffer.copy_from(host)
+        self.copy_in_us = (time.perf_counter() - start) * 1e6
+        if self._lane.last is not None:
+            self._queue.hold(self._lane.last)  # a context has room for one invocation at a time
+        self._start.place(self._queue)
+        self._lane.context.invoke(self._parameters, self._queue)
+        self._end.place(self._queue)
+        self._lane.last = self._end
+
+    def finish(self) -> None:
+        """Waits for the invocation and copies the outputs; RuntimeFailure if it failed."""
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        self._check_attached()
+        self._end.wait()
+        # the mark is reached by a failed invocation too; here its failure is told, before old outputs are taken for new
+        self._queue.sync()
+        start = time.perf_counter()
+        for buffer, host in self._pairs[len(self.inputs) :]:
+            buffer.copy_to(host)
+        self.copy_out_us = (time.perf_counter() - start) * 1e6
+        self.device_us = self._end.microseconds_since(self._start)
+
+    def drain(self) -> None:
+        """Waits until the device has ended what was submitted, well or not."""
+        if self._attached and self.failure is None:
+            with contextlib.suppress(RuntimeFailure):
+                self._end.wait()
+
+    def _check_attached(self) -> None:
+        if not self._attached:
+            raise RuntimeFailure("the device could not be made ready again after it failed")
+
+
+def _host_array(tensor: TensorInfo) -> NDArray[Any]:
+    array = np.zeros(tensor.shape, np.dtype(tensor.dtype))
+    if array.nbytes != tensor.bytes:
+        raise DataError(f"tensor {tensor.name!r}: {tensor.dtype} {tensor.shape} is not {tensor.bytes} bytes")
+    return array
