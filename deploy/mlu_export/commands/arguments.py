@@ -26,7 +26,9 @@ def declare_weights(parser: argparse.ArgumentParser) -> None:
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument("--arch", metavar="NAME", help=f"the network: {', '.join(ARCHS)}; a recipe knows its own")
     parser.add_argument(
-        "--weights", **path, help="Darknet .weights, YOLOv5 .pt (read without running any code of it), .onnx"
+        "--weights",
+        **path,
+        help="Darknet .weights, YOLOv5 .pt, or .pth of either (read without running any code of it), or .onnx",
     )
     parser.add_argument("--cfg", **path, help="Darknet description, instead of the built-in one")
     _declare_network(parser)
