@@ -203,6 +203,19 @@ def test_options_of_compile_reach_the_model(tiny, export):
     assert export(*compiled(tiny, checkpoint_in(tiny / "q"), "--bits", "8"))[0] == 2
 
 
+def test_a_checkpoint_can_be_quantized_anew(tiny, export):
+    """Its weights are float: with other bits, from the same pictures, it is what the weights themselves give."""
+    assert export(*quantize(tiny, "--observer", "minmax"))[0] == 0
+    more = ("--observer", "minmax", "--bits", "16")
+    assert export(*quantize(tiny, *more, output="from_weights"))[0] == 0
+    words = quantize(tiny, *more, output="again")
+    again = [tiny / "q" / "net_int8.pth" if word == tiny / "tiny.weights" else word for word in words]
+    code, _, err = export(*again)
+    assert (code, err) == (0, "")
+    names = [tiny / folder / "net_int16.pth" for folder in ("from_weights", "again")]
+    assert names[0].read_bytes() == names[1].read_bytes()
+
+
 def _altered(path, change):
     """The checkpoint with its tensors changed."""
     import torch
