@@ -192,6 +192,39 @@ def test_what_is_compiled_is_what_is_built(tiny, export, options):
     assert first.provenance["weights"] == checkpoint_in(tiny / "q").name
 
 
+def test_what_was_written_is_told_as_json_too(tiny, export):
+    """By build and by compile: paths and digests."""
+    import json
+    from pathlib import Path
+
+    from mlu_export.files import sha256_hex
+
+    export(*quantize(tiny, "--observer", "minmax"))
+    for words in (compiled(tiny, checkpoint_in(tiny / "q"), "--json"), rebuilt(tiny, "--json")):
+        code, out, _ = export(*words)
+        assert code == 0
+        for entry in json.loads(out)["files"]:
+            assert sha256_hex(Path(entry["path"]).read_bytes()) == entry["sha256"]
+
+
+def test_a_checkpoint_without_pictures_is_for_compile(tiny, export):
+    """build says so."""
+    export(*quantize(tiny, "--observer", "minmax"))
+    words = (
+        "build",
+        "--arch",
+        "darknet",
+        "--cfg",
+        tiny / "tiny.cfg",
+        "--weights",
+        checkpoint_in(tiny / "q"),
+        "--labels",
+    )
+    code, _, err = export(*words, tiny / "names.txt", "--output", tiny / "b")
+    assert code == 2
+    assert "mlu-export compile" in err
+
+
 def test_options_of_compile_reach_the_model(tiny, export):
     """Input type, batch, target and cores are compile's to choose; precision is not."""
     export(*quantize(tiny, "--observer", "minmax"))
