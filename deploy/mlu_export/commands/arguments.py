@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlu_agent.output_spec import DECODES
 
 from ..archs import ARCHS
+from ..files import sha256_hex
 from ..head_request import Anchors, parse_anchors
 from ..lower import CHANNEL_SOURCES
 from ..observe import OBSERVERS, USUAL_PERCENTILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def declare_model(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +171,21 @@ def declare_workers(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="share the pictures on that Ray cluster, which sees the files at the same paths; local starts one here",
     )
+
+
+def declare_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``, as every command has it."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def print_files(paths: Sequence[Path], as_json: bool) -> None:
+    """The paths that were written, one a line; or as JSON, with digests."""
+    if not as_json:
+        for path in paths:
+            print(path)
+        return
+    files = [{"path": str(path), "sha256": sha256_hex(path.read_bytes())} for path in paths]
+    print(json.dumps({"schema": 1, "files": files}))
 
 
 def size(text: str) -> tuple[int, int]:
