@@ -7,7 +7,7 @@ The manifest's fields are described in ``deploy/FORMAT.md`` section 3.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,10 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model that may be loaded: ``path`` is that of the .cambricon, ``sha256`` its digest, checked."""
+    """A model that may be loaded: ``path`` is that of the .cambricon, ``sha256`` its digest, checked.
+
+    ``device`` is the same model as the vendor's compiler made it, where the bundle has that file too.
+    """
 
     name: str
     path: Path
@@ -80,6 +83,11 @@ class ModelSpec:
     thresholds: Thresholds
     labels: tuple[str, ...]
     provenance: dict[str, str]
+    device: ModelSpec | None = None
+
+    def on(self, runtime: str) -> ModelSpec:
+        """The file that a runtime ("device" or "simulator") takes: a device takes its own where there is one."""
+        return self.device if runtime == "device" and self.device is not None else self
 
     @property
     def batch(self) -> int:
@@ -114,7 +122,23 @@ def load_bundle(path: str | Path) -> ModelSpec:
     check_output(fields["output"], size.width, size.height, len(fields["labels"]), offline, problems)
     raise_problems(name, problems, DataError)
     del fields["model"]
-    return ModelSpec(path=model, manifest_path=manifest, offline=offline, **fields)
+    other = fields.pop("device")
+    spec = ModelSpec(path=model, manifest_path=manifest, offline=offline, **fields)
+    return spec if other is None else replace(spec, device=_device_spec(spec, *other))
+
+
+def _device_spec(spec: ModelSpec, model: str, sha256: str) -> ModelSpec:
+    """The bundle's file for a device, held to the same description."""
+    name = spec.manifest_path.name
+    path = spec.manifest_path.parent / model
+    offline = _read_model(path, sha256, name)
+    problems: list[str] = []
+    if offline.kind != "device":
+        problems.append(f"device.model: {show(model)} holds a network for the simulator; name the device's file there")
+    _check_input(spec.input, offline, problems)
+    check_output(spec.output, spec.input.width, spec.input.height, len(spec.labels), offline, problems)
+    raise_problems(f"{name}: {model}", problems, DataError)
+    return replace(spec, path=path, sha256=sha256, offline=offline)
 
 
 def load_detection_bundle(path: str | Path) -> ModelSpec:
@@ -177,10 +201,18 @@ def _read_manifest(root: Fields) -> dict[str, Any]:
         "input": _read_input(root.table("input", required=True)),
         "output": output,
         "thresholds": _read_thresholds(root.table("thresholds")),
+        "device": _read_device(root.table("device")) if root.has("device") else None,
         "provenance": {str(key): str(value)[:4096] for key, value in root.table("provenance").items()},
     }
     root.close()
     return fields
+
+
+def _read_device(table: Fields) -> tuple[str, str]:
+    model = table.text("model", pattern=_FILE_NAME, remedy="write a file name without directories")
+    sha256 = table.text("sha256", pattern="[0-9a-f]{64}", remedy="write the 64 hexadecimal digits of sha256sum")
+    table.close()
+    return model, sha256
 
 
 def _read_labels(root: Fields, least: int) -> tuple[str, ...]:

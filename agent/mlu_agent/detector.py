@@ -49,6 +49,7 @@ class Detector:
         self.thresholds = thresholds or self.spec.thresholds
         self._preprocess = Preprocessor(self.spec.input)
         library = open_library(runtime)
+        self.spec = self.spec.on(library.kind)
         self.runtime = library.kind
         self.reason = library.reason
         self.engine = Engine(library, self.spec.path, cores=cores, slots=slots)

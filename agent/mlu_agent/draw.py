@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def draw(pixels: NDArray[np.uint8], detections: Detections, labels: Sequence[str]) -> NDArray[np.uint8]:
-    """A copy of ``pixels`` uint8 (H, W, 3) BGR with every box, its label and its confidence; the surest is drawn
-    last."""
+def draw(
+    pixels: NDArray[np.uint8], detections: Detections, labels: Sequence[str], *, confidences: bool = True
+) -> NDArray[np.uint8]:
+    """A copy of ``pixels`` uint8 (H, W, 3) BGR with every box, its label and (``confidences``) how sure it is; the
+    surest is drawn last."""
     picture: NDArray[np.uint8] = pixels.copy()
     thickness = max(1, round(max(pixels.shape[:2]) / 400))
     for box, confidence, class_id in zip(
@@ -29,8 +31,26 @@ def draw(pixels: NDArray[np.uint8], detections: Detections, labels: Sequence[str
         left, top, right, bottom = (round(side) for side in box)
         colour = class_colour(class_id)
         cv2.rectangle(picture, (left, top), (right, bottom), colour, thickness, cv2.LINE_AA)
-        _draw_caption(picture, f"{labels[class_id]} {confidence:.2f}", (left, top), colour, thickness)
+        caption = f"{labels[class_id]} {confidence:.2f}" if confidences else labels[class_id]
+        _draw_caption(picture, caption, (left, top), colour, thickness)
     return picture
+
+
+def shrink(pixels: NDArray[np.uint8], longest: int) -> tuple[NDArray[np.uint8], float]:
+    """``pixels`` (H, W, 3) with no side longer than ``longest``, and the factor; as they are if they are small."""
+    height, width = pixels.shape[:2]
+    factor = min(1.0, longest / max(height, width))
+    if factor == 1.0:
+        return pixels, factor
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    smaller: NDArray[Any] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return smaller, factor
+
+
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int = 82) -> bytes:
+    """A .jpg file of ``pixels`` uint8 (H, W, 3) BGR."""
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return bytes(data.tobytes())
 
 
 def class_colour(class_id: int) -> tuple[int, int, int]:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mlu_agent.detections import Detections
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mlu_agent.bundle import Thresholds
-    from mlu_agent.detections import Detections
 
     from .annotations import Annotations
 
@@ -169,9 +170,13 @@ class Results:
 def at_work(detections: Detections, working: Thresholds) -> Detections:
     """Of detections with every class of a box those that a daemon with those thresholds reports."""
     sure = np.flatnonzero(detections.confidence >= np.float32(working.confidence))
-    # they are sorted by confidence: the first of equal boxes is the best class of one
-    _, first = np.unique(detections.xyxy[sure], axis=0, return_index=True)
-    keep = sure[np.sort(first)][: working.max_detections]
+    if not len(sure):
+        return Detections.empty(detections.invalid)
+    # they are sorted by confidence: the first of equal boxes has the best class of one (two boxes that the picture's
+    # edges cut to the same have the same class)
+    _, first, group = np.unique(detections.xyxy[sure], axis=0, return_index=True, return_inverse=True)
+    classes = detections.class_id[sure]
+    keep = sure[classes == classes[first][group.reshape(-1)]][: working.max_detections]
     return replace(
         detections,
         xyxy=detections.xyxy[keep],

@@ -8,6 +8,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mlu_agent.detections import Detections
 from mlu_agent.errors import DataError, UserError
 
 MAX_ANNOTATION_BYTES = 1 << 30
@@ -29,6 +32,7 @@ class Annotations:
     """
 
     def __init__(self, annotations: Path, images: Path) -> None:
+        self.path = annotations
         self.coco, self.foreign = load_coco(annotations)
         if not images.is_dir():
             raise UserError(f"--images {images} is not a folder")
@@ -42,6 +46,15 @@ class Annotations:
                 f"{len(missing)} of {len(self.entries)} annotated pictures are not in {images}, "
                 f"the first is {missing[0].name}"
             )
+
+    def objects(self, image_id: int, labels: tuple[str, ...]) -> Detections:
+        """The annotated boxes of one picture that have a label, each sure."""
+        classes = {number: index for index, number in enumerate(self.category_ids(labels)) if number is not None}
+        known = [one for one in self.coco.imgToAnns[image_id] if one["category_id"] in classes]
+        boxes = np.array([one["bbox"] for one in known], np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        class_ids = np.array([classes[one["category_id"]] for one in known], np.int32)
+        return Detections(boxes, np.ones(len(known), np.float32), class_ids)
 
     def category_ids(self, labels: tuple[str, ...]) -> list[int | None]:
         """Category id of each class id, by name; None for unknown labels. Raises DataError if none is known."""

@@ -212,7 +212,7 @@ def _pictures(images: Path | None, count: int) -> tuple[list[Pixels], str]:
         rng = np.random.default_rng(0)
         return [rng.integers(0, 256, (*SYNTHETIC, 3), np.uint8) for _ in range(min(count, 4))], "made up: noise"
     paths = list_pictures(images)[: min(count, MOST_PICTURES)]
-    return [read_picture(path) for path in paths], f"{len(paths)} of {images.name}"
+    return [read_picture(path) for path in paths], f"{len(paths)} of {images.resolve().name}/"
 
 
 class _Run:

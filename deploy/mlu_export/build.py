@@ -66,6 +66,9 @@ class Request:
     use_avg: bool | None = None
     data_scale: float | None = None
     first_conv: bool | None = None
+    # Of compile: "vendor" also drives the vendor's SDK, in the interpreter that it is installed for.
+    backend: str | None = None
+    vendor_python: Path | None = None
 
 
 def build(request: Request) -> list[Path]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from .archs import find_arch
 from .build import Request, calibration_pictures
+from .convert import state_of
 from .float_runner import import_torch
+from .importers.source import read_source
 
 if TYPE_CHECKING:
     from .graph import ImportedModel
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
     """The checkpoint's bytes by file name; empty for a network that has no layout there. Raises UserError."""
+    if model.keys is None:
+        return {}
     import_torch()
     from .vendor.calibration import checkpoint_of  # noqa: PLC0415 - torch
     from .vendor.scheme import Scheme  # noqa: PLC0415
@@ -29,10 +33,9 @@ def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe) -> d
         per_channel=settings.per_channel,
     )
     ranges = {**_depthwise_ranges(request, model, recipe), **recipe.ranges}
-    made = checkpoint_of(model, find_arch(settings.arch).family, ranges, settings.bits, scheme)
-    if made is None:
-        return {}
-    data, unseen = made
+    arch = find_arch(settings.arch)
+    state = state_of(arch, read_source(arch, request.weights, request.cfg), model)
+    data, unseen = checkpoint_of(model, state, ranges, settings.bits, scheme)
     if unseen:
         print(
             f"mlu-export: note: {len(unseen)} depthwise layers have a scale of 1 in the checkpoint, the first is "

@@ -19,6 +19,7 @@ COMMANDS = {
     "build": "weights in, model, side-car, manifest and recipe out",
     "quantize": "calibrate only: a recipe, and what each layer loses",
     "compile": "a quantized checkpoint in, model, side-car and manifest out",
+    "verify": "prove that a model file computes what its checkpoint says",
     "eval": "accuracy of a model file on annotated pictures, beside float and beside a device",
     "bench": "how fast a model file runs, by the guide's formulas and by ours",
     "run": "a porting script written for torch_mlu, without the vendor's SDK",

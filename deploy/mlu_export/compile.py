@@ -11,14 +11,19 @@ import numpy as np
 from mlu_agent.errors import DataError, UserError
 
 from .build import Request, choose_settings, read_model, render
-from .files import write_all
+from .files import read_bounded, sha256_hex, write_all
+from .importers.source import MAX_WEIGHT_BYTES
 from .recipe import Recipe, Settings
+from .toml_text import dump
+from .vendor.backend import compile_for_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from .archs import Arch
     from .graph import ImportedModel
+    from .importers.source import Source
     from .manifest import Preprocessing
     from .quantize import Range
     from .vendor.parameters import QuantParameters
@@ -35,8 +40,22 @@ def compile_files(request: Request) -> list[Path]:
 
 def compile_model(request: Request) -> dict[str, bytes]:
     """The bytes of NAME.cambricon, NAME.cambricon_twins and NAME.toml by name. Raises UserError and DataError."""
-    contents = render(*prepare_checkpoint(request))
-    return {name: data for name, data in contents.items() if not name.endswith(".recipe.toml")}
+    model, recipe = prepare_checkpoint(request)
+    contents = render(model, recipe)
+    made = {name: data for name, data in contents.items() if not name.endswith(".recipe.toml")}
+    return {**made, **_device_files(request, model, recipe, made)} if request.backend == "vendor" else made
+
+
+def _device_files(
+    request: Request, model: ImportedModel, recipe: Recipe, made: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """The vendor's file, its side-car, and the manifest that names both files."""
+    name = f"{recipe.settings.name}.device.cambricon"
+    checkpoint = read_bounded(request.weights, MAX_WEIGHT_BYTES, "weights")
+    data, twins = compile_for_device(model, recipe.settings, checkpoint, request.vendor_python)
+    manifest = f"{recipe.settings.name}.toml"
+    entry = "\n" + dump({"device": {"model": name, "sha256": sha256_hex(data)}})
+    return {name: data, f"{name}_twins": twins, manifest: made[manifest] + entry.encode("utf-8")}
 
 
 def prepare_checkpoint(request: Request) -> tuple[ImportedModel, Recipe]:
@@ -50,11 +69,17 @@ def prepare_checkpoint(request: Request) -> tuple[ImportedModel, Recipe]:
             f"{source.name} has float weights and no scales: make the checkpoint with `mlu-export quantize`, or use "
             "`mlu-export build`, which calibrates and compiles in one go"
         )
+    return model, checkpoint_recipe(request, arch, source, model)
+
+
+def checkpoint_recipe(request: Request, arch: Arch, source: Source, model: ImportedModel) -> Recipe:
+    """What a request makes of a checkpoint, whose scales are the ranges. Raises UserError and DataError."""
+    assert model.quantized is not None
     settings = checkpoint_settings(choose_settings(request, None, arch, model), model, model.quantized)
     settings = replace(settings, preprocessing=_normalisation(settings.preprocessing, model.quantized))
     ranges = checkpoint_ranges(model, model.quantized)
     described = f"the scales of {source.name}"
-    return model, Recipe(settings, source.name, source.sha256, source.cfg_sha256, described, ranges)
+    return Recipe(settings, source.name, source.sha256, source.cfg_sha256, described, ranges)
 
 
 def _normalisation(preprocessing: Preprocessing, quantized: Mapping[str, QuantParameters]) -> Preprocessing:

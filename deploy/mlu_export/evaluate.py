@@ -10,10 +10,11 @@ is run in one of three modes:
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlu_agent.bundle import ModelSpec, Thresholds, load_bundle
+from mlu_agent.bundle import ModelSpec, Thresholds, load_detection_bundle
 from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.postprocess import postprocess
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mlu_agent.detections import Detections
 
 CONFIDENCE = 0.001
+FROM_CHECKPOINT = "the scales of "  # how the provenance of a compiled checkpoint begins to tell its calibration
 MAX_DETECTIONS = 300
 MODES = ("float", "online", "offline")
 Found = list[tuple[int, "Detections"]]  # (image id, what was found in it)
@@ -71,7 +73,7 @@ def detect_all(job: Job, entries: Sequence[tuple[int, Path]]) -> tuple[str, Foun
     A picture's detections do not depend on the others, so the entries may be split among processes in any way.
     Raises MluAgentError.
     """
-    spec = load_bundle(job.model)
+    spec = load_detection_bundle(job.model)
     thresholds = evaluation_thresholds(spec, job.iou)
     pictures = _pictures(entries, f"evaluating {job.mode}")
     if job.mode == "float":
@@ -116,7 +118,7 @@ def evaluate_float(
 def evaluate_job(job: Job, images: Path, annotations: Path) -> Evaluation:
     """Runs one job over an annotated set, in this process."""
     import_pycocotools()
-    spec = load_bundle(job.model)
+    spec = load_detection_bundle(job.model)
     truth = Annotations(annotations, images)
     truth.category_ids(spec.labels)  # before a long run, not after it
     runtime, found = detect_all(job, truth.entries)
@@ -130,17 +132,30 @@ class FloatModel:
         arch = find_arch(str(spec.provenance.get("arch", "")))
         source = read_source(arch, weights, cfg)
         if source.sha256 != spec.provenance.get("weights_sha256"):
-            raise DataError(f"{weights} are not the weights that {spec.path.name} was made from: their sha256 differs")
+            if not spec.provenance.get("calibration", "").startswith(FROM_CHECKPOINT):
+                raise DataError(
+                    f"{weights} are not the weights that {spec.path.name} was made from: their sha256 differs"
+                )
+            print(
+                f"mlu-export: note: {spec.path.name} was made from the checkpoint {spec.provenance.get('weights')}; "
+                f"that {weights.name} holds the same float network is taken for granted",
+                file=sys.stderr,
+            )
         self.spec = spec
         model = import_model(arch, source, (spec.input.height, spec.input.width))
         self._runner = FloatRunner(model.graph)
-        self._input = float_input(model.graph, Preprocessing(spec.input.resize, spec.input.pad_value))
+        self._input = float_input(model.graph, _preprocessing(spec))
 
     def detect(self, pixels: npt.NDArray[np.uint8], thresholds: Thresholds) -> Detections:
         """Detections of one BGR picture, boxes in its pixels."""
         tensor, letterbox = float_picture(pixels, self._input)
         outputs = [output[0] for output in self._runner.run(tensor)]
         return postprocess(outputs, self.spec, letterbox, thresholds)
+
+
+def _preprocessing(spec: ModelSpec) -> Preprocessing:
+    """How the float network's pictures are prepared: as the file's, mean and standard deviation included."""
+    return Preprocessing(spec.input.resize, spec.input.pad_value, spec.input.mean, spec.input.std)
 
 
 def evaluation_thresholds(spec: ModelSpec, iou: float | None) -> Thresholds:

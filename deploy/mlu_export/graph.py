@@ -24,6 +24,7 @@ Shape = tuple[int, int, int]
 
 INPUT = "input"
 MAX_DIMENSION = 1 << 24
+MAX_ELEMENTS = 1 << 28  # of one tensor and picture: a gigabyte in float32
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,14 @@ class BatchNorm:
     eps: float
 
     def affine(self) -> tuple[FloatArray, FloatArray]:
-        """``alpha = gamma / sqrt(variance + eps)`` and ``beta - mean * alpha``, computed in float64, rounded once."""
+        """``alpha = gamma / sqrt(variance + eps)`` and ``beta - mean * alpha``, computed in float64, rounded once.
+
+        Damaged statistics give infinite values; the lowering refuses those by the layer's name.
+        """
         alpha = self.gamma.astype(np.float64) / np.sqrt(self.variance.astype(np.float64) + self.eps)
         beta = self.beta.astype(np.float64) - self.mean.astype(np.float64) * alpha
-        return alpha.astype(np.float32), beta.astype(np.float32)
+        with np.errstate(over="ignore"):
+            return alpha.astype(np.float32), beta.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -283,10 +288,18 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
                 else f"layer {node.name}: the name is used twice"
             )
         shape = node.output_shape([shapes[name] for name in node.inputs])
-        if not all(0 < size <= MAX_DIMENSION for size in shape):
-            raise DataError(f"layer {node.name}: impossible output shape {shape}")
+        check_shape(node.name, shape)
         shapes[node.name] = shape
     return shapes
+
+
+def check_shape(name: str, shape: Shape) -> None:
+    """Raises DataError for a tensor that is empty or larger than any network's."""
+    if not all(0 < size <= MAX_DIMENSION for size in shape) or shape[0] * shape[1] * shape[2] > MAX_ELEMENTS:
+        raise DataError(
+            f"layer {name}: impossible output shape {shape}: 1 to {MAX_ELEMENTS} values are accepted; "
+            "a smaller input size may do"
+        )
 
 
 def _windows(size: int, kernel: int, stride: int, name: str) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mlu_agent.bundle import Thresholds, load_bundle
+from mlu_agent.bundle import Thresholds, load_detection_bundle
 from mlu_agent.postprocess import postprocess
 from mlu_agent.preprocess import Preprocessor
 
@@ -106,7 +106,7 @@ class OnlineDetector:
     """Detections as the agent's Detector gives them, from a network that runs layer by layer; a context manager."""
 
     def __init__(self, model: Path, thresholds: Thresholds | None = None) -> None:
-        self.spec = load_bundle(model)
+        self.spec = load_detection_bundle(model)
         self.thresholds = thresholds or self.spec.thresholds
         self.runtime = "simulator"
         self.layers = LayerByLayer(load_network(self.spec.path))

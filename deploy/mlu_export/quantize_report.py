@@ -18,6 +18,7 @@ from .files import write_all
 from .noise import LayerNoise, Proposal, measure_noise, propose, worst_layers
 from .recipe import Recipe, recipe_text
 from .refine import choose_pictures
+from .report.quantization import DRAWN_LAYERS, measure_spread, quantization_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,8 +95,31 @@ def quantize(request: Request, report: Path | None, target: float | None = None)
     written = next((request.output / name for name in checkpoint), None)
     result = Result(path, written, report, layers, 0 if pictures is None else len(pictures), proposal)
     if report is not None:
-        write_all(report.parent, {report.name: (json.dumps(result.document(), indent=1) + "\n").encode("utf-8")})
+        write_all(report.parent, {report.name: _report(report, result, model, recipe, pictures)})
     return result
+
+
+def _report(path: Path, result: Result, model: ImportedModel, recipe: Recipe, pictures: FloatArray | None) -> bytes:
+    """What the report's file holds: a page for people if its name ends in .html, else JSON."""
+    if path.suffix.lower() not in (".html", ".htm") or pictures is None:
+        return (json.dumps(result.document(), indent=1) + "\n").encode("utf-8")
+    names = [layer.name for layer in worst_layers(list(result.layers), DRAWN_LAYERS)]
+    spreads = measure_spread(model.graph, recipe.ranges, names, pictures)
+    settings = recipe.settings
+    told: list[tuple[str, object]] = [
+        ("network", settings.arch),
+        ("weights", recipe.weights_name),
+        ("weights' sha256", recipe.weights_sha256),
+        ("calibration", recipe.calibration),
+        ("bits", settings.bits),
+        ("weight scales", "per channel" if settings.per_channel else "per tensor"),
+        ("kept in 16 bits", ", ".join(settings.keep_int16) or "none"),
+        ("kept in float", ", ".join(settings.keep_float) or "none"),
+        ("input", f"{settings.width} x {settings.height}, {settings.input}, {settings.channels}"),
+    ]
+    if result.proposal is not None:
+        told.append(("proposal", _sentence(result.proposal)))
+    return quantization_page(settings.name, result.layers, spreads, told, result.pictures)
 
 
 def _sentence(proposal: Proposal) -> str:

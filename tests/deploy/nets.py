@@ -123,6 +123,49 @@ def tiny_weights(seed: int = 1) -> bytes:
     return b"".join(parts)
 
 
+def darknet_state(layout: str = "vendor", seed: int = 1, fused: bool = False) -> OrderedDict:
+    """The values of tiny_weights() as the state dict of a PyTorch port: numpy arrays by key."""
+    names = {
+        "vendor": ("module_list.{0}.Conv2d", "module_list.{0}.BatchNorm2d"),
+        "upstream": ("module_list.{0}.conv_{0}", "module_list.{0}.batch_norm_{0}"),
+    }[layout]
+    values = np.frombuffer(tiny_weights(seed), "<f4", offset=20)
+    state: OrderedDict = OrderedDict()
+    sections = (0, 1, 2, 5, 11, 14)
+    for index, (filters, channels, kernel, norm) in zip(sections, TINY_CONVOLUTIONS):
+        conv, batch = (name.format(index) for name in names)
+        vectors, values = (
+            values[: filters * (4 if norm else 1)].reshape(-1, filters),
+            values[filters * (4 if norm else 1) :],
+        )
+        count = filters * channels * kernel**2
+        state[f"{conv}.weight"], values = values[:count].reshape(filters, channels, kernel, kernel), values[count:]
+        if not norm or fused:
+            state[f"{conv}.bias"] = vectors[0]
+            continue
+        for key, vector in zip(("weight", "bias", "running_mean", "running_var"), vectors[[1, 0, 2, 3]]):
+            state[f"{batch}.{key}"] = vector
+        state[f"{batch}.num_batches_tracked"] = np.zeros(1, "<i8").reshape(())
+    return state
+
+
+def save_legacy(content) -> bytes:
+    """A file like torch.save's before 1.6, without torch."""
+    out = io.BytesIO()
+    system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    for part in (0x1950A86A20F9469CFC6C, 1001, system):
+        out.write(pickle.dumps(part, protocol=2))
+    stream = io.BytesIO()
+    pickler = _Pickler(stream)
+    pickler.legacy = True
+    pickler.dump(content)
+    out.write(stream.getvalue())
+    out.write(pickle.dumps([storage.key for storage in pickler.storages], protocol=2))
+    for storage in pickler.storages:
+        out.write(struct.pack("<q", storage.array.size) + storage.array.tobytes())
+    return out.getvalue()
+
+
 class _Class:
     """Pickles as the name of a class of another package, which need not exist here."""
 
@@ -148,6 +191,7 @@ class _Pickler(pickle._Pickler):
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream, protocol=2)
         self.storages: list[_Storage] = []
+        self.legacy = False
 
     def save(self, obj, save_persistent_id=True):
         if isinstance(obj, _Class):
@@ -165,14 +209,14 @@ class _Pickler(pickle._Pickler):
     def _tensor(self, array: np.ndarray) -> None:
         storage = _Storage(str(len(self.storages)), np.require(array, requirements="C"))
         self.storages.append(storage)
-        kinds = {"f2": "HalfStorage", "f4": "FloatStorage", "i8": "LongStorage"}
+        kinds = {"f2": "HalfStorage", "f4": "FloatStorage", "i8": "LongStorage", "i4": "IntStorage"}
         strides = tuple(step // array.itemsize for step in storage.array.strides)
         self.save(_Class("torch._utils", "_rebuild_tensor_v2"))
         self.write(b"(")
         self.write(b"(")
         self.save("storage")
         self.save(_Class("torch", kinds[array.dtype.str[1:]]))
-        for value in (storage.key, "cpu", array.size):
+        for value in (storage.key, "cpu", array.size, *([None] * self.legacy)):
             self.save(value)
         self.write(b"tQ")  # TUPLE BINPERSID
         for value in (0, array.shape, strides, False):

@@ -64,7 +64,7 @@ def test_a_model_is_measured_through_the_engine(tiny, tiny_model, export, simula
     assert code == 0, err
     result = json.loads(out)
     assert (result["images"], result["batch"], result["mode"], result["cores"]) == (12, 1, "offline", 4)
-    assert result["pictures"] == "3 of pictures"
+    assert result["pictures"] == "3 of pictures/"
     assert result["says_nothing_of_a_device"] is True
     ours = result["ours"]
     parts = ours["parts_ms"]

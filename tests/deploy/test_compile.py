@@ -219,7 +219,7 @@ def _fill(key, value):
 
 
 WRONG = {
-    "scale of zero": (_fill("module_list.5.Conv2d.scale", 0.0), r"module_list\.5\.Conv2d.*not a positive number"),
+    "scale of zero": (_fill("module_list.5.Conv2d.scale", 0.0), "5_conv.*not a positive number"),
     "negative scale": (_fill("module_list.5.Conv2d.scale", -1.0), "not a positive number"),
     "scale of NaN": (_fill("module_list.5.Conv2d.scale", float("nan")), "NaN"),
     "weight scale of zero": (_fill("module_list.5.Conv2d.scale_weight_per_channel", 0.0), "not a positive number"),

@@ -101,6 +101,8 @@ def test_of_a_boxs_classes_the_daemon_reports_the_best():
         at_work(several, Thresholds(0.25)).confidence.tolist()
         == found((0, 0, 1, 1, 0.9, 0), (0, 0, 1, 1, 0.8, 0), (0, 0, 1, 1, 0.6, 0)).confidence.tolist()
     )
+    cut = found((0, 0, 9, 9, 0.9, 1), (0, 0, 9, 9, 0.8, 1), (0, 0, 9, 9, 0.7, 0))
+    assert at_work(cut, Thresholds(0.25)).class_id.tolist() == [1, 1]
     assert len(at_work(several, Thresholds(0.25, max_detections=1))) == 1
     assert len(at_work(several, Thresholds(0.95))) == 0
 
@@ -224,6 +226,18 @@ def recording(tiny, tiny_model, simulator_path):
     path = tiny / "lines.jsonl"
     path.write_bytes(done.stdout)
     return path
+
+
+def test_detect_gives_every_class_of_a_box_if_asked(recording, tiny, tiny_model, simulator_path):
+    """`mlu-agent detect --multi-label`: more detections in no more boxes; without it a box has its best class alone."""
+    done = subprocess.run(
+        [*AGENT, "detect", tiny_model, tiny / "pictures", "--json", "--runtime", simulator_path, *MEASURING[:-1]],
+        capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=120,
+    )  # fmt: skip
+    for text, single in zip(recording.read_text().splitlines(), done.stdout.splitlines()):
+        every, best = json.loads(text)["detections"], json.loads(single)["detections"]
+        assert len(every) > len(best) == len({tuple(one["box"]) for one in best})
+        assert len(every) > len({tuple(one["box"]) for one in every})
 
 
 def test_recorded_results_are_measured_like_our_own(run, recording):

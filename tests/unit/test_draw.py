@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from mlu_agent.detections import Detections
-from mlu_agent.draw import class_colour, draw
+from mlu_agent.draw import class_colour, draw, encode_jpeg, shrink
 
 
 def test_boxes_are_drawn_on_a_copy_in_the_colour_of_their_class():
@@ -32,3 +33,32 @@ def test_without_detections_the_picture_stays():
     """A copy of the same."""
     pixels = np.full((20, 30, 3), 7, np.uint8)
     assert np.array_equal(draw(pixels, Detections.empty(), []), pixels)
+
+
+def test_without_confidences_captions_are_labels_alone():
+    """The same picture whatever the confidence, as for annotated boxes that have none."""
+    pixels = np.full((100, 200, 3), 90, np.uint8)
+    found = [
+        Detections(np.array([[10, 40, 60, 90]], np.float32), np.array([sure], np.float32), np.zeros(1, np.int32))
+        for sure in (0.5, 1.0)
+    ]
+    one, other = (draw(pixels, each, ["cat"], confidences=False) for each in found)
+    assert np.array_equal(one, other)
+    assert not np.array_equal(one, draw(pixels, found[0], ["cat"]))
+
+
+def test_pictures_shrink_but_never_grow():
+    """The longest side is bounded, the factor told; a thin picture keeps a pixel."""
+    smaller, factor = shrink(np.zeros((100, 400, 3), np.uint8), 200)
+    assert (smaller.shape, factor) == ((50, 200, 3), 0.5)
+    same, factor = shrink(np.zeros((100, 100, 3), np.uint8), 200)
+    assert (same.shape, factor) == ((100, 100, 3), 1.0)
+    assert shrink(np.zeros((1, 4000, 3), np.uint8), 100)[0].shape == (1, 100, 3)
+
+
+def test_a_jpeg_file_holds_the_picture():
+    """Read back, it differs as little as its quality lets it."""
+    pixels = np.full((40, 60, 3), (200, 100, 50), np.uint8)
+    again = cv2.imdecode(np.frombuffer(encode_jpeg(pixels), np.uint8), cv2.IMREAD_COLOR)
+    assert again.shape == pixels.shape
+    assert np.abs(again.astype(int) - pixels).max() <= 6

@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     spec = load_detection_bundle(config.model.path)
     library = open_library(config.model.runtime)
+    spec = spec.on(library.kind)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
     _check_paths(config)
     note = _endpoint_note(config)

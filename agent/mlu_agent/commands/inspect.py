@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
             "name": spec.name,
             "model": spec.path.name,
             "sha256": spec.sha256,
+            **({} if spec.device is None else {"device": spec.device.path.name}),
             "labels": len(spec.labels),
             "provenance": spec.provenance,
         }

@@ -73,6 +73,7 @@ class _Daemon:
         notifications.send(STATUS="loading the model")
         spec = load_detection_bundle(config.model.path)
         library = open_library(config.model.runtime)
+        spec = spec.on(library.kind)
         say = log.info if library.kind == "device" or config.model.runtime == "simulator" else log.warning
         say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
         engine = exits.enter_context(Engine(library, spec.path, cores=config.model.cores))

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bench import PARTS, Timing, bench
+from ..files import write_all
+from ..report.timing import timing_page
 from .arguments import Integer
+from .checkpoint import declare_checkpoint, model_file
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +21,8 @@ DEFAULT_COUNT = 100
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("model", type=Path, metavar="MODEL.cambricon")
+    declare_checkpoint(parser)
+    parser.add_argument("--cfg", type=Path, metavar="FILE", help="the Darknet description of a checkpoint")
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of pictures (default: made-up noise)")
     parser.add_argument(
         "--count",
@@ -27,21 +31,27 @@ def declare(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"pictures per pass (default {DEFAULT_COUNT}); fewer files are taken again and again",
     )
-    parser.add_argument("--batch", type=Integer(1, 1024), metavar="N", help="refuse a model of another batch size")
+    parser.add_argument(
+        "--batch", type=Integer(1, 1024), metavar="N", help="compile a checkpoint for it; refuse a model of another"
+    )
     parser.add_argument(
         "--online", action="store_true", help="run operator by operator on the simulator, and time each one"
     )
     parser.add_argument(
         "--runtime", default="auto", help="auto, device, simulator or the path of a library (default auto)"
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write how latencies spread and where time goes, in one file"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures and prints."""
-    timing = bench(
-        arguments.model, arguments.images, arguments.count, arguments.batch, arguments.runtime, arguments.online
-    )
+    with model_file(arguments) as model:
+        timing = bench(model, arguments.images, arguments.count, arguments.batch, arguments.runtime, arguments.online)
+    if arguments.report is not None:
+        write_all(arguments.report.parent, {arguments.report.name: timing_page(timing)})
     print(json.dumps(timing.document()) if arguments.json else timing_text(timing))
     return 0
 
@@ -49,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 def timing_text(timing: Timing) -> str:
     """For a person; the lines that begin with the guide's words are for scripts that look for them."""
     what = f"{timing.model} {timing.mode} on {timing.runtime}: {timing.images} pictures ({timing.pictures})"
-    lines = [f"{what}, batch {timing.batch}, {timing.cores} cores, after {timing.warm_up} invocations to warm up"]
+    lines = [f"{what}, batch {timing.batch}, cores {timing.cores}, warm-up {timing.warm_up}"]
     if timing.runtime == "simulator":
         lines.append("the simulator's speed tells nothing about a device's")
     return "\n".join([*lines, "", *_guide(timing), "", *_ours(timing), *_layers(timing)])

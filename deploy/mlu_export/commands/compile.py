@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..build import Request
@@ -16,6 +17,14 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     declare_weights(parser)
     declare_output(parser)
+    parser.add_argument(
+        "--backend",
+        choices=("simulator", "vendor"),
+        help="vendor: drive the vendor's SDK too, and put its file for the device beside ours in one bundle",
+    )
+    parser.add_argument(
+        "--vendor-python", type=Path, metavar="PATH", help="the interpreter that torch_mlu is installed for"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlu_agent.bundle import ModelSpec, load_bundle
+from mlu_agent.bundle import ModelSpec, load_detection_bundle
 from mlu_agent.errors import UserError
 
 from ..annotations import Annotations, import_pycocotools
 from ..box import Box, read_box, record
 from ..comparison import Reference, check_gate, comparison, comparison_text, read_baseline, result_text
-from ..evaluate import MODES, Found, Job, detect_all, evaluation_thresholds, summarize
+from ..evaluate import MODES, Job, detect_all, evaluation_thresholds, summarize
+from ..files import write_all
 from ..recordings import read_recording
+from ..report.evaluation import Outcome, evaluation_page
 from .arguments import Number
+from .checkpoint import declare_checkpoint, is_checkpoint_path, model_file
 
 if TYPE_CHECKING:
     from ..accuracy import Evaluation
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
-    parser.add_argument("model", type=Path, metavar="MODEL.cambricon")
+    declare_checkpoint(parser)
     parser.add_argument("--images", required=True, type=Path, metavar="DIR")
     parser.add_argument("--annotations", required=True, type=Path, metavar="FILE", help="COCO instances.json")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -48,16 +51,23 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="measure the float network of these weights instead (torch), with the model's own processing",
     )
     parser.add_argument("--weights", **path, help="the weights that the model was made from, for --compare and --gate")
-    parser.add_argument("--cfg", **path, help="their Darknet description, if one was given to build")
+    parser.add_argument("--cfg", **path, help="the Darknet description of weights or checkpoint")
     parser.add_argument(
         "--recorded", **path, help="measure what `mlu-agent detect --json` printed on a device for these pictures"
     )
-    parser.add_argument("--box", **path, help="an address file: run the model on that box, over its own copy")
+    parser.add_argument(
+        "--box",
+        **path,
+        help="an address file: run the model on that box; its lines are kept beside the report, or beside the file",
+    )
     parser.add_argument(
         "--gate",
         type=Number(1.0),
         metavar="LOSS",
         help="exit with 2 if mAP50-95 is more than LOSS below float (--weights) or below --baseline",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write curves, classes and the worst pictures, in one file"
     )
     parser.add_argument("--baseline", **path, help="what an earlier eval --json printed, for --gate")
 
@@ -69,27 +79,61 @@ def _modes(text: str) -> tuple[str, ...]:
     return modes
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one way of running gave: the figures, and the detections that they are of."""
-
-    evaluation: Evaluation
-    found: Found
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, prints the figures and minds the gate."""
+    with model_file(arguments) as path:
+        return _evaluate(Run(arguments, path, arguments.model if is_checkpoint_path(arguments.model) else None))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was asked for: the model file, and the checkpoint that it was just made of, which is also its float network
+    where no other weights are given.
+    """
+
+    arguments: argparse.Namespace
+    model: Path
+    checkpoint: Path | None
+
+    @property
+    def given_weights(self) -> Path | None:
+        """Float weights, or a checkpoint, that the command line names."""
+        found: Path | None = self.arguments.weights or self.arguments.float_weights
+        return found
+
+    def job(self, mode: str) -> Job:
+        """How the pictures are detected in one of ``MODES``."""
+        weights = self.given_weights or self.checkpoint
+        return Job(self.model, mode, self.arguments.runtime, self.arguments.iou, weights, self.arguments.cfg)
+
+    def plain_modes(self) -> tuple[str, ...]:
+        """What to run where --compare does not tell: a checkpoint layer by layer, a file as it ships."""
+        arguments = self.arguments
+        if arguments.online:
+            return ("online",)
+        if arguments.float_weights is not None:
+            return ("float",)
+        if arguments.recorded is not None or arguments.box is not None:
+            return ()
+        return ("offline",) if self.checkpoint is None else ("online",)
+
+
+def _evaluate(asked: Run) -> int:
+    arguments = asked.arguments
     import_pycocotools()
     baseline = None if arguments.baseline is None else read_baseline(arguments.baseline)
     box = None if arguments.box is None else read_box(arguments.box)
-    modes = _choose_modes(arguments)
-    spec = load_bundle(arguments.model)
+    modes = _choose_modes(asked)
+    spec = load_detection_bundle(asked.model)
     truth = Annotations(arguments.annotations, arguments.images)
     truth.category_ids(spec.labels)  # before a long run, not after it
-    outcomes = [_measure(arguments, spec, truth, mode) for mode in modes] + _from_devices(arguments, box, spec, truth)
+    outcomes = [_measure(asked, spec, truth, mode) for mode in modes] + _from_devices(arguments, box, spec, truth)
     results = [outcome.evaluation for outcome in outcomes]
     shown = choose_main(results)
     _say_notes(shown)
+    if arguments.report is not None:
+        contents = evaluation_page(spec, truth, outcomes, shown)
+        write_all(arguments.report.parent, {arguments.report.name: contents})
     if arguments.json:
         more = {"comparison": comparison(results)} if len(results) > 1 else {}
         print(json.dumps({**shown.document(), **more}))
@@ -100,36 +144,28 @@ def run(arguments: argparse.Namespace) -> int:
     return _gate(arguments, results, baseline)
 
 
-def _choose_modes(arguments: argparse.Namespace) -> tuple[str, ...]:
+def _choose_modes(asked: Run) -> tuple[str, ...]:
     """What is to be run here. Raises UserError where options do not go together."""
-    weights = arguments.weights or arguments.float_weights
-    modes: tuple[str, ...] = arguments.compare or ()
-    if not modes and arguments.online:
-        modes = ("online",)
-    elif not modes and arguments.float_weights is not None:
-        modes = ("float",)
-    elif not modes and arguments.recorded is None and arguments.box is None:
-        modes = ("offline",)
+    arguments = asked.arguments
+    modes: tuple[str, ...] = arguments.compare or asked.plain_modes()
     if arguments.online and "online" not in modes:
         raise UserError("--online is not among --compare: name it there")
     if arguments.gate is None and arguments.baseline is not None:
         raise UserError("--baseline is for --gate: say with --gate LOSS how much may be lost")
     if arguments.gate is not None and "float" not in modes and arguments.baseline is None:
         modes = ("float", *modes)
-    if "float" in modes and weights is None:
+    if "float" in modes and asked.given_weights is None and asked.checkpoint is None:
         wanted = "--gate compares with the float network or an earlier result" if not arguments.compare else "--compare"
         raise UserError(f"{wanted}: give --weights FILE" + ("" if arguments.compare else " or --baseline FILE"))
-    if weights is not None and "float" not in modes:
+    if "float" not in modes and asked.given_weights is not None:
         print("mlu-export: note: the weights are not used: nothing asks for the float network", file=sys.stderr)
     if arguments.gate is not None and modes == ("float",) and not (arguments.recorded or arguments.box):
         raise UserError("--gate has nothing to measure: --float measures the float network alone; use --weights")
     return modes
 
 
-def _measure(arguments: argparse.Namespace, spec: ModelSpec, truth: Annotations, mode: str) -> Outcome:
-    weights = arguments.weights or arguments.float_weights
-    job = Job(arguments.model, mode, arguments.runtime, arguments.iou, weights, arguments.cfg)
-    runtime, found = detect_all(job, truth.entries)
+def _measure(asked: Run, spec: ModelSpec, truth: Annotations, mode: str) -> Outcome:
+    runtime, found = detect_all(asked.job(mode), truth.entries)
     return Outcome(summarize(spec, truth, found, runtime, mode), found)
 
 
@@ -138,7 +174,7 @@ def _from_devices(arguments: argparse.Namespace, box: Box | None, spec: ModelSpe
     if arguments.recorded is not None:
         outcomes.append(_recorded(arguments.recorded, spec, truth, "recorded"))
     if box is not None:
-        path = arguments.box.with_suffix(".jsonl")
+        path = (arguments.report or arguments.box).with_suffix(".jsonl")
         record(box, evaluation_thresholds(spec, arguments.iou), path, len(truth.entries))
         print(f"mlu-export: note: what the box printed is in {path}", file=sys.stderr)
         outcomes.append(_recorded(path, spec, truth, "box"))

@@ -19,8 +19,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report",
         type=Path,
-        metavar="FILE.json",
-        help="write every layer's signal-to-noise ratio against float (needs --calibration, also beside --recipe)",
+        metavar="FILE.json|FILE.html",
+        help="write every layer's signal-to-noise ratio against float, as data or as a page with drawings (needs "
+        "--calibration, also beside --recipe)",
     )
     parser.add_argument(
         "--propose",

@@ -25,6 +25,7 @@ from ..graph import (
     Shape,
     Slice,
     Upsample,
+    check_shape,
 )
 from .darknet_heads import Heads, check_masks
 from .darknet_values import StateValues, StreamValues, Values, conv_key
@@ -170,8 +171,7 @@ class _Builder:
 
     def _emit(self, node: Node) -> None:
         shape = node.output_shape([self.shapes[name] for name in node.inputs])
-        if not all(0 < size <= 65536 for size in shape):
-            raise DataError(f"layer {node.name}: impossible output shape {shape}")
+        check_shape(node.name, shape)
         self.nodes.append(node)
         self.shapes[node.name] = shape
         self.last = node.name

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from mlu_agent.errors import DataError, UserError
 
 from ..files import read_bounded, sha256_hex
-from ..vendor.checkpoint import is_checkpoint, parse_checkpoint
-from ..vendor.darknet_state import darknet_parameters, darknet_stream
 from .darknet import import_darknet
 from .darknet_cfg import Section, parse_cfg
 from .yolov5 import import_yolov5
@@ -59,12 +57,7 @@ def import_model(arch: Arch, source: Source, size: tuple[int, int] | None) -> Im
             _check_width(arch.name.partition("@")[0], model)
             return model
         assert source.cfg is not None
-        sections = _resized(source.cfg, size)
-        if is_checkpoint(source.weights):
-            checkpoint = parse_checkpoint(source.weights)
-            model = import_darknet(sections, darknet_stream(sections, checkpoint), source.sha256)
-            return replace(model, quantized=darknet_parameters(checkpoint))
-        return import_darknet(sections, source.weights, source.sha256)
+        return import_darknet(_resized(source.cfg, size), source.weights, source.sha256)
     except DataError as error:
         raise DataError(f"{source.name}: {error}") from error
 

@@ -31,7 +31,7 @@ def read_torch(data: bytes) -> Any:
     """
     if not looks_like_torch(data):
         raise DataError(
-            f"the file of {len(data)} bytes does not begin as files of torch do: it is empty, damaged or another kind"
+            f"the file of {len(data)} bytes does not begin as torch's files do: it is empty, damaged or of another kind"
         )
     return read_pt(data) if data[:2] == b"PK" else LegacyReader(data).load()
 

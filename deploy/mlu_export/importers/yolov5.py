@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 STRIDES = (8, 16, 32, 64)
 MAX_DEPTH = 100
 MAX_BLOCKS = 20_000
+MAX_LABEL = 128  # bytes, as the agent takes them
 # Activation modules without parameters, by class name: torch's, and those of the releases' own for torch without them.
 ACTIVATIONS = {
     "SiLU": "silu", "Swish": "silu", "MemoryEfficientSwish": "silu", "Hardswish": "hardswish", "HardSwish": "hardswish",
@@ -345,6 +346,10 @@ def _labels(model: Record, classes: int) -> tuple[str, ...] | None:
     names = model.get("names")
     if isinstance(names, dict):
         names = [dict.get(names, number) for number in range(classes)]
-    if isinstance(names, (list, tuple)) and len(names) == classes and all(isinstance(name, str) for name in names):
+    if isinstance(names, (list, tuple)) and len(names) == classes and all(map(_is_label, names)):
         return tuple(names)
     return None
+
+
+def _is_label(name: Any) -> bool:
+    return isinstance(name, str) and name.isprintable() and 0 < len(name.encode("utf-8", "replace")) <= MAX_LABEL

@@ -38,7 +38,7 @@ class Runner:
         with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
             path = Path(folder) / "online.cambricon"
             path.write_bytes(data)
-            self._engine = Engine(_library(), path, cores=1, slots=1)
+            self._engine = Engine(simulator(), path, cores=1, slots=1)
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         slot = self._engine.acquire()
@@ -84,7 +84,8 @@ CACHE = _Cache()
 _libraries: list[Any] = []
 
 
-def _library() -> Any:
+def simulator() -> Any:
+    """The simulator library, opened once."""
     if not _libraries:
         _libraries.append(open_library("simulator"))
     return _libraries[0]
@@ -92,7 +93,7 @@ def _library() -> Any:
 
 def _device_name() -> str:
     """The simulated device: an MLU220 unless CNRT_SIMULATOR_DEVICE says otherwise."""
-    device = Device(_library(), 0)
+    device = Device(simulator(), 0)
     try:
         return device.info.target
     finally:

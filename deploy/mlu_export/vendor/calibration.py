@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ..calibrate import float_input, float_picture, read_picture
@@ -13,15 +15,14 @@ from ..float_runner import FloatRunner
 from ..progress import show_progress
 from ..quantize import Range
 from .checkpoint import checkpoint_bytes
-from .graph_module import graph_module
 from .observers import MinMaxObserver
-from .quantize import MLUConv2d, quantize_dynamic_mlu
+from .quantize import MLUConv2d
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from ..graph import ImportedModel
+    from ..graph import Conv, FloatArray, ImportedModel
     from ..manifest import Preprocessing
     from .scheme import Scheme
 
@@ -43,30 +44,68 @@ def observe_layers(
 
 
 def checkpoint_of(
-    model: ImportedModel, family: str, ranges: Mapping[str, Range], bits: int, scheme: Scheme
-) -> tuple[bytes, tuple[str, ...]] | None:
+    model: ImportedModel, state: Mapping[str, FloatArray], ranges: Mapping[str, Range], bits: int, scheme: Scheme
+) -> tuple[bytes, tuple[str, ...]]:
     """The checkpoint's bytes, and the names of layers whose scale is 1 because nobody saw their input.
 
-    None for a network without a layout. Layers with rules of their own (``Conv.bits``) have their bits; those in float
-    have no scales. Raises QuantizeError where the first convolution cannot normalise.
+    ``state`` is the float state dict, whose keys ``model.keys`` gives by layer. Layers with rules of their own
+    (``Conv.bits``) have their bits; those in float have no scales. Raises QuantizeError where the first convolution
+    cannot normalise.
     """
-    module = graph_module(model, family)
-    if module is None:
-        return None
+    layers = {(model.keys or {})[conv.name]: conv for conv in model.graph.convolutions()}
+    made: OrderedDict[str, Any] = OrderedDict()
+    unseen: list[str] = []
     with _first_layer(scheme):
-        quantize_dynamic_mlu(module, vars(scheme), f"int{bits}", inplace=True, gen_quant=True)
-        unseen = []
-        for conv in model.graph.convolutions():
-            layer = module.get_submodule(module.places[conv.name].conv)
-            if conv.bits == 0 and not conv.is_depthwise:
-                layer.quant = False
-                continue
-            layer.bits = layer.observer.bits = conv.bits or bits
-            if conv.name in ranges:
-                layer.observer.low, layer.observer.high = ranges[conv.name].low, ranges[conv.name].high
-            else:
-                unseen.append(conv.name)
-        return checkpoint_bytes(module.state_dict()), tuple(unseen)
+        for key, values in state.items():
+            home, _, name = key.rpartition(".")
+            if home not in layers:
+                made[key] = torch.from_numpy(np.array(values))
+            elif name == "weight":  # its bias, if it has one, comes along
+                made.update(_layer_state(layers[home], home, ranges, bits, scheme, unseen))
+    made._metadata = _metadata(state, layers)  # type: ignore[attr-defined]  # noqa: SLF001 - where torch looks for it
+    return checkpoint_bytes(made), tuple(unseen)
+
+
+def _layer_state(
+    conv: Conv, key: str, ranges: Mapping[str, Range], bits: int, scheme: Scheme, unseen: list[str]
+) -> dict[str, Any]:
+    """What the vendor's layer puts into a state dict, in its order, after it has seen a range."""
+    out, per_group, *kernel = conv.weight.shape
+    source = torch.nn.utils.skip_init(
+        torch.nn.Conv2d, per_group * conv.groups, out, kernel, groups=conv.groups, bias=conv.bias is not None
+    )
+    source.weight = _fixed(conv.weight)
+    if conv.bias is not None:
+        source.bias = _fixed(conv.bias)
+    layer = MLUConv2d.from_float(source, scheme, conv.bits or bits)
+    if conv.bits == 0 and not conv.is_depthwise:
+        layer.quant = False
+    elif conv.name in ranges:
+        layer.observer.low, layer.observer.high = ranges[conv.name].low, ranges[conv.name].high
+    else:
+        unseen.append(conv.name)
+    made: OrderedDict[str, Any] = OrderedDict()
+    layer._save_to_state_dict(made, f"{key}.", keep_vars=True)  # noqa: SLF001 - as torch asks each layer
+    return made
+
+
+def _metadata(state: Mapping[str, FloatArray], layers: Mapping[str, Conv]) -> OrderedDict[str, dict[str, int]]:
+    """Module versions as torch notes them, those of the layers' observers too."""
+    found = OrderedDict([("", {"version": 1})])
+    for key in state:
+        parts = key.split(".")[:-1]
+        for length in range(1, len(parts) + 1):
+            found.setdefault(".".join(parts[:length]), {"version": 1})
+        home = ".".join(parts)
+        if home in layers:
+            found.setdefault(f"{home}.observer", {"version": 1})
+        elif f"{home}.running_mean" in state:
+            found[home] = {"version": 2}
+    return found
+
+
+def _fixed(values: Any) -> Any:
+    return torch.nn.Parameter(torch.from_numpy(np.array(values, np.float32)), requires_grad=False)
 
 
 @contextmanager

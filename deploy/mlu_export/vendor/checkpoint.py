@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
 MAX_NAME = 1024
-_LEGACY_START = pickle.dumps(MAGIC, protocol=2)
 
 Tensors = OrderedDict[str, npt.NDArray[Any]]
 
@@ -60,11 +59,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return parse_checkpoint(data)
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
-
-
-def is_checkpoint(data: bytes) -> bool:
-    """Whether the bytes begin as a file of torch does, legacy or zip."""
-    return data[:2] == b"PK" or data[: len(_LEGACY_START)] == _LEGACY_START
 
 
 def parse_checkpoint(data: bytes) -> Checkpoint:

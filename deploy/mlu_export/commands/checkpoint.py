@@ -1,0 +1,62 @@
+"""Commands that measure take a model file, or a quantized checkpoint, which they compile to a folder of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlu_agent.errors import UserError
+
+from ..build import Request
+from ..compile import compile_files
+from ..lower import CHANNEL_SOURCES
+from .arguments import Integer, size
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+SUFFIXES = (".pth", ".pt")
+# What makes a model of a checkpoint, as `compile` takes it; a model file has it all inside.
+OPTIONS = ("arch", "labels", "size", "input", "channels", "core_number", "target")
+
+
+def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """MODEL, and how a checkpoint becomes one; ``--cfg`` and ``--batch`` are the command's own."""
+    path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL.cambricon|CHECKPOINT.pth", help="a checkpoint is compiled first, for itself"
+    )
+    group = parser.add_argument_group("of a checkpoint", "as `mlu-export compile` takes them")
+    group.add_argument("--arch", metavar="NAME", help="the network")
+    group.add_argument("--labels", **path, help="class names, one a line")
+    group.add_argument("--size", type=size, metavar="N|WxH", help="input size in pixels")
+    group.add_argument("--input", choices=("u8", "half", "float"), help="input type")
+    group.add_argument("--channels", choices=tuple(CHANNEL_SOURCES), help="channel order of the input")
+    group.add_argument("--core-number", type=Integer(1, 64), metavar="N", help="cores per invocation")
+    group.add_argument("--target", choices=("MLU220", "MLU270"), help="device")
+
+
+def is_checkpoint_path(path: Path) -> bool:
+    """Whether MODEL is to be compiled first."""
+    return path.suffix.lower() in SUFFIXES
+
+
+@contextlib.contextmanager
+def model_file(arguments: argparse.Namespace) -> Iterator[Path]:
+    """The path of the model file, which a checkpoint's lives as long as the context. Raises UserError, DataError."""
+    given = {option: getattr(arguments, option) for option in OPTIONS}
+    if not is_checkpoint_path(arguments.model):
+        for option, value in given.items():
+            if value is not None:
+                name = f"--{option.replace('_', '-')}"
+                raise UserError(f"{name} is for a checkpoint; {arguments.model.name} was compiled with its own")
+        yield arguments.model
+        return
+    with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
+        batch = getattr(arguments, "batch", None)
+        cfg = getattr(arguments, "cfg", None)
+        request = Request(weights=arguments.model, output=Path(folder), cfg=cfg, batch=batch, **given)
+        yield next(path for path in compile_files(request) if path.suffix == ".cambricon")

@@ -1,0 +1,1 @@
+"""Reports for people to look at: one HTML file each, without scripts and complete in itself."""
