@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -209,3 +210,63 @@ def test_the_seven_scripts_equals_run_in_order(porting, export):
     for name in ("Throughput(fps):", "Latency(ms):", "HardwareLatency(ms):"):
         assert number_after(name, speed) > 0
     assert online > 0.2
+
+
+@pytest.mark.shared
+@pytest.mark.torch
+@pytest.mark.slow
+def test_the_walk_through_with_real_weights(tmp_path, monkeypatch, shared_data, simulator_path, export):
+    """From Darknet weights to an accuracy, on a handful of pictures: online and offline agree, far from 0."""
+    pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
+    _take_some(shared_data / "sets" / "coco128-val", tmp_path / "val", tmp_path / "instances.json", 6)
+    _take_some(shared_data / "sets" / "coco128-train", tmp_path / "calibration", None, 2)
+    (tmp_path / "yolov3-tiny.weights").symlink_to(shared_data / "weights" / "yolov3-tiny.weights")
+    checkpoint, model = "models/yolov3-tiny_int8.pth", "models/yolov3-tiny.cambricon"
+    arch, pictures = ("--arch", "yolov3-tiny"), ("--images", "val", "--annotations", "instances.json")
+    steps = (
+        ("convert", *arch, "--weights", "yolov3-tiny.weights", "--output", "yolov3-tiny.pth"),
+        ("quantize", *arch, "--weights", "yolov3-tiny.pth", "--calibration", "calibration", "--observer", "minmax",
+         "--output", "models"),
+        ("eval", checkpoint, *arch, "--online", *pictures),
+        ("compile", *arch, "--weights", checkpoint, "--output", "models"),
+        ("verify", model, "--weights", checkpoint, "--count", "1"),
+        ("eval", model, *pictures),
+        ("bench", model, "--images", "val", "--count", "2"),
+    )  # fmt: skip
+    printed = []
+    for step in steps:
+        code, out, err = export(*step)
+        assert code == 0, err
+        printed.append(out)
+    online, offline = (number_after("Mean AP:", printed[number]) for number in (2, 5))
+    assert online == offline
+    assert offline > 0.3
+    assert "are equal" in printed[4]
+    assert number_after("HardwareLatency(ms):", printed[6]) > 0
+
+
+def _take_some(source, folder, annotations, count):
+    """Links the first pictures of a set, and writes their annotations."""
+    folder.mkdir()
+    for path in sorted((source / "images").iterdir())[:count]:
+        (folder / path.name).symlink_to(path)
+    if annotations is not None:
+        document = json.loads((source / "instances.json").read_text())
+        names = {path.name for path in folder.iterdir()}
+        document["images"] = [image for image in document["images"] if Path(image["file_name"]).name in names]
+        kept = {image["id"] for image in document["images"]}
+        document["annotations"] = [box for box in document["annotations"] if box["image_id"] in kept]
+        annotations.write_text(json.dumps(document))
+
+
+@pytest.mark.torch
+def test_the_porting_script_of_the_guide_runs(run):
+    """The Python of the guide's section, as it stands there, prints what the guide says."""
+    section = next(section for section in SECTIONS["en"] if section.title == "An existing porting script")
+    script = re.search(r"^```python\n# port.py\n(.*?)^```$", section.text, re.MULTILINE | re.DOTALL)
+    done = run(script[1])
+    assert done.returncode == 0, done.stderr
+    expected = next(command for command in section.commands if command.words[1:] == ("run", "port.py"))
+    assert sorted((done.stdout + done.stderr).splitlines()) == sorted(expected.printed)
