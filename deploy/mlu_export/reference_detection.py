@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .network import Network, Operator, word_float
-from .reference_functions import Floats, exponential, f32, sigmoid
+from .reference_functions import Floats, exponential, f32, logarithm, sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-YOLOV3, YOLOV5, YOLOV4 = 1, 2, 3
+YOLOV3, YOLOV5, YOLOV4, YOLOV4_DISTANCE, YOLOV4_SINGLE = 1, 2, 3, 4, 5
 MAX_CANDIDATES = 32768
 HEAD, ROW = 64, 7
 
@@ -29,14 +29,18 @@ class _Settings:
     confidence: np.float32
     iou: np.float32
     max_boxes: int
+    beta: np.float32
 
 
 def detection_output(network: Network, operator: Operator, heads: Sequence[Floats]) -> Floats:
     """``[N, 64 + 7 * max_boxes]``: the count, 63 zeros, then rows of batch, class, score, x1, y1, x2, y2."""
     kind, classes, anchors, height, width, confidence, iou, most = operator.attributes[:8]
-    settings = _Settings(kind, classes, anchors, height, width, f32(word_float(confidence)), f32(word_float(iou)), most)
+    words = [f32(word_float(word)) for word in operator.attributes[8:]]
+    settings = _Settings(
+        kind, classes, anchors, height, width, f32(word_float(confidence)), f32(word_float(iou)), most, words[-1]
+    )
     sizes = network.constants[operator.constants[0]].reshape(len(heads), anchors, 2)
-    scales = [f32(word_float(word)) for word in operator.attributes[8:]]
+    scales = words[: len(heads)]
     out = np.zeros((heads[0].shape[0], HEAD + ROW * most), np.float32)
     for n in range(len(out)):
         parts = [_decode(settings, head[n], size, scale) for head, size, scale in zip(heads, sizes, scales)]
@@ -75,6 +79,8 @@ def _axis(
 def _fill(s: _Settings, boxes: Floats, scores: Floats, n: int, row: Floats) -> None:
     flat = scores.ravel()
     chosen = np.flatnonzero(flat >= s.confidence)
+    if s.kind == YOLOV4_SINGLE:
+        chosen = chosen[chosen % s.classes == scores.argmax(axis=1)[chosen // s.classes]]
     chosen = chosen[np.argsort(-flat[chosen], kind="stable")][:MAX_CANDIDATES]
     labels = chosen % s.classes
     corners = boxes[chosen // s.classes]
@@ -83,13 +89,28 @@ def _fill(s: _Settings, boxes: Floats, scores: Floats, n: int, row: Floats) -> N
         if len(kept) == s.max_boxes:
             break
         rivals = [k for k in kept if labels[k] == labels[i]]
-        if (_iou(corners[rivals], corners[i]) < s.iou).all():
+        if (_closeness(s, corners[rivals], corners[i]) < s.iou).all():
             kept.append(i)
     sides = [f32(1)] * 4 if s.kind == YOLOV5 else [f32(s.width), f32(s.height)] * 2
     row[0] = len(kept)
     for k, i in enumerate(kept):
         place = [n, labels[i], flat[chosen[i]], *(corners[i] / np.array(sides, np.float32))]
         row[HEAD + ROW * k : HEAD + ROW * (k + 1)] = place
+
+
+def _closeness(s: _Settings, a: Floats, b: Floats) -> npt.NDArray[np.float32]:
+    if s.kind != YOLOV4_DISTANCE:
+        return _iou(a, b)
+    apart, across = f32(0), f32(0)
+    for axis in (0, 1):
+        centres = (a[:, axis] + a[:, axis + 2]) * f32(0.5) - (b[axis] + b[axis + 2]) * f32(0.5)
+        high = np.where(a[:, axis + 2] > b[axis + 2], a[:, axis + 2], b[axis + 2])
+        low = np.where(a[:, axis] < b[axis], a[:, axis], b[axis])
+        apart, across = apart + centres * centres, across + (high - low) * (high - low)
+    ratio = np.where(across > 0, apart / np.where(across > 0, across, f32(1)), f32(0))
+    normal = ratio >= np.finfo(np.float32).tiny
+    power = exponential(s.beta * logarithm(np.where(normal, ratio, f32(1)).astype(np.float32)))
+    return np.asarray(_iou(a, b) - np.where(normal, power, f32(0)), np.float32)
 
 
 def _iou(a: Floats, b: Floats) -> npt.NDArray[np.float32]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +19,26 @@ import nets
 
 from mlu_export.cli import main
 from mlu_export.quantize import Range
+
+# The library reads once a process which device it is; so each file runs in a process of its own.
+OFFLINE = """
+import sys
+import numpy as np
+from mlu_agent.cnrt import open_library
+from mlu_agent.engine import Engine
+
+path = sys.argv[1]
+numbers = path.removesuffix(".cambricon") + ".npz"
+engine = Engine(open_library("simulator"), path, slots=1)
+slot = engine.acquire()
+with np.load(numbers) as arrays:
+    for target, key in zip(slot.inputs, arrays.files):
+        assert target.shape == arrays[key].shape
+        target[...] = arrays[key]
+engine.submit(slot)
+np.savez(numbers, *engine.collect().outputs)
+engine.close()
+"""
 
 
 @pytest.fixture
@@ -77,6 +99,43 @@ def tiny_recipe(tiny, ranges_of):
     path = tiny / "given.recipe.toml"
     path.write_text(recipe_text(recipe))
     return path
+
+
+@pytest.fixture
+def run(tmp_path, simulator_path):
+    """Runs a script in a process of its own (a device can be given to torch only once); gives the finished process."""
+
+    def start(text, *arguments):
+        script = tmp_path / "script.py"
+        script.write_text(text)
+        environment = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
+        command = [sys.executable, "-m", "mlu_export.cli", "run", str(script), *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    return start
+
+
+@pytest.fixture
+def offline(simulator_path):
+    """Runs a model file through the runtime; takes and gives arrays as they lie in the file."""
+
+    def invoke(path, *arrays):
+        np.savez(path.with_suffix(".npz"), *arrays)
+        target = {"MLU_AGENT_SIMULATOR": str(simulator_path), "CNRT_SIMULATOR_DEVICE": _target(path)}
+        environment = {**os.environ, **target}
+        subprocess.run([sys.executable, "-c", OFFLINE, str(path)], env=environment, check=True, timeout=300)
+        with np.load(path.with_suffix(".npz")) as results:
+            return [results[key] for key in results.files]
+
+    return invoke
+
+
+def _target(path):
+    from mlu_agent.offline_model import read_offline_model
+
+    return read_offline_model(path).target
 
 
 @pytest.fixture

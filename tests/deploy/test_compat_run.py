@@ -3,65 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import compat_scripts
 import numpy as np
 import pytest
 
+from mlu_agent.bundle import load_bundle
+
 pytestmark = pytest.mark.torch
-
-# The library reads once a process which device it is; so each file runs in a process of its own.
-OFFLINE = """
-import sys
-import numpy as np
-from mlu_agent.cnrt import open_library
-from mlu_agent.engine import Engine
-
-path = sys.argv[1]
-numbers = path.removesuffix(".cambricon") + ".npz"
-engine = Engine(open_library("simulator"), path, slots=1)
-slot = engine.acquire()
-with np.load(numbers) as arrays:
-    for target, key in zip(slot.inputs, arrays.files):
-        assert target.shape == arrays[key].shape
-        target[...] = arrays[key]
-engine.submit(slot)
-np.savez(numbers, *engine.collect().outputs)
-engine.close()
-"""
-
-
-@pytest.fixture
-def run(tmp_path, simulator_path):
-    """Runs a script in a process of its own (a device can be given to torch only once); gives the finished process."""
-
-    def start(text, *arguments):
-        script = tmp_path / "script.py"
-        script.write_text(text)
-        environment = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
-        command = [sys.executable, "-m", "mlu_export.cli", "run", str(script), *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
-        )
-
-    return start
-
-
-@pytest.fixture
-def offline(simulator_path):
-    """Runs a model file through the runtime; takes and gives arrays as they lie in the file."""
-
-    def invoke(path, *arrays):
-        np.savez(path.with_suffix(".npz"), *arrays)
-        target = {"MLU_AGENT_SIMULATOR": str(simulator_path), "CNRT_SIMULATOR_DEVICE": _described(path).target}
-        environment = {**os.environ, **target}
-        subprocess.run([sys.executable, "-c", OFFLINE, str(path)], env=environment, check=True, timeout=300)
-        with np.load(path.with_suffix(".npz")) as results:
-            return [results[key] for key in results.files]
-
-    return invoke
 
 
 def _expected(tmp_path):
@@ -114,6 +63,8 @@ def test_a_first_convolution_that_normalises_makes_a_file_of_bytes_in_the_chosen
     assert done.returncode == 0, done.stderr
     described = _described(tmp_path / "pixels.cambricon")
     assert (described.inputs[0].shape, described.inputs[0].dtype) == ((2, 16, 16, 4), "uint8")
+    spec = load_bundle(tmp_path / "pixels.cambricon")
+    assert (spec.output.kind, spec.output.plain[0].shape, spec.input.channels) == ("tensors", (1, 8, 1, 1), "bgra")
     pixels, fused = _expected(tmp_path)
     stored = np.zeros((2, 16, 16, 4), np.uint8)
     stored[..., :3] = pixels.transpose(0, 2, 3, 1)[..., ::-1]
@@ -125,6 +76,15 @@ def test_operators_of_other_networks_compute_what_torch_computes(run):
     """Grouped and transposed convolution, lone batch-norm, shuffles, pools, resizing, padding, reductions, softmax."""
     done = run(compat_scripts.OPERATORS)
     assert done.returncode == 0, done.stderr
+
+
+def test_transposed_convolutions_stay_float_among_quantized_layers(run, tmp_path, offline):
+    """Online, fused and offline agree to the bit; 16 bits elsewhere keep it within .001 of float."""
+    done = run(compat_scripts.UPSAMPLING)
+    assert done.returncode == 0, done.stderr
+    x, fused = _expected(tmp_path)
+    (result,) = offline(tmp_path / "up.cambricon", x.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(result.transpose(0, 3, 1, 2), fused)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +100,10 @@ def test_operators_of_other_networks_compute_what_torch_computes(run):
             "torch.jit.trace(lambda x: torch.cumsum(x, 1), torch.ones(1, 3).to('mlu'))(torch.ones(1, 3).to('mlu'))",
             "aten::cumsum, which the compiled network has no operator for",
         ),
+        ("torch.nn.LSTM(2, 2).to('mlu')(torch.ones(1, 1, 2).to('mlu'))", "torch.lstm has no operator on the device"),
+        ("torch.nn.Conv3d(1, 1, 1).to('mlu')(torch.ones(1, 1, 1, 1, 1).to('mlu'))", "torch.conv3d has no operator"),
+        ("torch.ops.torch_mlu.conv3d()", "three-dimensional convolutions have no operator here"),
+        ("torch.ones(2).to('mlu').numpy()", "bring the tensor to the CPU first"),
         ("torch.ones(4).to('mlu')[1:3].fill_(2)", "part of a tensor of the device is not supported"),
     ],
 )

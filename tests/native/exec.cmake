@@ -38,7 +38,7 @@ add_test(NAME network_operators COMMAND network_test ${TEST_MODEL_small} ${TEST_
 add_test(NAME network_random COMMAND network_test --folder ${RANDOM_MODELS} ${RANDOM_COUNT})
 # One number for every processor and compiler: results are the same on the box, on the desk and under the sanitizers.
 add_test(NAME network_golden_operators COMMAND network_test --golden 4da40f419b078818 ${TEST_MODEL_operators_half} ${TEST_MODEL_operators_float})
-add_test(NAME network_golden_more COMMAND network_test --golden 54054555abfef929 ${TEST_MODEL_more_half} ${TEST_MODEL_more_float})
+add_test(NAME network_golden_more COMMAND network_test --golden 352938746b3b9e6c ${TEST_MODEL_more_half} ${TEST_MODEL_more_float})
 add_test(NAME network_golden_yolov3_tiny COMMAND network_test --golden 4969c24e4b36ce01 ${TEST_MODEL_yolov3_tiny})
 set_tests_properties(kernels container network_operators network_random network_golden_operators network_golden_more
                      network_golden_yolov3_tiny

@@ -87,7 +87,7 @@ class MoreLayers:
         out = self.new((self.layers.dims(heads[0])[0], 1, 1, 64 + 7 * most), FLOAT16)
         constants = [self.floats(len(heads) * anchors * 2, 8, 60)]
         words = [kind, classes, anchors, *size, word(0.35 if kind == 2 else 0.2), word(0.45), most]
-        scales = [word(1.0 if kind == 1 else 1.05) for _ in heads]
+        scales = [word(1.0 if kind == 1 else 1.05) for _ in heads] + [word(0.6)] * (kind == 4)
         return int(self.model.operator(DETECTION, heads, out, constants, words + scales, "detection"))
 
     def random(self, x: int, same: Sequence[int]) -> int:
@@ -137,5 +137,6 @@ def more(model: Any, layers: Any, batch: int) -> None:
     sigmoided = [layers.activation(head, 3) for head in heads]
     made += [make.detection(heads, kind, 3, (104, 88), 40) for kind in (1, 3)]
     made.append(make.detection(sigmoided, 2, 3, (104, 88), 500))
+    made += [make.detection(heads, kind, 3, (104, 88), 300) for kind in (4, 5)]
     for index, tensor in enumerate(made):
         model.output(tensor, f"out{index}")

@@ -6,18 +6,27 @@ import functools
 from typing import Any
 
 import torch
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from torch.utils import backend_registration
 
 from mlu_agent.errors import UserError
 
 from ..recorded.values import UnknownApiError
 from ..vendor.modules import MLUConv2d, MLULinear
+from .settings import SETTINGS
 from .tensor import DEVICE, MluTensor, dispatch, to_device
 
 SCHEMAS = (
     (
         "conv2d(Tensor input, Tensor weight, Tensor? bias, int[] padding, int[] stride, int[] dilation, int groups, "
         "Tensor? scale=None, Tensor? quantized_mode=None, Tensor? input_mean=None, Tensor? input_std=None) -> Tensor"
+    ),
+    (
+        "conv1d(Tensor input, Tensor weight, Tensor? bias, int[] padding, int[] stride, int[] dilation, int groups, "
+        "Tensor? scale=None, Tensor? quantized_mode=None) -> Tensor"
+    ),
+    (
+        "conv_transpose2d(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, "
+        "int[] output_padding, int groups, int[] dilation) -> Tensor"
     ),
     "linear(Tensor input, Tensor weight, Tensor? bias=None, Tensor? scale=None, Tensor? quantized_mode=None) -> Tensor",
     "mish(Tensor input) -> Tensor",
@@ -36,24 +45,51 @@ SCHEMAS = (
         "int img_h, int img_w, float conf_thres, float iou_thres, int maxBoxNum) -> Tensor"
     ),
 )
+FACTORIES = ("arange", "arange.start", "arange.start_step", "linspace", "eye", "eye.m", "randperm")
 OPERATORS = tuple(schema.split("(", 1)[0] for schema in SCHEMAS)
+TESTED = "2.13"
+HOOK = "_setup_privateuseone_for_python_backend"  # experimental in torch: each release may change it
+REMEDY = f"install the tested version: pip install 'mlu-export[run]' (torch {TESTED}, Python 3.10 or newer)"
+LEGACY_PLACE = 5  # of _use_new_zipfile_serialization among the arguments of torch.save
 _installed: list[Any] = []
 
 
 def install() -> None:
-    """Registers everything; a second call does nothing. Raises UserError for a torch that is too old."""
+    """Registers everything; a second call does nothing. Raises UserError for a torch that has not what it takes."""
     if _installed:
         return
+    check_torch()
     try:
-        _setup_privateuseone_for_python_backend(rename=DEVICE)
-    except (RuntimeError, AttributeError) as error:
-        raise UserError(f"torch cannot be given the device {DEVICE!r}: {error}; use torch 2.13") from error
+        getattr(backend_registration, HOOK)(rename=DEVICE)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"torch {torch.__version__} cannot be given the device {DEVICE!r}: {error}; {REMEDY}"
+        ) from error
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     _register_operators()
     _patch_tensor()
+    _patch_save()
     for layer, on_device in ((MLUConv2d, _conv_on_device), (MLULinear, _linear_on_device)):
         kind: Any = layer
         kind.forward = _forward_of(kind.forward, on_device)
+
+
+def check_torch() -> None:
+    """Raises UserError where torch lacks the hooks for a device in Python; says if it is not the tested one."""
+    needed = (
+        (backend_registration, HOOK),
+        (torch.Tensor, "_make_wrapper_subclass"),
+        (torch._C, "DisableTorchFunctionSubclass"),  # noqa: SLF001 - to ask whether it is there
+        (torch.jit, "trace"),
+    )
+    missing = [name for owner, name in needed if not hasattr(owner, name)]
+    if missing:
+        raise UserError(
+            f"running scripts for torch_mlu takes hooks that torch {torch.__version__} has not ({', '.join(missing)}); "
+            f"{REMEDY}"
+        )
+    if not torch.__version__.startswith(f"{TESTED}."):
+        SETTINGS.warn(f"running scripts for torch_mlu was tested with torch {TESTED}, and this is {torch.__version__}")
 
 
 def _register_operators() -> None:
@@ -65,6 +101,9 @@ def _register_operators() -> None:
     aten = torch.library.Library("aten", "IMPL")
     aten.impl("empty.memory_format", _empty, "PrivateUse1")
     aten.impl("empty_strided", _empty_strided, "PrivateUse1")
+    aten.impl("_copy_from", _copy_from, "PrivateUse1")
+    for name in FACTORIES:
+        aten.impl(name, functools.partial(_made_on_cpu, name), "PrivateUse1")
     real = torch.ops.torch_mlu
     torch.ops.torch_mlu = _Operators(real)
     _installed.extend([library, aten, real])
@@ -79,6 +118,8 @@ class _Operators:
     def __getattr__(self, name: str) -> Any:
         if name in OPERATORS:
             return getattr(self._real, name)
+        if name == "conv3d":
+            raise UnknownApiError("torch.ops.torch_mlu.conv3d: three-dimensional convolutions have no operator here")
         raise UnknownApiError(
             f"torch.ops.torch_mlu.{name} is not among the operators here ({', '.join(OPERATORS)}); write it with "
             "those or with torch's own"
@@ -87,9 +128,11 @@ class _Operators:
 
 def _on_cpu(name: str, *arguments: Any, **named: Any) -> Any:
     """With CPU tensors: the float layers as torch has them, the others as the simulator computes them."""
-    if name == "conv2d":
+    if name in ("conv1d", "conv2d"):
         x, weight, bias, padding, stride, dilation, groups = arguments[:7]
-        return torch.nn.functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
+        return getattr(torch.nn.functional, name)(x, weight, bias, stride, padding, dilation, groups)
+    if name == "conv_transpose2d":
+        return torch.nn.functional.conv_transpose2d(*arguments)
     if name == "linear":
         return torch.nn.functional.linear(*arguments[:3])
     if name == "mish":
@@ -113,6 +156,20 @@ def _empty_strided(size: Any, _stride: Any, dtype: Any = None, **_others: Any) -
     return MluTensor(torch.zeros(size, dtype=dtype))
 
 
+def _copy_from(source: Any, target: Any, _non_blocking: bool = False) -> Any:
+    """What ``torch.tensor(..., device="mlu")`` ends with."""
+    target.host = source.to(target.dtype).reshape(target.shape).clone()
+    return target
+
+
+def _made_on_cpu(name: str, *arguments: Any, **named: Any) -> Any:
+    """Tensors made on the device, which torch would make empty first and then resize."""
+    base, _, overload = name.partition(".")
+    options = {key: value for key, value in named.items() if key not in ("device", "pin_memory", "layout")}
+    function = getattr(getattr(torch.ops.aten, base), overload or "default")
+    return MluTensor(function(*arguments, **options))
+
+
 def _patch_tensor() -> None:
     plain_to = torch.Tensor.to
 
@@ -126,6 +183,19 @@ def _patch_tensor() -> None:
     torch.Tensor.to = to
     torch.Tensor.mlu = lambda self, *_arguments, **_named: self.to(DEVICE)
     torch.nn.Module.mlu = lambda self, *_arguments, **_named: self.to(DEVICE)
+
+
+def _patch_save() -> None:
+    """Files as torch 1.3 wrote them, which the vendor's tools read, unless a script asks for the newer ones."""
+    plain_save = torch.save
+
+    @functools.wraps(plain_save)
+    def save(*arguments: Any, **named: Any) -> None:
+        if len(arguments) < LEGACY_PLACE:
+            named.setdefault("_use_new_zipfile_serialization", False)
+        plain_save(*arguments, **named)
+
+    torch.save = save
 
 
 def _names_device(arguments: Any) -> bool:

@@ -13,7 +13,8 @@ from mlu_agent.errors import UserError
 
 from ..recorded.values import UnknownApiError
 from ..vendor.quantize import MLUConv2d, MLULinear, quantize_dynamic_mlu
-from . import device, trace
+from . import device, trace, vision
+from .adaptive import adaptive_quantize, dequantize
 from .settings import SETTINGS, is_integer
 from .tensor import DEVICE, MluTensor
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 ROOT = "torch_mlu"
 ADVICE = {
-    "adaptive_quantize": "quantize a trained model with quantize_dynamic_mlu instead",
-    "dequantize": "load the float weights into a model that was not quantized",
     "Queue": "the simulator finishes each call before it returns: leave queues out",
     "dumptool": "print intermediate tensors, or compare layers with mlu-export verify",
     "dump_utils": "print intermediate tensors, or compare layers with mlu-export verify",
@@ -55,11 +54,11 @@ def install() -> None:
     """Puts the device into torch and the modules into ``sys.modules``."""
     device.install()
     trace.install()
+    vision.install()
     model = _module("torch_mlu.core.mlu_model", _MODEL)
     quantize = _module("torch_mlu.core.mlu_quantize", {
         "quantize_dynamic_mlu": quantize_dynamic_mlu, "MLUConv2d": MLUConv2d, "MLULinear": MLULinear,
-        "adaptive_quantize": _refused("mlu_quantize", "adaptive_quantize"),
-        "dequantize": _refused("mlu_quantize", "dequantize"),
+        "adaptive_quantize": adaptive_quantize, "dequantize": dequantize,
     })  # fmt: skip
     core = _module("torch_mlu.core", {"mlu_model": model, "mlu_quantize": quantize}, package=True)
     quantized = _module("torch_mlu.core.quantized", {}, package=True)
@@ -86,13 +85,6 @@ def _module(name: str, contents: Mapping[str, Any], package: bool = False) -> ty
         module.__path__ = []
     vars(module).update(contents)
     return module
-
-
-def _refused(module: str, name: str) -> Callable[..., Any]:
-    def refuse(*_arguments: Any, **_named: Any) -> Any:
-        raise UnknownApiError(f"{module}.{name} is not part of the compatible torch_mlu: {ADVICE[name]}")
-
-    return refuse
 
 
 def _fuse_modules(model: Any, names: Any, inplace: bool = False, **_: Any) -> Any:

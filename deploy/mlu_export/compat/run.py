@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import runpy
 import sys
 from typing import TYPE_CHECKING
@@ -50,6 +51,14 @@ def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = Fal
         SETTINGS.report()
 
 
+def _without_operator(error: NotImplementedError) -> Exception:
+    """The sentence for what torch says on many lines: an operator that nobody provides for the device."""
+    match = re.match(r"Could not run '(\S+)' with arguments from the '(\w+)' backend", str(error))
+    if match is None or match[2].lower() not in ("mlu", "privateuse1"):
+        return error
+    return UserError(f"{match[1]} has no operator on the device: compute it on the CPU, with .cpu() in front of it")
+
+
 def _run(script: Path, arguments: Sequence[str]) -> int:
     before = sys.argv, list(sys.path)
     sys.argv = [str(script), *arguments]
@@ -61,6 +70,8 @@ def _run(script: Path, arguments: Sequence[str]) -> int:
             return int(end.code or 0)
         print(end.code, file=sys.stderr)
         return 1
+    except NotImplementedError as error:
+        raise _without_operator(error) from error
     finally:
         sys.argv, sys.path[:] = before
     return 0

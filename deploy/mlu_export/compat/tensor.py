@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from ..recorded import execute
 from ..recorded.record import RECORDERS, reshape
 from ..recorded.values import Constant, PartWriteError, UnsupportedError, Value, new_identity
+from .functions import FUNCTIONS
 from .settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -50,11 +51,18 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
     def __repr__(self, **_: Any) -> str:
         return f"{host_of(self)!r:s}".replace(")", ", device='mlu:0')", 1) if self.dim() == 0 else _text(self)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Files hold its numbers as a CPU tensor, which any torch loads."""
+        numbers = host_of(self)
+        is_parameter = isinstance(self, torch.nn.Parameter)
+        return (torch.nn.Parameter(numbers, requires_grad=False) if is_parameter else numbers).__reduce_ex__(protocol)
+
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}
-        if function is torch.conv2d and not isinstance(arguments[0:1][0], torch.nn.Parameter):
-            return _conv2d(*arguments, **named)
+        own = FUNCTIONS.get(function)
+        if own is not None and not isinstance(arguments[0:1][0], torch.nn.Parameter):
+            return own(*arguments, **named)
         del types
         with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - torch's own way, without its cast of every result
             return function(*arguments, **named)
@@ -68,21 +76,6 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
 def _text(tensor: MluTensor) -> str:
     text = repr(host_of(tensor))
     return f"{text[:-1]}, device='mlu:0')"
-
-
-def _conv2d(
-    x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
-) -> Any:
-    """torch.conv2d would not be traced for a device of this kind: it becomes the vendor's operator, unquantized."""
-    if isinstance(padding, str):
-        kernel = weight.shape[2:]
-        spread = _two(dilation)
-        padding = [0, 0] if padding == "valid" else [one * (size - 1) // 2 for one, size in zip(spread, kernel)]
-    return torch.ops.torch_mlu.conv2d(x, weight, bias, _two(padding), _two(stride), _two(dilation), groups)
-
-
-def _two(values: Any) -> list[int]:
-    return [values, values] if isinstance(values, int) else list(values)
 
 
 class Capture:
@@ -130,6 +123,8 @@ def dispatch(function: Any, arguments: Any, named: dict[str, Any]) -> Any:
         return _copy_to(*arguments, **named)
     if name == "aten.detach.default":
         return _alias(arguments[0])
+    if name.split(".")[1] in _SHAPED_ALIKE and isinstance(arguments[0], MluTensor):
+        return _shaped_alike(function, name, arguments, named)
     try:
         recorder = RECORDERS.get(name)
         if recorder is not None and _is_recordable(arguments):
@@ -189,6 +184,10 @@ def _identity_of(tensor: Any) -> int:
     return _seen[id(tensor)][1]
 
 
+# Constants as large as a tensor.
+_SHAPED_ALIKE = (
+    "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty",
+)  # fmt: skip
 # Views: of some elements or in another order, and of all elements in another shape.
 _PARTS = ("slice", "select", "split", "split_with_sizes", "unbind", "permute", "transpose", "t", "expand")
 _SHAPES = ("view", "_unsafe_view", "unsqueeze", "squeeze", "alias", "detach", "_reshape_alias")
@@ -219,6 +218,16 @@ def _marked(base: str, arguments: Any, made: Any) -> Any:
             source = arguments[0]
             one.part = source.part or base in _PARTS
             one.base = source if base in _SHAPES else None
+    return made
+
+
+def _shaped_alike(function: Any, name: str, arguments: Any, named: dict[str, Any]) -> MluTensor:
+    """Constants that take only their shape from a tensor: in a traced model they depend on nothing."""
+    source = arguments[0]
+    options = {key: one for key, one in named.items() if key not in ("device", "pin_memory", "layout", "memory_format")}
+    numbers = function(torch.zeros(source.shape, dtype=source.dtype), *arguments[1:], **options)
+    made = MluTensor(torch.zeros_like(numbers) if "empty" in name else numbers)
+    made.identity = hash((name, tuple(numbers.shape), str(numbers.dtype), str(arguments[1:])))
     return made
 
 

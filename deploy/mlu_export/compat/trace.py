@@ -21,11 +21,13 @@ from ..recorded.layout import store, unstore
 from ..recorded.lowering import Lowering
 from ..recorded.values import UnsupportedError, Value, ordered
 from ..twins import twins_text
+from .description import manifest_of
 from .settings import SETTINGS
 from .tensor import FLOATS, Capture, MluTensor, host_of
 
 if TYPE_CHECKING:
     from ..network import Array, Network
+    from ..recorded.values import Shape
 
 _plain: list[Any] = []
 
@@ -81,7 +83,7 @@ class FusedModule(torch.nn.Module):  # type: ignore[misc]
             self._compiled[key] = self._compile(inputs, pixels)
         compiled = self._compiled[key]
         if SETTINGS.armed:
-            export(compiled.network)
+            export(compiled.network, pixels, [value.shape for value in compiled.outputs])
         return self._run(compiled, inputs)
 
     def _compile(self, inputs: Any, channels: str) -> _Compiled:
@@ -152,14 +154,21 @@ def _last_line(error: Exception) -> str:
     return lines[-1].strip() if lines else type(error).__name__
 
 
-def export(network: Network) -> None:
-    """Writes ``NAME.cambricon`` and its side-car under the armed name, and disarms."""
+def export(network: Network, channels: str, shapes: list[Shape]) -> None:
+    """Writes ``NAME.cambricon``, its side-car and (for a network of pictures) its manifest, and disarms."""
     name, SETTINGS.armed = SETTINGS.armed, ""
     path = Path(name)
     cores = SETTINGS.parallelism()
     file = f"{path.name}.cambricon"
     data = write_model(network, path.name, SETTINGS.core_version, cores)
-    write_all(path.parent, {file: data, f"{file}_twins": twins_text(network, file, cores).encode("utf-8")})
+    files = {file: data, f"{file}_twins": twins_text(network, file, cores).encode("utf-8")}
+    manifest = manifest_of(network, path.name, data, channels, shapes)
+    if manifest is not None:
+        files[f"{path.name}.toml"] = manifest.encode("utf-8")
+    write_all(path.parent, files)
     SETTINGS.exported.append(path.parent / file)
     mega = math.ceil(len(data) / 1e5) / 10
-    print(f"mlu-export: wrote {path.parent / file} ({SETTINGS.core_version}, {cores} cores, {mega} MB) and its _twins")
+    others = (
+        f", its _twins, and {path.name}.toml, whose first lines say what to check" if manifest else " and its _twins"
+    )
+    print(f"mlu-export: wrote {path.parent / file} ({SETTINGS.core_version}, {cores} cores, {mega} MB){others}")

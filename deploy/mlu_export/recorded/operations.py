@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BINARIES = {"add": net.ADD, "mul": net.MUL, "sub": net.SUB, "div": net.DIV, "max": net.MAX, "min": net.MIN}
 REDUCTIONS = {"sum": 1, "mean": 2, "max": 3}
-DETECTIONS = {"yolov3": 1, "yolov5": 2, "yolov4": 3}
+DETECTIONS = {"yolov3": 1, "yolov5": 2, "yolov4": 3, "yolov4_diou": 4, "yolov4_single": 5}
 # torch's axis -> the place in N, H, W, C
 SPATIAL_AXIS = {0: 0, 1: 3, 2: 1, 3: 2}
 
@@ -285,10 +285,10 @@ def _l2_normalize(state: Lowering, value: Value) -> None:
 def _detection(state: Lowering, value: Value) -> None:
     a = value.attributes
     heads = [state.place(one, "nhwc") for one in value.inputs]
-    scale = [a["scale"]] * len(heads)
+    floats = [a["scale"]] * len(heads) + ([] if a["beta"] is None else [a["beta"]])
     words = (
         DETECTIONS[a["kind"]], a["classes"], a["each"], a["height"], a["width"], float_word(a["confidence"]),
-        float_word(a["iou"]), a["most"], *(float_word(one) for one in scale),
+        float_word(a["iou"]), a["most"], *(float_word(one) for one in floats),
     )  # fmt: skip
     constants = (state.constant(np.array(a["anchors"], np.float32)),)
     made = state.emit(net.DETECTION_OUTPUT, heads, _nhwc(value), True, words, constants, "detection_output")

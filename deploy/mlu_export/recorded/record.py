@@ -12,6 +12,7 @@ from typing import Any, Callable
 import numpy as np
 
 from .record_layers import LAYERS
+from .record_shapes import as_values, shuffles
 from .values import Array, Constant, Shape, UnsupportedError, Value
 
 Recorder = Callable[..., Any]
@@ -244,8 +245,7 @@ def _unbind(x: Value, dim: int = 0) -> list[Value]:
 
 
 def _cat(tensors: Any, dim: int = 0) -> Value:
-    if not all(isinstance(one, Value) for one in tensors):
-        raise UnsupportedError("a concatenation with a constant tensor has no operator; add it on the host")
+    tensors = as_values(RECORDERS, tensors)
     first = tensors[0]
     dim %= len(first.shape)
     shape = (*first.shape[:dim], sum(one.shape[dim] for one in tensors), *first.shape[dim + 1 :])
@@ -253,8 +253,9 @@ def _cat(tensors: Any, dim: int = 0) -> Value:
 
 
 def _stack(tensors: Any, dim: int = 0) -> Value:
+    tensors = as_values(RECORDERS, tensors)
     dim %= len(tensors[0].shape) + 1
-    return _cat([_unsqueeze(one, dim) if isinstance(one, Value) else one for one in tensors], dim)
+    return _cat([_unsqueeze(one, dim) for one in tensors], dim)
 
 
 def _same(x: Value, *_: Any, **__: Any) -> Value:
@@ -344,3 +345,4 @@ RECORDERS: dict[str, Recorder] = {
     **{f"aten.{name}.default": _same for name in ("clone", "detach", "alias", "contiguous", "lift_fresh")},
     **LAYERS,
 }  # fmt: skip
+RECORDERS.update(shuffles(RECORDERS))

@@ -12,6 +12,8 @@ from .values import Constant, UnsupportedError, Value
 
 HEAD = 64  # values in front of the boxes of a detection output
 ROW = 7  # values per box
+NMS_TYPES = ("yolov4", "yolov4_diou", "yolov4_single")  # by the vendor's nms_type
+MOST_BETA = 16
 
 
 def _make(operation: str, inputs: tuple[Value, ...], shape: tuple[int, ...], **attributes: Any) -> Value:
@@ -64,6 +66,35 @@ def conv2d(
     )  # fmt: skip
 
 
+def conv1d(
+    x: Value,
+    weight: Any,
+    bias: Any,
+    padding: Any,
+    stride: Any,
+    dilation: Any,
+    groups: int,
+    scale: Any = None,
+    quantized_mode: Any = None,
+) -> Value:
+    """A convolution over the last of three axes: the two-dimensional one of a picture that is one row high."""
+    array = _array(weight)
+    if len(x.shape) != 3 or array.ndim != 3:
+        raise UnsupportedError(f"a one-dimensional convolution of a tensor {x.shape} has no operator; N, C, L has")
+    rows = Constant(array[:, :, None], weight.identity)
+    pads, strides, spread = ((fill, _pair(one, fill)[1]) for one, fill in ((padding, 0), (stride, 1), (dilation, 1)))
+    made = conv2d(_row(x), rows, bias, pads, strides, spread, groups, scale, quantized_mode)
+    return _make("reshape", (made,), (made.shape[0], made.shape[1], made.shape[3]))
+
+
+def _row(x: Value) -> Value:
+    """A tensor N, C, L as N, C, 1, L."""
+    n, channels, length = x.shape
+    if x.operation == "reshape" and x.array is None and x.inputs[0].shape == (n, channels, 1, length):
+        return x.inputs[0]
+    return _make("reshape", (x,), (n, channels, 1, length))
+
+
 def _convolution(
     x: Value,
     weight: Any,
@@ -91,6 +122,12 @@ def _convolution(
         "deconv", (x,), (x.shape[0], array.shape[1] * groups, *sizes), weight=weight, bias=bias,
         stride=strides, pad=pads, dilation=spread, groups=int(groups),
     )  # fmt: skip
+
+
+def _transposed(
+    x: Value, weight: Any, bias: Any, stride: Any, padding: Any, extra: Any, groups: int, dilation: Any
+) -> Value:
+    return _convolution(x, weight, bias, stride, padding, dilation, True, extra, groups)
 
 
 def linear(x: Value, weight: Any, bias: Any = None, scale: Any = None, quantized_mode: Any = None) -> Value:
@@ -121,8 +158,11 @@ def _batch_norm(x: Value, gamma: Any, beta: Any, mean: Any, variance: Any, *rest
     eps = named.get("eps", eps)
     if training or mean is None or variance is None:
         raise UnsupportedError("batch-norm in training mode has no operator; call model.eval() first")
-    made = _make("batch_norm", (x,), x.shape, gamma=gamma, beta=beta, mean=mean, variance=variance, eps=float(eps))
-    return made, None, None
+    source = _row(x) if len(x.shape) == 3 else x
+    made = _make(
+        "batch_norm", (source,), source.shape, gamma=gamma, beta=beta, mean=mean, variance=variance, eps=float(eps)
+    )
+    return made if source is x else _make("reshape", (made,), x.shape), None, None
 
 
 def _max_pool(
@@ -201,6 +241,8 @@ def _bilinear_vec(x: Value, size: Any, align: bool, scales: Any = None) -> Value
 
 
 def _prelu(x: Value, slope: Any) -> Value:
+    if len(x.shape) == 3:
+        return _make("reshape", (_prelu(_row(x), slope),), x.shape)
     return _make("prelu", (x,), x.shape, slope=slope)
 
 
@@ -215,25 +257,29 @@ def _mish(x: Value) -> Value:
 
 
 def _detection(kind: str, heads: Any, anchors: Any, classes: int, size: Any, conf: float, iou: float, most: int,
-               scale: float = 1.0) -> Value:  # fmt: skip
+               scale: float = 1.0, beta: float | None = None) -> Value:  # fmt: skip
     if not all(isinstance(head, Value) and len(head.shape) == 4 for head in heads):
-        raise UnsupportedError(
-            f"{kind}_detection_output takes heads N, A * (5 + classes), H, W that the network computes"
-        )
+        raise UnsupportedError(f"{_call(kind)} takes heads N, A * (5 + classes), H, W that the network computes")
     each = len(anchors) // 2 // len(heads)
     for head in heads:
         if head.shape[1] != each * (5 + classes):
             raise UnsupportedError(
-                f"{kind}_detection_output: a head has {head.shape[1]} channels; "
+                f"{_call(kind)}: a head has {head.shape[1]} channels; "
                 f"{each} anchors of {classes} classes need {each * (5 + classes)}"
             )
+    if not (0 <= conf <= 1 and 0 <= iou <= 1):
+        raise UnsupportedError(f"{_call(kind)}: confidence {conf} and overlap {iou} must lie within 0 and 1")
     made = _make(
         "detection", tuple(heads), (heads[0].shape[0], HEAD + ROW * most, 1, 1), kind=kind, classes=int(classes),
         anchors=tuple(float(side) for side in anchors), each=each, height=int(size[0]), width=int(size[1]),
-        confidence=float(conf), iou=float(iou), most=int(most), scale=float(scale),
+        confidence=float(conf), iou=float(iou), most=int(most), scale=float(scale), beta=beta,
     )  # fmt: skip
     made.half = True
     return made
+
+
+def _call(kind: str) -> str:
+    return f"{kind.partition('_')[0]}_detection_output"
 
 
 def _yolov3(a: Any, b: Any, c: Any, anchors: Any, classes: int, _count: int, size: int, conf: float, iou: float,
@@ -247,10 +293,17 @@ def _yolov5(a: Any, b: Any, c: Any, anchors: Any, classes: int, _count: int, hei
 
 
 def _yolov4(heads: Any, anchors: Any, classes: int, _count: int, width: int, height: int, conf: float, iou: float,
-            most: int, scale: float = 1.0, _beta: float = 0.6, nms_type: int = 0) -> Value:  # fmt: skip
-    if nms_type not in (0, 2):
-        raise UnsupportedError(f"yolov4_detection_output with nms_type {nms_type} has no operator; 0 has")
-    return _detection("yolov4", tuple(heads), anchors, classes, (height, width), conf, iou, most, scale)
+            most: int, scale: float = 1.0, beta: float = 0.6, nms_type: int = 0) -> Value:  # fmt: skip
+    if nms_type not in range(len(NMS_TYPES)):
+        raise UnsupportedError(
+            f"yolov4_detection_output with nms_type {nms_type} has no operator; 0, 1 (DIoU) and 2 (one class per box) "
+            "have"
+        )
+    kind = NMS_TYPES[nms_type]
+    power = float(beta) if nms_type == 1 else None
+    if power is not None and not 0 < power <= MOST_BETA:
+        raise UnsupportedError(f"yolov4_detection_output with beta {beta} has no operator; give a number like 0.6")
+    return _detection(kind, tuple(heads), anchors, classes, (height, width), conf, iou, most, scale, power)
 
 
 def quantization(weight: Any, scale: Any, mode: Any) -> tuple[Any, Any, float] | None:
@@ -268,6 +321,8 @@ def quantization(weight: Any, scale: Any, mode: Any) -> tuple[Any, Any, float] |
 
 LAYERS: dict[str, Callable[..., Any]] = {
     "torch_mlu.conv2d.default": conv2d,
+    "torch_mlu.conv1d.default": conv1d,
+    "torch_mlu.conv_transpose2d.default": _transposed,
     "torch_mlu.linear.default": linear,
     "torch_mlu.mish.default": _mish,
     "torch_mlu.normalize.default": _normalize,

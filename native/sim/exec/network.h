@@ -38,7 +38,7 @@ enum { /* constants and attributes of CONV and DECONV, in the file's order */
     SIM_CONV_DILATION_H, SIM_CONV_DILATION_W, SIM_CONV_GROUPS, SIM_CONV_QUANT_SCALE, SIM_CONV_ATTRIBUTES,
 };
 
-enum { /* attributes of DETECTION_OUTPUT; scale_x_y of each head follows */
+enum { /* attributes of DETECTION_OUTPUT; scale_x_y of each head follows, then beta where centres' distances count */
     SIM_DETECT_KIND, SIM_DETECT_CLASSES, SIM_DETECT_ANCHORS, SIM_DETECT_HEIGHT, SIM_DETECT_WIDTH, SIM_DETECT_CONFIDENCE, SIM_DETECT_IOU,
     SIM_DETECT_MAX_BOXES, SIM_DETECT_ATTRIBUTES,
 };

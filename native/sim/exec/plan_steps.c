@@ -167,6 +167,7 @@ static sim_result add_detection(builder *b, const sim_operator *op)
         .kind = (sim_detection_kind)a[SIM_DETECT_KIND], .heads = (int32_t)heads, .classes = a[SIM_DETECT_CLASSES], .anchors = anchors,
         .image_h = a[SIM_DETECT_HEIGHT], .image_w = a[SIM_DETECT_WIDTH], .max_boxes = a[SIM_DETECT_MAX_BOXES],
         .confidence = float_of(op, SIM_DETECT_CONFIDENCE), .iou = float_of(op, SIM_DETECT_IOU), .anchor = anchor, .scale_x_y = scale,
+        .beta = a[SIM_DETECT_KIND] == SIM_YOLOV4_DISTANCE ? float_of(op, SIM_DETECT_ATTRIBUTES + op->input_count) : 0.0f,
     };
     sim_plan_need_scratch(b, sim_detection_scratch(&s->detection));
     return SIM_OK;

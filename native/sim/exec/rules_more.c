@@ -147,10 +147,17 @@ sim_result sim_check_detection(const sim_check *c)
 {
     const int32_t *a = c->op->attributes;
     const uint32_t heads = c->op->input_count;
-    if (c->op->attribute_count != SIM_DETECT_ATTRIBUTES + heads) {
+    if (c->op->attribute_count < SIM_DETECT_ATTRIBUTES) {
         return WRONG(c, "needs eight attributes and a scale_x_y per head");
     }
-    if (!sim_in_range(a[SIM_DETECT_KIND], SIM_YOLOV3, SIM_YOLOV4) || !sim_in_range(a[SIM_DETECT_CLASSES], 1, 65535) ||
+    const uint32_t further = a[SIM_DETECT_KIND] == SIM_YOLOV4_DISTANCE ? 1 : 0;
+    if (c->op->attribute_count != SIM_DETECT_ATTRIBUTES + heads + further) {
+        return WRONG(c, "needs eight attributes, a scale_x_y per head, and for kind 4 a beta");
+    }
+    if (further != 0 && !(sim_attribute_float(c, SIM_DETECT_ATTRIBUTES + heads) > 0.0f && sim_attribute_float(c, SIM_DETECT_ATTRIBUTES + heads) <= 16.0f)) {
+        return WRONG(c, "has a beta outside 0..16");
+    }
+    if (!sim_in_range(a[SIM_DETECT_KIND], SIM_YOLOV3, SIM_YOLOV4_SINGLE) || !sim_in_range(a[SIM_DETECT_CLASSES], 1, 65535) ||
         !sim_in_range(a[SIM_DETECT_ANCHORS], 1, 64) || !sim_in_range(a[SIM_DETECT_HEIGHT], 1, 65535) || !sim_in_range(a[SIM_DETECT_WIDTH], 1, 65535) ||
         !sim_in_range(a[SIM_DETECT_MAX_BOXES], 1, SIM_MAX_CANDIDATES)) {
         return WRONG(c, "has a kind, classes, anchors, size or max_boxes outside its limits");

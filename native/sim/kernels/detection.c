@@ -1,4 +1,5 @@
 /* DETECTION_OUTPUT: heads to boxes, in plain C (ARITHMETIC.md section 6). */
+#include <float.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -98,11 +99,17 @@ static void collect_anchor(work *w, const sim_view *head, size_t at, uint32_t in
     if (w->d->kind != SIM_YOLOV5 && !(objectness >= w->d->confidence)) {
         return; /* a probability is at most 1, so no product can reach it */
     }
+    candidate best = {-1.0f, index};
     for (int32_t k = 0; k < w->d->classes; k++) {
         const float score = objectness * probability(w->d, sim_load(head->data, head->dtype, at + 5 + (size_t)k));
-        if (score >= w->d->confidence) {
+        if (w->d->kind == SIM_YOLOV4_SINGLE) {
+            best = score > best.score ? (candidate){score, index + (uint32_t)k} : best;
+        } else if (score >= w->d->confidence) {
             keep_candidate(w, (candidate){score, index + (uint32_t)k});
         }
+    }
+    if (w->d->kind == SIM_YOLOV4_SINGLE && best.score >= w->d->confidence) {
+        keep_candidate(w, best);
     }
 }
 
@@ -173,10 +180,25 @@ static float iou(const box *a, const box *b)
     return all > 0.0f ? shared / all : 0.0f;
 }
 
-static bool suppressed(const box *kept, int32_t count, const box *b, float threshold)
+/* How far the centres are apart, against the diagonal of what encloses both, to the power of beta. */
+static float distance(const box *a, const box *b, float beta)
+{
+    const float dx = (a->x1 + a->x2) * 0.5f - (b->x1 + b->x2) * 0.5f, dy = (a->y1 + a->y2) * 0.5f - (b->y1 + b->y2) * 0.5f;
+    const float width = (a->x2 > b->x2 ? a->x2 : b->x2) - (a->x1 < b->x1 ? a->x1 : b->x1);
+    const float height = (a->y2 > b->y2 ? a->y2 : b->y2) - (a->y1 < b->y1 ? a->y1 : b->y1);
+    const float diagonal = width * width + height * height;
+    const float ratio = diagonal > 0.0f ? (dx * dx + dy * dy) / diagonal : 0.0f;
+    return ratio >= FLT_MIN ? sim_exp(beta * sim_log(ratio)) : 0.0f;
+}
+
+static bool suppressed(const sim_detection *d, const box *kept, int32_t count, const box *b)
 {
     for (int32_t i = 0; i < count; i++) {
-        if (kept[i].label == b->label && !(iou(&kept[i], b) < threshold)) {
+        if (kept[i].label != b->label) {
+            continue;
+        }
+        const float apart = d->kind == SIM_YOLOV4_DISTANCE ? distance(&kept[i], b, d->beta) : 0.0f;
+        if (!(iou(&kept[i], b) - apart < d->iou)) {
             return true;
         }
     }
@@ -204,7 +226,7 @@ void sim_detection_run(const sim_detection *d, const sim_view *heads, const sim_
     sort_candidates(&w);
     for (int32_t i = 0; i < w.count && count < d->max_boxes; i++) {
         const box b = decode(&w, w.heap[i]);
-        if (!suppressed(kept, count, &b, d->iou)) {
+        if (!suppressed(d, kept, count, &b)) {
             write_row(&w, y, first + SIM_DETECTION_HEAD + SIM_DETECTION_ROW * (size_t)count, &b, w.heap[i].score);
             kept[count++] = b;
         }

@@ -171,13 +171,16 @@ void sim_l2_normalize_row(const sim_kernels *kernels, const float *scale, float 
 
 /* detection.c */
 enum { SIM_MAX_HEADS = 8, SIM_MAX_CANDIDATES = 32768, SIM_DETECTION_HEAD = 64, SIM_DETECTION_ROW = 7 };
-typedef enum sim_detection_kind { SIM_YOLOV3 = 1, SIM_YOLOV5 = 2, SIM_YOLOV4 = 3 } sim_detection_kind;
+/* yolov4 thrice: plain, with the distance of centres in the suppression, with one class per box. */
+typedef enum sim_detection_kind {
+    SIM_YOLOV3 = 1, SIM_YOLOV5, SIM_YOLOV4, SIM_YOLOV4_DISTANCE, SIM_YOLOV4_SINGLE,
+} sim_detection_kind;
 
 typedef struct sim_detection {
     sim_detection_kind kind;
     int32_t heads, classes, anchors; /* anchors per head */
     int32_t image_h, image_w, max_boxes;
-    float confidence, iou;
+    float confidence, iou, beta;
     const float *anchor;    /* [heads][anchors][width, height] in pixels */
     const float *scale_x_y; /* [heads] */
 } sim_detection;

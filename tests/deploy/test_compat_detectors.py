@@ -1,0 +1,147 @@
+"""Detectors and networks of the vendor's torchvision through ``mlu-export run``, and what is written beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import compat_scripts
+import cv2
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.torch
+
+# A package as torchvision is laid out, with one network: what of it the vendor's names are added to.
+TINY_NET = """
+import torch
+
+
+def tiny_net(classes=2):
+    pool = torch.nn.AdaptiveAvgPool2d(1)
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), pool, torch.nn.Flatten(),
+                               torch.nn.Linear(8, classes))
+"""
+PACKAGE = {
+    "__init__.py": "from . import models",
+    "models/__init__.py": "from .tiny import tiny_net\nfrom . import quantization",
+    "models/tiny.py": TINY_NET,
+    "models/quantization/__init__.py": "from .tiny import tiny_net",
+    "models/quantization/tiny.py": 'def tiny_net(quantize=False):\n    return "torchvision\'s own"\n',
+}
+
+
+@pytest.fixture
+def detect(simulator_path):
+    """Runs ``mlu-agent detect`` on a model and a picture; gives what it prints as JSON."""
+
+    def call(model, picture):
+        environment = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path), "CNRT_SIMULATOR_DEVICE": "MLU220"}
+        command = [sys.executable, "-m", "mlu_agent.cli", "detect", str(model), str(picture), "--json"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return call
+
+
+def _picture(folder, size):
+    rng = np.random.default_rng(1)
+    cv2.imwrite(str(folder / "picture.png"), rng.integers(0, 256, (*size, 3), np.uint8))
+    return folder / "picture.png"
+
+
+def test_each_suppression_of_yolov4_online_fused_offline_and_in_the_reference(run, tmp_path, offline):
+    """mish, normalize and nms_type 0, 1 and 2: the same bits four times, three files, and three different results."""
+    from mlu_export.container_reader import read_network
+    from mlu_export.reference import run_network
+
+    done = run(compat_scripts.YOLOV4)
+    assert done.returncode == 0, done.stderr
+    import torch
+
+    x, *fused = (one.numpy() for one in torch.load(tmp_path / "expected.pt"))
+    pictures = x.transpose(0, 2, 3, 1).copy()
+    for nms_type, boxes in enumerate(fused):
+        path = tmp_path / f"v4_{nms_type}.cambricon"
+        (result,) = offline(path, pictures)
+        np.testing.assert_array_equal(result.reshape(2, -1), boxes.reshape(2, -1))
+        (reference,) = run_network(read_network(path.read_bytes()), [pictures])
+        np.testing.assert_array_equal(reference.reshape(2, -1), boxes.reshape(2, -1))
+    every, distant, single = (_rows(boxes[0]) for boxes in fused)
+    assert 2 < len(single) < len(every) <= len(distant)
+    assert len({tuple(row[3:]) for row in single}) == len(single)  # one class per box
+    assert len({tuple(row[3:]) for row in every}) < len(every)
+
+
+def _rows(boxes):
+    values = boxes.reshape(-1)
+    return values[64 : 64 + 7 * int(values[0])].reshape(-1, 7)
+
+
+def test_yolov3_of_the_vendors_torchvision(run, tmp_path, monkeypatch, detect):
+    """Float, quantized, saved, loaded by path and from TORCH_HOME, on the device, fused; the agent reads the export."""
+    from mlu_agent.bundle import load_bundle
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    done = run(compat_scripts.YOLOV3)
+    for heavy in tmp_path.rglob("*.pth"):
+        heavy.unlink()
+    assert done.returncode == 0, done.stderr
+    assert "checkpoints/yolov3.pth" in done.stderr
+    spec = load_bundle(tmp_path / "offline" / "yolov3.cambricon")
+    assert (spec.output.kind, spec.output.coordinates, spec.output.max_boxes) == (
+        "detection_output",
+        "normalized",
+        1024,
+    )
+    assert (spec.num_classes, spec.labels[0], spec.input.channels, spec.thresholds.iou) == (80, "person", "rgb", 0.5)
+    assert "check it against the script" in (tmp_path / "offline" / "yolov3.toml").read_text()
+    found = detect(tmp_path / "offline" / "yolov3.cambricon", _picture(tmp_path, (48, 80)))
+    assert found["detections"]
+    (tmp_path / "offline" / "yolov3.cambricon").unlink()
+
+
+def test_quantized_networks_of_an_installed_torchvision(run, tmp_path, monkeypatch):
+    """The vendor's call builds them with weights of TORCH_HOME; torchvision's own call stays; others are refused."""
+    for name, text in PACKAGE.items():
+        path = tmp_path / "package" / "torchvision" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'package'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    done = run(compat_scripts.CLASSIFIER)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "torchvision.models.quantization.mobilenet is not here" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        ("from torchvision import models\nmodels.object_detection.yolov3(pretrained=True)", "TORCH_HOME is not set"),
+        ("from torchvision import models\nmodels.object_detection.yolov3('no.pth', True)", "no.pth: there is no such"),
+        ("from torchvision import models\nmodels.object_detection.yolov3(img_size=100)", "give a multiple of 32"),
+        ("from torchvision import models\nmodels.object_detection.ssd300()", "object_detection.ssd300 is not here"),
+        (
+            "import torchvision as tv\ntorch.save({}, 'a.pth')\ntv.models.object_detection.yolov3('a.pth', True)",
+            "it is no checkpoint of YOLOv3",
+        ),
+    ],
+)
+def test_wrong_calls_of_yolov3_are_one_sentence(run, monkeypatch, call, said):
+    """Exit code 2, no traceback."""
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    done = run(compat_scripts.missing(call))
+    assert done.returncode == 2
+    assert said in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_layers_of_one_dimension_and_the_calls_of_training(run):
+    """conv1d with batch-norm and PReLU behind it, quantized; adaptive_quantize swaps layers, dequantize undoes it."""
+    done = run(compat_scripts.ONE_DIMENSION)
+    assert done.returncode == 0, done.stderr
+    assert "gathers no statistics of training" in done.stderr
