@@ -16,7 +16,7 @@ from ..annotations import Annotations, import_pycocotools
 from ..box import Box, read_box, record
 from ..comparison import Reference, check_gate, comparison, comparison_text, read_baseline, result_text
 from ..evaluate import MODES, Job, detect_all, evaluation_thresholds, summarize
-from ..files import write_all
+from ..files import make_directory, write_all
 from ..recordings import read_recording
 from ..report.evaluation import Outcome, evaluation_page
 from .arguments import Number
@@ -126,22 +126,28 @@ def _evaluate(asked: Run) -> int:
     modes = _choose_modes(asked)
     spec = load_detection_bundle(asked.model)
     truth = Annotations(arguments.annotations, arguments.images)
-    truth.category_ids(spec.labels)  # before a long run, not after it
+    truth.category_ids(spec.labels)  # before a long run, not after it, as is the next
+    if arguments.report is not None:
+        make_directory(arguments.report.parent)
     outcomes = [_measure(asked, spec, truth, mode) for mode in modes] + _from_devices(arguments, box, spec, truth)
     results = [outcome.evaluation for outcome in outcomes]
     shown = choose_main(results)
     _say_notes(shown)
+    _print(results, shown, arguments.json)
     if arguments.report is not None:
         contents = evaluation_page(spec, truth, outcomes, shown)
         write_all(arguments.report.parent, {arguments.report.name: contents})
-    if arguments.json:
+    return _gate(arguments, results, baseline)
+
+
+def _print(results: list[Evaluation], shown: Evaluation, as_json: bool) -> None:
+    if as_json:
         more = {"comparison": comparison(results)} if len(results) > 1 else {}
         print(json.dumps({**shown.document(), **more}))
     else:
         print(result_text(shown))
         if len(results) > 1:
             print(comparison_text(results))
-    return _gate(arguments, results, baseline)
 
 
 def _choose_modes(asked: Run) -> tuple[str, ...]:
