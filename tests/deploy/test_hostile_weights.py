@@ -223,8 +223,10 @@ def test_modules_that_share_each_other_do_not_multiply():
         _Builder((64, 64, 3))._block(read, "0", "input")
 
 
-def calibration(tiny):
-    return ["--calibration", tiny / "pictures", "--labels", tiny / "names.txt"]
+def more(command, tiny):
+    """The arguments that only some commands take."""
+    labels = [] if command == "convert" else ["--labels", tiny / "names.txt"]
+    return labels + (["--calibration", tiny / "pictures"] if command in ("build", "quantize") else [])
 
 
 def _wrong_files(tiny):
@@ -253,7 +255,7 @@ def _wrong_files(tiny):
     }
 
 
-@pytest.mark.parametrize("command", ["convert", "build", "quantize"])
+@pytest.mark.parametrize("command", ["convert", "build", "quantize", "compile"])
 def test_every_command_refuses_wrong_weights_with_a_sentence(tiny, export, command):
     """Exit code 2, one line that names the file, no file written, nothing run."""
     (tiny / "folder").mkdir()
@@ -263,9 +265,7 @@ def test_every_command_refuses_wrong_weights_with_a_sentence(tiny, export, comma
         output = tiny / "out" / "a.pth" if command == "convert" else tiny / "out"
         arguments = ["--arch", arch, "--weights", tiny / name, "--output", output]
         arguments += ["--cfg", tiny / "tiny.cfg"] if arch == "darknet" else []
-        arguments += (
-            [] if command == "convert" else ["--calibration", tiny / "pictures", "--labels", tiny / "names.txt"]
-        )
+        arguments += more(command, tiny)
         code, out, err = export(command, *arguments)
         assert (code, out) == (2, ""), name
         assert err.count("\n") == 1, err
@@ -275,7 +275,7 @@ def test_every_command_refuses_wrong_weights_with_a_sentence(tiny, export, comma
     assert not (tiny / "proof").exists()
 
 
-@pytest.mark.parametrize("command", ["convert", "build", "quantize"])
+@pytest.mark.parametrize("command", ["convert", "build", "quantize", "compile"])
 @pytest.mark.parametrize(
     "cfg, sentence",
     [
@@ -295,7 +295,7 @@ def test_every_command_refuses_a_wrong_cfg_with_a_sentence(tiny, export, command
     given_cfg = tiny / "pictures" if cfg is None else tiny / "wrong.cfg"
     output = tiny / "out" / "a.pth" if command == "convert" else tiny / "out"
     arguments = ["--arch", "darknet", "--cfg", given_cfg, "--weights", tiny / "tiny.weights", "--output", output]
-    arguments += [] if command == "convert" else calibration(tiny)
+    arguments += more(command, tiny)
     code, out, err = export(command, *arguments)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1

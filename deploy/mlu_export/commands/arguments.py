@@ -23,7 +23,10 @@ def declare_weights(parser: argparse.ArgumentParser) -> None:
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument("--arch", metavar="NAME", help=f"the network: {', '.join(ARCHS)}; a recipe knows its own")
     parser.add_argument(
-        "--weights", required=True, **path, help="Darknet .weights or YOLOv5 .pt (read without running any code of it)"
+        "--weights",
+        required=True,
+        **path,
+        help="Darknet .weights, YOLOv5 .pt, or .pth of either (read without running any code of it)",
     )
     parser.add_argument("--cfg", **path, help="Darknet description, instead of the built-in one")
 
