@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..archs import ARCHS
+from ..files import sha256_hex
 from ..lower import CHANNEL_SOURCES
 from ..observe import OBSERVERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def declare_model(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +88,21 @@ def declare_output(parser: argparse.ArgumentParser) -> None:
         "--core-number", type=Integer(1, 64), metavar="N", help="cores per invocation: 1 (default), 4; MLU270 also 16"
     )
     parser.add_argument("--target", choices=("MLU220", "MLU270"), help="device (default MLU220)")
+
+
+def declare_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``, as every command has it."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def print_files(paths: Sequence[Path], as_json: bool) -> None:
+    """The paths that were written, one a line; or as JSON, with digests."""
+    if not as_json:
+        for path in paths:
+            print(path)
+        return
+    files = [{"path": str(path), "sha256": sha256_hex(path.read_bytes())} for path in paths]
+    print(json.dumps({"schema": 1, "files": files}))
 
 
 def size(text: str) -> tuple[int, int]:
