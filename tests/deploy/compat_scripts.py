@@ -368,6 +368,39 @@ assert torch.allclose(traced(y.to("mlu")).cpu(), wanted, atol=1e-5)
 """
 
 
+# Operators that only move elements, each traced; tensors made on the device.
+SHAPES = """
+import torch
+import torch.nn.functional as F
+import torch_mlu
+
+torch.set_grad_enabled(False)
+torch.manual_seed(2)
+x = torch.randn(2, 8, 6, 5)
+functions = [
+    lambda x: F.adaptive_max_pool2d(x, 1), lambda x: x.repeat(1, 2, 1, 3), lambda x: x.max(1)[0],
+    lambda x: x.max(2, keepdim=True)[0], lambda x: x[:, [0, 2, 1, 1]], lambda x: x[:, :, [-1, 0, 1]],
+    lambda x: x.flip((1, 2)), lambda x: F.pad(x, (1, 2, 3, 0), mode="replicate"), lambda x: F.channel_shuffle(x, 4),
+    lambda x: torch.stack([x[:, 0], x[:, 3]], 1),
+]
+for number, function in enumerate(functions):
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    wanted, net = function(x), Net().to("mlu")
+    fused = torch.jit.trace(net, x.to("mlu"), check_trace=False)(x.to("mlu")).cpu()
+    assert torch.equal(fused, wanted) and torch.equal(net(x.to("mlu")).cpu(), wanted), number
+made = [
+    torch.arange(4, device="mlu"), torch.tensor([1.0, 2.0], device="mlu"), torch.eye(3, device="mlu"),
+    torch.zeros(2, 3, device="mlu"), torch.full((2,), 7.0, device="mlu"), torch.rand(2, device="mlu"),
+    torch.zeros_like(x.to("mlu")), torch.linspace(0, 1, 3, device="mlu"),
+]
+assert all(one.device.type == "mlu" and one.shape == one.cpu().shape for one in made)
+assert made[0].tolist() == [0, 1, 2, 3] and made[1].cpu().tolist() == [1.0, 2.0]
+"""
+
+
 def missing(call: str) -> str:
     """A script with one call."""
     return f"import torch\nimport torch_mlu\nimport torch_mlu.core.mlu_model as ct\n{call}\n"

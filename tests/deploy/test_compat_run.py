@@ -78,6 +78,12 @@ def test_operators_of_other_networks_compute_what_torch_computes(run):
     assert done.returncode == 0, done.stderr
 
 
+def test_operators_that_move_elements_and_tensors_made_on_the_device(run):
+    """Online and fused, they give exactly what torch gives."""
+    done = run(compat_scripts.SHAPES)
+    assert done.returncode == 0, done.stderr
+
+
 def test_transposed_convolutions_stay_float_among_quantized_layers(run, tmp_path, offline):
     """Online, fused and offline agree to the bit; 16 bits elsewhere keep it within .001 of float."""
     done = run(compat_scripts.UPSAMPLING)

@@ -57,6 +57,10 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
         is_parameter = isinstance(self, torch.nn.Parameter)
         return (torch.nn.Parameter(numbers, requires_grad=False) if is_parameter else numbers).__reduce_ex__(protocol)
 
+    def tolist(self) -> Any:
+        """Its numbers in lists, as every device's tensors give them."""
+        return host_of(self).tolist()
+
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}
