@@ -255,6 +255,7 @@ def _wrong_files(tiny):
     }
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("command", ["convert", "build", "quantize", "compile"])
 def test_every_command_refuses_wrong_weights_with_a_sentence(tiny, export, command):
     """Exit code 2, one line that names the file, no file written, nothing run."""
@@ -275,6 +276,7 @@ def test_every_command_refuses_wrong_weights_with_a_sentence(tiny, export, comma
     assert not (tiny / "proof").exists()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("command", ["convert", "build", "quantize", "compile"])
 @pytest.mark.parametrize(
     "cfg, sentence",
