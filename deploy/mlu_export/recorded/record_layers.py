@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable
 
 import numpy as np
@@ -77,22 +78,15 @@ def conv1d(
     scale: Any = None,
     quantized_mode: Any = None,
 ) -> Value:
-    """A convolution over the last of three axes: the two-dimensional one of a picture that is one row high."""
+    """A convolution over the last of three axes: the two-dimensional one of a picture one column wide."""
     array = _array(weight)
     if len(x.shape) != 3 or array.ndim != 3:
         raise UnsupportedError(f"a one-dimensional convolution of a tensor {x.shape} has no operator; N, C, L has")
-    rows = Constant(array[:, :, None], weight.identity)
-    pads, strides, spread = ((fill, _pair(one, fill)[1]) for one, fill in ((padding, 0), (stride, 1), (dilation, 1)))
-    made = conv2d(_row(x), rows, bias, pads, strides, spread, groups, scale, quantized_mode)
-    return _make("reshape", (made,), (made.shape[0], made.shape[1], made.shape[3]))
-
-
-def _row(x: Value) -> Value:
-    """A tensor N, C, L as N, C, 1, L."""
-    n, channels, length = x.shape
-    if x.operation == "reshape" and x.array is None and x.inputs[0].shape == (n, channels, 1, length):
-        return x.inputs[0]
-    return _make("reshape", (x,), (n, channels, 1, length))
+    column = Constant(array[..., None], weight.identity)
+    pads, strides, spread = ((_pair(one, fill)[0], fill) for one, fill in ((padding, 0), (stride, 1), (dilation, 1)))
+    picture = _make("reshape", (x,), (*x.shape, 1))
+    made = conv2d(picture, column, bias, pads, strides, spread, groups, scale, quantized_mode)
+    return _make("reshape", (made,), made.shape[:3])
 
 
 def _convolution(
@@ -158,11 +152,19 @@ def _batch_norm(x: Value, gamma: Any, beta: Any, mean: Any, variance: Any, *rest
     eps = named.get("eps", eps)
     if training or mean is None or variance is None:
         raise UnsupportedError("batch-norm in training mode has no operator; call model.eval() first")
-    source = _row(x) if len(x.shape) == 3 else x
-    made = _make(
-        "batch_norm", (source,), source.shape, gamma=gamma, beta=beta, mean=mean, variance=variance, eps=float(eps)
-    )
-    return made if source is x else _make("reshape", (made,), x.shape), None, None
+    numbers = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance, "eps": float(eps)}
+    return _per_channel("batch_norm", x, numbers), None, None
+
+
+def _per_channel(operation: str, x: Value, numbers: dict[str, Any]) -> Value:
+    """An operation with numbers per channel; a tensor of three axes, or five, is a picture of other sizes for it."""
+    if len(x.shape) in (2, 4):
+        return _make(operation, (x,), x.shape, **numbers)
+    if len(x.shape) < 2:
+        raise UnsupportedError(f"{operation} of a tensor {x.shape} has no operator; it has no channels")
+    shape = (*x.shape[:2], math.prod(x.shape[2:]), 1)
+    made = _make(operation, (_make("reshape", (x,), shape),), shape, **numbers)
+    return _make("reshape", (made,), x.shape)
 
 
 def _max_pool(
@@ -241,9 +243,7 @@ def _bilinear_vec(x: Value, size: Any, align: bool, scales: Any = None) -> Value
 
 
 def _prelu(x: Value, slope: Any) -> Value:
-    if len(x.shape) == 3:
-        return _make("reshape", (_prelu(_row(x), slope),), x.shape)
-    return _make("prelu", (x,), x.shape, slope=slope)
+    return _per_channel("prelu", x, {"slope": slope})
 
 
 def _normalize(x: Value, power: int, scale: Any, eps: float) -> Value:
