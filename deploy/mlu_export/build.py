@@ -23,8 +23,10 @@ from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
 from .manifest import Preprocessing, Thresholds, manifest_text
 from .mixed import choose_layers, keep_layers
+from .observe import USUAL_PERCENTILE
 from .quantize import Range, storable
 from .recipe import Recipe, Settings, read_recipe, recipe_text
+from .shards import Team
 from .twins import twins_text
 from .vendor.parameters import scaled_range
 
@@ -43,7 +45,7 @@ DEFAULT_CHANNELS = "rgba"  # of a u8 input; the others have the network's own or
 HEAD_OPTIONS = ("outputs", "decode", "anchors", "strides")
 PIXEL_OPTIONS = ("resize", "mean", "std", "colours")
 IOUS = {"yolov5": 0.6, "yolov8": 0.7, "yolox": 0.65}  # of suppression, as their authors measure
-DEFAULT_OBSERVER = "heads"
+DEFAULT_OBSERVER = {8: "heads", 16: "minmax"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,9 @@ class Request:
     mean: Triple | None = None
     std: Triple | None = None
     colours: str | None = None
+    percentile: float | None = None
+    workers: int | None = None
+    ray: str | None = None
     # The vendor's options of calibration: how many pictures, averages instead of extremes, a factor of all ranges, and
     # a first convolution that normalises (of the checkpoint alone: what is built always normalises u8 pictures).
     iterations: int | None = None
@@ -91,18 +96,23 @@ class Request:
 
 def build(request: Request) -> list[Path]:
     """Builds a model and returns the paths written. Raises UserError and DataError; then nothing is written."""
-    contents = render(*prepare(request))
+    with Team(request.workers, request.ray) as team:
+        model, recipe = prepare(request, team)
+    contents = render(model, recipe)
     write_all(request.output, contents)
     return [request.output / name for name in contents]
 
 
-def prepare(request: Request) -> tuple[ImportedModel, Recipe]:
-    """The imported network with its precision rules, and its recipe, calibrated or read. UserError, DataError."""
+def prepare(request: Request, team: Team | None = None) -> tuple[ImportedModel, Recipe]:
+    """The imported network with its precision rules, and its recipe, calibrated (by the team) or read.
+
+    Raises UserError and DataError.
+    """
     recipe = None if request.recipe is None else read_recipe(request.recipe)
     arch, source, model = read_model(request, recipe)
     settings = choose_settings(request, recipe, arch, model)
     model = _with_rules(model, settings)
-    ranges, described = _ranges(request, recipe, model, settings)
+    ranges, described = _ranges(request, recipe, model, settings, team)
     name = recipe.weights_name if recipe else source.name
     return model, Recipe(settings, name, source.sha256, source.cfg_sha256, described, ranges)
 
@@ -282,10 +292,10 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _ranges(
-    request: Request, recipe: Recipe | None, model: ImportedModel, settings: Settings
+    request: Request, recipe: Recipe | None, model: ImportedModel, settings: Settings, team: Team | None
 ) -> tuple[dict[str, Range], str]:
     if recipe is not None:
-        for option in ("calibration", "observer"):
+        for option in ("calibration", "observer", "percentile"):
             if getattr(request, option) is not None:
                 print(f"mlu-export: note: --{option} is not used, the ranges come from the recipe", file=sys.stderr)
         return _ranges_left(recipe, model), recipe.calibration
@@ -296,11 +306,13 @@ def _ranges(
     paths = calibration_pictures(request)
     folder = request.calibration.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
-    observer = request.observer or _default_observer(request, model)
+    observer, percentile = _observer(request, settings.bits, plain=model.decode == TENSORS)
     if request.use_avg:
-        found, observer = _averaged(model, settings, paths, observer), "averaged minmax"
+        found, observer = _averaged(model, settings, paths, observer, team), "averaged minmax"
     else:
-        found = calibrate(model, settings.preprocessing, paths, observer, settings.bits, settings.per_channel)
+        rules = (settings.bits, settings.per_channel)
+        found = calibrate(model, settings.preprocessing, paths, observer, *rules, percentile, team)
+        observer = f"percentile {percentile:g}" if observer == "percentile" else observer
     if settings.data_scale != 1.0:
         found = {key: Range(s.low * settings.data_scale, s.high * settings.data_scale) for key, s in found.items()}
         observer = f"{observer} times {settings.data_scale:g}"
@@ -309,11 +321,18 @@ def _ranges(
     return ranges, f"{len(paths)} pictures of {name}, {observer}"
 
 
-def _default_observer(request: Request, model: ImportedModel) -> str:
-    """``heads`` needs the many numbers that heads have: the few of a classifier would be fitted to chance."""
-    if request.use_avg:
-        return "minmax"
-    return "mse" if model.decode == TENSORS else DEFAULT_OBSERVER
+def _observer(request: Request, bits: int, *, plain: bool) -> tuple[str, float]:
+    """The observer that was asked for or the usual one, and the percentile in case it is that.
+
+    ``heads`` needs the many numbers that heads have: the few of a classifier would be fitted to chance.
+    """
+    if request.percentile is not None and request.observer not in (None, "percentile"):
+        raise UserError(f"--percentile is for --observer percentile, not for --observer {request.observer}")
+    usual = "mse" if plain and bits == 8 else DEFAULT_OBSERVER[bits]
+    usual = usual if request.percentile is None else "percentile"
+    if request.use_avg and request.percentile is None:
+        usual = "minmax"
+    return request.observer or usual, request.percentile or USUAL_PERCENTILE
 
 
 def calibration_pictures(request: Request) -> list[Path]:
@@ -327,7 +346,9 @@ def calibration_pictures(request: Request) -> list[Path]:
     return paths[: request.iterations]
 
 
-def _averaged(model: ImportedModel, settings: Settings, paths: list[Path], observer: str) -> dict[str, Range]:
+def _averaged(
+    model: ImportedModel, settings: Settings, paths: list[Path], observer: str, team: Team | None
+) -> dict[str, Range]:
     if observer != "minmax":
         raise UserError(f"--use-avg averages smallest and largest values: it has no meaning with --observer {observer}")
     import_torch()
@@ -335,7 +356,8 @@ def _averaged(model: ImportedModel, settings: Settings, paths: list[Path], obser
     from .vendor.scheme import Scheme  # noqa: PLC0415
 
     names = [conv.name for conv in model.graph.quantized()]
-    return observe_layers(model, settings.preprocessing, paths, names, Scheme(iteration=len(paths), use_avg=True))
+    scheme = Scheme(iteration=len(paths), use_avg=True)
+    return observe_layers(model, settings.preprocessing, paths, names, scheme, team)
 
 
 def _ranges_left(recipe: Recipe, model: ImportedModel) -> dict[str, Range]:

@@ -128,6 +128,7 @@ SINGLE = {
                              coordinate_transformation_mode="align_corners"),
     "matmul": single("MatMul", [floats(10, 4)]), "matmul from the left": model(
         [("MatMul", ["c", "x"], ["out"], {})], {"c": floats(5, 8)}),
+    "concat with a constant": single("Concat", [floats(1, 2, 8, 10)], axis=1),
     "identity": single("Identity"), "cast": single("Cast", to=TensorProto.FLOAT), "dropout": single("Dropout"),
 }  # fmt: skip
 

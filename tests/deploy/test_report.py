@@ -168,6 +168,21 @@ def test_the_report_of_eval(tiny, tiny_model, tiny_annotations, export, simulato
     assert first.shape[0] == 60
 
 
+def test_a_report_that_cannot_be_written_is_told_before_a_long_run(tiny, tiny_model, tiny_annotations, export):
+    """A sentence, exit code 2, no figures; nothing half written."""
+    (tiny / "file").write_text("")
+    code, out, err = export(
+        "eval", tiny_model, "--images", tiny / "pictures", "--annotations", tiny_annotations, "--report",
+        tiny / "file" / "eval.html",
+    )  # fmt: skip
+    assert (code, out) == (2, "")
+    assert "cannot create the output folder" in err
+    (tiny / "folder.html").mkdir()
+    code, _, err = export("bench", tiny_model, "--count", 1, "--report", tiny / "folder.html")
+    assert code == 2
+    assert err.count("\n") == 1
+
+
 @pytest.mark.torch
 def test_the_report_of_eval_shows_float_beside_it(tiny, tiny_model, tiny_annotations, export, simulator_path):
     path = tiny / "eval.html"

@@ -11,7 +11,7 @@ from mlu_agent.output_spec import DECODES
 from ..archs import ARCHS
 from ..head_request import Anchors, parse_anchors
 from ..lower import CHANNEL_SOURCES
-from ..observe import OBSERVERS
+from ..observe import OBSERVERS, USUAL_PERCENTILE
 
 
 def declare_model(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +45,15 @@ def declare_quantization(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--observer",
         choices=OBSERVERS,
-        help="range from calibration: heads (default: detections change least), mse (least error at each layer; the "
-        "default without heads) or minmax (all that was seen, as the vendor's tool)",
+        help="range from calibration: heads (detections change least; the default for 8 bits), mse (least error at "
+        "each layer; the default without heads), percentile, or minmax (all that was seen, as the vendor's tool; the "
+        "default for 16 bits)",
+    )
+    parser.add_argument(
+        "--percentile",
+        type=Number(100.0, "of percent "),
+        metavar="X",
+        help=f"with --observer percentile: how many percent of the values a range holds (default {USUAL_PERCENTILE})",
     )
     parser.add_argument(
         "--per-tensor",
@@ -142,6 +149,21 @@ def three(text: str) -> tuple[float, float, float]:
     if len(values) != 3 or not all(abs(value) <= 1e6 for value in values):
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not three numbers with commas between them")
     return values[0], values[1], values[2]
+
+
+def declare_workers(parser: argparse.ArgumentParser) -> None:
+    """Who does the work on pictures; the figures are the same in any case."""
+    parser.add_argument(
+        "--workers",
+        type=Integer(1, 4096),
+        metavar="N",
+        help="processes that share the pictures (default: one for each processor where there are many pictures)",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="share the pictures on that Ray cluster, which sees the files at the same paths; local starts one here",
+    )
 
 
 def size(text: str) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..build import Request, build
-from .arguments import declare_model
+from .arguments import declare_model, declare_workers
 
 if TYPE_CHECKING:
     import argparse
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     declare_model(parser)
+    declare_workers(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

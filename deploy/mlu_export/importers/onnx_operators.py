@@ -163,7 +163,8 @@ def _expand(call: Call) -> Any:
 
 
 def _concat(call: Call) -> Any:
-    return RECORDERS["aten.cat.default"](list(call.inputs), call.integer("axis", 0))
+    parts = [one if isinstance(one, Value) or one is None else call.constant(one) for one in call.inputs]
+    return RECORDERS["aten.cat.default"](parts, call.integer("axis", 0))
 
 
 def _split(call: Call) -> Any:

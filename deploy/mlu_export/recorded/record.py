@@ -264,10 +264,9 @@ def _unbind(x: Value, dim: int = 0) -> list[Value]:
 
 
 def _cat(tensors: Any, dim: int = 0) -> Value:
-    if not all(isinstance(one, Value) for one in tensors):
-        raise UnsupportedError("a concatenation with a constant tensor has no operator; add it on the host")
     if len(tensors) > MAX_PARTS:
         raise UnsupportedError(f"a concatenation of {len(tensors)} tensors has no operator; one of {MAX_PARTS} has")
+    tensors = as_values(RECORDERS, tensors)
     first = tensors[0]
     dim %= len(first.shape)
     others = {(*one.shape[:dim], *one.shape[dim + 1 :]) for one in tensors if len(one.shape) == len(first.shape)}
@@ -279,8 +278,9 @@ def _cat(tensors: Any, dim: int = 0) -> Value:
 
 
 def _stack(tensors: Any, dim: int = 0) -> Value:
+    tensors = as_values(RECORDERS, tensors)
     dim %= len(tensors[0].shape) + 1
-    return _cat([_unsqueeze(one, dim) if isinstance(one, Value) else one for one in tensors], dim)
+    return _cat([_unsqueeze(one, dim) for one in tensors], dim)
 
 
 def _same(x: Value, *_: Any, **__: Any) -> Value:
@@ -368,12 +368,12 @@ RECORDERS: dict[str, Recorder] = {
     "aten.split.Tensor": _split,
     "aten.split_with_sizes.default": _split,
     "aten.unbind.int": _unbind,
-    "aten.cat.default": lambda tensors, dim=0: _cat(as_values(RECORDERS.__getitem__, tensors), dim),
-    "aten.stack.default": lambda tensors, dim=0: _stack(as_values(RECORDERS.__getitem__, tensors), dim),
-    **shuffles(lambda name: RECORDERS[name]),
+    "aten.cat.default": _cat,
+    "aten.stack.default": _stack,
     "aten.constant_pad_nd.default": _pad,
     "aten.expand.default": _expand,
     **{f"aten.{name}.default": _same for name in ("clone", "detach", "alias", "contiguous", "lift_fresh")},
     **LAYERS,
 }  # fmt: skip
 RECORDERS.update(composed(RECORDERS))
+RECORDERS.update(shuffles(RECORDERS))

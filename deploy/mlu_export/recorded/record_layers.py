@@ -94,15 +94,22 @@ def conv1d(
     scale: Any = None,
     quantized_mode: Any = None,
 ) -> Value:
-    """A convolution over the last of three axes: the two-dimensional one of a picture one column wide."""
+    """A convolution over the last of three axes: the two-dimensional one of a picture that is one row high."""
     array = _array(weight)
     if len(x.shape) != 3 or array.ndim != 3:
         raise UnsupportedError(f"a one-dimensional convolution of a tensor {x.shape} has no operator; N, C, L has")
-    column = Constant(array[..., None], weight.identity)
-    pads, strides, spread = ((_pair(one, fill)[0], fill) for one, fill in ((padding, 0), (stride, 1), (dilation, 1)))
-    picture = _make("reshape", (x,), (*x.shape, 1))
-    made = conv2d(picture, column, bias, pads, strides, spread, groups, scale, quantized_mode)
-    return _make("reshape", (made,), made.shape[:3])
+    rows = Constant(array[:, :, None], weight.identity)
+    pads, strides, spread = ((fill, _pair(one, fill)[1]) for one, fill in ((padding, 0), (stride, 1), (dilation, 1)))
+    made = conv2d(_row(x), rows, bias, pads, strides, spread, groups, scale, quantized_mode)
+    return _make("reshape", (made,), (made.shape[0], made.shape[1], made.shape[3]))
+
+
+def _row(x: Value) -> Value:
+    """A tensor N, C, L as N, C, 1, L."""
+    n, channels, length = x.shape
+    if x.operation == "reshape" and x.array is None and x.inputs[0].shape == (n, channels, 1, length):
+        return x.inputs[0]
+    return _make("reshape", (x,), (n, channels, 1, length))
 
 
 def _convolution(
@@ -177,13 +184,13 @@ def _batch_norm(x: Value, gamma: Any, beta: Any, mean: Any, variance: Any, *rest
 
 
 def _per_channel(operation: str, x: Value, numbers: dict[str, Any]) -> Value:
-    """An operation with numbers per channel; a tensor of three axes, or five, is a picture of other sizes for it."""
+    """An operation with numbers per channel; a tensor of three axes, or five, is a row of pixels for it."""
     if len(x.shape) in (2, 4):
         return _make(operation, (x,), x.shape, **numbers)
     if len(x.shape) < 2:
         raise UnsupportedError(f"{operation} of a tensor {x.shape} has no operator; it has no channels")
-    shape = (*x.shape[:2], math.prod(x.shape[2:]), 1)
-    made = _make(operation, (_make("reshape", (x,), shape),), shape, **numbers)
+    source = _row(x if len(x.shape) == 3 else _make("reshape", (x,), (*x.shape[:2], math.prod(x.shape[2:]))))
+    made = _make(operation, (source,), source.shape, **numbers)
     return _make("reshape", (made,), x.shape)
 
 

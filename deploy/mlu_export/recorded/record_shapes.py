@@ -7,19 +7,12 @@ from typing import TYPE_CHECKING, Any, Callable
 from .values import Constant, UnsupportedError, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-Table = Callable[[str], Callable[..., Any]]  # gives the recorder of an operator
+    from collections.abc import Mapping, Sequence
 
 
-def shuffles(table: Table) -> dict[str, Callable[..., Any]]:
-    """Their recorders; ``table`` gives those that they are made of, and is asked only once something is recorded."""
-
-    def reshape(x: Value, shape: Any) -> Any:
-        return table("aten.reshape.default")(x, shape)
-
-    def permute(x: Value, axes: Any) -> Any:
-        return table("aten.permute.default")(x, axes)
+def shuffles(table: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """The recorders of pixel and channel shuffles; ``table`` has those that they are made of."""
+    reshape, permute = table["aten.reshape.default"], table["aten.permute.default"]
 
     def pixel_shuffle(x: Value, factor: int) -> Any:
         """Blocks of ``factor * factor`` channels become squares of pixels."""
@@ -47,23 +40,23 @@ def shuffles(table: Table) -> dict[str, Callable[..., Any]]:
         "aten.index.Tensor": lambda x, indices: _index(table, x, indices),
         "aten.replication_pad2d.default": lambda x, pads: _replicate(table, x, pads),
         "aten.adaptive_max_pool2d.default": lambda x, size: _largest(table, x, size),
-        "aten.max.dim": lambda x, dim, keep=False: (table("aten.amax.default")(x, (dim,), keep), None),
+        "aten.max.dim": lambda x, dim, keep=False: (table["aten.amax.default"](x, (dim,), keep), None),
     }
 
 
-def _joined(table: Table, x: Value, dim: int, runs: Sequence[tuple[int, int]]) -> Any:
+def _joined(table: Mapping[str, Callable[..., Any]], x: Value, dim: int, runs: Sequence[tuple[int, int]]) -> Any:
     """Slices of one axis, each from the first number to before the second, one behind the other."""
-    return table("aten.cat.default")([table("aten.slice.Tensor")(x, dim, *run) for run in runs], dim)
+    return table["aten.cat.default"]([table["aten.slice.Tensor"](x, dim, *run) for run in runs], dim)
 
 
-def _repeat(table: Table, x: Value, counts: Sequence[int]) -> Any:
-    made: Any = table("aten.reshape.default")(x, (*[1] * (len(counts) - len(x.shape)), *x.shape))
+def _repeat(table: Mapping[str, Callable[..., Any]], x: Value, counts: Sequence[int]) -> Any:
+    made: Any = table["aten.reshape.default"](x, (*[1] * (len(counts) - len(x.shape)), *x.shape))
     for dim, count in enumerate(counts):
-        made = made if count == 1 else table("aten.cat.default")([made] * int(count), dim)
+        made = made if count == 1 else table["aten.cat.default"]([made] * int(count), dim)
     return made
 
 
-def _flip(table: Table, x: Value, dims: Sequence[int]) -> Any:
+def _flip(table: Mapping[str, Callable[..., Any]], x: Value, dims: Sequence[int]) -> Any:
     made = x
     for dim in dims:
         axis = dim % len(x.shape)
@@ -71,7 +64,7 @@ def _flip(table: Table, x: Value, dims: Sequence[int]) -> Any:
     return made
 
 
-def _index(table: Table, x: Value, indices: Sequence[Any]) -> Any:
+def _index(table: Mapping[str, Callable[..., Any]], x: Value, indices: Sequence[Any]) -> Any:
     """Places of one axis, known beforehand: neighbours are taken together."""
     given = [(axis, one) for axis, one in enumerate(indices) if one is not None]
     known = len(given) == 1 and isinstance(given[0][1], Constant) and given[0][1].array.dtype.kind in "iu"
@@ -87,7 +80,7 @@ def _index(table: Table, x: Value, indices: Sequence[Any]) -> Any:
     return _joined(table, x, axis, runs)
 
 
-def _replicate(table: Table, x: Value, pads: Sequence[int]) -> Any:
+def _replicate(table: Mapping[str, Callable[..., Any]], x: Value, pads: Sequence[int]) -> Any:
     left, right, top, bottom = (int(pad) for pad in pads)
     made = x
     for axis, before, behind in ((3, left, right), (2, top, bottom)):
@@ -96,13 +89,13 @@ def _replicate(table: Table, x: Value, pads: Sequence[int]) -> Any:
     return made
 
 
-def _largest(table: Table, x: Value, size: Any) -> Any:
+def _largest(table: Mapping[str, Callable[..., Any]], x: Value, size: Any) -> Any:
     if [int(one) for one in ([size] if isinstance(size, int) else size)] not in ([1], [1, 1]):
         raise UnsupportedError(f"adaptive max-pooling to {size} has no operator; to 1 has, or a pool with a window")
-    return table("aten.amax.default")(x, (2, 3), True), None
+    return table["aten.amax.default"](x, (2, 3), True), None
 
 
-def as_values(table: Table, tensors: Sequence[Any]) -> list[Value]:
+def as_values(table: Mapping[str, Callable[..., Any]], tensors: Sequence[Any]) -> list[Value]:
     """Results of the network as they are, constants as results: added to zeros made of a number of each picture."""
     source = next((one for one in tensors if isinstance(one, Value)), None)
     if source is None:
@@ -110,7 +103,7 @@ def as_values(table: Table, tensors: Sequence[Any]) -> list[Value]:
     return [one if isinstance(one, Value) else _as_value(table, one, source) for one in tensors]
 
 
-def _as_value(table: Table, constant: Constant, source: Value) -> Value:
+def _as_value(table: Mapping[str, Callable[..., Any]], constant: Constant, source: Value) -> Value:
     array, pictures = constant.array, source.shape[0]
     if array.ndim < 1 or array.shape[0] not in (1, pictures) or (array != array[:1]).any():
         raise UnsupportedError(
@@ -119,8 +112,8 @@ def _as_value(table: Table, constant: Constant, source: Value) -> Value:
         )
     zeros = source
     for axis in range(1, len(source.shape)):
-        zeros = table("aten.slice.Tensor")(zeros, axis, 0, 1)
-    zeros = table("aten.clamp.default")(zeros, 0.0, 0.0)
-    zeros = table("aten.reshape.default")(zeros, (pictures, *[1] * (array.ndim - 1)))
-    made: Value = table("aten.add.Tensor")(zeros, Constant(array[:1], constant.identity))
+        zeros = table["aten.slice.Tensor"](zeros, axis, 0, 1)
+    zeros = table["aten.clamp.default"](zeros, 0.0, 0.0)
+    zeros = table["aten.reshape.default"](zeros, (pictures, *[1] * (array.ndim - 1)))
+    made: Value = table["aten.add.Tensor"](zeros, Constant(array[:1], constant.identity))
     return made
