@@ -25,6 +25,7 @@ MAX_MANIFEST = 1 << 20
 MAX_LABELS = 4096
 MAX_LABEL = 128  # bytes: 10,000 detections have to fit into a message
 MAX_SIDE = 16384
+RESIZES = ("letterbox", "corner", "stretch")
 CHANNELS = ("rgb", "bgr", "rgba", "bgra", "argb", "abgr")
 _FILE_NAME = r"(?!\.)[^/\\:]{1,200}"
 
@@ -34,8 +35,8 @@ class InputSpec:
     """What the network's input wants: filled by ``preprocess``.
 
     ``width``, ``height``  pixels.
-    ``resize``             "letterbox" or "stretch".
-    ``pad_value``          0..255, for the letterbox's border.
+    ``resize``             "letterbox", "corner" or "stretch".
+    ``pad_value``          0..255, for the border of the first two.
     ``channels``           order in the tensor, one letter each: "rgb", "bgr", "rgba", "bgra", "argb", "abgr".
     ``dtype``              "uint8", "float16" or "float32".
     ``mean``, ``std``      float inputs hold (x - mean) / std, x being 0..255; in the tensor's order, without "a".
@@ -229,7 +230,7 @@ def _read_input(table: Fields) -> InputSpec:
     spec = InputSpec(
         width=table.integer("width", minimum=1, maximum=MAX_SIDE),
         height=table.integer("height", minimum=1, maximum=MAX_SIDE),
-        resize=table.text("resize", choices=("letterbox", "stretch")),
+        resize=table.text("resize", choices=RESIZES),
         pad_value=table.integer("pad_value", 128, minimum=0, maximum=255),
         channels=table.text("channels", choices=CHANNELS),
         dtype=table.text("dtype", choices=("uint8", "float16", "float32")),

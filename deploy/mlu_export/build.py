@@ -299,6 +299,11 @@ def _ranges(
             if getattr(request, option) is not None:
                 print(f"mlu-export: note: --{option} is not used, the ranges come from the recipe", file=sys.stderr)
         return _ranges_left(recipe, model), recipe.calibration
+    if request.calibration is None and model.quantized is not None:
+        raise UserError(
+            "these weights are a quantized checkpoint: `mlu-export compile` makes a model with its scales, "
+            "--calibration DIR finds others"
+        )
     if request.calibration is None:
         raise UserError(
             "give --calibration DIR with some hundred pictures of the kind the camera will see, or --recipe FILE"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .archs import find_arch
@@ -35,7 +36,8 @@ def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe, team
     )
     ranges = {**_depthwise_ranges(request, model, recipe, team), **recipe.ranges}
     arch = find_arch(settings.arch)
-    state = state_of(arch, read_source(arch, request.weights, request.cfg), model)
+    # of a quantized checkpoint, the float part is what is wanted: its scales are not taken over
+    state = state_of(arch, read_source(arch, request.weights, request.cfg), replace(model, quantized=None))
     data, unseen = checkpoint_of(model, state, ranges, settings.bits, scheme)
     if unseen:
         print(

@@ -26,12 +26,13 @@ from .importers.yolov5_state import usual_activation
 from .vendor.checkpoint import Checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
     from .archs import Arch
-    from .graph import Graph, ImportedModel
+    from .graph import Graph, Head, ImportedModel
     from .importers.source import Source
 
 MAX_MODULES = 100_000
@@ -68,23 +69,26 @@ def state_of(arch: Arch, source: Source, model: ImportedModel, layout: str = "ve
     if model.quantized is not None:
         raise DataError(f"{source.name} is a quantized checkpoint already; its float weights are what to convert")
     if arch.family == "darknet":
-        return darknet_state(model, layout)
+        sections = source.cfg or ()
+        return darknet_state(model, [index for index, one in enumerate(sections[1:]) if one.kind == "yolo"], layout)
     content = read_torch(source.weights)
     pickled, state = model_of(content), state_dict_of(content)
     found = module_state(pickled) if pickled is not None else OrderedDict(state.items() if state is not None else ())
     return OrderedDict((key, _stored(value)) for key, value in found.items())
 
 
-def darknet_state(model: ImportedModel, layout: str = "vendor") -> Tensors:
-    """The state dict of a Darknet network; the vendor's port also keeps its grids and anchors there."""
+def darknet_state(model: ImportedModel, heads: Sequence[int], layout: str) -> Tensors:
+    """The state dict of a Darknet network; ports keep anchors there, the vendor's also its grids.
+
+    ``heads`` has the numbers of the sections of its heads, in order.
+    """
     parts: dict[int, Tensors] = {}
     for node in model.graph.convolutions():
         index = int(node.name.partition("_")[0])
         parts[index] = _convolution(node, *(template.format(index) for template in LAYOUTS[layout]))
-    if layout == "vendor":
-        for head in model.heads:  # a [yolo] section stands right behind its convolution
-            index = int(head.tensor.partition("_")[0]) + 1
-            parts[index] = _grids(model, head.tensor, f"module_list.{index}.yolo_{index}")
+    for index, head in zip(heads, model.heads):
+        make = _grids if layout == "vendor" else _anchors
+        parts[index] = make(model, head, f"module_list.{index}.yolo_{index}")
     return OrderedDict((key, value) for index in sorted(parts) for key, value in parts[index].items())
 
 
@@ -99,9 +103,8 @@ def _convolution(node: Conv, key: str, norm_key: str) -> Tensors:
     return state
 
 
-def _grids(model: ImportedModel, tensor: str, key: str) -> Tensors:
+def _grids(model: ImportedModel, head: Head, key: str) -> Tensors:
     """Cell numbers ``[1, 1, cells, 1]`` and anchors in cells, ``[A, 2]`` and by side ``[1, A, 1, 1]``."""
-    head = next(head for head in model.heads if head.tensor == tensor)
     rows, cols = (size // head.stride for size in model.graph.input_shape[:2])
     y, x = np.divmod(np.arange(rows * cols, dtype=np.int64), cols)
     anchors = (np.array(head.anchors, np.float64) / head.stride).astype(np.float32)
@@ -116,6 +119,12 @@ def _grids(model: ImportedModel, tensor: str, key: str) -> Tensors:
     )
 
 
+def _anchors(_model: ImportedModel, head: Head, key: str) -> Tensors:
+    """Anchors in pixels, ``[A, 2]`` and ``[1, A, 1, 1, 2]``."""
+    anchors = np.array(head.anchors, np.float32)
+    return OrderedDict({f"{key}.anchors": anchors, f"{key}.anchor_grid": anchors.reshape(1, -1, 1, 1, 2)})
+
+
 def module_state(model: Record) -> Tensors:
     """What ``state_dict()`` of a pickled module gives: parameters, kept buffers, then those of its children."""
     state: Tensors = OrderedDict()
@@ -127,10 +136,9 @@ def module_state(model: Record) -> Tensors:
         if count > MAX_MODULES or prefix.count(".") > MAX_DEPTH:
             raise DataError("the pickled model holds itself, or far too many modules; the file is damaged")
         left_out = module.get("_non_persistent_buffers_set")
-        names = left_out.arguments[0] if isinstance(left_out, Record) and left_out.arguments else ()
-        for name, value in tensors(module).items():
-            if not isinstance(names, (list, tuple)) or name not in names:
-                state[prefix + name] = value
+        named = left_out.arguments[0] if isinstance(left_out, Record) and left_out.arguments else ()
+        names = {name for name in named if isinstance(name, str)} if isinstance(named, (list, tuple)) else set()
+        state.update((prefix + name, value) for name, value in tensors(module).items() if name not in names)
         inner = [(f"{prefix}{name}.", child) for name, child in children(module).items() if isinstance(child, Record)]
         waiting += reversed(inner)
     return state

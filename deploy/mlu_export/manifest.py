@@ -80,7 +80,7 @@ def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing
     tensor = network.tensors[network.inputs[0]]
     _, height, width, _ = tensor.dims
     table: dict[str, Any] = {"width": width, "height": height, "resize": preprocessing.resize}
-    if preprocessing.resize == "letterbox":
+    if preprocessing.resize != "stretch":
         table["pad_value"] = preprocessing.pad_value
     pixels = {"mean": list(preprocessing.mean), "std": list(preprocessing.std)}
     table.update(channels=options.channels, dtype=DTYPES[tensor.dtype], **pixels)

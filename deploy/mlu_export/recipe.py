@@ -12,6 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlu_agent._toml import parse_toml
+from mlu_agent.bundle import RESIZES
 from mlu_agent.errors import DataError, UserError
 
 from .files import read_bounded
@@ -223,7 +224,7 @@ def _settings(root: _Table, labels: tuple[str, ...]) -> Settings:
         keep_float=build.names("keep_float"),
         data_scale=build.get("data_scale", float, 1e-6, 1e6) if "data_scale" in build.values else 1.0,
         preprocessing=Preprocessing(
-            preprocessing.choice("resize", ("letterbox", "stretch")),
+            preprocessing.choice("resize", RESIZES),
             preprocessing.get("pad_value", int, 0, 255),
             preprocessing.triple("mean", Preprocessing().mean, -1e6),
             preprocessing.triple("std", Preprocessing().std, 1e-6),

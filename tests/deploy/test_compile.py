@@ -192,6 +192,39 @@ def test_what_is_compiled_is_what_is_built(tiny, export, options):
     assert first.provenance["weights"] == checkpoint_in(tiny / "q").name
 
 
+def test_what_was_written_is_told_as_json_too(tiny, export):
+    """By build and by compile: paths and digests."""
+    import json
+    from pathlib import Path
+
+    from mlu_export.files import sha256_hex
+
+    export(*quantize(tiny, "--observer", "minmax"))
+    for words in (compiled(tiny, checkpoint_in(tiny / "q"), "--json"), rebuilt(tiny, "--json")):
+        code, out, _ = export(*words)
+        assert code == 0
+        for entry in json.loads(out)["files"]:
+            assert sha256_hex(Path(entry["path"]).read_bytes()) == entry["sha256"]
+
+
+def test_a_checkpoint_without_pictures_is_for_compile(tiny, export):
+    """build says so."""
+    export(*quantize(tiny, "--observer", "minmax"))
+    words = (
+        "build",
+        "--arch",
+        "darknet",
+        "--cfg",
+        tiny / "tiny.cfg",
+        "--weights",
+        checkpoint_in(tiny / "q"),
+        "--labels",
+    )
+    code, _, err = export(*words, tiny / "names.txt", "--output", tiny / "b")
+    assert code == 2
+    assert "mlu-export compile" in err
+
+
 def test_options_of_compile_reach_the_model(tiny, export):
     """Input type, batch, target and cores are compile's to choose; precision is not."""
     export(*quantize(tiny, "--observer", "minmax"))
@@ -201,6 +234,19 @@ def test_options_of_compile_reach_the_model(tiny, export):
     assert (spec.offline.target, spec.offline.parallelism, spec.batch, spec.input.dtype) == ("MLU270", 16, 2, "float16")
     assert (spec.input.width, spec.input.height) == (96, 64)
     assert export(*compiled(tiny, checkpoint_in(tiny / "q"), "--bits", "8"))[0] == 2
+
+
+def test_a_checkpoint_can_be_quantized_anew(tiny, export):
+    """Its weights are float: with other bits, from the same pictures, it is what the weights themselves give."""
+    assert export(*quantize(tiny, "--observer", "minmax"))[0] == 0
+    more = ("--observer", "minmax", "--bits", "16")
+    assert export(*quantize(tiny, *more, output="from_weights"))[0] == 0
+    words = quantize(tiny, *more, output="again")
+    again = [tiny / "q" / "net_int8.pth" if word == tiny / "tiny.weights" else word for word in words]
+    code, _, err = export(*again)
+    assert (code, err) == (0, "")
+    names = [tiny / folder / "net_int16.pth" for folder in ("from_weights", "again")]
+    assert names[0].read_bytes() == names[1].read_bytes()
 
 
 def _altered(path, change):

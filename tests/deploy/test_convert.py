@@ -68,6 +68,20 @@ def test_the_keys_are_those_of_the_vendors_port_in_its_order(tiny, export):
     assert grid["scaled_anchors"].tolist() == [[0.5, 0.625], [1.0, 1.125]]
 
 
+def test_the_public_port_has_its_anchors_in_pixels(tiny, export):
+    """Its keys carry the section's number twice, and it keeps no grids."""
+    output = tiny / "tiny.pth"
+    arguments = ("--arch", "darknet", "--cfg", tiny / "tiny.cfg", "--weights", tiny / "tiny.weights")
+    assert export("convert", *arguments, "--layout", "upstream", "--output", output)[0] == 0
+    tensors = read_checkpoint(output).tensors
+    assert [key for key in tensors if "yolo" not in key] == list(nets.darknet_state("upstream"))
+    heads = {key: value.tolist() for key, value in tensors.items() if "yolo_15" in key}
+    assert heads == {
+        "module_list.15.yolo_15.anchors": [[4.0, 5.0], [8.0, 9.0]],
+        "module_list.15.yolo_15.anchor_grid": [[[[[4.0, 5.0]]], [[[8.0, 9.0]]]]],
+    }
+
+
 @pytest.mark.parametrize("release, act", [(3, "leaky_relu"), (3, "hardswish"), (4, "silu"), (6, "silu")])
 def test_a_pickled_yolov5_becomes_its_state_dict(tmp_path, export, release, act):
     """The keys that the model's own state_dict() has; a release is named where the file cannot tell it."""

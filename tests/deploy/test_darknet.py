@@ -11,8 +11,9 @@ import pytest
 from mlu_agent.errors import DataError
 from mlu_export.archs import ARCHS
 from mlu_export.graph import Activation, Conv, MaxPool, Slice, infer_shapes
-from mlu_export.importers.darknet import import_darknet
+from mlu_export.importers.darknet import _Builder, import_darknet
 from mlu_export.importers.darknet_cfg import parse_cfg
+from mlu_export.importers.darknet_values import ConvValues
 
 
 def load(cfg: str = nets.TINY_CFG, weights: bytes | None = None, sha256: str = ""):
@@ -116,12 +117,45 @@ def test_a_binary_file_is_no_cfg():
         parse_cfg(b"\x00\xff\xfe", "a.cfg")
 
 
-@pytest.mark.parametrize("name, heads", [("yolov3-tiny", (32, 16)), ("yolo-fastest", (32, 16))])
-def test_built_in_networks_have_their_heads_in_order(name, heads):
-    """Coarse head first, as the weights are laid out."""
-    sections = ARCHS[name].sections()
-    count = [section.kind for section in sections].count("yolo")
-    assert count == len(heads)
+class _Counting:
+    """Values of a network that takes no memory: how many it asks for is counted."""
+
+    def __init__(self):
+        self.count = 0
+
+    def convolution(self, _index, _name, shape, normalize):
+        self.count += int(np.prod(shape)) + shape[0] * (4 if normalize else 1)
+        return ConvValues(np.broadcast_to(np.float32(0), shape), None, None)
+
+    def finish(self):
+        return ()
+
+    def quantized(self):
+        return None
+
+
+@pytest.mark.parametrize(
+    "name, strides, size, file_bytes",
+    [
+        ("yolov3", (32, 16, 8), 416, 248_007_048),
+        ("yolov3-spp", (32, 16, 8), 608, 252_209_544),
+        ("yolov3-tiny", (32, 16), 416, 35_434_956),
+        ("yolov4", (8, 16, 32), 608, 257_717_640),
+        ("yolov4-tiny", (32, 16), 416, 24_251_276),
+        ("yolo-fastest", (32, 16), 320, 1_384_268),
+    ],
+)
+def test_built_in_networks_take_the_published_files_to_the_last_byte(name, strides, size, file_bytes):
+    """Their heads are in the cfg's order, and their values are as many as the published weight file holds."""
+    values, sections = _Counting(), ARCHS[name].sections()
+    builder = _Builder(sections[0], values)
+    for index, section in enumerate(sections[1:]):
+        builder.add(index, section)
+    model = builder.finish(None)
+    assert 20 + 4 * values.count == file_bytes
+    assert tuple(head.stride for head in model.heads) == strides
+    assert model.graph.input_shape == (size, size, 3)
+    assert model.classes == 80
 
 
 def _tiny_cfg_of_the_trap(mask: str) -> bytes:

@@ -194,6 +194,24 @@ def test_a_pickle_that_asks_for_memory_before_it_has_bytes_is_refused(pickled, s
     assert sentence in read_or_sentence("yolov5", nets.pt_archive(pickled, {}))
 
 
+def test_parts_of_a_legacy_file_may_be_anything():
+    """An array for the magic number, and for the names of the storages lists that hold the list before twice."""
+    sound = nets.save_legacy([np.zeros(4, "<f4")])
+    tensor = sound[sound.index(b"ctorch._utils") : sound.index(b"a.", sound.index(b"cpu"))]
+    magic, protocol, system = (
+        pickle.dumps(part, protocol=2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+    )
+    steps = [b"q%c0](h%ch%ce" % (number, number, number) for number in range(60)]
+    doubled = b"\x80\x02]" + b"".join(steps) + b"."
+    for hostile in (
+        b"\x80\x02" + tensor + b".",
+        magic + b"\x80\x02" + tensor + b".",
+        magic + protocol + doubled,
+        magic + protocol + system + b"\x80\x02}." + doubled,
+    ):
+        assert read_or_sentence("yolov5", hostile)
+
+
 def test_one_storage_shown_a_thousand_times_is_refused():
     """Each tensor is small enough, all of them are not."""
     array = np.zeros(1 << 16, "<f4")
@@ -223,8 +241,10 @@ def test_modules_that_share_each_other_do_not_multiply():
         _Builder((64, 64, 3))._block(read, "0", "input")
 
 
-def calibration(tiny):
-    return ["--calibration", tiny / "pictures", "--labels", tiny / "names.txt"]
+def more(command, tiny):
+    """The arguments that only some commands take."""
+    labels = [] if command == "convert" else ["--labels", tiny / "names.txt"]
+    return labels + (["--calibration", tiny / "pictures"] if command in ("build", "quantize") else [])
 
 
 def _wrong_files(tiny):
@@ -253,7 +273,8 @@ def _wrong_files(tiny):
     }
 
 
-@pytest.mark.parametrize("command", ["convert", "build", "quantize"])
+@pytest.mark.torch
+@pytest.mark.parametrize("command", ["convert", "build", "quantize", "compile"])
 def test_every_command_refuses_wrong_weights_with_a_sentence(tiny, export, command):
     """Exit code 2, one line that names the file, no file written, nothing run."""
     (tiny / "folder").mkdir()
@@ -263,9 +284,7 @@ def test_every_command_refuses_wrong_weights_with_a_sentence(tiny, export, comma
         output = tiny / "out" / "a.pth" if command == "convert" else tiny / "out"
         arguments = ["--arch", arch, "--weights", tiny / name, "--output", output]
         arguments += ["--cfg", tiny / "tiny.cfg"] if arch == "darknet" else []
-        arguments += (
-            [] if command == "convert" else ["--calibration", tiny / "pictures", "--labels", tiny / "names.txt"]
-        )
+        arguments += more(command, tiny)
         code, out, err = export(command, *arguments)
         assert (code, out) == (2, ""), name
         assert err.count("\n") == 1, err
@@ -275,7 +294,8 @@ def test_every_command_refuses_wrong_weights_with_a_sentence(tiny, export, comma
     assert not (tiny / "proof").exists()
 
 
-@pytest.mark.parametrize("command", ["convert", "build", "quantize"])
+@pytest.mark.torch
+@pytest.mark.parametrize("command", ["convert", "build", "quantize", "compile"])
 @pytest.mark.parametrize(
     "cfg, sentence",
     [
@@ -295,7 +315,7 @@ def test_every_command_refuses_a_wrong_cfg_with_a_sentence(tiny, export, command
     given_cfg = tiny / "pictures" if cfg is None else tiny / "wrong.cfg"
     output = tiny / "out" / "a.pth" if command == "convert" else tiny / "out"
     arguments = ["--arch", "darknet", "--cfg", given_cfg, "--weights", tiny / "tiny.weights", "--output", output]
-    arguments += [] if command == "convert" else calibration(tiny)
+    arguments += more(command, tiny)
     code, out, err = export(command, *arguments)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1

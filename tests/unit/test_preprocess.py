@@ -29,7 +29,8 @@ def reference(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
         size = max(1, round(width * scale)), max(1, round(height * scale))
     resized = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
     full = np.full((spec.height, spec.width, 3), spec.pad_value, np.uint8)
-    left, top = (spec.width - size[0]) // 2, (spec.height - size[1]) // 2
+    centred = spec.resize == "letterbox"
+    left, top = ((spec.width - size[0]) // 2, (spec.height - size[1]) // 2) if centred else (0, 0)
     full[top : top + size[1], left : left + size[0]] = resized
     layers = []
     colour = 0
@@ -49,8 +50,9 @@ def reference(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
 @pytest.mark.parametrize("size", [(200, 100), (33, 91), (640, 480), (64, 64), (320, 240), (192, 144), (1, 1), (500, 2)])
 def test_every_layout_equals_the_definition_to_the_byte(channels, dtype, size):
     """All channel orders and dtypes, larger, smaller, equal and degenerate frames, over a buffer full of old data."""
-    for resize, mean in (("letterbox", (0.0, 0.0, 0.0)), ("stretch", (104.0, 117.0, 124.0))):
-        spec = InputSpec(64, 48, resize, 114, channels, dtype, mean, (255.0, 255.0, 255.0 + sum(mean)))
+    for resize, mean in (("letterbox", 0.0), ("corner", 0.0), ("stretch", 104.0)):
+        means, deviations = (mean, 1.1 * mean, 1.2 * mean), (255.0, 255.0, 255.0 + mean)
+        spec = InputSpec(64, 48, resize, 114, channels, dtype, means, deviations)
         out = np.full((48, 64, len(channels)), 77, dtype)
         pixels = picture(*size)
         letterbox = preprocess(pixels, spec, out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..build import Request, build
-from .arguments import declare_model, declare_workers
+from .arguments import declare_json, declare_model, declare_workers, print_files
 
 if TYPE_CHECKING:
     import argparse
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     declare_model(parser)
+    declare_json(parser)
     declare_workers(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Builds, and prints the paths of what was written."""
-    values = {key: value for key, value in vars(arguments).items() if key != "run"}
-    for path in build(Request(**values)):
-        print(path)
+    values = {key: value for key, value in vars(arguments).items() if key not in ("run", "json")}
+    print_files(build(Request(**values)), arguments.json)
     return 0

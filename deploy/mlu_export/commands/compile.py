@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..build import Request
 from ..compile import compile_files
-from .arguments import declare_output, declare_weights
+from .arguments import declare_json, declare_output, declare_weights, print_files
 
 if TYPE_CHECKING:
     import argparse
@@ -25,11 +25,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vendor-python", type=Path, metavar="PATH", help="the interpreter that torch_mlu is installed for"
     )
+    declare_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compiles, and prints the paths of what was written."""
-    values = {key: value for key, value in vars(arguments).items() if key != "run"}
-    for path in compile_files(Request(**values)):
-        print(path)
+    values = {key: value for key, value in vars(arguments).items() if key not in ("run", "json")}
+    print_files(compile_files(Request(**values)), arguments.json)
     return 0
