@@ -291,6 +291,45 @@ assert made[0].tolist() == [0, 1, 2, 3] and made[1].cpu().tolist() == [1.0, 2.0]
 """
 
 
+# Constant operands: a whole picture, a grid made in forward, anchors, zeros and ones in concatenations; pixel shuffle.
+CONSTANTS = """
+import torch
+import torch_mlu
+
+torch.set_grad_enabled(False)
+torch.manual_seed(0)
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 6, 3, padding=1)
+        self.anchors, self.position = (torch.nn.Parameter(torch.rand(*s)) for s in ((1, 3, 1, 1, 2), (1, 6, 4, 5)))
+
+    def forward(self, x):
+        y = self.conv(x) + self.position
+        n, c, h, w = y.shape
+        rows, cols = torch.meshgrid(
+            [torch.arange(h, device=x.device), torch.arange(w, device=x.device)], indexing="ij")
+        grid = torch.stack((cols, rows), 2).view(1, 1, h, w, 2).float()
+        p = y.view(n, 3, 2, h, w).permute(0, 1, 3, 4, 2).contiguous().sigmoid()
+        centre, size = (p * 2 - 0.5 + grid) * 8, (p * 2) ** 2 * self.anchors
+        zeros, ones = torch.zeros_like(y), torch.ones(n, 1, h, w, device=x.device)
+        shuffled = torch.nn.functional.pixel_shuffle(torch.cat([y, y], 1), 2)
+        return centre.view(n, -1, 2), size.view(n, -1, 2), torch.cat([y, zeros, ones], 1), shuffled
+
+
+net, x = Net().eval(), torch.randn(2, 3, 4, 5)
+wanted = net(x)
+net.to("mlu")
+online = [one.cpu() for one in net(x.to("mlu"))]
+traced = torch.jit.trace(net, x[:1].to("mlu"), check_trace=False)
+fused = [one.cpu() for one in traced(x.to("mlu"))]
+assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(online, wanted))
+assert all(torch.equal(a, b) for a, b in zip(online, fused))
+"""
+
+
 def missing(call: str) -> str:
     """A script with one call."""
     return f"import torch\nimport torch_mlu\nimport torch_mlu.core.mlu_model as ct\n{call}\n"

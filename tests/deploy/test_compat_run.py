@@ -84,6 +84,12 @@ def test_operators_that_move_elements_and_tensors_made_on_the_device(run):
     assert done.returncode == 0, done.stderr
 
 
+def test_constants_of_any_shape_take_part_in_a_network(run):
+    """Added, multiplied, concatenated: near torch, and fused equal to online though traced with one picture."""
+    done = run(compat_scripts.CONSTANTS)
+    assert done.returncode == 0, done.stderr
+
+
 def test_transposed_convolutions_stay_float_among_quantized_layers(run, tmp_path, offline):
     """Online, fused and offline agree to the bit; 16 bits elsewhere keep it within .001 of float."""
     done = run(compat_scripts.UPSAMPLING)
