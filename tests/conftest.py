@@ -56,6 +56,10 @@ def _missing_torch() -> str | None:
     return None if importlib.util.find_spec("torch") else "torch is not installed"
 
 
+def _missing_ray() -> str | None:
+    return None if importlib.util.find_spec("ray") else "ray is not installed"
+
+
 def _missing_qemu() -> str | None:
     tools = [tool for tool in ("qemu-aarch64", "aarch64-linux-gnu-gcc") if not shutil.which(tool)]
     return f"{' and '.join(tools)} not installed (Debian: qemu-user gcc-aarch64-linux-gnu)" if tools else None
@@ -80,6 +84,7 @@ _MISSING: dict[str, Callable[[], str | None]] = {
     "shared": functools.lru_cache(None)(_missing_shared),
     "rtsp": functools.lru_cache(None)(_missing_rtsp),
     "torch": functools.lru_cache(None)(_missing_torch),
+    "ray": functools.lru_cache(None)(_missing_ray),
     "qemu": functools.lru_cache(None)(_missing_qemu),
     "fuzz": functools.lru_cache(None)(_missing_fuzz),
     "systemd": functools.lru_cache(None)(_missing_systemd),

@@ -20,8 +20,10 @@ from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
 from .manifest import Preprocessing, Thresholds, manifest_text
 from .mixed import choose_layers, keep_layers
+from .observe import USUAL_PERCENTILE
 from .quantize import Range, storable
 from .recipe import Recipe, Settings, read_recipe, recipe_text
+from .shards import Team
 from .twins import twins_text
 from .vendor.parameters import scaled_range
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
 DEFAULT_CHANNELS = {"u8": "rgba", "half": "rgb", "float": "rgb"}
-DEFAULT_OBSERVER = "heads"
+DEFAULT_OBSERVER = {8: "heads", 16: "minmax"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Request:
     observer: str | None = None
     keep_int16: tuple[str, ...] | None = None
     keep_float: tuple[str, ...] | None = None
+    percentile: float | None = None
+    workers: int | None = None
+    ray: str | None = None
     # The vendor's options of calibration: how many pictures, averages instead of extremes, a factor of all ranges, and
     # a first convolution that normalises (of the checkpoint alone: what is built always normalises u8 pictures).
     iterations: int | None = None
@@ -73,18 +78,23 @@ class Request:
 
 def build(request: Request) -> list[Path]:
     """Builds a model and returns the paths written. Raises UserError and DataError; then nothing is written."""
-    contents = render(*prepare(request))
+    with Team(request.workers, request.ray) as team:
+        model, recipe = prepare(request, team)
+    contents = render(model, recipe)
     write_all(request.output, contents)
     return [request.output / name for name in contents]
 
 
-def prepare(request: Request) -> tuple[ImportedModel, Recipe]:
-    """The imported network with its precision rules, and its recipe, calibrated or read. UserError, DataError."""
+def prepare(request: Request, team: Team | None = None) -> tuple[ImportedModel, Recipe]:
+    """The imported network with its precision rules, and its recipe, calibrated (by the team) or read.
+
+    Raises UserError and DataError.
+    """
     recipe = None if request.recipe is None else read_recipe(request.recipe)
     arch, source, model = read_model(request, recipe)
     settings = choose_settings(request, recipe, arch, model)
     model = _with_rules(model, settings)
-    ranges, described = _ranges(request, recipe, model, settings)
+    ranges, described = _ranges(request, recipe, model, settings, team)
     name = recipe.weights_name if recipe else source.name
     return model, Recipe(settings, name, source.sha256, source.cfg_sha256, described, ranges)
 
@@ -232,10 +242,10 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _ranges(
-    request: Request, recipe: Recipe | None, model: ImportedModel, settings: Settings
+    request: Request, recipe: Recipe | None, model: ImportedModel, settings: Settings, team: Team | None
 ) -> tuple[dict[str, Range], str]:
     if recipe is not None:
-        for option in ("calibration", "observer"):
+        for option in ("calibration", "observer", "percentile"):
             if getattr(request, option) is not None:
                 print(f"mlu-export: note: --{option} is not used, the ranges come from the recipe", file=sys.stderr)
         return _ranges_left(recipe, model), recipe.calibration
@@ -251,17 +261,29 @@ def _ranges(
     paths = calibration_pictures(request)
     folder = request.calibration.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
-    observer = request.observer or (DEFAULT_OBSERVER if not request.use_avg else "minmax")
+    observer, percentile = _observer(request, settings.bits)
     if request.use_avg:
-        found, observer = _averaged(model, settings, paths, observer), "averaged minmax"
+        found, observer = _averaged(model, settings, paths, observer, team), "averaged minmax"
     else:
-        found = calibrate(model, settings.preprocessing, paths, observer, settings.bits, settings.per_channel)
+        rules = (settings.bits, settings.per_channel)
+        found = calibrate(model, settings.preprocessing, paths, observer, *rules, percentile, team)
+        observer = f"percentile {percentile:g}" if observer == "percentile" else observer
     if settings.data_scale != 1.0:
         found = {key: Range(s.low * settings.data_scale, s.high * settings.data_scale) for key, s in found.items()}
         observer = f"{observer} times {settings.data_scale:g}"
     own = {conv.name: conv.bits or settings.bits for conv in model.graph.quantized()}
     ranges = {name: storable(seen, own[name]) for name, seen in found.items()}
     return ranges, f"{len(paths)} pictures of {name}, {observer}"
+
+
+def _observer(request: Request, bits: int) -> tuple[str, float]:
+    """The observer that was asked for or the usual one, and the percentile in case it is that."""
+    if request.percentile is not None and request.observer not in (None, "percentile"):
+        raise UserError(f"--percentile is for --observer percentile, not for --observer {request.observer}")
+    usual = DEFAULT_OBSERVER[bits] if request.percentile is None else "percentile"
+    if request.use_avg and request.percentile is None:
+        usual = "minmax"
+    return request.observer or usual, request.percentile or USUAL_PERCENTILE
 
 
 def calibration_pictures(request: Request) -> list[Path]:
@@ -275,7 +297,9 @@ def calibration_pictures(request: Request) -> list[Path]:
     return paths[: request.iterations]
 
 
-def _averaged(model: ImportedModel, settings: Settings, paths: list[Path], observer: str) -> dict[str, Range]:
+def _averaged(
+    model: ImportedModel, settings: Settings, paths: list[Path], observer: str, team: Team | None
+) -> dict[str, Range]:
     if observer != "minmax":
         raise UserError(f"--use-avg averages smallest and largest values: it has no meaning with --observer {observer}")
     import_torch()
@@ -283,7 +307,8 @@ def _averaged(model: ImportedModel, settings: Settings, paths: list[Path], obser
     from .vendor.scheme import Scheme  # noqa: PLC0415
 
     names = [conv.name for conv in model.graph.quantized()]
-    return observe_layers(model, settings.preprocessing, paths, names, Scheme(iteration=len(paths), use_avg=True))
+    scheme = Scheme(iteration=len(paths), use_avg=True)
+    return observe_layers(model, settings.preprocessing, paths, names, scheme, team)
 
 
 def _ranges_left(recipe: Recipe, model: ImportedModel) -> dict[str, Range]:

@@ -5,6 +5,7 @@ Pictures go through the agent's own preprocessing, so that the ranges are those 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -16,11 +17,13 @@ from mlu_agent.errors import DataError, UserError
 from mlu_agent.preprocess import preprocess
 
 from .float_runner import FloatRunner
-from .observe import LayerObserver
-from .progress import show_progress
+from .observe import USUAL_PERCENTILE, LayerObserver
+from .progress import count_progress
 from .refine import choose_pictures, refine
+from .shards import Team
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mlu_agent.geometry import Letterbox
@@ -83,25 +86,60 @@ def float_picture(pixels: npt.NDArray[np.uint8], spec: InputSpec) -> tuple[Float
 
 
 def calibrate(
-    model: ImportedModel, preprocessing: Preprocessing, paths: list[Path], observer: str, bits: int, per_channel: bool
-) -> dict[str, Range]:
-    """The input range of every quantized layer over all pictures; ``observer`` is one of ``observe.OBSERVERS``."""
+    model: ImportedModel, preprocessing: Preprocessing, paths: list[Path], observer: str, bits: int, per_channel: bool,
+    percentile: float = USUAL_PERCENTILE, team: Team | None = None,
+) -> dict[str, Range]:  # fmt: skip
+    """The input range of every quantized layer over all pictures; ``observer`` is one of ``observe.OBSERVERS``.
+
+    ``percentile`` is for the observer of that name. The ranges do not depend on the ``team`` (this process alone if
+    None). Raises DataError for an unreadable picture and for values that are not finite.
+    """
+    team = team or Team(1)
     graph = model.graph
-    runner = FloatRunner(graph)
-    layers = {conv.name: LayerObserver() for conv in graph.quantized()}
     spec = float_input(graph, preprocessing)
-    for path in show_progress(paths, "calibrating"):
-        runner.run(float_picture(read_picture(path), spec)[0], lambda name, values: layers[name].see(values))
-    for name, seen in layers.items():
-        if not np.isfinite([seen.low, seen.high]).all():
-            raise DataError(
-                f"layer {name}: its input became NaN or infinite during calibration; the weights are damaged"
-            )
+    layers = observe_layers(graph, spec, paths, team)
     own = {conv.name: conv.bits or bits for conv in graph.quantized()}
-    ranges = {name: layer.finish(observer, own[name]) for name, layer in layers.items()}
-    if observer != "heads":
+    ranges = {name: layer.finish(observer, own[name], percentile) for name, layer in layers.items()}
+    if observer != "heads" or set(own.values()) <= {16}:
         return ranges
     some = choose_pictures(paths, spec.height, spec.width)
     pictures = np.concatenate([float_picture(read_picture(path), spec)[0] for path in some])
     everything = {name: layer.finish("minmax", bits) for name, layer in layers.items()}
-    return refine(model, runner, ranges, everything, pictures, bits, per_channel)
+    return refine(model, ranges, everything, pictures, bits, per_channel, team)
+
+
+def observe_layers(graph: Graph, spec: InputSpec, paths: Sequence[Path], team: Team) -> dict[str, LayerObserver]:
+    """What every quantized layer saw at its input, in execution order. Raises DataError."""
+    shards = team.spread(partial(_Observing, graph, spec), paths)
+    with count_progress(len(paths), "calibrating", "picture") as count:
+        shards.call("watch", on_result=count)
+    layers = {conv.name: LayerObserver() for conv in graph.quantized()}
+    for (found,) in shards.call("found"):
+        for name, layer in layers.items():
+            layer.merge(found[name])
+    for name, layer in layers.items():
+        if not np.isfinite([layer.low, layer.high]).all():
+            raise DataError(
+                f"layer {name}: its input became NaN or infinite during calibration; the weights are damaged"
+            )
+    return layers
+
+
+class _Observing:
+    """A shard of the pictures, and what the layers saw of them."""
+
+    def __init__(self, graph: Graph, spec: InputSpec, paths: Sequence[Path]) -> None:
+        self._runner = FloatRunner(graph)
+        self._layers = {conv.name: LayerObserver() for conv in graph.quantized()}
+        self._spec = spec
+        self._paths = paths
+
+    def watch(self) -> Iterator[None]:
+        """Runs the network, picture by picture."""
+        for path in self._paths:
+            picture, _ = float_picture(read_picture(path), self._spec)
+            self._runner.run(picture, lambda name, values: self._layers[name].see(values))
+            yield
+
+    def found(self) -> list[dict[str, LayerObserver]]:
+        return [self._layers]

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from .graph import ImportedModel
     from .quantize import Range
     from .recipe import Recipe
+    from .shards import Team
 
 
-def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
+def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, bytes]:
     """The checkpoint's bytes by file name; empty for a network that has no layout there. Raises UserError."""
     if model.keys is None:
         return {}
@@ -33,7 +34,7 @@ def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe) -> d
         firstconv=bool(request.first_conv),
         per_channel=settings.per_channel,
     )
-    ranges = {**_depthwise_ranges(request, model, recipe), **recipe.ranges}
+    ranges = {**_depthwise_ranges(request, model, recipe, team), **recipe.ranges}
     arch = find_arch(settings.arch)
     # of a quantized checkpoint, the float part is what is wanted: its scales are not taken over
     state = state_of(arch, read_source(arch, request.weights, request.cfg), replace(model, quantized=None))
@@ -47,7 +48,7 @@ def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe) -> d
     return {f"{settings.name}_int{settings.bits}.pth": data}
 
 
-def _depthwise_ranges(request: Request, model: ImportedModel, recipe: Recipe) -> dict[str, Range]:
+def _depthwise_ranges(request: Request, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, Range]:
     """The vendor's checkpoint has scales of depthwise layers too, though its compiler keeps their weights in float."""
     names = [conv.name for conv in model.graph.convolutions() if conv.is_depthwise]
     if not names or request.calibration is None:
@@ -57,4 +58,4 @@ def _depthwise_ranges(request: Request, model: ImportedModel, recipe: Recipe) ->
 
     paths = calibration_pictures(request)
     scheme = Scheme(len(paths), bool(request.use_avg), recipe.settings.data_scale)
-    return observe_layers(model, recipe.settings.preprocessing, paths, names, scheme)
+    return observe_layers(model, recipe.settings.preprocessing, paths, names, scheme, team)

@@ -11,8 +11,11 @@ is run in one of three modes:
 from __future__ import annotations
 
 import sys
+import tempfile
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
 
 from mlu_agent.bundle import ModelSpec, Thresholds, load_detection_bundle
 from mlu_agent.detector import Detector
@@ -27,11 +30,10 @@ from .float_runner import FloatRunner
 from .importers.source import import_model, read_source
 from .manifest import Preprocessing
 from .online import OnlineDetector
-from .progress import show_progress
+from .shards import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -43,6 +45,7 @@ FROM_CHECKPOINT = "the scales of "  # how the provenance of a compiled checkpoin
 MAX_DETECTIONS = 300
 MODES = ("float", "online", "offline")
 Found = list[tuple[int, "Detections"]]  # (image id, what was found in it)
+Row = tuple[str, int, "Detections"]  # what ran before that
 
 
 @dataclass(frozen=True)
@@ -67,30 +70,50 @@ class Job:
     cfg: Path | None = None
 
 
-def detect_all(job: Job, entries: Sequence[tuple[int, Path]]) -> tuple[str, Found]:
+def detect_all(job: Job, entries: Sequence[tuple[int, Path]], team: Team | None = None) -> tuple[str, Found]:
     """What ran ("simulator", "device" or "float"), and the detections of each (image id, path), in their order.
 
-    A picture's detections do not depend on the others, so the entries may be split among processes in any way.
+    A picture's detections do not depend on the others: a ``team`` finds the same as this process alone (None).
     Raises MluAgentError.
     """
+    work: Callable[[Sequence[tuple[int, Path]]], Iterator[Row]] = partial(detect, job)
+    if team is not None and team.is_remote:
+        spec = load_detection_bundle(job.model)
+        files = {path.name: path.read_bytes() for path in (spec.path, spec.manifest_path)}
+        work = partial(detect_files, files, job)
+    rows = (team or Team(1)).map(work, entries, f"evaluating {job.mode}")
+    return rows[0][0], [(image_id, found) for _, image_id, found in rows]
+
+
+def detect(job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[Row]:
+    """What ran, image id and detections, picture by picture."""
     spec = load_detection_bundle(job.model)
     thresholds = evaluation_thresholds(spec, job.iou)
-    pictures = _pictures(entries, f"evaluating {job.mode}")
+    pictures = (Picture(image_id, read_picture(path)) for image_id, path in entries)
     if job.mode == "float":
         if job.weights is None:
             raise UserError("the float network needs the weights that the model was made from: give --weights FILE")
         network = FloatModel(spec, job.weights, job.cfg)
-        return "float", [(picture.image_id, network.detect(picture.pixels, thresholds)) for picture in pictures]
-    if job.mode == "online":
-        with OnlineDetector(job.model, thresholds) as online:
-            return online.runtime, [(picture.image_id, found) for picture, found in online.stream(pictures)]
-    with Detector(job.model, job.runtime, thresholds) as detector:
-        return detector.runtime, [(picture.image_id, found) for picture, found in detector.stream(pictures)]
+        for picture in pictures:
+            yield "float", picture.image_id, network.detect(picture.pixels, thresholds)
+        return
+    online = job.mode == "online"
+    with OnlineDetector(job.model, thresholds) if online else Detector(job.model, job.runtime, thresholds) as detector:
+        for picture, found in detector.stream(pictures):
+            yield detector.runtime, picture.image_id, found
 
 
-def _pictures(entries: Sequence[tuple[int, Path]], description: str) -> Iterator[Picture]:
-    for image_id, path in show_progress(entries, description):
-        yield Picture(image_id, read_picture(path))
+def detect_files(files: Mapping[str, bytes], job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[Row]:
+    """``detect`` with a model that is not in this machine's files: it comes as the bytes of its files by name."""
+    with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
+        yield from detect(unpack(files, folder, job), entries)
+
+
+def unpack(files: Mapping[str, bytes], folder: str, job: Job) -> Job:
+    """Writes the files into a folder; the job with the model there."""
+    for name, data in files.items():
+        (Path(folder) / name).write_bytes(data)
+    return replace(job, model=Path(folder) / job.model.name)
 
 
 def summarize(spec: ModelSpec, truth: Annotations, found: Found, runtime: str, mode: str) -> Evaluation:
@@ -115,13 +138,13 @@ def evaluate_float(
     return evaluate_job(Job(model, "float", iou=iou, weights=weights, cfg=cfg), images, annotations)
 
 
-def evaluate_job(job: Job, images: Path, annotations: Path) -> Evaluation:
-    """Runs one job over an annotated set, in this process."""
+def evaluate_job(job: Job, images: Path, annotations: Path, team: Team | None = None) -> Evaluation:
+    """Runs one job over an annotated set, in this process or by a team."""
     import_pycocotools()
     spec = load_detection_bundle(job.model)
     truth = Annotations(annotations, images)
     truth.category_ids(spec.labels)  # before a long run, not after it
-    runtime, found = detect_all(job, truth.entries)
+    runtime, found = detect_all(job, truth.entries, team)
     return summarize(spec, truth, found, runtime, job.mode)
 
 

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
 from .fake_quant import FakeQuantRunner
 from .graph import Conv, Graph
-from .progress import show_progress
+from .progress import count_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .graph import FloatArray
     from .quantize import Range
+    from .shards import Team
 
 MAX_DB = 200.0  # said of no noise at all, so that every figure is a number
 
@@ -37,51 +40,110 @@ class LayerNoise:
     clipped: float
 
 
-class _Sums:
-    """Sums of squares of one layer."""
+class NoiseMeter:
+    """Measures noise over pictures that a team shares; the figures do not depend on the team."""
 
-    def __init__(self) -> None:
-        self.signal = self.own = self.network = 0.0
-        self.beyond = self.count = 0
+    def __init__(
+        self, graph: Graph, ranges: Mapping[str, Range], bits: int, per_channel: bool, pictures: FloatArray, team: Team
+    ) -> None:
+        """``pictures`` are normalised (N, H, W, C). Needs torch."""
+        self.graph = graph
+        self.bits = bits
+        self._count = len(pictures)
+        singles = [pictures[index : index + 1] for index in range(len(pictures))]
+        self._shards = team.spread(partial(_Measuring, graph, ranges, bits, per_channel), singles)
 
+    def layers(self) -> list[LayerNoise]:
+        """Every quantized layer in execution order."""
+        with count_progress(self._count, "measuring") as count:
+            found = list(chain.from_iterable(self._shards.call("layers", on_result=count)))
+        return [
+            _layer_noise(conv, self.bits, [picture[conv.name] for picture in found]) for conv in self.graph.quantized()
+        ]
 
-def measure_noise(
-    graph: Graph, ranges: Mapping[str, Range], bits: int, per_channel: bool, pictures: FloatArray
-) -> list[LayerNoise]:
-    """Every quantized layer in execution order, for normalised ``pictures`` (N, H, W, C). Needs torch."""
-    exact = FakeQuantRunner(graph, {}, bits, per_channel)  # without ranges every layer stays in float
-    quantized = FakeQuantRunner(graph, ranges, bits, per_channel)
-    sums = {conv.name: _Sums() for conv in graph.quantized()}
-    for index in show_progress(range(len(pictures)), "measuring"):
-        _measure_picture(graph, exact, quantized, pictures[index : index + 1], sums)
-    return [
-        LayerNoise(
-            conv.name,
-            conv.bits or bits,
-            _decibel(sums[conv.name].signal, sums[conv.name].own),
-            _decibel(sums[conv.name].signal, sums[conv.name].network),
-            sums[conv.name].beyond / max(1, sums[conv.name].count),
+    def outputs(self, rules: Mapping[str, int]) -> float:
+        """The least signal-to-noise ratio of an output in dB, where the layers in ``rules`` have those bits."""
+        with count_progress(self._count, "searching") as count:
+            found = list(chain.from_iterable(self._shards.call("outputs", rules, on_result=count)))
+        return min(
+            _decibel(sum(signal for signal, _ in output), sum(noise for _, noise in output)) for output in zip(*found)
         )
-        for conv in graph.quantized()
+
+
+@dataclass(frozen=True)
+class _Powers:
+    """Sums of squares of one layer over one picture, and its input values beyond the range."""
+
+    signal: float
+    own: float
+    network: float
+    beyond: int
+    count: int
+
+
+class _Measuring:
+    """A shard of the pictures, and the float and the quantized network."""
+
+    def __init__(
+        self, graph: Graph, ranges: Mapping[str, Range], bits: int, per_channel: bool, pictures: Sequence[FloatArray]
+    ) -> None:
+        self._rules = (ranges, bits, per_channel)
+        self._graph = graph
+        self._pictures = pictures
+        self._exact = FakeQuantRunner(graph, {}, bits, per_channel)  # without ranges every layer stays in float
+
+    def layers(self) -> Iterator[dict[str, _Powers]]:
+        quantized = FakeQuantRunner(self._graph, *self._rules)
+        names = {conv.name for conv in self._graph.quantized()}
+        for picture in self._pictures:
+            found = {}
+            plain, noisy = self._exact.start(picture), quantized.start(picture)
+            for index, node in enumerate(self._graph.nodes):
+                before = plain
+                plain = self._exact.advance(plain, index, index + 1)
+                noisy = quantized.advance(noisy, index, index + 1)
+                if node.name in names:
+                    alone = quantized.advance(before, index, index + 1)
+                    taken = before[node.inputs[0]]
+                    limit = quantized.ranges[node.name].absmax * (1 + 1e-6)
+                    values = plain[node.name]
+                    found[node.name] = _Powers(
+                        _power(values),
+                        _power(alone[node.name] - values),
+                        _power(noisy[node.name] - values),
+                        int((taken.abs() > limit).sum()),
+                        taken.numel(),
+                    )
+            yield found
+
+    def outputs(self, rules: Mapping[str, int]) -> Iterator[list[tuple[float, float]]]:
+        """Signal and noise of every output, picture by picture."""
+        quantized = FakeQuantRunner(with_bits(self._graph, rules), *self._rules)
+        for picture in self._pictures:
+            pairs = zip(self._exact.run(picture), quantized.run(picture))
+            yield [
+                (float((plain.astype(np.float64) ** 2).sum()), float(((noisy.astype(np.float64) - plain) ** 2).sum()))
+                for plain, noisy in pairs
+            ]
+
+
+def with_bits(graph: Graph, rules: Mapping[str, int]) -> Graph:
+    """The graph with other bits in the layers named."""
+    nodes = [
+        replace(node, bits=rules.get(node.name, node.bits)) if isinstance(node, Conv) else node for node in graph.nodes
     ]
+    return replace(graph, nodes=tuple(nodes))
 
 
-def _measure_picture(
-    graph: Graph, exact: FakeQuantRunner, quantized: FakeQuantRunner, picture: FloatArray, sums: dict[str, _Sums]
-) -> None:
-    plain, noisy = exact.start(picture), quantized.start(picture)
-    for index, node in enumerate(graph.nodes):
-        before = plain
-        plain, noisy = exact.advance(plain, index, index + 1), quantized.advance(noisy, index, index + 1)
-        if isinstance(node, Conv) and node.name in sums:
-            alone = quantized.advance(before, index, index + 1)[node.name]
-            into, values = sums[node.name], plain[node.name]
-            into.signal += _power(values)
-            into.own += _power(alone - values)
-            into.network += _power(noisy[node.name] - values)
-            taken = before[node.inputs[0]]
-            into.beyond += int((taken.abs() > quantized.ranges[node.name].absmax * (1 + 1e-6)).sum())
-            into.count += taken.numel()
+def _layer_noise(conv: Conv, bits: int, pictures: list[_Powers]) -> LayerNoise:
+    signal = sum(powers.signal for powers in pictures)
+    return LayerNoise(
+        conv.name,
+        conv.bits or bits,
+        _decibel(signal, sum(powers.own for powers in pictures)),
+        _decibel(signal, sum(powers.network for powers in pictures)),
+        sum(powers.beyond for powers in pictures) / max(1, sum(powers.count for powers in pictures)),
+    )
 
 
 @dataclass(frozen=True)
@@ -94,46 +156,41 @@ class Proposal:
     target: float
 
 
-def propose(
-    graph: Graph, ranges: Mapping[str, Range], bits: int, per_channel: bool, pictures: FloatArray, target: float
-) -> Proposal:
+def propose(meter: NoiseMeter, layers: list[LayerNoise], target: float) -> Proposal:
     """The fewest layers, taken in the order of their own noise, that lift every output to ``target`` dB in int16.
 
-    Bisection over their number, as each more lets less noise in. All layers, if even they do not reach the target.
+    All layers, if even they do not reach the target.
     """
-    layers = measure_noise(graph, ranges, bits, per_channel, pictures)
-    names = [layer.name for layer in worst_layers(layers, len(layers)) if layer.bits != 16]
+    names = candidates(layers)
     figures: dict[int, float] = {}
 
     def reached(count: int) -> float:
         if count not in figures:
-            rules = dict.fromkeys(names[:count], 16)
-            nodes = [
-                replace(node, bits=rules.get(node.name, node.bits)) if isinstance(node, Conv) else node
-                for node in graph.nodes
-            ]
-            figures[count] = output_noise(replace(graph, nodes=tuple(nodes)), ranges, bits, per_channel, pictures)
+            figures[count] = meter.outputs(dict.fromkeys(names[:count], 16))
         return figures[count]
 
-    low, high = 0, len(names)
+    count = fewest(len(names), lambda count: reached(count) >= target)
+    return Proposal(tuple(names[:count]), reached(0), reached(count), target)
+
+
+def candidates(layers: list[LayerNoise]) -> list[str]:
+    """Layers that may get 16 bits, the noisiest first."""
+    return [layer.name for layer in worst_layers(layers, len(layers)) if layer.bits != 16]
+
+
+def fewest(most: int, is_enough: Callable[[int], bool]) -> int:
+    """The least number that is enough, if more are never worse; ``most`` if no less is.
+
+    0, 1, 2, 4 and so on are tried, then those between by bisection: where more may be worse by chance, a small number
+    that is enough is found before a large one.
+    """
+    low, high = 0, 0
+    while high < most and not is_enough(high):
+        low, high = high + 1, min(most, max(1, 2 * high))
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if reached(middle) >= target else (middle + 1, high)
-    return Proposal(tuple(names[:low]), reached(0), reached(low), target)
-
-
-def output_noise(
-    graph: Graph, ranges: Mapping[str, Range], bits: int, per_channel: bool, pictures: FloatArray
-) -> float:
-    """The least signal-to-noise ratio of the quantized network's outputs, in dB, over all pictures."""
-    exact, quantized = FakeQuantRunner(graph, {}, bits, per_channel), FakeQuantRunner(graph, ranges, bits, per_channel)
-    signal, noise = [0.0] * len(graph.outputs), [0.0] * len(graph.outputs)
-    for index in show_progress(range(len(pictures)), "searching"):
-        picture = pictures[index : index + 1]
-        for number, (plain, noisy) in enumerate(zip(exact.run(picture), quantized.run(picture))):
-            signal[number] += float((plain.astype(np.float64) ** 2).sum())
-            noise[number] += float(((noisy.astype(np.float64) - plain) ** 2).sum())
-    return min(map(_decibel, signal, noise))
+        low, high = (low, middle) if is_enough(middle) else (middle + 1, high)
+    return low
 
 
 def worst_layers(layers: list[LayerNoise], count: int = 5) -> list[LayerNoise]:

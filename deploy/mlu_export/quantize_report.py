@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +15,13 @@ from .build import Request, prepare
 from .calibrate import float_input, float_picture, list_pictures, read_picture
 from .checkpoint_out import make_checkpoint
 from .files import write_all
-from .noise import LayerNoise, Proposal, measure_noise, propose, worst_layers
+from .mixed import keep_layers
+from .noise import LayerNoise, NoiseMeter, Proposal, propose, worst_layers
 from .recipe import Recipe, recipe_text
 from .refine import choose_pictures
 from .report.quantization import DRAWN_LAYERS, measure_spread, quantization_page
+from .search import MapProposal, Search, Target
+from .shards import Team
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,10 +41,12 @@ class Result:
     layers: tuple[LayerNoise, ...]
     pictures: int
     proposal: Proposal | None = None
+    map_proposal: MapProposal | None = None
 
     def document(self) -> dict[str, Any]:
         """The report's JSON: ratios in dB, ``clipped`` as a part of one."""
-        found = {} if self.proposal is None else {"proposal": asdict(self.proposal)}
+        proposal = self.map_proposal or self.proposal
+        found = {} if proposal is None else {"proposal": asdict(proposal)}
         return {
             "schema": SCHEMA,
             "recipe": self.recipe.name,
@@ -68,35 +73,56 @@ class Result:
         ]
         if self.proposal is not None:
             lines.append(_sentence(self.proposal))
+        if self.map_proposal is not None:
+            lines.append(self.map_proposal.sentence())
         return "\n".join(lines)
 
 
-def quantize(request: Request, report: Path | None, target: float | None = None) -> Result:
+def quantize(
+    request: Request, report: Path | None, decibel: float | None = None, accuracy: Target | None = None
+) -> Result:
     """Writes ``NAME.recipe.toml`` and the vendor's checkpoint (``NAME_int8.pth`` or ``NAME_int16.pth``) of a network
-    that has a layout there into the output folder, and the report; with a ``target`` in dB, also proposes which
-    layers to keep in int16. Raises UserError, DataError.
+    that has a layout there into the output folder, and the report.
+
+    With ``decibel`` it also proposes which layers to keep in int16 for that ratio at the outputs; with ``accuracy``
+    it searches those that keep mAP within that target, and the recipe and checkpoint hold them. Raises UserError,
+    DataError; then nothing is written.
     """
-    wanted = "--report" if report is not None else "--propose" if target is not None else ""
+    wanted = _why_pictures(report, decibel, accuracy)
     if wanted and request.calibration is None:
         raise UserError(f"{wanted} measures on pictures: give --calibration DIR, also beside --recipe")
-    model, recipe = prepare(request)
-    settings = recipe.settings
-    pictures = _pictures(model, recipe, request) if wanted else None
-    layers: tuple[LayerNoise, ...] = ()
-    proposal = None
-    if pictures is not None:
-        measured = (model.graph, recipe.ranges, settings.bits, settings.per_channel, pictures)
-        layers = tuple(measure_noise(*measured))
-        proposal = None if target is None else propose(*measured, target)
+    search = None if accuracy is None else Search(request, accuracy)
+    layers: list[LayerNoise] = []
+    proposal, found, pictures = None, None, None
+    with Team(request.workers, request.ray) as team:
+        model, recipe = prepare(request, team)
+        settings = recipe.settings
+        if wanted:
+            pictures = _pictures(model, recipe, request)
+            meter = NoiseMeter(model.graph, recipe.ranges, settings.bits, settings.per_channel, pictures, team)
+            layers = meter.layers()
+            proposal = None if decibel is None else propose(meter, layers, decibel)
+        if search is not None:
+            found, recipe = search.run(model, recipe, layers, team)
+            kept = recipe.settings.keep_int16
+            model = replace(model, graph=keep_layers(model.graph, kept, settings.keep_float))
+        checkpoint = make_checkpoint(request, model, recipe, team)
     path = request.output / f"{settings.name}.recipe.toml"
-    checkpoint = make_checkpoint(request, model, recipe)
-    contents = {path.name: recipe_text(recipe).encode("utf-8"), **checkpoint}
-    write_all(request.output, contents)
+    write_all(request.output, {path.name: recipe_text(recipe).encode("utf-8"), **checkpoint})
     written = next((request.output / name for name in checkpoint), None)
-    result = Result(path, written, report, layers, 0 if pictures is None else len(pictures), proposal)
+    count = 0 if pictures is None else len(pictures)
+    result = Result(path, written, report, tuple(layers), count, proposal, found)
     if report is not None:
         write_all(report.parent, {report.name: _report(report, result, model, recipe, pictures)})
     return result
+
+
+def _why_pictures(report: Path | None, decibel: float | None, accuracy: Target | None) -> str:
+    """The option that needs calibration pictures, or nothing. Raises UserError for two that exclude each other."""
+    if decibel is not None and accuracy is not None:
+        raise UserError("--propose and --propose-map are two ways to choose layers: give one of them")
+    asked = (("--report", report), ("--propose", decibel), ("--propose-map", accuracy))
+    return next((option for option, value in asked if value is not None), "")
 
 
 def _report(path: Path, result: Result, model: ImportedModel, recipe: Recipe, pictures: FloatArray | None) -> bytes:
@@ -119,6 +145,8 @@ def _report(path: Path, result: Result, model: ImportedModel, recipe: Recipe, pi
     ]
     if result.proposal is not None:
         told.append(("proposal", _sentence(result.proposal)))
+    if result.map_proposal is not None:
+        told.append(("proposal", result.map_proposal.sentence()))
     return quantization_page(settings.name, result.layers, spreads, told, result.pictures)
 
 

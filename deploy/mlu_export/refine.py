@@ -7,81 +7,133 @@ few narrower and wider ranges are tried on some calibration pictures, with every
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .fake_quant import FakeQuantRunner
+from .float_runner import FloatRunner
 from .graph import Conv
 from .head_parts import head_parts
 from .progress import show_progress
 from .quantize import Range
+from .shards import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from .float_runner import FloatRunner
     from .graph import FloatArray, ImportedModel
+    from .shards import Shards
 
 MAX_PICTURES = 32
 MAX_PIXELS = 16 * 640 * 640  # of all pictures together: what time and memory depend on
 FACTORS = (1.3, 0.8, 0.64, 0.5, 0.4)
 GAIN = 0.01  # a smaller gain is chance
 BOX_WEIGHT = 0.2
+ROUNDING = 1e-9  # more than a sum of the pictures' errors can differ by their order
 
 
 def refine(
-    model: ImportedModel, runner: FloatRunner, ranges: Mapping[str, Range], seen: Mapping[str, Range],
-    pictures: FloatArray, bits: int, per_channel: bool,
+    model: ImportedModel, ranges: Mapping[str, Range], seen: Mapping[str, Range], pictures: FloatArray, bits: int,
+    per_channel: bool, team: Team | None = None,
 ) -> dict[str, Range]:  # fmt: skip
-    """Better ranges than ``ranges``, never wider than ``seen``, judged on ``pictures`` (N, H, W, 3), normalised."""
-    graph = model.graph
-    trial = _Trial(model, runner, FakeQuantRunner(graph, ranges, bits, per_channel), pictures)
-    best = trial.error_below(float("inf"))
-    layers = [index for index, node in enumerate(graph.nodes) if isinstance(node, Conv) and node.name in ranges]
-    for index in show_progress(layers, "refining", "layer"):
-        trial.advance_to(index)
-        name = graph.nodes[index].name
-        chosen = current = trial.quantized.ranges[name]
-        for factor in FACTORS:
-            candidate = clipped(seen[name], current.absmax * factor)
-            if candidate == current:
-                continue
-            trial.quantized.ranges[name] = candidate
-            result = trial.error_below(best * (1 - GAIN))
-            if result < best * (1 - GAIN):
-                best, chosen = result, candidate
-        trial.quantized.ranges[name] = chosen
-    return trial.quantized.ranges
+    """Better ranges than ``ranges``, never wider than ``seen``, judged on ``pictures`` (N, H, W, 3), normalised.
+
+    Layers of 16 bits keep theirs. The result does not depend on the ``team``: this process alone if None.
+    """
+    team = team or Team(1)
+    singles = [pictures[number : number + 1] for number in range(len(pictures))]
+    trials = _Trials(team.spread(partial(_Trial, model, ranges, bits, per_channel), singles))
+    chosen = dict(ranges)
+    best = trials.error_below(float("inf"))
+    layers = [
+        (index, node)
+        for index, node in enumerate(model.graph.nodes)
+        if isinstance(node, Conv) and node.name in ranges and (node.bits or bits) != 16
+    ]
+    for index, node in show_progress(layers, "refining", "layer"):
+        trials.advance_to(index)
+        best, chosen[node.name] = _refine_layer(trials, node.name, ranges[node.name], seen[node.name], best)
+    return chosen
+
+
+def _refine_layer(trials: _Trials, name: str, current: Range, seen: Range, best: float) -> tuple[float, Range]:
+    """The least error below ``best`` that another range gives, and that range, which is entered."""
+    chosen = current
+    for factor in FACTORS:
+        candidate = clipped(seen, current.absmax * factor)
+        if candidate == current:
+            continue
+        trials.enter(name, candidate)
+        result = trials.error_below(best * (1 - GAIN))
+        if result < best * (1 - GAIN):
+            best, chosen = result, candidate
+    trials.enter(name, chosen)
+    return best, chosen
+
+
+class _Trials:
+    """The trials of all shards as one."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+
+    def advance_to(self, index: int) -> None:
+        self._shards.call("advance_to", index)
+
+    def enter(self, name: str, candidate: Range) -> None:
+        self._shards.call("enter", name, candidate)
+
+    def error_below(self, limit: float) -> float:
+        """Sum of the pictures' errors in their order; infinity as soon as it is above ``limit`` in any order."""
+        so_far = 0.0
+
+        def is_too_much(error: float) -> bool:
+            nonlocal so_far
+            so_far += error
+            return so_far > limit * (1 + ROUNDING)
+
+        errors = self._shards.call("errors", on_result=is_too_much)
+        if so_far > limit * (1 + ROUNDING):
+            return float("inf")
+        total = 0.0
+        for error in chain.from_iterable(errors):
+            total += error
+        return total
 
 
 class _Trial:
     """The quantized network held just before one node, picture by picture: small tensors that the allocator reuses."""
 
     def __init__(
-        self, model: ImportedModel, runner: FloatRunner, quantized: FakeQuantRunner, pictures: FloatArray
-    ) -> None:
-        self.quantized = quantized
-        singles = [pictures[number : number + 1] for number in range(len(pictures))]
-        self._errors = [DetectionError(model, runner.torch, runner.run(single)) for single in singles]
-        self._before = [quantized.start(single) for single in singles]
+        self, model: ImportedModel, ranges: Mapping[str, Range], bits: int, per_channel: bool,
+        pictures: Sequence[FloatArray],
+    ) -> None:  # fmt: skip
+        runner = FloatRunner(model.graph)
+        self._quantized = FakeQuantRunner(model.graph, ranges, bits, per_channel)
+        self._errors = [DetectionError(model, runner.torch, runner.run(picture)) for picture in pictures]
+        self._before = [self._quantized.start(picture) for picture in pictures]
         self._position = 0
         self._end = len(model.graph.nodes)
 
-    def advance_to(self, index: int) -> None:
-        """Runs on to node ``index`` with the ranges as they are now."""
-        self._before = [self.quantized.advance(values, self._position, index) for values in self._before]
-        self._position = index
+    def enter(self, name: str, candidate: Range) -> tuple[()]:
+        """Another range of one layer."""
+        self._quantized.ranges[name] = candidate
+        return ()
 
-    def error_below(self, limit: float) -> float:
-        """Sum of the pictures' errors; it only grows, so counting ends where ``limit`` is reached."""
-        total = 0.0
+    def advance_to(self, index: int) -> tuple[()]:
+        """Runs on to node ``index`` with the ranges as they are now."""
+        self._before = [self._quantized.advance(values, self._position, index) for values in self._before]
+        self._position = index
+        return ()
+
+    def errors(self) -> Iterator[float]:
+        """Of each picture, computed as it is asked for."""
         for values, error in zip(self._before, self._errors):
-            total += error.of(self.quantized.outputs(self.quantized.advance(values, self._position, self._end)))
-            if total >= limit:
-                break
-        return total
+            yield error.of(self._quantized.outputs(self._quantized.advance(values, self._position, self._end)))
 
 
 def choose_pictures(paths: list[Path], height: int, width: int) -> list[Path]:

@@ -132,7 +132,7 @@ def test_ranges_are_refined_by_the_detections_of_heads_without_anchors(decode, l
     outputs = runner.run(pictures, lambda name, values: layers[name].see(values))
     seen = {name: layer.finish("minmax", 8) for name, layer in layers.items()}
     narrow = {**seen, "b": Range(0.0, 0.2 * seen["b"].high)}
-    better = refine(model, runner, narrow, seen, pictures, 8, True)
+    better = refine(model, narrow, seen, pictures, 8, True)
     assert better["b"].absmax > narrow["b"].absmax
     moved = [torch.from_numpy(output.transpose(0, 3, 1, 2).copy()) for output in outputs]
     error = DetectionError(model, torch, outputs)

@@ -43,7 +43,7 @@ def test_a_range_that_is_far_too_narrow_is_widened_again_but_never_beyond_what_w
     runner, seen = observed(model, pictures)
     narrow = dict(seen)
     narrow["11_conv"] = clipped(seen["11_conv"], 0.2 * seen["11_conv"].absmax)
-    better = refine(model, runner, narrow, seen, pictures, 8, True)
+    better = refine(model, narrow, seen, pictures, 8, True)
     assert better["11_conv"].absmax > narrow["11_conv"].absmax
     assert all(seen[name].low <= found.low and found.high <= seen[name].high for name, found in better.items())
     exact = DetectionError(model, runner.torch, runner.run(pictures))

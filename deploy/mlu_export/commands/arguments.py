@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..archs import ARCHS
 from ..files import sha256_hex
 from ..lower import CHANNEL_SOURCES
-from ..observe import OBSERVERS
+from ..observe import OBSERVERS, USUAL_PERCENTILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,8 +49,14 @@ def declare_quantization(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--observer",
         choices=OBSERVERS,
-        help="range from calibration: heads (default: detections change least), mse (least error at each layer) or "
-        "minmax (all that was seen, as the vendor's tool)",
+        help="range from calibration: heads (detections change least; the default for 8 bits), mse (least error at "
+        "each layer), percentile, or minmax (all that was seen, as the vendor's tool; the default for 16 bits)",
+    )
+    parser.add_argument(
+        "--percentile",
+        type=Number(100.0, "of percent "),
+        metavar="X",
+        help=f"with --observer percentile: how many percent of the values a range holds (default {USUAL_PERCENTILE})",
     )
     parser.add_argument(
         "--per-tensor",
@@ -103,6 +109,21 @@ def print_files(paths: Sequence[Path], as_json: bool) -> None:
         return
     files = [{"path": str(path), "sha256": sha256_hex(path.read_bytes())} for path in paths]
     print(json.dumps({"schema": 1, "files": files}))
+
+
+def declare_workers(parser: argparse.ArgumentParser) -> None:
+    """Who does the work on pictures; the figures are the same in any case."""
+    parser.add_argument(
+        "--workers",
+        type=Integer(1, 4096),
+        metavar="N",
+        help="processes that share the pictures (default: one for each processor where there are many pictures)",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="share the pictures on that Ray cluster, which sees the files at the same paths; local starts one here",
+    )
 
 
 def size(text: str) -> tuple[int, int]:

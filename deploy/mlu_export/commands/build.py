@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..build import Request, build
-from .arguments import declare_json, declare_model, print_files
+from .arguments import declare_json, declare_model, declare_workers, print_files
 
 if TYPE_CHECKING:
     import argparse
@@ -15,6 +15,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     declare_model(parser)
     declare_json(parser)
+    declare_workers(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -19,7 +19,8 @@ from ..evaluate import MODES, Job, detect_all, evaluation_thresholds, summarize
 from ..files import make_directory, write_all
 from ..recordings import read_recording
 from ..report.evaluation import Outcome, evaluation_page
-from .arguments import Number
+from ..shards import Team
+from .arguments import Number, declare_workers
 from .checkpoint import declare_checkpoint, is_checkpoint_path, model_file
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--report", type=Path, metavar="FILE.html", help="write curves, classes and the worst pictures, in one file"
     )
     parser.add_argument("--baseline", **path, help="what an earlier eval --json printed, for --gate")
+    declare_workers(parser)
 
 
 def _modes(text: str) -> tuple[str, ...]:
@@ -129,7 +131,9 @@ def _evaluate(asked: Run) -> int:
     truth.category_ids(spec.labels)  # before a long run, not after it, as is the next
     if arguments.report is not None:
         make_directory(arguments.report.parent)
-    outcomes = [_measure(asked, spec, truth, mode) for mode in modes] + _from_devices(arguments, box, spec, truth)
+    with Team(arguments.workers, arguments.ray) as team:
+        outcomes = [_measure(asked, spec, truth, mode, team) for mode in modes]
+    outcomes += _from_devices(arguments, box, spec, truth)
     results = [outcome.evaluation for outcome in outcomes]
     shown = choose_main(results)
     _say_notes(shown)
@@ -170,8 +174,10 @@ def _choose_modes(asked: Run) -> tuple[str, ...]:
     return modes
 
 
-def _measure(asked: Run, spec: ModelSpec, truth: Annotations, mode: str) -> Outcome:
-    runtime, found = detect_all(asked.job(mode), truth.entries)
+def _measure(asked: Run, spec: ModelSpec, truth: Annotations, mode: str, team: Team) -> Outcome:
+    # One process keeps all cores of a device or simulator busy: others share that only if asked to.
+    alone = mode == "offline" and asked.arguments.workers is None and asked.arguments.ray is None
+    runtime, found = detect_all(asked.job(mode), truth.entries, None if alone else team)
     return Outcome(summarize(spec, truth, found, runtime, mode), found)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlu_agent.errors import UserError
+
 from ..build import Request
 from ..quantize_report import quantize
-from .arguments import Integer, Number, declare_model
+from ..search import Target
+from .arguments import Integer, Number, declare_model, declare_workers
 
 if TYPE_CHECKING:
     import argparse
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     declare_model(parser)
+    declare_workers(parser)
     parser.add_argument(
         "--report",
         type=Path,
@@ -29,6 +33,15 @@ def declare(parser: argparse.ArgumentParser) -> None:
         metavar="DB",
         help="search the fewest layers to keep in int16 so that the outputs have that signal-to-noise ratio",
     )
+    parser.add_argument(
+        "--propose-map",
+        type=Number(1.0),
+        metavar="LOSS",
+        help="search the fewest layers to keep in int16 so that mAP50-95 is at most LOSS below float's, measured on "
+        "--images and --annotations; the recipe holds them",
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="annotated pictures, for --propose-map")
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="their COCO instances.json")
     declare_knobs(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -60,7 +73,19 @@ def declare_knobs(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Calibrates, writes recipe and checkpoint, and prints what was found."""
-    values = {key: value for key, value in vars(arguments).items() if key not in ("run", "report", "propose", "json")}
-    result = quantize(Request(**values), arguments.report, arguments.propose)
+    own = ("run", "report", "propose", "propose_map", "images", "annotations", "json")
+    values = {key: value for key, value in vars(arguments).items() if key not in own}
+    result = quantize(Request(**values), arguments.report, arguments.propose, _target(arguments))
     print(result.json() if arguments.json else result.text())
     return 0
+
+
+def _target(arguments: argparse.Namespace) -> Target | None:
+    given = (arguments.images, arguments.annotations)
+    if arguments.propose_map is None:
+        if given != (None, None):
+            raise UserError("--images and --annotations are for --propose-map LOSS")
+        return None
+    if None in given:
+        raise UserError("--propose-map measures accuracy: give --images DIR and --annotations FILE")
+    return Target(arguments.propose_map, *given)

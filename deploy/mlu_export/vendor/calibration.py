@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,35 +13,50 @@ import torch
 
 from ..calibrate import float_input, float_picture, read_picture
 from ..float_runner import FloatRunner
-from ..progress import show_progress
 from ..quantize import Range
+from ..shards import Team
 from .checkpoint import checkpoint_bytes
 from .observers import MinMaxObserver
 from .quantize import MLUConv2d
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ..graph import Conv, FloatArray, ImportedModel
+    from mlu_agent.bundle import InputSpec
+
+    from ..graph import Conv, FloatArray, Graph, ImportedModel
     from ..manifest import Preprocessing
     from .scheme import Scheme
 
 
 def observe_layers(
-    model: ImportedModel, preprocessing: Preprocessing, paths: list[Path], names: Collection[str], scheme: Scheme
-) -> dict[str, Range]:
-    """Ranges of the inputs of the layers named, by the vendor's rules: one forward call per picture."""
+    model: ImportedModel, preprocessing: Preprocessing, paths: list[Path], names: Collection[str], scheme: Scheme,
+    team: Team | None = None,
+) -> dict[str, Range]:  # fmt: skip
+    """Ranges of the inputs of the layers named, by the vendor's rules: one forward call per picture, in order."""
     observers = {name: MinMaxObserver(8, scheme) for name in names}
-    runner = FloatRunner(model.graph, observers)
     spec = float_input(model.graph, preprocessing)
-
-    def see(name: str, values: Any) -> None:
-        observers[name](torch.from_numpy(values))
-
-    for path in show_progress(paths, "observing"):
-        runner.run(float_picture(read_picture(path), spec)[0], see)
+    work = partial(_extremes, model.graph, spec, tuple(names))
+    for found in (team or Team(1)).map(work, paths, "observing"):
+        for name, observer in observers.items():
+            observer(torch.tensor(found[name], dtype=torch.float32))  # a tensor's extremes stand for all of it
     return {name: Range(float(seen.low or 0), float(seen.high or 0)) for name, seen in observers.items()}
+
+
+def _extremes(
+    graph: Graph, spec: InputSpec, names: Collection[str], paths: Sequence[Path]
+) -> Iterator[dict[str, tuple[float, float]]]:
+    """Smallest and largest value at each layer's input, picture by picture."""
+    runner = FloatRunner(graph, names)
+    for path in paths:
+        found: dict[str, tuple[float, float]] = {}
+        runner.run(float_picture(read_picture(path), spec)[0], partial(_note, found))
+        yield found
+
+
+def _note(found: dict[str, tuple[float, float]], name: str, values: FloatArray) -> None:
+    found[name] = (float(values.min()), float(values.max()))
 
 
 def checkpoint_of(

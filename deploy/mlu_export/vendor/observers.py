@@ -11,7 +11,6 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from ..observe import LayerObserver
@@ -84,7 +83,7 @@ class HistogramObserver(MinMaxObserver):
         if self.scheme.method == "mse":
             top = self.histogram.finish("mse", self.bits).absmax
         else:
-            top = _percentile(self.histogram, self.scheme.percentile)
+            top = self.histogram.percentile(self.scheme.percentile)
         top *= self.scheme.data_scale
         return scale_of(max(self.low, -top), min(self.high, top), self.bits, layer)
 
@@ -118,14 +117,6 @@ def weight_scales(weight: Any, bits: int, data_scale: float, layer: str = "") ->
     flat = weight.detach().flatten(1)
     lows, highs = ((values * data_scale).tolist() for values in (flat.min(1)[0], flat.max(1)[0]))
     return [scale_of(low, high, bits, layer) for low, high in zip(lows, highs)]
-
-
-def _percentile(histogram: LayerObserver, percent: float) -> float:
-    """The magnitude below which ``percent`` of all samples lie: the upper edge of a bin."""
-    sums = np.cumsum(histogram.counts)
-    index = int(np.searchsorted(sums, sums[-1] * percent / 100.0))
-    top = (index + 1) * histogram.limit / histogram.counts.size
-    return min(top, max(histogram.high, -histogram.low))
 
 
 def _where(layer: str) -> str:
