@@ -136,10 +136,9 @@ def module_state(model: Record) -> Tensors:
         if count > MAX_MODULES or prefix.count(".") > MAX_DEPTH:
             raise DataError("the pickled model holds itself, or far too many modules; the file is damaged")
         left_out = module.get("_non_persistent_buffers_set")
-        names = left_out.arguments[0] if isinstance(left_out, Record) and left_out.arguments else ()
-        for name, value in tensors(module).items():
-            if not isinstance(names, (list, tuple)) or name not in names:
-                state[prefix + name] = value
+        named = left_out.arguments[0] if isinstance(left_out, Record) and left_out.arguments else ()
+        names = {name for name in named if isinstance(name, str)} if isinstance(named, (list, tuple)) else set()
+        state.update((prefix + name, value) for name, value in tensors(module).items() if name not in names)
         inner = [(f"{prefix}{name}.", child) for name, child in children(module).items() if isinstance(child, Record)]
         waiting += reversed(inner)
     return state

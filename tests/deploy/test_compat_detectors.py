@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import compat_detector_scripts
 import compat_scripts
 import cv2
 import numpy as np
@@ -58,7 +59,7 @@ def test_each_suppression_of_yolov4_online_fused_offline_and_in_the_reference(ru
     from mlu_export.container_reader import read_network
     from mlu_export.reference import run_network
 
-    done = run(compat_scripts.YOLOV4)
+    done = run(compat_detector_scripts.YOLOV4)
     assert done.returncode == 0, done.stderr
     import torch
 
@@ -87,7 +88,7 @@ def test_yolov3_of_the_vendors_torchvision(run, tmp_path, monkeypatch, detect):
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
-    done = run(compat_scripts.YOLOV3)
+    done = run(compat_detector_scripts.YOLOV3)
     for heavy in tmp_path.rglob("*.pth"):
         heavy.unlink()
     assert done.returncode == 0, done.stderr
@@ -112,7 +113,7 @@ def test_quantized_networks_of_an_installed_torchvision(run, tmp_path, monkeypat
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'package'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    done = run(compat_scripts.CLASSIFIER)
+    done = run(compat_detector_scripts.CLASSIFIER)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "torchvision.models.quantization.mobilenet is not here" in done.stderr.splitlines()[-1]

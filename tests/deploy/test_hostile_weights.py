@@ -194,6 +194,24 @@ def test_a_pickle_that_asks_for_memory_before_it_has_bytes_is_refused(pickled, s
     assert sentence in read_or_sentence("yolov5", nets.pt_archive(pickled, {}))
 
 
+def test_parts_of_a_legacy_file_may_be_anything():
+    """An array for the magic number, and for the names of the storages lists that hold the list before twice."""
+    sound = nets.save_legacy([np.zeros(4, "<f4")])
+    tensor = sound[sound.index(b"ctorch._utils") : sound.index(b"a.", sound.index(b"cpu"))]
+    magic, protocol, system = (
+        pickle.dumps(part, protocol=2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+    )
+    steps = [b"q%c0](h%ch%ce" % (number, number, number) for number in range(60)]
+    doubled = b"\x80\x02]" + b"".join(steps) + b"."
+    for hostile in (
+        b"\x80\x02" + tensor + b".",
+        magic + b"\x80\x02" + tensor + b".",
+        magic + protocol + doubled,
+        magic + protocol + system + b"\x80\x02}." + doubled,
+    ):
+        assert read_or_sentence("yolov5", hostile)
+
+
 def test_one_storage_shown_a_thousand_times_is_refused():
     """Each tensor is small enough, all of them are not."""
     array = np.zeros(1 << 16, "<f4")

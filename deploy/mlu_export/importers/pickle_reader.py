@@ -202,6 +202,11 @@ def tensors(module: Record) -> dict[str, npt.NDArray[Any]]:
     return {str(name): value for name, value in found if isinstance(value, np.ndarray)}
 
 
+def is_same(value: Any, expected: int | str) -> bool:
+    """Whether a value of a hostile file is that number or text; an array would compare element by element."""
+    return type(value) is type(expected) and bool(value == expected)
+
+
 def shown(value: Any) -> str:
     """A value of a hostile file, short enough for a sentence and safe to write down."""
     if isinstance(value, str):

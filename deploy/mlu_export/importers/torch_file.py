@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mlu_agent.errors import DataError
 
-from .pickle_reader import MAX_PICKLE_BYTES, load_pickle
+from .pickle_reader import MAX_PICKLE_BYTES, is_same, load_pickle
 
 MAX_ARCHIVE_BYTES = (1 << 31) - 1
 MAX_ENTRIES = 100_000
@@ -115,10 +115,10 @@ class LegacyReader:
         self._sum = 0
 
     def load(self) -> Any:
-        if self._pickle() != MAGIC or self._pickle() != PROTOCOL:
+        if not is_same(self._pickle(), MAGIC) or not is_same(self._pickle(), PROTOCOL):
             raise DataError("the file is no checkpoint of torch")
         system = self._pickle()
-        if not isinstance(system, dict) or system.get("little_endian") is not True:
+        if not isinstance(system, dict) or dict.get(system, "little_endian") is not True:
             raise DataError("the checkpoint was written on a machine of another byte order")
         start = self._stream.tell()
         self._pickle()  # with empty storages: what the file claims to hold is known behind them only
@@ -145,7 +145,8 @@ class LegacyReader:
         return np.zeros(count, dtype)
 
     def _read_storages(self, keys: Any) -> None:
-        if not isinstance(keys, list) or len(keys) != len(self._claimed) or set(map(str, keys)) != set(self._claimed):
+        named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+        if not named or len(keys) != len(self._claimed) or set(keys) != set(self._claimed):
             raise DataError("the checkpoint's list of storages does not fit its tensors; it is damaged")
         for key in keys:
             dtype, count = self._claimed[key]

@@ -29,7 +29,7 @@ from ..graph import (
     Upsample,
     infer_shapes,
 )
-from .pickle_reader import Record, children, class_name, shown, tensors
+from .pickle_reader import Record, children, class_name, is_same, shown, tensors
 from .state_dict import StateDict, state_dict_of
 from .torch_file import read_torch
 from .yolov5_state import modules_of
@@ -145,7 +145,7 @@ class _Builder:
 
     def _layer(self, layer: Record, name: str, sources: list[str]) -> str:
         if class_name(layer) == "Concat":
-            if layer.get("d", 1) != 1:
+            if not is_same(layer.get("d", 1), 1):
                 raise DataError(f"layer {name}: only concatenation of channels is supported")
             return self._concat(f"{name}_concat", sources)
         return self._block(layer, name, sources[0])
@@ -265,7 +265,7 @@ class _Builder:
         return self._child(module, name, "cv2", self._concat(f"{name}.concat", parts))
 
     def _pool(self, pool: Any, name: str, source: str) -> str:
-        if class_name(pool) != "MaxPool2d" or pool.get("ceil_mode") not in (None, False):
+        if class_name(pool) != "MaxPool2d" or not (pool.get("ceil_mode") is None or pool.get("ceil_mode") is False):
             raise DataError(f"layer {name}: a MaxPool2d without ceil_mode is needed")
         kernel, stride, pad = (pair(pool.get(key), name, key) for key in ("kernel_size", "stride", "padding"))
         node = MaxPool(
@@ -291,7 +291,7 @@ class _Builder:
     def _upsample(self, module: Record, name: str, source: str) -> str:
         factor = module.get("scale_factor")
         whole = isinstance(factor, (int, float)) and factor in (1, 2, 3, 4)
-        if not whole or module.get("mode") != "nearest" or module.get("size") is not None:
+        if not whole or not is_same(module.get("mode"), "nearest") or module.get("size") is not None:
             raise DataError(f"layer {name}: only nearest upsampling by a whole scale_factor is supported")
         return self._emit(Upsample(f"{name}_upsample", (source,), int(factor)), self.channels[source])
 
