@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     declare_model(parser)
-    declare_json(parser)
     declare_workers(parser)
+    declare_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
