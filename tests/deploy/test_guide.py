@@ -247,6 +247,35 @@ def test_the_walk_through_with_real_weights(tmp_path, monkeypatch, shared_data, 
     assert number_after("HardwareLatency(ms):", printed[6]) > 0
 
 
+REFUSED = [
+    command
+    for command in OURS
+    if [line[:11] for line in command.printed] == ["mlu-export:"]
+    and not any(word.startswith("models/yolo") for word in command.words)
+    and {"convert", "quantize", "compile"} & set(command.words)
+]
+
+
+@pytest.mark.shared
+@pytest.mark.torch
+@pytest.mark.parametrize("command", REFUSED, ids=lambda command: " ".join(command.words)[11:70])
+def test_what_goes_wrong_is_said_as_the_guide_says(command, tmp_path, monkeypatch, shared_data, export):
+    """The sentences that the guide shows for wrong files are those that real wrong files get."""
+    monkeypatch.chdir(tmp_path)
+    for path in (shared_data / "weights").iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    weights = (shared_data / "weights" / "yolov3-tiny.weights").read_bytes()
+    (tmp_path / "cut.weights").write_bytes(weights[:1000000])
+    if "yolov3-tiny.pth" in command.words:
+        first = next(command for command in OURS if command.words[1] == "convert")
+        assert export(*first.arguments)[0] == 0
+    before = sorted(tmp_path.iterdir())
+    code, out, err = export(*command.arguments)
+    assert (code, out) == (2, "")
+    assert err.splitlines() == list(command.printed)
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def _take_some(source, folder, annotations, count):
     """Links the first pictures of a set, and writes their annotations."""
     folder.mkdir()
