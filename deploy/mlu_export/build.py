@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlu_agent.errors import DataError, UserError
 
@@ -15,6 +16,8 @@ from .calibrate import calibrate, list_pictures
 from .container import write_model
 from .files import sha256_hex, write_all
 from .float_runner import import_torch
+from .graph import TENSORS
+from .head_request import HeadRequest
 from .importers.source import Source, import_model, read_source
 from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
@@ -27,13 +30,18 @@ from .vendor.parameters import scaled_range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from .graph import Graph, ImportedModel
+    from .head_request import Anchors
+    from .lower import Triple
     from .network import Network
 
+Changed = TypeVar("Changed", HeadRequest, Preprocessing)
+
 CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
-DEFAULT_CHANNELS = {"u8": "rgba", "half": "rgb", "float": "rgb"}
+DEFAULT_CHANNELS = "rgba"  # of a u8 input; the others have the network's own order
+HEAD_OPTIONS = ("outputs", "decode", "anchors", "strides")
+PIXEL_OPTIONS = ("resize", "mean", "std", "colours")
 DEFAULT_OBSERVER = "heads"
 
 
@@ -41,7 +49,7 @@ DEFAULT_OBSERVER = "heads"
 class Request:
     """What the command line asked for; None where it said nothing."""
 
-    weights: Path
+    weights: Path | None
     output: Path
     arch: str | None = None
     cfg: Path | None = None
@@ -60,6 +68,15 @@ class Request:
     observer: str | None = None
     keep_int16: tuple[str, ...] | None = None
     keep_float: tuple[str, ...] | None = None
+    module: str | None = None
+    outputs: tuple[str, ...] | None = None
+    decode: str | None = None
+    anchors: Anchors | None = None
+    strides: tuple[int, ...] | None = None
+    resize: str | None = None
+    mean: Triple | None = None
+    std: Triple | None = None
+    colours: str | None = None
     # The vendor's options of calibration: how many pictures, averages instead of extremes, a factor of all ranges, and
     # a first convolution that normalises (of the checkpoint alone: what is built always normalises u8 pictures).
     iterations: int | None = None
@@ -92,11 +109,11 @@ def prepare(request: Request) -> tuple[ImportedModel, Recipe]:
 def read_model(request: Request, recipe: Recipe | None = None) -> tuple[Arch, Source, ImportedModel]:
     """The network of a request as imported; its warnings are said. Raises UserError and DataError."""
     arch = _choose_arch(request, recipe)
-    source = read_source(arch, request.weights, request.cfg)
+    source = read_source(arch, request.weights, request.cfg, request.module)
     if recipe is not None:
         _check_recipe(recipe, source)
     size = request.size or ((recipe.settings.height, recipe.settings.width) if recipe else None)
-    model = import_model(arch, source, size)
+    model = import_model(arch, source, size, _heads(request, recipe))
     for warning in model.warnings:
         print(f"mlu-export: warning: {warning}", file=sys.stderr)
     return arch, source, model
@@ -143,9 +160,21 @@ def lowered(model: ImportedModel, recipe: Recipe) -> tuple[Network, LowerOptions
         settings.per_channel,
         preprocessing.mean,
         preprocessing.std,
+        preprocessing.colours,
     )
     graph = _with_rules(model, settings).graph
     return lower(graph, _with_data_scale(graph, settings, recipe.ranges), options), options
+
+
+def _changed(base: Changed, request: Request, options: tuple[str, ...]) -> Changed:
+    """``base`` with what the command line says of these fields."""
+    given = {key: getattr(request, key) for key in options if getattr(request, key) is not None}
+    return replace(base, **given)
+
+
+def _heads(request: Request, recipe: Recipe | None) -> HeadRequest:
+    base = HeadRequest() if recipe is None else recipe.settings.heads
+    return _changed(base, request, HEAD_OPTIONS).check()
 
 
 def _with_data_scale(graph: Graph, settings: Settings, ranges: Mapping[str, Range]) -> Mapping[str, Range]:
@@ -188,14 +217,15 @@ def _check_recipe(recipe: Recipe, source: Source) -> None:
 def choose_settings(request: Request, recipe: Recipe | None, arch: Arch, model: ImportedModel) -> Settings:
     """The recipe's settings or the arch's defaults, with what the command line says on top."""
     given = None if request.labels is None else read_labels(request.labels)
+    plain = model.decode == TENSORS
     height, width, _ = model.graph.input_shape
     if recipe is not None:
         base = recipe.settings
-        labels = choose_labels(model.classes, given or base.labels, None)
+        labels = given or base.labels if plain else choose_labels(model.classes, given or base.labels, None)
     else:
-        labels = choose_labels(model.classes, given, model.labels)
+        labels = given or () if plain else choose_labels(model.classes, given, model.labels)
         base = Settings(
-            request.name or arch.model_name,
+            request.name or _default_name(request, arch),
             arch.name,
             labels,
             width,
@@ -213,9 +243,24 @@ def choose_settings(request: Request, recipe: Recipe | None, arch: Arch, model: 
         for key in ("keep_int16", "keep_float")
         if getattr(request, key) is not None
     )
-    if "input" in changes and "channels" not in changes and (recipe is None or changes["input"] != base.input):
-        changes["channels"] = DEFAULT_CHANNELS[changes["input"]]
-    return _checked(replace(base, labels=labels, width=width, height=height, **changes))
+    preprocessing = _changed(base.preprocessing, request, PIXEL_OPTIONS)
+    changed = recipe is None or changes.get("input", base.input) != base.input
+    if "channels" not in changes and (changed or preprocessing != base.preprocessing):
+        kind = changes.get("input", base.input)
+        changes["channels"] = DEFAULT_CHANNELS if kind == "u8" else preprocessing.colours
+    heads = _heads(request, recipe)
+    return _checked(
+        replace(base, labels=labels, width=width, height=height, preprocessing=preprocessing, heads=heads, **changes)
+    )
+
+
+def _default_name(request: Request, arch: Arch) -> str:
+    """The arch's name; for what has no name of its own, that of its file."""
+    file = request.module.rpartition(":")[2] if request.module else request.weights
+    if arch.family not in ("onnx", "module") or file is None:
+        return arch.model_name
+    stem = re.sub(r"[^A-Za-z0-9._+-]", "_", Path(file).stem)[:100]
+    return stem if re.match(r"[A-Za-z0-9_]", stem) else arch.model_name
 
 
 def _checked(settings: Settings) -> Settings:
@@ -225,9 +270,13 @@ def _checked(settings: Settings) -> Settings:
         allowed = ", ".join(map(str, CORE_NUMBERS[settings.target]))
         raise UserError(f"--core-number {settings.core_number}: an {settings.target} runs a model on {allowed} cores")
     if settings.input != "u8" and len(settings.channels) == 4:
-        raise UserError(f"--channels {settings.channels}: a {settings.input} input has three channels: rgb")
-    if settings.input != "u8" and settings.channels != "rgb":
-        raise UserError(f"--channels {settings.channels}: only a u8 input reorders channels on the device; use rgb")
+        three = settings.preprocessing.colours
+        raise UserError(f"--channels {settings.channels}: a {settings.input} input has three channels: {three}")
+    colours = settings.preprocessing.colours
+    if settings.input != "u8" and settings.channels != colours:
+        raise UserError(
+            f"--channels {settings.channels}: only a u8 input reorders channels on the device; use {colours}"
+        )
     return settings
 
 
@@ -303,6 +352,8 @@ def _provenance(recipe: Recipe) -> dict[str, str]:
     rules = (("int16", settings.keep_int16), ("float", settings.keep_float))
     kept = [f"{what}: {', '.join(names)}" for what, names in rules if names]
     cfg = {"cfg_sha256": recipe.cfg_sha256} if recipe.cfg_sha256 else {}
+    if settings.preprocessing.colours != "rgb":
+        cfg["colours"] = settings.preprocessing.colours
     return {
         "tool": f"mlu-export {__version__}",
         "arch": settings.arch,

@@ -62,14 +62,14 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def float_input(graph: Graph, preprocessing: Preprocessing) -> InputSpec:
-    """The float RGB input of a graph: (x - mean) / std of the same pixels that a uint8 input holds."""
+    """The float input of a graph: (x - mean) / std of the same pixels that a uint8 input holds."""
     height, width, _ = graph.input_shape
     return InputSpec(
         width=width,
         height=height,
         resize=preprocessing.resize,
         pad_value=preprocessing.pad_value,
-        channels="rgb",
+        channels=preprocessing.colours,
         dtype="float32",
         mean=preprocessing.mean,
         std=preprocessing.std,

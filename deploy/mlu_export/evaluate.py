@@ -24,6 +24,7 @@ from .annotations import Annotations, import_pycocotools
 from .archs import find_arch
 from .calibrate import float_input, float_picture, read_picture
 from .float_runner import FloatRunner
+from .head_request import request_of
 from .importers.source import import_model, read_source
 from .manifest import Preprocessing
 from .online import OnlineDetector
@@ -142,7 +143,8 @@ class FloatModel:
                 file=sys.stderr,
             )
         self.spec = spec
-        model = import_model(arch, source, (spec.input.height, spec.input.width))
+        heads = request_of(spec) if arch.family in ("onnx", "module") else None
+        model = import_model(arch, source, (spec.input.height, spec.input.width), heads)
         self._runner = FloatRunner(model.graph)
         self._input = float_input(model.graph, _preprocessing(spec))
 
@@ -155,7 +157,8 @@ class FloatModel:
 
 def _preprocessing(spec: ModelSpec) -> Preprocessing:
     """How the float network's pictures are prepared: as the file's, mean and standard deviation included."""
-    return Preprocessing(spec.input.resize, spec.input.pad_value, spec.input.mean, spec.input.std)
+    colours = spec.provenance.get("colours", "rgb")
+    return Preprocessing(spec.input.resize, spec.input.pad_value, spec.input.mean, spec.input.std, colours)
 
 
 def evaluation_thresholds(spec: ModelSpec, iou: float | None) -> Thresholds:

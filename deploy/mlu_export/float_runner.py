@@ -9,6 +9,7 @@ import numpy as np
 
 from mlu_agent.errors import UserError
 
+from .float_operations import run_operation
 from .graph import (
     INPUT,
     Activation,
@@ -21,6 +22,7 @@ from .graph import (
     MaxPool,
     Mul,
     Node,
+    Operation,
     Slice,
     Upsample,
 )
@@ -103,6 +105,8 @@ class FloatRunner:
             return self._average(node, inputs[0])
         if isinstance(node, Slice):
             return _slice(node, inputs[0])
+        if isinstance(node, Operation):
+            return run_operation(self.torch, node, inputs)
         assert isinstance(node, Activation)
         return self._activate(node, inputs[0])
 

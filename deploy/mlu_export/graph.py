@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int]
+Dims = tuple[int, int, int, int]
 
 INPUT = "input"
+TENSORS = "tensors"
 MAX_DIMENSION = 1 << 24
 MAX_ELEMENTS = 1 << 28  # of one tensor and picture: a gigabyte in float32
 
@@ -212,6 +214,23 @@ class Activation(Node):
 
 
 @dataclass(frozen=True)
+class Operation(Node):
+    """Any other operator, in the model file's own words (FORMAT.md section 2): opcode, constants, attribute words.
+
+    ``dims`` are those of the output for one picture, N, H, W, C. Their first one may be more than 1, where a tensor of
+    another rank was laid out so; a batch multiplies it. Such a tensor's shape is told with that axis in its height.
+    """
+
+    opcode: int
+    dims: Dims
+    constants: tuple[FloatArray | None, ...] = ()
+    attributes: tuple[int, ...] = ()
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:  # noqa: ARG002 - it was settled when the node was made
+        return self.dims[0] * self.dims[1], self.dims[2], self.dims[3]
+
+
+@dataclass(frozen=True)
 class Graph:
     """A network: shape of its input, nodes in execution order, names of the output tensors in order."""
 
@@ -256,10 +275,19 @@ class HeadLayout:
 
 
 @dataclass(frozen=True)
-class ImportedModel:
-    """A detector as read from a weight file: network, heads (in output order) and how a picture enters it.
+class PlainTensor:
+    """An output as the network's author knows it: name and shape in the original axis order, batch of one first."""
 
-    ``decode`` is one of ``mlu_agent.output_spec.DECODES``; ``layout`` counts for those without anchors.
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A network as read from a weight file: the graph, its heads (in output order) and what they detect.
+
+    ``decode`` is one of ``mlu_agent.output_spec.DECODES``; ``layout`` counts for those without anchors. It is TENSORS
+    for a network without detection heads, whose outputs ``tensors`` describes.
     ``quantized`` is None for float weights; of a quantized checkpoint it has the parameters of every layer with scales
     by the name of its node (the weights in the graph are the unquantized ones, as in the checkpoint). ``keys`` tells
     what a state dict calls the module of each convolution, by the name of its node.
@@ -274,6 +302,7 @@ class ImportedModel:
     layout: HeadLayout = HeadLayout()
     quantized: Mapping[str, QuantParameters] | None = None
     keys: Mapping[str, str] | None = None
+    tensors: tuple[PlainTensor, ...] = ()
 
 
 def infer_shapes(graph: Graph) -> dict[str, Shape]:

@@ -25,6 +25,7 @@ from .graph import (
     MaxPool,
     Mul,
     Node,
+    Operation,
     Slice,
     Upsample,
     infer_shapes,
@@ -45,21 +46,27 @@ CHANNEL_SOURCES = {
     "abgr": (3, 2, 1),
 }
 INPUT_DTYPES = {"u8": net.UINT8, "half": net.FLOAT16, "float": net.FLOAT32}
-PIXEL_MEAN = (0.0, 0.0, 0.0)
-PIXEL_STD = (255.0, 255.0, 255.0)
+Triple = tuple[float, float, float]
+PIXEL_MEAN: Triple = (0.0, 0.0, 0.0)
+PIXEL_STD: Triple = (255.0, 255.0, 255.0)
 
 
 @dataclass(frozen=True)
 class LowerOptions:
-    """How the network is lowered: input kind (u8, half, float), its channel order, batch, bits and granularity."""
+    """How the network is lowered: input kind (u8, half, float), its channel order, batch, bits and granularity.
+
+    ``mean`` and ``std`` (pixels of 0..255) and ``colours`` (rgb or bgr) say what the network itself wants to see: the
+    device does it for a u8 input, the agent for the others.
+    """
 
     input: str = "u8"
     channels: str = "rgba"
     batch: int = 1
     bits: int = 8
     per_channel: bool = True
-    mean: tuple[float, float, float] = PIXEL_MEAN
-    std: tuple[float, float, float] = PIXEL_STD
+    mean: Triple = PIXEL_MEAN
+    std: Triple = PIXEL_STD
+    colours: str = "rgb"
 
 
 def lower(graph: Graph, ranges: Mapping[str, Range], options: LowerOptions) -> Network:
@@ -103,11 +110,11 @@ class _Lowering:
         if self.options.input != "u8":
             self.numbers[INPUT] = entry
             return entry
-        constants = tuple(
-            self._constant(np.array(values, np.float32)) for values in (self.options.mean, self.options.std)
-        )
+        pixels = (np.array(values, np.float32) for values in (self.options.mean, self.options.std))
+        constants = tuple(self._constant(values) for values in pixels)
         output = self._tensor((self.options.batch, height, width, channels), self.dtype)
         sources = CHANNEL_SOURCES[self.options.channels]
+        sources = sources if self.options.colours == "rgb" else sources[::-1]
         self.operators.append(Operator(net.NORMALIZE, (entry,), constants, sources, output, "normalize"))
         self.numbers[INPUT] = output
         return entry
@@ -120,11 +127,27 @@ class _Lowering:
         self.constants.append(values)
         return len(self.constants) - 1
 
-    def emit(self, node: Node, opcode: int, attributes: tuple[int, ...], constants: tuple[int, ...] = ()) -> None:
-        output = self._tensor((self.options.batch, *self.shapes[node.name]), self.dtype)
+    def emit(
+        self,
+        node: Node,
+        opcode: int,
+        attributes: tuple[int, ...],
+        constants: tuple[int, ...] = (),
+        dims: net.Dims | None = None,
+    ) -> None:
+        first, *others = dims or (1, *self.shapes[node.name])
+        output = self._tensor((self.options.batch * first, *others), self.dtype)  # type: ignore[arg-type] # four
         inputs = tuple(self.numbers[name] for name in node.inputs)
         self.operators.append(Operator(opcode, inputs, constants, attributes, output, node.name))
         self.numbers[node.name] = output
+
+    def operation(self, node: Operation) -> None:
+        if self.options.batch > 1 and _mixes_pictures(node):
+            raise DataError(
+                f"layer {node.name}: rearranges the first axis, where the pictures of a batch lie: build with --batch 1"
+            )
+        constants = tuple(net.ABSENT if one is None else self._constant(one) for one in node.constants)
+        self.emit(node, node.opcode, node.attributes, constants, node.dims)
 
     def conv(self, node: Conv) -> None:
         weight, scale, quant_scale = self._weights(node)
@@ -159,6 +182,19 @@ class _Lowering:
                 f"layer {name}: its batch-norm statistics give a value that is not finite; the weights are damaged"
             )
         return self._constant(values)
+
+
+def _mixes_pictures(node: Operation) -> bool:
+    if node.opcode == net.PERMUTE:
+        return node.attributes[0] != 0
+    if node.opcode == net.REDUCE:
+        return bool(node.attributes[1] & 1)
+    return node.opcode == net.SLICE and (node.attributes[0], node.attributes[4]) != (0, 1)
+
+
+def _operation(state: _Lowering, node: Node) -> None:
+    assert isinstance(node, Operation)
+    state.operation(node)
 
 
 def _conv(state: _Lowering, node: Node) -> None:
@@ -213,4 +249,5 @@ _LOWERINGS: dict[type[Node], Callable[[_Lowering, Node], None]] = {
     AveragePool: _average_pool,
     Slice: _slice,
     Activation: _activation,
+    Operation: _operation,
 }

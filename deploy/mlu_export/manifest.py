@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlu_agent.output_spec import ANCHORED, FIELDS
 
 from . import network as net
+from .graph import TENSORS
 from .lower import PIXEL_MEAN, PIXEL_STD, LowerOptions
 from .toml_text import dump
 
@@ -23,12 +24,16 @@ DTYPES = {net.UINT8: "uint8", net.FLOAT16: "float16", net.FLOAT32: "float32"}
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture is brought to the input's size, and ``(x - mean) / std`` of its pixels (R, G, B; scale 0..255)."""
+    """How a picture is brought to the input's size, and its pixels (0..255) to what the network wants to see.
+
+    ``mean`` and ``std`` are in the network's order of colours, which is ``colours``: rgb or bgr.
+    """
 
     resize: str = "letterbox"
     pad_value: int = 128
     mean: Triple = PIXEL_MEAN
     std: Triple = PIXEL_STD
+    colours: str = "rgb"
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def manifest_text(
     document: dict[str, Any] = {
         "schema": 1,
         "name": name,
-        "task": "detect",
+        "task": "infer" if model.decode == TENSORS else "detect",
         "model": f"{name}.cambricon",
         "sha256": sha256,
         "labels": list(labels),
@@ -77,16 +82,15 @@ def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing
     table: dict[str, Any] = {"width": width, "height": height, "resize": preprocessing.resize}
     if preprocessing.resize == "letterbox":
         table["pad_value"] = preprocessing.pad_value
-    table.update(
-        channels=options.channels,
-        dtype=DTYPES[tensor.dtype],
-        mean=list(preprocessing.mean),
-        std=list(preprocessing.std),
-    )
+    pixels = {"mean": list(preprocessing.mean), "std": list(preprocessing.std)}
+    table.update(channels=options.channels, dtype=DTYPES[tensor.dtype], **pixels)
     return table
 
 
 def _output(model: ImportedModel) -> dict[str, Any]:
+    if model.decode == TENSORS:
+        names, shapes = ([getattr(one, key) for one in model.tensors] for key in ("name", "shape"))
+        return {"kind": "tensors", "names": names, "shapes": shapes}
     table: dict[str, Any] = {"kind": "yolo_heads", "decode": model.decode}
     if model.decode not in ANCHORED:
         layout = model.layout

@@ -15,6 +15,7 @@ from mlu_agent._toml import parse_toml
 from mlu_agent.errors import DataError, UserError
 
 from .files import read_bounded
+from .head_request import HeadRequest, read_request
 from .manifest import Preprocessing, Thresholds, Triple
 from .quantize import Range
 from .toml_text import dump
@@ -49,6 +50,7 @@ class Settings:
     data_scale: float = 1.0
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     thresholds: Thresholds = field(default_factory=Thresholds)
+    heads: HeadRequest = field(default_factory=HeadRequest)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def recipe_text(recipe: Recipe) -> str:
             "iou": settings.thresholds.iou,
             "max_detections": settings.thresholds.max_detections,
         },
+        **({"heads": settings.heads.table()} if settings.heads != HeadRequest() else {}),
         "calibration": {"description": recipe.calibration},
         "ranges": {name: [seen.low, seen.high] for name, seen in recipe.ranges.items()},
     }
@@ -98,11 +101,13 @@ def recipe_text(recipe: Recipe) -> str:
 
 
 def _preprocessing_table(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Mean and std only where they are not those of plain pixels."""
+    """Mean, std and order of colours only where they are not those of plain pixels."""
     plain = Preprocessing()
     table: dict[str, Any] = {"resize": preprocessing.resize, "pad_value": preprocessing.pad_value}
     if (preprocessing.mean, preprocessing.std) != (plain.mean, plain.std):
         table.update(mean=list(preprocessing.mean), std=list(preprocessing.std))
+    if preprocessing.colours != plain.colours:
+        table["colours"] = preprocessing.colours
     return table
 
 
@@ -183,7 +188,7 @@ def _recipe(root: _Table) -> Recipe:
     if root.get("schema", int) != SCHEMA:
         raise DataError(f"{root.path}: schema {root.values['schema']} is not known; this version reads schema {SCHEMA}")
     labels = root.values.get("labels")
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise DataError(f"{root.path}: labels must be a list of strings")
     weights = root.table("weights")
     return Recipe(
@@ -205,8 +210,8 @@ def _settings(root: _Table, labels: tuple[str, ...]) -> Settings:
         name=root.get("name", str),
         arch=root.get("arch", str),
         labels=labels,
-        width=build.get("width", int, 32, 8192),
-        height=build.get("height", int, 32, 8192),
+        width=build.get("width", int, 8, 8192),
+        height=build.get("height", int, 8, 8192),
         input=build.choice("input", ("u8", "half", "float")),
         channels=build.choice("channels", ("rgb", "bgr", "rgba", "bgra", "argb", "abgr")),
         batch=build.get("batch", int, 1, 1024),
@@ -220,9 +225,11 @@ def _settings(root: _Table, labels: tuple[str, ...]) -> Settings:
         preprocessing=Preprocessing(
             preprocessing.choice("resize", ("letterbox", "stretch")),
             preprocessing.get("pad_value", int, 0, 255),
-            preprocessing.triple("mean", Preprocessing().mean, 0.0),
+            preprocessing.triple("mean", Preprocessing().mean, -1e6),
             preprocessing.triple("std", Preprocessing().std, 1e-6),
+            preprocessing.choice("colours", ("rgb", "bgr")) if "colours" in preprocessing.values else "rgb",
         ),
+        heads=read_request(root.values.get("heads", {}), root.path),
         thresholds=Thresholds(
             thresholds.get("confidence", float, 0.0, 1.0),
             thresholds.get("iou", float, 0.0, 1.0),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .fake_quant import FakeQuantRunner
-from .graph import Conv
+from .graph import TENSORS, Conv
 from .head_parts import head_parts
 from .progress import show_progress
 from .quantize import Range
@@ -64,7 +64,8 @@ class _Trial:
     ) -> None:
         self.quantized = quantized
         singles = [pictures[number : number + 1] for number in range(len(pictures))]
-        self._errors = [DetectionError(model, runner.torch, runner.run(single)) for single in singles]
+        kind = TensorError if model.decode == TENSORS else DetectionError
+        self._errors = [kind(model, runner.torch, runner.run(single)) for single in singles]
         self._before = [quantized.start(single) for single in singles]
         self._position = 0
         self._end = len(model.graph.nodes)
@@ -114,3 +115,18 @@ class DetectionError:
                 total += float(((score - objectness) ** 2).sum() + ((scores - confidence) ** 2).sum())
                 total += BOX_WEIGHT * float((objectness * (box - boxes) ** 2).sum())
         return total
+
+
+class TensorError:
+    """Distance of plain outputs from the float network's: squared differences against each output's own energy."""
+
+    def __init__(self, _: ImportedModel, torch: Any, outputs: list[FloatArray]) -> None:
+        self._torch = torch
+        self._exact = [torch.from_numpy(np.ascontiguousarray(output.transpose(0, 3, 1, 2))) for output in outputs]
+        self._energy = [max(float((output**2).sum()), np.finfo(np.float32).tiny) for output in self._exact]
+
+    def of(self, outputs: list[Any]) -> float:
+        """Sum over all outputs, tensors (N, C, H, W)."""
+        pairs = zip(outputs, self._exact, self._energy)
+        with self._torch.inference_mode():
+            return float(sum(float(((output - exact) ** 2).sum()) / energy for output, exact, energy in pairs))

@@ -12,6 +12,8 @@ from ..offline_model import OfflineModel, read_offline_model
 if TYPE_CHECKING:
     import argparse
 
+    from ..bundle import ModelSpec
+
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
@@ -32,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
             "sha256": spec.sha256,
             **({} if spec.device is None else {"device": spec.device.path.name}),
             "labels": len(spec.labels),
+            "output": _output(spec),
             "provenance": spec.provenance,
         }
     else:
@@ -41,6 +44,15 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(model, manifest)
     return 0
+
+
+def _output(spec: ModelSpec) -> str:
+    """What the outputs mean, in a line."""
+    if spec.output.kind == "yolo_heads":
+        return f"{spec.output.decode} heads of strides {', '.join(str(head.stride) for head in spec.output.heads)}"
+    if spec.output.kind == "tensors":
+        return "no detections: " + ", ".join(f"{one.name} {'x'.join(map(str, one.shape))}" for one in spec.output.plain)
+    return f"detection output of up to {spec.output.max_boxes} boxes"
 
 
 def _print(model: OfflineModel, manifest: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ Sections = tuple[Section, ...]
 
 @dataclass(frozen=True)
 class Arch:
-    """One entry of the register: ``family`` is darknet or yolov5; the rest are the defaults of its manifest.
+    """One entry of the register: ``family`` is darknet, yolov5, onnx or module; the rest are manifest defaults.
 
     ``activation`` is what a state dict of the network does not tell, None to take the usual one.
     """
@@ -53,6 +53,8 @@ ARCHS: dict[str, Arch] = {
         Arch("yolo-fastest", "darknet", resize="stretch", sections=yolo_fastest_sections),
         Arch("darknet", "darknet", needs_cfg=True),
         *(_yolov5(f"yolov5{size}") for size in "nsmlx"),
+        Arch("onnx", "onnx", pad_value=114),
+        Arch("module", "module", pad_value=114),
     )
 }
 

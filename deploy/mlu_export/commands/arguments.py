@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlu_agent.output_spec import DECODES
+
 from ..archs import ARCHS
 from ..files import sha256_hex
+from ..head_request import Anchors, parse_anchors
 from ..lower import CHANNEL_SOURCES
 from ..observe import OBSERVERS
 
@@ -28,9 +31,10 @@ def declare_weights(parser: argparse.ArgumentParser) -> None:
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument("--arch", metavar="NAME", help=f"the network: {', '.join(ARCHS)}; a recipe knows its own")
     parser.add_argument(
-        "--weights", required=True, **path, help="Darknet .weights or YOLOv5 .pt (read without running any code of it)"
+        "--weights", **path, help="Darknet .weights, YOLOv5 .pt (read without running any code of it), .onnx"
     )
     parser.add_argument("--cfg", **path, help="Darknet description, instead of the built-in one")
+    _declare_network(parser)
 
 
 def declare_quantization(parser: argparse.ArgumentParser) -> None:
@@ -102,14 +106,72 @@ def print_files(paths: Sequence[Path], as_json: bool) -> None:
     print(json.dumps({"schema": 1, "files": files}))
 
 
+def _declare_network(parser: argparse.ArgumentParser) -> None:
+    """What an ONNX file or a module does not say itself."""
+    parser.add_argument(
+        "--module", metavar="FILE.py:FUNCTION", help="with --arch module: your function that returns the torch module"
+    )
+    parser.add_argument(
+        "--outputs", type=names, metavar="NAME,NAME", help="end the network at these tensors (a module: its parts)"
+    )
+    parser.add_argument("--decode", choices=DECODES, help="the outputs are detection heads of this kind")
+    parser.add_argument(
+        "--anchors", type=anchors, metavar="W,H,W,H/W,H,…", help="with --decode: pixels, heads in output order"
+    )
+    parser.add_argument(
+        "--strides", type=strides, metavar="N,N,N", help="with --decode of heads without anchors: their levels'"
+    )
+    parser.add_argument(
+        "--resize", choices=("letterbox", "stretch"), help="how a picture is brought to the input's size"
+    )
+    parser.add_argument("--mean", type=three, metavar="A,B,C", help="of pixels 0..255, subtracted (default 0,0,0)")
+    parser.add_argument("--std", type=three, metavar="A,B,C", help="of pixels 0..255, divided by (default 255,255,255)")
+    parser.add_argument("--colours", choices=("rgb", "bgr"), help="the order that the network was trained with (rgb)")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """``a,b`` -> its parts."""
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts) or len(set(parts)) != len(parts):
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a list of different names with commas between them")
+    return parts
+
+
+def anchors(text: str) -> Anchors:
+    """``10,13,16,30/30,61`` -> pairs per head."""
+    try:
+        return parse_anchors(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.80} is not width,height,width,height… in pixels, the heads apart by '/'"
+        ) from None
+
+
+def strides(text: str) -> tuple[int, ...]:
+    """``8,16,32`` -> the numbers."""
+    return tuple(Integer(1, 1024)(part) for part in text.split(","))
+
+
+def three(text: str) -> tuple[float, float, float]:
+    """``0.5,1,2`` -> the numbers; one number counts for all three."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    values = values * 3 if len(values) == 1 else values
+    if len(values) != 3 or not all(abs(value) <= 1e6 for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not three numbers with commas between them")
+    return values[0], values[1], values[2]
+
+
 def size(text: str) -> tuple[int, int]:
     """``416`` or ``736x416`` (width x height) -> (height, width)."""
     parts: list[str] = text.lower().split("x")
     if len(parts) in (1, 2) and all(part.isascii() and part.isdigit() for part in parts):
         width, height = int(parts[0]), int(parts[-1])
-        if all(32 <= side <= 8192 and side % 32 == 0 for side in (width, height)):
+        if all(8 <= side <= 8192 for side in (width, height)):
             return height, width
-    raise argparse.ArgumentTypeError(f"{text!r} is not a multiple of 32 up to 8192, or two of them as WIDTHxHEIGHT")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 8 to 8192, or two of them as WIDTHxHEIGHT")
 
 
 class Integer:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import DataError, UserError
 
 from ..files import read_bounded, sha256_hex
 from .darknet import import_darknet
 from .darknet_cfg import Section, parse_cfg
+from .module import import_module
+from .module_file import load_module
+from .onnx_file import read_companions
+from .onnx_graph import import_onnx
 from .yolov5 import import_yolov5
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ..archs import Arch
     from ..graph import ImportedModel
+    from ..head_request import HeadRequest
 
 MAX_WEIGHT_BYTES = (1 << 31) - 1
 MAX_CFG_BYTES = 1 << 20
@@ -27,31 +33,67 @@ DEFAULT_SIZE = 640
 
 @dataclass(frozen=True)
 class Source:
-    """A weight file as read, with its digests; ``cfg`` holds the sections of a Darknet network."""
+    """A weight file as read, with its digests; ``cfg`` holds the sections of a Darknet network, ``companions`` the
+    files beside an ONNX file that hold its weights, ``module`` a torch module of the user.
+    """
 
     weights: bytes
     name: str
     sha256: str
     cfg: tuple[Section, ...] | None
     cfg_sha256: str
+    companions: Mapping[str, bytes] = field(default_factory=dict)
+    module: Any = None
 
 
-def read_source(arch: Arch, weights: Path, cfg: Path | None) -> Source:
-    """Reads weights (and cfg) from disk. Raises UserError if the arch needs a cfg or has no use for one; DataError."""
+def read_source(arch: Arch, weights: Path | None, cfg: Path | None, module: str | None = None) -> Source:
+    """Reads weights (and cfg) from disk; ``module`` is FILE.py:FUNCTION of ``--arch module``.
+
+    Raises UserError if the arch needs what is missing or has no use for what is given; DataError.
+    """
+    if (module is not None) != (arch.family == "module"):
+        raise UserError("--arch module and --module FILE.py:FUNCTION belong together: give both")
     if cfg is not None and arch.family != "darknet":
         raise UserError(f"--cfg belongs to Darknet networks; --arch {arch.name} takes none")
     if cfg is None and arch.needs_cfg:
         raise UserError("--arch darknet needs the network's description: give --cfg FILE")
+    if module is not None:
+        return _read_module(module, weights)
+    if weights is None:
+        raise UserError("give the network's weights: --weights FILE")
     data = read_bounded(weights, MAX_WEIGHT_BYTES, "weights")
+    if arch.family == "onnx":
+        try:
+            companions = read_companions(data, weights)
+        except DataError as error:
+            raise DataError(f"{weights.name}: {error}") from error
+        digest = sha256_hex(data + "".join(map(sha256_hex, companions.values())).encode())
+        return Source(data, weights.name, digest, None, "", companions)
     if cfg is None:
         return Source(data, weights.name, sha256_hex(data), arch.sections() if arch.sections else None, "")
     text = read_bounded(cfg, MAX_CFG_BYTES, "cfg")
     return Source(data, weights.name, sha256_hex(data), parse_cfg(text, cfg.name), sha256_hex(text))
 
 
-def import_model(arch: Arch, source: Source, size: tuple[int, int] | None) -> ImportedModel:
-    """The float network of a source for an input of ``size`` (height, width; None: its own). Raises DataError."""
+def _read_module(module: str, weights: Path | None) -> Source:
+    state = None if weights is None else read_bounded(weights, MAX_WEIGHT_BYTES, "weights")
+    loaded = load_module(module, state)
+    name = loaded.file if weights is None else weights.name
+    return Source(state or b"", name, loaded.sha256, None, loaded.file_sha256, module=loaded.module)
+
+
+def import_model(
+    arch: Arch, source: Source, size: tuple[int, int] | None, heads: HeadRequest | None = None
+) -> ImportedModel:
+    """The float network of a source for an input of ``size`` (height, width; None: its own). ``heads`` says of an ONNX
+    file or a module what it does not say itself. Raises DataError, UserError.
+    """
     try:
+        if arch.family == "onnx":
+            return import_onnx(source.weights, source.companions, size, heads)
+        if arch.family == "module":
+            return import_module(source.module, _given(size), heads)
+        _check_own_network(arch, size, heads)
         if arch.family == "yolov5":
             model = import_yolov5(source.weights, size or (DEFAULT_SIZE, DEFAULT_SIZE), arch.activation)
             _check_width(arch.name.partition("@")[0], model)
@@ -60,6 +102,21 @@ def import_model(arch: Arch, source: Source, size: tuple[int, int] | None) -> Im
         return import_darknet(_resized(source.cfg, size), source.weights, source.sha256)
     except DataError as error:
         raise DataError(f"{source.name}: {error}") from error
+
+
+def _given(size: tuple[int, int] | None) -> tuple[int, int]:
+    if size is None:
+        raise UserError("a module does not say how large its input is: give --size")
+    return size
+
+
+def _check_own_network(arch: Arch, size: tuple[int, int] | None, heads: HeadRequest | None) -> None:
+    """Networks that are known know their own heads, and halve the picture five times."""
+    if heads is not None and heads.table():
+        options = ", ".join(f"--{key}" for key in heads.table())
+        raise UserError(f"--arch {arch.name} knows its own outputs: leave {options} out, for --arch onnx and module")
+    if size is not None and any(side % 32 for side in size):
+        raise UserError(f"--size {size[1]}x{size[0]}: --arch {arch.name} takes multiples of 32 up to 8192")
 
 
 def _check_width(name: str, model: ImportedModel) -> None:

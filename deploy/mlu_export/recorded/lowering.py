@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..network import Array, Dims
 
 NHWC, PLAIN = "nhwc", "plain"
+HELPERS = ("reshape", "permute", "copy", "expand")
 TO_PLAIN, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
@@ -36,11 +37,13 @@ class Lowering:
         self.places: dict[tuple[int, str], int] = {}
         self.makers: dict[int, net.Operator] = {}
         self.names: dict[str, int] = {}
+        self.label = ""  # the name of the value being lowered, where it has one
         self.values = ordered(outputs, inputs)
         self.users: dict[int, int] = {}
         for value in self.values:
             for one in value.inputs if value.array is None else ():
                 self.users[id(one)] = self.users.get(id(one), 0) + 1
+        self.norms = {id(value.inputs[0]): value for value in self.values if value.operation == "batch_norm"}
         self.final = {id(output) for output in outputs}
 
     def run(self) -> net.Network:
@@ -55,7 +58,12 @@ class Lowering:
                     f"a tensor {value.shape} that is neither input nor weight takes part in the network, which has no "
                     "operator for it; compute with numbers, per-channel values or module weights"
                 )
-            OPERATIONS[value.operation](self, value)
+            self.label = value.name
+            try:
+                OPERATIONS[value.operation](self, value)
+            except UnsupportedError as error:
+                raise UnsupportedError(f"{value.name}: {error}" if value.name else str(error)) from error
+        self.label = ""
         exits = [self._leave(output) for output in self.outputs]
         return self._pruned(entries, exits)
 
@@ -86,14 +94,19 @@ class Lowering:
     ) -> int:  # fmt: skip
         """One operator; returns the number of its output tensor."""
         output = self.tensor(dims, half)
-        base = name or f"operator{opcode}"
-        count = self.names[base] = self.names.get(base, 0) + 1
-        made = net.Operator(
-            opcode, tuple(inputs), tuple(constants), tuple(int(word) for word in attributes), output, f"{base}_{count}"
-        )
+        words = tuple(int(word) for word in attributes)
+        made = net.Operator(opcode, tuple(inputs), tuple(constants), words, output, self._name(name, opcode))
         self.operators.append(made)
         self.makers[output] = made
         return output
+
+    def _name(self, name: str, opcode: int) -> str:
+        """A name that no operator has yet: that of the value, with the kind behind it for helping operators."""
+        base = name or f"operator{opcode}"
+        if self.label:
+            base = f"{self.label}.{name}" if name in HELPERS or self.label in self.names else self.label
+        count = self.names[base] = self.names.get(base, 0) + 1
+        return base if self.label and count == 1 else f"{base}_{count}"
 
     def put(self, value: Value, layout: str, number: int) -> None:
         self.places[id(value), layout] = number
@@ -198,7 +211,7 @@ class Lowering:
     def _reader_norm(self, value: Value) -> Value | None:
         if self.users.get(id(value)) != 1 or id(value) in self.final or value.array is not None:
             return None
-        return next((one for one in self.values if one.operation == "batch_norm" and one.inputs[0] is value), None)
+        return self.norms.get(id(value))
 
 
 def _compact(

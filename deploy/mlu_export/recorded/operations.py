@@ -80,7 +80,7 @@ def _weighted(
         scale = state.constant(scales)
     alpha = beta = net.ABSENT
     if norm is not None:
-        alpha, beta = (state.constant(one) for one in _affine_of(norm))
+        alpha, beta = (state.constant(one) for one in affine_of(norm))
     words = (*array.shape[2:], *a["stride"], *pad, *a["dilation"], a["groups"], float_word(quant_scale))
     constants = (state.constant(stored), scale, state.optional(a["bias"]), alpha, beta)
     return state.emit(opcode, (source,), dims, half, words, constants, "deconv" if opcode == net.DECONV else "conv")
@@ -107,7 +107,8 @@ def _linear(state: Lowering, value: Value) -> None:
     state.put(value, "plain", _weighted(state, net.CONV, number, dims, value.half, array, unit, (0, 0), None))
 
 
-def _affine_of(norm: Value) -> tuple[Any, Any]:
+def affine_of(norm: Value) -> tuple[Any, Any]:
+    """Factor and summand of each channel of a batch-norm."""
     a = norm.attributes
     mean = a["mean"].array.astype(np.float32)
     gamma = np.ones_like(mean) if a["gamma"] is None else a["gamma"].array.astype(np.float32)
@@ -118,15 +119,51 @@ def _affine_of(norm: Value) -> tuple[Any, Any]:
 def _batch_norm(state: Lowering, value: Value) -> None:
     source = value.inputs[0]
     if source.operation == "conv" and (id(source), "nhwc") not in state.places and source.array is None:
+        state.label = source.name or value.name
         state.put(value, "nhwc", _emit_conv(state, source, value))
         return
     layout, number, dims = _on_channels(state, value)
-    constants = [state.constant(one) for one in _affine_of(value)]
+    constants = [state.constant(one) for one in affine_of(value)]
     state.put(value, layout, state.emit(net.AFFINE, (number,), dims, value.half, (), constants, "batch_norm"))
+
+
+def _everywhere(state: Lowering, value: Value, alpha: Any, beta: Any) -> None:
+    """An own factor and summand for every element: the whole picture lies on the channels for the while."""
+    layout = state.layout_of(value.inputs[0]) if is_spatial(value.shape) else "plain"
+    order = (1, 2, 0) if layout == "nhwc" else tuple(range(alpha.ndim))
+    constants = [state.constant(one.transpose(order).reshape(-1)) for one in (alpha, beta)]
+    flat = (value.shape[0], 1, 1, alpha.size)
+    number = state.as_dims(state.place(value.inputs[0], layout), flat, value.half)
+    made = state.emit(net.AFFINE, (number,), flat, value.half, (), constants, "affine")
+    dims = _nhwc(value) if layout == "nhwc" else plain_dims(value.shape)
+    state.put(value, layout, state.as_dims(made, dims, value.half))
+
+
+def _expand(state: Lowering, value: Value) -> None:
+    """Axes of size one repeated: with such an axis as the width, that is a nearest enlargement."""
+    source = value.inputs[0]
+    layout = state.layout_of(source) if is_spatial(source.shape) and is_spatial(value.shape) else "plain"
+    order = (0, 2, 3, 1) if layout == "nhwc" else range(len(value.shape))
+    sizes = [source.shape[axis] for axis in order]
+    number = state.place(source, layout)
+    for place, axis in enumerate(order):
+        if source.shape[axis] == value.shape[axis]:
+            continue
+        before, behind, count = math.prod(sizes[:place]), math.prod(sizes[place + 1 :]), value.shape[axis]
+        number = state.as_dims(number, (before, 1, 1, behind), value.half)
+        number = state.emit(
+            net.UPSAMPLE_NEAREST, (number,), (before, 1, count, behind), value.half, (1, count), name="expand"
+        )
+        sizes[place] = count
+    dims = _nhwc(value) if layout == "nhwc" else plain_dims(value.shape)
+    state.put(value, layout, state.as_dims(number, dims, value.half))
 
 
 def _affine(state: Lowering, value: Value) -> None:
     alpha, beta = value.attributes["alpha"].array, value.attributes["beta"].array
+    if alpha.ndim > 1:
+        _everywhere(state, value, alpha, beta)
+        return
     if alpha.size and (alpha == alpha[0]).all() and (beta == beta[0]).all():
         layout, numbers, dims = _same_place(state, value)  # one number: any order of axes will do
         number, (alpha, beta) = numbers[0], (np.full(dims[3], one[0], np.float32) for one in (alpha, beta))
@@ -179,7 +216,8 @@ def _softmax(state: Lowering, value: Value) -> None:
         return
     dims = _around(value.shape, dim)
     number = state.as_dims(state.place(value.inputs[0], "plain"), dims, value.half)
-    state.put(value, "plain", state.emit(net.SOFTMAX, (number,), dims, value.half, (1,), name="softmax"))
+    made = state.emit(net.SOFTMAX, (number,), dims, value.half, (1,), name="softmax")
+    state.put(value, "plain", state.as_dims(made, plain_dims(value.shape), value.half))
 
 
 def _around(shape: tuple[int, ...], dim: int) -> net.Dims:
@@ -211,22 +249,49 @@ def _reshape(state: Lowering, value: Value) -> None:
     state.put(value, "plain", state.as_dims(number, plain_dims(value.shape), value.half))
 
 
+def _from_nhwc(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The same order of axes, counted in the file's layout."""
+    return tuple(SPATIAL_AXIS[axis] for axis in axes)
+
+
+def _permuted_in_steps(state: Lowering, value: Value, sizes: list[int], order: list[int]) -> int:
+    """More than four separate axes: one after the other is brought forward to its place."""
+    number = state.place(value.inputs[0], "plain")
+    now = list(range(len(sizes)))
+    for place, axis in enumerate(order):
+        found = now.index(axis)
+        if found == place:
+            continue
+        parts = (now[:place], now[place:found], now[found : found + 1], now[found + 1 :])
+        dims = tuple(math.prod(sizes[one] for one in part) for part in parts)
+        number = state.permuted(state.as_dims(number, dims, value.half), (0, 2, 1, 3), value.half)  # type: ignore[arg-type]
+        now.insert(place, now.pop(found))
+    return state.as_dims(number, plain_dims(value.shape), value.half)
+
+
 def _permute(state: Lowering, value: Value) -> None:
     from .lowering import merged_axes  # noqa: PLC0415 - the two modules know each other
 
-    source = value.inputs[0]
-    sizes, order = merged_axes(source.shape, value.attributes["axes"])
+    source, axes = value.inputs[0], value.attributes["axes"]
+    if is_spatial(source.shape) and state.layout_of(source) == "nhwc":
+        state.put(value, "plain", state.permuted(state.place(source, "nhwc"), _from_nhwc(axes), value.half))
+        return
+    if axes == (0, 3, 1, 2):  # channels last, brought to where torch has them: that is how the file has them
+        state.put(value, "nhwc", state.as_dims(state.place(source, "plain"), _nhwc(value), value.half))
+        return
+    sizes, order = merged_axes(source.shape, axes)
     if len(sizes) > 4:
-        raise UnsupportedError(f"a permutation of a tensor {source.shape} with five separate axes has no operator")
+        state.put(value, "plain", _permuted_in_steps(state, value, sizes, order))
+        return
     rest = 4 - len(sizes)
     if is_spatial(source.shape) and all(size > 1 for size in source.shape):
-        number, axes = state.place(source, "plain"), value.attributes["axes"]
+        number = state.place(source, "plain")
         number = state.as_dims(number, plain_dims(source.shape), value.half)
         made = state.permuted(number, axes, value.half)
     else:
         dims = (*([1] * rest), *sizes)
-        axes = (*range(rest), *(rest + axis for axis in order))
-        made = state.permuted(state.as_dims(state.place(source, "plain"), dims, value.half), axes, value.half)  # type: ignore[arg-type]
+        turned = (*range(rest), *(rest + axis for axis in order))
+        made = state.permuted(state.as_dims(state.place(source, "plain"), dims, value.half), turned, value.half)  # type: ignore[arg-type]
     state.put(value, "plain", state.as_dims(made, plain_dims(value.shape), value.half))
 
 
@@ -305,6 +370,7 @@ OPERATIONS: dict[str, Callable[[Lowering, Value], None]] = {
     "linear": _linear,
     "batch_norm": _batch_norm,
     "affine": _affine,
+    "expand": _expand,
     "prelu": _prelu,
     "activation": _activation,
     "binary": _binary,

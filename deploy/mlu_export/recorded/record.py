@@ -11,10 +11,12 @@ from typing import Any, Callable
 
 import numpy as np
 
+from .record_composed import composed
 from .record_layers import LAYERS
 from .values import Array, Constant, Shape, UnsupportedError, Value
 
 Recorder = Callable[..., Any]
+MAX_PARTS = 64  # of a concatenation
 
 
 def make(operation: str, inputs: tuple[Value, ...], shape: tuple[int, ...], **attributes: Any) -> Value:
@@ -75,9 +77,11 @@ def _two(kind: str, x: Value, y: Value) -> Value:
     if x.shape != y.shape and kind in ("add", "mul", "max", "min") and _is_per_channel(x.shape, y.shape):
         x, y = y, x
     if x.shape != y.shape and not _is_per_channel(y.shape, x.shape):
-        raise UnsupportedError(
-            f"{kind} of shapes {x.shape} and {y.shape} has no operator: they must be equal, or one N, C, 1, 1"
-        )
+        try:
+            common = np.broadcast_shapes(x.shape, y.shape)
+        except ValueError:
+            raise UnsupportedError(f"{kind} of shapes {x.shape} and {y.shape}: they do not fit each other") from None
+        x, y = _expand(x, common), _expand(y, common)
     half = x.half and y.half
     return Value(x.shape, half, "binary", (x, y), {"kind": kind})
 
@@ -92,9 +96,10 @@ def _with_constant(kind: str, x: Value, y: Any) -> Value:
     if kind in ("max", "min"):
         if values.size != 1:
             raise UnsupportedError(f"{kind} with a constant tensor has no operator; use a number")
-        return _clamp(x, *((float(values), None) if kind == "max" else (None, float(values))))
+        number = values.item()
+        return _clamp(x, *((number, None) if kind == "max" else (None, number)))
     if kind == "pow":
-        return _power(x, float(values) if values.size == 1 else math.nan)
+        return _power(x, values.item() if values.size == 1 else math.nan)
     with np.errstate(divide="ignore", over="ignore"):
         parts = {"add": (one, values), "sub": (one, -values), "mul": (values, 0), "div": (one / values, 0)}[kind]
     return _affine(x, parts, identity, kind)
@@ -107,9 +112,9 @@ def _reversed(kind: str, x: Value, constant: Any) -> Value:
         return _with_constant(kind, x, constant)
     if kind == "sub":
         return _affine(x, (np.float32(-1), values), identity, "rsub")
-    raise UnsupportedError(
-        "a constant divided by a tensor has no operator; multiply with the inverse where it is known"
-    )
+    if kind == "div":
+        return _two("div", _affine(x, (np.float32(0), values), identity, "constant"), x)
+    raise UnsupportedError(f"{kind} of a constant and a tensor has no operator; compute it on the host")
 
 
 def _power(x: Value, exponent: float) -> Value:
@@ -132,18 +137,27 @@ def _affine(x: Value, parts: tuple[Any, Any], identity: Any, kind: str) -> Value
     """``x * alpha + beta`` with one number, or one per channel."""
     arrays = [np.asarray(part, np.float32) for part in parts]
     channels = x.shape[1] if len(x.shape) > 1 else 1
-    for index, array in enumerate(arrays):
-        flat = array.reshape(-1)
-        if array.size != 1 and not _lies_on_channels(array.shape, x.shape):
-            raise UnsupportedError(
-                f"{kind} of a tensor {x.shape} and a constant {array.shape} has no operator; a number or one value per "
-                "channel has"
-            )
-        arrays[index] = np.broadcast_to(flat, (channels,))
+    if any(array.size != 1 and not _lies_on_channels(array.shape, x.shape) for array in arrays):
+        x, arrays = _spread(x, arrays, kind)
+    else:
+        arrays = [np.broadcast_to(array.reshape(-1), (channels,)) for array in arrays]
     if not all(np.isfinite(array).all() for array in arrays):
         raise UnsupportedError(f"{kind} with a constant that is not finite has no operator")
     alpha, beta = (Constant(np.ascontiguousarray(array), hash((kind, identity))) for array in arrays)
     return make("affine", (x,), x.shape, alpha=alpha, beta=beta)
+
+
+def _spread(x: Value, arrays: list[Array], kind: str) -> tuple[Value, list[Array]]:
+    """The tensor and the constants as large as they are together, the constants without the batch."""
+    try:
+        common = np.broadcast_shapes(x.shape, *(array.shape for array in arrays))
+        inner = [array.reshape(array.shape[1:]) if array.ndim == len(common) else array for array in arrays]
+    except ValueError:
+        raise UnsupportedError(
+            f"{kind} of a tensor {x.shape} and a constant {max(array.shape for array in arrays)} has no operator: they "
+            "do not fit each other, or the constant has an own value for each picture"
+        ) from None
+    return _expand(x, common), [np.broadcast_to(array, common[1:]) for array in inner]
 
 
 def _lies_on_channels(small: Shape, large: Shape) -> bool:
@@ -246,6 +260,8 @@ def _unbind(x: Value, dim: int = 0) -> list[Value]:
 def _cat(tensors: Any, dim: int = 0) -> Value:
     if not all(isinstance(one, Value) for one in tensors):
         raise UnsupportedError("a concatenation with a constant tensor has no operator; add it on the host")
+    if len(tensors) > MAX_PARTS:
+        raise UnsupportedError(f"a concatenation of {len(tensors)} tensors has no operator; one of {MAX_PARTS} has")
     first = tensors[0]
     dim %= len(first.shape)
     shape = (*first.shape[:dim], sum(one.shape[dim] for one in tensors), *first.shape[dim + 1 :])
@@ -271,10 +287,15 @@ def _pad(x: Value, pads: Any, value: float = 0.0) -> Value:
 
 
 def _expand(x: Value, sizes: Any, *_: Any, **__: Any) -> Value:
-    wanted = tuple(own if size == -1 else size for own, size in zip(x.shape[-len(sizes) :], sizes))
-    if wanted != x.shape:
-        raise UnsupportedError(f"expanding {x.shape} to {tuple(sizes)} has no operator; let the arithmetic broadcast")
-    return x
+    rank = max(len(sizes), len(x.shape))
+    own = (1,) * (rank - len(x.shape)) + tuple(x.shape)
+    given = (-1,) * (rank - len(sizes)) + tuple(int(size) for size in sizes)
+    wanted = tuple(have if size == -1 else size for have, size in zip(own, given))
+    if any(have not in (1, size) for have, size in zip(own, wanted)):
+        raise UnsupportedError(f"a tensor {x.shape} cannot be expanded to {tuple(sizes)}")
+    if own != x.shape:
+        x = reshape(x, own)
+    return x if wanted == own else make("expand", (x,), wanted)
 
 
 _SUFFIXES = ("Tensor", "Scalar", "default", "Tensor_Scalar")
@@ -344,3 +365,4 @@ RECORDERS: dict[str, Recorder] = {
     **{f"aten.{name}.default": _same for name in ("clone", "detach", "alias", "contiguous", "lift_fresh")},
     **LAYERS,
 }  # fmt: skip
+RECORDERS.update(composed(RECORDERS))

@@ -23,6 +23,21 @@ def _pair(values: Any, default: int = 1) -> tuple[int, int]:
     return sizes[0], sizes[-1]
 
 
+def _margins(padding: Any) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right of one number, of height and width, or of all four."""
+    if not isinstance(padding, int) and len(padding) == 4:
+        top, left, bottom, right = (int(side) for side in padding)
+        return top, left, bottom, right
+    rows, cols = _pair(padding, 0)
+    return rows, cols, rows, cols
+
+
+def _check_bias(bias: Any, channels: int) -> None:
+    array = _array(bias)
+    if array is not None and array.size != channels:
+        raise UnsupportedError(f"a bias of {array.size} values does not fit {channels} output channels")
+
+
 def _array(constant: Any) -> Any:
     """The numbers of an optional weight."""
     if constant is None:
@@ -51,16 +66,17 @@ def conv2d(
         raise UnsupportedError(f"a convolution of a tensor {x.shape} has no operator; two-dimensional ones have")
     if input_mean is not None and input_std is not None:
         x = _make("normalize_input", (x,), x.shape, mean=input_mean, std=input_std)
-    strides, pads, spread = _pair(stride), _pair(padding, 0), _pair(dilation)
+    strides, pads, spread = _pair(stride), _margins(padding), _pair(dilation)
     sizes = [
-        (x.shape[2 + axis] + 2 * pads[axis] - spread[axis] * (array.shape[2 + axis] - 1) - 1) // strides[axis] + 1
-        for axis in (0, 1)
+        (x.shape[2 + a] + pads[a] + pads[2 + a] - spread[a] * (array.shape[2 + a] - 1) - 1) // strides[a] + 1
+        for a in (0, 1)
     ]
-    if array.shape[1] * groups != x.shape[1] or min(sizes) < 1:
+    if groups < 1 or array.shape[1] * groups != x.shape[1] or array.shape[0] % groups or min(sizes) < 1:
         raise UnsupportedError(f"a convolution with weights {array.shape} does not fit a tensor {x.shape}")
+    _check_bias(bias, array.shape[0])
     return _make(
         "conv", (x,), (x.shape[0], array.shape[0], *sizes), weight=weight, bias=bias, scale=scale, mode=quantized_mode,
-        stride=strides, pad=pads, dilation=spread, groups=int(groups),
+        stride=strides, pad=pads[:2], dilation=spread, groups=int(groups),
     )  # fmt: skip
 
 
@@ -82,14 +98,17 @@ def _convolution(
         raise UnsupportedError(
             f"a transposed convolution of a tensor {x.shape} has no operator; two-dimensional ones have"
         )
-    strides, pads, spread, more = _pair(stride), _pair(padding, 0), _pair(dilation), _pair(extra, 0)
+    strides, pads, spread, more = _pair(stride), _margins(padding), _pair(dilation), _pair(extra, 0)
     sizes = [
-        (x.shape[2 + a] - 1) * strides[a] - 2 * pads[a] + spread[a] * (array.shape[2 + a] - 1) + more[a] + 1
+        (x.shape[2 + a] - 1) * strides[a] - pads[a] - pads[2 + a] + spread[a] * (array.shape[2 + a] - 1) + more[a] + 1
         for a in (0, 1)
     ]
+    if array.shape[0] != x.shape[1] or array.shape[0] % groups or min(sizes) < 1 or min(*strides, *spread) < 1:
+        raise UnsupportedError(f"a transposed convolution with weights {array.shape} does not fit a tensor {x.shape}")
+    _check_bias(bias, array.shape[1] * groups)
     return _make(
         "deconv", (x,), (x.shape[0], array.shape[1] * groups, *sizes), weight=weight, bias=bias,
-        stride=strides, pad=pads, dilation=spread, groups=int(groups),
+        stride=strides, pad=pads[:2], dilation=spread, groups=int(groups),
     )  # fmt: skip
 
 
@@ -98,6 +117,7 @@ def linear(x: Value, weight: Any, bias: Any = None, scale: Any = None, quantized
     array = _array(weight)
     if array.ndim != 2 or array.shape[1] != x.shape[-1] or len(x.shape) not in (2, 3):
         raise UnsupportedError(f"a linear layer with weights {array.shape} of a tensor {x.shape} has no operator")
+    _check_bias(bias, array.shape[0])
     return _make(
         "linear", (x,), (*x.shape[:-1], array.shape[0]), weight=weight, bias=bias, scale=scale, mode=quantized_mode
     )
@@ -130,9 +150,9 @@ def _max_pool(
 ) -> tuple[Any, ...]:
     if _pair(dilation) != (1, 1):
         raise UnsupportedError("max-pooling with dilation has no operator")
-    sizes, steps, pads = _pair(kernel), _pair(stride or kernel), _pair(padding, 0)
+    sizes, steps, pads = _pair(kernel), _pair(stride or kernel), _margins(padding)
     shape = _pooled(x, sizes, steps, pads, ceil_mode)
-    return _make("max_pool", (x,), shape, kernel=sizes, stride=steps, pad=pads), None
+    return _make("max_pool", (x,), shape, kernel=sizes, stride=steps, pad=pads[:2]), None
 
 
 def _average_pool(
@@ -141,23 +161,25 @@ def _average_pool(
 ) -> Value:  # fmt: skip
     if divisor is not None:
         raise UnsupportedError("average pooling with an own divisor has no operator")
-    sizes, steps, pads = _pair(kernel), _pair(stride or kernel), _pair(padding, 0)
+    sizes, steps, pads = _pair(kernel), _pair(stride or kernel), _margins(padding)
     shape = _pooled(x, sizes, steps, pads, ceil_mode)
     if (
         ceil_mode
         and count_pad
-        and any((shape[2 + a] - 1) * steps[a] + sizes[a] > x.shape[2 + a] + 2 * pads[a] for a in (0, 1))
+        and any((shape[2 + a] - 1) * steps[a] + sizes[a] > x.shape[2 + a] + pads[a] + pads[2 + a] for a in (0, 1))
     ):
         raise UnsupportedError(
             "average pooling with ceil_mode beyond the padded picture has no operator; pad it evenly"
         )
-    return _make("average_pool", (x,), shape, kernel=sizes, stride=steps, pad=pads, count=bool(count_pad))
+    return _make("average_pool", (x,), shape, kernel=sizes, stride=steps, pad=pads[:2], count=bool(count_pad))
 
 
 def _pooled(x: Value, kernel: Any, stride: Any, pad: Any, ceil_mode: bool) -> tuple[int, ...]:
     sizes = []
     for axis in (0, 1):
-        room = x.shape[2 + axis] + 2 * pad[axis] - kernel[axis]
+        room = x.shape[2 + axis] + pad[axis] + pad[2 + axis] - kernel[axis]
+        if room < 0 or min(kernel) < 1 or min(stride) < 1:
+            raise UnsupportedError(f"a window of {tuple(kernel)} does not fit a tensor {x.shape}; enlarge the input")
         count = (-(-room // stride[axis]) if ceil_mode else room // stride[axis]) + 1
         if ceil_mode and (count - 1) * stride[axis] >= x.shape[2 + axis] + pad[axis]:
             count -= 1  # a window must not start in the padding

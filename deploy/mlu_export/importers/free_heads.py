@@ -1,0 +1,139 @@
+"""Heads without anchors in a traced network: which fields its outputs hold, by their sizes and by how they are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlu_agent.errors import UserError
+from mlu_agent.output_spec import FIELDS, MAX_REG
+
+from ..graph import Head, HeadLayout
+from ..recorded.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REG_MAX = 16  # of every published network; one tensor per level does not tell it
+Named = tuple[str, Value]
+
+
+def prepared(outputs: Sequence[Named], decode: str, strides: Sequence[int], size: tuple[int, int]) -> list[Named]:
+    """Outputs as the agent reads them: joined levels [1, cells, channels] are turned to [1, channels, cells].
+
+    Raises UserError where they do not have the levels' sizes.
+    """
+    cells = [(size[0] // stride, size[1] // stride) for stride in strides]
+    total = sum(rows * columns for rows, columns in cells)
+    result = [(name, _turned(name, value, total)) for name, value in outputs]
+    joined = all(len(value.shape) == 3 for _, value in result)
+    for number, (name, value) in enumerate(result):
+        expected = (total,) if joined else cells[number * len(cells) // len(result)]
+        if value.shape[2:] != expected:
+            raise UserError(
+                f"--decode {decode}: output {name} is {list(value.shape)}, strides {','.join(map(str, strides))} make "
+                f"[1, channels, {', '.join(map(str, expected))}]: name the heads with --outputs, level by level, in "
+                "the order of --strides"
+            )
+    return result
+
+
+def _turned(name: str, value: Value, cells: int) -> Value:
+    if len(value.shape) != 3 or value.shape[1] != cells or value.shape[2] == cells:
+        return value
+    shape = (value.shape[0], value.shape[2], value.shape[1])
+    return Value(shape, value.half, "permute", (value,), {"axes": (0, 2, 1)}, name=name)
+
+
+def free_heads(
+    names: Sequence[str], outputs: Sequence[Named], decode: str, strides: Sequence[int]
+) -> tuple[tuple[Head, ...], HeadLayout, int]:
+    """Heads, their layout and the number of classes. Raises UserError where the outputs are no such heads."""
+    values = [value for _, value in outputs]
+    joined = all(len(value.shape) == 3 for value in values)
+    levels = 1 if joined else len(strides)
+    each, rest = divmod(len(values), levels)
+    if rest or not 1 <= each <= len(FIELDS[decode]):
+        raise UserError(
+            f"--decode {decode}: {len(values)} outputs for {len(strides)} levels; name the heads with --outputs, level "
+            "by level, in the order of --strides"
+        )
+    tensors, reg_max, classes = _fields(decode, [value.shape[1] for value in values[:each]])
+    for start in range(0, len(values), each):
+        if [value.shape[1] for value in values[start : start + each]] != [value.shape[1] for value in values[:each]]:
+            raise UserError(f"--decode {decode}: the levels have different channels; name heads of one kind")
+    activated = _activated(values[:each], tensors, {"box": 4 * reg_max, "objectness": 1, "classes": classes})
+    layout = HeadLayout(reg_max, tensors, activated, joined)
+    heads = []
+    for number, stride in enumerate(strides):
+        own = names[:each] if joined else names[number * each : (number + 1) * each]
+        heads.append(Head(own[0], stride, more=tuple(own[1:])))
+    return tuple(heads), layout, classes
+
+
+def _fields(decode: str, channels: list[int]) -> tuple[tuple[tuple[str, ...], ...], int, int]:
+    """The fields of each tensor of a level, reg_max and classes."""
+    if decode == "yolox":
+        return _yolox(channels)
+    if len(channels) == 1:
+        classes = channels[0] - 4 * REG_MAX
+        if classes < 1:
+            raise UserError(
+                f"--decode yolov8: a head has {channels[0]} channels, {4 * REG_MAX} distances and at least one class "
+                "are needed; where boxes and classes are tensors of their own, name both"
+            )
+        return (("box", "classes"),), REG_MAX, classes
+    turned = channels[0] % 4 != 0 or (channels[1] == 4 * REG_MAX != channels[0])
+    box, classes = channels[::-1] if turned else channels
+    if box % 4 or box // 4 > MAX_REG:
+        raise UserError(f"--decode yolov8: neither of {channels} channels are four times up to {MAX_REG} distances")
+    return ((("classes",), ("box",)) if turned else (("box",), ("classes",))), box // 4, classes
+
+
+def _yolox(channels: list[int]) -> tuple[tuple[tuple[str, ...], ...], int, int]:
+    if len(channels) == 1 and channels[0] > 5:
+        return (("box", "objectness", "classes"),), 1, channels[0] - 5
+    if len(channels) == 3:
+        usual = [("box", 4), ("objectness", 1)]
+        order: list[str] = [""] * 3
+        for field, size in usual:
+            place = next((at for at, count in enumerate(channels) if count == size and not order[at]), None)
+            if place is None:
+                raise UserError(f"--decode yolox: of tensors with {channels} channels none is {field} with {size}")
+            order[place] = field
+        left = order.index("")
+        order[left] = "classes"
+        return tuple((field,) for field in order), 1, channels[left]
+    raise UserError(
+        f"--decode yolox: tensors with {channels} channels are no head; it is one of 5 + classes, or three of 4, 1 and "
+        "classes"
+    )
+
+
+def _activated(values: Sequence[Value], tensors: tuple[tuple[str, ...], ...], sizes: dict[str, int]) -> tuple[str, ...]:
+    """The scores that are the result of a sigmoid in the network."""
+    found = []
+    for value, fields in zip(values, tensors):
+        parts = _parts(value, [sizes[field] for field in fields])
+        found += [field for field, part in zip(fields, parts) if field != "box" and _is_sigmoid(part)]
+    return tuple(field for field in ("objectness", "classes") if field in found)
+
+
+def _parts(value: Value, sizes: list[int]) -> list[Value]:
+    """What a tensor's fields are made of: behind what only moves elements, the pieces of a concatenation."""
+    while value.inputs:
+        if len(sizes) == 1 and _is_sigmoid(value):
+            return [value]
+        if value.operation == "cat":
+            pieces = [one.shape[value.attributes["dim"]] for one in value.inputs]
+            if len(sizes) > 1 and pieces == sizes:
+                return list(value.inputs)
+        elif value.operation not in ("permute", "reshape"):
+            break
+        value = value.inputs[0]
+    return [value] * len(sizes)
+
+
+def _is_sigmoid(value: Value) -> bool:
+    while value.operation in ("permute", "reshape", "cat"):
+        value = value.inputs[0]
+    return value.operation == "activation" and value.attributes["function"] == "sigmoid"
