@@ -115,7 +115,7 @@ def _convolution(
 def linear(x: Value, weight: Any, bias: Any = None, scale: Any = None, quantized_mode: Any = None) -> Value:
     """The vendor's linear layer over the last axis."""
     array = _array(weight)
-    if array.ndim != 2 or array.shape[1] != x.shape[-1] or len(x.shape) not in (2, 3):
+    if array.ndim != 2 or array.shape[1] != x.shape[-1] or len(x.shape) < 2:
         raise UnsupportedError(f"a linear layer with weights {array.shape} of a tensor {x.shape} has no operator")
     _check_bias(bias, array.shape[0])
     return _make(
