@@ -1,4 +1,4 @@
-"""Checkpoints of a torch module of the user: the vendor's quantizer swaps its layers, calibration tells their ranges."""
+"""Checkpoints of a torch module of the user: the vendor's quantizer swaps layers, calibration tells their ranges."""
 
 from __future__ import annotations
 
