@@ -42,6 +42,7 @@ CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
 DEFAULT_CHANNELS = "rgba"  # of a u8 input; the others have the network's own order
 HEAD_OPTIONS = ("outputs", "decode", "anchors", "strides")
 PIXEL_OPTIONS = ("resize", "mean", "std", "colours")
+IOUS = {"yolov5": 0.6, "yolov8": 0.7, "yolox": 0.65}  # of suppression, as their authors measure
 DEFAULT_OBSERVER = "heads"
 
 
@@ -231,7 +232,7 @@ def choose_settings(request: Request, recipe: Recipe | None, arch: Arch, model: 
             width,
             height,
             preprocessing=Preprocessing(arch.resize, arch.pad_value),
-            thresholds=Thresholds(iou=arch.iou),
+            thresholds=Thresholds(iou=IOUS.get(request.decode or "", arch.iou)),
         )
     changes: dict[str, Any] = {
         key: getattr(request, key)
@@ -300,7 +301,7 @@ def _ranges(
     paths = calibration_pictures(request)
     folder = request.calibration.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
-    observer = request.observer or (DEFAULT_OBSERVER if not request.use_avg else "minmax")
+    observer = request.observer or _default_observer(request, model)
     if request.use_avg:
         found, observer = _averaged(model, settings, paths, observer), "averaged minmax"
     else:
@@ -311,6 +312,13 @@ def _ranges(
     own = {conv.name: conv.bits or settings.bits for conv in model.graph.quantized()}
     ranges = {name: storable(seen, own[name]) for name, seen in found.items()}
     return ranges, f"{len(paths)} pictures of {name}, {observer}"
+
+
+def _default_observer(request: Request, model: ImportedModel) -> str:
+    """``heads`` needs the many numbers that heads have: the few of a classifier would be fitted to chance."""
+    if request.use_avg:
+        return "minmax"
+    return "mse" if model.decode == TENSORS else DEFAULT_OBSERVER
 
 
 def calibration_pictures(request: Request) -> list[Path]:

@@ -9,7 +9,8 @@ import pytest
 
 from mlu_agent.bundle import load_bundle
 from mlu_agent.errors import DataError, MluAgentError, UserError
-from mlu_export.head_request import HeadRequest, parse_anchors, read_request
+from mlu_export.evaluate import FloatModel
+from mlu_export.head_request import HeadRequest, parse_anchors, read_request, request_of
 from mlu_export.lower import LowerOptions, lower
 from mlu_export.mixed import keep_layers
 from mlu_export.recorded.layout import unstore
@@ -137,6 +138,12 @@ def test_operators_compute_as_onnx_says(name):
     compare(SINGLE[name])
 
 
+def test_newer_opsets_are_read_with_a_warning():
+    """Operators of an opset that came later are taken as they were; the user is told to compare."""
+    assert import_onnx(single("Relu", opset=20).SerializeToString(), {}, None).warnings == ()
+    assert "compare" in import_onnx(single("Relu", opset=23).SerializeToString(), {}, None).warnings[0]
+
+
 def test_gemm_behind_flatten():
     """A classifier: alpha, beta, a turned weight and a bias of one number."""
     nodes = [
@@ -224,6 +231,24 @@ def test_weights_beside_the_file(tmp_path):
         wrong.graph.initializer[0].external_data[0].value = place
         with pytest.raises(DataError, match="own folder"):
             read_companions(wrong.SerializeToString(), tmp_path / "net.onnx")
+
+
+def test_channels_of_tensors_with_three_axes():
+    """Batch-norm and PReLU of (N, C, L) work on the channels, as for pictures."""
+    nodes = [
+        ("Reshape", ["x", "s"], ["a"], {}),
+        ("BatchNormalization", ["a", "g", "g", "g", "v"], ["b"], {}),
+        ("PRelu", ["b", "p"], ["out"], {}),
+    ]
+    constants = {"s": ints(1, 3, 80), "g": floats(3), "v": floats(3, low=0.5), "p": floats(3, 1)}
+    compare(model(nodes, constants))
+
+
+def test_a_batch_is_not_mixed():
+    """A network that moves the first axis works picture by picture, and says so for more."""
+    made = compare(single("Transpose", perm=[1, 0, 2, 3]))
+    with pytest.raises(DataError, match="--batch 1"):
+        lower(made.graph, {}, LowerOptions("float", "rgb", batch=2))
 
 
 def test_softmax_of_older_opsets():
@@ -334,6 +359,9 @@ def test_built_heads_detect(case, tiny, export, tmp_path):
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
     spec = load_bundle(tmp_path / "a" / "net.toml")
+    assert request_of(spec) == HeadRequest(tuple(one.name for one in spec.offline.outputs), decode, (), (4, 8))
+    float_model = FloatModel(spec, tmp_path / "net.onnx", None)
+    assert float_model.detect(cv2.imread(str(tiny / "pictures" / "0.png")), spec.thresholds) is not None
     assert (spec.output.decode, spec.labels) == (decode, tuple("abcde"))
     with Detector(tmp_path / "a" / "net.cambricon") as found:
         assert found.detect(cv2.imread(str(tiny / "pictures" / "0.png"))) is not None
@@ -439,6 +467,8 @@ DAMAGED = {
                             {"s": ints(1 << 20, 1 << 20)}), "no network"),
     "huge range": (model([("Range", ["a", "b", "c"], ["r"], {}), ("Add", ["x", "r"], ["out"], {})],
                          {"a": np.float32(0), "b": np.float32(1e30), "c": np.float32(1)}), "no network"),
+    "huge sum": (model([("ConstantOfShape", ["s"], ["c"], {}), ("Add", ["x", "c"], ["out"], {})],
+                       {"s": ints(1, 1 << 22, 1, 1, 1)}), "more than a device holds"),
     "huge resize": (single("Resize", [None, np.array([1, 1, 60000, 60000], np.float32)]), "impossible"),
     "huge expand": (single("Expand", [ints(1 << 20, 1 << 20, 1, 3, 8, 10)]), "impossible"),
     "constant output": (model([("Relu", ["c"], ["out"], {})], {"c": floats(3)}), "constants"),
@@ -475,6 +505,24 @@ def test_mutated_files_never_do_anything_else(tmp_path):
             refused.append(str(error))
     assert len(refused) > 100
     assert all(0 < len(sentence) < 900 for sentence in refused)
+
+
+@pytest.mark.torch
+def test_the_other_commands_take_onnx(tmp_path, tiny, export):
+    """quantize measures an ONNX network layer by layer, verify proves that its file computes what the recipe says."""
+    nodes = [("Conv", ["x", "w"], ["a"], {"strides": [2, 2]}), ("Relu", ["a"], ["r"], {}),
+             ("GlobalAveragePool", ["r"], ["p"], {}), ("Conv", ["p", "v"], ["out"], {})]  # fmt: skip
+    proto = model(nodes, {"w": floats(8, 3, 3, 3), "v": floats(6, 8, 1, 1)}, shape=(1, 3, 32, 32))
+    (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
+    weights = ("--weights", tmp_path / "net.onnx")
+    done = export("quantize", "--arch", "onnx", *weights, "--calibration", tiny / "pictures",
+                  "--output", tmp_path / "a", "--report", tmp_path / "a" / "noise.json", "--propose", "30")  # fmt: skip
+    assert done[0] == 0, done[2]
+    recipe = tmp_path / "a" / "net.recipe.toml"
+    assert export("build", *weights, "--recipe", recipe, "--output", tmp_path / "b")[0] == 0
+    code, out, err = export("verify", tmp_path / "b" / "net.cambricon", *weights, "--recipe", recipe)
+    assert (code, err) == (0, ""), err
+    assert "are equal" in out
 
 
 def test_the_command_refuses_in_one_sentence(tmp_path, tiny, export):

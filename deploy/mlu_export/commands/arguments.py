@@ -50,8 +50,8 @@ def declare_quantization(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--observer",
         choices=OBSERVERS,
-        help="range from calibration: heads (default: detections change least), mse (least error at each layer) or "
-        "minmax (all that was seen, as the vendor's tool)",
+        help="range from calibration: heads (default: detections change least), mse (least error at each layer; the "
+        "default without heads) or minmax (all that was seen, as the vendor's tool)",
     )
     parser.add_argument(
         "--per-tensor",

@@ -23,7 +23,8 @@ MAX_FILE_BYTES = (1 << 31) - 1
 MAX_NODES = 1 << 16
 MAX_ELEMENTS = 1 << 28  # of one tensor
 MAX_COMPANIONS = 64
-FIRST_OPSET, LAST_OPSET = 11, 17  # beyond the last, operators are read as they were then, with a warning
+FIRST_OPSET, LAST_OPSET = 11, 20  # beyond the last, operators are read as they were then, with a warning
+USUAL_OPSET = 17
 Tensor = npt.NDArray[Any]
 
 
@@ -61,7 +62,7 @@ def opset_of(model: Any) -> tuple[int, tuple[str, ...]]:
     if opset < FIRST_OPSET:
         raise DataError(
             f"its operators are of opset {opset}; {FIRST_OPSET} to {LAST_OPSET} are read: export it with "
-            f"opset_version={LAST_OPSET}"
+            f"opset_version={USUAL_OPSET}"
         )
     if opset > LAST_OPSET:
         note = f"its opset {opset} is newer than {LAST_OPSET}, the last that is known well; compare its outputs"

@@ -31,7 +31,7 @@ MISTAKES = (ValueError, TypeError, IndexError, KeyError, AttributeError, Overflo
 def import_onnx(
     data: bytes, companions: Mapping[str, bytes], size: tuple[int, int] | None, heads: HeadRequest | None = None
 ) -> ImportedModel:
-    """The float network of an ONNX file of opset 11 to 17; ``companions`` are the files with its external weights.
+    """The float network of an ONNX file of opset 11 to 20; ``companions`` are the files with its external weights.
 
     ``size`` (height, width) is needed where the file leaves it open. Raises UnsupportedError naming operator and
     node, DataError, UserError.

@@ -17,6 +17,7 @@ from .values import Array, Constant, Shape, UnsupportedError, Value
 
 Recorder = Callable[..., Any]
 MAX_PARTS = 64  # of a concatenation
+MAX_SPREAD = 1 << 26  # elements that may have constants of their own
 
 
 def make(operation: str, inputs: tuple[Value, ...], shape: tuple[int, ...], **attributes: Any) -> Value:
@@ -157,6 +158,8 @@ def _spread(x: Value, arrays: list[Array], kind: str) -> tuple[Value, list[Array
             f"{kind} of a tensor {x.shape} and a constant {max(array.shape for array in arrays)} has no operator: they "
             "do not fit each other, or the constant has an own value for each picture"
         ) from None
+    if math.prod(common) > MAX_SPREAD:
+        raise UnsupportedError(f"{kind} of a tensor {x.shape} and a constant makes {common}, more than a device holds")
     return _expand(x, common), [np.broadcast_to(array, common[1:]) for array in inner]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable
 
 import numpy as np
@@ -141,8 +142,19 @@ def _batch_norm(x: Value, gamma: Any, beta: Any, mean: Any, variance: Any, *rest
     eps = named.get("eps", eps)
     if training or mean is None or variance is None:
         raise UnsupportedError("batch-norm in training mode has no operator; call model.eval() first")
-    made = _make("batch_norm", (x,), x.shape, gamma=gamma, beta=beta, mean=mean, variance=variance, eps=float(eps))
-    return made, None, None
+    numbers = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance, "eps": float(eps)}
+    return _per_channel("batch_norm", x, numbers), None, None
+
+
+def _per_channel(operation: str, x: Value, numbers: dict[str, Any]) -> Value:
+    """An operation with numbers per channel; a tensor of three axes, or five, is a picture of other sizes for it."""
+    if len(x.shape) in (2, 4):
+        return _make(operation, (x,), x.shape, **numbers)
+    if len(x.shape) < 2:
+        raise UnsupportedError(f"{operation} of a tensor {x.shape} has no operator; it has no channels")
+    shape = (*x.shape[:2], math.prod(x.shape[2:]), 1)
+    made = _make(operation, (_make("reshape", (x,), shape),), shape, **numbers)
+    return _make("reshape", (made,), x.shape)
 
 
 def _max_pool(
@@ -223,7 +235,7 @@ def _bilinear_vec(x: Value, size: Any, align: bool, scales: Any = None) -> Value
 
 
 def _prelu(x: Value, slope: Any) -> Value:
-    return _make("prelu", (x,), x.shape, slope=slope)
+    return _per_channel("prelu", x, {"slope": slope})
 
 
 def _normalize(x: Value, power: int, scale: Any, eps: float) -> Value:

@@ -42,6 +42,7 @@ class _Maker:
         self.network = network
         self.wanted = dict(zip(network.outputs, names))
         self.taken = {INPUT}
+        self.counts: dict[str, int] = {}
         self.named = {network.inputs[0]: INPUT}
         self.origins: dict[str, str] = {}
 
@@ -60,10 +61,10 @@ class _Maker:
         """A name that is in no other use, short enough for the file."""
         base = wanted.encode("utf-8", "replace")[:MAX_NAME].decode("utf-8", "ignore") or "layer"
         base = "".join(letter if letter.isprintable() else "_" for letter in base)
-        name, count = base, 1
+        name = base
         while name in self.taken:
-            count += 1
-            name = f"{base}_{count}"
+            self.counts[base] = self.counts.get(base, 1) + 1
+            name = f"{base}_{self.counts[base]}"
         self.taken.add(name)
         return name
 
