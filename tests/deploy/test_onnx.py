@@ -473,6 +473,9 @@ DAMAGED = {
     "huge expand": (single("Expand", [ints(1 << 20, 1 << 20, 1, 3, 8, 10)]), "impossible"),
     "constant output": (model([("Relu", ["c"], ["out"], {})], {"c": floats(3)}), "constants"),
     "shape output": (model([("Shape", ["x"], ["out"], {})]), "does not depend"),
+    "power of itself": (model([("Pow", ["x", "x"], ["out"], {})]), "powers 0.5, 1 and 2"),
+    "concat that does not fit": (model([("Relu", ["x"], ["r"], {}), ("MaxPool", ["x"], ["p"], {"kernel_shape": [2, 2]}),
+                                        ("Concat", ["r", "p"], ["out"], {"axis": 1})]), "do not fit each other"),
     "reshape that does not fit": (single("Reshape", [ints(7, 7)]), "cannot be viewed"),
     "one operand": (model([("Pow", ["x"], ["out"], {})]), "an input is missing"),
 }  # fmt: skip

@@ -75,6 +75,8 @@ def _binary(kind: str) -> Recorder:
 
 
 def _two(kind: str, x: Value, y: Value) -> Value:
+    if kind == "pow":
+        raise UnsupportedError("a power that the network computes has no operator; powers 0.5, 1 and 2 have")
     if x.shape != y.shape and kind in ("add", "mul", "max", "min") and _is_per_channel(x.shape, y.shape):
         x, y = y, x
     if x.shape != y.shape and not _is_per_channel(y.shape, x.shape):
@@ -267,6 +269,10 @@ def _cat(tensors: Any, dim: int = 0) -> Value:
         raise UnsupportedError(f"a concatenation of {len(tensors)} tensors has no operator; one of {MAX_PARTS} has")
     first = tensors[0]
     dim %= len(first.shape)
+    others = {(*one.shape[:dim], *one.shape[dim + 1 :]) for one in tensors if len(one.shape) == len(first.shape)}
+    if len(others) != 1 or any(len(one.shape) != len(first.shape) for one in tensors):
+        shapes = ", ".join(str(one.shape) for one in tensors[:4])
+        raise UnsupportedError(f"tensors {shapes} cannot be concatenated along axis {dim}: they do not fit each other")
     shape = (*first.shape[:dim], sum(one.shape[dim] for one in tensors), *first.shape[dim + 1 :])
     return first if len(tensors) == 1 else make("cat", tuple(tensors), shape, dim=dim)
 
