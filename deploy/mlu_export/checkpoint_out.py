@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, bytes]:
     """The checkpoint's bytes by file name; empty for a network that has no layout there. Raises UserError."""
-    if model.keys is None:
+    arch = find_arch(recipe.settings.arch)
+    if arch.family != "module" and model.keys is None:
         return {}
     import_torch()
     from .vendor.calibration import checkpoint_of  # noqa: PLC0415 - torch
+    from .vendor.module_checkpoint import module_checkpoint  # noqa: PLC0415
     from .vendor.scheme import Scheme  # noqa: PLC0415
 
     settings = recipe.settings
@@ -35,14 +37,16 @@ def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe, team
         per_channel=settings.per_channel,
     )
     ranges = {**_depthwise_ranges(request, model, recipe, team), **recipe.ranges}
-    arch = find_arch(settings.arch)
-    # of a quantized checkpoint, the float part is what is wanted: its scales are not taken over
-    state = state_of(arch, read_source(arch, request.weights, request.cfg), replace(model, quantized=None))
-    data, unseen = checkpoint_of(model, state, ranges, settings.bits, scheme)
+    source = read_source(arch, request.weights, request.cfg, request.module)
+    if arch.family == "module":
+        data, unseen = module_checkpoint(source.module, model, ranges, settings.bits, scheme)
+    else:  # of a quantized checkpoint, the float part is what is wanted: its scales are not taken over
+        state = state_of(arch, source, replace(model, quantized=None))
+        data, unseen = checkpoint_of(model, state, ranges, settings.bits, scheme)
     if unseen:
         print(
-            f"mlu-export: note: {len(unseen)} depthwise layers have a scale of 1 in the checkpoint, the first is "
-            f"{unseen[0]}: a recipe does not hold their ranges; give --calibration for them. No model uses them",
+            f"mlu-export: note: {len(unseen)} layers have a scale of 1 in the checkpoint, the first is {unseen[0]}: "
+            "nobody saw their inputs (of depthwise layers a recipe holds none: give --calibration). No model uses them",
             file=sys.stderr,
         )
     return {f"{settings.name}_int{settings.bits}.pth": data}

@@ -52,6 +52,8 @@ def _device_files(
     """The vendor's file, its side-car, and the manifest that names both files."""
     name = f"{recipe.settings.name}.device.cambricon"
     assert request.weights is not None  # a checkpoint was read from it
+    if request.weights is None:
+        raise UserError("--backend vendor wants the network's checkpoint: --weights FILE")
     checkpoint = read_bounded(request.weights, MAX_WEIGHT_BYTES, "weights")
     data, twins = compile_for_device(model, recipe.settings, checkpoint, request.vendor_python)
     manifest = f"{recipe.settings.name}.toml"

@@ -20,19 +20,21 @@ from mlu_agent.errors import DataError, UserError
 from mlu_agent.preprocess import preprocess
 
 from . import network as net
+from .archs import find_arch
 from .build import Request, lowered, prepare, read_model
 from .calibrate import list_pictures, read_picture
 from .compile import checkpoint_recipe
 from .container_reader import read_network
 from .files import read_bounded
 from .float_runner import import_torch
+from .head_request import request_of
 from .lower import CHANNEL_SOURCES, INPUT_DTYPES
 from .recorded.execute import Runner, simulator
 from .verify_probes import is_quantized, parts
 from .verify_stored import OPCODES, stored_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from .network import Array, Network, Operator
@@ -51,6 +53,7 @@ class VerifyRequest:
     arch: str | None = None
     cfg: Path | None = None
     recipe: Path | None = None
+    module: str | None = None
     images: Path | None = None
     count: int = 2
     seed: int = 0
@@ -133,11 +136,20 @@ def verify(request: VerifyRequest) -> Verification:
 def expected_network(request: VerifyRequest, found: Network) -> Network:
     """The network that weights and recipe, or a checkpoint, give for an input like the file's. UserError, DataError."""
     beside = request.model.with_name(f"{request.model.stem}.recipe.toml")
-    arch = request.arch
-    asked = Request(request.weights, request.model.parent, cfg=request.cfg, **_entry(found))
+    manifest = _manifest(request.model)
+    asked = Request(
+        request.weights,
+        request.model.parent,
+        request.arch,
+        request.cfg,
+        module=request.module,
+        **_entry(found, manifest),
+    )
     if request.recipe is not None:
-        return lowered(*prepare(replace(asked, recipe=request.recipe, arch=arch)))[0]
-    asked = replace(asked, arch=arch or _arch_of(request.model))
+        return lowered(*prepare(replace(asked, recipe=request.recipe)))[0]
+    asked = _as_described(
+        replace(asked, arch=request.arch or _arch_of(request.model, manifest)), request.model, manifest
+    )
     kind, source, model = read_model(asked)
     if model.quantized is not None:
         model = replace(model, labels=model.labels or tuple(str(number) for number in range(model.classes)))
@@ -150,11 +162,14 @@ def expected_network(request: VerifyRequest, found: Network) -> Network:
     )
 
 
-def _entry(found: Network) -> dict[str, Any]:
-    """Size, batch, type and channel order of the file's input."""
+def _entry(found: Network, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Size, batch, type and channel order of the file's input; the order by the manifest where it says one."""
     tensor = found.tensors[found.inputs[0]]
     batch, height, width, channels = tensor.dims
     kind = next((name for name, dtype in INPUT_DTYPES.items() if dtype == tensor.dtype), None)
+    told = _table(manifest, "input").get("channels")
+    if kind is not None and told in CHANNEL_SOURCES and len(str(told)) == channels:
+        return {"size": (height, width), "batch": batch, "input": kind, "channels": told}
     sources = found.operators[0].attributes if found.operators[0].opcode == net.NORMALIZE else (0, 1, 2)
     for name, order in CHANNEL_SOURCES.items():
         if len(name) == channels and order == sources and kind is not None:
@@ -164,16 +179,44 @@ def _entry(found: Network) -> dict[str, Any]:
     )
 
 
-def _arch_of(model: Path) -> str:
-    """The network's name by the manifest beside the file, whose digest is not the question here. Raises UserError."""
+def _manifest(model: Path) -> dict[str, Any]:
+    """The manifest beside the file, whose digest is not the question here; empty if there is none. Raises DataError."""
     path = model.with_suffix(".toml")
-    data = read_bounded(path, MAX_MANIFEST_BYTES, "manifest") if path.is_file() else b""
-    document = parse_toml(data, path.name, DataError)
-    provenance = document.get("provenance")
-    found = provenance.get("arch") if isinstance(provenance, dict) else None
+    return (
+        parse_toml(read_bounded(path, MAX_MANIFEST_BYTES, "manifest"), path.name, DataError) if path.is_file() else {}
+    )
+
+
+def _table(manifest: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = manifest.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _arch_of(model: Path, manifest: Mapping[str, Any]) -> str:
+    """The network's name by the manifest beside the file. Raises UserError."""
+    found = _table(manifest, "provenance").get("arch")
     if not isinstance(found, str):
         raise UserError(f"which network {model.name} is cannot be read from a manifest beside it: give --arch NAME")
     return found
+
+
+def _as_described(asked: Request, model: Path, manifest: Mapping[str, Any]) -> Request:
+    """What only the user could say of an ONNX file or a module when it was built: the bundle remembers it."""
+    if find_arch(asked.arch or "").family not in ("onnx", "module"):
+        return asked
+    spec = load_bundle(model)
+    heads = request_of(spec)
+    return replace(
+        asked,
+        outputs=heads.outputs or None,
+        decode=heads.decode or None,
+        anchors=heads.anchors or None,
+        strides=heads.strides or None,
+        resize=spec.input.resize,
+        mean=spec.input.mean,
+        std=spec.input.std,
+        colours=_table(manifest, "provenance").get("colours", "rgb"),
+    )
 
 
 def _inputs(request: VerifyRequest, found: Network) -> tuple[Iterator[list[Array]], str]:

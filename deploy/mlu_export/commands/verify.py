@@ -34,6 +34,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--arch", metavar="NAME", help="the network (default: what the manifest says)")
     parser.add_argument("--cfg", type=Path, metavar="FILE", help="Darknet description, if one was given to build")
+    parser.add_argument("--module", metavar="FILE.py:FUNCTION", help="your torch module, of --arch module")
     parser.add_argument("--images", type=Path, metavar="DIR", help="run on pictures instead of random inputs")
     parser.add_argument("--count", type=Integer(1, 100000), default=2, metavar="N", help="how many inputs (default 2)")
     parser.add_argument(

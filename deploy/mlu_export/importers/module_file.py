@@ -6,9 +6,9 @@ import hashlib
 import io
 import runpy
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from mlu_agent.errors import DataError, MluAgentError, UserError
 from ..files import read_bounded, sha256_hex
 from ..float_runner import import_torch
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..vendor.parameters import QuantParameters
+
 MAX_SOURCE_BYTES = 8 << 20
 NESTED = ("state_dict", "model", "net")  # where training scripts put the weights in their checkpoints
 PREFIX = "module."  # of torch's data-parallel wrapper
@@ -24,12 +29,14 @@ PREFIX = "module."  # of torch's data-parallel wrapper
 
 @dataclass(frozen=True)
 class LoadedModule:
-    """The module, the file it came from, and digests of its weights and of the file."""
+    """The module, the file it came from, digests of its weights and of the file, and the quantization of its layers by
+    path where the weights are a quantized checkpoint."""
 
     module: Any
     file: str
     sha256: str
     file_sha256: str
+    parameters: Mapping[str, QuantParameters] = field(default_factory=dict)
 
 
 def load_module(where: str, state: bytes | None) -> LoadedModule:
@@ -45,8 +52,8 @@ def load_module(where: str, state: bytes | None) -> LoadedModule:
         raise UserError(f"{where} returns {type(module).__name__}; it must return a torch.nn.Module")
     if state is None:
         return LoadedModule(module, path.name, _digest(module), sha256_hex(text))
-    _load(torch, module, state)
-    return LoadedModule(module, path.name, sha256_hex(state), sha256_hex(text))
+    parameters = _load(torch, module, state)
+    return LoadedModule(module, path.name, sha256_hex(state), sha256_hex(text), parameters)
 
 
 def _called(path: Path, function: str) -> Any:
@@ -63,7 +70,9 @@ def _called(path: Path, function: str) -> Any:
         raise UserError(f"{place}: {type(error).__name__}: {' '.join(str(error).split()):.300}") from error
 
 
-def _load(torch: Any, module: Any, state: bytes) -> None:
+def _load(torch: Any, module: Any, state: bytes) -> dict[str, QuantParameters]:
+    from ..vendor.module_checkpoint import split_state  # noqa: PLC0415 - torch
+
     try:
         found = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file that is no checkpoint makes torch's readers raise
@@ -78,11 +87,13 @@ def _load(torch: Any, module: Any, state: bytes) -> None:
         raise DataError("the weights are no state dict: a mapping from names to tensors; save module.state_dict()")
     if found and all(str(key).startswith(PREFIX) for key in found):
         found = {str(key)[len(PREFIX) :]: one for key, one in found.items()}
+    found, parameters = split_state(found)
     try:
         module.load_state_dict(found)
     except RuntimeError as error:
         text = " ".join(str(error).split())
         raise DataError(f"the weights do not belong to the module: {text:.300}") from error
+    return parameters
 
 
 def _digest(module: Any) -> str:

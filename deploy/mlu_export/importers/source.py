@@ -17,12 +17,13 @@ from .onnx_graph import import_onnx
 from .yolov5 import import_yolov5
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
     from pathlib import Path
 
     from ..archs import Arch
     from ..graph import ImportedModel
     from ..head_request import HeadRequest
+    from ..vendor.parameters import QuantParameters
 
 MAX_WEIGHT_BYTES = (1 << 31) - 1
 MAX_CFG_BYTES = 1 << 20
@@ -34,7 +35,8 @@ DEFAULT_SIZE = 640
 @dataclass(frozen=True)
 class Source:
     """A weight file as read, with its digests; ``cfg`` holds the sections of a Darknet network, ``companions`` the
-    files beside an ONNX file that hold its weights, ``module`` a torch module of the user.
+    files beside an ONNX file that hold its weights, ``module`` a torch module of the user, ``parameters`` the
+    quantization of its layers where the weights are a quantized checkpoint.
     """
 
     weights: bytes
@@ -44,6 +46,7 @@ class Source:
     cfg_sha256: str
     companions: Mapping[str, bytes] = field(default_factory=dict)
     module: Any = None
+    parameters: Mapping[str, QuantParameters] = field(default_factory=dict)
 
 
 def read_source(arch: Arch, weights: Path | None, cfg: Path | None, module: str | None = None) -> Source:
@@ -79,7 +82,7 @@ def _read_module(module: str, weights: Path | None) -> Source:
     state = None if weights is None else read_bounded(weights, MAX_WEIGHT_BYTES, "weights")
     loaded = load_module(module, state)
     name = loaded.file if weights is None else weights.name
-    return Source(state or b"", name, loaded.sha256, None, loaded.file_sha256, module=loaded.module)
+    return Source(state or b"", name, loaded.sha256, None, loaded.file_sha256, {}, loaded.module, loaded.parameters)
 
 
 def import_model(
@@ -92,7 +95,7 @@ def import_model(
         if arch.family == "onnx":
             return import_onnx(source.weights, source.companions, size, heads)
         if arch.family == "module":
-            return import_module(source.module, _given(size), heads)
+            return _with_parameters(import_module(source.module, _given(size), heads), source)
         _check_own_network(arch, size, heads)
         if arch.family == "yolov5":
             model = import_yolov5(source.weights, size or (DEFAULT_SIZE, DEFAULT_SIZE), arch.activation)
@@ -102,6 +105,19 @@ def import_model(
         return import_darknet(_resized(source.cfg, size), source.weights, source.sha256)
     except DataError as error:
         raise DataError(f"{source.name}: {error}") from error
+
+
+def _with_parameters(model: ImportedModel, source: Source) -> ImportedModel:
+    """A module with the quantization of its layers; one that is used twice has the same both times."""
+    known = {path for path, _ in source.module.named_modules()}
+    keys = {name: _layer_of(place, known) for name, place in (model.keys or {}).items()}
+    quantized = {name: source.parameters[key] for name, key in keys.items() if key in source.parameters}
+    return replace(model, quantized=quantized or None, keys=keys)
+
+
+def _layer_of(place: str, known: Container[str]) -> str:
+    """The module that a convolution came from: a second use of it has another word behind its path."""
+    return place if place in known else place.rpartition(".")[0]
 
 
 def _given(size: tuple[int, int] | None) -> tuple[int, int]:

@@ -31,15 +31,15 @@ def imported(
     free = heads.decode and heads.decode not in ANCHORED
     if free:
         outputs = prepared(outputs, heads.decode, heads.strides, (source.shape[2], source.shape[3]))
-    graph = graph_of(source, [value for _, value in outputs], [name for name, _ in outputs])
+    graph, keys = graph_of(source, [value for _, value in outputs], [name for name, _ in outputs])
     if free:
         found, layout, count = free_heads(graph.outputs, outputs, heads.decode, heads.strides)
-        return ImportedModel(graph, heads.decode, found, count, None, warnings, layout)
+        return ImportedModel(graph, heads.decode, found, count, None, warnings, layout, keys=keys)
     if not heads.decode:
         tensors = tuple(PlainTensor(name, value.shape) for name, (_, value) in zip(graph.outputs, outputs))
-        return ImportedModel(graph, TENSORS, (), 0, None, warnings, tensors=tensors)
+        return ImportedModel(graph, TENSORS, (), 0, None, warnings, tensors=tensors, keys=keys)
     made, classes = _anchored(graph, outputs, heads)
-    return ImportedModel(graph, heads.decode, made, classes, None, warnings)
+    return ImportedModel(graph, heads.decode, made, classes, None, warnings, keys=keys)
 
 
 def _anchored(graph: Graph, outputs: Sequence[tuple[str, Value]], heads: HeadRequest) -> tuple[tuple[Head, ...], int]:

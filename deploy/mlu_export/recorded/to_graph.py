@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 MAX_NAME = 96  # bytes: the file has room for 127
 
 
-def graph_of(source: Value, outputs: Sequence[Value], names: Sequence[str]) -> Graph:
-    """The graph of ``outputs``, called ``names``, as computed from one picture ``source`` (1, C, H, W).
+def graph_of(source: Value, outputs: Sequence[Value], names: Sequence[str]) -> tuple[Graph, dict[str, str]]:
+    """The graph of ``outputs``, called ``names``, as computed from one picture ``source`` (1, C, H, W); and where each
+    of its convolutions came from (outputs have names of their own).
 
     Raises UnsupportedError, DataError.
     """
     simplify(outputs)
-    return _Maker(Lowering([source], outputs).run(), names).run()
+    maker = _Maker(Lowering([source], outputs).run(), names)
+    return maker.run(), maker.origins
 
 
 class _Maker:
@@ -42,6 +44,7 @@ class _Maker:
         self.taken = {INPUT}
         self.counts: dict[str, int] = {}
         self.named = {network.inputs[0]: INPUT}
+        self.origins: dict[str, str] = {}
 
     def run(self) -> Graph:
         final = {number: self._unique(name) for number, name in self.wanted.items()}
@@ -68,6 +71,7 @@ class _Maker:
     def _node(self, operator: Operator, name: str, inputs: tuple[str, ...]) -> Node:
         constants = tuple(self._constant(number) for number in operator.constants)
         if operator.opcode == net.CONV:
+            self.origins[name] = operator.name
             return self._conv(operator, name, inputs, constants)
         dims = self.network.tensors[operator.output].dims
         return Operation(name, inputs, operator.opcode, dims, constants, operator.attributes)

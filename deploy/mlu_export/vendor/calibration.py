@@ -71,7 +71,7 @@ def checkpoint_of(
     layers = {(model.keys or {})[conv.name]: conv for conv in model.graph.convolutions()}
     made: OrderedDict[str, Any] = OrderedDict()
     unseen: list[str] = []
-    with _first_layer(scheme):
+    with first_layer(scheme):
         for key, values in state.items():
             home, _, name = key.rpartition(".")
             if home not in layers:
@@ -125,7 +125,7 @@ def _fixed(values: Any) -> Any:
 
 
 @contextmanager
-def _first_layer(scheme: Scheme) -> Iterator[None]:
+def first_layer(scheme: Scheme) -> Iterator[None]:
     """The vendor folds normalisation into the first convolution of a process; here it is that of the network. The
     quantizer's warnings are silent: what they say was asked for, or is said in other words."""
     before = MLUConv2d.is_first_layer
