@@ -12,29 +12,29 @@ from mlu_agent.errors import DataError, UserError
 
 from . import __version__
 from .archs import Arch, find_arch
-from .calibrate import calibrate, list_pictures
-from .container import write_model
+from .bundle.container import write_model
+from .bundle.manifest import Preprocessing, Thresholds, manifest_text
+from .bundle.recipe import Recipe, Settings, read_recipe, recipe_text
+from .bundle.twins import twins_text
+from .calibration.calibrate import calibrate, list_pictures
+from .calibration.mixed import choose_layers, keep_layers
+from .calibration.observe import USUAL_PERCENTILE
 from .files import sha256_hex, write_all
 from .float_runner import import_torch
 from .graph import TENSORS
-from .head_request import HeadRequest
+from .importers.head_request import HeadRequest
 from .importers.source import Source, import_model, read_source
 from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
-from .manifest import Preprocessing, Thresholds, manifest_text
-from .mixed import choose_layers, keep_layers
-from .observe import USUAL_PERCENTILE
 from .quantize import Range, storable
-from .recipe import Recipe, Settings, read_recipe, recipe_text
-from .shards import Team
-from .twins import twins_text
+from .shards.team import Team
 from .vendor.parameters import scaled_range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .graph import Graph, ImportedModel
-    from .head_request import Anchors
+    from .importers.head_request import Anchors
     from .lower import Triple
     from .network import Network
 

@@ -13,10 +13,10 @@ from .float_runner import import_torch
 from .importers.source import read_source
 
 if TYPE_CHECKING:
+    from .bundle.recipe import Recipe
     from .graph import ImportedModel
     from .quantize import Range
-    from .recipe import Recipe
-    from .shards import Team
+    from .shards.team import Team
 
 
 def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, bytes]:

@@ -11,10 +11,10 @@ import numpy as np
 from mlu_agent.errors import DataError, UserError
 
 from .build import Request, choose_settings, read_model, render
+from .bundle.recipe import Recipe, Settings
+from .bundle.toml_text import dump
 from .files import read_bounded, sha256_hex, write_all
 from .importers.source import MAX_WEIGHT_BYTES
-from .recipe import Recipe, Settings
-from .toml_text import dump
 from .vendor.backend import compile_for_device
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .archs import Arch
+    from .bundle.manifest import Preprocessing
     from .graph import ImportedModel
     from .importers.source import Source
-    from .manifest import Preprocessing
     from .quantize import Range
     from .vendor.parameters import QuantParameters
 

@@ -45,7 +45,7 @@ def import_torch() -> Any:
             "calibration and the float reference need torch: pip install 'mlu-export[torch]', "
             "or build from a recipe with --recipe"
         ) from error
-    # More threads sum in another order. Pictures are spread over processes instead (shards.py), which changes nothing.
+    # More threads sum in another order. Pictures are spread over processes instead (shards/), which changes nothing.
     torch.set_num_threads(1)
     return torch
 

@@ -12,16 +12,16 @@ import numpy as np
 from mlu_agent.errors import UserError
 
 from .build import Request, prepare
-from .calibrate import float_input, float_picture, list_pictures, read_picture
+from .bundle.recipe import Recipe, recipe_text
+from .calibration.calibrate import float_input, float_picture, list_pictures, read_picture
+from .calibration.mixed import keep_layers
+from .calibration.noise import LayerNoise, NoiseMeter, Proposal, propose, worst_layers
+from .calibration.refine import choose_pictures
+from .calibration.search import MapProposal, Search, Target
 from .checkpoint_out import make_checkpoint
 from .files import write_all
-from .mixed import keep_layers
-from .noise import LayerNoise, NoiseMeter, Proposal, propose, worst_layers
-from .recipe import Recipe, recipe_text
-from .refine import choose_pictures
 from .report.quantization import DRAWN_LAYERS, measure_spread, quantization_page
-from .search import MapProposal, Search, Target
-from .shards import Team
+from .shards.team import Team
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -87,10 +87,10 @@ def ranges_of():
 @pytest.fixture
 def tiny_recipe(tiny, ranges_of):
     """A recipe for tiny.cfg and tiny.weights, written without calibration."""
+    from mlu_export.bundle.recipe import Recipe, Settings, recipe_text
     from mlu_export.files import sha256_hex
     from mlu_export.importers.darknet import import_darknet
     from mlu_export.importers.darknet_cfg import parse_cfg
-    from mlu_export.recipe import Recipe, Settings, recipe_text
 
     cfg, weights = (tiny / "tiny.cfg").read_bytes(), (tiny / "tiny.weights").read_bytes()
     graph = import_darknet(parse_cfg(cfg, "tiny.cfg"), weights, "").graph
@@ -154,7 +154,7 @@ def tiny_annotations(tiny, tiny_model, simulator_path):
     """Annotations that are the model's own confident detections; class ids are given far from label numbers."""
     from mlu_agent.bundle import load_bundle
     from mlu_agent.detector import Detector
-    from mlu_export.evaluate import evaluation_thresholds
+    from mlu_export.measurement.evaluate import evaluation_thresholds
 
     images, annotations = [], []
     thresholds = dataclasses.replace(evaluation_thresholds(load_bundle(tiny_model), None), confidence=0.3)

@@ -12,10 +12,10 @@ from mlu_agent.detector import Detector
 from mlu_agent.geometry import iou_matrix
 from mlu_agent.postprocess import postprocess
 from mlu_export.build import render
+from mlu_export.bundle.recipe import Recipe, Settings
 from mlu_export.files import write_all
 from mlu_export.graph import INPUT, Activation, Conv, Graph, Head, HeadLayout, ImportedModel
 from mlu_export.quantize import Range
-from mlu_export.recipe import Recipe, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,9 +92,9 @@ def test_a_network_without_anchors_is_written_and_read_with_its_layout(tmp_path,
 @pytest.mark.parametrize("decode, layout", CASES)
 def test_detections_of_the_file_are_those_of_the_float_network(tmp_path, simulator_path, decode, layout):
     """Through the simulator: most sure detections have an equal in the float network's."""
-    from mlu_export.calibrate import calibrate, float_input, float_picture
+    from mlu_export.bundle.manifest import Preprocessing
+    from mlu_export.calibration.calibrate import calibrate, float_input, float_picture
     from mlu_export.float_runner import FloatRunner
-    from mlu_export.manifest import Preprocessing
 
     model = network(decode, layout)
     pixels = np.random.default_rng(1).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
@@ -120,10 +120,10 @@ def test_ranges_are_refined_by_the_detections_of_heads_without_anchors(decode, l
     """A range far too narrow is widened again; the exact network has no error."""
     import torch
 
+    from mlu_export.calibration.head_parts import head_parts
+    from mlu_export.calibration.observe import LayerObserver
+    from mlu_export.calibration.refine import DetectionError, refine
     from mlu_export.float_runner import FloatRunner
-    from mlu_export.head_parts import head_parts
-    from mlu_export.observe import LayerObserver
-    from mlu_export.refine import DetectionError, refine
 
     model = network(decode, layout)
     pictures = np.random.default_rng(8).random((2, HEIGHT, WIDTH, 3), dtype=np.float32)
@@ -148,7 +148,7 @@ def test_what_is_compared_are_the_boxes_and_confidences_of_the_agent():
     """yolov8: distances in strides and class probabilities; yolox: objectness times class."""
     import torch
 
-    from mlu_export.head_parts import head_parts
+    from mlu_export.calibration.head_parts import head_parts
 
     model = network("yolov8", HeadLayout(reg_max=4))
     output = torch.zeros(1, 19, 1, 2)

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from mlu_export.bench import Busy, Parts, Timing
 from mlu_export.commands.bench import timing_text
+from mlu_export.measurement.bench import Busy, Parts, Timing
 
 
 def timing(count=4, batch=2, runtime="device", busy=True):
@@ -78,7 +78,7 @@ def test_a_model_is_measured_through_the_engine(tiny, tiny_model, export, simula
 
 def test_layer_by_layer_every_operator_is_timed(tiny_model, export):
     """--online, without pictures: made-up ones."""
-    from mlu_export.online import load_network
+    from mlu_export.measurement.online import load_network
 
     code, out, err = export("bench", tiny_model, "--online", "--count", 2, "--json")
     assert code == 0, err

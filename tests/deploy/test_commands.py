@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlu_agent.bundle import load_bundle
-from mlu_export.recipe import built_in_names, read_recipe
+from mlu_export.bundle.recipe import built_in_names, read_recipe
 
 SUFFIXES = (".cambricon", ".cambricon_twins", ".recipe.toml", ".toml")
 

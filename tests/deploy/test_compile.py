@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlu_agent.bundle import load_bundle
-from mlu_export.container_reader import read_network
+from mlu_export.bundle.container_reader import read_network
 
 pytestmark = pytest.mark.torch
 
@@ -107,9 +107,9 @@ def test_the_checkpoint_is_what_the_vendors_quantizer_writes(tiny, export, knobs
     """Key by key, in order, bit for bit: a port of the network through quantize_dynamic_mlu on the same pictures."""
     import torch
 
-    from mlu_export.calibrate import float_input, float_picture, list_pictures, read_picture
+    from mlu_export.bundle.manifest import Preprocessing
+    from mlu_export.calibration.calibrate import float_input, float_picture, list_pictures, read_picture
     from mlu_export.graph import Graph
-    from mlu_export.manifest import Preprocessing
     from mlu_export.vendor.checkpoint import read_checkpoint
     from mlu_export.vendor.quantize import MLUConv2d, quantize_dynamic_mlu
 

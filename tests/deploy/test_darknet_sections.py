@@ -167,9 +167,9 @@ def test_what_cannot_be_is_refused_with_a_sentence(body, sentence):
 @pytest.mark.torch
 def test_products_and_averages_run_in_the_model_file_as_in_float(ranges_of):
     """Lowered with float weights, the reference of the file gives what the float network gives."""
+    from mlu_export.calibration.mixed import keep_layers
     from mlu_export.lower import LowerOptions, lower
-    from mlu_export.mixed import keep_layers
-    from mlu_export.reference import run_network
+    from mlu_export.reference.network import run_network
 
     squeeze = "[avgpool]\n[convolutional]\nfilters=6\nsize=1\nactivation=logistic\n[scale_channels]\nfrom=0\n"
     pool = "[local_avgpool]\nsize=3\nstride=1\n[sam]\nfrom=-2\n"

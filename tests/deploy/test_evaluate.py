@@ -153,7 +153,7 @@ def test_the_demo_model_keeps_its_accuracy(shared_data, tmp_path, export, simula
 @pytest.mark.slow
 def test_bus_is_seen_as_the_float_network_sees_it(shared_data, tmp_path, export, simulator_path):
     """Every float box has an int8 box with IoU of at least .9 and a score within .05."""
-    from mlu_export.evaluate import FloatModel
+    from mlu_export.measurement.evaluate import FloatModel
 
     weights = shared_data / "weights" / "yolov3-tiny.weights"
     assert export("build", "--weights", weights, "--recipe", "yolov3-tiny", "--output", tmp_path)[0] == 0

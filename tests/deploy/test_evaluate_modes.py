@@ -13,9 +13,9 @@ import pytest
 from mlu_agent.bundle import Thresholds, load_bundle
 from mlu_agent.detections import Detections
 from mlu_agent.detector import Detector
-from mlu_export.accuracy import Counts, Results, at_work
-from mlu_export.annotations import Annotations
-from mlu_export.evaluate import Job, detect_all
+from mlu_export.measurement.accuracy import Counts, Results, at_work
+from mlu_export.measurement.annotations import Annotations
+from mlu_export.measurement.evaluate import Job, detect_all
 
 pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
 
@@ -365,7 +365,7 @@ def test_yolov3_tiny_layer_by_layer(shared_data, tmp_path, export, simulator_pat
 
 def test_the_raw_outputs_are_equal_too(tiny_model, simulator_path):
     """Not the detections alone: every byte of every output."""
-    from mlu_export.online import LayerByLayer, load_network
+    from mlu_export.measurement.online import LayerByLayer, load_network
 
     spec = load_bundle(tiny_model)
     picture = np.random.default_rng(4).integers(0, 256, spec.offline.inputs[0].shape, np.uint8)

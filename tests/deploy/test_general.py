@@ -12,12 +12,12 @@ import pytest
 from mlu_agent.bundle import load_bundle
 from mlu_agent.engine import Engine
 from mlu_agent.errors import DataError, UserError
+from mlu_export.calibration.mixed import keep_layers
+from mlu_export.calibration.observe import LayerObserver
 from mlu_export.float_runner import FloatRunner
 from mlu_export.graph import Conv
 from mlu_export.importers.module_file import load_module
 from mlu_export.lower import LowerOptions, lower
-from mlu_export.mixed import keep_layers
-from mlu_export.observe import LayerObserver
 from mlu_export.recorded.execute import Runner, open_library
 from mlu_export.recorded.layout import unstore
 

@@ -16,7 +16,7 @@ def test_sixteen_bits_find_what_the_float_network_finds(shared_data, tmp_path, e
     """
     from mlu_agent.bundle import load_bundle
     from mlu_agent.geometry import iou_matrix
-    from mlu_export.evaluate import Job, detect_all
+    from mlu_export.measurement.evaluate import Job, detect_all
 
     calibration = tmp_path / "calibration"
     calibration.mkdir()

@@ -12,15 +12,15 @@ import pytest
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.offline_model import read_offline_model
 from mlu_export import network as net
-from mlu_export.container import write_model
-from mlu_export.container_reader import read_network
+from mlu_export.bundle.container import write_model
+from mlu_export.bundle.container_reader import read_network
+from mlu_export.bundle.twins import twins_text
 from mlu_export.importers.darknet import import_darknet
 from mlu_export.importers.darknet_cfg import parse_cfg
 from mlu_export.lower import LowerOptions, lower
 from mlu_export.network import Network, Operator, Tensor
 from mlu_export.quantize import Range, position_and_scale, quantize_weights
-from mlu_export.reference import exponential, run_network
-from mlu_export.twins import twins_text
+from mlu_export.reference.network import exponential, run_network
 
 
 @pytest.fixture
@@ -200,8 +200,8 @@ def test_the_reference_counts_taps_and_rounds_once():
 )
 def test_the_lowered_network_stays_near_the_float_one(kind, function):
     """With 16 bits and ranges that fit, float and integer outputs agree to a thousandth of the range."""
+    from mlu_export.calibration.observe import LayerObserver
     from mlu_export.float_runner import FloatRunner
-    from mlu_export.observe import LayerObserver
 
     cfg = nets.TINY_CFG.replace("swish", function)
     graph = import_darknet(parse_cfg(cfg.encode(), "tiny.cfg"), nets.tiny_weights(), "").graph

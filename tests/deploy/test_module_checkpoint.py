@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from mlu_export.container_reader import read_network
+from mlu_export.bundle.container_reader import read_network
 
 pytestmark = pytest.mark.torch
 
@@ -80,7 +80,7 @@ def test_the_checkpoint_is_the_modules_state_dict_with_scales(tiny, words, expor
     """Keys and order of quantize_dynamic_mlu's; a layer used twice has the wider range, the transposed one no scale."""
     import torch
 
-    from mlu_export.recipe import read_recipe
+    from mlu_export.bundle.recipe import read_recipe
     from mlu_export.vendor.checkpoint import read_checkpoint
 
     export(*words("quantize", "--calibration", tiny / "pictures", "--observer", "minmax", "--per-tensor"))

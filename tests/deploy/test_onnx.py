@@ -9,13 +9,13 @@ import pytest
 
 from mlu_agent.bundle import load_bundle
 from mlu_agent.errors import DataError, MluAgentError, UserError
-from mlu_export.evaluate import FloatModel
-from mlu_export.head_request import HeadRequest, parse_anchors, read_request, request_of
+from mlu_export.calibration.mixed import keep_layers
+from mlu_export.importers.head_request import HeadRequest, parse_anchors, read_request, request_of
 from mlu_export.lower import LowerOptions, lower
-from mlu_export.mixed import keep_layers
+from mlu_export.measurement.evaluate import FloatModel
 from mlu_export.recorded.layout import unstore
 from mlu_export.recorded.values import UnsupportedError
-from mlu_export.reference import run_network
+from mlu_export.reference.network import run_network
 
 onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

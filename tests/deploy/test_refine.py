@@ -8,12 +8,12 @@ import nets
 import numpy as np
 import pytest
 
+from mlu_export.calibration.refine import DetectionError, choose_pictures, clipped, refine
 from mlu_export.importers.darknet import import_darknet
 from mlu_export.importers.darknet_cfg import parse_cfg
 from mlu_export.lower import LowerOptions, lower
 from mlu_export.quantize import Range
-from mlu_export.reference import run_network
-from mlu_export.refine import DetectionError, choose_pictures, clipped, refine
+from mlu_export.reference.network import run_network
 
 pytestmark = pytest.mark.torch
 
@@ -29,8 +29,8 @@ def pictures():
 
 
 def observed(model, pictures):
+    from mlu_export.calibration.observe import LayerObserver
     from mlu_export.float_runner import FloatRunner
-    from mlu_export.observe import LayerObserver
 
     layers = {conv.name: LayerObserver() for conv in model.graph.quantized()}
     runner = FloatRunner(model.graph)

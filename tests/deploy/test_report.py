@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mlu_export.bench import Busy, Layer, Parts, Timing
-from mlu_export.noise import LayerNoise
+from mlu_export.calibration.noise import LayerNoise
+from mlu_export.measurement.bench import Busy, Layer, Parts, Timing
 from mlu_export.report import html as parts
 from mlu_export.report.quantization import Spread, quantization_page
 from mlu_export.report.svg import Axis, Series, bars, histogram, lines, stack

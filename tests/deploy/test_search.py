@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from mlu_export.noise import fewest
+from mlu_export.calibration.noise import fewest
 
 pytestmark = pytest.mark.torch
 pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")

@@ -17,8 +17,8 @@ import sharded
 from hypothesis import given, strategies as st
 
 from mlu_agent.errors import DataError, RuntimeFailure, UserError
-from mlu_export.observe import LayerObserver
-from mlu_export.shards import Team, split, usual_workers
+from mlu_export.calibration.observe import LayerObserver
+from mlu_export.shards.team import Team, split, usual_workers
 
 TEAMS = [(1, None), (2, None), (3, None), pytest.param(2, "local", marks=pytest.mark.ray)]
 OTHERS = TEAMS[1:]
@@ -91,7 +91,7 @@ def test_a_ray_cluster_that_is_not_there_is_the_users_mistake():
 def test_interrupting_ends_the_workers(tmp_path):
     """Ctrl-C reaches a whole terminal; the workers say nothing, the command ends, and no process stays."""
     script = (
-        "import signal, sys, sharded\nfrom pathlib import Path\nfrom mlu_export.shards import Team\n"
+        "import signal, sys, sharded\nfrom pathlib import Path\nfrom mlu_export.shards.team import Team\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # inherited as ignored in the background\n"
         "if __name__ == '__main__':\n"
         "    with Team(2) as team:\n"
@@ -208,7 +208,7 @@ def test_an_unreadable_picture_is_told_by_a_worker_too(pictures, export):
 @pytest.mark.torch
 def test_the_percentile_observer_holds_what_it_says(pictures, export):
     """A lower percentile gives narrower ranges; the recipe says which it was; another observer has none."""
-    from mlu_export.recipe import read_recipe
+    from mlu_export.bundle.recipe import read_recipe
 
     found = {}
     for percent in ("100", "99.99", "90"):

@@ -130,10 +130,10 @@ def test_the_sdk_is_given_the_network_that_was_calibrated(tiny, sdk, checkpoint,
 
 def test_yolov5_is_given_too(tiny, sdk, export):
     """The layout of its own modules, uneven layers and all."""
+    from mlu_export.bundle.recipe import Settings
     from mlu_export.convert import module_state
     from mlu_export.importers.torch_file import read_torch
     from mlu_export.importers.yolov5 import import_yolov5, model_of
-    from mlu_export.recipe import Settings
     from mlu_export.vendor.backend import compile_for_device
     from mlu_export.vendor.calibration import checkpoint_of
     from mlu_export.vendor.scheme import Scheme

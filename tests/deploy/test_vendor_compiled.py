@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import SHARED
 
 from mlu_export import network as net
-from mlu_export.container_reader import read_network
+from mlu_export.bundle.container_reader import read_network
 from mlu_export.vendor.compiled import device_weights
 
 pytestmark = [pytest.mark.shared, pytest.mark.torch]

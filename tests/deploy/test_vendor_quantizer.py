@@ -239,7 +239,7 @@ def test_a_layer_computes_what_the_integer_reference_computes(torch, quantize, d
     """torch and the reference of native/ARITHMETIC.md give equal numbers, bit for bit: plain, grouped, depthwise."""
     from mlu_export.graph import INPUT, Conv, Graph
     from mlu_export.lower import LowerOptions, lower
-    from mlu_export.reference import run_network
+    from mlu_export.reference.network import run_network
 
     layer = torch.nn.Conv2d(4, 8, 3, stride=2, padding=(1, 2), dilation=(1, 2), groups=groups)
     values = torch.randn(2, 4, 9, 11)

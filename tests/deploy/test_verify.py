@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mlu_export import network as net
-from mlu_export.container import CRC_OFFSET, NETWORK, write_model
-from mlu_export.container_reader import read_network
+from mlu_export.bundle.container import CRC_OFFSET, NETWORK, write_model
+from mlu_export.bundle.container_reader import read_network
 
 pytestmark = pytest.mark.torch
 
@@ -226,7 +226,7 @@ def test_float_weights_without_a_recipe_are_not_enough(made, export):
 
 def test_a_network_of_many_layers_is_shown_in_parts():
     """No part has more ends than a model file holds, and together they show every operator once."""
-    from mlu_export.verify_probes import MOST_ENDS, is_quantized, parts
+    from mlu_export.verification.probes import MOST_ENDS, is_quantized, parts
 
     operators, tensors, constants = [], [net.Tensor((1, 2, 2, 1), net.FLOAT16)], [np.ones((1, 1, 1, 1), np.int8)]
     constants.append(np.ones(1, np.float32))

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mlu_agent.output_spec import DECODES
 
 from ..archs import ARCHS
+from ..calibration.observe import OBSERVERS, USUAL_PERCENTILE
 from ..files import sha256_hex
-from ..head_request import Anchors, parse_anchors
+from ..importers.head_request import Anchors, parse_anchors
 from ..lower import CHANNEL_SOURCES
-from ..observe import OBSERVERS, USUAL_PERCENTILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

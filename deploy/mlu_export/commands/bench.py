@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..bench import PARTS, Timing, bench
 from ..files import write_all
+from ..measurement.bench import PARTS, Timing, bench
 from ..report.timing import timing_page
 from .arguments import Integer
 from .checkpoint import declare_checkpoint, model_file

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 from mlu_agent.bundle import ModelSpec, load_detection_bundle
 from mlu_agent.errors import UserError
 
-from ..annotations import Annotations, import_pycocotools
-from ..box import Box, read_box, record
-from ..comparison import Reference, check_gate, comparison, comparison_text, read_baseline, result_text
-from ..evaluate import MODES, Job, detect_all, evaluation_thresholds, summarize
 from ..files import make_directory, write_all
-from ..recordings import read_recording
+from ..measurement.annotations import Annotations, import_pycocotools
+from ..measurement.box import Box, read_box, record
+from ..measurement.comparison import Reference, check_gate, comparison, comparison_text, read_baseline, result_text
+from ..measurement.evaluate import MODES, Job, detect_all, evaluation_thresholds, summarize
+from ..measurement.recordings import read_recording
 from ..report.evaluation import Outcome, evaluation_page
-from ..shards import Team
+from ..shards.team import Team
 from .arguments import Number, declare_workers
 from .checkpoint import declare_checkpoint, is_checkpoint_path, model_file
 
 if TYPE_CHECKING:
-    from ..accuracy import Evaluation
+    from ..measurement.accuracy import Evaluation
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mlu_agent.errors import UserError
 
 from ..build import Request
+from ..calibration.search import Target
 from ..quantize_report import quantize
-from ..search import Target
 from .arguments import Integer, Number, declare_model, declare_workers
 
 if TYPE_CHECKING:

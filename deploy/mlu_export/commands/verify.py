@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlu_agent.offline_model import read_offline_model
 
-from ..verify import VerifyRequest, verify
+from ..verification.verify import VerifyRequest, verify
 from .arguments import Integer
 
 if TYPE_CHECKING:

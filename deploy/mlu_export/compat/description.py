@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import network as net
+from ..bundle.manifest import DTYPES, Thresholds
+from ..bundle.toml_text import dump
 from ..files import sha256_hex
 from ..labels import COCO
-from ..manifest import DTYPES, Thresholds
 from ..network import word_float
-from ..reference_detection import YOLOV5
-from ..toml_text import dump
+from ..reference.detection import YOLOV5
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

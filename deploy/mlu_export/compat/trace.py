@@ -14,13 +14,13 @@ from torch.utils import _pytree as pytree
 
 from mlu_agent.errors import MluAgentError, UserError
 
-from ..container import write_model
+from ..bundle.container import write_model
+from ..bundle.twins import twins_text
 from ..files import write_all
 from ..recorded.execute import Runner
 from ..recorded.layout import store, unstore
 from ..recorded.lowering import Lowering
 from ..recorded.values import UnsupportedError, Value, ordered
-from ..twins import twins_text
 from .description import manifest_of
 from .settings import SETTINGS
 from .tensor import FLOATS, Capture, MluTensor, host_of

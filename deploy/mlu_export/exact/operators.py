@@ -9,7 +9,7 @@ import torch
 
 from .. import network as net
 from ..network import Network, Operator, word_float
-from ..reference_detection import detection_output
+from ..reference.detection import detection_output
 from .functions import constant, exponential, square_root
 from .windows import counts, in_order, larger, signed, taps
 

@@ -16,10 +16,10 @@ import numpy as np
 from mlu_agent.errors import DataError, MluAgentError, UserError
 
 from ..float_runner import import_torch
-from ..head_request import HeadRequest
 from ..recorded.fuse import fused
 from ..recorded.record import RECORDERS
 from ..recorded.values import Constant, UnsupportedError, Value, new_identity
+from .head_request import HeadRequest
 from .traced import imported
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 
 from mlu_agent.errors import DataError, UserError
 
-from ..head_request import HeadRequest
 from ..recorded.fuse import fused
 from ..recorded.values import Constant, UnsupportedError, Value
+from .head_request import HeadRequest
 from .onnx_call import Call, Operand, Tensor
 from .onnx_file import MAX_ELEMENTS, import_package, opset_of, parse, tensor_array
 from .onnx_fold import fold

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from ..archs import Arch
     from ..graph import ImportedModel
-    from ..head_request import HeadRequest
     from ..vendor.parameters import QuantParameters
+    from .head_request import HeadRequest
 
 MAX_WEIGHT_BYTES = (1 << 31) - 1
 MAX_CFG_BYTES = 1 << 20

@@ -18,8 +18,8 @@ from .free_heads import free_heads, prepared
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..head_request import HeadRequest
     from ..recorded.values import Value
+    from .head_request import HeadRequest
 
 
 def imported(

@@ -13,7 +13,7 @@ from mlu_agent.cnrt import Device, open_library
 from mlu_agent.engine import Engine
 from mlu_agent.errors import RuntimeFailure
 
-from ..container import write_model
+from ..bundle.container import write_model
 from .layout import store, unstore
 from .lowering import Lowering
 from .values import Value, ordered, signature

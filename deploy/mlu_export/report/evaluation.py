@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..accuracy import MATCHING_IOU, RECALLS, SIZES
-from ..comparison import comparison
+from ..measurement.accuracy import MATCHING_IOU, RECALLS, SIZES
+from ..measurement.comparison import comparison
 from . import html, svg
 from .samples import Shot, shots
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from mlu_agent.bundle import ModelSpec
 
-    from ..accuracy import Evaluation
-    from ..annotations import Annotations
-    from ..evaluate import Found
+    from ..measurement.accuracy import Evaluation
+    from ..measurement.annotations import Annotations
+    from ..measurement.evaluate import Found
     from .html import Html
 
 CLASSES_WITH_CURVES = 6

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..noise import LayerNoise, worst_layers
-from ..observe import BINS
+from ..calibration.noise import LayerNoise, worst_layers
+from ..calibration.observe import BINS
 from . import html, svg
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def measure_spread(
     graph: Graph, ranges: Mapping[str, Range], names: Sequence[str], pictures: FloatArray
 ) -> list[Spread]:
     """Histograms of some layers over normalised ``pictures`` (N, H, W, C). Needs torch."""
+    from ..calibration.observe import LayerObserver  # noqa: PLC0415 - as above
     from ..float_runner import FloatRunner  # noqa: PLC0415 - reports are drawn without torch too
-    from ..observe import LayerObserver  # noqa: PLC0415 - as above
 
     observers = {name: LayerObserver() for name in names}
 

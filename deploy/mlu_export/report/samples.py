@@ -9,8 +9,8 @@ import numpy as np
 
 from mlu_agent.draw import draw, encode_jpeg, shrink
 
-from ..accuracy import at_work
-from ..calibrate import read_picture
+from ..calibration.calibrate import read_picture
+from ..measurement.accuracy import at_work
 from . import html
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlu_agent.bundle import Thresholds
     from mlu_agent.detections import Detections
 
-    from ..accuracy import Counts
+    from ..measurement.accuracy import Counts
     from .html import Html
 
 SHOWN = 8

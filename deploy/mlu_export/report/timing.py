@@ -9,7 +9,7 @@ import numpy as np
 from . import html, svg
 
 if TYPE_CHECKING:
-    from ..bench import Timing
+    from ..measurement.bench import Timing
     from .html import Html
 
 MOST_BINS = 40

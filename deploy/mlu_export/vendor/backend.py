@@ -27,8 +27,8 @@ from .checkpoint import parse_checkpoint
 from .layout import norm_key
 
 if TYPE_CHECKING:
+    from ..bundle.recipe import Settings
     from ..graph import ImportedModel, Node
-    from ..recipe import Settings
     from .checkpoint import Checkpoint
 
 INPUT_FORMATS = {"rgba": 0, "argb": 1, "bgra": 2, "abgr": 3}

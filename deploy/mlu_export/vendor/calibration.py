@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..calibrate import float_input, float_picture, read_picture
+from ..calibration.calibrate import float_input, float_picture, read_picture
 from ..float_runner import FloatRunner
 from ..quantize import Range
-from ..shards import Team
+from ..shards.team import Team
 from .checkpoint import checkpoint_bytes
 from .observers import MinMaxObserver
 from .quantize import MLUConv2d
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from mlu_agent.bundle import InputSpec
 
+    from ..bundle.manifest import Preprocessing
     from ..graph import Conv, FloatArray, Graph, ImportedModel
-    from ..manifest import Preprocessing
     from .scheme import Scheme
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..observe import LayerObserver
+from ..calibration.observe import LayerObserver
 from ..quantize import qmax_of
 
 if TYPE_CHECKING:

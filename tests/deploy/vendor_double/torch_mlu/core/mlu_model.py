@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from mlu_export import network as net
-from mlu_export.container import write_model
+from mlu_export.bundle.container import write_model
 from torch_mlu import FOLDER, record
 
 _state = {"name": "", "version": "MLU270", "cores": 1}

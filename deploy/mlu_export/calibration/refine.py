@@ -1,0 +1,184 @@
+"""Refining ranges by what counts: each layer's range is moved where the network's detections change least.
+
+Errors at a layer's own input say little about detections: one layer with rare huge values (the second of YOLOv5 is one)
+can cost more than all others. So the quantized network is run to its heads, and layer by layer, in execution order, a
+few narrower and wider ranges are tried on some calibration pictures, with every other layer quantized as it is by then.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..fake_quant import FakeQuantRunner
+from ..float_runner import FloatRunner
+from ..graph import TENSORS, Conv
+from ..progress import show_progress
+from ..quantize import Range
+from ..shards.team import Team
+from .head_parts import head_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from ..graph import FloatArray, ImportedModel
+    from ..shards.team import Shards
+
+MAX_PICTURES = 32
+MAX_PIXELS = 16 * 640 * 640  # of all pictures together: what time and memory depend on
+FACTORS = (1.3, 0.8, 0.64, 0.5, 0.4)
+GAIN = 0.01  # a smaller gain is chance
+BOX_WEIGHT = 0.2
+ROUNDING = 1e-9  # more than a sum of the pictures' errors can differ by their order
+
+
+def refine(
+    model: ImportedModel, ranges: Mapping[str, Range], seen: Mapping[str, Range], pictures: FloatArray, bits: int,
+    per_channel: bool, team: Team | None = None,
+) -> dict[str, Range]:  # fmt: skip
+    """Better ranges than ``ranges``, never wider than ``seen``, judged on ``pictures`` (N, H, W, 3), normalised.
+
+    Layers of 16 bits keep theirs. The result does not depend on the ``team``: this process alone if None.
+    """
+    team = team or Team(1)
+    singles = [pictures[number : number + 1] for number in range(len(pictures))]
+    trials = _Trials(team.spread(partial(_Trial, model, ranges, bits, per_channel), singles))
+    chosen = dict(ranges)
+    best = trials.error_below(float("inf"))
+    layers = [
+        (index, node)
+        for index, node in enumerate(model.graph.nodes)
+        if isinstance(node, Conv) and node.name in ranges and (node.bits or bits) != 16
+    ]
+    for index, node in show_progress(layers, "refining", "layer"):
+        trials.advance_to(index)
+        best, chosen[node.name] = _refine_layer(trials, node.name, ranges[node.name], seen[node.name], best)
+    return chosen
+
+
+def _refine_layer(trials: _Trials, name: str, current: Range, seen: Range, best: float) -> tuple[float, Range]:
+    """The least error below ``best`` that another range gives, and that range, which is entered."""
+    chosen = current
+    for factor in FACTORS:
+        candidate = clipped(seen, current.absmax * factor)
+        if candidate == current:
+            continue
+        trials.enter(name, candidate)
+        result = trials.error_below(best * (1 - GAIN))
+        if result < best * (1 - GAIN):
+            best, chosen = result, candidate
+    trials.enter(name, chosen)
+    return best, chosen
+
+
+class _Trials:
+    """The trials of all shards as one."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+
+    def advance_to(self, index: int) -> None:
+        self._shards.call("advance_to", index)
+
+    def enter(self, name: str, candidate: Range) -> None:
+        self._shards.call("enter", name, candidate)
+
+    def error_below(self, limit: float) -> float:
+        """Sum of the pictures' errors in their order; infinity as soon as it is above ``limit`` in any order."""
+        so_far = 0.0
+
+        def is_too_much(error: float) -> bool:
+            nonlocal so_far
+            so_far += error
+            return so_far > limit * (1 + ROUNDING)
+
+        errors = self._shards.call("errors", on_result=is_too_much)
+        if so_far > limit * (1 + ROUNDING):
+            return float("inf")
+        total = 0.0
+        for error in chain.from_iterable(errors):
+            total += error
+        return total
+
+
+class _Trial:
+    """The quantized network held just before one node, picture by picture: small tensors that the allocator reuses."""
+
+    def __init__(
+        self, model: ImportedModel, ranges: Mapping[str, Range], bits: int, per_channel: bool,
+        pictures: Sequence[FloatArray],
+    ) -> None:  # fmt: skip
+        runner = FloatRunner(model.graph)
+        self._quantized = FakeQuantRunner(model.graph, ranges, bits, per_channel)
+        kind = TensorError if model.decode == TENSORS else DetectionError
+        self._errors = [kind(model, runner.torch, runner.run(picture)) for picture in pictures]
+        self._before = [self._quantized.start(picture) for picture in pictures]
+        self._position = 0
+        self._end = len(model.graph.nodes)
+
+    def enter(self, name: str, candidate: Range) -> tuple[()]:
+        """Another range of one layer."""
+        self._quantized.ranges[name] = candidate
+        return ()
+
+    def advance_to(self, index: int) -> tuple[()]:
+        """Runs on to node ``index`` with the ranges as they are now."""
+        self._before = [self._quantized.advance(values, self._position, index) for values in self._before]
+        self._position = index
+        return ()
+
+    def errors(self) -> Iterator[float]:
+        """Of each picture, computed as it is asked for."""
+        for values, error in zip(self._before, self._errors):
+            yield error.of(self._quantized.outputs(self._quantized.advance(values, self._position, self._end)))
+
+
+def choose_pictures(paths: list[Path], height: int, width: int) -> list[Path]:
+    """Evenly spread calibration pictures, as many as the limits allow for an input of that size."""
+    count = max(1, min(MAX_PICTURES, MAX_PIXELS // (height * width)))
+    return paths[:: -(-len(paths) // count)]
+
+
+def clipped(seen: Range, absmax: float) -> Range:
+    """What was seen, cut at a magnitude of four significant digits: noise of other machines' floats is rounded away."""
+    limit = float(f"{absmax:.4g}")
+    return Range(max(seen.low, -limit), min(seen.high, limit))
+
+
+class DetectionError:
+    """Distance of head outputs from the float network's: confidences, and boxes as far as there is an object."""
+
+    def __init__(self, model: ImportedModel, torch: Any, outputs: list[FloatArray]) -> None:
+        self._model = model
+        self._torch = torch
+        moved = [torch.from_numpy(np.ascontiguousarray(output.transpose(0, 3, 1, 2))) for output in outputs]
+        self._exact = head_parts(model, torch, moved)
+
+    def of(self, outputs: list[Any]) -> float:
+        """Sum of squared differences over all heads of tensors (N, channels, H, W)."""
+        total = 0.0
+        with self._torch.inference_mode():
+            found = head_parts(self._model, self._torch, outputs)
+            for (box, score, scores), (boxes, objectness, confidence) in zip(found, self._exact):
+                total += float(((score - objectness) ** 2).sum() + ((scores - confidence) ** 2).sum())
+                total += BOX_WEIGHT * float((objectness * (box - boxes) ** 2).sum())
+        return total
+
+
+class TensorError:
+    """Distance of plain outputs from the float network's: squared differences against each output's own energy."""
+
+    def __init__(self, _: ImportedModel, torch: Any, outputs: list[FloatArray]) -> None:
+        self._torch = torch
+        self._exact = [torch.from_numpy(np.ascontiguousarray(output.transpose(0, 3, 1, 2))) for output in outputs]
+        self._energy = [max(float((output**2).sum()), np.finfo(np.float32).tiny) for output in self._exact]
+
+    def of(self, outputs: list[Any]) -> float:
+        """Sum over all outputs, tensors (N, C, H, W)."""
+        pairs = zip(outputs, self._exact, self._energy)
+        with self._torch.inference_mode():
+            return float(sum(float(((output - exact) ** 2).sum()) / energy for output, exact, energy in pairs))

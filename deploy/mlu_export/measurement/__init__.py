@@ -1,0 +1,1 @@
+"""How good and how fast a model is: evaluation, on a box too, and benchmarks."""
