@@ -16,7 +16,7 @@ from .bundle.container import write_model
 from .bundle.manifest import Preprocessing, Thresholds, manifest_text
 from .bundle.recipe import Recipe, Settings, read_recipe, recipe_text
 from .bundle.twins import twins_text
-from .calibration.calibrate import calibrate, list_pictures
+from .calibration.calibrate import calibrate
 from .calibration.mixed import choose_layers, keep_layers
 from .calibration.observe import USUAL_PERCENTILE
 from .files import sha256_hex, write_all
@@ -26,6 +26,7 @@ from .importers.head_request import HeadRequest
 from .importers.source import Source, import_model, read_source
 from .labels import choose_labels, read_labels
 from .lower import LowerOptions, lower
+from .pictures import list_pictures
 from .quantize import Range, storable
 from .shards.team import Team
 from .vendor.parameters import scaled_range

@@ -13,7 +13,7 @@ import numpy as np
 from mlu_agent.errors import DataError
 
 from . import network as net
-from .network import word_float
+from .network import word_float, word_int
 
 if TYPE_CHECKING:
     from .graph import Operation
@@ -31,7 +31,7 @@ def run_operation(torch: Any, node: Operation, inputs: list[Any]) -> Any:
 
 
 def _words(node: Operation) -> tuple[int, ...]:
-    return tuple(word - (1 << 32) if word >= 1 << 31 else word for word in node.attributes)
+    return tuple(map(word_int, node.attributes))
 
 
 def _constants(torch: Any, node: Operation) -> list[Any]:

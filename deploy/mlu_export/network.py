@@ -79,6 +79,11 @@ def word_float(word: int) -> float:
     return float(struct.unpack("<f", struct.pack("<I", word))[0])
 
 
+def word_int(word: int) -> int:
+    """A word as i32."""
+    return word - (1 << 32) if word >= 1 << 31 else word
+
+
 def dtype_code(dtype: npt.DTypeLike) -> int:
     """``cnrtDataType_t`` of a numpy dtype."""
     wanted = np.dtype(dtype)

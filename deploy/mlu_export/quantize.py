@@ -104,11 +104,3 @@ def _absmax(weight: FloatArray, per_channel: bool, qmax: int) -> npt.NDArray[np.
         flat = np.full_like(flat, flat.max())
     flat[flat == 0] = float(qmax)
     return flat
-
-
-def position_and_scale(absmax: float, bits: int) -> tuple[int, float]:
-    """The vendor's triple for reports: ``position = floor(log2(absmax)) - (bits - 2)``, ``scale`` in [1, 2)."""
-    if absmax <= 0:
-        absmax = float(qmax_of(bits))
-    position = int(np.floor(np.log2(absmax))) - (bits - 2)
-    return position, float(2.0**position * qmax_of(bits) / absmax)

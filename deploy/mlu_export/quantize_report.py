@@ -13,13 +13,13 @@ from mlu_agent.errors import UserError
 
 from .build import Request, prepare
 from .bundle.recipe import Recipe, recipe_text
-from .calibration.calibrate import float_input, float_picture, list_pictures, read_picture
 from .calibration.mixed import keep_layers
 from .calibration.noise import LayerNoise, NoiseMeter, Proposal, propose, worst_layers
 from .calibration.refine import choose_pictures
 from .calibration.search import MapProposal, Search, Target
 from .checkpoint_out import make_checkpoint
 from .files import write_all
+from .pictures import float_input, float_picture, list_pictures, read_picture
 from .report.quantization import DRAWN_LAYERS, measure_spread, quantization_page
 from .shards.team import Team
 

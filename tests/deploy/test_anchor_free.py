@@ -93,8 +93,9 @@ def test_a_network_without_anchors_is_written_and_read_with_its_layout(tmp_path,
 def test_detections_of_the_file_are_those_of_the_float_network(tmp_path, simulator_path, decode, layout):
     """Through the simulator: most sure detections have an equal in the float network's."""
     from mlu_export.bundle.manifest import Preprocessing
-    from mlu_export.calibration.calibrate import calibrate, float_input, float_picture
+    from mlu_export.calibration.calibrate import calibrate
     from mlu_export.float_runner import FloatRunner
+    from mlu_export.pictures import float_input, float_picture
 
     model = network(decode, layout)
     pixels = np.random.default_rng(1).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)

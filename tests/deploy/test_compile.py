@@ -108,8 +108,8 @@ def test_the_checkpoint_is_what_the_vendors_quantizer_writes(tiny, export, knobs
     import torch
 
     from mlu_export.bundle.manifest import Preprocessing
-    from mlu_export.calibration.calibrate import float_input, float_picture, list_pictures, read_picture
     from mlu_export.graph import Graph
+    from mlu_export.pictures import float_input, float_picture, list_pictures, read_picture
     from mlu_export.vendor.checkpoint import read_checkpoint
     from mlu_export.vendor.quantize import MLUConv2d, quantize_dynamic_mlu
 

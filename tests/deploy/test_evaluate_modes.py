@@ -365,7 +365,8 @@ def test_yolov3_tiny_layer_by_layer(shared_data, tmp_path, export, simulator_pat
 
 def test_the_raw_outputs_are_equal_too(tiny_model, simulator_path):
     """Not the detections alone: every byte of every output."""
-    from mlu_export.measurement.online import LayerByLayer, load_network
+    from mlu_export.bundle.container_reader import load_network
+    from mlu_export.measurement.online import LayerByLayer
 
     spec = load_bundle(tiny_model)
     picture = np.random.default_rng(4).integers(0, 256, spec.offline.inputs[0].shape, np.uint8)

@@ -28,7 +28,7 @@ def _differences(network, got, wanted):
 def test_random_networks_compute_alike_in_torch_and_in_the_simulator(simulator_path, monkeypatch, group):
     """Every operator's output, byte for byte; the seed of a network that differs is told."""
     from mlu_export.exact.network import run_network
-    from mlu_export.recorded.execute import Runner
+    from mlu_export.simulator_runner import Runner
 
     monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
     found = ONCE_WRONG if group == 0 else ()

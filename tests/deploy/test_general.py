@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mlu_agent.bundle import load_bundle
+from mlu_agent.cnrt import open_library
 from mlu_agent.engine import Engine
 from mlu_agent.errors import DataError, UserError
 from mlu_export.calibration.mixed import keep_layers
@@ -18,8 +19,8 @@ from mlu_export.float_runner import FloatRunner
 from mlu_export.graph import Conv
 from mlu_export.importers.module_file import load_module
 from mlu_export.lower import LowerOptions, lower
-from mlu_export.recorded.execute import Runner, open_library
 from mlu_export.recorded.layout import unstore
+from mlu_export.simulator_runner import Runner
 
 pytestmark = pytest.mark.torch
 NAMES = ("resnet", "mobilenet", "ssd", "retinaface", "unet", "shuffle")

@@ -19,7 +19,7 @@ from mlu_export.importers.darknet import import_darknet
 from mlu_export.importers.darknet_cfg import parse_cfg
 from mlu_export.lower import LowerOptions, lower
 from mlu_export.network import Network, Operator, Tensor
-from mlu_export.quantize import Range, position_and_scale, quantize_weights
+from mlu_export.quantize import Range, quantize_weights
 from mlu_export.reference.network import exponential, run_network
 
 
@@ -62,14 +62,6 @@ def test_a_range_of_nothing_means_a_scale_of_one():
 def test_sums_that_could_overflow_are_refused():
     with pytest.raises(DataError, match="overflow"):
         quantize_weights(np.ones((1, 133_144, 1, 1), np.float32), Range(0, 1), 8, True, "x")
-
-
-def test_position_and_scale_are_the_vendors_triple():
-    """position = floor(log2(absmax)) - 6, scale in [1, 2), and q = x * scale / 2^position."""
-    for absmax in (0.37, 1.0, 6.29, 255.0):
-        position, scale = position_and_scale(absmax, 8)
-        assert 0.99 <= scale < 2
-        assert np.isclose(scale / 2.0**position, 127 / absmax)
 
 
 def test_what_stays_float_and_what_becomes_integer(lowered):

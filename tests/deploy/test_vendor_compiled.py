@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from device_code import device_weights
 from tests.conftest import SHARED
 
 from mlu_export import network as net
 from mlu_export.bundle.container_reader import read_network
-from mlu_export.vendor.compiled import device_weights
 
 pytestmark = [pytest.mark.shared, pytest.mark.torch]
 

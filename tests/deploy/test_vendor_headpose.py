@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from device_code import device_weights
 from tests.conftest import SHARED
 
 from mlu_export.quantize import quantize_weights
 from mlu_export.vendor.checkpoint import checkpoint_bytes, read_checkpoint
-from mlu_export.vendor.compiled import device_weights
 
 if TYPE_CHECKING:
     from pathlib import Path

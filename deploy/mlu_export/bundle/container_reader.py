@@ -1,4 +1,4 @@
-"""Reads the network section of a model file back: what tests and reports compare against.
+"""Reads the network section of a model file back, for runs layer by layer and for verification.
 
 Trusts nothing that it has not checked.
 """
@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlu_agent.errors import DataError
 
+from ..files import read_bounded
 from ..network import CONSTANT_DTYPES, DTYPES, Array, Network, Operator, Tensor
 from . import container as layout
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MAX_COUNT = 65536
+
+
+def load_network(path: Path) -> Network:
+    """The lowered network in a model file. Raises DataError, also for a file that only a device can run."""
+    return read_network(read_bounded(path, layout.MAX_FILE, "model"))
 
 
 def read_network(data: bytes) -> Network:

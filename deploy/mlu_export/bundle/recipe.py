@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 MAX_RECIPE_BYTES = 8 << 20
+FROM_CHECKPOINT = "the scales of "  # what ``Recipe.calibration`` begins with where a checkpoint's scales are the ranges
 Scalar = TypeVar("Scalar", int, float, str, bool)
 
 
@@ -56,7 +57,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings, digests of the weights (and of the cfg, "" for a built-in network), calibration and its ranges."""
+    """Settings, digests of the weights (and of the cfg, "" for a built-in network), calibration in words, its ranges."""
 
     settings: Settings
     weights_name: str

@@ -6,17 +6,14 @@ Pictures go through the agent's own preprocessing, so that the ranges are those 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from mlu_agent.bundle import InputSpec
-from mlu_agent.errors import DataError, UserError
-from mlu_agent.preprocess import preprocess
+from mlu_agent.errors import DataError
 
 from ..float_runner import FloatRunner
+from ..pictures import float_input, float_picture, read_picture
 from ..progress import count_progress
 from ..shards.team import Team
 from .observe import USUAL_PERCENTILE, LayerObserver
@@ -26,63 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from mlu_agent.geometry import Letterbox
+    from mlu_agent.bundle import InputSpec
 
     from ..bundle.manifest import Preprocessing
-    from ..graph import FloatArray, Graph, ImportedModel
+    from ..graph import Graph, ImportedModel
     from ..quantize import Range
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
-
-
-def list_pictures(directory: Path) -> list[Path]:
-    """Picture files directly in a folder, by name; raises UserError if there are none."""
-    if not directory.is_dir():
-        raise UserError(f"{directory} is not a folder; give a folder of pictures")
-    found = sorted(path for path in directory.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
-        raise UserError(
-            f"{directory} holds no pictures ({', '.join(sorted(SUFFIXES))}); give the folder that holds them"
-        )
-    return found
-
-
-def read_picture(path: Path) -> npt.NDArray[np.uint8]:
-    """BGR pixels (H, W, 3); raises DataError for what is no picture."""
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise DataError(f"cannot read the picture {path}: {error.strerror}") from error
-    pixels: Any = None
-    if data.size:
-        try:
-            pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        except cv2.error:
-            pixels = None
-    if pixels is None:
-        raise DataError(f"{path} is not a readable picture; remove or replace it")
-    return np.asarray(pixels, dtype=np.uint8)
-
-
-def float_input(graph: Graph, preprocessing: Preprocessing) -> InputSpec:
-    """The float input of a graph: (x - mean) / std of the same pixels that a uint8 input holds."""
-    height, width, _ = graph.input_shape
-    return InputSpec(
-        width=width,
-        height=height,
-        resize=preprocessing.resize,
-        pad_value=preprocessing.pad_value,
-        channels=preprocessing.colours,
-        dtype="float32",
-        mean=preprocessing.mean,
-        std=preprocessing.std,
-    )
-
-
-def float_picture(pixels: npt.NDArray[np.uint8], spec: InputSpec) -> tuple[FloatArray, Letterbox]:
-    """One picture as a normalised tensor (1, H, W, 3), and its letterbox."""
-    tensor = np.empty((1, spec.height, spec.width, 3), np.float32)
-    return tensor, preprocess(pixels, spec, tensor[0])
 
 
 def calibrate(

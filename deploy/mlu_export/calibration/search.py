@@ -20,8 +20,9 @@ from mlu_agent.errors import UserError
 from ..build import Request, calibration_pictures, render
 from ..measurement.annotations import Annotations, import_pycocotools
 from ..measurement.evaluate import Job, detect_files, summarize, unpack
+from ..pictures import float_input
 from ..quantize import Range, storable
-from .calibrate import float_input, observe_layers
+from .calibrate import observe_layers
 from .noise import LayerNoise, candidates, fewest
 
 if TYPE_CHECKING:

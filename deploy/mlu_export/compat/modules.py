@@ -19,7 +19,7 @@ from .settings import SETTINGS, is_integer
 from .tensor import DEVICE, MluTensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 ROOT = "torch_mlu"
 ADVICE = {
@@ -165,7 +165,3 @@ _MODEL: dict[str, Any] = {
     "is_mlu_tensor": lambda tensor: isinstance(tensor, MluTensor),
     "empty_cached_memory": lambda: None,
 }
-
-
-def installed_names() -> Sequence[str]:
-    return sorted(name for name in sys.modules if name == ROOT or name.startswith(f"{ROOT}."))

@@ -17,10 +17,10 @@ from mlu_agent.errors import MluAgentError, UserError
 from ..bundle.container import write_model
 from ..bundle.twins import twins_text
 from ..files import write_all
-from ..recorded.execute import Runner
 from ..recorded.layout import store, unstore
 from ..recorded.lowering import Lowering
 from ..recorded.values import UnsupportedError, Value, ordered
+from ..simulator_runner import Runner
 from .description import manifest_of
 from .settings import SETTINGS
 from .tensor import FLOATS, Capture, MluTensor, host_of

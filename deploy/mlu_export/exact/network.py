@@ -8,12 +8,11 @@ import numpy as np
 import torch
 
 from .. import network as net
-from ..network import Network, Operator, word_float
+from ..network import Network, Operator, word_float, word_int
 from ..progress import show_progress
 from .functions import activation, copied, stored
 from .operators import OPERATORS
 from .sums import float_sums, integer_sums, padded, quantize_input
-from .windows import signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +90,7 @@ class _Geometry:
     """Where the taps of a convolution lie; that of a transposed one reads an input with zeros between its pixels."""
 
     def __init__(self, operator: Operator, source: Sequence[int], target: net.Dims) -> None:
-        words = [signed(word) for word in operator.attributes[:9]]
+        words = [word_int(word) for word in operator.attributes[:9]]
         self.kernel, stride, pad, self.dilation, self.groups = words[:2], words[2:4], words[4:6], words[6:8], words[8]
         self.transposed = operator.opcode == net.DECONV
         self.spread = stride if self.transposed else [1, 1]

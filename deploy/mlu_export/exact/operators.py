@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from .. import network as net
-from ..network import Network, Operator, word_float
+from ..network import Network, Operator, word_float, word_int
 from ..reference.detection import detection_output
 from .functions import constant, exponential, square_root
-from .windows import counts, in_order, larger, signed, taps
+from .windows import counts, in_order, larger, taps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def _size(network: Network, operator: Operator) -> Sequence[int]:
 
 
 def _max_pool(network: Network, operator: Operator, operands: list[Any]) -> Any:
-    kernel_h, kernel_w, stride_h, stride_w, top, left = map(signed, operator.attributes)
+    kernel_h, kernel_w, stride_h, stride_w, top, left = map(word_int, operator.attributes)
     size = _size(network, operator)
     best: Any = constant(LOWEST)
     for values in taps(operands[0], (kernel_h, kernel_w), (stride_h, stride_w), (top, left), size, LOWEST):
@@ -46,7 +46,7 @@ def _max_pool(network: Network, operator: Operator, operands: list[Any]) -> Any:
 
 
 def _average_pool(network: Network, operator: Operator, operands: list[Any]) -> Any:
-    kernel_h, kernel_w, stride_h, stride_w, top, left, counted = map(signed, operator.attributes)
+    kernel_h, kernel_w, stride_h, stride_w, top, left, counted = map(word_int, operator.attributes)
     rows, cols = _size(network, operator)
     total: Any = constant(0)
     for values in taps(operands[0], (kernel_h, kernel_w), (stride_h, stride_w), (top, left), (rows, cols), 0.0):
@@ -68,7 +68,7 @@ def _concat(_: Network, operator: Operator, operands: list[Any]) -> Any:
 
 def _slice(network: Network, operator: Operator, operands: list[Any]) -> Any:
     dims = network.tensors[operator.output].dims
-    begin, step = map(signed, operator.attributes[:4]), map(signed, operator.attributes[4:])
+    begin, step = map(word_int, operator.attributes[:4]), map(word_int, operator.attributes[4:])
     return operands[0][tuple(slice(b, b + (count - 1) * s + 1, s) for b, s, count in zip(begin, step, dims))]
 
 

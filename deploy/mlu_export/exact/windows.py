@@ -10,11 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-def signed(word: int) -> int:
-    """An attribute word as i32."""
-    return word - (1 << 32) if word >= 1 << 31 else word
-
-
 def taps(
     values: Any, kernel: Sequence[int], stride: Sequence[int], before: Sequence[int], size: Sequence[int], fill: float
 ) -> Iterator[Any]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mlu_agent.bundle import ModelSpec
 
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
-MAX_HEADS = 16
 MAX_SIDE = 1e5
 
 

@@ -34,10 +34,11 @@ from mlu_agent.output_spec import TENSORS
 from mlu_agent.postprocess import postprocess
 from mlu_agent.preprocess import Preprocessor
 
-from ..calibration.calibrate import list_pictures, read_picture
+from ..bundle.container_reader import load_network
 from ..network import DTYPES
+from ..pictures import list_pictures, read_picture
 from ..progress import show_progress
-from .online import LayerByLayer, load_network
+from .online import LayerByLayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

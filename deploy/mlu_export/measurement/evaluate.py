@@ -24,10 +24,11 @@ from mlu_agent.postprocess import postprocess
 
 from ..archs import find_arch
 from ..bundle.manifest import Preprocessing
-from ..calibration.calibrate import float_input, float_picture, read_picture
+from ..bundle.recipe import FROM_CHECKPOINT
 from ..float_runner import FloatRunner
 from ..importers.head_request import request_of
 from ..importers.source import import_model, read_source
+from ..pictures import float_input, float_picture, read_picture
 from ..shards.team import Team
 from .accuracy import Evaluation, Results
 from .annotations import Annotations, import_pycocotools
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from mlu_agent.detections import Detections
 
 CONFIDENCE = 0.001
-FROM_CHECKPOINT = "the scales of "  # how the provenance of a compiled checkpoint begins to tell its calibration
 MAX_DETECTIONS = 300
 MODES = ("float", "online", "offline")
 Found = list[tuple[int, "Detections"]]  # (image id, what was found in it)
@@ -130,13 +130,6 @@ def evaluate(
 ) -> Evaluation:
     """Runs a model file over an annotated set; ``iou`` is NMS's, the manifest's if None. Raises MluAgentError."""
     return evaluate_job(Job(model, "offline", runtime, iou), images, annotations)
-
-
-def evaluate_float(
-    model: Path, weights: Path, cfg: Path | None, images: Path, annotations: Path, iou: float | None = None
-) -> Evaluation:
-    """The same with the float network (torch) that the model was made from, to see what quantization costs."""
-    return evaluate_job(Job(model, "float", iou=iou, weights=weights, cfg=cfg), images, annotations)
 
 
 def evaluate_job(job: Job, images: Path, annotations: Path, team: Team | None = None) -> Evaluation:

@@ -16,10 +16,9 @@ from mlu_agent.bundle import Thresholds, load_detection_bundle
 from mlu_agent.postprocess import postprocess
 from mlu_agent.preprocess import Preprocessor
 
-from ..bundle.container_reader import read_network
-from ..files import read_bounded
+from ..bundle.container_reader import load_network
 from ..network import ABSENT, DTYPES, Array, Network, Operator
-from ..recorded.execute import Runner
+from ..simulator_runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
     from mlu_agent.detections import Detections
 
 Item = TypeVar("Item")
-MAX_MODEL_BYTES = (1 << 31) - 1
-
-
-def load_network(path: Path) -> Network:
-    """The lowered network in a model file. Raises DataError, also for a file that only a device can run."""
-    return read_network(read_bounded(path, MAX_MODEL_BYTES, "model"))
 
 
 def single(network: Network, operator: Operator) -> tuple[Network, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""The operators 14 to 25 in numpy, exactly as native/ARITHMETIC.md defines them."""
+"""The operators 14 to 25 of FORMAT.md in numpy, exactly as native/ARITHMETIC.md defines them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import numpy as np
 
 from .. import network as net
-from ..network import Network, Operator, word_float
+from ..network import Network, Operator, word_float, word_int
 from .detection import detection_output
 from .functions import Floats, f32, quantized
 
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX = 1, 2, 3
-
-
-def _signed(word: int) -> int:
-    return word - (1 << 32) if word >= 1 << 31 else word
 
 
 def _constant(network: Network, number: int) -> Any:
@@ -41,7 +37,7 @@ def _maximum(values: Iterable[Any], start: Any) -> Any:
 
 def _average_pool(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
     x = operands[0]
-    kernel_h, kernel_w, stride_h, stride_w, top, left, counted = map(_signed, operator.attributes)
+    kernel_h, kernel_w, stride_h, stride_w, top, left, counted = map(word_int, operator.attributes)
     dims = network.tensors[operator.output].dims
     out = np.empty(dims, np.float32)
     for row in range(dims[1]):
@@ -66,7 +62,7 @@ def _reduce(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
 
 def _deconv(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
     kernel_h, kernel_w, stride_h, stride_w, top, left, dilation_h, dilation_w, groups = map(
-        _signed, operator.attributes[:9]
+        word_int, operator.attributes[:9]
     )
     n, rows, cols, channels = network.tensors[operator.output].dims
     constants = [_constant(network, number) for number in operator.constants]
@@ -152,7 +148,7 @@ def _detection(network: Network, operator: Operator, operands: list[Floats]) -> 
     return detection_output(network, operator, operands)
 
 
-MORE_OPERATORS: dict[int, Callable[[Network, Operator, list[Floats]], Floats]] = {
+GENERIC_OPERATORS: dict[int, Callable[[Network, Operator, list[Floats]], Floats]] = {
     net.SUB: lambda _, __, operands: operands[0] - operands[1],
     net.DIV: lambda _, __, operands: operands[0] / operands[1],
     net.MAX: lambda _, __, operands: np.where(operands[0] > operands[1], operands[0], operands[1]),

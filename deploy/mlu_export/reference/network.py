@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import network as net
-from ..network import DTYPES, Array, Network, Operator, word_float
+from ..network import DTYPES, Array, Network, Operator, word_float, word_int
 from .functions import Floats, activation, exponential, quantized
-from .generic import MORE_OPERATORS
+from .generic import GENERIC_OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,13 +35,9 @@ def run_network(network: Network, inputs: Sequence[Array]) -> list[Array]:
     return [values[number] for number in network.outputs]
 
 
-def _signed(word: int) -> int:
-    return word - (1 << 32) if word >= 1 << 31 else word
-
-
 def _conv(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
     kernel_h, kernel_w, stride_h, stride_w, top, left, dilation_h, dilation_w, groups = map(
-        _signed, operator.attributes[:9]
+        word_int, operator.attributes[:9]
     )
     _, rows, cols, out = network.tensors[operator.output].dims
     constants = [None if number == net.ABSENT else network.constants[number] for number in operator.constants]
@@ -116,7 +112,7 @@ def _float_sums(window: _Window, weight: Array, groups: int) -> Floats:
 
 
 def _max_pool(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
-    kernel_h, kernel_w, stride_h, stride_w, top, left = map(_signed, operator.attributes)
+    kernel_h, kernel_w, stride_h, stride_w, top, left = map(word_int, operator.attributes)
     _, rows, cols, _ = network.tensors[operator.output].dims
     window = _Window(
         operands[0], (kernel_h, kernel_w), (stride_h, stride_w), (top, left), (1, 1), (rows, cols), -np.inf
@@ -146,7 +142,7 @@ def _mul(_: Network, __: Operator, operands: list[Floats]) -> Floats:
 
 def _slice(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
     dims = network.tensors[operator.output].dims
-    begin, step = map(_signed, operator.attributes[:4]), map(_signed, operator.attributes[4:])
+    begin, step = map(word_int, operator.attributes[:4]), map(word_int, operator.attributes[4:])
     return operands[0][tuple(slice(b, b + (count - 1) * s + 1, s) for b, s, count in zip(begin, step, dims))]
 
 
@@ -195,5 +191,5 @@ _OPERATORS: dict[int, Callable[[Network, Operator, list[Floats]], Floats]] = {
     net.PERMUTE: _permute,
     net.NORMALIZE: _normalize,
     net.CAST: _copy,
-    **MORE_OPERATORS,
+    **GENERIC_OPERATORS,
 }

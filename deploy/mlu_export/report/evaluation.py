@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 CLASSES_WITH_CURVES = 6
 RECALL = tuple(np.linspace(0, 1, RECALLS).tolist())
-UNIT = svg.Axis("", 0.0, 1.0)
 
 
 @dataclass(frozen=True)

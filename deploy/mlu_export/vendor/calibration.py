@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..calibration.calibrate import float_input, float_picture, read_picture
 from ..float_runner import FloatRunner
+from ..pictures import float_input, float_picture, read_picture
 from ..quantize import Range
 from ..shards.team import Team
 from .checkpoint import checkpoint_bytes

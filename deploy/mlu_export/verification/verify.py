@@ -22,14 +22,14 @@ from mlu_agent.preprocess import preprocess
 from .. import network as net
 from ..archs import find_arch
 from ..build import Request, lowered, prepare, read_model
-from ..bundle.container_reader import read_network
-from ..calibration.calibrate import list_pictures, read_picture
+from ..bundle.container_reader import load_network
 from ..compile import checkpoint_recipe
 from ..files import read_bounded
 from ..float_runner import import_torch
 from ..importers.head_request import request_of
 from ..lower import CHANNEL_SOURCES, INPUT_DTYPES
-from ..recorded.execute import Runner, simulator
+from ..pictures import list_pictures, read_picture
+from ..simulator_runner import Runner, simulator
 from .probes import is_quantized, parts
 from .stored import OPCODES, stored_differences
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from ..network import Array, Network, Operator
 
-MAX_MODEL_BYTES = (1 << 31) - 1
 MAX_MANIFEST_BYTES = 1 << 20
 SCHEMA = 1
 
@@ -115,7 +114,7 @@ class Verification:
 
 def verify(request: VerifyRequest) -> Verification:
     """Compares file and checkpoint. Raises UserError and DataError where they cannot be read or belong to others."""
-    found = read_network(read_bounded(request.model, MAX_MODEL_BYTES, "model"))
+    found = load_network(request.model)
     expected = expected_network(request, found)
     layers = [Layer(operator.name, OPCODES.get(operator.opcode, "?")) for operator in expected.operators]
     odd = stored_differences(expected, found)
