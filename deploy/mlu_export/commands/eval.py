@@ -41,6 +41,22 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--online", action="store_true", help="run operator by operator on the simulator instead of the file as a whole"
     )
+    _declare_networks(parser, path)
+    parser.add_argument(
+        "--gate",
+        type=Number(1.0),
+        metavar="LOSS",
+        help="exit with 2 if mAP50-95 is more than LOSS below float (--weights) or below --baseline",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write curves, classes and the worst pictures, in one file"
+    )
+    parser.add_argument("--baseline", **path, help="what an earlier eval --json printed, for --gate")
+    declare_workers(parser)
+
+
+def _declare_networks(parser: argparse.ArgumentParser, path: dict[str, Any]) -> None:
+    """What is measured beside the file as it ships, or in its place."""
     parser.add_argument(
         "--compare", type=_modes, metavar="MODES", help=f"measure several side by side: some of {','.join(MODES)}"
     )
@@ -61,17 +77,6 @@ def declare(parser: argparse.ArgumentParser) -> None:
         **path,
         help="an address file: run the model on that box; its lines are kept beside the report, or beside the file",
     )
-    parser.add_argument(
-        "--gate",
-        type=Number(1.0),
-        metavar="LOSS",
-        help="exit with 2 if mAP50-95 is more than LOSS below float (--weights) or below --baseline",
-    )
-    parser.add_argument(
-        "--report", type=Path, metavar="FILE.html", help="write curves, classes and the worst pictures, in one file"
-    )
-    parser.add_argument("--baseline", **path, help="what an earlier eval --json printed, for --gate")
-    declare_workers(parser)
 
 
 def _modes(text: str) -> tuple[str, ...]:
