@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mlu-export",
-        description="Turns detector weights into quantized .cambricon models, and measures the file that ships.",
+        description="Turns weights into quantized .cambricon models, and measures the file that ships.",
     )
     parser.add_argument("--version", action="version", version=f"mlu-export {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -30,6 +30,7 @@ def read_bounded(path: Path, limit: int, what: str) -> bytes:
 
 
 def sha256_hex(data: bytes) -> str:
+    """The digest as manifests and recipes write it: 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -106,8 +106,8 @@ class Conv(Node):
 
 
 @dataclass(frozen=True)
-class MaxPool(Node):
-    """Maximum over windows; the padding never wins. Pad is top, left, bottom, right."""
+class Pool(Node):
+    """One value of each window and channel. Pad is top, left, bottom, right."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -118,6 +118,11 @@ class MaxPool(Node):
         rows = _windows(height + self.pad[0] + self.pad[2], self.kernel[0], self.stride[0], self.name)
         cols = _windows(width + self.pad[1] + self.pad[3], self.kernel[1], self.stride[1], self.name)
         return rows, cols, channels
+
+
+@dataclass(frozen=True)
+class MaxPool(Pool):
+    """Maximum over windows; the padding never wins."""
 
 
 @dataclass(frozen=True)
@@ -170,18 +175,8 @@ class Mul(Node):
 
 
 @dataclass(frozen=True)
-class AveragePool(Node):
-    """Mean over windows, of the places inside the picture alone. Pad is top, left, bottom, right."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
-
-    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
-        height, width, channels = shapes[0]
-        rows = _windows(height + self.pad[0] + self.pad[2], self.kernel[0], self.stride[0], self.name)
-        cols = _windows(width + self.pad[1] + self.pad[3], self.kernel[1], self.stride[1], self.name)
-        return rows, cols, channels
+class AveragePool(Pool):
+    """Mean over windows, of the places inside the picture alone."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ class QuantizedWeights:
 
 
 def qmax_of(bits: int) -> int:
+    """The largest code of symmetric quantization: 127 of 8 bits, 32767 of 16."""
     return (1 << (bits - 1)) - 1
 
 

@@ -6,6 +6,7 @@ from ..importers.darknet_cfg import Section
 
 
 def section(kind: str, **options: int | float | str) -> Section:
+    """A section with its options as the text that a cfg holds."""
     return Section(kind, {key: str(value) for key, value in options.items()})
 
 
@@ -29,10 +30,12 @@ def head(filters: int) -> Section:
 
 
 def yolo(mask: str, anchors: str, classes: int = 80, scale_x_y: float = 1.0) -> Section:
+    """A head; ``anchors`` are all pairs in pixels of the input, of which ``mask`` names this head's."""
     return section("yolo", mask=mask, anchors=anchors, classes=classes, scale_x_y=scale_x_y)
 
 
 def shortcut(layer: int) -> Section:
+    """The sum of the last tensor and that of an earlier layer, a negative number of layers away."""
     return Section("shortcut", {"from": str(layer), "activation": "linear"})
 
 

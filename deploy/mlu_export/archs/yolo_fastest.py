@@ -21,6 +21,7 @@ STAGES = (
 
 
 def yolo_fastest_sections() -> tuple[Section, ...]:
+    """320x320: depthwise convolutions between narrow layers, and two heads."""
     layers: list[Section] = [section("net", width=320, height=320, channels=3), conv(8, 3, stride=2)]
     layers += _step(8, 4, 1)
     for (wide, narrow, repeat), (step_wide, step_narrow, stride) in STAGES:

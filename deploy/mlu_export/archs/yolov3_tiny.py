@@ -17,6 +17,7 @@ ANCHORS = "10,14, 23,27, 37,58, 81,82, 135,169, 344,319"
 
 
 def yolov3_tiny_sections() -> tuple[Section, ...]:
+    """416x416; the fine head has the mask of the published weights, which the published cfg has not."""
     layers: list[Section] = [section("net", width=416, height=416, channels=3)]
     for filters in (16, 32, 64, 128, 256):
         layers += [conv(filters, 3), section("maxpool", size=2, stride=2)]

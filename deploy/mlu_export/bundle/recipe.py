@@ -57,7 +57,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings, digests of the weights (and of the cfg, "" for a built-in network), calibration in words, its ranges."""
+    """Settings, digests of the weights (and of the cfg, "" for a built-in network), calibration told, its ranges."""
 
     settings: Settings
     weights_name: str

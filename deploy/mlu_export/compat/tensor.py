@@ -157,6 +157,7 @@ def _is_network(tensor: MluTensor) -> bool:
 
 
 def value_of(tensor: MluTensor) -> Value:
+    """What was recorded of a tensor; one that holds numbers becomes a value with them, once."""
     if tensor.value is None:
         array = host_of(tensor).numpy()
         tensor.value = Value(tuple(array.shape), tensor.dtype == torch.float16, array=array)

@@ -78,6 +78,7 @@ def logarithm(x: Any) -> Any:
 
 
 def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``."""
     return constant(1) / (exponential(-x) + 1)
 
 

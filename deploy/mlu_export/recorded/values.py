@@ -66,6 +66,7 @@ class Value:
 
 
 def new_identity() -> int:
+    """A number that no other constant of this process has, by which equal weights are known as the same."""
     return next(_identities)
 
 

@@ -66,6 +66,7 @@ def logarithm(x: Floats) -> Floats:
 
 
 def sigmoid(x: Floats) -> Floats:
+    """``1 / (1 + exp(-x))``."""
     return np.asarray(f32(1) / (f32(1) + exponential(-x)), np.float32)
 
 

@@ -89,6 +89,7 @@ class HistogramObserver(MinMaxObserver):
 
 
 def make_observer(bits: int, scheme: Scheme) -> MinMaxObserver:
+    """The observer of ``scheme.method``."""
     return MinMaxObserver(bits, scheme) if scheme.method == "minmax" else HistogramObserver(bits, scheme)
 
 
