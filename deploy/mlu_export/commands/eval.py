@@ -142,10 +142,10 @@ def _evaluate(asked: Run) -> int:
     results = [outcome.evaluation for outcome in outcomes]
     shown = choose_main(results)
     _say_notes(shown)
-    _print(results, shown, arguments.json)
-    if arguments.report is not None:
+    if arguments.report is not None:  # before anything is printed: who reads that may go
         contents = evaluation_page(spec, truth, outcomes, shown)
         write_all(arguments.report.parent, {arguments.report.name: contents})
+    _print(results, shown, arguments.json)
     return _gate(arguments, results, baseline)
 
 
