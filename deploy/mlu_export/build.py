@@ -279,7 +279,8 @@ def _checked(settings: Settings) -> Settings:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}", settings.name):
         raise UserError(f"--name {settings.name!r:.60}: a name has up to 100 letters, digits, '.', '_', '+' and '-'")
     if settings.core_number not in CORE_NUMBERS[settings.target]:
-        allowed = ", ".join(map(str, CORE_NUMBERS[settings.target]))
+        *others, last = map(str, CORE_NUMBERS[settings.target])
+        allowed = f"{', '.join(others)} or {last}"
         raise UserError(f"--core-number {settings.core_number}: an {settings.target} runs a model on {allowed} cores")
     if settings.input != "u8" and len(settings.channels) == 4:
         three = settings.preprocessing.colours

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
-from mlu_agent.errors import MluAgentError
+from mlu_agent.errors import MluAgentError, RuntimeFailure, UserError
 
 from . import __version__
 
@@ -24,6 +25,8 @@ COMMANDS = {
     "bench": "how fast a model file runs, by the guide's formulas and by ours",
     "run": "a porting script written for torch_mlu, without the vendor's SDK",
 }
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,16 +34,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = _parser(words).parse_args(words)
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
     except MluAgentError as error:
         print(f"mlu-export: {error}", file=sys.stderr)
         return int(error.exit_code)
+    except BrokenPipeError:  # who read our output wants no more of it; files were written before it was printed
+        return _reader_gone()
+    except OSError as error:  # what no command has foreseen, such as a full disk, is still no bug of ours
+        place = f"{error.filename}: " if error.filename is not None else ""
+        print(f"mlu-export: {place}{error.strerror or error}", file=sys.stderr)
+        return UserError.exit_code if place else RuntimeFailure.exit_code
     except MemoryError:
         print("mlu-export: not enough memory for a network of this size", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
         print("mlu-export: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        return INTERRUPTED
+    return code
+
+
+def _reader_gone() -> int:
+    # the interpreter flushes once more at its end: give it somewhere to flush to
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,7 +168,7 @@ def test_wrong_files_give_one_sentence_and_nothing_is_written(tiny, tiny_recipe,
         (("--name", "../evil"), "--name"),
         (("--name", ""), "--name"),
         (("--core-number", "3"), "--core-number"),
-        (("--core-number", "16"), "--core-number"),
+        (("--core-number", "16"), "an MLU220 runs a model on 1 or 4 cores"),
         (("--batch", "0"), "--batch"),
         (("--batch", "nine"), "--batch"),
         (("--input", "int8"), "--input"),
@@ -270,3 +272,18 @@ def test_the_published_cfg_is_refused_with_the_remedy(shared_data, tmp_path, exp
     )  # fmt: skip
     assert code == 2
     assert "mask = 1,2,3" in err
+
+
+def test_a_reader_that_has_seen_enough_and_a_full_disk_are_no_tracebacks(tiny_model, tmp_path):
+    """`mlu-export bench … | head -1` ends quietly as the shell counts it; a full disk is a sentence and 3."""
+    words = [sys.executable, "-m", "mlu_export.cli", "bench", str(tiny_model), "--count", "1"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("mlu-export: ")
+    assert "Traceback" not in done.stderr

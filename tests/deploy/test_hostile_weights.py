@@ -260,6 +260,8 @@ def _wrong_files(tiny):
         "nan.weights": (weights[:40] + nan + weights[44:], "darknet", "NaN"),
         "inf.weights": (weights[:40] + inf + weights[44:], "darknet", "infinite"),
         "text.weights": (b"<html>not found</html>  ", "darknet", "not Darknet weights"),
+        "torch.weights": (nets.save_pt(nets.YoloBuilder().checkpoint()), "darknet", "--arch yolov5s"),
+        "zip.weights": (b"PK\x05\x06" + bytes(18), "darknet", "a zip without a data.pkl"),
         "other.pth": (nets.save_legacy(other), "darknet", "module_list.0.Conv2d.weight has the shape (16, 3, 3, 3)"),
         "nan.pth": (nets.save_pt({**state, "a": np.full(3, np.nan, "<f4")}), "darknet", "a holds NaN"),
         "cut.pth": (nets.save_legacy(state)[:-100], "darknet", "truncated"),

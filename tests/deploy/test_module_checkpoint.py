@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 
 import numpy as np
@@ -104,6 +105,68 @@ def test_a_checkpoint_of_another_module_is_a_sentence(tiny, words, export):
     assert code == 2
     assert "do not belong to the module" in err
     assert not (tiny / "c").exists()
+
+
+HEADS = """
+    import torch
+    from torch import nn
+
+    class Heads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(5)
+            self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 4, 1), nn.ReLU())
+            self.heads = nn.Conv2d(8, 2 * 7, 1)
+
+        def forward(self, x):
+            return self.heads(self.stem(x))
+"""
+
+
+@pytest.fixture
+def detector(tiny, tiny_annotations, export):
+    """A module with detection heads: its words, the words of eval, and the checkpoint that quantize made."""
+    pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
+    (tiny / "heads.py").write_text(textwrap.dedent(HEADS))
+    named = ("--module", f"{tiny / 'heads.py'}:Heads")
+    heads = ("--decode", "yolov3", "--anchors", "20,20,40,40", "--labels", tiny / "names.txt")
+    words = ("--arch", "module", *named, "--size", "64", *heads)
+    more = ("--calibration", tiny / "pictures", "--observer", "minmax", "--name", "net", "--output", tiny / "q")
+    code, _, err = export("quantize", *words, *more)
+    assert code == 0, err
+    pictures = ("--images", tiny / "pictures", "--annotations", tiny_annotations, "--json")
+    return words, named, pictures, tiny / "q" / "net_int8.pth"
+
+
+def test_a_modules_checkpoint_is_measured_and_timed_like_any_other(detector, export):
+    """Online, offline and beside its own float network, with the words of compile."""
+    words, _, pictures, checkpoint = detector
+    code, out, err = export("eval", checkpoint, *words, *pictures, "--compare", "float,online,offline", "--gate", "1")
+    assert code == 0, err
+    exact, online, offline = json.loads(out)["comparison"]
+    assert (exact["mode"], online["map50"]) == ("float", offline["map50"])
+    code, out, err = export("bench", checkpoint, *words, "--count", 2, "--json")
+    assert code == 0, err
+    assert json.loads(out)["images"] == 2
+
+
+def test_a_modules_model_is_measured_beside_its_float_network(tiny, detector, export):
+    """--module gives the float network, with its own weights; unused it is told, and bench has no use for it."""
+    words, named, pictures, checkpoint = detector
+    code, _, err = export("build", *words, "--recipe", tiny / "q" / "net.recipe.toml", "--output", tiny / "b")
+    assert code == 0, err
+    model = tiny / "b" / "net.cambricon"
+    code, out, err = export("eval", model, *pictures, *named, "--compare", "float,offline")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["comparison"][0]["mode"] == "float"
+    code, _, err = export("eval", model, *pictures, *named, "--float", checkpoint)
+    assert code == 2
+    assert "not the weights" in err
+    assert "--module" in export("eval", model, *pictures, "--float", checkpoint)[2]
+    assert "the module is not used" in export("eval", model, *pictures, *named)[2]
+    code, _, err = export("bench", model, *named)
+    assert code == 2
+    assert "--module is for a checkpoint" in err
 
 
 @pytest.mark.shared

@@ -160,7 +160,8 @@ class _Trials:
         request = self._search.request
         files = render(self._model, recipe)
         truth = self._search.truth
-        job = Job(Path(f"{recipe.settings.name}.cambricon"), mode, "simulator", None, request.weights, request.cfg)
+        made = Path(f"{recipe.settings.name}.cambricon")
+        job = Job(made, mode, "simulator", None, request.weights, request.cfg, request.module)
         with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
             spec = load_detection_bundle(unpack(files, folder, job).model)
         truth.category_ids(spec.labels)

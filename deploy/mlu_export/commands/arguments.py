@@ -36,7 +36,7 @@ def declare_weights(parser: argparse.ArgumentParser) -> None:
         help="Darknet .weights, YOLOv5 .pt, or .pth of either (read without running any code of it), or .onnx",
     )
     parser.add_argument("--cfg", **path, help="Darknet description, instead of the built-in one")
-    _declare_network(parser)
+    declare_network(parser)
 
 
 def declare_quantization(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +100,7 @@ def declare_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", choices=("MLU220", "MLU270"), help="device (default MLU220)")
 
 
-def _declare_network(parser: argparse.ArgumentParser) -> None:
+def declare_network(parser: argparse._ActionsContainer) -> None:
     """What an ONNX file or a module does not say itself."""
     parser.add_argument(
         "--module", metavar="FILE.py:FUNCTION", help="with --arch module: your function that returns the torch module"

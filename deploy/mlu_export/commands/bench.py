@@ -50,9 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Measures and prints."""
     with model_file(arguments) as model:
         timing = bench(model, arguments.images, arguments.count, arguments.batch, arguments.runtime, arguments.online)
-    print(json.dumps(timing.document()) if arguments.json else timing_text(timing))
-    if arguments.report is not None:
+    if arguments.report is not None:  # before anything is printed: who reads that may go
         write_all(arguments.report.parent, {arguments.report.name: timing_page(timing)})
+    print(json.dumps(timing.document()) if arguments.json else timing_text(timing))
     return 0
 
 

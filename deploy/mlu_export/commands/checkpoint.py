@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import UserError
 
-from ..build import Request
+from ..build import HEAD_OPTIONS, PIXEL_OPTIONS, Request
 from ..compile import compile_files
 from ..lower import CHANNEL_SOURCES
-from .arguments import Integer, size
+from .arguments import Integer, declare_network, size
 
 if TYPE_CHECKING:
     import argparse
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pth", ".pt")
 # What makes a model of a checkpoint, as `compile` takes it; a model file has it all inside.
-OPTIONS = ("arch", "labels", "size", "input", "channels", "core_number", "target")
+OPTIONS = ("arch", "labels", "size", "input", "channels", "core_number", "target", *HEAD_OPTIONS, *PIXEL_OPTIONS)
 
 
 def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """MODEL, and how a checkpoint becomes one; ``--cfg`` and ``--batch`` are the command's own."""
+    """MODEL, and how a checkpoint becomes one; ``--cfg``, ``--module`` and ``--batch`` are the command's own."""
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument(
         "model", type=Path, metavar="MODEL.cambricon|CHECKPOINT.pth", help="a checkpoint is compiled first, for itself"
@@ -37,6 +37,7 @@ def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--channels", choices=tuple(CHANNEL_SOURCES), help="channel order of the input")
     group.add_argument("--core-number", type=Integer(1, 64), metavar="N", help="cores per invocation")
     group.add_argument("--target", choices=("MLU220", "MLU270"), help="device")
+    declare_network(group)
 
 
 def is_checkpoint_path(path: Path) -> bool:
@@ -45,18 +46,22 @@ def is_checkpoint_path(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def model_file(arguments: argparse.Namespace) -> Iterator[Path]:
-    """The path of the model file, which a checkpoint's lives as long as the context. Raises UserError, DataError."""
+def model_file(arguments: argparse.Namespace, *, takes_module: bool = False) -> Iterator[Path]:
+    """The path of the model file, which a checkpoint's lives as long as the context; ``takes_module`` where --module
+    also is the float network beside a model file. Raises UserError, DataError."""
     given = {option: getattr(arguments, option) for option in OPTIONS}
     if not is_checkpoint_path(arguments.model):
         for option, value in given.items():
             if value is not None:
                 name = f"--{option.replace('_', '-')}"
                 raise UserError(f"{name} is for a checkpoint; {arguments.model.name} was compiled with its own")
+        if arguments.module is not None and not takes_module:
+            raise UserError(f"--module is for a checkpoint; {arguments.model.name} runs as it is")
         yield arguments.model
         return
     with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
         batch = getattr(arguments, "batch", None)
         cfg = getattr(arguments, "cfg", None)
-        request = Request(weights=arguments.model, output=Path(folder), cfg=cfg, batch=batch, **given)
+        places: dict[str, Any] = {"weights": arguments.model, "output": Path(folder), "cfg": cfg}
+        request = Request(**places, batch=batch, module=arguments.module, **given)
         yield next(path for path in compile_files(request) if path.suffix == ".cambricon")

@@ -88,7 +88,7 @@ def _modes(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, prints the figures and minds the gate."""
-    with model_file(arguments) as path:
+    with model_file(arguments, takes_module=True) as path:
         return _evaluate(Run(arguments, path, arguments.model if is_checkpoint_path(arguments.model) else None))
 
 
@@ -108,10 +108,16 @@ class Run:
         found: Path | None = self.arguments.weights or self.arguments.float_weights
         return found
 
+    @property
+    def knows_float(self) -> bool:
+        """Whether there is a float network to measure; a module may have its weights inside."""
+        return bool(self.given_weights or self.checkpoint or self.arguments.module)
+
     def job(self, mode: str) -> Job:
         """How the pictures are detected in one of ``MODES``."""
         weights = self.given_weights or self.checkpoint
-        return Job(self.model, mode, self.arguments.runtime, self.arguments.iou, weights, self.arguments.cfg)
+        arguments = self.arguments
+        return Job(self.model, mode, arguments.runtime, arguments.iou, weights, arguments.cfg, arguments.module)
 
     def plain_modes(self) -> tuple[str, ...]:
         """What to run where --compare does not tell: a checkpoint layer by layer, a file as it ships."""
@@ -142,10 +148,10 @@ def _evaluate(asked: Run) -> int:
     results = [outcome.evaluation for outcome in outcomes]
     shown = choose_main(results)
     _say_notes(shown)
-    _print(results, shown, arguments.json)
-    if arguments.report is not None:
+    if arguments.report is not None:  # before anything is printed: who reads that may go
         contents = evaluation_page(spec, truth, outcomes, shown)
         write_all(arguments.report.parent, {arguments.report.name: contents})
+    _print(results, shown, arguments.json)
     return _gate(arguments, results, baseline)
 
 
@@ -169,11 +175,12 @@ def _choose_modes(asked: Run) -> tuple[str, ...]:
         raise UserError("--baseline is for --gate: say with --gate LOSS how much may be lost")
     if arguments.gate is not None and "float" not in modes and arguments.baseline is None:
         modes = ("float", *modes)
-    if "float" in modes and asked.given_weights is None and asked.checkpoint is None:
+    if "float" in modes and not asked.knows_float:
         wanted = "--gate compares with the float network or an earlier result" if not arguments.compare else "--compare"
         raise UserError(f"{wanted}: give --weights FILE" + ("" if arguments.compare else " or --baseline FILE"))
-    if "float" not in modes and asked.given_weights is not None:
-        print("mlu-export: note: the weights are not used: nothing asks for the float network", file=sys.stderr)
+    if "float" not in modes and (asked.given_weights or (arguments.module and asked.checkpoint is None)):
+        what = "the weights are" if asked.given_weights else "the module is"
+        print(f"mlu-export: note: {what} not used: nothing asks for the float network", file=sys.stderr)
     if arguments.gate is not None and modes == ("float",) and not (arguments.recorded or arguments.box):
         raise UserError("--gate has nothing to measure: --float measures the float network alone; use --weights")
     return modes

@@ -7,6 +7,7 @@ import os
 import re
 import runpy
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,6 +73,11 @@ def _run(script: Path, arguments: Sequence[str]) -> int:
         return 1
     except NotImplementedError as error:
         raise _without_operator(error) from error
+    except BrokenPipeError:
+        raise
+    except OSError:  # the script's own, whose place it wants to know
+        traceback.print_exc()
+        return 1
     finally:
         sys.argv, sys.path[:] = before
     return 0

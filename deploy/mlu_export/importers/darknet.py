@@ -92,7 +92,8 @@ def _values(weights: bytes) -> Values:
     state = state_dict_of(read_torch(weights))
     if state is None:
         raise DataError(
-            "the file holds no state dict; a whole pickled model is read for YOLOv5 alone (--arch yolov5s, for example)"
+            "it is a file of torch without a state dict, and not Darknet weights: a whole pickled model is read for "
+            "YOLOv5 alone (--arch yolov5s, for example); of another network save model.state_dict() as .pth"
         )
     return StateValues(state)
 

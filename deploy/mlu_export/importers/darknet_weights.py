@@ -56,7 +56,7 @@ def _body(data: bytes) -> FloatArray:
         raise DataError(f"the weight file has {len(data)} bytes; a Darknet header alone takes 16")
     major, minor, _revision = struct.unpack_from("<iii", data)
     if not (0 <= major < 1000 and 0 <= minor < 1000):
-        raise DataError(f"the weight file claims version {major}.{minor}: not Darknet weights")
+        raise DataError(f"the weight file begins with {data[:4]!r} and not with a version: not Darknet weights")
     start = 20 if major * 10 + minor >= 2 else 16
     if len(data) < start or (len(data) - start) % 4:
         raise DataError(

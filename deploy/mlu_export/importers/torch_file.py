@@ -64,7 +64,7 @@ class _Archive:
             )
         pickles = [entry.filename for entry in entries if entry.filename.split("/")[1:] == ["data.pkl"]]
         if len(pickles) != 1:
-            raise DataError("the archive has no data.pkl: it was not written by torch.save")
+            raise DataError("it is a zip without a data.pkl: torch.save did not write it")
         self._archive = archive
         self._limit = MAX_RATIO * size + SLACK
         self._prefix = pickles[0][: -len("data.pkl")]

@@ -59,8 +59,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Job:
-    """All that a process needs to detect: ``mode`` of ``MODES``; ``iou`` is NMS's, the manifest's if None; ``weights``
-    and ``cfg`` for float. Plain values, so that it travels to other processes.
+    """All that a process needs to detect: ``mode`` of ``MODES``; ``iou`` is NMS's, the manifest's if None; ``weights``,
+    ``cfg`` and ``module`` (FILE.py:FUNCTION) for float. Plain values, so that it travels to other processes.
     """
 
     model: Path
@@ -69,6 +69,7 @@ class Job:
     iou: float | None = None
     weights: Path | None = None
     cfg: Path | None = None
+    module: str | None = None
 
 
 def detect_all(job: Job, entries: Sequence[tuple[int, Path]], team: Team | None = None) -> tuple[str, Found]:
@@ -92,9 +93,9 @@ def detect(job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[Row]:
     thresholds = evaluation_thresholds(spec, job.iou)
     pictures = (Picture(image_id, read_picture(path)) for image_id, path in entries)
     if job.mode == "float":
-        if job.weights is None:
+        if job.weights is None and job.module is None:
             raise UserError("the float network needs the weights that the model was made from: give --weights FILE")
-        network = FloatModel(spec, job.weights, job.cfg)
+        network = FloatModel(spec, job.weights, job.cfg, job.module)
         for picture in pictures:
             yield "float", picture.image_id, network.detect(picture.pixels, thresholds)
         return
@@ -145,17 +146,17 @@ def evaluate_job(job: Job, images: Path, annotations: Path, team: Team | None = 
 class FloatModel:
     """The float network behind a model file, with the file's own pre- and postprocessing."""
 
-    def __init__(self, spec: ModelSpec, weights: Path, cfg: Path | None) -> None:
+    def __init__(self, spec: ModelSpec, weights: Path | None, cfg: Path | None, module: str | None = None) -> None:
         arch = find_arch(str(spec.provenance.get("arch", "")))
-        source = read_source(arch, weights, cfg)
+        source = read_source(arch, weights, cfg, module)
         if source.sha256 != spec.provenance.get("weights_sha256"):
             if not spec.provenance.get("calibration", "").startswith(FROM_CHECKPOINT):
                 raise DataError(
-                    f"{weights} are not the weights that {spec.path.name} was made from: their sha256 differs"
+                    f"{weights or module} are not the weights that {spec.path.name} was made from: their sha256 differs"
                 )
             print(
                 f"mlu-export: note: {spec.path.name} was made from the checkpoint {spec.provenance.get('weights')}; "
-                f"that {weights.name} holds the same float network is taken for granted",
+                f"that {source.name} holds the same float network is taken for granted",
                 file=sys.stderr,
             )
         self.spec = spec

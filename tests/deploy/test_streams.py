@@ -1,0 +1,69 @@
+"""What `mlu-export` does where its output is no longer wanted, or cannot be written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MAIN = [sys.executable, "-m", "mlu_export.cli"]
+
+
+@pytest.fixture
+def unread(simulator_path):
+    """Runs mlu-export with a pipe that nobody reads; gives the exit code and what it said on stderr."""
+
+    def start(*arguments):
+        reading, writing = os.pipe()
+        os.close(reading)
+        environment = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
+        try:
+            done = subprocess.run(
+                [*MAIN, *map(str, arguments)],
+                env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=300, check=False,
+            )  # fmt: skip
+        finally:
+            os.close(writing)
+        return done.returncode, done.stderr
+
+    return start
+
+
+def test_a_reader_that_goes_does_not_cost_the_report_of_bench(unread, tiny_model, tiny):
+    """141 as other programs of a pipeline, no traceback, and the report is there."""
+    code, err = unread("bench", tiny_model, "--count", 2, "--report", tiny / "page.html")
+    assert (code, "Traceback" in err, "BrokenPipe" in err) == (141, False, False)
+    assert (tiny / "page.html").read_text().rstrip().endswith("</html>")
+
+
+def test_a_reader_that_goes_does_not_cost_the_report_of_eval(unread, tiny_model, tiny, tiny_annotations):
+    pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
+    code, err = unread(
+        "eval", tiny_model, "--images", tiny / "pictures", "--annotations", tiny_annotations,
+        "--report", tiny / "page.html",
+    )  # fmt: skip
+    assert (code, "Traceback" in err, "BrokenPipe" in err) == (141, False, False)
+    assert (tiny / "page.html").read_text().rstrip().endswith("</html>")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the machine has no /dev/full")
+def test_a_full_disk_is_one_sentence(tiny_model):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*MAIN, "bench", str(tiny_model), "--count", "1"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=300, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.startswith("mlu-export: ")) == (3, True)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.torch
+def test_a_scripts_own_error_of_a_file_keeps_its_traceback(run):
+    """A sentence of ours would not tell the line."""
+    done = run("import sys\nopen('/nonexistent/picture.jpg')\n")
+    assert done.returncode == 1
+    assert "script.py" in done.stderr
+    assert "line 2" in done.stderr
