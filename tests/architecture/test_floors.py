@@ -174,6 +174,18 @@ def _top_imports(path: Path) -> set[str]:
     return names
 
 
+def test_the_export_tools_core_knows_no_room():
+    """graph.py and network.py are what everybody hands on, so they import none of mlu_export; and only the command line
+    imports commands.
+    """
+    for name in ("graph.py", "network.py"):
+        assert not {used for used in _top_imports(DEPLOY / name) if used.startswith("mlu_export")}, name
+    for path in _files(DEPLOY):
+        if _room(path, DEPLOY) not in ("commands", "cli"):
+            used = {name for name in _top_imports(path) if name.startswith("mlu_export.commands")}
+            assert not used, f"{path.name} imports {used}"
+
+
 def test_torch_is_imported_late():
     """`mlu-export build --recipe` works without torch, so no module of mlu_export outside the rooms that are about
     torch modules imports it at its top, be it through another module.

@@ -18,7 +18,8 @@ from hypothesis import given, strategies as st
 
 from mlu_agent.errors import DataError, RuntimeFailure, UserError
 from mlu_export.calibration.observe import LayerObserver
-from mlu_export.shards.team import Team, split, usual_workers
+from mlu_export.shards.crew import usual_workers
+from mlu_export.shards.team import Team, split
 
 TEAMS = [(1, None), (2, None), (3, None), pytest.param(2, "local", marks=pytest.mark.ray)]
 OTHERS = TEAMS[1:]

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import RuntimeFailure
 
-from .team import Host, open_reply
+from .crew import Host, open_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection
 
-    from .team import Member
+    from .crew import Member
 
 PATIENCE = 5.0  # seconds that a terminated process has before it is killed
 

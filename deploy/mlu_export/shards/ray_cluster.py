@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import RuntimeFailure, UserError
 
-from .team import Host, open_reply, usual_workers
+from .crew import Host, open_reply, usual_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .team import Member
+    from .crew import Member
 
 LOCAL = "local"
 MANY = 1 << 20
