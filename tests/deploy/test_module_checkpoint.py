@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 
 import numpy as np
@@ -167,6 +168,20 @@ def test_a_modules_model_is_measured_beside_its_float_network(tiny, detector, ex
     code, _, err = export("bench", model, *named)
     assert code == 2
     assert "--module is for a checkpoint" in err
+
+
+def test_a_module_imports_what_lies_beside_its_file(tiny, words, export, monkeypatch):
+    """As when the file is run by itself, from any folder; the search path is as before afterwards."""
+    monkeypatch.chdir("/")
+    (tiny / "sizes_beside.py").write_text("OUTPUTS = 5\n")
+    path = tiny / "network.py"
+    path.write_text(
+        path.read_text().replace("Linear(4, 5)", "Linear(4, OUTPUTS)") + "from sizes_beside import OUTPUTS\n"
+    )
+    before = list(sys.path)
+    code, _, err = export(*words("build", "--calibration", tiny / "pictures", "--observer", "minmax"))
+    assert (code, err) == (0, "")
+    assert sys.path == before
 
 
 @pytest.mark.shared

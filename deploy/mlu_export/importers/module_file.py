@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import runpy
+import sys
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ from ..files import read_bounded, sha256_hex
 from ..float_runner import import_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ..vendor.parameters import QuantParameters
 
@@ -58,16 +60,29 @@ def load_module(where: str, state: bytes | None) -> LoadedModule:
 
 def _called(path: Path, function: str) -> Any:
     try:
-        found = runpy.run_path(str(path), run_name=path.stem)
-        if not callable(found.get(function)):
-            raise UserError(f"{path} has no function {function}; name one that returns the torch module")
-        return found[function]()
+        with _importing_beside(path):
+            found = runpy.run_path(str(path), run_name=path.stem)
+            if not callable(found.get(function)):
+                raise UserError(f"{path} has no function {function}; name one that returns the torch module")
+            return found[function]()
     except MluAgentError:
         raise
     except Exception as error:  # the user's code may raise anything
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         place = f"{path}, line {lines[-1]}" if lines else str(path)
         raise UserError(f"{place}: {type(error).__name__}: {' '.join(str(error).split()):.300}") from error
+
+
+@contextlib.contextmanager
+def _importing_beside(path: Path) -> Iterator[None]:
+    """The file imports what lies beside it, as it does when it is run by itself."""
+    folder = str(path.parent.resolve())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
 
 
 def _load(torch: Any, module: Any, state: bytes) -> dict[str, QuantParameters]:
