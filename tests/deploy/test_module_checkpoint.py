@@ -182,6 +182,13 @@ def test_a_module_imports_what_lies_beside_its_file(tiny, words, export, monkeyp
     code, _, err = export(*words("build", "--calibration", tiny / "pictures", "--observer", "minmax"))
     assert (code, err) == (0, "")
     assert sys.path == before
+    model = tiny / "q" / "net.cambricon"
+    code, out, err = export("verify", model, "--module", f"{path}:network")  # with the weights that the module brings
+    assert (code, err) == (0, "")
+    assert "values are equal" in out
+    code, _, err = export("verify", model, "--arch", "yolov3-tiny")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--weights" in err
 
 
 @pytest.mark.shared

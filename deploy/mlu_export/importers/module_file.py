@@ -91,8 +91,9 @@ def _load(torch: Any, module: Any, state: bytes) -> dict[str, QuantParameters]:
     try:
         found = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file that is no checkpoint makes torch's readers raise
+        said = f"{error!s:.160}" or type(error).__name__
         raise DataError(
-            f"the weights are no state dict that torch reads without running code of it ({error!s:.160}); save "
+            f"the weights are no state dict that torch reads without running code of it ({said}); save "
             "module.state_dict()"
         ) from error
     for key in NESTED:
