@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import sys
 import textwrap
 
@@ -189,6 +191,30 @@ def test_a_module_imports_what_lies_beside_its_file(tiny, words, export, monkeyp
     code, _, err = export("verify", model, "--arch", "yolov3-tiny")
     assert (code, err.count("\n")) == (2, 1)
     assert "--weights" in err
+
+
+class Malice:
+    def __reduce__(self):
+        return os.mkdir, ("malice",)
+
+
+@pytest.mark.parametrize("kind", ["pickle", "zip", "legacy"])
+def test_a_checkpoint_that_wants_to_run_code_is_a_sentence(tiny, words, export, monkeypatch, kind):
+    """It names what torch's kinds of file ask for; nothing of them is run and nothing is written."""
+    import torch
+
+    monkeypatch.chdir(tiny)
+    path = tiny / "evil.pth"
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps({"conv.weight": Malice()}))
+    else:
+        torch.save({"conv.weight": Malice()}, path, _use_new_zipfile_serialization=kind == "zip")
+    code, _, err = export(*words("build", "--weights", path, "--calibration", tiny / "pictures"))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "without running code of it" in err
+    assert kind == "pickle" or "it asks for posix.mkdir" in err
+    assert not (tiny / "malice").exists()
+    assert not (tiny / "q").exists()
 
 
 @pytest.mark.shared

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import re
 import runpy
 import sys
 import traceback
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,9 +91,13 @@ def _load(torch: Any, module: Any, state: bytes) -> dict[str, QuantParameters]:
     from ..vendor.module_checkpoint import split_state  # noqa: PLC0415 - torch
 
     try:
-        found = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch's own words about the file; what is wrong with it is a sentence below
+            warnings.simplefilter("ignore")
+            found = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file that is no checkpoint makes torch's readers raise
-        said = f"{error!s:.160}" or type(error).__name__
+        asks = re.search(r"GLOBAL ([\w.]{1,80})", str(error))
+        said = f"it asks for {asks[1].rstrip('.')}" if asks else f"{error!s:.100}".partition(". ")[0]
+        said = " ".join(said.split()) or type(error).__name__
         raise DataError(
             f"the weights are no state dict that torch reads without running code of it ({said}); save "
             "module.state_dict()"
