@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, bytes]:
     """The checkpoint's bytes by file name; empty for a network that has no layout there. Raises UserError."""
     arch = find_arch(recipe.settings.arch)
-    if arch.family == "onnx" or (arch.family != "module" and model.keys is None):  # names of nodes are no state dict's
+    if arch.family == "onnx" or model.keys is None:  # names of nodes are no state dict's
         return {}
     import_torch()
     from .vendor.calibration import checkpoint_of  # noqa: PLC0415 - torch

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+import sys
 import textwrap
 
 import numpy as np
@@ -167,6 +170,51 @@ def test_a_modules_model_is_measured_beside_its_float_network(tiny, detector, ex
     code, _, err = export("bench", model, *named)
     assert code == 2
     assert "--module is for a checkpoint" in err
+
+
+def test_a_module_imports_what_lies_beside_its_file(tiny, words, export, monkeypatch):
+    """As when the file is run by itself, from any folder; the search path is as before afterwards."""
+    monkeypatch.chdir("/")
+    (tiny / "sizes_beside.py").write_text("OUTPUTS = 5\n")
+    path = tiny / "network.py"
+    path.write_text(
+        path.read_text().replace("Linear(4, 5)", "Linear(4, OUTPUTS)") + "from sizes_beside import OUTPUTS\n"
+    )
+    before = list(sys.path)
+    code, _, err = export(*words("build", "--calibration", tiny / "pictures", "--observer", "minmax"))
+    assert (code, err) == (0, "")
+    assert sys.path == before
+    model = tiny / "q" / "net.cambricon"
+    code, out, err = export("verify", model, "--module", f"{path}:network")  # with the weights that the module brings
+    assert (code, err) == (0, "")
+    assert "values are equal" in out
+    code, _, err = export("verify", model, "--arch", "yolov3-tiny")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--weights" in err
+
+
+class Malice:
+    def __reduce__(self):
+        return os.mkdir, ("malice",)
+
+
+@pytest.mark.parametrize("kind", ["pickle", "zip", "legacy"])
+def test_a_checkpoint_that_wants_to_run_code_is_a_sentence(tiny, words, export, monkeypatch, kind):
+    """It names what torch's kinds of file ask for; nothing of them is run and nothing is written."""
+    import torch
+
+    monkeypatch.chdir(tiny)
+    path = tiny / "evil.pth"
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps({"conv.weight": Malice()}))
+    else:
+        torch.save({"conv.weight": Malice()}, path, _use_new_zipfile_serialization=kind == "zip")
+    code, _, err = export(*words("build", "--weights", path, "--calibration", tiny / "pictures"))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "without running code of it" in err
+    assert kind == "pickle" or "it asks for posix.mkdir" in err
+    assert not (tiny / "malice").exists()
+    assert not (tiny / "q").exists()
 
 
 @pytest.mark.shared

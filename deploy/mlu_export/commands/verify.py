@@ -21,10 +21,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL.cambricon")
     parser.add_argument(
         "--weights",
-        required=True,
         type=Path,
         metavar="FILE",
-        help="the checkpoint that it was compiled from, or weights",
+        help="the checkpoint that it was compiled from, or weights; a --module may hold its own",
     )
     parser.add_argument(
         "--recipe",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import re
 import runpy
+import sys
 import traceback
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +22,7 @@ from ..files import read_bounded, sha256_hex
 from ..float_runner import import_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ..vendor.parameters import QuantParameters
 
@@ -58,10 +62,11 @@ def load_module(where: str, state: bytes | None) -> LoadedModule:
 
 def _called(path: Path, function: str) -> Any:
     try:
-        found = runpy.run_path(str(path), run_name=path.stem)
-        if not callable(found.get(function)):
-            raise UserError(f"{path} has no function {function}; name one that returns the torch module")
-        return found[function]()
+        with _importing_beside(path):
+            found = runpy.run_path(str(path), run_name=path.stem)
+            if not callable(found.get(function)):
+                raise UserError(f"{path} has no function {function}; name one that returns the torch module")
+            return found[function]()
     except MluAgentError:
         raise
     except Exception as error:  # the user's code may raise anything
@@ -70,14 +75,31 @@ def _called(path: Path, function: str) -> Any:
         raise UserError(f"{place}: {type(error).__name__}: {' '.join(str(error).split()):.300}") from error
 
 
+@contextlib.contextmanager
+def _importing_beside(path: Path) -> Iterator[None]:
+    """The file imports what lies beside it, as it does when it is run by itself."""
+    folder = str(path.parent.resolve())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
 def _load(torch: Any, module: Any, state: bytes) -> dict[str, QuantParameters]:
     from ..vendor.module_checkpoint import split_state  # noqa: PLC0415 - torch
 
     try:
-        found = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch's own words about the file; what is wrong with it is a sentence below
+            warnings.simplefilter("ignore")
+            found = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file that is no checkpoint makes torch's readers raise
+        asks = re.search(r"GLOBAL ([\w.]{1,80})", str(error))
+        said = f"it asks for {asks[1].rstrip('.')}" if asks else f"{error!s:.100}".partition(". ")[0]
+        said = " ".join(said.split()) or type(error).__name__
         raise DataError(
-            f"the weights are no state dict that torch reads without running code of it ({error!s:.160}); save "
+            f"the weights are no state dict that torch reads without running code of it ({said}); save "
             "module.state_dict()"
         ) from error
     for key in NESTED:

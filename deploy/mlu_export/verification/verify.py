@@ -48,7 +48,7 @@ class VerifyRequest:
     """What the command line asked for; None where it said nothing."""
 
     model: Path
-    weights: Path
+    weights: Path | None
     arch: str | None = None
     cfg: Path | None = None
     recipe: Path | None = None
