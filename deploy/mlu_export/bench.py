@@ -38,6 +38,7 @@ from .calibrate import list_pictures, read_picture
 from .network import DTYPES
 from .online import LayerByLayer, load_network
 from .progress import show_progress
+from .simulated import simulate_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -186,6 +187,7 @@ def bench(model: Path, images: Path | None, count: int, batch: int | None, runti
         [pictures[(start + index) % len(pictures)] for index in range(spec.batch)]
         for start in range(0, count, spec.batch)
     ]
+    simulate_target(spec.path, "simulator" if online else runtime)
     if online:
         return _bench_online(spec, groups, source)
     with Engine(open_library(runtime), spec.path) as engine:

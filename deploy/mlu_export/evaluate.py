@@ -32,6 +32,7 @@ from .importers.source import import_model, read_source
 from .manifest import Preprocessing
 from .online import OnlineDetector
 from .shards import Team
+from .simulated import simulate_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -77,6 +78,7 @@ def detect_all(job: Job, entries: Sequence[tuple[int, Path]], team: Team | None 
     A picture's detections do not depend on the others: a ``team`` finds the same as this process alone (None).
     Raises MluAgentError.
     """
+    _simulate_target(job)  # once, here: processes of this machine inherit it
     work: Callable[[Sequence[tuple[int, Path]]], Iterator[Row]] = partial(detect, job)
     if team is not None and team.is_remote:
         spec = load_detection_bundle(job.model)
@@ -99,9 +101,16 @@ def detect(job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[Row]:
             yield "float", picture.image_id, network.detect(picture.pixels, thresholds)
         return
     online = job.mode == "online"
+    _simulate_target(job)
     with OnlineDetector(job.model, thresholds) if online else Detector(job.model, job.runtime, thresholds) as detector:
         for picture, found in detector.stream(pictures):
             yield detector.runtime, picture.image_id, found
+
+
+def _simulate_target(job: Job) -> None:
+    if job.mode != "float":
+        path = load_detection_bundle(job.model).path
+        simulate_target(path, "simulator" if job.mode == "online" else job.runtime)
 
 
 def detect_files(files: Mapping[str, bytes], job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[Row]:
