@@ -10,7 +10,6 @@ is run in one of three modes:
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Callable
 
 from mlu_agent.bundle import ModelSpec, Thresholds, load_detection_bundle
 from mlu_agent.detector import Detector
-from mlu_agent.errors import DataError, UserError
+from mlu_agent.errors import UserError
 from mlu_agent.postprocess import postprocess
 
 from .accuracy import Evaluation, Results
@@ -31,6 +30,7 @@ from .head_request import request_of
 from .importers.source import import_model, read_source
 from .manifest import Preprocessing
 from .online import OnlineDetector
+from .same_weights import check_same_weights
 from .shards import Team
 from .simulated import simulate_target
 
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from mlu_agent.detections import Detections
 
 CONFIDENCE = 0.001
-FROM_CHECKPOINT = "the scales of "  # how the provenance of a compiled checkpoint begins to tell its calibration
 MAX_DETECTIONS = 300
 MODES = ("float", "online", "offline")
 Found = list[tuple[int, "Detections"]]  # (image id, what was found in it)
@@ -164,19 +163,11 @@ class FloatModel:
     def __init__(self, spec: ModelSpec, weights: Path, cfg: Path | None) -> None:
         arch = find_arch(str(spec.provenance.get("arch", "")))
         source = read_source(arch, weights, cfg)
-        if source.sha256 != spec.provenance.get("weights_sha256"):
-            if not spec.provenance.get("calibration", "").startswith(FROM_CHECKPOINT):
-                raise DataError(
-                    f"{weights} are not the weights that {spec.path.name} was made from: their sha256 differs"
-                )
-            print(
-                f"mlu-export: note: {spec.path.name} was made from the checkpoint {spec.provenance.get('weights')}; "
-                f"that {weights.name} holds the same float network is taken for granted",
-                file=sys.stderr,
-            )
         self.spec = spec
         heads = request_of(spec) if arch.family in ("onnx", "module") else None
         model = import_model(arch, source, (spec.input.height, spec.input.width), heads)
+        if source.sha256 != spec.provenance.get("weights_sha256"):
+            check_same_weights(spec, model.graph, weights.name)
         self._runner = FloatRunner(model.graph)
         self._input = float_input(model.graph, _preprocessing(spec))
 
