@@ -25,6 +25,8 @@ from .slot import Lane, Slot
 if TYPE_CHECKING:
     import os
 
+    from .offline_model import OfflineModel
+
 __all__ = ["SLOTS_PER_CONTEXT", "Engine", "Recover", "Slot"]
 
 SLOTS_PER_CONTEXT = 2
@@ -81,7 +83,7 @@ class Engine:
             raise DataError(
                 f"{self._path}: the container describes no inputs and outputs (a format before 2020): compile it anew"
             )
-        self.cores = _usable_cores(cores, self.device.cores, self.description.parallelism)
+        self.cores = _usable_cores(cores, self.device.cores, self.description, self.library.kind)
         self._lanes = self.cores // self.description.parallelism
         self.slots = slots * self._lanes
         self._all = [Slot(self.description) for _ in range(self.slots)]
@@ -295,13 +297,29 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _usable_cores(wanted: int | None, available: int, parallelism: int) -> int:
+def _usable_cores(wanted: int | None, available: int, model: OfflineModel, kind: str) -> int:
     """How many cores to use: a multiple of the model's parallelism."""
     cores = available if wanted is None else wanted
     if not 1 <= cores <= available:
         raise UserError(f"cores = {cores}: the device has {available}; choose 1 to {available}")
-    if parallelism > cores:
+    if model.parallelism > cores:
         raise UserError(
-            f"cores = {cores}: the model takes {parallelism} cores per invocation; give it at least as many"
+            f"cores = {cores}: the model takes {model.parallelism} cores per invocation; "
+            f"{_more_cores(available, model, kind)}"
         )
-    return cores - cores % parallelism
+    return cores - cores % model.parallelism
+
+
+def _more_cores(available: int, model: OfflineModel, kind: str) -> str:
+    """What helps where a model takes more cores than it is given."""
+    if model.parallelism <= available:
+        return "give it at least as many"
+    fewer = f"compile it for {available} at most"
+    if kind == "simulator" and model.target == "MLU270":
+        return (
+            f"it is for an MLU270: set CNRT_SIMULATOR_DEVICE=MLU270 in the environment, and the simulator is one, "
+            f"or {fewer}"
+        )
+    return f"the {kind} has no more than {available}: {fewer}" + (
+        f", or run it on an {model.target}" if model.target != "unknown" else ""
+    )

@@ -14,7 +14,7 @@ from . import __version__
 from .archs import Arch, find_arch
 from .bundle.container import write_model
 from .bundle.manifest import Preprocessing, Thresholds, manifest_text
-from .bundle.recipe import Recipe, Settings, read_recipe, recipe_text
+from .bundle.recipe import Recipe, Settings, pictures_use, read_recipe, recipe_text
 from .bundle.twins import twins_text
 from .calibration.calibrate import calibrate
 from .calibration.mixed import choose_layers, keep_layers
@@ -90,6 +90,8 @@ class Request:
     use_avg: bool | None = None
     data_scale: float | None = None
     first_conv: bool | None = None
+    # What calibration pictures are for where a recipe has the ranges, in words.
+    pictures_for: tuple[str, ...] = ()
     # Of compile: "vendor" also drives the vendor's SDK, in the interpreter that it is installed for.
     backend: str | None = None
     vendor_python: Path | None = None
@@ -299,7 +301,8 @@ def _ranges(
     if recipe is not None:
         for option in ("calibration", "observer", "percentile"):
             if getattr(request, option) is not None:
-                print(f"mlu-export: note: --{option} is not used, the ranges come from the recipe", file=sys.stderr)
+                use = pictures_use(request.pictures_for, model) if option == "calibration" else "not used"
+                print(f"mlu-export: note: --{option} is {use}, the ranges come from the recipe", file=sys.stderr)
         return _ranges_left(recipe, model), recipe.calibration
     if request.calibration is None and model.quantized is not None:
         raise UserError(

@@ -11,7 +11,7 @@ import numpy as np
 from mlu_agent.errors import DataError, UserError
 
 from .build import Request, choose_settings, read_model, render
-from .bundle.recipe import FROM_CHECKPOINT, Recipe, Settings
+from .bundle.recipe import Recipe, Settings
 from .bundle.toml_text import dump
 from .files import read_bounded, sha256_hex, write_all
 from .importers.source import MAX_WEIGHT_BYTES
@@ -79,7 +79,7 @@ def checkpoint_recipe(request: Request, arch: Arch, source: Source, model: Impor
     settings = checkpoint_settings(choose_settings(request, None, arch, model), model, model.quantized)
     settings = replace(settings, preprocessing=_normalisation(settings.preprocessing, model.quantized))
     ranges = checkpoint_ranges(model, model.quantized)
-    described = f"{FROM_CHECKPOINT}{source.name}"
+    described = f"the scales of {source.name}"
     return Recipe(settings, source.name, source.sha256, source.cfg_sha256, described, ranges)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from mlu_agent.errors import UserError
 
 from .build import Request, prepare
-from .bundle.recipe import Recipe, recipe_text
+from .bundle.recipe import DEPTHWISE_USE, Recipe, recipe_text
 from .calibration.mixed import keep_layers
 from .calibration.noise import LayerNoise, NoiseMeter, Proposal, propose, worst_layers
 from .calibration.refine import choose_pictures
@@ -24,6 +24,7 @@ from .report.quantization import DRAWN_LAYERS, measure_spread, quantization_page
 from .shards.team import Team
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from .graph import FloatArray, ImportedModel
@@ -95,8 +96,9 @@ def quantize(
     layers: list[LayerNoise] = []
     proposal, found, pictures = None, None, None
     with Team(request.workers, request.ray) as team:
-        model, recipe = prepare(request, team)
+        model, recipe = prepare(replace(request, pictures_for=_uses(wanted, accuracy)), team)
         settings = recipe.settings
+        _check_layers(model, settings.keep_float)
         if wanted:
             pictures = _pictures(model, recipe, request)
             meter = NoiseMeter(model.graph, recipe.ranges, settings.bits, settings.per_channel, pictures, team)
@@ -115,6 +117,19 @@ def quantize(
     if report is not None:
         write_all(report.parent, {report.name: _report(report, result, model, recipe, pictures)})
     return result
+
+
+def _uses(wanted: str, accuracy: Target | None) -> tuple[str, ...]:
+    """What the pictures are for where a recipe has the ranges already."""
+    found = () if accuracy is None else ("the ranges of layers that come to be in int16",)
+    return (*(("measuring",) if wanted else ()), *found, DEPTHWISE_USE)
+
+
+def _check_layers(model: ImportedModel, keep_float: Sequence[str]) -> None:
+    """Raises UserError where nothing is left to quantize: a checkpoint of it would hold scales that no layer has."""
+    if not model.graph.quantized():
+        why = "--keep-float keeps every layer in float" if keep_float else "the network has no layer that can be"
+        raise UserError(f"there is nothing to quantize: {why}; `mlu-export convert` writes the float network")
 
 
 def _why_pictures(report: Path | None, decibel: float | None, accuracy: Target | None) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mlu_export.commands.bench import timing_text
+from mlu_export.measurement import bench as measured
 from mlu_export.measurement.bench import Busy, Parts, Timing
 
 
@@ -106,7 +107,26 @@ def test_batches_are_the_files(tiny, tiny_recipe, export):
     assert "compiled for 2" in err
 
 
-@pytest.mark.parametrize("options", [["--count", "0"], ["--images", "/nonexistent"], ["--runtime", "cuda"]])
+def test_the_warm_up_has_as_many_invocations_as_are_asked_for_and_ends_by_itself(tiny_model, export, monkeypatch):
+    """10 unless told otherwise; where these take too long, fewer; the output says how many there were."""
+
+    def warm(*options):
+        code, out, err = export("bench", tiny_model, "--count", 1, "--json", *options)
+        assert code == 0, err
+        return json.loads(out)["warm_up"]
+
+    assert (warm("--warm-up", 12), warm("--warm-up", 0), warm("--online"), warm("--online", "--warm-up", 2)) == (
+        12, 0, 1, 2,
+    )  # fmt: skip
+    monkeypatch.setattr(measured, "WARM_UP_SECONDS", 1e9)
+    assert warm() == 10
+    monkeypatch.setattr(measured, "WARM_UP_SECONDS", 0.0)
+    assert (warm(), warm("--warm-up", 3)) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "options", [["--count", "0"], ["--warm-up", "-1"], ["--images", "/nonexistent"], ["--runtime", "cuda"]]
+)
 def test_wrong_options_are_one_sentence(tiny_model, export, options):
     code, out, err = export("bench", tiny_model, *options)
     assert (code, out) == (2, "")

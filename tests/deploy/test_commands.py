@@ -100,6 +100,28 @@ def test_what_a_recipe_leaves_unused_is_said(tiny, tiny_recipe, export):
     ]
 
 
+@pytest.mark.torch
+def test_pictures_beside_a_recipe_that_are_measured_on_are_not_said_to_be_unused(tiny, tiny_recipe, export):
+    """--propose and --report look at them; without either, quantize does for depthwise layers alone."""
+    common = ("quantize", *build(tiny)[1:], "--recipe", tiny_recipe, "--calibration", tiny / "pictures", "--output")
+    code, _, err = export(*common, tiny / "a", "--propose", "1")
+    assert code == 0, err
+    depthwise = "the scales of depthwise layers alone, the ranges come from the recipe\n"
+    assert f"note: --calibration is for measuring and {depthwise}" in err
+    assert f"note: --calibration is for {depthwise}" in export(*common, tiny / "b")[2]
+
+
+@pytest.mark.torch
+def test_a_network_of_which_all_stays_in_float_is_not_quantized(tiny, tiny_recipe, export):
+    """No checkpoint is written that claims to be of integers."""
+    common = ("quantize", *build(tiny)[1:], "--keep-float", "*", "--labels", tiny / "names.txt", "--output", tiny / "a")
+    for more in (("--recipe", tiny_recipe), ("--calibration", tiny / "pictures")):
+        code, out, err = export(*common, *more)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "nothing to quantize: --keep-float keeps every layer in float" in err
+    assert files_in(tiny / "a") == {}
+
+
 def test_options_reach_the_files(tiny, tiny_recipe, export):
     """Name, target, cores, batch, input type: in the container and the manifest; the rest comes from the recipe."""
     options = ("--name", "other", "--target", "MLU270", "--core-number", "16", "--batch", "2", "--input", "half")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import nets
 import numpy as np
 import pytest
 
@@ -60,13 +61,42 @@ def test_a_checkpoint_is_measured_online_and_beside_its_own_float_network(checkp
 
 @pytest.mark.torch
 def test_other_float_weights_than_the_checkpoint_are_told(checkpoint, run, tiny):
-    """The weights that the checkpoint was made from are not recognisable in it: said, not refused; same figures."""
+    """Another file with the same float network is taken, and said; same figures."""
     path = checkpoint()
     own = json.loads(run(path, "--compare", "float", "--json")[1])
     code, out, err = run(path, "--compare", "float", "--weights", tiny / "tiny.weights", "--json")
     assert code == 0
-    assert "taken for granted" in err
+    assert re.search(
+        r"note: darknet.cambricon was made from net_int8.pth; tiny.weights is another file, and \d+ layers", err
+    )
     assert json.loads(out)["map50_95"] == pytest.approx(own["map50_95"])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("made_from", ["checkpoint", "weights"])
+def test_what_counts_of_float_weights_is_the_network_and_not_the_file(
+    checkpoint, run, export, tiny, tiny_model, tiny_annotations, made_from
+):
+    """Of a model built from weights as of a checkpoint: a converted file is taken, that of another training is not."""
+    if made_from == "checkpoint":
+        path, call = checkpoint(), run
+    else:
+        path = tiny_model
+
+        def call(model, *more):
+            cfg = ("--cfg", tiny / "tiny.cfg")
+            return export("eval", model, *cfg, "--images", tiny / "pictures", "--annotations", tiny_annotations, *more)
+
+    converted = ("convert", *ARCH, "--cfg", tiny / "tiny.cfg", "--weights", tiny / "tiny.weights")
+    assert export(*converted, "--output", tiny / "tiny.pth")[0] == 0
+    code, _, err = call(path, "--compare", "float", "--weights", tiny / "tiny.pth")
+    assert code == 0, err
+    assert "have the same weights" in err
+    (tiny / "other.weights").write_bytes(nets.tiny_weights(seed=99))
+    code, out, err = call(path, "--compare", "float", "--weights", tiny / "other.weights")
+    assert (code, out) == (2, "")
+    assert "other.weights holds another float network than" in err
+    assert "`mlu-export convert`" in err
 
 
 @pytest.mark.torch

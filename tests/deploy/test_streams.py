@@ -67,3 +67,34 @@ def test_a_scripts_own_error_of_a_file_keeps_its_traceback(run):
     assert done.returncode == 1
     assert "script.py" in done.stderr
     assert "line 2" in done.stderr
+
+
+PICKLED = """
+import sys
+import torch
+
+class Net(torch.nn.Module):
+    pass
+
+torch.save(Net(), "net.pt", _use_new_zipfile_serialization=sys.argv[1] == "new")
+torch.load("net.pt")
+"""
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["new", "old"])
+def test_a_whole_pickled_model_is_refused_in_a_sentence_that_names_the_way(run, kind):
+    """The line of the script, and --trust-pickles."""
+    done = run(PICKLED, kind)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "mlu-export: script.py, line 9: torch.load found a whole pickled model" in done.stderr
+    assert kind == "old" or "(__main__.Net)" in done.stderr
+    assert "--trust-pickles script.py" in done.stderr
+
+
+@pytest.mark.torch
+def test_a_damaged_checkpoint_is_the_scripts_own_error(run):
+    """Nothing of --trust-pickles, which would not help; torch's own lines, with their traceback."""
+    damaged = run("import torch\nopen('a.pt', 'wb').write(b'nothing')\ntorch.load('a.pt')\n")
+    assert "Traceback" in damaged.stderr
+    assert "--trust-pickles" not in damaged.stderr

@@ -22,12 +22,14 @@ from .manifest import Preprocessing, Thresholds, Triple
 from .toml_text import dump
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from ..graph import ImportedModel
 
 SCHEMA = 1
 MAX_RECIPE_BYTES = 8 << 20
-FROM_CHECKPOINT = "the scales of "  # what ``Recipe.calibration`` begins with where a checkpoint's scales are the ranges
+DEPTHWISE_USE = "the scales of depthwise layers"  # which a checkpoint holds, and no recipe
 Scalar = TypeVar("Scalar", int, float, str, bool)
 
 
@@ -255,3 +257,10 @@ def _ranges(table: _Table) -> dict[str, Range]:
             raise DataError(f"{table.path}: {name} = {pair!r:.60} is not a pair of a smallest and a largest value")
         found[name] = Range(float(pair[0]), float(pair[1]))
     return found
+
+
+def pictures_use(uses: Sequence[str], model: ImportedModel) -> str:
+    """What calibration pictures do beside a recipe, which has the ranges: those of ``uses`` that the network has."""
+    depthwise = model.keys is not None and any(conv.is_depthwise for conv in model.graph.convolutions())
+    left = [use for use in uses if use != DEPTHWISE_USE or depthwise]
+    return f"for {' and '.join(left)} alone" if left else "not used"

@@ -41,6 +41,8 @@ def calibrate(
     """
     team = team or Team(1)
     graph = model.graph
+    if not graph.quantized():
+        return {}
     spec = float_input(graph, preprocessing)
     layers = observe_layers(graph, spec, paths, team)
     own = {conv.name: conv.bits or bits for conv in graph.quantized()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files import write_all
-from ..measurement.bench import PARTS, Timing, bench
+from ..measurement.bench import PARTS, WARM_UP, WARM_UP_SECONDS, Timing, bench
 from ..report.timing import timing_page
 from .arguments import Integer
 from .checkpoint import declare_checkpoint, model_file
@@ -32,6 +32,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help=f"pictures per pass (default {DEFAULT_COUNT}); fewer files are taken again and again",
     )
     parser.add_argument(
+        "--warm-up",
+        type=Integer(0, 1_000_000),
+        metavar="N",
+        help=f"invocations before the first that counts (default {WARM_UP}, or as many as take "
+        f"{WARM_UP_SECONDS:g} seconds; 1 with --online)",
+    )
+    parser.add_argument(
         "--batch", type=Integer(1, 1024), metavar="N", help="compile a checkpoint for it; refuse a model of another"
     )
     parser.add_argument(
@@ -49,7 +56,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measures and prints."""
     with model_file(arguments) as model:
-        timing = bench(model, arguments.images, arguments.count, arguments.batch, arguments.runtime, arguments.online)
+        timing = bench(
+            model, arguments.images, arguments.count, arguments.batch, arguments.runtime, arguments.online,
+            arguments.warm_up,
+        )  # fmt: skip
     if arguments.report is not None:  # before anything is printed: who reads that may go
         write_all(arguments.report.parent, {arguments.report.name: timing_page(timing)})
     print(json.dumps(timing.document()) if arguments.json else timing_text(timing))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlu_agent.offline_model import read_offline_model
-
+from ..simulated import simulate_target
 from ..verification.verify import VerifyRequest, verify
 from .arguments import Integer
 
@@ -45,9 +43,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Verifies and prints the table; the first difference is a sentence and exit code 2."""
     values = {key: value for key, value in vars(arguments).items() if key not in ("run", "json")}
-    target = read_offline_model(arguments.model).target
-    if target == "MLU270":  # the simulated device must be the one that the file is for
-        os.environ.setdefault("CNRT_SIMULATOR_DEVICE", target)
+    simulate_target(arguments.model)
     result = verify(VerifyRequest(**values))
     print(result.json() if arguments.json else result.text())
     if result.difference:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pickle
 import re
 import runpy
 import sys
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 # Names that numpy had when these scripts were written.
 OLD_NUMPY_NAMES = {"int": int, "float": float, "bool": bool, "object": object}
+
+# How torch says that a file has more in it than tensors: the name of a class, or before torch 1.6 its source.
+RUNS_CODE = re.compile(r"Weights only load failed.*(?:GLOBAL (\S+)|persistent_load)", re.DOTALL)
 
 
 def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = False) -> int:
@@ -48,8 +52,24 @@ def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = Fal
     modules.install()
     try:
         return _run(script, arguments)
+    except pickle.UnpicklingError as error:
+        if trust_pickles or not RUNS_CODE.search(str(error)):
+            raise  # a damaged file, for example
+        raise UserError(_refused(script, error)) from error
     finally:
         SETTINGS.report()
+
+
+def _refused(script: Path, error: BaseException) -> str:
+    """The sentence for what torch says on many lines: a file with more in it than tensors."""
+    lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == str(script)]
+    place = f"{script.name}, line {lines[-1]}: " if lines else ""
+    found = RUNS_CODE.search(str(error))
+    held = f" ({found[1]:.80})" if found and found[1] else ""
+    return (
+        f"{place}torch.load found a whole pickled model or other objects{held}, which run code as they are loaded: "
+        f"`mlu-export run --trust-pickles {script.name} …` allows it, if you know where the file comes from"
+    )
 
 
 def _without_operator(error: NotImplementedError) -> Exception:

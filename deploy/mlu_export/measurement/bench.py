@@ -38,6 +38,7 @@ from ..bundle.container_reader import load_network
 from ..network import DTYPES
 from ..pictures import list_pictures, read_picture
 from ..progress import show_progress
+from ..simulated import simulate_target
 from .online import LayerByLayer
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mlu_agent.geometry import Letterbox
 
 WARM_UP = 10  # invocations, as many as the guide's test.py makes
+WARM_UP_SECONDS = 5.0  # after which a slow model is warm enough, unless a number was asked for
 MOST_PICTURES = 64  # decoded and kept; they are taken again and again
 SYNTHETIC = (480, 640)  # rows and columns of made-up pictures
 Pixels = npt.NDArray[np.uint8]
@@ -175,8 +177,14 @@ class Timing:
         }
 
 
-def bench(model: Path, images: Path | None, count: int, batch: int | None, runtime: str, online: bool) -> Timing:
-    """Measures a model file on ``count`` pictures of a folder, or on made-up ones. Raises MluAgentError."""
+def bench(
+    model: Path, images: Path | None, count: int, batch: int | None, runtime: str, online: bool,
+    warm_up: int | None = None,
+) -> Timing:  # fmt: skip
+    """Measures a model file on ``count`` pictures of a folder, or on made-up ones, after ``warm_up`` invocations.
+
+    None makes ``WARM_UP``, fewer where they take ``WARM_UP_SECONDS``; one where online. Raises MluAgentError.
+    """
     spec = load_bundle(model)
     if batch is not None and batch != spec.batch:
         raise UserError(
@@ -187,12 +195,12 @@ def bench(model: Path, images: Path | None, count: int, batch: int | None, runti
         [pictures[(start + index) % len(pictures)] for index in range(spec.batch)]
         for start in range(0, count, spec.batch)
     ]
+    simulate_target(spec.path, "simulator" if online else runtime)
     if online:
-        return _bench_online(spec, groups, source)
+        return _bench_online(spec, groups, source, 1 if warm_up is None else warm_up)
     with Engine(open_library(runtime), spec.path) as engine:
         run = _Run(spec, engine)
-        for group in groups[:1] * WARM_UP:
-            run.invoke(group)
+        warm = _warm_up(run.invoke, groups[0], warm_up)
         parts = tuple(run.invoke(group) for group in show_progress(groups, "one after the other", "batch"))
         busy = run.keep_busy(show_progress(groups, "all cores busy", "batch"))
         return Timing(
@@ -201,11 +209,22 @@ def bench(model: Path, images: Path | None, count: int, batch: int | None, runti
             engine.library.kind,
             spec.batch,
             engine.cores,
-            WARM_UP,
+            warm,
             source,
             parts,
             busy,
         )
+
+
+def _warm_up(invoke: Callable[[Sequence[Pixels]], Parts], group: Sequence[Pixels], wanted: int | None) -> int:
+    """Invokes with one batch again and again; how often."""
+    start, made = time.perf_counter(), 0
+    for _ in show_progress(range(WARM_UP if wanted is None else wanted), "warming up", "batch"):
+        invoke(group)
+        made += 1
+        if wanted is None and time.perf_counter() - start >= WARM_UP_SECONDS:
+            break
+    return made
 
 
 def _pictures(images: Path | None, count: int) -> tuple[list[Pixels], str]:
@@ -297,21 +316,20 @@ def _read_all(spec: ModelSpec, outputs: Sequence[npt.NDArray[Any]], places: list
         postprocess([output[index] for output in outputs], spec, place, spec.thresholds, image=index)
 
 
-def _bench_online(spec: ModelSpec, groups: list[list[Pixels]], source: str) -> Timing:
+def _bench_online(spec: ModelSpec, groups: list[list[Pixels]], source: str, warm_up: int) -> Timing:
     """Operator by operator on the simulator: the first pass alone, and each operator's own time."""
     with LayerByLayer(load_network(spec.path)) as layers:
         tensor = layers.network.tensors[layers.network.inputs[0]]
         array = np.zeros(tensor.dims, DTYPES[tensor.dtype])
         run = _OnlineRun(spec, layers, array)
-        for group in groups[:1]:
-            run.invoke(group)
+        warm = _warm_up(run.invoke, groups[0], warm_up)
         run.device[:] = 0
         parts = tuple(run.invoke(group) for group in show_progress(groups, "layer by layer", "batch"))
         found = tuple(
             Layer(operator.name, operator.opcode, float(value) / len(parts) / 1e3)
             for operator, value in zip(layers.network.operators, run.device)
         )
-    return Timing(spec.name, "online", "simulator", spec.batch, 1, 1, source, parts, None, found)
+    return Timing(spec.name, "online", "simulator", spec.batch, 1, warm, source, parts, None, found)
 
 
 class _OnlineRun:

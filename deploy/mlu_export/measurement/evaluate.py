@@ -10,7 +10,6 @@ is run in one of three modes:
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,20 +18,21 @@ from typing import TYPE_CHECKING, Callable
 
 from mlu_agent.bundle import ModelSpec, Thresholds, load_detection_bundle
 from mlu_agent.detector import Detector
-from mlu_agent.errors import DataError, UserError
+from mlu_agent.errors import UserError
 from mlu_agent.postprocess import postprocess
 
 from ..archs import find_arch
 from ..bundle.manifest import Preprocessing
-from ..bundle.recipe import FROM_CHECKPOINT
 from ..float_runner import FloatRunner
 from ..importers.head_request import request_of
 from ..importers.source import import_model, read_source
 from ..pictures import float_input, float_picture, read_picture
 from ..shards.team import Team
+from ..simulated import simulate_target
 from .accuracy import Evaluation, Results
 from .annotations import Annotations, import_pycocotools
 from .online import OnlineDetector
+from .same_weights import check_same_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -78,6 +78,7 @@ def detect_all(job: Job, entries: Sequence[tuple[int, Path]], team: Team | None 
     A picture's detections do not depend on the others: a ``team`` finds the same as this process alone (None).
     Raises MluAgentError.
     """
+    _simulate_target(job)  # once, here: processes of this machine inherit it
     work: Callable[[Sequence[tuple[int, Path]]], Iterator[Row]] = partial(detect, job)
     if team is not None and team.is_remote:
         spec = load_detection_bundle(job.model)
@@ -100,9 +101,16 @@ def detect(job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[Row]:
             yield "float", picture.image_id, network.detect(picture.pixels, thresholds)
         return
     online = job.mode == "online"
+    _simulate_target(job)
     with OnlineDetector(job.model, thresholds) if online else Detector(job.model, job.runtime, thresholds) as detector:
         for picture, found in detector.stream(pictures):
             yield detector.runtime, picture.image_id, found
+
+
+def _simulate_target(job: Job) -> None:
+    if job.mode != "float":
+        path = load_detection_bundle(job.model).path
+        simulate_target(path, "simulator" if job.mode == "online" else job.runtime)
 
 
 def detect_files(files: Mapping[str, bytes], job: Job, entries: Sequence[tuple[int, Path]]) -> Iterator[Row]:
@@ -149,19 +157,11 @@ class FloatModel:
     def __init__(self, spec: ModelSpec, weights: Path | None, cfg: Path | None, module: str | None = None) -> None:
         arch = find_arch(str(spec.provenance.get("arch", "")))
         source = read_source(arch, weights, cfg, module)
-        if source.sha256 != spec.provenance.get("weights_sha256"):
-            if not spec.provenance.get("calibration", "").startswith(FROM_CHECKPOINT):
-                raise DataError(
-                    f"{weights or module} are not the weights that {spec.path.name} was made from: their sha256 differs"
-                )
-            print(
-                f"mlu-export: note: {spec.path.name} was made from the checkpoint {spec.provenance.get('weights')}; "
-                f"that {source.name} holds the same float network is taken for granted",
-                file=sys.stderr,
-            )
         self.spec = spec
         heads = request_of(spec) if arch.family in ("onnx", "module") else None
         model = import_model(arch, source, (spec.input.height, spec.input.width), heads)
+        if source.sha256 != spec.provenance.get("weights_sha256"):
+            check_same_weights(spec, model.graph, source.name)
         self._runner = FloatRunner(model.graph)
         self._input = float_input(model.graph, _preprocessing(spec))
 
