@@ -150,5 +150,5 @@ def test_files_that_are_no_state_dict_of_darknet_are_told_apart():
     with pytest.raises(DataError, match=r"first key is 'model\.0\.conv\.weight'"):
         load({"model.0.conv.weight": np.zeros(3, "<f4")})
     for content in ([1], 3, {}, {"a": "b"}):
-        with pytest.raises(DataError, match="no state dict"):
+        with pytest.raises(DataError, match="without a state dict"):
             load(content)
