@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_PICTURES = 32
 MAX_PIXELS = 16 * 640 * 640  # of all pictures together: what time and memory depend on
 FACTORS = (1.3, 0.8, 0.64, 0.5, 0.4)
-GAIN = 0.01  # a smaller gain is chance
+GAIN = 0.04  # a smaller gain is chance: other orders of float additions alone move the sum by as much
 BOX_WEIGHT = 0.2
 ROUNDING = 1e-9  # more than a sum of the pictures' errors can differ by their order
 
@@ -117,6 +117,7 @@ class _Trial:
         kind = TensorError if model.decode == TENSORS else DetectionError
         self._errors = [kind(model, runner.torch, runner.run(picture)) for picture in pictures]
         self._before = [self._quantized.start(picture) for picture in pictures]
+        self._first: list[float] = []
         self._position = 0
         self._end = len(model.graph.nodes)
 
@@ -132,9 +133,15 @@ class _Trial:
         return ()
 
     def errors(self) -> Iterator[float]:
-        """Of each picture, computed as it is asked for."""
-        for values, error in zip(self._before, self._errors):
-            yield error.of(self._quantized.outputs(self._quantized.advance(values, self._position, self._end)))
+        """Of each picture, computed as it is asked for, in units of its error when it was first asked for.
+
+        So every picture has the same say: otherwise one crowded picture would decide alone.
+        """
+        for number, (values, error) in enumerate(zip(self._before, self._errors)):
+            found = error.of(self._quantized.outputs(self._quantized.advance(values, self._position, self._end)))
+            if number == len(self._first):
+                self._first.append(max(found, np.finfo(np.float32).tiny))
+            yield found / self._first[number]
 
 
 def choose_pictures(paths: list[Path], height: int, width: int) -> list[Path]:
