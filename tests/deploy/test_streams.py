@@ -92,6 +92,84 @@ def test_a_whole_pickled_model_is_refused_in_a_sentence_that_names_the_way(run, 
     assert "--trust-pickles script.py" in done.stderr
 
 
+EVIL = """
+import io
+import os
+import pickle
+import sys
+import torch
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+kind, call = sys.argv[1:]
+name, _, protocol = kind.partition("-")
+with open("evil.pt", "wb") as file:
+    if name == "plain":
+        pickle.dump(Evil(), file, int(protocol))
+    else:
+        torch.save({"a": Evil()}, file, _use_new_zipfile_serialization=name == "zip", pickle_protocol=int(protocol))
+if call == "mlu":
+    import torch_mlu
+    torch.load("evil.pt", weights_only=False)
+elif call == "before":
+    from torch.serialization import load
+    load("evil.pt", weights_only=False)
+    import torch_mlu
+elif call == "caught":
+    try:
+        torch.load("evil.pt")
+    except Exception:
+        torch.load("evil.pt", weights_only=False)
+elif call == "environment":
+    os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
+    os.environ.pop("TORCH_FORCE_WEIGHTS_ONLY_LOAD", None)
+    torch.load("evil.pt")
+elif call == "module":
+    torch.load("evil.pt", "cpu", pickle, weights_only=False)
+else:
+    torch.load(io.BytesIO(open("evil.pt", "rb").read()), map_location="cpu", pickle_module=pickle)
+"""
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "kind, call",
+    [
+        ("zip-2", "mlu"), ("old-2", "before"), ("plain-0", "mlu"), ("zip-4", "before"), ("old-4", "caught"),
+        ("plain-5", "mlu"), ("zip-2", "environment"), ("zip-2", "module"), ("old-2", "named"),
+    ],
+)  # fmt: skip
+def test_no_code_of_a_checkpoint_runs_whatever_the_script_says(run, tmp_path, kind, call):
+    """weights_only=False and pickle_module are the script's words; the trust is the user's to give."""
+    done = run(EVIL, kind, call)
+    assert not (tmp_path / "ran").exists()
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "torch.load found a whole pickled model or other objects" in done.stderr
+    assert "--trust-pickles script.py" in done.stderr
+
+
+@pytest.mark.torch
+def test_a_state_dict_is_read_although_the_script_says_weights_only_false(run):
+    """Its habit costs it nothing."""
+    text = "import pickle, torch\ntorch.save({'a': torch.ones(2)}, 'a.pt')\n"
+    text += "print(torch.load('a.pt', None, pickle, weights_only=False, encoding='latin1')['a'])"
+    done = run(text)
+    assert (done.returncode, done.stdout.strip()) == (0, "tensor([1., 1.])"), done.stderr
+
+
+@pytest.mark.torch
+def test_trusted_code_of_a_checkpoint_runs(tmp_path, simulator_path):
+    """The same file, with --trust-pickles."""
+    script = tmp_path / "script.py"
+    script.write_text(EVIL)
+    command = [sys.executable, "-m", "mlu_export.cli", "run", "--trust-pickles", str(script), "zip-2", "mlu"]
+    environment = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300, check=False)
+    assert (done.returncode, (tmp_path / "ran").is_dir()) == (0, True), done.stderr
+
+
 @pytest.mark.torch
 def test_a_damaged_checkpoint_is_the_scripts_own_error(run):
     """Nothing of --trust-pickles, which would not help; torch's own lines, with their traceback."""

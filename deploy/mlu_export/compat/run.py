@@ -26,14 +26,18 @@ if TYPE_CHECKING:
 OLD_NUMPY_NAMES = {"int": int, "float": float, "bool": bool, "object": object}
 
 # How torch says that a file has more in it than tensors: the name of a class, or before torch 1.6 its source.
-RUNS_CODE = re.compile(r"Weights only load failed.*(?:GLOBAL (\S+)|persistent_load)", re.DOTALL)
+# Operands 140 to 151 are those of pickle protocols 4 and 5, which torch reads only together with everything else.
+RUNS_CODE = re.compile(
+    r"Weights only load failed.*(?:GLOBAL (\S+)|persistent_load|Unsupported operand 1(?:4\d|5[01])\b)", re.DOTALL
+)
 
 
 def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = False) -> int:
     """Runs the script as ``python SCRIPT args...`` would; returns its exit code. Raises UserError if it cannot start.
 
     A real torch_mlu is never shadowed: with one installed, the script runs with that. Otherwise gradients are off from
-    the start, since nothing trains here, and ``torch.load`` refuses files that would run code, unless they are trusted.
+    the start, since nothing trains here, and ``torch.load`` refuses files that would run code, unless they are trusted:
+    whatever the script says about ``weights_only``.
     """
     if not script.is_file():
         raise UserError(f"{script}: there is no such script")
@@ -46,10 +50,12 @@ def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = Fal
     for name, kind in OLD_NUMPY_NAMES.items():
         if name not in vars(np):
             setattr(np, name, kind)
-    from . import modules  # noqa: PLC0415 - they load torch
+    from . import loading, modules  # noqa: PLC0415 - they load torch
     from .settings import SETTINGS  # noqa: PLC0415
 
     modules.install()
+    if not trust_pickles:
+        loading.install()
     try:
         return _run(script, arguments)
     except pickle.UnpicklingError as error:
