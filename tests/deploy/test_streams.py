@@ -92,6 +92,32 @@ def test_a_whole_pickled_model_is_refused_in_a_sentence_that_names_the_way(run, 
     assert "--trust-pickles script.py" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_without_torch_the_remedy_is_that_of_the_command(tmp_path, simulator_path, monkeypatch, tiny_recipe, command):
+    """A script needs the tested torch of [run], a proof any of [torch]; a recipe helps neither."""
+    (tmp_path / "torch.py").write_text("raise ImportError('none')\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    environment = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
+
+    def start(*arguments):
+        words = [*MAIN, *map(str, arguments)]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        return done.returncode, done.stderr
+
+    script = tmp_path / "script.py"
+    script.write_text("import torch\n")
+    if command == "run":
+        code, said = start("run", script)
+    else:
+        weights = ("--weights", tmp_path / "tiny.weights", "--cfg", tmp_path / "tiny.cfg", "--recipe", tiny_recipe)
+        assert start("build", "--arch", "darknet", *weights, "--output", tmp_path / "out") == (0, "")
+        (model,) = (tmp_path / "out").glob("*.cambricon")
+        code, said = start("verify", model, *weights)
+    assert (code, len(said.splitlines())) == (2, 1), said
+    assert f"pip install 'mlu-export[{'run' if command == 'run' else 'torch'}]'" in said
+    assert "recipe" not in said
+
+
 EVIL = """
 import io
 import os

@@ -46,7 +46,7 @@ def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = Fal
         return _run(script, arguments)
     if trust_pickles:
         os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
-    import_torch().set_grad_enabled(False)
+    import_torch("running scripts for torch_mlu needs torch: pip install 'mlu-export[run]'").set_grad_enabled(False)
     for name, kind in OLD_NUMPY_NAMES.items():
         if name not in vars(np):
             setattr(np, name, kind)
