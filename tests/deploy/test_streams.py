@@ -69,6 +69,35 @@ def test_a_scripts_own_error_of_a_file_keeps_its_traceback(run):
     assert "line 2" in done.stderr
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("x = 1\nif x\n", ["line 2", "SyntaxError: expected ':'"]),
+        ("def f():\n    return 1 / 0\nf()\n", ["line 3", "line 2", "ZeroDivisionError: division by zero"]),
+        (
+            "try:\n    1 / 0\nexcept Exception as e:\n    raise KeyError('a') from e\n",
+            ["line 2", "direct cause", "line 4"],
+        ),
+    ],
+)
+def test_a_scripts_own_error_is_shown_as_python_shows_it(run, text, said):
+    """Its lines and its exit code; nothing of what runs it."""
+    done = run(text)
+    assert done.returncode == 1
+    assert all(part in done.stderr for part in ("script.py", *said)), done.stderr
+    assert "runpy" not in done.stderr
+    assert "mlu_export" not in done.stderr
+
+
+@pytest.mark.torch
+def test_a_script_with_null_bytes_is_refused_in_a_sentence(run):
+    """A file that is no script: python says no name of it."""
+    done = run("x = 1\0\n")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "script.py: source code string cannot contain null bytes" in done.stderr
+
+
 PICKLED = """
 import sys
 import torch

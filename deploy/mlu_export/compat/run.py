@@ -9,18 +9,20 @@ import re
 import runpy
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlu_agent.errors import UserError
+from mlu_agent.errors import MluAgentError, UserError
 
 from ..float_runner import import_torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+
+PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 
 # Names that numpy had when these scripts were written.
 OLD_NUMPY_NAMES = {"int": int, "float": float, "bool": bool, "object": object}
@@ -57,11 +59,7 @@ def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = Fal
     if not trust_pickles:
         loading.install()
     try:
-        return _run(script, arguments)
-    except pickle.UnpicklingError as error:
-        if trust_pickles or not RUNS_CODE.search(str(error)):
-            raise  # a damaged file, for example
-        raise UserError(_refused(script, error)) from error
+        return _run(script, arguments, trust_pickles)
     finally:
         SETTINGS.report()
 
@@ -78,15 +76,46 @@ def _refused(script: Path, error: BaseException) -> str:
     )
 
 
-def _without_operator(error: NotImplementedError) -> Exception:
+def _without_operator(error: Exception) -> str:
     """The sentence for what torch says on many lines: an operator that nobody provides for the device."""
     match = re.match(r"Could not run '(\S+)' with arguments from the '(\w+)' backend", str(error))
     if match is None or match[2].lower() not in ("mlu", "privateuse1"):
-        return error
-    return UserError(f"{match[1]} has no operator on the device: compute it on the CPU, with .cpu() in front of it")
+        return ""
+    return f"{match[1]} has no operator on the device: compute it on the CPU, with .cpu() in front of it"
 
 
-def _run(script: Path, arguments: Sequence[str]) -> int:
+def _sentence(script: Path, error: Exception, trust_pickles: bool) -> str:
+    """What is said instead of the script's own error, if anything is."""
+    if isinstance(error, NotImplementedError):
+        return _without_operator(error)
+    if isinstance(error, pickle.UnpicklingError) and not trust_pickles and RUNS_CODE.search(str(error)):
+        return _refused(script, error)  # others are of a damaged file, for example
+    if isinstance(error, (SyntaxError, ValueError)) and "null bytes" in str(error):  # without a place, unlike others
+        return f"{script}: {error}: give a Python script"
+    return ""
+
+
+def _show(error: BaseException) -> None:
+    """The script's own error, as python shows it: without what stands between the command line and the script."""
+    shown = traceback.TracebackException.from_exception(error)
+    waiting: list[traceback.TracebackException | None] = [shown]
+    while waiting:
+        one = waiting.pop()
+        if one is not None:
+            own = [frame for frame in one.stack if not _is_ours(frame.filename)]
+            one.stack = traceback.StackSummary.from_list(own)
+            waiting += [one.__cause__, one.__context__]
+    lines = list(shown.format())
+    if not shown.stack and lines and lines[0].startswith("Traceback"):
+        del lines[0]  # a syntax error has no frames
+    print("".join(lines), end="", file=sys.stderr)
+
+
+def _is_ours(file: str) -> bool:
+    return file in ("<frozen runpy>", runpy.__file__) or file.startswith(PACKAGE)
+
+
+def _run(script: Path, arguments: Sequence[str], trust_pickles: bool = True) -> int:
     before = sys.argv, list(sys.path)
     sys.argv = [str(script), *arguments]
     sys.path.insert(0, str(script.resolve().parent))
@@ -97,12 +126,13 @@ def _run(script: Path, arguments: Sequence[str]) -> int:
             return int(end.code or 0)
         print(end.code, file=sys.stderr)
         return 1
-    except NotImplementedError as error:
-        raise _without_operator(error) from error
-    except BrokenPipeError:
+    except (MluAgentError, BrokenPipeError, MemoryError):
         raise
-    except OSError:  # the script's own, whose place it wants to know
-        traceback.print_exc()
+    except Exception as error:  # the script's own, whose place it wants to know
+        said = _sentence(script, error, trust_pickles)
+        if said:
+            raise UserError(said) from error
+        _show(error)
         return 1
     finally:
         sys.argv, sys.path[:] = before
