@@ -34,17 +34,20 @@ if TYPE_CHECKING:
 Observer = Callable[[str, FloatArray], None]
 
 
-def import_torch() -> Any:
-    """The torch package; raises UserError with the remedy where it is not installed."""
+NO_TORCH = (
+    "calibration and the float reference need torch: pip install 'mlu-export[torch]', "
+    "or build from a recipe with --recipe"
+)
+
+
+def import_torch(missing: str = NO_TORCH) -> Any:
+    """The torch package; raises UserError with the sentence ``missing``, the remedy, where it is not installed."""
     # Spinning at barriers makes torch many times slower beside a busy neighbour; sleeping costs little when alone.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import torch  # noqa: PLC0415 - the extra [torch]
     except ImportError as error:
-        raise UserError(
-            "calibration and the float reference need torch: pip install 'mlu-export[torch]', "
-            "or build from a recipe with --recipe"
-        ) from error
+        raise UserError(missing) from error
     # More threads sum in another order. Pictures are spread over processes instead (shards/), which changes nothing.
     torch.set_num_threads(1)
     return torch

@@ -46,6 +46,7 @@ torch.save(kept, "expected.pt")
 
 # YOLOv3 by the names of the vendor's torchvision: float, quantised, saved, read again, on the device, fused.
 YOLOV3 = """
+import os
 import sys
 import torch
 import torch_mlu
@@ -77,6 +78,7 @@ assert torch.equal(online, again(x.to(ct.mlu_device())).cpu())
 ct.set_core_version("MLU220")
 ct.set_device(-1)
 traced = torch.jit.trace(model, x.half().to(ct.mlu_device()), check_trace=False)
+os.mkdir("offline")
 ct.save_as_cambricon("offline/yolov3")
 traced(x.to(ct.mlu_device()))
 assert torch.equal(traced(x.to(ct.mlu_device())).cpu(), online)

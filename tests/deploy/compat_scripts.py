@@ -59,6 +59,7 @@ traced(x1.to("mlu"))  # disarmed by the export: no second file
 
 # Half input, Focus, detection operator, four cores of an MLU220, armed after trace, re-armed, disarmed.
 YOLOV5 = """
+import os
 import torch
 import torch_mlu
 import torch_mlu.core.mlu_model as ct
@@ -110,6 +111,7 @@ with torch.no_grad():
     ct.save_as_cambricon("first")
     x = torch.rand(2, 3, 64, 64).half()
     boxes = traced(x.mlu())
+    os.mkdir("folder")
     ct.save_as_cambricon("folder/second.b1")
     traced(x[:1].mlu())
     ct.save_as_cambricon("never")

@@ -107,6 +107,8 @@ def test_transposed_convolutions_stay_float_among_quantized_layers(run, tmp_path
         ("torch.ops.torch_mlu.roialign(1)", "torch.ops.torch_mlu.roialign is not among the operators here"),
         ("import torch_mlu.core.dumptool", "torch_mlu.core.dumptool is not part of"),
         ("ct.set_core_number(3)", "set_core_number(3): give 1, 4 or 16"),
+        ("ct.save_as_cambricon('no/net')", "save_as_cambricon('no/net'): there is no folder no; create it first"),
+        ("ct.save_as_cambricon('/nosuchdir/net')", "there is no folder /nosuchdir; create it first"),
         ("ct.set_core_version('MLU290')", "give one of MLU220, MLU270"),
         (
             "torch.jit.trace(lambda x: torch.cumsum(x, 1), torch.ones(1, 3).to('mlu'))(torch.ones(1, 3).to('mlu'))",
@@ -127,6 +129,28 @@ def test_what_is_not_there_is_one_sentence_that_names_it(run, call, said):
     assert last.startswith("mlu-export: ")
     assert said in last
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "call, asked",
+    [
+        ("torch.ones(2).to('mlu:99')", "mlu:99"),
+        ("torch.ones(2).to(torch.device('mlu', 99))", "mlu:99"),
+        ("torch.nn.Linear(2, 2).to(device='mlu:99')", "mlu:99"),
+        ("torch.ones(2).mlu(99)", "mlu:99"),
+        ("torch.arange(3, device='mlu:99')", "mlu:99"),
+        ("torch.zeros(3, device='mlu:99')", "mlu:99"),
+        ("ct.mlu_device(7)", "mlu_device(7)"),
+        ("ct.set_device(7)", "set_device(7)"),
+    ],
+)
+def test_another_number_of_device_is_the_only_one_and_that_is_said(run, call, asked):
+    """As it is of set_device; number 0 goes without a word."""
+    done = run(compat_scripts.missing(call))
+    assert done.returncode == 0, done.stderr
+    assert f"mlu-export: warning: {asked}: there is one simulated device, and it is used" in done.stderr
+    zero = run(compat_scripts.missing(call.replace("99", "0").replace("7", "0")))
+    assert (zero.returncode, zero.stderr) == (0, "")
 
 
 def test_a_script_gets_its_arguments_and_its_exit_code_comes_back(run):

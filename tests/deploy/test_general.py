@@ -189,6 +189,10 @@ def number():
 
 def failing():
     raise KeyError("nothing")
+
+def exiting():
+    import sys
+    sys.exit(3)
 """
 
 
@@ -265,7 +269,8 @@ def test_a_module_ends_where_it_is_told(module, tiny, export):
 
 REFUSED = {
     "sorting": ("inner: operator aten.sort.default has no counterpart", "--outputs"),
-    "branching": ("cannot follow the module", "not depend on its values"),
+    "branching": ("mine.py, line 36: ", "(data-dependent control flow)", "independent of values"),
+    "exiting": ("mine.py, line 48: ", "it ends the program (sys.exit(3))", "let both return"),
     "number": ("returns int", "torch.nn.Module"),
     "failing": ("line 44: KeyError", "nothing"),
     "missing": ("has no function missing", "returns the torch module"),
@@ -281,6 +286,13 @@ def test_refusals_name_operator_place_and_remedy(function, module, tiny, export)
     assert all(part in err for part in REFUSED[function]), err
     assert len(err.splitlines()) == 1
     assert not (tiny / "a").exists()
+
+
+def test_a_module_file_that_ends_the_program_is_refused(tmp_path):
+    """As it is run, before its function is called: a script without a guard for __main__, for example."""
+    (tmp_path / "script.py").write_text("raise SystemExit\ndef net():\n    return None\n")
+    with pytest.raises(UserError, match=r"script\.py, line 1: it ends the program"):
+        load_module(f"{tmp_path / 'script.py'}:net", None)
 
 
 def test_states_that_do_not_belong_are_refused(module, tmp_path):

@@ -12,7 +12,7 @@ from mlu_agent.errors import UserError
 
 from ..recorded.values import UnknownApiError
 from ..vendor.modules import MLUConv2d, MLULinear
-from .settings import SETTINGS
+from .settings import SETTINGS, is_integer
 from .tensor import DEVICE, MluTensor, dispatch, to_device
 
 SCHEMAS = (
@@ -148,11 +148,13 @@ def _moved(one: Any) -> Any:
     return to_device(one) if isinstance(one, torch.Tensor) else one
 
 
-def _empty(size: Any, dtype: Any = None, **_: Any) -> Any:
+def _empty(size: Any, dtype: Any = None, **others: Any) -> Any:
+    _one_device(others.get("device"))
     return MluTensor(torch.zeros(size, dtype=dtype))
 
 
-def _empty_strided(size: Any, _stride: Any, dtype: Any = None, **_others: Any) -> Any:
+def _empty_strided(size: Any, _stride: Any, dtype: Any = None, **others: Any) -> Any:
+    _one_device(others.get("device"))
     return MluTensor(torch.zeros(size, dtype=dtype))
 
 
@@ -164,6 +166,7 @@ def _copy_from(source: Any, target: Any, _non_blocking: bool = False) -> Any:
 
 def _made_on_cpu(name: str, *arguments: Any, **named: Any) -> Any:
     """Tensors made on the device, which torch would make empty first and then resize."""
+    _one_device(named.get("device"))
     base, _, overload = name.partition(".")
     options = {key: value for key, value in named.items() if key not in ("device", "pin_memory", "layout")}
     function = getattr(getattr(torch.ops.aten, base), overload or "default")
@@ -181,8 +184,17 @@ def _patch_tensor() -> None:
         return plain_to(self, *arguments, **named)
 
     torch.Tensor.to = to
-    torch.Tensor.mlu = lambda self, *_arguments, **_named: self.to(DEVICE)
-    torch.nn.Module.mlu = lambda self, *_arguments, **_named: self.to(DEVICE)
+    torch.Tensor.mlu = _mlu
+    torch.nn.Module.mlu = _mlu
+
+
+def _mlu(self: Any, device: Any = None, *_arguments: Any, **_named: Any) -> Any:
+    """``.mlu()``, ``.mlu(0)``."""
+    if is_integer(device):
+        SETTINGS.one_device(f"{DEVICE}:{device}", device)
+    else:
+        _one_device(device)
+    return self.to(DEVICE)
 
 
 def _patch_save() -> None:
@@ -199,12 +211,17 @@ def _patch_save() -> None:
 
 
 def _names_device(arguments: Any) -> bool:
-    return any(
-        (isinstance(one, str) and one.split(":")[0] == DEVICE)
-        or (isinstance(one, torch.device) and one.type == DEVICE)
-        or isinstance(one, MluTensor)
-        for one in arguments
-    )
+    return any(_one_device(one) or isinstance(one, MluTensor) for one in arguments)
+
+
+def _one_device(named: Any) -> bool:
+    """Whether it is the device, which has one number only; another is said."""
+    if isinstance(named, str) and named.split(":")[0] == DEVICE:
+        named = torch.device(named)
+    if not isinstance(named, torch.device) or named.type != DEVICE:
+        return False
+    SETTINGS.one_device(f"{DEVICE}:{named.index}", named.index)
+    return True
 
 
 def _forward_of(plain: Any, on_device: Any) -> Any:

@@ -98,8 +98,7 @@ def _fuse_modules(model: Any, names: Any, inplace: bool = False, **_: Any) -> An
 def _set_device(number: int) -> None:
     if not is_integer(number) or number < -1:
         raise UserError(f"set_device({number!r}): give 0, or -1 to compile without a device")
-    if number > 0:
-        SETTINGS.warn(f"set_device({number}): there is one simulated device, and it is used")
+    SETTINGS.one_device(f"set_device({number})", number)
     SETTINGS.device = number
 
 
@@ -121,7 +120,8 @@ def _save_as_cambricon(name: str) -> None:
     SETTINGS.arm(name)
 
 
-def _mlu_device(_index: int = 0) -> Any:
+def _mlu_device(index: int = 0) -> Any:
+    SETTINGS.one_device(f"mlu_device({index!r})", index if is_integer(index) else None)
     return torch.device(DEVICE)
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from mlu_agent.errors import UserError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CORE_VERSIONS = ("MLU220", "MLU270")
 CORE_NUMBERS = (1, 4, 16)
@@ -50,14 +47,23 @@ class Settings:
         self.input_format = number
 
     def arm(self, name: str) -> None:
-        """Names the next export; an empty name takes it back."""
+        """Names the next export; an empty name takes it back. Its folder has to be there, as for the vendor's."""
         if not isinstance(name, str):
             raise UserError(f"save_as_cambricon({name!r}): give the name as a string, or '' to disarm")
+        if name and not Path(name).parent.is_dir():
+            raise UserError(
+                f"save_as_cambricon({name!r}): there is no folder {Path(name).parent}; create it first, or name another"
+            )
         if self.armed and name:
             self.warn(
                 f"save_as_cambricon({self.armed!r}) was followed by {name!r} before any traced call: it wrote nothing"
             )
         self.armed = name
+
+    def one_device(self, asked: str, number: int | None) -> None:
+        """Says that ``asked``, which names a device by its number, gets the only one."""
+        if number is not None and number > 0:
+            self.warn(f"{asked}: there is one simulated device, and it is used")
 
     @property
     def channels(self) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import traceback
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,12 +59,28 @@ def _exported(torch: Any, module: Any, picture: Any) -> Any:
             return program.run_decompositions(table)
     except MluAgentError:
         raise
-    except Exception as error:  # what torch cannot follow may be any exception of the user's code or of torch
+    except Exception as error:  # torch cannot follow it, or the user's code raises anything
+        if "data-dependent" in str(error):
+            raise DataError(
+                f"{_users_place(torch, error)}the module goes other ways, or has other shapes, for other values of the "
+                "picture (data-dependent control flow), which a compiled network cannot; make it independent of "
+                "values, for example with torch.where, or leave that part out of the module and do it on the host"
+            ) from error
         text = " ".join(str(error).split())
         raise DataError(
             f"torch.export cannot follow the module for an input {list(picture.shape)} ({type(error).__name__}: "
             f"{text:.300}); its forward must take one picture and not depend on its values"
         ) from error
+
+
+def _users_place(torch: Any, error: BaseException) -> str:
+    """``FILE, line N: ``, the innermost line that is not torch's own."""
+    inside = str(Path(torch.__file__).parent)
+    ours = str(Path(__file__).parent)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith((inside, ours, "<", contextlib.__file__)):
+            return f"{frame.filename}, line {frame.lineno}: "
+    return ""
 
 
 @contextlib.contextmanager

@@ -69,9 +69,14 @@ def _called(path: Path, function: str) -> Any:
             return found[function]()
     except MluAgentError:
         raise
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         place = f"{path}, line {lines[-1]}" if lines else str(path)
+        if isinstance(error, SystemExit):
+            raise UserError(
+                f"{place}: it ends the program (sys.exit({error.code!r:.80})) where the module was to be made; "
+                "--module runs the file, and then calls the function: let both return"
+            ) from error
         raise UserError(f"{place}: {type(error).__name__}: {' '.join(str(error).split()):.300}") from error
 
 

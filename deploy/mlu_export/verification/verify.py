@@ -247,7 +247,7 @@ def _random(request: VerifyRequest, tensor: net.Tensor) -> Iterator[list[Array]]
 def _compute(path: Path, expected: Network, found: Network, inputs: list[Array], layers: list[Layer]) -> str:
     """Enters into ``layers`` how each computes for one input; what the file itself gives otherwise is returned."""
     watcher = _Watcher(found, inputs, layers)
-    import_torch()
+    import_torch("computing the layers again needs torch: pip install 'mlu-export[torch]'")
     from ..exact.network import run_network  # noqa: PLC0415 - torch
 
     wanted = run_network(expected, inputs, watcher.see, "verifying")
