@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlu_agent.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 def read_bounded(path: Path, limit: int, what: str) -> bytes:
@@ -38,7 +38,7 @@ def sha256_hex(data: bytes) -> str:
 def make_directory(path: Path) -> None:
     """Creates an output folder; raises UserError."""
     if path.exists() and not path.is_dir():
-        raise UserError(f"the output folder {path} is a file: give a folder")
+        raise UserError(f"cannot create the output folder {path}: it is a file; give a folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -58,6 +58,14 @@ def check_target(path: Path, what: str = "the output file") -> None:
         raise UserError(f"{what} {path} is a folder: name a file in it")
     if not stat.S_ISREG(mode):
         raise UserError(f"{what} {path} is a device or a pipe, and only a regular file can be replaced: name a file")
+
+
+def check_output(path: Path, what: str, inputs: Iterable[Path]) -> None:
+    """Raises UserError where ``path`` cannot be written, or is a file that the command reads: before any work."""
+    check_target(path, what)
+    for given in inputs:
+        if path.exists() and given.exists() and path.samefile(given):
+            raise UserError(f"{what} {path} is the file that is read; give another name")
 
 
 def write_all(directory: Path, contents: Mapping[str, bytes]) -> None:

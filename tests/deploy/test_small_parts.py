@@ -115,5 +115,5 @@ def test_only_a_regular_file_is_replaced(tmp_path):
             write_all(tmp_path, {"a": b"1", name: b"2"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
     assert (tmp_path / "pipe").is_fifo()
-    with pytest.raises(UserError, match="is a file: give a folder"):
+    with pytest.raises(UserError, match="it is a file; give a folder"):
         write_all(Path(__file__), {"a": b"1"})
