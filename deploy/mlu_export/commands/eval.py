@@ -171,6 +171,8 @@ def _choose_modes(asked: Run) -> tuple[str, ...]:
     modes: tuple[str, ...] = arguments.compare or asked.plain_modes()
     if arguments.online and "online" not in modes:
         raise UserError("--online is not among --compare: name it there")
+    if "online" in modes and "offline" not in modes and arguments.runtime == "device":
+        raise UserError(f"--runtime {arguments.runtime}: operator by operator (online) runs on the simulator only")
     if arguments.gate is None and arguments.baseline is not None:
         raise UserError("--baseline is for --gate: say with --gate LOSS how much may be lost")
     if arguments.gate is not None and "float" not in modes and arguments.baseline is None:
