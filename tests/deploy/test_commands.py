@@ -100,6 +100,20 @@ def test_what_a_recipe_leaves_unused_is_said(tiny, tiny_recipe, export):
     ]
 
 
+def test_what_departs_from_a_recipe_is_said_in_one_note(tiny, tiny_recipe, export):
+    """Bits, granularity and layers that stay in float; a folder of pictures that is not there is refused."""
+    common = build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a")
+    code, _, err = export(*common, "--bits", 16, "--per-tensor", "--keep-float", "0_conv")
+    assert code == 0
+    assert err == (
+        "mlu-export: note: --bits 16 instead of the recipe's 8; --per-tensor instead of the recipe's scales per "
+        "channel; --keep-float of 1 layers instead of the recipe's no --keep-float\n"
+    )
+    assert export(*common, "--bits", 8)[2] == ""
+    code, _, err = export(*common, "--calibration", tiny / "nosuch")
+    assert (code, err) == (2, f"mlu-export: --calibration {tiny / 'nosuch'} is not a folder\n")
+
+
 @pytest.mark.torch
 def test_pictures_beside_a_recipe_that_are_measured_on_are_not_said_to_be_unused(tiny, tiny_recipe, export):
     """--propose and --report look at them; without either, quantize does for depthwise layers alone."""
@@ -117,7 +131,8 @@ def test_a_network_of_which_all_stays_in_float_is_not_quantized(tiny, tiny_recip
     common = ("quantize", *build(tiny)[1:], "--keep-float", "*", "--labels", tiny / "names.txt", "--output", tiny / "a")
     for more in (("--recipe", tiny_recipe), ("--calibration", tiny / "pictures")):
         code, out, err = export(*common, *more)
-        assert (code, out, err.count("\n")) == (2, "", 1)
+        refusals = [line for line in err.splitlines() if "note: --keep-float" not in line]
+        assert (code, out, len(refusals)) == (2, "", 1)
         assert "nothing to quantize: --keep-float keeps every layer in float" in err
     assert files_in(tiny / "a") == {}
 
