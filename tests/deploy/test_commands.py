@@ -100,6 +100,17 @@ def test_what_a_recipe_leaves_unused_is_said(tiny, tiny_recipe, export):
     ]
 
 
+@pytest.mark.parametrize("table", ["[build]", "[thresholds]", "[weights]", "schema = 1"])
+def test_an_unknown_key_of_a_recipe_is_refused(tiny, tiny_recipe, export, table):
+    """A misspelled setting would otherwise be the default in silence."""
+    text = tiny_recipe.read_text()
+    assert table in text
+    tiny_recipe.write_text(text.replace(table, f"{table}\nper_chanel = false"))
+    code, _, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
+    assert code == 2
+    assert "per_chanel' is not known; known are" in err
+
+
 def test_what_departs_from_a_recipe_is_said_in_one_note(tiny, tiny_recipe, export):
     """Bits, granularity and layers that stay in float; a folder of pictures that is not there is refused."""
     common = build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a")
