@@ -19,6 +19,7 @@ from .bundle.twins import twins_text
 from .calibration.calibrate import calibrate
 from .calibration.mixed import choose_layers, keep_layers
 from .calibration.observe import USUAL_PERCENTILE
+from .departures import departures
 from .files import sha256_hex, write_all
 from .float_runner import import_torch
 from .graph import TENSORS
@@ -114,6 +115,9 @@ def prepare(request: Request, team: Team | None = None) -> tuple[ImportedModel, 
     recipe = None if request.recipe is None else read_recipe(request.recipe)
     arch, source, model = read_model(request, recipe)
     settings = choose_settings(request, recipe, arch, model)
+    changed = departures(settings, recipe.settings) if recipe else ""
+    if changed:
+        print(f"mlu-export: note: {changed}", file=sys.stderr)
     model = _with_rules(model, settings)
     ranges, described = _ranges(request, recipe, model, settings, team)
     name = recipe.weights_name if recipe else source.name
@@ -144,16 +148,9 @@ def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
     name = settings.name
     data = write_model(network, name, settings.target, settings.core_number)
     manifest = manifest_text(
-        name,
-        sha256_hex(data),
-        model,
-        network,
-        options,
-        settings.preprocessing,
-        settings.thresholds,
-        settings.labels,
+        name, sha256_hex(data), model, network, options, settings.preprocessing, settings.thresholds, settings.labels,
         _provenance(recipe),
-    )
+    )  # fmt: skip
     return {
         f"{name}.cambricon": data,
         f"{name}.cambricon_twins": twins_text(network, f"{name}.cambricon", settings.core_number).encode("utf-8"),
@@ -299,6 +296,8 @@ def _ranges(
     request: Request, recipe: Recipe | None, model: ImportedModel, settings: Settings, team: Team | None
 ) -> tuple[dict[str, Range], str]:
     if recipe is not None:
+        if request.calibration is not None and not request.calibration.is_dir():
+            raise UserError(f"--calibration {request.calibration} is not a folder")
         for option in ("calibration", "observer", "percentile"):
             if getattr(request, option) is not None:
                 use = pictures_use(request.pictures_for, model) if option == "calibration" else "not used"

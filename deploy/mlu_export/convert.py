@@ -15,6 +15,7 @@ import numpy as np
 from mlu_agent.errors import DataError, UserError
 
 from .archs import RELEASES, find_arch
+from .files import check_output
 from .graph import Activation, Conv
 from .importers.darknet_values import LAYOUTS
 from .importers.pickle_reader import Record, children, tensors
@@ -195,9 +196,7 @@ def _stored(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _check_output(output: Path, *inputs: Path | None) -> None:
     if output.is_dir():
         raise UserError(f"--output {output} is a folder; give the file to write, such as {output / 'yolov3.pth'}")
-    for given in inputs:
-        if given is not None and output.exists() and given.exists() and output.samefile(given):
-            raise UserError(f"--output {output} is the file that is read; give another name")
+    check_output(output, "--output", [given for given in inputs if given is not None])
 
 
 def _check_torch() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlu_agent.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 def read_bounded(path: Path, limit: int, what: str) -> bytes:
@@ -36,10 +37,35 @@ def sha256_hex(data: bytes) -> str:
 
 def make_directory(path: Path) -> None:
     """Creates an output folder; raises UserError."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"cannot create the output folder {path}: it is a file; give a folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot create the output folder {path}: {error.strerror}") from error
+
+
+def check_target(path: Path, what: str = "the output file") -> None:
+    """Raises UserError unless ``path`` is a regular file or nothing yet: a rename would put a file in a device's place.
+
+    ``what`` is how the sentence calls it, ``--report`` for example.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # nothing there; a folder that cannot be reached is told when it is written to
+        return
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{what} {path} is a folder: name a file in it")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{what} {path} is a device or a pipe, and only a regular file can be replaced: name a file")
+
+
+def check_output(path: Path, what: str, inputs: Iterable[Path]) -> None:
+    """Raises UserError where ``path`` cannot be written, or is a file that the command reads: before any work."""
+    check_target(path, what)
+    for given in inputs:
+        if path.exists() and given.exists() and path.samefile(given):
+            raise UserError(f"{what} {path} is the file that is read; give another name")
 
 
 def write_all(directory: Path, contents: Mapping[str, bytes]) -> None:
@@ -48,6 +74,8 @@ def write_all(directory: Path, contents: Mapping[str, bytes]) -> None:
     Raises UserError; then no file of the set has been replaced unless a rename itself failed.
     """
     make_directory(directory)
+    for name in contents:
+        check_target(directory / name)
     temporary: dict[str, Path] = {}
     try:
         for name, data in contents.items():

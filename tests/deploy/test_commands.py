@@ -100,6 +100,31 @@ def test_what_a_recipe_leaves_unused_is_said(tiny, tiny_recipe, export):
     ]
 
 
+@pytest.mark.parametrize("table", ["[build]", "[thresholds]", "[weights]", "schema = 1"])
+def test_an_unknown_key_of_a_recipe_is_refused(tiny, tiny_recipe, export, table):
+    """A misspelled setting would otherwise be the default in silence."""
+    text = tiny_recipe.read_text()
+    assert table in text
+    tiny_recipe.write_text(text.replace(table, f"{table}\nper_chanel = false"))
+    code, _, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
+    assert code == 2
+    assert "per_chanel' is not known; known are" in err
+
+
+def test_what_departs_from_a_recipe_is_said_in_one_note(tiny, tiny_recipe, export):
+    """Bits, granularity and layers that stay in float; a folder of pictures that is not there is refused."""
+    common = build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a")
+    code, _, err = export(*common, "--bits", 16, "--per-tensor", "--keep-float", "0_conv")
+    assert code == 0
+    assert err == (
+        "mlu-export: note: --bits 16 instead of the recipe's 8; --per-tensor instead of the recipe's scales per "
+        "channel; --keep-float of 1 layers instead of the recipe's no --keep-float\n"
+    )
+    assert export(*common, "--bits", 8)[2] == ""
+    code, _, err = export(*common, "--calibration", tiny / "nosuch")
+    assert (code, err) == (2, f"mlu-export: --calibration {tiny / 'nosuch'} is not a folder\n")
+
+
 @pytest.mark.torch
 def test_pictures_beside_a_recipe_that_are_measured_on_are_not_said_to_be_unused(tiny, tiny_recipe, export):
     """--propose and --report look at them; without either, quantize does for depthwise layers alone."""
@@ -117,7 +142,8 @@ def test_a_network_of_which_all_stays_in_float_is_not_quantized(tiny, tiny_recip
     common = ("quantize", *build(tiny)[1:], "--keep-float", "*", "--labels", tiny / "names.txt", "--output", tiny / "a")
     for more in (("--recipe", tiny_recipe), ("--calibration", tiny / "pictures")):
         code, out, err = export(*common, *more)
-        assert (code, out, err.count("\n")) == (2, "", 1)
+        refusals = [line for line in err.splitlines() if "note: --keep-float" not in line]
+        assert (code, out, len(refusals)) == (2, "", 1)
         assert "nothing to quantize: --keep-float keeps every layer in float" in err
     assert files_in(tiny / "a") == {}
 
@@ -193,6 +219,8 @@ def test_wrong_files_give_one_sentence_and_nothing_is_written(tiny, tiny_recipe,
         (("--core-number", "16"), "an MLU220 runs a model on 1 or 4 cores"),
         (("--batch", "0"), "--batch"),
         (("--batch", "nine"), "--batch"),
+        (("--std", "0,0,0"), "'0,0,0' must be above 0"),
+        (("--std", "58,-57,57"), "must be above 0"),
         (("--input", "int8"), "--input"),
         (("--channels", "gbr"), "--channels"),
         (("--input", "half", "--channels", "rgba"), "--channels"),

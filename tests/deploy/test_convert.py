@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mlu_export.archs import find_arch
+from mlu_export.cli import main
 from mlu_export.convert import same_network
 from mlu_export.importers.source import import_model, read_source
 from mlu_export.vendor.checkpoint import read_checkpoint
@@ -20,6 +21,15 @@ pytestmark = pytest.mark.torch
 
 def load(arch, weights, cfg=None):
     return import_model(find_arch(arch), read_source(find_arch(arch), Path(weights), cfg and Path(cfg)), None)
+
+
+def test_the_help_names_the_networks_that_it_converts(capsys):
+    """Neither onnx nor module, which are no networks of known keys."""
+    with pytest.raises(SystemExit):
+        main(["convert", "--help"])
+    words = capsys.readouterr().out.partition("the network:")[2].partition("--weights")[0]
+    assert "yolov5x" in words
+    assert not {"onnx", "module"} & set(words.replace(",", " ").split())
 
 
 @pytest.mark.parametrize("layout", ["vendor", "upstream"])

@@ -207,3 +207,34 @@ def test_built_in_networks_equal_the_published_descriptions(shared_data, name, c
             assert (mine.weight == other.weight).all()
         if isinstance(mine, MaxPool):
             assert mine == other
+
+
+def test_a_wrong_cfg_is_blamed_by_its_own_name_and_wrong_weights_by_theirs(tiny, export):
+    """Of a built-in network the arch is named."""
+    cfg, weights = tiny / "tiny.cfg", tiny / "tiny.weights"
+    bad = tiny / "bad.cfg"
+    bad.write_text(cfg.read_text().replace("activation=leaky", "activation=nosuch", 1))
+    assert bad.read_text() != cfg.read_text()
+    common = ("build", "--arch", "darknet", "--output", tiny / "o", "--weights")
+    short = tiny / "short.weights"
+    short.write_bytes(weights.read_bytes()[:-4000])
+    for weight, description, name in ((weights, bad, "bad.cfg"), (short, cfg, "short.weights")):
+        code, _, err = export(*common, weight, "--cfg", description)
+        assert (code, err.startswith(f"mlu-export: {name}: ")) == (2, True), err
+    huge = import_darknet_error(weights)
+    assert huge.startswith("--arch yolov3-tiny: ")
+
+
+def import_darknet_error(weights):
+    """A built-in network of an input that is narrower than its layers' masks allow."""
+    from dataclasses import replace
+
+    from mlu_export.archs import find_arch
+    from mlu_export.importers.source import import_model, read_source
+
+    arch = find_arch("yolov3-tiny")
+    source = read_source(arch, weights, None)
+    first, *others = source.cfg
+    with pytest.raises(DataError) as caught:
+        import_model(arch, replace(source, cfg=(replace(first, options={"width": "0"}), *others)), None)
+    return str(caught.value)

@@ -202,6 +202,7 @@ def test_the_gate_refuses_what_lost_more_than_asked(run, tiny):
         (["--compare", "float"], "--weights FILE"),
         (["--compare", "online,fast"], "is not some of"),
         (["--compare", "offline", "--online"], "not among --compare"),
+        (["--online", "--runtime", "device"], "--runtime device: operator by operator (online) runs on the simulator"),
         (["--recorded", "EMPTY"], "lacks 3 of 3"),
         (["--box", "EMPTY"], "box: is missing"),
     ],

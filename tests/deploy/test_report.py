@@ -240,3 +240,35 @@ def test_a_range_line_stands_where_the_range_ends():
     (mark,) = [one for one in drawing.iter("line") if one.get("class") == "mark"]
     (axis,) = [one for one in drawing.iter("line") if one.get("class") == "axis"]
     assert float(mark.get("x1")) == pytest.approx((float(axis.get("x1")) + float(axis.get("x2"))) / 2, abs=0.2)
+
+
+def test_a_report_replaces_nothing_that_the_command_reads_or_makes(
+    tiny, tiny_model, tiny_annotations, tiny_recipe, export
+):
+    """The model, its manifest, annotations, weights, a recipe or a picture: one sentence, and every file stays."""
+    (tiny / "folder").mkdir()
+    picture = next((tiny / "pictures").iterdir())
+    bench = ("bench", tiny_model, "--count", 1)
+    evaluate = ("eval", tiny_model, "--images", tiny / "pictures", "--annotations", tiny_annotations)
+    quantize = (
+        "quantize", "--arch", "darknet", "--cfg", tiny / "tiny.cfg", "--weights", tiny / "tiny.weights",
+        "--recipe", tiny_recipe, "--calibration", tiny / "pictures", "--output", tiny / "q",
+    )  # fmt: skip
+    cases = [
+        (bench, tiny_model, "is the file that is read"),
+        (bench, tiny_model.with_suffix(".toml"), "is the file that is read"),
+        (bench, tiny / "folder", "is a folder: name a file"),
+        (evaluate, tiny_annotations, "is the file that is read"),
+        (evaluate, picture, "is one of the pictures"),
+        (quantize, tiny / "tiny.weights", "is the file that is read"),
+        (quantize, tiny_recipe, "is the file that is read"),
+        (quantize, tiny / "q" / "tiny.recipe.toml", "goes into --output"),
+    ]
+    for command, report, words in cases:
+        before = report.read_bytes() if report.is_file() else None
+        code, out, err = export(*command, "--report", report)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert f"--report {report}" in err
+        assert words in err
+        assert (report.read_bytes() if report.is_file() else None) == before
+    assert not (tiny / "q").exists()

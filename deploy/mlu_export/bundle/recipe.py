@@ -140,6 +140,26 @@ def _built_in(path: Path) -> bytes:
     return (resources.files("mlu_export") / "recipes" / f"{path}.toml").read_bytes()
 
 
+KEYS = {
+    "": "schema name arch labels weights build preprocessing thresholds heads calibration ranges",
+    "weights": "name sha256 cfg_sha256",
+    "build": "width height input channels batch core_number target bits per_channel keep_int16 keep_float data_scale",
+    "preprocessing": "resize pad_value mean std colours",
+    "thresholds": "confidence iou max_detections",
+    "heads": "outputs decode anchors strides",
+    "calibration": "description",
+}  # ranges has the names of layers
+
+
+def _check_keys(root: _Table) -> None:
+    for name, keys in KEYS.items():
+        table = root.values.get(name) if name else root.values
+        for key in table if isinstance(table, dict) else ():
+            if key not in keys.split():
+                place = f"{name}.{key}" if name else key
+                raise DataError(f"{root.path}: {place[:80]!r} is not known; known are {', '.join(keys.split())}")
+
+
 class _Table:
     """Typed access to one parsed table; every mistake is a DataError with the field's path."""
 
@@ -191,6 +211,7 @@ class _Table:
 def _recipe(root: _Table) -> Recipe:
     if root.get("schema", int) != SCHEMA:
         raise DataError(f"{root.path}: schema {root.values['schema']} is not known; this version reads schema {SCHEMA}")
+    _check_keys(root)
     labels = root.values.get("labels")
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise DataError(f"{root.path}: labels must be a list of strings")

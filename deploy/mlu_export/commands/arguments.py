@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+SMALLEST_DEVIATION = 1e-6  # as recipes and manifests have it
+
+
 def declare_model(parser: argparse.ArgumentParser) -> None:
     """What the commands that make a model share: which network, how it is quantized, and where the files go."""
     declare_weights(parser)
@@ -119,7 +122,9 @@ def declare_network(parser: argparse._ActionsContainer) -> None:
         "--resize", choices=("letterbox", "stretch"), help="how a picture is brought to the input's size"
     )
     parser.add_argument("--mean", type=three, metavar="A,B,C", help="of pixels 0..255, subtracted (default 0,0,0)")
-    parser.add_argument("--std", type=three, metavar="A,B,C", help="of pixels 0..255, divided by (default 255,255,255)")
+    parser.add_argument(
+        "--std", type=deviations, metavar="A,B,C", help="of pixels 0..255, divided by (default 255,255,255)"
+    )
     parser.add_argument("--colours", choices=("rgb", "bgr"), help="the order that the network was trained with (rgb)")
 
 
@@ -156,6 +161,16 @@ def three(text: str) -> tuple[float, float, float]:
     if len(values) != 3 or not all(abs(value) <= 1e6 for value in values):
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not three numbers with commas between them")
     return values[0], values[1], values[2]
+
+
+def deviations(text: str) -> tuple[float, float, float]:
+    """``0.5,1,2`` -> the numbers, to divide by."""
+    values = three(text)
+    if min(values) < SMALLEST_DEVIATION:
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.80} must be above 0: pixels are divided by it (from {SMALLEST_DEVIATION:g} on)"
+        )
+    return values
 
 
 def declare_workers(parser: argparse.ArgumentParser) -> None:

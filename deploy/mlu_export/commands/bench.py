@@ -11,6 +11,7 @@ from ..measurement.bench import PARTS, WARM_UP, WARM_UP_SECONDS, Timing, bench
 from ..report.timing import timing_page
 from .arguments import Integer
 from .checkpoint import declare_checkpoint, model_file
+from .report_file import check_report
 
 if TYPE_CHECKING:
     import argparse
@@ -55,6 +56,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures and prints."""
+    check_report(arguments)
     with model_file(arguments) as model:
         timing = bench(
             model, arguments.images, arguments.count, arguments.batch, arguments.runtime, arguments.online,

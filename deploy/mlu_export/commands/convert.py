@@ -14,10 +14,12 @@ from ..importers.darknet_values import LAYOUTS
 if TYPE_CHECKING:
     import argparse
 
+OWN = tuple(arch.name for arch in ARCHS.values() if arch.family in ("darknet", "yolov5"))
+
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--arch", required=True, metavar="NAME", help=f"the network: {', '.join(ARCHS)}")
+    parser.add_argument("--arch", required=True, metavar="NAME", help=f"the network: {', '.join(OWN)}")
     parser.add_argument(
         "--weights",
         required=True,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlu_agent.bundle import ModelSpec, load_detection_bundle
 from mlu_agent.errors import UserError
 
-from ..files import make_directory, write_all
+from ..files import write_all
 from ..measurement.annotations import Annotations, import_pycocotools
 from ..measurement.box import Box, read_box, record
 from ..measurement.comparison import Reference, check_gate, comparison, comparison_text, read_baseline, result_text
@@ -22,6 +22,7 @@ from ..report.evaluation import Outcome, evaluation_page
 from ..shards.team import Team
 from .arguments import Number, declare_workers
 from .checkpoint import declare_checkpoint, is_checkpoint_path, model_file
+from .report_file import check_report
 
 if TYPE_CHECKING:
     from ..measurement.accuracy import Evaluation
@@ -88,6 +89,7 @@ def _modes(text: str) -> tuple[str, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, prints the figures and minds the gate."""
+    check_report(arguments)
     with model_file(arguments, takes_module=True) as path:
         return _evaluate(Run(arguments, path, arguments.model if is_checkpoint_path(arguments.model) else None))
 
@@ -139,9 +141,7 @@ def _evaluate(asked: Run) -> int:
     modes = _choose_modes(asked)
     spec = load_detection_bundle(asked.model)
     truth = Annotations(arguments.annotations, arguments.images)
-    truth.category_ids(spec.labels)  # before a long run, not after it, as is the next
-    if arguments.report is not None:
-        make_directory(arguments.report.parent)
+    truth.category_ids(spec.labels)  # before a long run, not after it
     with Team(arguments.workers, arguments.ray) as team:
         outcomes = [_measure(asked, spec, truth, mode, team) for mode in modes]
     outcomes += _from_devices(arguments, box, spec, truth)
@@ -171,6 +171,8 @@ def _choose_modes(asked: Run) -> tuple[str, ...]:
     modes: tuple[str, ...] = arguments.compare or asked.plain_modes()
     if arguments.online and "online" not in modes:
         raise UserError("--online is not among --compare: name it there")
+    if "online" in modes and "offline" not in modes and arguments.runtime == "device":
+        raise UserError(f"--runtime {arguments.runtime}: operator by operator (online) runs on the simulator only")
     if arguments.gate is None and arguments.baseline is not None:
         raise UserError("--baseline is for --gate: say with --gate LOSS how much may be lost")
     if arguments.gate is not None and "float" not in modes and arguments.baseline is None:

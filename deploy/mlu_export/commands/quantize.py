@@ -11,6 +11,7 @@ from ..build import Request
 from ..calibration.search import Target
 from ..quantize_report import quantize
 from .arguments import Integer, Number, declare_model, declare_workers
+from .report_file import check_report
 
 if TYPE_CHECKING:
     import argparse
@@ -73,6 +74,7 @@ def declare_knobs(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Calibrates, writes recipe and checkpoint, and prints what was found."""
+    check_report(arguments)
     own = ("run", "report", "propose", "propose_map", "images", "annotations", "json")
     values = {key: value for key, value in vars(arguments).items() if key not in own}
     result = quantize(Request(**values), arguments.report, arguments.propose, _target(arguments))

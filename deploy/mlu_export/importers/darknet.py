@@ -6,6 +6,7 @@ from the first one behind ``[net]``.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Callable
 
 from mlu_agent.errors import DataError
@@ -27,13 +28,14 @@ from ..graph import (
     Upsample,
     check_shape,
 )
+from .darknet_cfg import CfgError
 from .darknet_heads import Heads, check_masks
 from .darknet_values import StateValues, StreamValues, Values, conv_key
 from .state_dict import state_dict_of
 from .torch_file import looks_like_torch, read_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .darknet_cfg import Section
 
@@ -77,13 +79,31 @@ def import_darknet(
 ) -> ImportedModel:
     """Builds the network of ``sections`` with the values of a ``.weights`` file, or of a port's state dict.
 
-    Raises DataError: unknown sections, sizes that do not fit, weights that are truncated, of another network or not
-    finite.
+    Raises CfgError: unknown sections, sizes that do not fit; other DataErrors: weights that are truncated, of another
+    network or not finite.
     """
-    builder = _Builder(sections[0], _values(weights))
-    for index, section in enumerate(sections[1:]):
-        builder.add(index, section)
-    return check_masks(builder.finish(labels), weights_sha256)
+    values = _values(weights)
+    try:
+        builder = _Builder(sections[0], values)
+        for index, section in enumerate(sections[1:]):
+            builder.add(index, section)
+        return check_masks(builder.finish(labels), weights_sha256)
+    except _WeightsError:
+        raise
+    except DataError as error:
+        raise CfgError(str(error)) from error
+
+
+class _WeightsError(DataError):
+    """What is wrong is the weights, or that they are not of this network."""
+
+
+@contextlib.contextmanager
+def _blaming_weights() -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        raise _WeightsError(str(error)) from error
 
 
 def _values(weights: bytes) -> Values:
@@ -151,7 +171,8 @@ class _Builder:
         self.made.append(self.last)
 
     def finish(self, labels: tuple[str, ...] | None) -> ImportedModel:
-        warnings = tuple(self.values.finish())
+        with _blaming_weights():
+            warnings = tuple(self.values.finish())
         heads = self.heads.finish()
         nodes = tuple(node for node in self.nodes if not self._is_folded(node))
         graph = Graph(self.shapes[INPUT], nodes, tuple(head.tensor for head in heads))
@@ -194,7 +215,8 @@ class _Builder:
         half = size // 2 if section.integer("pad", 0, 0, 1) else section.integer("padding", 0, 0, MAX_KERNEL)
         pad = (half * dilation,) * 4
         normalize = bool(section.integer("batch_normalize", 0, 0, 1))
-        got = self.values.convolution(index, name, (filters, channels // groups, size, size), normalize)
+        with _blaming_weights():
+            got = self.values.convolution(index, name, (filters, channels // groups, size, size), normalize)
         self._emit(Conv(name, (self.last,), got.weight, got.bias, got.norm, strides, pad, (dilation,) * 2, groups))
         self.keys[name] = conv_key(index)
         self._activation(index, section, "logistic")

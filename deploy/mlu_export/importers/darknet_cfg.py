@@ -15,6 +15,10 @@ MAX_SECTIONS = 4096
 _HEADER = re.compile(r"\[([A-Za-z0-9_]+)\]\s*$")
 
 
+class CfgError(DataError):
+    """What is wrong is the description of a network, whatever its weights are."""
+
+
 @dataclass(frozen=True)
 class Section:
     """One ``[kind]`` block; ``line`` is where it starts (0 for built-in descriptions)."""

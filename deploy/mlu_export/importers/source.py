@@ -9,7 +9,7 @@ from mlu_agent.errors import DataError, UserError
 
 from ..files import read_bounded, sha256_hex
 from .darknet import import_darknet
-from .darknet_cfg import Section, parse_cfg
+from .darknet_cfg import CfgError, Section, parse_cfg
 from .module import import_module
 from .module_file import load_module
 from .onnx_file import read_companions
@@ -36,7 +36,7 @@ DEFAULT_SIZE = 640
 class Source:
     """A weight file as read, with its digests; ``cfg`` holds the sections of a Darknet network, ``companions`` the
     files beside an ONNX file that hold its weights, ``module`` a torch module of the user, ``parameters`` the
-    quantization of its layers where the weights are a quantized checkpoint.
+    quantization of its layers where the weights are a quantized checkpoint, ``cfg_name`` the file of the sections.
     """
 
     weights: bytes
@@ -47,6 +47,7 @@ class Source:
     companions: Mapping[str, bytes] = field(default_factory=dict)
     module: Any = None
     parameters: Mapping[str, QuantParameters] = field(default_factory=dict)
+    cfg_name: str = ""
 
 
 def read_source(arch: Arch, weights: Path | None, cfg: Path | None, module: str | None = None) -> Source:
@@ -75,7 +76,7 @@ def read_source(arch: Arch, weights: Path | None, cfg: Path | None, module: str 
     if cfg is None:
         return Source(data, weights.name, sha256_hex(data), arch.sections() if arch.sections else None, "")
     text = read_bounded(cfg, MAX_CFG_BYTES, "cfg")
-    return Source(data, weights.name, sha256_hex(data), parse_cfg(text, cfg.name), sha256_hex(text))
+    return Source(data, weights.name, sha256_hex(data), parse_cfg(text, cfg.name), sha256_hex(text), cfg_name=cfg.name)
 
 
 def _read_module(module: str, weights: Path | None) -> Source:
@@ -103,6 +104,8 @@ def import_model(
             return model
         assert source.cfg is not None
         return import_darknet(_resized(source.cfg, size), source.weights, source.sha256)
+    except CfgError as error:
+        raise DataError(f"{source.cfg_name or f'--arch {arch.name}'}: {error}") from error
     except DataError as error:
         raise DataError(f"{source.name}: {error}") from error
 

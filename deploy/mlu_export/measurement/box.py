@@ -28,7 +28,7 @@ from mlu_agent._fields import Fields, raise_problems
 from mlu_agent._toml import parse_toml
 from mlu_agent.errors import DataError, RuntimeFailure, UserError
 
-from ..files import make_directory, read_bounded
+from ..files import check_target, make_directory, read_bounded
 from ..progress import show_progress
 from .recordings import MAX_RECORDING_BYTES
 
@@ -101,6 +101,7 @@ def record(box: Box, thresholds: Thresholds, path: Path, pictures: int) -> None:
     takes too long or prints too much; then ``path`` is left as it was.
     """
     make_directory(path.parent)
+    check_target(path)
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as lines:
