@@ -111,6 +111,13 @@ def test_an_unknown_key_of_a_recipe_is_refused(tiny, tiny_recipe, export, table)
     assert "per_chanel' is not known; known are" in err
 
 
+def test_a_folder_or_an_empty_name_is_no_weights_file(tiny, export):
+    """A variable that a script left empty is the usual cause."""
+    code, _, err = export("build", "--arch", "yolov3", "--weights", "", "--output", tiny / "a")
+    assert code == 2
+    assert "it is a folder, or an empty name; give the weights' file" in err
+
+
 def test_what_departs_from_a_recipe_is_said_in_one_note(tiny, tiny_recipe, export):
     """Bits, granularity and layers that stay in float; a folder of pictures that is not there is refused."""
     common = build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a")

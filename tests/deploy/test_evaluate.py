@@ -170,3 +170,17 @@ def test_bus_is_seen_as_the_float_network_sees_it(shared_data, tmp_path, export,
         assert row[best] >= 0.9
         assert found.class_id[best] == class_id
         assert abs(found.confidence[best] - score) <= 0.05
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"images": []}', '{"images": 3, "categories": 3}', "\x00\xff"])
+def test_a_file_that_is_no_annotations_is_told_in_plain_words(tmp_path, text):
+    """No name of a class of Python's."""
+    from mlu_agent.errors import DataError
+    from mlu_export.measurement.annotations import load_coco
+
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        load_coco(path)
+    assert str(caught.value).startswith(str(path))
+    assert "Error" not in str(caught.value)

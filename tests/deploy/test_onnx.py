@@ -139,10 +139,22 @@ def test_operators_compute_as_onnx_says(name):
     compare(SINGLE[name])
 
 
-def test_newer_opsets_are_read_with_a_warning():
-    """Operators of an opset that came later are taken as they were; the user is told to compare."""
+@pytest.mark.parametrize("opset", [10, 21, 99])
+def test_opsets_that_were_not_tried_are_refused(opset):
+    """Operators of another opset may compute otherwise; 20 is the last that is read."""
     assert import_onnx(single("Relu", opset=20).SerializeToString(), {}, None).warnings == ()
-    assert "compare" in import_onnx(single("Relu", opset=23).SerializeToString(), {}, None).warnings[0]
+    proto = single("Relu")
+    proto.opset_import[0].version = opset
+    with pytest.raises(DataError, match=f"opset {opset}; 11 to 20 are read: export it with opset_version=17"):
+        import_onnx(proto.SerializeToString(), {}, None)
+
+
+def test_a_kernel_shape_that_is_not_that_of_the_weights_is_refused():
+    """The node and its weights contradict each other: which is right only the exporter knows."""
+    weights = (floats(4, SHAPE[1], 3, 3),)
+    import_onnx(single("Conv", weights, kernel_shape=[3, 3]).SerializeToString(), {}, None)
+    with pytest.raises(DataError, match=r"kernel_shape = \[5, 5\], but its weights have \[3, 3\]"):
+        import_onnx(single("Conv", weights, kernel_shape=[5, 5]).SerializeToString(), {}, None)
 
 
 def test_gemm_behind_flatten():

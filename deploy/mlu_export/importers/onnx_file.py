@@ -23,7 +23,7 @@ MAX_FILE_BYTES = (1 << 31) - 1
 MAX_NODES = 1 << 16
 MAX_ELEMENTS = 1 << 28  # of one tensor
 MAX_COMPANIONS = 64
-FIRST_OPSET, LAST_OPSET = 11, 20  # beyond the last, operators are read as they were then, with a warning
+FIRST_OPSET, LAST_OPSET = 11, 20  # what was tried
 USUAL_OPSET = 17
 Tensor = npt.NDArray[Any]
 
@@ -53,21 +53,18 @@ def parse(data: bytes) -> Any:
     return model
 
 
-def opset_of(model: Any) -> tuple[int, tuple[str, ...]]:
-    """The version of ONNX's own operators, and a warning if it is newer than what is known. Raises DataError."""
+def opset_of(model: Any) -> int:
+    """The version of ONNX's own operators. Raises DataError where it is older or newer than what was tried."""
     versions = [one.version for one in model.opset_import if one.domain in ("", "ai.onnx")]
     if len(versions) != 1:
         raise DataError("it does not say which opset its operators are of; export it again")
     opset = int(versions[0])
-    if opset < FIRST_OPSET:
+    if not FIRST_OPSET <= opset <= LAST_OPSET:
         raise DataError(
             f"its operators are of opset {opset}; {FIRST_OPSET} to {LAST_OPSET} are read: export it with "
             f"opset_version={USUAL_OPSET}"
         )
-    if opset > LAST_OPSET:
-        note = f"its opset {opset} is newer than {LAST_OPSET}, the last that is known well; compare its outputs"
-        return opset, (note,)
-    return opset, ()
+    return opset
 
 
 def read_companions(data: bytes, path: Path) -> dict[str, bytes]:

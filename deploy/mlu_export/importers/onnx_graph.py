@@ -38,10 +38,9 @@ def import_onnx(
     """
     asked = (heads or HeadRequest()).check()
     model = parse(data)
-    opset, warnings = opset_of(model)
-    walk = _Walk(model.graph, companions, opset)
+    walk = _Walk(model.graph, companions, opset_of(model))
     source = walk.enter(size)
-    return imported(source, walk.run(asked.outputs), asked, warnings)
+    return imported(source, walk.run(asked.outputs), asked, ())
 
 
 class _Walk:

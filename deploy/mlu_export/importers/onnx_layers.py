@@ -51,12 +51,20 @@ def _margins(call: Call, kernel: tuple[int, int], stride: tuple[int, int], dilat
     return given[0], given[1], given[2], given[3]
 
 
+def _check_kernel(call: Call, kernel: tuple[int, int]) -> None:
+    """The node may repeat the size of its weights' kernel, and then it has to be that."""
+    told = call.integers("kernel_shape")
+    if told is not None and tuple(told) != kernel:
+        raise DataError(f"{call.place}: kernel_shape = {told!s:.40}, but its weights have {list(kernel)}")
+
+
 def _conv(call: Call) -> Any:
     x, weight, bias = _spatial(call), _weights(call, 1), call.weights(2)
     if weight.array.ndim != 4:
         raise UnsupportedError(f"its weights are {weight.array.shape}; only two-dimensional kernels are on the device")
     stride, dilation = call.pair("strides"), call.pair("dilations")
     kernel = (weight.array.shape[2], weight.array.shape[3])
+    _check_kernel(call, kernel)
     pads, groups = _margins(call, kernel, stride, dilation), call.integer("group", 1, 1, MAX_STEP)
     return CONVOLUTION(x, weight, bias, stride, pads, dilation, False, (0, 0), groups)
 
@@ -68,6 +76,7 @@ def _conv_transpose(call: Call) -> Any:
     stride, dilation = call.pair("strides"), call.pair("dilations")
     extra = call.pair("output_padding", 0) if call.attributes.get("output_padding") else (0, 0)
     kernel = (weight.array.shape[2], weight.array.shape[3])
+    _check_kernel(call, kernel)
     full = [
         (x.shape[2 + a] - 1) * stride[a] + (kernel[a] - 1) * dilation[a] + 1 + extra[a] for a in (0, 1)
     ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,14 @@ def load_coco(path: Path) -> tuple[Any, int]:
             coco.createIndex()
     except OSError as error:
         raise DataError(f"cannot read the annotations {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AssertionError, RecursionError) as error:
-        raise DataError(f"{path} is not a COCO instances file ({type(error).__name__}: {error})") from error
+    except KeyError as error:
+        raise DataError(f"{path} is not a COCO instances file: {error} is missing") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a COCO instances file: it is not JSON, or was cut ({error})") from error
+    except (ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
+        raise DataError(
+            f"{path} is not a COCO instances file: its images, annotations and categories must be lists of tables"
+        ) from error
     return coco, foreign
 
 
