@@ -4,6 +4,7 @@ failure)."""
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.metadata
 import os
@@ -41,19 +42,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         # what no command has foreseen, such as a full disk or a missing permission, is still no bug of ours
         if isinstance(error, BrokenPipeError):
-            return _reader_gone()
+            _drop_output()
+            return BROKEN_PIPE
         place = f"{error.filename}: " if error.filename is not None else ""
         print(f"mlu-agent: {place}{error.strerror or error}", file=sys.stderr)
+        if not place:  # it may be the output that cannot be written
+            _drop_output()
         return UserError.exit_code if place else RuntimeFailure.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
 
 
-def _reader_gone() -> int:
-    # the interpreter flushes once more at its end: give it somewhere to flush to
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
+def _drop_output() -> None:
+    # the interpreter flushes once more at its end, and its failure would replace our exit code
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -40,10 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mlu-export: {error}", file=sys.stderr)
         return int(error.exit_code)
     except BrokenPipeError:  # who read our output wants no more of it; files were written before it was printed
-        return _reader_gone()
+        _drop_output()
+        return BROKEN_PIPE
     except OSError as error:  # what no command has foreseen, such as a full disk, is still no bug of ours
         place = f"{error.filename}: " if error.filename is not None else ""
         print(f"mlu-export: {place}{error.strerror or error}", file=sys.stderr)
+        if not place:  # it may be the output that cannot be written
+            _drop_output()
         return UserError.exit_code if place else RuntimeFailure.exit_code
     except MemoryError:
         print("mlu-export: not enough memory for a network of this size", file=sys.stderr)
@@ -54,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _reader_gone() -> int:
-    # the interpreter flushes once more at its end: give it somewhere to flush to
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
+def _drop_output() -> None:
+    # the interpreter flushes once more at its end, and its failure would replace our exit code
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -163,8 +163,7 @@ def test_a_modules_model_is_measured_beside_its_float_network(tiny, detector, ex
     assert (code, err) == (0, "")
     assert json.loads(out)["comparison"][0]["mode"] == "float"
     code, _, err = export("eval", model, *pictures, *named, "--float", checkpoint)
-    assert code == 2
-    assert "not the weights" in err
+    assert (code, "was made from" in err) == (0, True)  # the same float network in another file
     assert "--module" in export("eval", model, *pictures, "--float", checkpoint)[2]
     assert "the module is not used" in export("eval", model, *pictures, *named)[2]
     code, _, err = export("bench", model, *named)

@@ -66,7 +66,7 @@ def read_source(arch: Arch, weights: Path | None, cfg: Path | None, module: str 
     if weights is None:
         raise UserError("give the network's weights: --weights FILE")
     if weights.is_dir():
-        raise UserError(f"cannot read --weights {weights}: it is a folder, or an empty name; give the weights' file")
+        raise UserError(f"cannot read the weights {weights}: it is a folder, or an empty name; give the weights' file")
     data = read_bounded(weights, MAX_WEIGHT_BYTES, "weights")
     if arch.family == "onnx":
         try:
