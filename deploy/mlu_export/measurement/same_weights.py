@@ -13,8 +13,7 @@ import numpy as np
 from mlu_agent.errors import DataError
 
 from .. import network as net
-from ..bundle.container_reader import read_network
-from ..files import read_bounded
+from ..bundle.container_reader import load_network
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from ..graph import Conv, FloatArray, Graph
     from ..network import Array, Network, Operator
 
-MAX_MODEL_BYTES = (1 << 31) - 1
 QUANT_SCALE = 9  # the attribute of convolutions that quantizes their input
 TOLERANCE = 1e-3  # of what a port may have rounded otherwise; a training changes more
 
@@ -39,7 +37,7 @@ def check_same_weights(spec: ModelSpec, graph: Graph, name: str) -> None:
     if spec.offline.kind == "device":
         print(f"{said}; that {name} holds the same float network is taken for granted", file=sys.stderr)
         return
-    network = read_network(read_bounded(spec.path, MAX_MODEL_BYTES, "model"))
+    network = load_network(spec.path)
     held = {one.name: one for one in network.operators if one.opcode == net.CONV}
     layers = [conv for conv in graph.convolutions() if conv.name in held]
     for conv in layers:
