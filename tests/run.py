@@ -135,13 +135,24 @@ def pytest() -> Result:
 
 
 def lint() -> Result:
-    """ruff and mypy --strict over all Python files."""
-    ruff, ruff_lines = _stream(BIN / "ruff", "check", ".")
-    if not (BIN / "mypy").exists():  # it is not made any more for the oldest Python that the packages support
-        return Result(good=ruff == 0, line=f"lint: ruff: {ruff_lines[-1]}; mypy: not installed for this Python")
-    mypy, mypy_lines = _stream(BIN / "mypy")
-    ruff_says, mypy_says = (lines[-1] if lines else "no output" for lines in (ruff_lines, mypy_lines))
-    return Result(good=ruff == mypy == 0, line=f"lint: ruff: {ruff_says}; mypy: {mypy_says}")
+    """ruff and mypy --strict over all Python files, ruff's and clang-format's hand over all files."""
+    c_files = [path for folder in ("native", "tests/native") for path in sorted((ROOT / folder).rglob("*.[ch]"))]
+    tools: dict[str, list[str | Path]] = {
+        "ruff": ["check", "."],
+        "ruff format": ["format", "--check", "."],
+        "mypy": [],
+        "clang-format": ["--dry-run", "-Werror", *c_files],
+    }
+    says, good = [], True
+    for title, arguments in tools.items():
+        tool = BIN / title.split()[0]
+        if not tool.exists():  # mypy is not made any more for the oldest Python that the packages support
+            says.append(f"{title}: not installed for this Python")
+            continue
+        status, lines = _stream(tool, *arguments)
+        good = good and status == 0
+        says.append(f"{title}: {lines[-1] if lines else 'clean'}")
+    return Result(good=good, line="lint: " + "; ".join(says))
 
 
 PARTS: dict[str, Callable[[], Result]] = {

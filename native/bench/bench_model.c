@@ -131,7 +131,8 @@ static void *stream_main(void *argument)
         }
     }
     void *workspace = allocate(sim_plan_workspace_bytes(s->plan, s->team));
-    pool shared = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+    pool shared = {
+        .lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
     member members[16];
     pthread_t threads[16];
     for (unsigned m = 1; m < s->team; m++) {
@@ -211,7 +212,8 @@ int main(int argc, char **argv)
     double *ms = allocate((uint64_t)runs * streams * sizeof(double));
     const double start = now();
     for (unsigned i = 0; i < streams; i++) {
-        all[i] = (stream){.plan = plan, .info = sim_model_get_info(model), .runs = runs, .team = team, .ms = ms + (size_t)i * runs};
+        all[i] = (stream){
+            .plan = plan, .info = sim_model_get_info(model), .runs = runs, .team = team, .ms = ms + (size_t)i * runs};
         pthread_create(&all[i].thread, NULL, stream_main, &all[i]);
     }
     for (unsigned i = 0; i < streams; i++) {
@@ -220,9 +222,11 @@ int main(int argc, char **argv)
     const double wall = now() - start;
     const size_t count = (size_t)runs * streams;
     qsort(ms, count, sizeof *ms, ascending);
-    printf("%u streams, team of %u: %.1f runs/s, median %.2f ms, least %.2f ms, workspace %.1f MB, packed %.1f MB, outputs %016llx\n", streams,
-           team, 1e3 * (double)count / wall, ms[count / 2], ms[0], (double)sim_plan_workspace_bytes(plan, team) / 1e6,
-           (double)sim_plan_packed_bytes(plan) / 1e6, (unsigned long long)all[0].hash);
+    printf("%u streams, team of %u: %.1f runs/s, median %.2f ms, least %.2f ms, workspace %.1f MB, packed %.1f MB, "
+           "outputs %016llx\n",
+           streams, team, 1e3 * (double)count / wall, ms[count / 2], ms[0],
+           (double)sim_plan_workspace_bytes(plan, team) / 1e6, (double)sim_plan_packed_bytes(plan) / 1e6,
+           (unsigned long long)all[0].hash);
     sim_plan_free(plan);
     sim_model_free(model);
     free(ms);

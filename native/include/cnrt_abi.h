@@ -93,11 +93,7 @@ typedef enum {
     CNRT_MEM_TRANS_DIR_NODIR = 5
 } cnrtMemTransDir_t;
 
-typedef enum {
-    CNRT_MEMTYPE_DEFAULT = 0,
-    CNRT_MEMTYPE_LOCKED = 1,
-    CNRT_MEMTYPE_DEV = 2
-} cnrtMemType_t;
+typedef enum { CNRT_MEMTYPE_DEFAULT = 0, CNRT_MEMTYPE_LOCKED = 1, CNRT_MEMTYPE_DEV = 2 } cnrtMemType_t;
 
 typedef enum {
     CNRT_CHANNEL_TYPE_DUPLICATE = -2,
@@ -118,9 +114,7 @@ typedef enum {
     CNRT_MLU290 = 7
 } cnrtCoreVersion_t;
 
-typedef enum {
-    CNRT_INVOKE_PARAM_TYPE_0 = 0
-} cnrtInvokeParamType_t;
+typedef enum { CNRT_INVOKE_PARAM_TYPE_0 = 0 } cnrtInvokeParamType_t;
 
 typedef enum {
     CNRT_RT_CTX_FUNCTION = 1,

@@ -3,7 +3,8 @@
 
 #include "api_job.h"
 
-static void contexts_tell_about_themselves(void) {
+static void contexts_tell_about_themselves(void)
+{
     job j;
     int value[2];
     void *function = NULL;
@@ -15,7 +16,8 @@ static void contexts_tell_about_themselves(void) {
     CHECK_CODE(CNRT_RET_ERR_NODEV, cnrtSetRuntimeContextDeviceId(j.context, 1));
     OK(cnrtSetRuntimeContextDeviceId(j.context, 0));
     OK(cnrtSetRuntimeContextChannel(j.context, CNRT_CHANNEL_TYPE_NONE));
-    CHECK_FAILS(CNRT_RET_ERR_INIT, "cnrtInitRuntimeContext", cnrtInvokeRuntimeContext(j.context, &function, NULL, NULL));
+    CHECK_FAILS(CNRT_RET_ERR_INIT, "cnrtInitRuntimeContext",
+                cnrtInvokeRuntimeContext(j.context, &function, NULL, NULL));
     OK(cnrtInitRuntimeContext(j.context, NULL));
     CHECK_CODE(CNRT_RET_ERR_INIT, cnrtInitRuntimeContext(j.context, NULL));
     CHECK_CODE(CNRT_RET_ERR_INIT, cnrtSetRuntimeContextDeviceId(j.context, 0));
@@ -38,7 +40,8 @@ static void contexts_tell_about_themselves(void) {
     OK(cnrtUnloadModel(j.model));
 }
 
-static void buffers_are_checked(void) {
+static void buffers_are_checked(void)
+{
     job j;
     load(&j, small_path);
     prepare(&j);
@@ -52,7 +55,8 @@ static void buffers_are_checked(void) {
     void *const bad[] = {NULL, picture, (void *)1, j.queue};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         j.params[0] = bad[i];
-        CHECK_FAILS(CNRT_RET_ERR_INVALID, "not device memory", cnrtInvokeRuntimeContext(j.context, j.params, j.queue, NULL));
+        CHECK_FAILS(CNRT_RET_ERR_INVALID, "not device memory",
+                    cnrtInvokeRuntimeContext(j.context, j.params, j.queue, NULL));
     }
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtInvokeRuntimeContext(j.context, NULL, j.queue, NULL));
     OK(cnrtSyncQueue(j.queue));
@@ -63,7 +67,8 @@ static void buffers_are_checked(void) {
     OK(cnrtInvokeRuntimeContext_V3(j.context, NULL, j.params, NULL, NULL)); /* the default queue */
     int batch = 1, too_many = 2;
     OK(cnrtInvokeRuntimeContext_V3(j.context, &batch, j.params, j.queue, NULL));
-    CHECK_FAILS(CNRT_RET_ERR_INVALID, "1 to 1", cnrtInvokeRuntimeContext_V3(j.context, &too_many, j.params, j.queue, NULL));
+    CHECK_FAILS(CNRT_RET_ERR_INVALID, "1 to 1",
+                cnrtInvokeRuntimeContext_V3(j.context, &too_many, j.params, j.queue, NULL));
     OK(cnrtSyncQueue(j.queue));
     OK(cnrtSyncQueue(NULL));
     run_and_compare(&j);
@@ -76,7 +81,8 @@ static void buffers_are_checked(void) {
 }
 
 /* Input and output inside one block, at offsets; and the batch's three pictures each give what one alone gives. */
-static void interior_pointers_and_batches(void) {
+static void interior_pointers_and_batches(void)
+{
     job j;
     load(&j, batch_path);
     OK(cnrtCreateRuntimeContext(&j.context, j.function, NULL));
@@ -87,7 +93,8 @@ static void interior_pointers_and_batches(void) {
     j.params[0] = block + 64;
     j.params[1] = block + 64 + 3 * IN_BYTES;
     for (int i = 0; i < 3; i++) {
-        OK(cnrtMemcpyAsync((char *)j.params[0] + i * IN_BYTES, picture, IN_BYTES, j.queue, CNRT_MEM_TRANS_DIR_HOST2DEV));
+        OK(cnrtMemcpyAsync((char *)j.params[0] + i * IN_BYTES, picture, IN_BYTES, j.queue,
+                           CNRT_MEM_TRANS_DIR_HOST2DEV));
     }
     OK(cnrtInvokeRuntimeContext(j.context, j.params, j.queue, NULL));
     OK(cnrtSyncQueue(j.queue));
@@ -104,7 +111,8 @@ static void interior_pointers_and_batches(void) {
 }
 
 /* Orders of release that real programs have (a to e; f is the program's end, see main). */
-static void releases_come_in_any_order(void) {
+static void releases_come_in_any_order(void)
+{
     cnrtNotifier_t notifier;
     job j;
     /* a: queue, function, model, notifier, memory, context; with work still pending */
@@ -161,7 +169,8 @@ static void releases_come_in_any_order(void) {
     release_buffers(&j);
 }
 
-static void functions_are_copied_and_contexts_forked(void) {
+static void functions_are_copied_and_contexts_forked(void)
+{
     job j, copy = {0};
     load(&j, small_path);
     OK(cnrtCreateFunction(&copy.function));
@@ -184,7 +193,8 @@ static void functions_are_copied_and_contexts_forked(void) {
 
 /* ---- Threads ---- */
 
-static void *invoke_often(void *argument) {
+static void *invoke_often(void *argument)
+{
     job mine = *(const job *)argument;
     OK(cnrtCreateQueue(&mine.queue));
     OK(cnrtMalloc(&mine.params[0], IN_BYTES));
@@ -198,7 +208,8 @@ static void *invoke_often(void *argument) {
     return NULL;
 }
 
-static void start_and_join(job *const *jobs, int count) {
+static void start_and_join(job *const *jobs, int count)
+{
     pthread_t threads[8];
     for (int i = 0; i < count; i++) {
         CHECK(pthread_create(&threads[i], NULL, invoke_often, jobs[i]) == 0);
@@ -210,7 +221,8 @@ static void start_and_join(job *const *jobs, int count) {
 
 /* One context, four threads, a queue each; then one-core and four-core models side by side: equal outputs, nobody waits
  * for ever. */
-static void threads_invoke_at_once(void) {
+static void threads_invoke_at_once(void)
+{
     job one, four;
     load(&one, small_path);
     load(&four, cores_path);
@@ -218,7 +230,8 @@ static void threads_invoke_at_once(void) {
     OK(cnrtInitRuntimeContext(one.context, NULL));
     OK(cnrtCreateRuntimeContext(&four.context, four.function, NULL));
     OK(cnrtInitRuntimeContext(four.context, NULL));
-    job *const same[4] = {&one, &one, &one, &one}, *const mixed[8] = {&one, &four, &one, &four, &one, &one, &four, &one};
+    job *const same[4] = {&one, &one, &one, &one}, *const mixed[8] = {&one, &four, &one,  &four,
+                                                                      &one, &one,  &four, &one};
     start_and_join(same, 4);
     start_and_join(mixed, 8);
     OK(cnrtDestroyRuntimeContext(one.context));
@@ -230,7 +243,8 @@ static void threads_invoke_at_once(void) {
 }
 
 /* Many frames submitted ahead on one queue, as a pipeline does, and all of them right. */
-static void many_invocations_are_pending(void) {
+static void many_invocations_are_pending(void)
+{
     enum { FRAMES = 64 };
     job j;
     static uint8_t found[FRAMES][OUT_BYTES];
@@ -252,7 +266,8 @@ static void many_invocations_are_pending(void) {
     release_buffers(&j);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     begin(argc, argv);
     RUN(contexts_tell_about_themselves);
     RUN(buffers_are_checked);

@@ -15,14 +15,16 @@ typedef struct gate {
 
 static gate the_gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
 
-static void set_gate(bool open) {
+static void set_gate(bool open)
+{
     pthread_mutex_lock(&the_gate.lock);
     the_gate.open = open;
     pthread_cond_broadcast(&the_gate.changed);
     pthread_mutex_unlock(&the_gate.lock);
 }
 
-static void run_gate(sim_work *work, sim_status *status) {
+static void run_gate(sim_work *work, sim_status *status)
+{
     (void)work;
     (void)status;
     pthread_mutex_lock(&the_gate.lock);
@@ -33,7 +35,8 @@ static void run_gate(sim_work *work, sim_status *status) {
 }
 
 /* Everything submitted to `handle` from now on waits for the gate. */
-static void block_queue(cnrtQueue_t handle) {
+static void block_queue(cnrtQueue_t handle)
+{
     sim_queue *queue = sim_queue_get(handle);
     CHECK(queue != NULL);
     set_gate(false);
@@ -45,7 +48,8 @@ static void block_queue(cnrtQueue_t handle) {
 }
 
 /* Work on memory that is freed before it runs is not done; the queue's next sync says so, once. */
-static void failures_surface_at_the_next_sync(void) {
+static void failures_surface_at_the_next_sync(void)
+{
     void *device, *kept;
     cnrtQueue_t queue, other;
     uint32_t word = 0;
@@ -73,7 +77,8 @@ static void failures_surface_at_the_next_sync(void) {
     OK(cnrtDestroyQueue(other));
 }
 
-static void notifiers_are_busy_until_passed(void) {
+static void notifiers_are_busy_until_passed(void)
+{
     cnrtQueue_t queue, waiting;
     cnrtNotifier_t notifier;
     float us;
@@ -98,7 +103,8 @@ static void notifiers_are_busy_until_passed(void) {
 }
 
 /* A destroyed queue finishes its work. */
-static void destroyed_queues_drain(void) {
+static void destroyed_queues_drain(void)
+{
     cnrtQueue_t queue;
     cnrtNotifier_t notifier;
     OK(cnrtCreateQueue(&queue));
@@ -123,7 +129,8 @@ typedef struct request {
     int number;
 } request;
 
-static void *take_cores(void *argument) {
+static void *take_cores(void *argument)
+{
     const request *r = argument;
     sim_grant grant;
     sim_cores_acquire(&cores, r->wanted, &grant);
@@ -135,7 +142,8 @@ static void *take_cores(void *argument) {
     return NULL;
 }
 
-static bool has_waiter(unsigned expected) {
+static bool has_waiter(unsigned expected)
+{
     unsigned count = 0;
     pthread_mutex_lock(&cores.lock);
     count = cores.waiters;
@@ -145,7 +153,8 @@ static bool has_waiter(unsigned expected) {
 
 /* With one core taken, a request for four waits; one-core requests that come later do not overtake it, although three
  * cores are free. */
-static void cores_are_given_in_turn(void) {
+static void cores_are_given_in_turn(void)
+{
     sim_cores_init(&cores, 4);
     sim_grant grant;
     pthread_t threads[4];
@@ -170,7 +179,8 @@ static void cores_are_given_in_turn(void) {
 
 static unsigned inside, together;
 
-static void *meet_on_a_core(void *argument) {
+static void *meet_on_a_core(void *argument)
+{
     (void)argument;
     sim_grant grant;
     sim_cores_acquire(&cores, 1, &grant);
@@ -186,7 +196,8 @@ static void *meet_on_a_core(void *argument) {
     return NULL;
 }
 
-static void four_single_cores_run_at_once(void) {
+static void four_single_cores_run_at_once(void)
+{
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) {
         CHECK(pthread_create(&threads[i], NULL, meet_on_a_core, NULL) == 0);
@@ -201,13 +212,15 @@ enum { TASKS = 1000 };
 static unsigned char done[TASKS];
 static unsigned top_member;
 
-static void mark(void *argument, size_t index, unsigned member) {
+static void mark(void *argument, size_t index, unsigned member)
+{
     CHECK(argument == done && member < top_member);
     done[index]++;
 }
 
 /* Every task exactly once, in every layer, whatever the size of the team. */
-static void teams_do_every_task_once(void) {
+static void teams_do_every_task_once(void)
+{
     cores.host_threads = 4; /* also where the host has fewer processors */
     for (unsigned wanted = 1; wanted <= 4; wanted++) {
         sim_grant grant;
@@ -225,7 +238,8 @@ static void teams_do_every_task_once(void) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     OK(cnrtInit(0));
     RUN(failures_surface_at_the_next_sync);
     RUN(notifiers_are_busy_until_passed);

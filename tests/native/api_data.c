@@ -2,20 +2,23 @@
 
 #include "api_check.h"
 
-static float half(uint16_t bits) {
+static float half(uint16_t bits)
+{
     float value;
     OK(cnrtConvertHalfToFloat(&value, bits));
     return value;
 }
 
-static uint16_t to_half(float value) {
+static uint16_t to_half(float value)
+{
     uint16_t bits;
     OK(cnrtConvertFloatToHalf(&bits, value));
     return bits;
 }
 
 /* Every half survives the way through float and back, NaNs as the one quiet NaN. */
-static void halves_round_trip(void) {
+static void halves_round_trip(void)
+{
     for (unsigned bits = 0; bits < 0x10000; bits++) {
         float value = half((uint16_t)bits);
         uint16_t back = to_half(value);
@@ -25,7 +28,8 @@ static void halves_round_trip(void) {
 }
 
 /* Between two neighbouring halves the middle goes to the even one, and anything off the middle to the nearer one. */
-static void halves_round_to_nearest_even(void) {
+static void halves_round_to_nearest_even(void)
+{
     for (unsigned bits = 0; bits < 0x7bff; bits++) {
         double low = (double)half((uint16_t)bits), high = (double)half((uint16_t)(bits + 1)), middle = (low + high) / 2;
         uint16_t found;
@@ -40,7 +44,8 @@ static void halves_round_to_nearest_even(void) {
     CHECK(to_half(-0.0f) == 0x8000 && to_half(-1e-30f) == 0x8000);
 }
 
-static void casts_saturate_and_round(void) {
+static void casts_saturate_and_round(void)
+{
     float source[6] = {-3.0f, 0.5f, 1.5f, 254.6f, 300.0f, NAN};
     const uint8_t expected[6] = {0, 0, 2, 255, 255, 0};
     uint8_t bytes[6];
@@ -61,7 +66,8 @@ static void casts_saturate_and_round(void) {
 }
 
 /* position -5 and scale 1.5: q = rint(x * 48), and back. */
-static void quantized_casts_follow_the_formula(void) {
+static void quantized_casts_follow_the_formula(void)
+{
     cnrtQuantizedParam_t param;
     float source[4] = {1.0f, -1.0f, 0.26041f, 100.0f}, back[4];
     int8_t bytes[4];
@@ -87,7 +93,8 @@ static void quantized_casts_follow_the_formula(void) {
     OK(cnrtDestroyQuantizedParam(param));
 }
 
-static void orders_are_transposed(void) {
+static void orders_are_transposed(void)
+{
     uint8_t source[24], nhwc[24], back[24];
     int nchw_dims[4] = {1, 3, 2, 4}, to_nhwc[4] = {0, 2, 3, 1}, nhwc_dims[4] = {1, 2, 4, 3}, to_nchw[4] = {0, 3, 1, 2};
     for (int i = 0; i < 24; i++) {
@@ -127,7 +134,8 @@ static void orders_are_transposed(void) {
 }
 
 /* From three channels to the four of a first-convolution input. */
-static void strides_append_zeros(void) {
+static void strides_append_zeros(void)
+{
     uint8_t source[6] = {1, 2, 3, 4, 5, 6}, found[8];
     const uint8_t expected[8] = {1, 2, 3, 0, 4, 5, 6, 0};
     int dims[4] = {1, 1, 2, 3}, strides[4] = {0, 0, 0, 1}, negative[4] = {0, 0, 0, -1};
@@ -136,12 +144,15 @@ static void strides_append_zeros(void) {
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtAddDataStride(source, CNRT_UINT8, found, 4, dims, negative));
 }
 
-static void sizes_of_types(void) {
-    CHECK(cnrtDataTypeSize(CNRT_FLOAT16) == 2 && cnrtDataTypeSize(CNRT_UINT8) == 1 && cnrtDataTypeSize(CNRT_INT64) == 8);
+static void sizes_of_types(void)
+{
+    CHECK(cnrtDataTypeSize(CNRT_FLOAT16) == 2 && cnrtDataTypeSize(CNRT_UINT8) == 1 &&
+          cnrtDataTypeSize(CNRT_INT64) == 8);
     CHECK(cnrtDataTypeSize(CNRT_INVALID) == 4);
 }
 
-int main(void) {
+int main(void)
+{
     RUN(halves_round_trip);
     RUN(halves_round_to_nearest_even);
     RUN(casts_saturate_and_round);

@@ -19,13 +19,15 @@ typedef struct job {
     void *params[2];
 } job;
 
-static inline void load(job *j, const char *path) {
+static inline void load(job *j, const char *path)
+{
     OK(cnrtLoadModel(&j->model, path));
     OK(cnrtCreateFunction(&j->function));
     OK(cnrtExtractFunction(&j->function, j->model, "subnet0"));
 }
 
-static inline void prepare(job *j) {
+static inline void prepare(job *j)
+{
     OK(cnrtCreateRuntimeContext(&j->context, j->function, NULL));
     OK(cnrtSetRuntimeContextDeviceId(j->context, 0));
     OK(cnrtInitRuntimeContext(j->context, NULL));
@@ -35,12 +37,14 @@ static inline void prepare(job *j) {
     OK(cnrtMemcpy(j->params[0], picture, IN_BYTES, CNRT_MEM_TRANS_DIR_HOST2DEV));
 }
 
-static inline void release_buffers(job *j) {
+static inline void release_buffers(job *j)
+{
     OK(cnrtFree(j->params[0]));
     OK(cnrtFree(j->params[1]));
 }
 
-static inline void run_and_compare(job *j) {
+static inline void run_and_compare(job *j)
+{
     uint8_t found[OUT_BYTES];
     OK(cnrtMemset(j->params[1], 0xee, OUT_BYTES));
     OK(cnrtInvokeRuntimeContext(j->context, j->params, j->queue, NULL));
@@ -49,7 +53,8 @@ static inline void run_and_compare(job *j) {
     CHECK(memcmp(found, expected, OUT_BYTES) == 0);
 }
 
-static inline void make_expected(void) {
+static inline void make_expected(void)
+{
     job j;
     for (int i = 0; i < IN_BYTES; i++) {
         picture[i] = (uint8_t)(i * 13 % 251);
@@ -68,7 +73,8 @@ static inline void make_expected(void) {
 }
 
 /* The three models of the command line, the runtime, and what the small one answers. */
-static inline void begin(int argc, char **argv) {
+static inline void begin(int argc, char **argv)
+{
     CHECK(argc == 4);
     small_path = argv[1];
     cores_path = argv[2];

@@ -8,12 +8,14 @@ typedef struct job {
     void *params[2];
 } job;
 
-static void open_context(job *j) {
+static void open_context(job *j)
+{
     OK(cnrtCreateRuntimeContext(&j->context, j->function, NULL));
     OK(cnrtInitRuntimeContext(j->context, NULL));
 }
 
-static void open_job(job *j, const char *path) {
+static void open_job(job *j, const char *path)
+{
     OK(cnrtInit(0));
     OK(cnrtLoadModel(&j->model, path));
     OK(cnrtCreateFunction(&j->function));
@@ -23,13 +25,15 @@ static void open_job(job *j, const char *path) {
     OK(cnrtMalloc(&j->params[1], 1 << 20));
 }
 
-static cnrtRet_t invoke(job *j) {
+static cnrtRet_t invoke(job *j)
+{
     OK(cnrtInvokeRuntimeContext(j->context, j->params, NULL, NULL));
     return cnrtSyncQueue(NULL);
 }
 
 /* CNRT_SIMULATOR_FAIL_INVOCATION=2: the first invocation works, the second fails at the sync, the third works. */
-static void second_invocation_fails(const char *path) {
+static void second_invocation_fails(const char *path)
+{
     job j;
     open_job(&j, path);
     for (int i = 1; i <= 3; i++) {
@@ -39,7 +43,8 @@ static void second_invocation_fails(const char *path) {
 }
 
 /* With CNRT_SIMULATOR_FAIL_UNTIL all fail from the second on; a new context and a new cnrtInit end it, or do not. */
-static void invocations_fail_until(const char *path, bool context_mends, bool init_mends) {
+static void invocations_fail_until(const char *path, bool context_mends, bool init_mends)
+{
     job j;
     open_job(&j, path);
     CHECK_CODE(CNRT_RET_SUCCESS, invoke(&j));
@@ -52,7 +57,8 @@ static void invocations_fail_until(const char *path, bool context_mends, bool in
     CHECK_CODE(context_mends || init_mends ? CNRT_RET_SUCCESS : CNRT_RET_ERR_QUEUE, invoke(&j));
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     CHECK(argc == 2 || argc == 3);
     unsigned count = 99, version = 0, ordinal = 99;
     cnrtDeviceInfo_t info;

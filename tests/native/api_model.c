@@ -5,7 +5,8 @@
 
 /* ---- Queries ---- */
 
-static void models_answer_questions(void) {
+static void models_answer_questions(void)
+{
     job j;
     int number = 0, level = 0, size = 0, parallelism = 0, name_size = 0;
     int64_t used = 0, model_used = 0;
@@ -40,7 +41,8 @@ static void models_answer_questions(void) {
     CHECK_CODE(CNRT_RET_ERR_INVALID_POINTER, cnrtQueryModelParallelism(j.model, &parallelism));
 }
 
-static void functions_describe_their_tensors(void) {
+static void functions_describe_their_tensors(void)
+{
     job j;
     int64_t *sizes, *again;
     cnrtDataType_t *types, type;
@@ -91,7 +93,8 @@ static void functions_describe_their_tensors(void) {
     OK(cnrtUnloadModel(j.model));
 }
 
-static void models_load_from_memory(void) {
+static void models_load_from_memory(void)
+{
     size_t bytes;
     char *data = read_whole_file(small_path, &bytes);
     job j;
@@ -112,13 +115,15 @@ static void models_load_from_memory(void) {
     CHECK_CODE(CNRT_RET_ERR_INVALID_POINTER, cnrtLoadModelFromMem(&j.model, NULL));
 }
 
-static void write_file(const char *path, const char *data, size_t bytes) {
+static void write_file(const char *path, const char *data, size_t bytes)
+{
     FILE *file = fopen(path, "wb");
     CHECK(file != NULL && fwrite(data, 1, bytes, file) == bytes && fclose(file) == 0);
 }
 
 /* Missing, empty, truncated, changed and random files: a code, a sentence with the path, no crash. */
-static void bad_files_are_refused(void) {
+static void bad_files_are_refused(void)
+{
     char path[] = "bad.cambricon.XXXXXX";
     int descriptor = mkstemp(path);
     CHECK(descriptor >= 0);
@@ -146,10 +151,11 @@ static void bad_files_are_refused(void) {
 }
 
 /* A device file answers every question and fails at initialisation, with a sentence that says why. */
-static void device_files_cannot_be_initialised(void) {
+static void device_files_cannot_be_initialised(void)
+{
     size_t bytes;
     char *data = read_whole_file(small_path, &bytes);
-    memcpy(data + 0x4b0, "CODE", 4); /* where our network's tag stands, a vendor file has device code, */
+    memcpy(data + 0x4b0, "CODE", 4);            /* where our network's tag stands, a vendor file has device code, */
     memcpy(data + 0x408, "dbf7bf5e\0\0\0", 12); /* and other tools' hashes */
     memcpy(data + 0x418, "a884a9a\0\0\0\0", 12);
     job j;
@@ -174,7 +180,8 @@ static void device_files_cannot_be_initialised(void) {
 }
 
 /* The same network built for an MLU270 loads, but this device is an MLU220. */
-static void models_of_another_device_are_refused(void) {
+static void models_of_another_device_are_refused(void)
+{
     size_t bytes;
     char *data = read_whole_file(small_path, &bytes);
     data[0x470] = 6;
@@ -200,7 +207,8 @@ static void models_of_another_device_are_refused(void) {
     OK(cnrtUnloadModel(j.model));
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     begin(argc, argv);
     RUN(models_answer_questions);
     RUN(functions_describe_their_tensors);

@@ -3,7 +3,8 @@
 
 #include "api_check.h"
 
-static void functions_need_initialisation(void) {
+static void functions_need_initialisation(void)
+{
     cnrtQueue_t queue;
     void *memory;
     CHECK_FAILS(CNRT_RET_ERR_INIT, "cnrtInit", cnrtCreateQueue(&queue));
@@ -17,7 +18,8 @@ static void functions_need_initialisation(void) {
     OK(cnrtFree(memory));
 }
 
-static void the_device_is_an_mlu220(void) {
+static void the_device_is_an_mlu220(void)
+{
     unsigned count = 0, ordinal = 99, flags = 99, megabytes = 0;
     cnrtDev_t device = 0, current = 0;
     cnrtDeviceInfo_t info;
@@ -47,7 +49,8 @@ static void the_device_is_an_mlu220(void) {
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtSetLocalMem(512));
 }
 
-static void the_version_is_4(void) {
+static void the_version_is_4(void)
+{
     unsigned version = 0;
     int major = 0, minor = 0, patch = 0;
     OK(cnrtGetVersion(&version));
@@ -56,7 +59,8 @@ static void the_version_is_4(void) {
     CHECK(cnrtSimulatorAbiVersion() == 1);
 }
 
-static void device_memory_is_checked(void) {
+static void device_memory_is_checked(void)
+{
     void *device = (void *)1, *empty = (void *)1, *base;
     uint8_t in[100], out[100];
     size_t bytes;
@@ -72,7 +76,8 @@ static void device_memory_is_checked(void) {
     CHECK(memcmp(out, in + 40, 60) == 0);
     OK(cnrtMemcpy(device, (uint8_t *)device + 50, 50, CNRT_MEM_TRANS_DIR_DEV2DEV));
     OK(cnrtMemcpy(out, in, 100, CNRT_MEM_TRANS_DIR_HOST2HOST));
-    CHECK_FAILS(CNRT_RET_ERR_MEMCPY, "passes the end", cnrtMemcpy((uint8_t *)device + 41, in, 60, CNRT_MEM_TRANS_DIR_HOST2DEV));
+    CHECK_FAILS(CNRT_RET_ERR_MEMCPY, "passes the end",
+                cnrtMemcpy((uint8_t *)device + 41, in, 60, CNRT_MEM_TRANS_DIR_HOST2DEV));
     CHECK_FAILS(CNRT_RET_ERR_MEMCPY, "not device memory", cnrtMemcpy(out, in, 10, CNRT_MEM_TRANS_DIR_HOST2DEV));
     CHECK_FAILS(CNRT_RET_ERR_MEMCPY, "is device memory", cnrtMemcpy(device, in, 10, CNRT_MEM_TRANS_DIR_HOST2HOST));
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtMemcpy(NULL, in, 10, CNRT_MEM_TRANS_DIR_HOST2DEV));
@@ -92,7 +97,8 @@ static void device_memory_is_checked(void) {
     CHECK_CODE(CNRT_RET_ERR_MEMCPY, cnrtMemcpy(device, in, 1, CNRT_MEM_TRANS_DIR_HOST2DEV));
 }
 
-static void memory_runs_out(void) {
+static void memory_runs_out(void)
+{
     void *huge = NULL, *half = NULL;
     size_t free_mb = 0, total_mb = 0, free_again = 0;
     OK(cnrtGetMemInfo(&free_mb, &total_mb, CNRT_CHANNEL_TYPE_NONE));
@@ -105,7 +111,8 @@ static void memory_runs_out(void) {
     OK(cnrtFree(half));
 }
 
-static void arrays_and_host_memory_are_freed(void) {
+static void arrays_and_host_memory_are_freed(void)
+{
     void *array[3], *host;
     for (int i = 0; i < 3; i++) {
         OK(cnrtMalloc(&array[i], 8));
@@ -120,7 +127,8 @@ static void arrays_and_host_memory_are_freed(void) {
 }
 
 /* Ten thousand small steps on one queue, each depending on the one before. */
-static void queues_keep_their_order(void) {
+static void queues_keep_their_order(void)
+{
     enum { STEPS = 10000 };
     void *device;
     static uint32_t values[STEPS];
@@ -150,7 +158,8 @@ static void queues_keep_their_order(void) {
     OK(cnrtFree(device));
 }
 
-static void notifiers_measure_microseconds(void) {
+static void notifiers_measure_microseconds(void)
+{
     cnrtQueue_t queue, other;
     cnrtNotifier_t start, end, never;
     float us = -1;
@@ -192,7 +201,8 @@ static void notifiers_measure_microseconds(void) {
 }
 
 /* NULL, garbage, addresses, and handles of another kind are all refused. */
-static void bad_handles_are_refused(void) {
+static void bad_handles_are_refused(void)
+{
     cnrtQueue_t queue;
     OK(cnrtCreateQueue(&queue));
     int local = 0;
@@ -210,7 +220,8 @@ static void bad_handles_are_refused(void) {
         CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtCreateRuntimeContext(&context, function, NULL));
         CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtInitRuntimeContext((cnrtRuntimeContext_t)bad[i], NULL));
         CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtDestroyRuntimeContext((cnrtRuntimeContext_t)bad[i]));
-        CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtInvokeRuntimeContext((cnrtRuntimeContext_t)bad[i], (void **)&bad, queue, NULL));
+        CHECK_CODE(CNRT_RET_ERR_INVALID,
+                   cnrtInvokeRuntimeContext((cnrtRuntimeContext_t)bad[i], (void **)&bad, queue, NULL));
         cnrtRet_t unload = cnrtUnloadModel((cnrtModel_t)bad[i]);
         CHECK(unload == CNRT_RET_ERR_INVALID || unload == CNRT_RET_ERR_INVALID_POINTER);
     }
@@ -224,7 +235,8 @@ static void bad_handles_are_refused(void) {
     OK(cnrtDestroyQueue(queue));
 }
 
-static void *other_thread(void *argument) {
+static void *other_thread(void *argument)
+{
     (void)argument;
     cnrtChannelType_t channel;
     CHECK(cnrtPeekLastErr() == CNRT_RET_SUCCESS && cnrtSimulatorLastMessage()[0] == '\0');
@@ -233,7 +245,8 @@ static void *other_thread(void *argument) {
     return NULL;
 }
 
-static void errors_and_channels_belong_to_their_thread(void) {
+static void errors_and_channels_belong_to_their_thread(void)
+{
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtGetDeviceCount(NULL));
     CHECK(cnrtPeekLastErr() == CNRT_RET_ERR_INVALID);
     OK(cnrtSetCurrentChannel(CNRT_CHANNEL_TYPE_3));
@@ -250,7 +263,8 @@ static void errors_and_channels_belong_to_their_thread(void) {
     CNRT_CHECK(CNRT_RET_SUCCESS);
 }
 
-static void *use_everything(void *argument) {
+static void *use_everything(void *argument)
+{
     (void)argument;
     for (int i = 0; i < 200; i++) {
         cnrtQueue_t queue;
@@ -276,7 +290,8 @@ static void *use_everything(void *argument) {
     return NULL;
 }
 
-static void threads_share_the_runtime(void) {
+static void threads_share_the_runtime(void)
+{
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) {
         CHECK(pthread_create(&threads[i], NULL, use_everything, NULL) == 0);
@@ -286,7 +301,8 @@ static void threads_share_the_runtime(void) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     RUN(functions_need_initialisation);
     RUN(the_device_is_an_mlu220);
     RUN(the_version_is_4);

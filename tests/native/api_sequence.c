@@ -1,3 +1,6 @@
 #include "api_sequence.h"
 
-int main(int argc, char **argv) { return sequence_main(argc, argv); }
+int main(int argc, char **argv)
+{
+    return sequence_main(argc, argv);
+}

@@ -5,7 +5,8 @@
 
 #include "api_check.h"
 
-static inline unsigned char *guide_sequence(const char *path, size_t *output_bytes) {
+static inline unsigned char *guide_sequence(const char *path, size_t *output_bytes)
+{
     OK(cnrtInit(0));
     unsigned devices = 0;
     OK(cnrtGetDeviceCount(&devices));
@@ -108,7 +109,8 @@ static inline unsigned char *guide_sequence(const char *path, size_t *output_byt
 }
 
 /* A network that computes gives more than one value. */
-static inline void check_varied(const unsigned char *bytes, size_t count) {
+static inline void check_varied(const unsigned char *bytes, size_t count)
+{
     size_t different = 0;
     for (size_t i = 1; i < count; i++) {
         different += bytes[i] != bytes[0];
@@ -116,7 +118,8 @@ static inline void check_varied(const unsigned char *bytes, size_t count) {
     CHECK(different > count / 4);
 }
 
-static inline int sequence_main(int argc, char **argv) {
+static inline int sequence_main(int argc, char **argv)
+{
     CHECK(argc == 2);
     size_t first_bytes, second_bytes;
     unsigned char *first = guide_sequence(argv[1], &first_bytes), *second = guide_sequence(argv[1], &second_bytes);

@@ -73,7 +73,8 @@ static void refused(const char *what, const uint8_t *bytes, uint64_t size, sim_r
     sim_error error;
     const sim_result result = parse(bytes, size, &error);
     if (result != wanted || !strstr(error.text, word)) {
-        fprintf(stderr, "FAIL %s: result %d, \"%s\"; expected %d and the words \"%s\"\n", what, result, error.text, wanted, word);
+        fprintf(stderr, "FAIL %s: result %d, \"%s\"; expected %d and the words \"%s\"\n", what, result, error.text,
+                wanted, word);
         failures++;
     }
 }
@@ -166,7 +167,8 @@ static uint64_t operators_at(const uint8_t *bytes)
 
 static void test_fields(const uint8_t *bytes, uint64_t size)
 {
-    const uint64_t first = operators_at(bytes), conv = first + 4 * (uint64_t)sim_read_u32(bytes + first + 4), attributes = conv + 4 * 14;
+    const uint64_t first = operators_at(bytes), conv = first + 4 * (uint64_t)sim_read_u32(bytes + first + 4),
+                   attributes = conv + 4 * 14;
     const uint64_t data = (first + sim_read_u64(bytes + SECTION + 0x20) - SECTION + 63) / 64 * 64 + SECTION;
     const change changes[] = {
         {"two functions", 8, 2, SIM_NOT_SUPPORTED, "functions"},
@@ -241,34 +243,84 @@ enum { CONSTANT = 100, COUNT }; /* instead of an attribute's number: the first c
 /* Every attribute of the operators 14 to 25 has limits. */
 static void test_attributes(const uint8_t *bytes, uint64_t size)
 {
-    const uint32_t infinite = 0x7f800000, nan = 0x7fc00000, minus = 0xbf800000, zero = 0, large = 1u << 30, negative = 0x80000000u;
+    const uint32_t infinite = 0x7f800000, nan = 0x7fc00000, minus = 0xbf800000, zero = 0, large = 1u << 30,
+                   negative = 0x80000000u;
     const struct {
         uint32_t opcode, function, attribute, value;
         const char *word;
     } changes[] = {
-        {8, 5, 0, 16, "not known"}, {8, 5, 0, negative, "not known"}, {8, 5, 1, nan, "not finite"}, {8, 15, 2, minus, "wrong order"},
-        {8, 9, 0, 8, "exactly if its function is prelu"}, {8, 5, 0, 9, "exactly if its function is prelu"}, {8, 9, CONSTANT, SIM_ABSENT, "slope"},
-        {18, 0, 0, 0, "window"}, {18, 0, 1, large, "window"}, {18, 0, 2, 0, "window"}, {18, 0, 3, negative, "window"}, {18, 0, 4, 3, "window"},
-        {18, 0, 5, negative, "window"}, {18, 0, 6, 2, "count_include_pad"}, {19, 0, 0, 0, "kind"}, {19, 0, 0, 4, "kind"},
-        {19, 0, 1, 0, "axes"}, {19, 0, 1, 16, "axes"}, {19, 0, 1, 15, "do not fit"}, {20, 0, 0, 0, "kernel"}, {20, 0, 1, large, "kernel"},
-        {20, 0, 2, 0, "kernel"}, {20, 0, 2, 1, "kernel"}, {20, 0, 4, negative, "kernel"}, {20, 0, 5, 2, "kernel"}, {20, 0, 6, 0, "kernel"},
-        {20, 0, 7, large, "kernel"}, {20, 0, 8, 0, "groups"}, {20, 0, 8, 5, "groups"}, {20, 0, 9, nan, "quant_scale"},
-        {20, 0, CONSTANT, SIM_ABSENT, "weights"}, {21, 0, 0, 2, "align_corners"}, {22, 0, 0, negative, "outside"}, {22, 0, 1, 0, "padding"},
-        {22, 0, 2, large, "outside"}, {22, 0, 3, 4, "padding"}, {22, 0, 4, infinite, "not finite"}, {23, 0, CONSTANT, SIM_ABSENT, "alpha"},
-        {24, 0, 0, zero, "eps"}, {24, 0, 0, nan, "eps"}, {24, 0, CONSTANT, 1, "scale per channel"}, {25, 0, 0, 0, "kind"}, {25, 0, 0, 4, "kind"},
-        {25, 0, 1, 0, "classes"}, {25, 0, 1, 4, "head"}, {25, 0, 2, 0, "anchors"}, {25, 0, 2, 65, "anchors"}, {25, 0, 3, 0, "size"},
-        {25, 0, 4, negative, "size"}, {25, 0, 5, nan, "confidence"}, {25, 0, 5, minus, "confidence"}, {25, 0, 6, infinite, "iou"},
-        {25, 0, 7, 0, "max_boxes"}, {25, 0, 7, large, "max_boxes"}, {25, 0, 7, 41, "7 * max_boxes"}, {25, 0, 8, zero, "scale_x_y"},
-        {25, 0, 9, infinite, "scale_x_y"}, {25, 0, CONSTANT, SIM_ABSENT, "width and height"}, {8, 5, COUNT, 1, "its parts need"},
+        {8, 5, 0, 16, "not known"},
+        {8, 5, 0, negative, "not known"},
+        {8, 5, 1, nan, "not finite"},
+        {8, 15, 2, minus, "wrong order"},
+        {8, 9, 0, 8, "exactly if its function is prelu"},
+        {8, 5, 0, 9, "exactly if its function is prelu"},
+        {8, 9, CONSTANT, SIM_ABSENT, "slope"},
+        {18, 0, 0, 0, "window"},
+        {18, 0, 1, large, "window"},
+        {18, 0, 2, 0, "window"},
+        {18, 0, 3, negative, "window"},
+        {18, 0, 4, 3, "window"},
+        {18, 0, 5, negative, "window"},
+        {18, 0, 6, 2, "count_include_pad"},
+        {19, 0, 0, 0, "kind"},
+        {19, 0, 0, 4, "kind"},
+        {19, 0, 1, 0, "axes"},
+        {19, 0, 1, 16, "axes"},
+        {19, 0, 1, 15, "do not fit"},
+        {20, 0, 0, 0, "kernel"},
+        {20, 0, 1, large, "kernel"},
+        {20, 0, 2, 0, "kernel"},
+        {20, 0, 2, 1, "kernel"},
+        {20, 0, 4, negative, "kernel"},
+        {20, 0, 5, 2, "kernel"},
+        {20, 0, 6, 0, "kernel"},
+        {20, 0, 7, large, "kernel"},
+        {20, 0, 8, 0, "groups"},
+        {20, 0, 8, 5, "groups"},
+        {20, 0, 9, nan, "quant_scale"},
+        {20, 0, CONSTANT, SIM_ABSENT, "weights"},
+        {21, 0, 0, 2, "align_corners"},
+        {22, 0, 0, negative, "outside"},
+        {22, 0, 1, 0, "padding"},
+        {22, 0, 2, large, "outside"},
+        {22, 0, 3, 4, "padding"},
+        {22, 0, 4, infinite, "not finite"},
+        {23, 0, CONSTANT, SIM_ABSENT, "alpha"},
+        {24, 0, 0, zero, "eps"},
+        {24, 0, 0, nan, "eps"},
+        {24, 0, CONSTANT, 1, "scale per channel"},
+        {25, 0, 0, 0, "kind"},
+        {25, 0, 0, 4, "kind"},
+        {25, 0, 1, 0, "classes"},
+        {25, 0, 1, 4, "head"},
+        {25, 0, 2, 0, "anchors"},
+        {25, 0, 2, 65, "anchors"},
+        {25, 0, 3, 0, "size"},
+        {25, 0, 4, negative, "size"},
+        {25, 0, 5, nan, "confidence"},
+        {25, 0, 5, minus, "confidence"},
+        {25, 0, 6, infinite, "iou"},
+        {25, 0, 7, 0, "max_boxes"},
+        {25, 0, 7, large, "max_boxes"},
+        {25, 0, 7, 41, "7 * max_boxes"},
+        {25, 0, 8, zero, "scale_x_y"},
+        {25, 0, 9, infinite, "scale_x_y"},
+        {25, 0, CONSTANT, SIM_ABSENT, "width and height"},
+        {8, 5, COUNT, 1, "its parts need"},
     };
     uint8_t *copy = malloc(size);
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         const uint64_t record = record_of(bytes, changes[i].opcode, changes[i].function);
-        const uint64_t constants = record + 4 * (8 + (uint64_t)sim_read_u32(bytes + record + 8)), attributes = constants + 4 * (uint64_t)sim_read_u32(bytes + record + 12);
+        const uint64_t constants = record + 4 * (8 + (uint64_t)sim_read_u32(bytes + record + 8)),
+                       attributes = constants + 4 * (uint64_t)sim_read_u32(bytes + record + 12);
         char what[80];
-        snprintf(what, sizeof what, "operator code %u, attribute %u = 0x%x", changes[i].opcode, changes[i].attribute, changes[i].value);
+        snprintf(what, sizeof what, "operator code %u, attribute %u = 0x%x", changes[i].opcode, changes[i].attribute,
+                 changes[i].value);
         memcpy(copy, bytes, size);
-        put_u32(copy + (changes[i].attribute == COUNT ? record + 12 : changes[i].attribute == CONSTANT ? constants : attributes + 4 * (uint64_t)changes[i].attribute),
+        put_u32(copy + (changes[i].attribute == COUNT      ? record + 12
+                        : changes[i].attribute == CONSTANT ? constants
+                                                           : attributes + 4 * (uint64_t)changes[i].attribute),
                 changes[i].value);
         seal(copy, size);
         refused(what, copy, size, SIM_BAD_FILE, changes[i].word);
@@ -338,13 +390,14 @@ static void describe(const char *path)
         return;
     }
     const sim_model_info *info = sim_model_get_info(model);
-    printf("%s: name %s function %s date %u-%u-%u level %u versions %u %u architecture %u parallelism %u network %d\n", path, info->name,
-           info->function, info->format_date[0], info->format_date[1], info->format_date[2], info->level, info->runtime_version,
-           info->compiler_version, info->architecture, info->parallelism, info->has_network);
+    printf("%s: name %s function %s date %u-%u-%u level %u versions %u %u architecture %u parallelism %u network %d\n",
+           path, info->name, info->function, info->format_date[0], info->format_date[1], info->format_date[2],
+           info->level, info->runtime_version, info->compiler_version, info->architecture, info->parallelism,
+           info->has_network);
     for (int32_t i = 0; i < info->input_count + info->output_count; i++) {
         const sim_io *io = &info->inputs[i]; /* outputs follow the inputs */
-        printf("  %s \"%s\" type 0x%x order 0x%x bytes %lld dims", i < info->input_count ? "input" : "output", io->name, io->dtype, io->order,
-               (long long)io->bytes);
+        printf("  %s \"%s\" type 0x%x order 0x%x bytes %lld dims", i < info->input_count ? "input" : "output", io->name,
+               io->dtype, io->order, (long long)io->bytes);
         for (int32_t k = 0; k < io->rank; k++) {
             printf(" %d", io->dims[k]);
         }

@@ -46,7 +46,8 @@ static void fill(void *data, uint32_t dtype, size_t count, bool special)
         if (dtype == SIM_UINT8) {
             ((uint8_t *)data)[i] = (uint8_t)draw();
         } else if (dtype == SIM_FLOAT16) {
-            ((uint16_t *)data)[i] = special && draw() % 16 == 0 ? (uint16_t)draw() : sim_half_from_float(any_float(special));
+            ((uint16_t *)data)[i] =
+                special && draw() % 16 == 0 ? (uint16_t)draw() : sim_half_from_float(any_float(special));
         } else {
             ((float *)data)[i] = any_float(special);
         }
@@ -173,7 +174,8 @@ static void test_roundings(const sim_kernels *k)
 static sim_view new_view(int32_t n, int32_t h, int32_t w, int32_t c, uint32_t dtype)
 {
     const int32_t pitch = c + (draw() % 2 ? 0 : between(1, 9));
-    return (sim_view){room((size_t)n * (size_t)h * (size_t)w * (size_t)pitch * sim_dtype_size(dtype)), n, h, w, c, pitch, dtype};
+    return (sim_view){
+        room((size_t)n * (size_t)h * (size_t)w * (size_t)pitch * sim_dtype_size(dtype)), n, h, w, c, pitch, dtype};
 }
 
 static size_t view_bytes(const sim_view *v)
@@ -187,7 +189,8 @@ static void test_pool(const sim_kernels *k)
     pool.pad_top = between(0, pool.kernel_h - 1);
     pool.pad_left = between(0, pool.kernel_w - 1);
     const int32_t h = between(1, 12), w = between(1, 12), c = between(1, 40), n = between(1, 2);
-    const int32_t oh = between(1, (h - 1 + pool.pad_top) / pool.stride_h + 1), ow = between(1, (w - 1 + pool.pad_left) / pool.stride_w + 1);
+    const int32_t oh = between(1, (h - 1 + pool.pad_top) / pool.stride_h + 1),
+                  ow = between(1, (w - 1 + pool.pad_left) / pool.stride_w + 1);
     sim_view x = new_view(n, h, w, c, any_dtype()), y = new_view(n, oh, ow, c, any_dtype()), z = y;
     z.data = room(view_bytes(&y));
     fill(x.data, x.dtype, view_bytes(&x) / sim_dtype_size(x.dtype), true);
@@ -205,8 +208,13 @@ static void test_pool(const sim_kernels *k)
 
 static sim_conv any_shape(void)
 {
-    sim_conv c = {.kernel_h = between(1, 5), .kernel_w = between(1, 5), .stride_h = between(1, 3), .stride_w = between(1, 3),
-                  .dilation_h = between(1, 3), .dilation_w = between(1, 3), .groups = 1};
+    sim_conv c = {.kernel_h = between(1, 5),
+                  .kernel_w = between(1, 5),
+                  .stride_h = between(1, 3),
+                  .stride_w = between(1, 3),
+                  .dilation_h = between(1, 3),
+                  .dilation_w = between(1, 3),
+                  .groups = 1};
     if (draw() % 3 == 0) {
         c.kernel_h = c.kernel_w = 1;
     }
@@ -256,12 +264,14 @@ static const float *any_affine(int32_t channels, bool present, float identity, f
 }
 
 /* Runs all rows and blocks in random pieces, in an order that reuses the scratch memory now and then. */
-static void run_in_pieces(const sim_kernels *k, const sim_conv *conv, const sim_view *x, const sim_view *y, void *scratch)
+static void run_in_pieces(const sim_kernels *k, const sim_conv *conv, const sim_view *x, const sim_view *y,
+                          void *scratch)
 {
     const int32_t all = sim_conv_blocks(conv);
     for (int32_t n = 0; n < x->n; n++) {
         for (int32_t row = 0; row < conv->out_h;) {
-            const int32_t most = conv->tiling.rows < conv->out_h - row ? conv->tiling.rows : conv->out_h - row, rows = between(1, most);
+            const int32_t most = conv->tiling.rows < conv->out_h - row ? conv->tiling.rows : conv->out_h - row,
+                          rows = between(1, most);
             for (int32_t block = 0, blocks; block < all; block += blocks) {
                 blocks = between(1, all - block);
                 sim_conv_run(k, conv, x, y, n, row, rows, block, blocks, scratch, block > 0 && draw() % 2);
@@ -281,7 +291,8 @@ static void test_conv(const sim_kernels *k)
     conv.quant_scale = extreme ? 1e6f : qmax / uniform(2.0f, 5.0f);
     const bool has_bias = draw() % 2, has_norm = draw() % 2;
     conv.affine = (sim_affine){any_affine(conv.out_c, quantized, 1.0f, 1e-5f, draw() % 8 ? 1e-3f : 1e2f),
-                               any_affine(conv.out_c, has_bias, -0.0f, -1.0f, 1.0f), any_affine(conv.out_c, has_norm, 1.0f, -2.0f, 2.0f),
+                               any_affine(conv.out_c, has_bias, -0.0f, -1.0f, 1.0f),
+                               any_affine(conv.out_c, has_norm, 1.0f, -2.0f, 2.0f),
                                any_affine(conv.out_c, has_norm, -0.0f, -1.0f, 1.0f)};
     conv.activation = any_activation(true);
     const bool lookup = quantized && draw() % 6 == 0;
@@ -304,7 +315,8 @@ static void test_conv(const sim_kernels *k)
         conv.lookup = table;
         conv.lookup_channel = source;
     }
-    const size_t count = (size_t)conv.out_c * (size_t)conv.kernel_h * (size_t)conv.kernel_w * (size_t)(conv.in_c / conv.groups);
+    const size_t count =
+        (size_t)conv.out_c * (size_t)conv.kernel_h * (size_t)conv.kernel_w * (size_t)(conv.in_c / conv.groups);
     void *weights = room(count * sim_dtype_size(conv.weight_dtype));
     fill_weights(weights, conv.weight_dtype, count, extreme);
     for (int pass = 0; pass < 2; pass++) {
@@ -318,9 +330,11 @@ static void test_conv(const sim_kernels *k)
         free(scratch);
     }
     char what[160];
-    snprintf(what, sizeof what, "conv %s %dx%dx%d -> %dx%dx%d kernel %dx%d stride %dx%d pad %d,%d dilation %dx%d groups %d",
-             quantized ? conv.weight_dtype == SIM_INT8 ? "int8" : "int16" : "float", conv.in_h, conv.in_w, conv.in_c, conv.out_h, conv.out_w, conv.out_c,
-             conv.kernel_h, conv.kernel_w, conv.stride_h, conv.stride_w, conv.pad_top, conv.pad_left, conv.dilation_h, conv.dilation_w, conv.groups);
+    snprintf(what, sizeof what,
+             "conv %s %dx%dx%d -> %dx%dx%d kernel %dx%d stride %dx%d pad %d,%d dilation %dx%d groups %d",
+             quantized ? conv.weight_dtype == SIM_INT8 ? "int8" : "int16" : "float", conv.in_h, conv.in_w, conv.in_c,
+             conv.out_h, conv.out_w, conv.out_c, conv.kernel_h, conv.kernel_w, conv.stride_h, conv.stride_w,
+             conv.pad_top, conv.pad_left, conv.dilation_h, conv.dilation_w, conv.groups);
     equal(what, k, y.data, z.data, view_bytes(&y));
     free((void *)(uintptr_t)conv.affine.scale);
     free((void *)(uintptr_t)conv.affine.bias);
@@ -379,14 +393,32 @@ static void test_conv_by_hand(void)
 {
     float x[18], y[4];
     int8_t w[18];
-    const float one[1 + SIM_OC_BLOCK] = {0.5f}, two[1 + SIM_OC_BLOCK] = {1.0f}, three[1 + SIM_OC_BLOCK] = {2.0f}, four[1 + SIM_OC_BLOCK] = {-1.0f};
+    const float one[1 + SIM_OC_BLOCK] = {0.5f}, two[1 + SIM_OC_BLOCK] = {1.0f}, three[1 + SIM_OC_BLOCK] = {2.0f},
+                        four[1 + SIM_OC_BLOCK] = {-1.0f};
     for (int i = 0; i < 18; i++) {
         x[i] = (float)i;
         w[i] = (int8_t)(i % 2 ? -1 : 2);
     }
-    sim_conv conv = {.in_h = 3, .in_w = 3, .in_c = 2, .out_h = 2, .out_w = 2, .out_c = 1, .kernel_h = 3, .kernel_w = 3, .stride_h = 2,
-                     .stride_w = 2, .pad_top = 1, .pad_left = 1, .dilation_h = 1, .dilation_w = 1, .groups = 1, .weight_dtype = SIM_INT8,
-                     .quant_scale = 1.0f, .affine = {one, two, three, four}, .activation = {SIM_LEAKY_RELU, 0.25f, 0.0f}, .packed = w};
+    sim_conv conv = {.in_h = 3,
+                     .in_w = 3,
+                     .in_c = 2,
+                     .out_h = 2,
+                     .out_w = 2,
+                     .out_c = 1,
+                     .kernel_h = 3,
+                     .kernel_w = 3,
+                     .stride_h = 2,
+                     .stride_w = 2,
+                     .pad_top = 1,
+                     .pad_left = 1,
+                     .dilation_h = 1,
+                     .dilation_w = 1,
+                     .groups = 1,
+                     .weight_dtype = SIM_INT8,
+                     .quant_scale = 1.0f,
+                     .affine = {one, two, three, four},
+                     .activation = {SIM_LEAKY_RELU, 0.25f, 0.0f},
+                     .packed = w};
     sim_conv_prepare(&SIM_KERNELS_REFERENCE, &conv);
     float scratch[18];
     const sim_view in = {(char *)x, 1, 3, 3, 2, 2, SIM_FLOAT32}, out = {(char *)y, 1, 2, 2, 1, 1, SIM_FLOAT32};

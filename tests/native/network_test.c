@@ -120,7 +120,8 @@ static const sim_io *io_at(const sim_model_info *info, int32_t i)
     return i < info->input_count ? &info->inputs[i] : &info->outputs[i - info->input_count];
 }
 
-static void run_once(const sim_plan *plan, const sim_model_info *info, const sim_team *team, uint8_t dirt, void **buffers)
+static void run_once(const sim_plan *plan, const sim_model_info *info, const sim_team *team, uint8_t dirt,
+                     void **buffers)
 {
     const uint64_t bytes = sim_plan_workspace_bytes(plan, team->size);
     void *workspace = room(bytes);
@@ -133,11 +134,13 @@ static void run_once(const sim_plan *plan, const sim_model_info *info, const sim
     runs++;
 }
 
-static void compare(const char *path, const char *kernels, unsigned size, const sim_model_info *info, void *const *wanted, void *const *got)
+static void compare(const char *path, const char *kernels, unsigned size, const sim_model_info *info,
+                    void *const *wanted, void *const *got)
 {
     for (int32_t i = info->input_count; i < info->input_count + info->output_count; i++) {
         if (memcmp(wanted[i], got[i], (size_t)io_at(info, i)->bytes) != 0) {
-            printf("FAIL %s: output %d with kernels %s and a team of %u differs from the reference\n", path, i - info->input_count, kernels, size);
+            printf("FAIL %s: output %d with kernels %s and a team of %u differs from the reference\n", path,
+                   i - info->input_count, kernels, size);
             failures++;
         }
     }
@@ -216,7 +219,8 @@ static void check_model(const char *path)
     for (int32_t i = info->input_count; i < count; i++) {
         add_to_digest(wanted[i], io_at(info, i)->bytes);
     }
-    if (all_equal(wanted[info->input_count], io_at(info, info->input_count)->bytes) && io_at(info, info->input_count)->bytes > 64) {
+    if (all_equal(wanted[info->input_count], io_at(info, info->input_count)->bytes) &&
+        io_at(info, info->input_count)->bytes > 64) {
         constant++;
     }
     for (unsigned i = 0; sim_kernels_name(i); i++) {
@@ -252,6 +256,7 @@ int main(int argc, char **argv)
             failures++;
         }
     }
-    printf("%lu models, %lu runs, %lu failures; %lu models have a constant first output\n", models, runs, failures, constant);
+    printf("%lu models, %lu runs, %lu failures; %lu models have a constant first output\n", models, runs, failures,
+           constant);
     return failures || !runs || constant * 10 > models ? 1 : 0; /* equal constants would say nothing */
 }

@@ -6,7 +6,8 @@
 #include "core/device.h"
 #include "core/notifier.h"
 
-static sim_context *get(cnrtRuntimeContext_t handle) {
+static sim_context *get(cnrtRuntimeContext_t handle)
+{
     sim_context *context = sim_object_get(SIM_KIND_CONTEXT, handle);
     if (context == NULL) {
         sim_error_set(CNRT_RET_ERR_INVALID, "%p is not a runtime context, or was destroyed.", (void *)handle);
@@ -15,19 +16,22 @@ static sim_context *get(cnrtRuntimeContext_t handle) {
 }
 
 /* Like get, for what needs an initialised context. */
-static cnrtRet_t get_ready(cnrtRuntimeContext_t handle, sim_context **context) {
+static cnrtRet_t get_ready(cnrtRuntimeContext_t handle, sim_context **context)
+{
     *context = get(handle);
     if (*context == NULL) {
         return CNRT_RET_ERR_INVALID;
     }
     if (!sim_context_is_ready(*context)) {
         sim_object_release(*context);
-        return sim_error_set(CNRT_RET_ERR_INIT, "The runtime context is not initialised: call cnrtInitRuntimeContext first.");
+        return sim_error_set(CNRT_RET_ERR_INIT,
+                             "The runtime context is not initialised: call cnrtInitRuntimeContext first.");
     }
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtCreateRuntimeContext(cnrtRuntimeContext_t *pctx, cnrtFunction_t function, void *extra) {
+cnrtRet_t cnrtCreateRuntimeContext(cnrtRuntimeContext_t *pctx, cnrtFunction_t function, void *extra)
+{
     (void)extra;
     REQUIRE_POINTER(pctx, CNRT_RET_ERR_INVALID);
     sim_function *f = sim_object_get_alive(SIM_KIND_FUNCTION, function);
@@ -48,7 +52,8 @@ cnrtRet_t cnrtCreateRuntimeContext(cnrtRuntimeContext_t *pctx, cnrtFunction_t fu
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtSetRuntimeContextDeviceId(cnrtRuntimeContext_t pctx, int dev_ordinal) {
+cnrtRet_t cnrtSetRuntimeContextDeviceId(cnrtRuntimeContext_t pctx, int dev_ordinal)
+{
     sim_context *context = get(pctx);
     if (context == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -62,7 +67,8 @@ cnrtRet_t cnrtSetRuntimeContextDeviceId(cnrtRuntimeContext_t pctx, int dev_ordin
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtSetRuntimeContextChannel(cnrtRuntimeContext_t pctx, cnrtChannelType_t channel) {
+cnrtRet_t cnrtSetRuntimeContextChannel(cnrtRuntimeContext_t pctx, cnrtChannelType_t channel)
+{
     sim_context *context = get(pctx);
     if (context == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -75,7 +81,8 @@ cnrtRet_t cnrtSetRuntimeContextChannel(cnrtRuntimeContext_t pctx, cnrtChannelTyp
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtInitRuntimeContext(cnrtRuntimeContext_t pctx, void *extra) {
+cnrtRet_t cnrtInitRuntimeContext(cnrtRuntimeContext_t pctx, void *extra)
+{
     (void)extra;
     TRY(sim_runtime_require_device());
     sim_context *context = get(pctx);
@@ -87,7 +94,8 @@ cnrtRet_t cnrtInitRuntimeContext(cnrtRuntimeContext_t pctx, void *extra) {
     return code;
 }
 
-cnrtRet_t cnrtForkRuntimeContext(cnrtRuntimeContext_t *dst_ctx, cnrtRuntimeContext_t src_ctx, void *extra) {
+cnrtRet_t cnrtForkRuntimeContext(cnrtRuntimeContext_t *dst_ctx, cnrtRuntimeContext_t src_ctx, void *extra)
+{
     (void)extra;
     REQUIRE_POINTER(dst_ctx, CNRT_RET_ERR_INVALID);
     sim_context *source;
@@ -101,7 +109,8 @@ cnrtRet_t cnrtForkRuntimeContext(cnrtRuntimeContext_t *dst_ctx, cnrtRuntimeConte
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtRuntimeContextCreateQueue(cnrtRuntimeContext_t pctx, cnrtQueue_t *pqueue) {
+cnrtRet_t cnrtRuntimeContextCreateQueue(cnrtRuntimeContext_t pctx, cnrtQueue_t *pqueue)
+{
     REQUIRE_POINTER(pqueue, CNRT_RET_ERR_INVALID_POINTER);
     sim_context *context;
     TRY(get_ready(pctx, &context));
@@ -114,7 +123,8 @@ cnrtRet_t cnrtRuntimeContextCreateQueue(cnrtRuntimeContext_t pctx, cnrtQueue_t *
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtRuntimeContextCreateNotifier(cnrtRuntimeContext_t pctx, cnrtNotifier_t *pnotifier) {
+cnrtRet_t cnrtRuntimeContextCreateNotifier(cnrtRuntimeContext_t pctx, cnrtNotifier_t *pnotifier)
+{
     REQUIRE_POINTER(pnotifier, CNRT_RET_ERR_INVALID_POINTER);
     sim_context *context;
     TRY(get_ready(pctx, &context));
@@ -130,7 +140,8 @@ cnrtRet_t cnrtRuntimeContextCreateNotifier(cnrtRuntimeContext_t pctx, cnrtNotifi
 /* ---- Invocation ---- */
 
 /* The default queue is the one of the context's device, whatever device the thread has selected. */
-static sim_queue *queue_for(sim_context *context, cnrtQueue_t handle) {
+static sim_queue *queue_for(sim_context *context, cnrtQueue_t handle)
+{
     unsigned selected = sim_device_current();
     sim_device_set_current((unsigned)sim_context_ordinal(context));
     sim_queue *queue = sim_queue_get(handle);
@@ -139,7 +150,8 @@ static sim_queue *queue_for(sim_context *context, cnrtQueue_t handle) {
 }
 
 /* `extra` (a cnrtInvokeParam_t) is not looked at: real programs leave dangling pointers in it. */
-static cnrtRet_t invoke(sim_context *context, void **buffers, cnrtQueue_t handle) {
+static cnrtRet_t invoke(sim_context *context, void **buffers, cnrtQueue_t handle)
+{
     REQUIRE(buffers != NULL, CNRT_RET_ERR_INVALID, "The array of buffers is NULL.");
     sim_queue *queue = queue_for(context, handle);
     if (queue == NULL) {
@@ -148,7 +160,7 @@ static cnrtRet_t invoke(sim_context *context, void **buffers, cnrtQueue_t handle
     cnrtRet_t code;
     if (sim_queue_ordinal(queue) != (unsigned)sim_context_ordinal(context)) {
         code = sim_error_set(CNRT_RET_ERR_INVALID, "The queue belongs to device %u, the runtime context to device %d.",
-                        sim_queue_ordinal(queue), sim_context_ordinal(context));
+                             sim_queue_ordinal(queue), sim_context_ordinal(context));
     } else {
         code = sim_context_invoke(context, buffers, queue);
     }
@@ -156,7 +168,8 @@ static cnrtRet_t invoke(sim_context *context, void **buffers, cnrtQueue_t handle
     return code;
 }
 
-cnrtRet_t cnrtInvokeRuntimeContext(cnrtRuntimeContext_t pctx, void **params, cnrtQueue_t queue, void *extra) {
+cnrtRet_t cnrtInvokeRuntimeContext(cnrtRuntimeContext_t pctx, void **params, cnrtQueue_t queue, void *extra)
+{
     (void)extra;
     sim_context *context;
     TRY(get_ready(pctx, &context));
@@ -166,13 +179,15 @@ cnrtRet_t cnrtInvokeRuntimeContext(cnrtRuntimeContext_t pctx, void **params, cnr
 }
 
 cnrtRet_t cnrtInvokeRuntimeContext_V2(cnrtRuntimeContext_t pctx, cnrtParamDesc_t *param_descs, void **param_buffers,
-                                      cnrtQueue_t queue, void *extra) {
+                                      cnrtQueue_t queue, void *extra)
+{
     REQUIRE(param_descs == NULL, CNRT_RET_ERR_UNSUPPORTED,
             "Networks here have fixed shapes: pass NULL instead of parameter descriptors.");
     return cnrtInvokeRuntimeContext(pctx, param_buffers, queue, extra);
 }
 
-static cnrtRet_t check_batches(const sim_model_info *info, const int *batch_sizes) {
+static cnrtRet_t check_batches(const sim_model_info *info, const int *batch_sizes)
+{
     for (int index = 0; batch_sizes != NULL && index < info->input_count; index++) {
         int compiled = info->inputs[index].dims[0];
         REQUIRE(batch_sizes[index] >= 1 && batch_sizes[index] <= compiled, CNRT_RET_ERR_INVALID,
@@ -182,7 +197,8 @@ static cnrtRet_t check_batches(const sim_model_info *info, const int *batch_size
 }
 
 cnrtRet_t cnrtInvokeRuntimeContext_V3(cnrtRuntimeContext_t pctx, int *batch_sizes, void **param_buffers,
-                                      cnrtQueue_t queue, void *extra) {
+                                      cnrtQueue_t queue, void *extra)
+{
     (void)extra;
     sim_context *context;
     TRY(get_ready(pctx, &context));
@@ -197,9 +213,13 @@ cnrtRet_t cnrtInvokeRuntimeContext_V3(cnrtRuntimeContext_t pctx, int *batch_size
 /* ---- Facts ---- */
 
 /* Callers pass the address of an int for these keys: exactly four bytes are written. */
-static void write_int(void **out, int value) { memcpy(out, &value, sizeof value); }
+static void write_int(void **out, int value)
+{
+    memcpy(out, &value, sizeof value);
+}
 
-static cnrtRet_t write_info(sim_context *context, cnrtRuntimeContextInfo_t key, void **out) {
+static cnrtRet_t write_info(sim_context *context, cnrtRuntimeContextInfo_t key, void **out)
+{
     const sim_model_info *info = sim_context_info(context);
     switch (key) {
     case CNRT_RT_CTX_FUNCTION: *out = sim_function_handle(sim_context_function(context)); break;
@@ -213,7 +233,8 @@ static cnrtRet_t write_info(sim_context *context, cnrtRuntimeContextInfo_t key, 
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetRuntimeContextInfo(cnrtRuntimeContext_t pctx, cnrtRuntimeContextInfo_t key, void **out) {
+cnrtRet_t cnrtGetRuntimeContextInfo(cnrtRuntimeContext_t pctx, cnrtRuntimeContextInfo_t key, void **out)
+{
     REQUIRE_POINTER(out, CNRT_RET_ERR_INVALID_POINTER);
     sim_context *context = get(pctx);
     if (context == NULL) {
@@ -224,7 +245,8 @@ cnrtRet_t cnrtGetRuntimeContextInfo(cnrtRuntimeContext_t pctx, cnrtRuntimeContex
     return code;
 }
 
-cnrtRet_t cnrtSetCurrentContextDevice(cnrtRuntimeContext_t pctx) {
+cnrtRet_t cnrtSetCurrentContextDevice(cnrtRuntimeContext_t pctx)
+{
     sim_context *context = get(pctx);
     if (context == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -236,7 +258,8 @@ cnrtRet_t cnrtSetCurrentContextDevice(cnrtRuntimeContext_t pctx) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtDestroyRuntimeContext(cnrtRuntimeContext_t pctx) {
+cnrtRet_t cnrtDestroyRuntimeContext(cnrtRuntimeContext_t pctx)
+{
     REQUIRE_POINTER(pctx, CNRT_RET_ERR_INVALID);
     sim_context *context = sim_object_close(SIM_KIND_CONTEXT, pctx);
     REQUIRE(context != NULL, CNRT_RET_ERR_INVALID, "%p is not a runtime context, or was destroyed.", (void *)pctx);

@@ -8,38 +8,44 @@
 
 /* ---- Scalars ---- */
 
-cnrtRet_t cnrtConvertFloatToHalf(uint16_t *f16, float d) {
+cnrtRet_t cnrtConvertFloatToHalf(uint16_t *f16, float d)
+{
     REQUIRE_POINTER(f16, CNRT_RET_ERR_INVALID);
     *f16 = sim_cast_half_from_double((double)d);
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtConvertHalfToFloat(float *d, uint16_t f16) {
+cnrtRet_t cnrtConvertHalfToFloat(float *d, uint16_t f16)
+{
     REQUIRE_POINTER(d, CNRT_RET_ERR_INVALID);
     *d = sim_cast_half_to_float(f16);
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtConvertDoubleToHalf(uint16_t *f16, double d) {
+cnrtRet_t cnrtConvertDoubleToHalf(uint16_t *f16, double d)
+{
     REQUIRE_POINTER(f16, CNRT_RET_ERR_INVALID);
     *f16 = sim_cast_half_from_double(d);
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtConvertHalfToDouble(double *d, uint16_t f16) {
+cnrtRet_t cnrtConvertHalfToDouble(double *d, uint16_t f16)
+{
     REQUIRE_POINTER(d, CNRT_RET_ERR_INVALID);
     *d = (double)sim_cast_half_to_float(f16);
     return CNRT_RET_SUCCESS;
 }
 
-int cnrtDataTypeSize(cnrtDataType_t dt) {
+int cnrtDataTypeSize(cnrtDataType_t dt)
+{
     size_t size = sim_dtype_size(dt);
     return size == 0 ? 4 : (int)size;
 }
 
 /* ---- Quantization parameters ---- */
 
-static sim_quantized_param *get_param(cnrtQuantizedParam_t handle) {
+static sim_quantized_param *get_param(cnrtQuantizedParam_t handle)
+{
     sim_quantized_param *param = sim_object_get(SIM_KIND_QUANTIZED_PARAM, handle);
     if (param == NULL) {
         sim_error_set(CNRT_RET_ERR_INVALID, "%p is not a quantization parameter, or was destroyed.", (void *)handle);
@@ -47,7 +53,8 @@ static sim_quantized_param *get_param(cnrtQuantizedParam_t handle) {
     return param;
 }
 
-cnrtRet_t cnrtCreateQuantizedParam(cnrtQuantizedParam_t *param, int pos, float scale, int offset) {
+cnrtRet_t cnrtCreateQuantizedParam(cnrtQuantizedParam_t *param, int pos, float scale, int offset)
+{
     REQUIRE_POINTER(param, CNRT_RET_ERR_INIT);
     float offsets = (float)offset;
     sim_quantized_param *p = sim_quantized_param_create(1, 1, &pos, &scale, &offsets);
@@ -59,28 +66,31 @@ cnrtRet_t cnrtCreateQuantizedParam(cnrtQuantizedParam_t *param, int pos, float s
 }
 
 /* Checks rank and dims, and counts elements. Every dimension is at least 1. */
-static cnrtRet_t count_elements(int rank, const int *dims, size_t *count) {
+static cnrtRet_t count_elements(int rank, const int *dims, size_t *count)
+{
     REQUIRE(dims != NULL, CNRT_RET_ERR_INVALID, "The array of dimensions is NULL.");
     REQUIRE(rank >= 1 && rank <= SIM_MAX_TRANSPOSE, CNRT_RET_ERR_INVALID, "There are 1 to %d dimensions, not %d.",
             SIM_MAX_TRANSPOSE, rank);
     *count = 1;
     for (int axis = 0; axis < rank; axis++) {
         REQUIRE(dims[axis] >= 1 && *count <= MAX_ELEMENTS / (size_t)dims[axis], CNRT_RET_ERR_INVALID,
-                "Dimension %d is %d: it must be positive, and the whole not larger than 2^40 elements.", axis, dims[axis]);
+                "Dimension %d is %d: it must be positive, and the whole not larger than 2^40 elements.", axis,
+                dims[axis]);
         *count *= (size_t)dims[axis];
     }
     return CNRT_RET_SUCCESS;
 }
 
 cnrtRet_t cnrtCreateQuantizedParamByChannel(cnrtQuantizedParam_t *param, int *poses, float *scales, float *offsets,
-                                            int dimNum, int *dimValues, int channelDim) {
+                                            int dimNum, int *dimValues, int channelDim)
+{
     REQUIRE_POINTER(param, CNRT_RET_ERR_INIT);
     REQUIRE_POINTER(poses, CNRT_RET_ERR_INIT);
     REQUIRE_POINTER(scales, CNRT_RET_ERR_INIT);
     size_t count;
     TRY(count_elements(dimNum, dimValues, &count));
-    REQUIRE(channelDim >= 0 && channelDim < dimNum, CNRT_RET_ERR_INVALID,
-            "The channel dimension is 0 to %d, not %d.", dimNum - 1, channelDim);
+    REQUIRE(channelDim >= 0 && channelDim < dimNum, CNRT_RET_ERR_INVALID, "The channel dimension is 0 to %d, not %d.",
+            dimNum - 1, channelDim);
     size_t inner = 1;
     for (int axis = channelDim + 1; axis < dimNum; axis++) {
         inner *= (size_t)dimValues[axis];
@@ -93,7 +103,8 @@ cnrtRet_t cnrtCreateQuantizedParamByChannel(cnrtQuantizedParam_t *param, int *po
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param) {
+cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param)
+{
     REQUIRE_POINTER(param, CNRT_RET_ERR_INVALID);
     sim_quantized_param *p = sim_object_close(SIM_KIND_QUANTIZED_PARAM, param);
     REQUIRE(p != NULL, CNRT_RET_ERR_INVALID, "%p is not a quantization parameter, or was destroyed.", (void *)param);
@@ -104,7 +115,8 @@ cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param) {
 /* ---- Arrays ---- */
 
 static cnrtRet_t cast(const void *src, cnrtDataType_t from, void *dst, cnrtDataType_t to, size_t count,
-                      cnrtQuantizedParam_t handle) {
+                      cnrtQuantizedParam_t handle)
+{
     sim_quantized_param *param = NULL;
     if (handle != NULL) {
         param = get_param(handle);
@@ -120,14 +132,16 @@ static cnrtRet_t cast(const void *src, cnrtDataType_t from, void *dst, cnrtDataT
 }
 
 cnrtRet_t cnrtCastDataType(void *src_addr, cnrtDataType_t src_data_type, void *dst_addr, cnrtDataType_t dst_data_type,
-                           int data_num, cnrtQuantizedParam_t param) {
+                           int data_num, cnrtQuantizedParam_t param)
+{
     REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(dst_addr, CNRT_RET_ERR_INVALID);
     REQUIRE(data_num >= 0, CNRT_RET_ERR_INVALID, "The number of elements is not negative: %d.", data_num);
     return cast(src_addr, src_data_type, dst_addr, dst_data_type, (size_t)data_num, param);
 }
 
-static cnrtRet_t check_order(int rank, const int *order) {
+static cnrtRet_t check_order(int rank, const int *order)
+{
     REQUIRE(order != NULL, CNRT_RET_ERR_INVALID, "The array dimOrder is NULL.");
     unsigned seen = 0;
     for (int axis = 0; axis < rank; axis++) {
@@ -138,7 +152,8 @@ static cnrtRet_t check_order(int rank, const int *order) {
     return CNRT_RET_SUCCESS;
 }
 
-static bool is_transposable(cnrtDataType_t dtype) {
+static bool is_transposable(cnrtDataType_t dtype)
+{
     switch (dtype) {
     case CNRT_FLOAT32:
     case CNRT_FLOAT16:
@@ -151,14 +166,16 @@ static bool is_transposable(cnrtDataType_t dtype) {
     }
 }
 
-static cnrtRet_t check_transposable(cnrtDataType_t dtype) {
+static cnrtRet_t check_transposable(cnrtDataType_t dtype)
+{
     REQUIRE(is_transposable(dtype), CNRT_RET_ERR_UNSUPPORTED, "Data of type %s (%#x) is not rearranged.",
             sim_dtype_name(dtype), (unsigned)dtype);
     return CNRT_RET_SUCCESS;
 }
 
 cnrtRet_t cnrtTransDataOrder(void *src_addr, cnrtDataType_t data_type, void *dst_addr, int dimNum, int dimValues[],
-                             int dimOrder[]) {
+                             int dimOrder[])
+{
     size_t count;
     REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID);
     TRY(check_transposable(data_type));
@@ -170,7 +187,8 @@ cnrtRet_t cnrtTransDataOrder(void *src_addr, cnrtDataType_t data_type, void *dst
 }
 
 cnrtRet_t cnrtTransOrderAndCast(void *src_addr, cnrtDataType_t src_type, void *dst_addr, cnrtDataType_t dst_type,
-                                cnrtQuantizedParam_t param, int dimNum, int dimValues[], int dimOrder[]) {
+                                cnrtQuantizedParam_t param, int dimNum, int dimValues[], int dimOrder[])
+{
     if (src_type == dst_type && param == NULL) {
         return cnrtTransDataOrder(src_addr, src_type, dst_addr, dimNum, dimValues, dimOrder);
     }
@@ -192,7 +210,8 @@ cnrtRet_t cnrtTransOrderAndCast(void *src_addr, cnrtDataType_t src_type, void *d
 }
 
 cnrtRet_t cnrtAddDataStride(void *src_addr, cnrtDataType_t data_type, void *dst_addr, int dimNum, int *dimValues,
-                            int *dimStride) {
+                            int *dimStride)
+{
     size_t count;
     int larger[SIM_MAX_TRANSPOSE];
     REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID);
@@ -210,12 +229,14 @@ cnrtRet_t cnrtAddDataStride(void *src_addr, cnrtDataType_t data_type, void *dst_
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtReshapeNCHWToNHWC(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type) {
+cnrtRet_t cnrtReshapeNCHWToNHWC(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type)
+{
     int dims[4] = {n, c, h, w}, order[4] = {0, 2, 3, 1};
     return cnrtTransDataOrder(src, type, dst, 4, dims, order);
 }
 
-cnrtRet_t cnrtReshapeNHWCToNCHW(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type) {
+cnrtRet_t cnrtReshapeNHWCToNCHW(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type)
+{
     int dims[4] = {n, h, w, c}, order[4] = {0, 3, 1, 2};
     return cnrtTransDataOrder(src, type, dst, 4, dims, order);
 }

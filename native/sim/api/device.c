@@ -8,13 +8,15 @@
 
 enum { LEAST_MB = 4, MOST_MB = 511 };
 
-cnrtRet_t cnrtGetDeviceCount(unsigned int *dev_num) {
+cnrtRet_t cnrtGetDeviceCount(unsigned int *dev_num)
+{
     REQUIRE_POINTER(dev_num, CNRT_RET_ERR_INVALID);
     *dev_num = sim_device_count();
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetDeviceHandle(cnrtDev_t *pdev, int ordinal) {
+cnrtRet_t cnrtGetDeviceHandle(cnrtDev_t *pdev, int ordinal)
+{
     REQUIRE_POINTER(pdev, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     REQUIRE(ordinal >= -1 && ordinal < (int)sim_device_count(), CNRT_RET_ERR_INVALID,
@@ -23,7 +25,8 @@ cnrtRet_t cnrtGetDeviceHandle(cnrtDev_t *pdev, int ordinal) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtSetCurrentDevice(cnrtDev_t dev) {
+cnrtRet_t cnrtSetCurrentDevice(cnrtDev_t dev)
+{
     int ordinal = sim_device_ordinal(dev);
     REQUIRE(ordinal >= 0, CNRT_RET_ERR_INVALID, "%#llx is not a device handle: take one from cnrtGetDeviceHandle.",
             (unsigned long long)dev);
@@ -32,21 +35,24 @@ cnrtRet_t cnrtSetCurrentDevice(cnrtDev_t dev) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetCurrentDevice(cnrtDev_t *pdev) {
+cnrtRet_t cnrtGetCurrentDevice(cnrtDev_t *pdev)
+{
     REQUIRE_POINTER(pdev, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *pdev = sim_device_handle(sim_device_current());
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetCurrentOrdinal(unsigned int *dev_ordinal) {
+cnrtRet_t cnrtGetCurrentOrdinal(unsigned int *dev_ordinal)
+{
     REQUIRE_POINTER(dev_ordinal, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *dev_ordinal = sim_device_current();
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetDeviceInfo(cnrtDeviceInfo_t *info, int device_ordinal) {
+cnrtRet_t cnrtGetDeviceInfo(cnrtDeviceInfo_t *info, int device_ordinal)
+{
     REQUIRE_POINTER(info, CNRT_RET_ERR_INVALID);
     REQUIRE(device_ordinal >= 0, CNRT_RET_ERR_INVALID, "A device ordinal starts at 0, not %d.", device_ordinal);
     TRY(sim_runtime_require_device());
@@ -60,40 +66,46 @@ cnrtRet_t cnrtGetDeviceInfo(cnrtDeviceInfo_t *info, int device_ordinal) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtSyncDevice(void) {
+cnrtRet_t cnrtSyncDevice(void)
+{
     TRY(sim_runtime_require_device());
     return sim_queue_sync_device(sim_device_current());
 }
 
-cnrtRet_t cnrtSetDeviceFlag(unsigned int flags) {
-    REQUIRE(flags < CNRT_QUEUE_SYNC_MAX, CNRT_RET_ERR_INVALID, "A device flag is 0 (spin), 1 (block) or 2 (yield), not %u.",
-            flags);
+cnrtRet_t cnrtSetDeviceFlag(unsigned int flags)
+{
+    REQUIRE(flags < CNRT_QUEUE_SYNC_MAX, CNRT_RET_ERR_INVALID,
+            "A device flag is 0 (spin), 1 (block) or 2 (yield), not %u.", flags);
     TRY(sim_runtime_require_device());
     sim_device_set_setting(sim_device_current(), SIM_SETTING_FLAG, flags);
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetDeviceFlag(unsigned int *flags) {
+cnrtRet_t cnrtGetDeviceFlag(unsigned int *flags)
+{
     REQUIRE_POINTER(flags, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *flags = sim_device_get_setting(sim_device_current(), SIM_SETTING_FLAG);
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtSetCurrentChannel(cnrtChannelType_t channel) {
+cnrtRet_t cnrtSetCurrentChannel(cnrtChannelType_t channel)
+{
     REQUIRE((int)channel >= CNRT_CHANNEL_TYPE_DUPLICATE && (int)channel <= CNRT_CHANNEL_TYPE_3, CNRT_RET_ERR_INVALID,
             "A channel is -2 (duplicate), -1 (none) or 0 to 3, not %d.", (int)channel);
     sim_device_set_current_channel(channel);
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetCurrentChannel(cnrtChannelType_t *channel) {
+cnrtRet_t cnrtGetCurrentChannel(cnrtChannelType_t *channel)
+{
     REQUIRE_POINTER(channel, CNRT_RET_ERR_INVALID);
     *channel = sim_device_current_channel();
     return CNRT_RET_SUCCESS;
 }
 
-static cnrtRet_t set_megabytes(sim_setting setting, const char *what, unsigned megabytes) {
+static cnrtRet_t set_megabytes(sim_setting setting, const char *what, unsigned megabytes)
+{
     REQUIRE(megabytes >= LEAST_MB && megabytes <= MOST_MB, CNRT_RET_ERR_INVALID,
             "The %s memory of a core is %d to %d megabytes, not %u.", what, LEAST_MB, MOST_MB, megabytes);
     TRY(sim_runtime_require_device());
@@ -101,18 +113,26 @@ static cnrtRet_t set_megabytes(sim_setting setting, const char *what, unsigned m
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtSetStackMem(unsigned int megabytes) { return set_megabytes(SIM_SETTING_STACK_MB, "stack", megabytes); }
+cnrtRet_t cnrtSetStackMem(unsigned int megabytes)
+{
+    return set_megabytes(SIM_SETTING_STACK_MB, "stack", megabytes);
+}
 
-cnrtRet_t cnrtGetStackMem(unsigned int *megabytes) {
+cnrtRet_t cnrtGetStackMem(unsigned int *megabytes)
+{
     REQUIRE_POINTER(megabytes, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *megabytes = sim_device_get_setting(sim_device_current(), SIM_SETTING_STACK_MB);
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtSetLocalMem(unsigned int megabytes) { return set_megabytes(SIM_SETTING_LOCAL_MB, "local", megabytes); }
+cnrtRet_t cnrtSetLocalMem(unsigned int megabytes)
+{
+    return set_megabytes(SIM_SETTING_LOCAL_MB, "local", megabytes);
+}
 
-cnrtRet_t cnrtGetLocalMem(unsigned int *megabytes) {
+cnrtRet_t cnrtGetLocalMem(unsigned int *megabytes)
+{
     REQUIRE_POINTER(megabytes, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *megabytes = sim_device_get_setting(sim_device_current(), SIM_SETTING_LOCAL_MB);

@@ -55,7 +55,8 @@ static const code_text TEXTS[] = {
     ENTRY(CNRT_RET_ERR_UNKNOWN, "unknown error"),
 };
 
-static const code_text *find(cnrtRet_t code) {
+static const code_text *find(cnrtRet_t code)
+{
     for (size_t index = 0; index < sizeof TEXTS / sizeof *TEXTS; index++) {
         if (TEXTS[index].code == code) {
             return &TEXTS[index];
@@ -64,19 +65,30 @@ static const code_text *find(cnrtRet_t code) {
     return &TEXTS[sizeof TEXTS / sizeof *TEXTS - 1];
 }
 
-const char *cnrtGetErrorStr(cnrtRet_t err_code) { return find(err_code)->text; }
+const char *cnrtGetErrorStr(cnrtRet_t err_code)
+{
+    return find(err_code)->text;
+}
 
-const char *cnrtGetErrorName(cnrtRet_t err_code) { return find(err_code)->name; }
+const char *cnrtGetErrorName(cnrtRet_t err_code)
+{
+    return find(err_code)->name;
+}
 
-cnrtRet_t cnrtGetLastErr(void) {
+cnrtRet_t cnrtGetLastErr(void)
+{
     cnrtRet_t code = sim_error_peek();
     sim_error_reset();
     return code;
 }
 
-cnrtRet_t cnrtPeekLastErr(void) { return sim_error_peek(); }
+cnrtRet_t cnrtPeekLastErr(void)
+{
+    return sim_error_peek();
+}
 
-void cnrtCheck(cnrtRet_t result, const char *const func, const char *const file, int const line) {
+void cnrtCheck(cnrtRet_t result, const char *const func, const char *const file, int const line)
+{
     if (result == CNRT_RET_SUCCESS) {
         return;
     }
@@ -85,6 +97,12 @@ void cnrtCheck(cnrtRet_t result, const char *const func, const char *const file,
             entry->name, (int)result, entry->text, sim_error_peek() == result ? sim_error_message() : "");
 }
 
-int cnrtSimulatorAbiVersion(void) { return 1; }
+int cnrtSimulatorAbiVersion(void)
+{
+    return 1;
+}
 
-const char *cnrtSimulatorLastMessage(void) { return sim_error_message(); }
+const char *cnrtSimulatorLastMessage(void)
+{
+    return sim_error_message();
+}

@@ -6,7 +6,8 @@
 
 /* ---- Life ---- */
 
-cnrtRet_t cnrtCreateFunction(cnrtFunction_t *pfunction) {
+cnrtRet_t cnrtCreateFunction(cnrtFunction_t *pfunction)
+{
     REQUIRE_POINTER(pfunction, CNRT_RET_ERR_INVALID);
     sim_function *function = sim_function_create();
     if (function == NULL) {
@@ -16,7 +17,8 @@ cnrtRet_t cnrtCreateFunction(cnrtFunction_t *pfunction) {
     return CNRT_RET_SUCCESS;
 }
 
-static cnrtRet_t extract(sim_function *function, sim_loaded_model *model, const char *symbol) {
+static cnrtRet_t extract(sim_function *function, sim_loaded_model *model, const char *symbol)
+{
     const sim_model_info *info = sim_loaded_model_info(model);
     /* Files of 2019 do not name their function; every known program asks for subnet0. */
     const char *name = info->function[0] != '\0' ? info->function : "subnet0";
@@ -26,21 +28,25 @@ static cnrtRet_t extract(sim_function *function, sim_loaded_model *model, const 
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtExtractFunction(cnrtFunction_t *pfunction, cnrtModel_t model, const char *symbol) {
+cnrtRet_t cnrtExtractFunction(cnrtFunction_t *pfunction, cnrtModel_t model, const char *symbol)
+{
     REQUIRE_POINTER(pfunction, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(symbol, CNRT_RET_ERR_INVALID);
     sim_function *f = sim_object_get(SIM_KIND_FUNCTION, *pfunction);
-    REQUIRE(f != NULL, CNRT_RET_ERR_INVALID, "%p is not a function: call cnrtCreateFunction first.", (void *)*pfunction);
+    REQUIRE(f != NULL, CNRT_RET_ERR_INVALID, "%p is not a function: call cnrtCreateFunction first.",
+            (void *)*pfunction);
     sim_loaded_model *m = sim_object_get(SIM_KIND_MODEL, model);
-    cnrtRet_t code = m == NULL ? sim_error_set(CNRT_RET_ERR_INVALID, "%p is not a model, or was unloaded.", (void *)model)
-                               : extract(f, m, symbol);
+    cnrtRet_t code = m == NULL
+                         ? sim_error_set(CNRT_RET_ERR_INVALID, "%p is not a model, or was unloaded.", (void *)model)
+                         : extract(f, m, symbol);
     sim_object_release(m);
     sim_object_release(f);
     return code;
 }
 
 /* The function behind a handle and the model that it was extracted from, with a reference for the caller. */
-static cnrtRet_t get_model(cnrtFunction_t handle, sim_loaded_model **model) {
+static cnrtRet_t get_model(cnrtFunction_t handle, sim_loaded_model **model)
+{
     sim_function *f = sim_object_get_alive(SIM_KIND_FUNCTION, handle);
     REQUIRE(f != NULL, CNRT_RET_ERR_INVALID_POINTER, "%p is not a function, or was destroyed.", (void *)handle);
     *model = sim_function_get_model(f);
@@ -50,7 +56,8 @@ static cnrtRet_t get_model(cnrtFunction_t handle, sim_loaded_model **model) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtCopyFunction(cnrtFunction_t *dst, cnrtFunction_t src) {
+cnrtRet_t cnrtCopyFunction(cnrtFunction_t *dst, cnrtFunction_t src)
+{
     REQUIRE_POINTER(dst, CNRT_RET_ERR_INVALID);
     sim_function *f = sim_object_get(SIM_KIND_FUNCTION, *dst);
     REQUIRE(f != NULL, CNRT_RET_ERR_INVALID, "%p is not a function: call cnrtCreateFunction first.", (void *)*dst);
@@ -64,7 +71,8 @@ cnrtRet_t cnrtCopyFunction(cnrtFunction_t *dst, cnrtFunction_t src) {
     return code;
 }
 
-cnrtRet_t cnrtDestroyFunction(cnrtFunction_t function) {
+cnrtRet_t cnrtDestroyFunction(cnrtFunction_t function)
+{
     REQUIRE_POINTER(function, CNRT_RET_ERR_INVALID);
     sim_function *f = sim_object_close(SIM_KIND_FUNCTION, function);
     REQUIRE(f != NULL, CNRT_RET_ERR_INVALID, "%p is not a function, or was destroyed.", (void *)function);
@@ -79,24 +87,28 @@ typedef struct io_list {
     int count;
 } io_list;
 
-static io_list side_of(const sim_loaded_model *model, bool inputs) {
+static io_list side_of(const sim_loaded_model *model, bool inputs)
+{
     const sim_model_info *info = sim_loaded_model_info(model);
     return inputs ? (io_list){info->inputs, info->input_count} : (io_list){info->outputs, info->output_count};
 }
 
 /* Like get_model, for questions that only a file with descriptors answers. */
-static cnrtRet_t get_described(cnrtFunction_t handle, sim_loaded_model **model) {
+static cnrtRet_t get_described(cnrtFunction_t handle, sim_loaded_model **model)
+{
     TRY(get_model(handle, model));
     if (!sim_loaded_model_info(*model)->has_descriptors) {
         sim_object_release(*model);
-        return sim_error_set(CNRT_RET_ERR_FUNC_CALL,
-                        "The model file describes no inputs and outputs: it was written by a compiler before 2020.");
+        return sim_error_set(
+            CNRT_RET_ERR_FUNC_CALL,
+            "The model file describes no inputs and outputs: it was written by a compiler before 2020.");
     }
     return CNRT_RET_SUCCESS;
 }
 
 /* A fresh array for the caller, as real programs free what they are given. */
-static void *fresh_array(size_t count, size_t item) {
+static void *fresh_array(size_t count, size_t item)
+{
     void *array = calloc(count == 0 ? 1 : count, item);
     if (array == NULL) {
         sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for an array of %zu elements.", count);
@@ -104,7 +116,8 @@ static void *fresh_array(size_t count, size_t item) {
     return array;
 }
 
-static cnrtRet_t get_sizes(const char *function_name, int64_t **sizes, int *num, cnrtFunction_t function, bool inputs) {
+static cnrtRet_t get_sizes(const char *function_name, int64_t **sizes, int *num, cnrtFunction_t function, bool inputs)
+{
     REQUIRE(sizes != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: sizeArray is NULL.", function_name);
     REQUIRE(num != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: num is NULL.", function_name);
     sim_loaded_model *model;
@@ -122,16 +135,19 @@ static cnrtRet_t get_sizes(const char *function_name, int64_t **sizes, int *num,
     return array == NULL ? CNRT_RET_ERR_NOMEM : CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetInputDataSize(int64_t **sizeArray, int *num, cnrtFunction_t function) {
+cnrtRet_t cnrtGetInputDataSize(int64_t **sizeArray, int *num, cnrtFunction_t function)
+{
     return get_sizes(__func__, sizeArray, num, function, true);
 }
 
-cnrtRet_t cnrtGetOutputDataSize(int64_t **sizeArray, int *num, cnrtFunction_t function) {
+cnrtRet_t cnrtGetOutputDataSize(int64_t **sizeArray, int *num, cnrtFunction_t function)
+{
     return get_sizes(__func__, sizeArray, num, function, false);
 }
 
 static cnrtRet_t get_types(const char *function_name, cnrtDataType_t **dtype, int *num, cnrtFunction_t function,
-                           bool inputs) {
+                           bool inputs)
+{
     REQUIRE(dtype != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: dtype is NULL.", function_name);
     REQUIRE(num != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: num is NULL.", function_name);
     sim_loaded_model *model;
@@ -149,15 +165,18 @@ static cnrtRet_t get_types(const char *function_name, cnrtDataType_t **dtype, in
     return array == NULL ? CNRT_RET_ERR_NOMEM : CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetInputDataType(cnrtDataType_t **dtype, int *num, cnrtFunction_t function) {
+cnrtRet_t cnrtGetInputDataType(cnrtDataType_t **dtype, int *num, cnrtFunction_t function)
+{
     return get_types(__func__, dtype, num, function, true);
 }
 
-cnrtRet_t cnrtGetOutputDataType(cnrtDataType_t **dtype, int *num, cnrtFunction_t function) {
+cnrtRet_t cnrtGetOutputDataType(cnrtDataType_t **dtype, int *num, cnrtFunction_t function)
+{
     return get_types(__func__, dtype, num, function, false);
 }
 
-static cnrtRet_t copy_shape(io_list side, int index, int **dims, int *rank) {
+static cnrtRet_t copy_shape(io_list side, int index, int **dims, int *rank)
+{
     REQUIRE(index >= 0 && index < side.count, CNRT_RET_ERR_NO_EXIST, "There is no tensor %d: there are %d.", index,
             side.count);
     const sim_io *io = &side.items[index];
@@ -174,7 +193,8 @@ static cnrtRet_t copy_shape(io_list side, int index, int **dims, int *rank) {
 }
 
 static cnrtRet_t get_shape(const char *function_name, int **dims, int *rank, int index, cnrtFunction_t function,
-                           bool inputs) {
+                           bool inputs)
+{
     REQUIRE(dims != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: dimValues is NULL.", function_name);
     REQUIRE(rank != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: dimNum is NULL.", function_name);
     sim_loaded_model *model;
@@ -184,29 +204,34 @@ static cnrtRet_t get_shape(const char *function_name, int **dims, int *rank, int
     return code;
 }
 
-cnrtRet_t cnrtGetInputDataShape(int **dimValues, int *dimNum, int index, cnrtFunction_t function) {
+cnrtRet_t cnrtGetInputDataShape(int **dimValues, int *dimNum, int index, cnrtFunction_t function)
+{
     return get_shape(__func__, dimValues, dimNum, index, function, true);
 }
 
-cnrtRet_t cnrtGetOutputDataShape(int **dimValues, int *dimNum, int index, cnrtFunction_t function) {
+cnrtRet_t cnrtGetOutputDataShape(int **dimValues, int *dimNum, int index, cnrtFunction_t function)
+{
     return get_shape(__func__, dimValues, dimNum, index, function, false);
 }
 
-cnrtRet_t cnrtReleaseInternalResource(void *memPtr) {
+cnrtRet_t cnrtReleaseInternalResource(void *memPtr)
+{
     free(memPtr);
     return CNRT_RET_SUCCESS;
 }
 
 /* ---- Names ---- */
 
-static void free_names(char **names, int count) {
+static void free_names(char **names, int count)
+{
     for (int index = 0; names != NULL && index < count; index++) {
         free(names[index]);
     }
     free(names);
 }
 
-static char **copy_names(io_list side) {
+static char **copy_names(io_list side)
+{
     char **names = fresh_array((size_t)side.count, sizeof *names);
     for (int index = 0; names != NULL && index < side.count; index++) {
         size_t bytes = strlen(side.items[index].name) + 1;
@@ -221,7 +246,8 @@ static char **copy_names(io_list side) {
 }
 
 cnrtRet_t cnrtGetInputAndOutputNamesFromFunction(cnrtFunction_t function, char ***inputNames, char ***outputNames,
-                                                 int *inputNumber, int *outputNumber) {
+                                                 int *inputNumber, int *outputNumber)
+{
     REQUIRE_POINTER(inputNames, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(outputNames, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(inputNumber, CNRT_RET_ERR_INVALID);
@@ -242,14 +268,16 @@ cnrtRet_t cnrtGetInputAndOutputNamesFromFunction(cnrtFunction_t function, char *
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtDestroyInputAndOutputNames(char **inputNames, char **outputNames, int inputNumber, int outputNumber) {
+cnrtRet_t cnrtDestroyInputAndOutputNames(char **inputNames, char **outputNames, int inputNumber, int outputNumber)
+{
     free_names(inputNames, inputNumber);
     free_names(outputNames, outputNumber);
     return CNRT_RET_SUCCESS;
 }
 
 /* Copies the description of the input or output called `name`, and its number on its side. */
-static cnrtRet_t find_by_name(cnrtFunction_t function, const char *name, sim_io *found, int *number) {
+static cnrtRet_t find_by_name(cnrtFunction_t function, const char *name, sim_io *found, int *number)
+{
     REQUIRE_POINTER(function, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(name, CNRT_RET_ERR_INVALID);
     sim_loaded_model *model;
@@ -270,7 +298,8 @@ static cnrtRet_t find_by_name(cnrtFunction_t function, const char *name, sim_io 
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetParamIndexByName(cnrtFunction_t function, const char *name, int *index) {
+cnrtRet_t cnrtGetParamIndexByName(cnrtFunction_t function, const char *name, int *index)
+{
     sim_io io;
     int number;
     REQUIRE_POINTER(index, CNRT_RET_ERR_INVALID);
@@ -279,7 +308,8 @@ cnrtRet_t cnrtGetParamIndexByName(cnrtFunction_t function, const char *name, int
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetSupportedParamDimNumberByName(cnrtFunction_t function, const char *name, int *dim_num) {
+cnrtRet_t cnrtGetSupportedParamDimNumberByName(cnrtFunction_t function, const char *name, int *dim_num)
+{
     sim_io io;
     int number;
     REQUIRE_POINTER(dim_num, CNRT_RET_ERR_INVALID);
@@ -288,7 +318,8 @@ cnrtRet_t cnrtGetSupportedParamDimNumberByName(cnrtFunction_t function, const ch
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetSupportedParamShapeByName(cnrtFunction_t function, const char *name, int *dim_shape) {
+cnrtRet_t cnrtGetSupportedParamShapeByName(cnrtFunction_t function, const char *name, int *dim_shape)
+{
     sim_io io;
     int number;
     REQUIRE_POINTER(dim_shape, CNRT_RET_ERR_INVALID);
@@ -299,7 +330,8 @@ cnrtRet_t cnrtGetSupportedParamShapeByName(cnrtFunction_t function, const char *
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetSupportedParamDataTypeByName(cnrtFunction_t function, const char *name, cnrtDataType_t *dtype) {
+cnrtRet_t cnrtGetSupportedParamDataTypeByName(cnrtFunction_t function, const char *name, cnrtDataType_t *dtype)
+{
     sim_io io;
     int number;
     REQUIRE_POINTER(dtype, CNRT_RET_ERR_INVALID);
@@ -308,7 +340,8 @@ cnrtRet_t cnrtGetSupportedParamDataTypeByName(cnrtFunction_t function, const cha
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetSupportedParamLayoutByName(cnrtFunction_t function, const char *name, cnrtDimOrder_t *layout) {
+cnrtRet_t cnrtGetSupportedParamLayoutByName(cnrtFunction_t function, const char *name, cnrtDimOrder_t *layout)
+{
     sim_io io;
     int number;
     REQUIRE_POINTER(layout, CNRT_RET_ERR_INVALID);

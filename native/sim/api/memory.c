@@ -6,16 +6,21 @@
 #include "core/device.h"
 #include "core/queue.h"
 
-cnrtRet_t cnrtMalloc(void **pPtr, size_t bytes) {
+cnrtRet_t cnrtMalloc(void **pPtr, size_t bytes)
+{
     REQUIRE_POINTER(pPtr, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *pPtr = NULL;
     return bytes == 0 ? CNRT_RET_SUCCESS : sim_memory_allocate(bytes, pPtr);
 }
 
-cnrtRet_t cnrtFree(void *ptr) { return ptr == NULL ? CNRT_RET_SUCCESS : sim_memory_free(ptr); }
+cnrtRet_t cnrtFree(void *ptr)
+{
+    return ptr == NULL ? CNRT_RET_SUCCESS : sim_memory_free(ptr);
+}
 
-cnrtRet_t cnrtFreeArray(void **ptr, int length) {
+cnrtRet_t cnrtFreeArray(void **ptr, int length)
+{
     REQUIRE_POINTER(ptr, CNRT_RET_ERR_INVALID);
     REQUIRE(length >= 0, CNRT_RET_ERR_INVALID, "The length of an array is not negative: %d.", length);
     cnrtRet_t first = CNRT_RET_SUCCESS;
@@ -26,7 +31,8 @@ cnrtRet_t cnrtFreeArray(void **ptr, int length) {
     return first;
 }
 
-cnrtRet_t cnrtMallocHost(void **pPtr, size_t bytes, cnrtMemType_t type) {
+cnrtRet_t cnrtMallocHost(void **pPtr, size_t bytes, cnrtMemType_t type)
+{
     REQUIRE_POINTER(pPtr, CNRT_RET_ERR_INVALID);
     REQUIRE(type == CNRT_MEMTYPE_DEFAULT || type == CNRT_MEMTYPE_LOCKED, CNRT_RET_ERR_INVALID,
             "Host memory has type 0 (default) or 1 (locked), not %d.", (int)type);
@@ -34,31 +40,36 @@ cnrtRet_t cnrtMallocHost(void **pPtr, size_t bytes, cnrtMemType_t type) {
     return bytes == 0 ? CNRT_RET_SUCCESS : sim_memory_allocate_host(bytes, pPtr);
 }
 
-cnrtRet_t cnrtFreeHost(void *ptr) { return ptr == NULL ? CNRT_RET_SUCCESS : sim_memory_free_host(ptr); }
+cnrtRet_t cnrtFreeHost(void *ptr)
+{
+    return ptr == NULL ? CNRT_RET_SUCCESS : sim_memory_free_host(ptr);
+}
 
 /* ---- Copies ---- */
 
 /* Pins one side of a copy if it must be device memory; host memory can only be told from device memory. */
-static cnrtRet_t pin_side(const char *side, const void *address, size_t bytes, bool device, sim_block **block) {
+static cnrtRet_t pin_side(const char *side, const void *address, size_t bytes, bool device, sim_block **block)
+{
     size_t available = 0;
     *block = sim_memory_pin(address, &available);
     if (!device && *block != NULL) {
         sim_memory_unpin(*block);
         *block = NULL;
-        return sim_error_set(CNRT_RET_ERR_MEMCPY, "The direction makes the %s %p host memory, but it is device memory.", side,
-                        address);
+        return sim_error_set(CNRT_RET_ERR_MEMCPY, "The direction makes the %s %p host memory, but it is device memory.",
+                             side, address);
     }
     REQUIRE(!device || *block != NULL, CNRT_RET_ERR_MEMCPY,
             "The %s %p is not device memory: it was never allocated with cnrtMalloc, or was freed.", side, address);
     REQUIRE(!device || bytes <= available, CNRT_RET_ERR_MEMCPY,
-            "The copy of %zu bytes passes the end of the %s's device memory, which has %zu bytes from %p on.", bytes, side,
-            available, address);
+            "The copy of %zu bytes passes the end of the %s's device memory, which has %zu bytes from %p on.", bytes,
+            side, available, address);
     return CNRT_RET_SUCCESS;
 }
 
 /* Checks in the header's order; on success both device sides are pinned. */
 static cnrtRet_t check_copy(const char *function, void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir,
-                            sim_block *blocks[2]) {
+                            sim_block *blocks[2])
+{
     blocks[0] = blocks[1] = NULL;
     REQUIRE(dst != NULL, CNRT_RET_ERR_INVALID, "%s: dst is NULL.", function);
     REQUIRE(src != NULL, CNRT_RET_ERR_INVALID, "%s: src is NULL.", function);
@@ -77,7 +88,8 @@ static cnrtRet_t check_copy(const char *function, void *dst, void *src, size_t b
     return code;
 }
 
-cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir) {
+cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir)
+{
     sim_block *blocks[2];
     TRY(check_copy(__func__, dst, src, bytes, dir, blocks));
     memmove(dst, src, bytes);
@@ -86,7 +98,8 @@ cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir) 
     return CNRT_RET_SUCCESS;
 }
 
-static void run_copy(sim_work *work, sim_status *status) {
+static void run_copy(sim_work *work, sim_status *status)
+{
     for (int side = 0; side < 2; side++) {
         sim_block *block = work->as.copy.blocks[side];
         if (block != NULL && sim_memory_is_freed(block)) {
@@ -102,7 +115,8 @@ static void run_copy(sim_work *work, sim_status *status) {
     sim_memory_unpin(work->as.copy.blocks[1]);
 }
 
-static cnrtRet_t submit_copy(sim_queue *queue, void *dst, void *src, size_t bytes, sim_block *blocks[2]) {
+static cnrtRet_t submit_copy(sim_queue *queue, void *dst, void *src, size_t bytes, sim_block *blocks[2])
+{
     sim_work *work = sim_queue_take_work(queue);
     if (work == NULL) {
         sim_memory_unpin(blocks[0]);
@@ -119,7 +133,8 @@ static cnrtRet_t submit_copy(sim_queue *queue, void *dst, void *src, size_t byte
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtMemcpyAsync(void *dst, void *src, size_t bytes, cnrtQueue_t queue, cnrtMemTransDir_t dir) {
+cnrtRet_t cnrtMemcpyAsync(void *dst, void *src, size_t bytes, cnrtQueue_t queue, cnrtMemTransDir_t dir)
+{
     sim_block *blocks[2];
     sim_queue *q = sim_queue_get(queue);
     if (q == NULL) {
@@ -135,7 +150,8 @@ cnrtRet_t cnrtMemcpyAsync(void *dst, void *src, size_t bytes, cnrtQueue_t queue,
 
 /* ---- Filling ---- */
 
-static void fill(void *destination, uint32_t value, size_t count, bool words) {
+static void fill(void *destination, uint32_t value, size_t count, bool words)
+{
     if (!words) {
         memset(destination, (int)value, count);
         return;
@@ -146,7 +162,8 @@ static void fill(void *destination, uint32_t value, size_t count, bool words) {
     }
 }
 
-static cnrtRet_t pin_fill(const char *function, void *ptr, size_t count, size_t item, sim_block **block) {
+static cnrtRet_t pin_fill(const char *function, void *ptr, size_t count, size_t item, sim_block **block)
+{
     size_t available = 0;
     *block = NULL;
     REQUIRE(ptr != NULL, CNRT_RET_ERR_INVALID, "%s: ptr is NULL.", function);
@@ -154,13 +171,15 @@ static cnrtRet_t pin_fill(const char *function, void *ptr, size_t count, size_t 
     REQUIRE(*block != NULL, CNRT_RET_ERR_FIND_DEV_ADDR, "%s: %p is not device memory.", function, ptr);
     if (count > available / item) {
         sim_memory_unpin(*block);
-        return sim_error_set(CNRT_RET_ERR_INVALID, "%s: %zu elements of %zu bytes pass the end of the memory, %zu bytes are left.",
-                        function, count, item, available);
+        return sim_error_set(CNRT_RET_ERR_INVALID,
+                             "%s: %zu elements of %zu bytes pass the end of the memory, %zu bytes are left.", function,
+                             count, item, available);
     }
     return CNRT_RET_SUCCESS;
 }
 
-static cnrtRet_t fill_now(const char *function, void *ptr, uint32_t value, size_t count, bool words) {
+static cnrtRet_t fill_now(const char *function, void *ptr, uint32_t value, size_t count, bool words)
+{
     sim_block *block;
     TRY(pin_fill(function, ptr, count, words ? sizeof value : 1, &block));
     fill(ptr, value, count, words);
@@ -168,16 +187,24 @@ static cnrtRet_t fill_now(const char *function, void *ptr, uint32_t value, size_
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtMemset(void *ptr, int c, size_t bytes) {
+cnrtRet_t cnrtMemset(void *ptr, int c, size_t bytes)
+{
     REQUIRE(c >= 0 && c <= 255, CNRT_RET_ERR_OUT_RANGE, "cnrtMemset sets bytes to 0 to 255, not to %d.", c);
     return fill_now(__func__, ptr, (uint32_t)c, bytes, false);
 }
 
-cnrtRet_t cnrtMemsetD8(void *ptr, uint8_t value, size_t bytes) { return fill_now(__func__, ptr, value, bytes, false); }
+cnrtRet_t cnrtMemsetD8(void *ptr, uint8_t value, size_t bytes)
+{
+    return fill_now(__func__, ptr, value, bytes, false);
+}
 
-cnrtRet_t cnrtMemsetD32(void *ptr, uint32_t value, size_t words) { return fill_now(__func__, ptr, value, words, true); }
+cnrtRet_t cnrtMemsetD32(void *ptr, uint32_t value, size_t words)
+{
+    return fill_now(__func__, ptr, value, words, true);
+}
 
-static void run_fill(sim_work *work, sim_status *status) {
+static void run_fill(sim_work *work, sim_status *status)
+{
     if (sim_memory_is_freed(work->as.fill.block)) {
         sim_status_set(status, CNRT_RET_ERR_FIND_DEV_ADDR,
                        "Memory to be set was freed while the operation waited in its queue: synchronise first.");
@@ -187,7 +214,8 @@ static void run_fill(sim_work *work, sim_status *status) {
     sim_memory_unpin(work->as.fill.block);
 }
 
-static cnrtRet_t submit_fill(sim_queue *queue, sim_block *block, void *ptr, uint32_t value, size_t count, bool words) {
+static cnrtRet_t submit_fill(sim_queue *queue, sim_block *block, void *ptr, uint32_t value, size_t count, bool words)
+{
     sim_work *work = sim_queue_take_work(queue);
     if (work == NULL) {
         sim_memory_unpin(block);
@@ -203,7 +231,9 @@ static cnrtRet_t submit_fill(sim_queue *queue, sim_block *block, void *ptr, uint
     return CNRT_RET_SUCCESS;
 }
 
-static cnrtRet_t fill_later(const char *function, void *ptr, uint32_t value, size_t count, bool words, cnrtQueue_t queue) {
+static cnrtRet_t fill_later(const char *function, void *ptr, uint32_t value, size_t count, bool words,
+                            cnrtQueue_t queue)
+{
     sim_block *block;
     sim_queue *q = sim_queue_get(queue);
     if (q == NULL) {
@@ -217,17 +247,20 @@ static cnrtRet_t fill_later(const char *function, void *ptr, uint32_t value, siz
     return code;
 }
 
-cnrtRet_t cnrtMemsetD8Async(void *ptr, uint8_t value, size_t bytes, cnrtQueue_t queue) {
+cnrtRet_t cnrtMemsetD8Async(void *ptr, uint8_t value, size_t bytes, cnrtQueue_t queue)
+{
     return fill_later(__func__, ptr, value, bytes, false, queue);
 }
 
-cnrtRet_t cnrtMemsetD32Async(void *ptr, uint32_t value, size_t words, cnrtQueue_t queue) {
+cnrtRet_t cnrtMemsetD32Async(void *ptr, uint32_t value, size_t words, cnrtQueue_t queue)
+{
     return fill_later(__func__, ptr, value, words, true, queue);
 }
 
 /* ---- Facts ---- */
 
-cnrtRet_t cnrtGetMemInfo(size_t *free, size_t *total, cnrtChannelType_t channel) {
+cnrtRet_t cnrtGetMemInfo(size_t *free, size_t *total, cnrtChannelType_t channel)
+{
     REQUIRE_POINTER(free, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(total, CNRT_RET_ERR_INVALID);
     REQUIRE((int)channel >= CNRT_CHANNEL_TYPE_DUPLICATE && (int)channel <= CNRT_CHANNEL_TYPE_3, CNRT_RET_ERR_INVALID,
@@ -240,7 +273,8 @@ cnrtRet_t cnrtGetMemInfo(size_t *free, size_t *total, cnrtChannelType_t channel)
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetMemorySize(void **base, void *devPtr, size_t *bytes) {
+cnrtRet_t cnrtGetMemorySize(void **base, void *devPtr, size_t *bytes)
+{
     REQUIRE_POINTER(base, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(devPtr, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(bytes, CNRT_RET_ERR_INVALID);

@@ -9,7 +9,8 @@
 
 enum { HEADER_BYTES = 0x434 };
 
-cnrtRet_t cnrtLoadModel(cnrtModel_t *pmodel, const char *fname) {
+cnrtRet_t cnrtLoadModel(cnrtModel_t *pmodel, const char *fname)
+{
     REQUIRE_POINTER(pmodel, CNRT_RET_ERR_INVALID_POINTER);
     REQUIRE_POINTER(fname, CNRT_RET_ERR_INVALID_POINTER);
     uint64_t bytes;
@@ -26,7 +27,8 @@ cnrtRet_t cnrtLoadModel(cnrtModel_t *pmodel, const char *fname) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtLoadModelFromMem(cnrtModel_t *pmodel, char *ptr) {
+cnrtRet_t cnrtLoadModelFromMem(cnrtModel_t *pmodel, char *ptr)
+{
     REQUIRE_POINTER(pmodel, CNRT_RET_ERR_INVALID_POINTER);
     REQUIRE_POINTER(ptr, CNRT_RET_ERR_INVALID_POINTER);
     sim_error error = {""};
@@ -41,12 +43,14 @@ cnrtRet_t cnrtLoadModelFromMem(cnrtModel_t *pmodel, char *ptr) {
 }
 
 /* The memory is copied either way: reusing it is a permission, not a duty. */
-cnrtRet_t cnrtLoadModelFromMem_V2(cnrtModel_t *pmodel, char *ptr, bool reuseUserMem) {
+cnrtRet_t cnrtLoadModelFromMem_V2(cnrtModel_t *pmodel, char *ptr, bool reuseUserMem)
+{
     (void)reuseUserMem;
     return cnrtLoadModelFromMem(pmodel, ptr);
 }
 
-cnrtRet_t cnrtUnloadModel(cnrtModel_t model) {
+cnrtRet_t cnrtUnloadModel(cnrtModel_t model)
+{
     REQUIRE_POINTER(model, CNRT_RET_ERR_INVALID_POINTER);
     sim_loaded_model *m = sim_object_close(SIM_KIND_MODEL, model);
     REQUIRE(m != NULL, CNRT_RET_ERR_INVALID, "%p is not a model, or was unloaded.", (void *)model);
@@ -56,7 +60,8 @@ cnrtRet_t cnrtUnloadModel(cnrtModel_t model) {
 
 /* ---- Files that are not loaded ---- */
 
-static cnrtRet_t read_header(const char *fname, uint8_t **header, uint64_t *bytes, uint64_t *size) {
+static cnrtRet_t read_header(const char *fname, uint8_t **header, uint64_t *bytes, uint64_t *size)
+{
     *header = sim_file_read_start(fname, HEADER_BYTES, bytes, size);
     if (*header == NULL) {
         return sim_error_peek();
@@ -66,13 +71,14 @@ static cnrtRet_t read_header(const char *fname, uint8_t **header, uint64_t *byte
     if (claimed == 0 || claimed != *size) {
         free(*header);
         return claimed == 0 ? sim_error_set(CNRT_RET_ERR_INVALID, "%.100s is not a model: %.140s", fname, error.text)
-                            : sim_error_set(CNRT_RET_ERR_INVALID, "%.160s has %llu bytes, its header claims %llu.", fname,
-                                       (unsigned long long)*size, (unsigned long long)claimed);
+                            : sim_error_set(CNRT_RET_ERR_INVALID, "%.160s has %llu bytes, its header claims %llu.",
+                                            fname, (unsigned long long)*size, (unsigned long long)claimed);
     }
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetModelSize(const char *fname, int *size) {
+cnrtRet_t cnrtGetModelSize(const char *fname, int *size)
+{
     REQUIRE_POINTER(fname, CNRT_RET_ERR_INVALID_POINTER);
     REQUIRE_POINTER(size, CNRT_RET_ERR_INVALID_POINTER);
     uint8_t *header;
@@ -83,14 +89,16 @@ cnrtRet_t cnrtGetModelSize(const char *fname, int *size) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetModelLevelFromFile(const char *fname, int *model_level) {
+cnrtRet_t cnrtGetModelLevelFromFile(const char *fname, int *model_level)
+{
     REQUIRE_POINTER(fname, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(model_level, CNRT_RET_ERR_INVALID);
     uint64_t bytes;
     uint8_t *data = sim_file_read(fname, &bytes);
     if (data == NULL) {
-        return sim_error_peek() == CNRT_RET_ERR_SYS ? sim_error_set(CNRT_RET_ERR_INVALID, "%.160s cannot be opened.", fname)
-                                                    : sim_error_peek();
+        return sim_error_peek() == CNRT_RET_ERR_SYS
+                   ? sim_error_set(CNRT_RET_ERR_INVALID, "%.160s cannot be opened.", fname)
+                   : sim_error_peek();
     }
     sim_model *model = NULL;
     sim_error error = {""};
@@ -104,7 +112,8 @@ cnrtRet_t cnrtGetModelLevelFromFile(const char *fname, int *model_level) {
 
 /* ---- Facts of a loaded model ---- */
 
-static sim_loaded_model *get(cnrtModel_t handle) {
+static sim_loaded_model *get(cnrtModel_t handle)
+{
     sim_loaded_model *model = sim_object_get(SIM_KIND_MODEL, handle);
     if (model == NULL) {
         sim_error_set(CNRT_RET_ERR_INVALID_POINTER, "%p is not a model, or was unloaded.", (void *)handle);
@@ -112,7 +121,8 @@ static sim_loaded_model *get(cnrtModel_t handle) {
     return model;
 }
 
-cnrtRet_t cnrtQueryCoreVersion(cnrtModel_t model, cnrtCoreVersion_t *coreVersion) {
+cnrtRet_t cnrtQueryCoreVersion(cnrtModel_t model, cnrtCoreVersion_t *coreVersion)
+{
     sim_loaded_model *m = get(model);
     if (m == NULL) {
         return CNRT_RET_ERR_INVALID_POINTER;
@@ -126,7 +136,8 @@ cnrtRet_t cnrtQueryCoreVersion(cnrtModel_t model, cnrtCoreVersion_t *coreVersion
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtQueryModelParallelism(cnrtModel_t model, int *modelParallelism) {
+cnrtRet_t cnrtQueryModelParallelism(cnrtModel_t model, int *modelParallelism)
+{
     sim_loaded_model *m = get(model);
     if (m == NULL) {
         return CNRT_RET_ERR_INVALID_POINTER;
@@ -139,7 +150,8 @@ cnrtRet_t cnrtQueryModelParallelism(cnrtModel_t model, int *modelParallelism) {
 }
 
 /* Neither the container nor our networks ask for stack or local memory. */
-static cnrtRet_t no_megabytes(cnrtModel_t model, uint64_t *size) {
+static cnrtRet_t no_megabytes(cnrtModel_t model, uint64_t *size)
+{
     sim_loaded_model *m = get(model);
     if (m == NULL) {
         return CNRT_RET_ERR_INVALID_POINTER;
@@ -150,11 +162,18 @@ static cnrtRet_t no_megabytes(cnrtModel_t model, uint64_t *size) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtQueryModelStackSize(cnrtModel_t model, uint64_t *size) { return no_megabytes(model, size); }
+cnrtRet_t cnrtQueryModelStackSize(cnrtModel_t model, uint64_t *size)
+{
+    return no_megabytes(model, size);
+}
 
-cnrtRet_t cnrtQueryModelLocalMemSize(cnrtModel_t model, uint64_t *size) { return no_megabytes(model, size); }
+cnrtRet_t cnrtQueryModelLocalMemSize(cnrtModel_t model, uint64_t *size)
+{
+    return no_megabytes(model, size);
+}
 
-static cnrtRet_t memory_used(sim_loaded_model *model, int64_t *total) {
+static cnrtRet_t memory_used(sim_loaded_model *model, int64_t *total)
+{
     const sim_model_info *info = sim_loaded_model_info(model);
     if (!info->has_network) { /* device code: the file is the best that is known */
         *total = (int64_t)sim_loaded_model_bytes(model);
@@ -168,7 +187,8 @@ static cnrtRet_t memory_used(sim_loaded_model *model, int64_t *total) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetModelMemUsed(cnrtModel_t model, int64_t *totalMem) {
+cnrtRet_t cnrtGetModelMemUsed(cnrtModel_t model, int64_t *totalMem)
+{
     REQUIRE_POINTER(totalMem, CNRT_RET_ERR_INVALID_POINTER);
     sim_loaded_model *m = get(model);
     if (m == NULL) {
@@ -179,7 +199,8 @@ cnrtRet_t cnrtGetModelMemUsed(cnrtModel_t model, int64_t *totalMem) {
     return code;
 }
 
-cnrtRet_t cnrtGetFunctionMemUsed(cnrtFunction_t function, int64_t *totalMem) {
+cnrtRet_t cnrtGetFunctionMemUsed(cnrtFunction_t function, int64_t *totalMem)
+{
     REQUIRE_POINTER(totalMem, CNRT_RET_ERR_INVALID_POINTER);
     sim_function *f = sim_object_get_alive(SIM_KIND_FUNCTION, function);
     REQUIRE(f != NULL, CNRT_RET_ERR_INVALID_POINTER, "%p is not a function, or was destroyed.", (void *)function);
@@ -191,7 +212,8 @@ cnrtRet_t cnrtGetFunctionMemUsed(cnrtFunction_t function, int64_t *totalMem) {
     return code;
 }
 
-cnrtRet_t cnrtGetFunctionNumber(cnrtModel_t model, int *number) {
+cnrtRet_t cnrtGetFunctionNumber(cnrtModel_t model, int *number)
+{
     sim_loaded_model *m = get(model);
     if (m == NULL) {
         return CNRT_RET_ERR_INVALID_POINTER;
@@ -202,7 +224,8 @@ cnrtRet_t cnrtGetFunctionNumber(cnrtModel_t model, int *number) {
     return CNRT_RET_SUCCESS;
 }
 
-static cnrtRet_t copy_symbol(const char *name, char **symbol, int *name_size) {
+static cnrtRet_t copy_symbol(const char *name, char **symbol, int *name_size)
+{
     size_t length = strlen(name);
     *symbol = malloc(length + 1);
     REQUIRE(*symbol != NULL, CNRT_RET_ERR_NOMEM, "The host has no memory for a function's name.");
@@ -211,8 +234,10 @@ static cnrtRet_t copy_symbol(const char *name, char **symbol, int *name_size) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtGetFunctionSymbol(cnrtModel_t model, int index, char **symbol, int *name_size) {
-    REQUIRE(index == 0, CNRT_RET_ERR_INVALID_POINTER, "There is no function %d in the model: there is one, number 0.", index);
+cnrtRet_t cnrtGetFunctionSymbol(cnrtModel_t model, int index, char **symbol, int *name_size)
+{
+    REQUIRE(index == 0, CNRT_RET_ERR_INVALID_POINTER, "There is no function %d in the model: there is one, number 0.",
+            index);
     REQUIRE_POINTER(symbol, CNRT_RET_ERR_INVALID_POINTER);
     REQUIRE_POINTER(name_size, CNRT_RET_ERR_INVALID_POINTER);
     sim_loaded_model *m = get(model);

@@ -3,7 +3,8 @@
 #include "api/api.h"
 #include "core/device.h"
 
-static sim_notifier *get(cnrtNotifier_t handle) {
+static sim_notifier *get(cnrtNotifier_t handle)
+{
     sim_notifier *notifier = sim_object_get(SIM_KIND_NOTIFIER, handle);
     if (notifier == NULL) {
         sim_error_set(CNRT_RET_ERR_INVALID, "%p is not a notifier, or was destroyed.", (void *)handle);
@@ -11,7 +12,8 @@ static sim_notifier *get(cnrtNotifier_t handle) {
     return notifier;
 }
 
-cnrtRet_t cnrtCreateNotifier(cnrtNotifier_t *notifier) {
+cnrtRet_t cnrtCreateNotifier(cnrtNotifier_t *notifier)
+{
     REQUIRE_POINTER(notifier, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     sim_notifier *n = sim_notifier_create();
@@ -22,7 +24,8 @@ cnrtRet_t cnrtCreateNotifier(cnrtNotifier_t *notifier) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtDestroyNotifier(cnrtNotifier_t *notifier) {
+cnrtRet_t cnrtDestroyNotifier(cnrtNotifier_t *notifier)
+{
     REQUIRE_POINTER(notifier, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(*notifier, CNRT_RET_ERR_INVALID);
     sim_notifier *n = sim_object_close(SIM_KIND_NOTIFIER, *notifier);
@@ -31,7 +34,8 @@ cnrtRet_t cnrtDestroyNotifier(cnrtNotifier_t *notifier) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtPlaceNotifier(cnrtNotifier_t notifier, cnrtQueue_t queue) {
+cnrtRet_t cnrtPlaceNotifier(cnrtNotifier_t notifier, cnrtQueue_t queue)
+{
     sim_notifier *n = get(notifier);
     if (n == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -43,7 +47,8 @@ cnrtRet_t cnrtPlaceNotifier(cnrtNotifier_t notifier, cnrtQueue_t queue) {
     return code;
 }
 
-cnrtRet_t cnrtWaitNotifier(cnrtNotifier_t notifier) {
+cnrtRet_t cnrtWaitNotifier(cnrtNotifier_t notifier)
+{
     sim_notifier *n = get(notifier);
     if (n == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -53,7 +58,8 @@ cnrtRet_t cnrtWaitNotifier(cnrtNotifier_t notifier) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtQueryNotifier(cnrtNotifier_t notifier) {
+cnrtRet_t cnrtQueryNotifier(cnrtNotifier_t notifier)
+{
     sim_notifier *n = get(notifier);
     if (n == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -63,19 +69,23 @@ cnrtRet_t cnrtQueryNotifier(cnrtNotifier_t notifier) {
     return passed ? CNRT_RET_SUCCESS : CNRT_RET_ERR_BUSY;
 }
 
-static cnrtRet_t time_of(cnrtNotifier_t handle, const char *which, int64_t *nanoseconds) {
+static cnrtRet_t time_of(cnrtNotifier_t handle, const char *which, int64_t *nanoseconds)
+{
     sim_notifier *n = get(handle);
     if (n == NULL) {
         return CNRT_RET_ERR_INVALID;
     }
     bool known = sim_notifier_time(n, nanoseconds);
     sim_object_release(n);
-    REQUIRE(known, CNRT_RET_ERR_FUNC_CALL, "The %s notifier was not placed, or its queue has not passed it: synchronise "
-                                           "the queue first.", which);
+    REQUIRE(known, CNRT_RET_ERR_FUNC_CALL,
+            "The %s notifier was not placed, or its queue has not passed it: synchronise "
+            "the queue first.",
+            which);
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtNotifierDuration(cnrtNotifier_t start, cnrtNotifier_t end, float *us) {
+cnrtRet_t cnrtNotifierDuration(cnrtNotifier_t start, cnrtNotifier_t end, float *us)
+{
     int64_t from, to;
     REQUIRE_POINTER(start, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(end, CNRT_RET_ERR_INVALID);

@@ -4,7 +4,8 @@
 #include "core/device.h"
 #include "core/notifier.h"
 
-cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue) {
+cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue)
+{
     REQUIRE_POINTER(pqueue, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     sim_queue *queue = sim_queue_create(sim_device_current());
@@ -15,13 +16,15 @@ cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtDestroyQueue(cnrtQueue_t queue) {
+cnrtRet_t cnrtDestroyQueue(cnrtQueue_t queue)
+{
     REQUIRE_POINTER(queue, CNRT_RET_ERR_INVALID);
     REQUIRE(sim_queue_close(queue), CNRT_RET_ERR_INVALID, "%p is not a queue, or was destroyed.", (void *)queue);
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtSyncQueue(cnrtQueue_t queue) {
+cnrtRet_t cnrtSyncQueue(cnrtQueue_t queue)
+{
     sim_queue *q = sim_queue_get(queue);
     if (q == NULL) {
         return sim_error_peek();
@@ -31,7 +34,8 @@ cnrtRet_t cnrtSyncQueue(cnrtQueue_t queue) {
     return code;
 }
 
-cnrtRet_t cnrtQueryQueue(cnrtQueue_t queue) {
+cnrtRet_t cnrtQueryQueue(cnrtQueue_t queue)
+{
     sim_queue *q = sim_queue_get(queue);
     if (q == NULL) {
         return sim_error_peek();
@@ -41,7 +45,8 @@ cnrtRet_t cnrtQueryQueue(cnrtQueue_t queue) {
     return idle ? CNRT_RET_SUCCESS : CNRT_RET_ERR_NOT_READY;
 }
 
-cnrtRet_t cnrtQueueWaitNotifier(cnrtNotifier_t notifier, cnrtQueue_t queue, unsigned int flag) {
+cnrtRet_t cnrtQueueWaitNotifier(cnrtNotifier_t notifier, cnrtQueue_t queue, unsigned int flag)
+{
     REQUIRE_POINTER(notifier, CNRT_RET_ERR_INVALID);
     REQUIRE(flag == 0, CNRT_RET_ERR_INVALID, "cnrtQueueWaitNotifier takes flag 0, not %u.", flag);
     sim_notifier *n = sim_object_get(SIM_KIND_NOTIFIER, notifier);

@@ -10,20 +10,23 @@ struct sim_quantized_param {
     double *factors; /* scale / 2^position, then the offsets */
 };
 
-static void finish(sim_object *object) {
+static void finish(sim_object *object)
+{
     sim_quantized_param *param = (sim_quantized_param *)object;
     free(param->factors);
     free(param);
 }
 
-sim_quantized_param *sim_quantized_param_create(size_t channels, size_t inner, const int *positions, const float *scales,
-                                                const float *offsets) {
+sim_quantized_param *sim_quantized_param_create(size_t channels, size_t inner, const int *positions,
+                                                const float *scales, const float *offsets)
+{
     sim_quantized_param *param = calloc(1, sizeof *param);
     double *factors = calloc(channels * 2, sizeof *factors);
     if (param == NULL || factors == NULL || !sim_object_open(&param->base, SIM_KIND_QUANTIZED_PARAM, finish)) {
         free(factors);
         free(param);
-        sim_error_set(CNRT_RET_ERR_INIT, "The host has no memory for a quantization parameter of %zu channels.", channels);
+        sim_error_set(CNRT_RET_ERR_INIT, "The host has no memory for a quantization parameter of %zu channels.",
+                      channels);
         return NULL;
     }
     for (size_t channel = 0; channel < channels; channel++) {
@@ -36,11 +39,15 @@ sim_quantized_param *sim_quantized_param_create(size_t channels, size_t inner, c
     return param;
 }
 
-void *sim_quantized_param_handle(const sim_quantized_param *param) { return (void *)param->base.handle; }
+void *sim_quantized_param_handle(const sim_quantized_param *param)
+{
+    return (void *)param->base.handle;
+}
 
 /* ---- Types ---- */
 
-size_t sim_dtype_size(cnrtDataType_t dtype) {
+size_t sim_dtype_size(cnrtDataType_t dtype)
+{
     switch (dtype) {
     case CNRT_FLOAT64:
     case CNRT_INT64: return 8;
@@ -59,7 +66,8 @@ size_t sim_dtype_size(cnrtDataType_t dtype) {
     }
 }
 
-const char *sim_dtype_name(cnrtDataType_t dtype) {
+const char *sim_dtype_name(cnrtDataType_t dtype)
+{
     switch (dtype) {
     case CNRT_INVALID: return "CNRT_INVALID";
     case CNRT_FLOAT16: return "CNRT_FLOAT16";
@@ -84,7 +92,8 @@ const char *sim_dtype_name(cnrtDataType_t dtype) {
 /* ---- Half precision ---- */
 
 /* Rounds once from the double, so that a double does not pass through float on its way. */
-uint16_t sim_cast_half_from_double(double value) {
+uint16_t sim_cast_half_from_double(double value)
+{
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
     uint16_t sign = (uint16_t)(bits >> 48 & 0x8000);
@@ -99,12 +108,14 @@ uint16_t sim_cast_half_from_double(double value) {
         return (uint16_t)(sign | (uint16_t)rint(magnitude * 0x1p24));
     }
     int exponent;
-    double fraction = frexp(magnitude, &exponent);          /* in [0.5, 1) */
-    unsigned mantissa = (unsigned)rint(fraction * 2048.0);  /* in [1024, 2048]: 2048 carries into the exponent by itself */
+    double fraction = frexp(magnitude, &exponent); /* in [0.5, 1) */
+    unsigned mantissa =
+        (unsigned)rint(fraction * 2048.0); /* in [1024, 2048]: 2048 carries into the exponent by itself */
     return (uint16_t)(sign | (((unsigned)(exponent + 14) << 10) + (mantissa - 1024)));
 }
 
-float sim_cast_half_to_float(uint16_t half) {
+float sim_cast_half_to_float(uint16_t half)
+{
     unsigned exponent = half >> 10 & 0x1f, mantissa = half & 0x3ff;
     float magnitude;
     if (exponent == 0x1f) {
@@ -121,17 +132,21 @@ float sim_cast_half_to_float(uint16_t half) {
 
 /* ---- Conversion ---- */
 
-bool sim_cast_is_known(cnrtDataType_t from, cnrtDataType_t to, bool with_param) {
+bool sim_cast_is_known(cnrtDataType_t from, cnrtDataType_t to, bool with_param)
+{
     static const struct {
         cnrtDataType_t from, to;
-    } plain[] = {
-        {CNRT_FLOAT32, CNRT_FLOAT16}, {CNRT_FLOAT32, CNRT_UINT8}, {CNRT_INT64, CNRT_FLOAT16}, {CNRT_FLOAT16, CNRT_FLOAT32},
-        {CNRT_FLOAT16, CNRT_UINT8},   {CNRT_UINT8, CNRT_FLOAT32}, {CNRT_UINT8, CNRT_FLOAT16}, {CNRT_FLOAT32, CNRT_FLOAT32},
-    }, quantizing[] = {
-        {CNRT_FLOAT32, CNRT_FLOAT16}, {CNRT_FLOAT32, CNRT_INT16}, {CNRT_FLOAT32, CNRT_INT8}, {CNRT_FLOAT32, CNRT_INT32},
-        {CNRT_INT32, CNRT_FLOAT32},   {CNRT_FLOAT16, CNRT_INT16}, {CNRT_INT16, CNRT_FLOAT32}, {CNRT_INT8, CNRT_FLOAT32},
-        {CNRT_FLOAT32, CNRT_FLOAT32},
-    };
+    } plain[] =
+        {
+            {CNRT_FLOAT32, CNRT_FLOAT16}, {CNRT_FLOAT32, CNRT_UINT8},   {CNRT_INT64, CNRT_FLOAT16},
+            {CNRT_FLOAT16, CNRT_FLOAT32}, {CNRT_FLOAT16, CNRT_UINT8},   {CNRT_UINT8, CNRT_FLOAT32},
+            {CNRT_UINT8, CNRT_FLOAT16},   {CNRT_FLOAT32, CNRT_FLOAT32},
+        },
+      quantizing[] = {
+          {CNRT_FLOAT32, CNRT_FLOAT16}, {CNRT_FLOAT32, CNRT_INT16}, {CNRT_FLOAT32, CNRT_INT8},
+          {CNRT_FLOAT32, CNRT_INT32},   {CNRT_INT32, CNRT_FLOAT32}, {CNRT_FLOAT16, CNRT_INT16},
+          {CNRT_INT16, CNRT_FLOAT32},   {CNRT_INT8, CNRT_FLOAT32},  {CNRT_FLOAT32, CNRT_FLOAT32},
+      };
     size_t count = with_param ? sizeof quantizing / sizeof *quantizing : sizeof plain / sizeof *plain;
     for (size_t index = 0; index < count; index++) {
         cnrtDataType_t known_from = with_param ? quantizing[index].from : plain[index].from;
@@ -144,7 +159,8 @@ bool sim_cast_is_known(cnrtDataType_t from, cnrtDataType_t to, bool with_param) 
 }
 
 /* Every source type is exact in a double, but INT64 beyond 2^53, which is infinity as a half anyway. */
-static double load(const uint8_t *source, cnrtDataType_t dtype) {
+static double load(const uint8_t *source, cnrtDataType_t dtype)
+{
     union {
         float f32;
         uint16_t u16;
@@ -165,7 +181,8 @@ static double load(const uint8_t *source, cnrtDataType_t dtype) {
 }
 
 /* To nearest even, then into [low, high]; a NaN becomes 0. */
-static double to_integer(double value, double low, double high) {
+static double to_integer(double value, double low, double high)
+{
     if (isnan(value)) {
         return 0.0;
     }
@@ -173,7 +190,8 @@ static double to_integer(double value, double low, double high) {
     return rounded < low ? low : rounded > high ? high : rounded;
 }
 
-static void store(uint8_t *destination, cnrtDataType_t dtype, double value) {
+static void store(uint8_t *destination, cnrtDataType_t dtype, double value)
+{
     switch (dtype) {
     case CNRT_FLOAT32: {
         float f32 = (float)value;
@@ -200,21 +218,25 @@ static void store(uint8_t *destination, cnrtDataType_t dtype, double value) {
         memcpy(destination, &i8, 1);
         break;
     }
-    default: /* CNRT_UINT8 */
-        *destination = (uint8_t)to_integer(value, 0.0, 255.0);
+    default: /* CNRT_UINT8 */ *destination = (uint8_t)to_integer(value, 0.0, 255.0);
     }
 }
 
-static bool is_integer(cnrtDataType_t dtype) { return dtype != CNRT_FLOAT32 && dtype != CNRT_FLOAT16; }
+static bool is_integer(cnrtDataType_t dtype)
+{
+    return dtype != CNRT_FLOAT32 && dtype != CNRT_FLOAT16;
+}
 
-static double quantized(double value, const sim_quantized_param *param, size_t index, cnrtDataType_t from) {
+static double quantized(double value, const sim_quantized_param *param, size_t index, cnrtDataType_t from)
+{
     size_t channel = index / param->inner % param->channels;
     double factor = param->factors[channel], offset = param->factors[param->channels + channel];
     return is_integer(from) ? (value - offset) / factor : value * factor + offset;
 }
 
 bool sim_cast(const void *source, cnrtDataType_t source_type, void *destination, cnrtDataType_t destination_type,
-              size_t count, const sim_quantized_param *param) {
+              size_t count, const sim_quantized_param *param)
+{
     if (!sim_cast_is_known(source_type, destination_type, param != NULL)) {
         return false;
     }
@@ -238,7 +260,8 @@ bool sim_cast(const void *source, cnrtDataType_t source_type, void *destination,
 /* ---- Layout ---- */
 
 /* Advances a row-major index by one. False when it wraps around to zero. */
-static bool advance(size_t *position, int rank, const size_t *dims) {
+static bool advance(size_t *position, int rank, const size_t *dims)
+{
     for (int axis = rank - 1; axis >= 0; axis--) {
         if (++position[axis] < dims[axis]) {
             return true;
@@ -248,7 +271,8 @@ static bool advance(size_t *position, int rank, const size_t *dims) {
     return false;
 }
 
-void sim_transpose(const void *source, size_t item, void *destination, int rank, const int *dims, const int *order) {
+void sim_transpose(const void *source, size_t item, void *destination, int rank, const int *dims, const int *order)
+{
     size_t strides[SIM_MAX_TRANSPOSE], out_dims[SIM_MAX_TRANSPOSE], out_strides[SIM_MAX_TRANSPOSE];
     size_t position[SIM_MAX_TRANSPOSE] = {0};
     size_t stride = item;
@@ -271,7 +295,8 @@ void sim_transpose(const void *source, size_t item, void *destination, int rank,
     } while (advance(position, rank, out_dims));
 }
 
-void sim_pad_ends(const void *source, size_t item, void *destination, int rank, const int *dims, const int *extra) {
+void sim_pad_ends(const void *source, size_t item, void *destination, int rank, const int *dims, const int *extra)
+{
     size_t out_dims[SIM_MAX_TRANSPOSE], position[SIM_MAX_TRANSPOSE] = {0};
     for (int axis = 0; axis < rank; axis++) {
         out_dims[axis] = (size_t)dims[axis] + (size_t)extra[axis];

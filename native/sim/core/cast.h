@@ -9,8 +9,8 @@
 typedef struct sim_quantized_param sim_quantized_param;
 
 /* One entry. `channels` entries repeat every channels * `inner` elements, `inner` neighbours share one. */
-sim_quantized_param *sim_quantized_param_create(size_t channels, size_t inner, const int *positions, const float *scales,
-                                                const float *offsets); /* NULL after reporting */
+sim_quantized_param *sim_quantized_param_create(size_t channels, size_t inner, const int *positions,
+                                                const float *scales, const float *offsets); /* NULL after reporting */
 void *sim_quantized_param_handle(const sim_quantized_param *param);
 
 /* Bytes of an element; 0 when the type has no whole-byte size here. */

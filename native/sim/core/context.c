@@ -24,7 +24,8 @@ struct sim_context {
     workspace *workspaces;
 };
 
-static void finish(sim_object *object) {
+static void finish(sim_object *object)
+{
     sim_context *context = (sim_context *)object;
     while (context->workspaces != NULL) {
         workspace *next = context->workspaces->next;
@@ -37,7 +38,8 @@ static void finish(sim_object *object) {
     free(context);
 }
 
-sim_context *sim_context_create(sim_function *function, sim_loaded_model *model) {
+sim_context *sim_context_create(sim_function *function, sim_loaded_model *model)
+{
     sim_context *context = calloc(1, sizeof *context);
     if (context == NULL) {
         sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a runtime context.");
@@ -57,9 +59,13 @@ sim_context *sim_context_create(sim_function *function, sim_loaded_model *model)
     return context;
 }
 
-void *sim_context_handle(const sim_context *context) { return (void *)context->base.handle; }
+void *sim_context_handle(const sim_context *context)
+{
+    return (void *)context->base.handle;
+}
 
-bool sim_context_set_ordinal(sim_context *context, int ordinal) {
+bool sim_context_set_ordinal(sim_context *context, int ordinal)
+{
     pthread_mutex_lock(&context->lock);
     bool allowed = !context->ready;
     if (allowed) {
@@ -69,7 +75,8 @@ bool sim_context_set_ordinal(sim_context *context, int ordinal) {
     return allowed;
 }
 
-bool sim_context_set_channel(sim_context *context, cnrtChannelType_t channel) {
+bool sim_context_set_channel(sim_context *context, cnrtChannelType_t channel)
+{
     pthread_mutex_lock(&context->lock);
     bool allowed = !context->ready;
     if (allowed) {
@@ -81,32 +88,39 @@ bool sim_context_set_channel(sim_context *context, cnrtChannelType_t channel) {
 
 /* ---- Initialisation ---- */
 
-static cnrtRet_t check_fits_device(const sim_model_info *info) {
+static cnrtRet_t check_fits_device(const sim_model_info *info)
+{
     const sim_device_kind *kind = sim_device_get_kind();
     if (!info->has_network) {
-        return sim_error_set(CNRT_RET_ERR_UNSUPPORTED,
-                        "Model \"%.60s\" holds device code only, which the simulator cannot run: export the network with "
-                        "mlu-export build, or run on a device.", info->name);
+        return sim_error_set(
+            CNRT_RET_ERR_UNSUPPORTED,
+            "Model \"%.60s\" holds device code only, which the simulator cannot run: export the network with "
+            "mlu-export build, or run on a device.",
+            info->name);
     }
     if (info->architecture != kind->architecture) {
-        return sim_error_set(CNRT_RET_ERR_UNSUPPORTED,
-                        "Model \"%.60s\" was built for architecture %u (8 MLU220, 6 MLU270), the device is %s: build it "
-                        "with --target %s.", info->name, info->architecture, kind->name, kind->name);
+        return sim_error_set(
+            CNRT_RET_ERR_UNSUPPORTED,
+            "Model \"%.60s\" was built for architecture %u (8 MLU220, 6 MLU270), the device is %s: build it "
+            "with --target %s.",
+            info->name, info->architecture, kind->name, kind->name);
     }
     if (info->parallelism < 1 || info->parallelism > kind->cores) {
         return sim_error_set(CNRT_RET_ERR_UNSUPPORTED, "Model \"%.60s\" was built for %u cores, %s has %u.", info->name,
-                        info->parallelism, kind->name, kind->cores);
+                             info->parallelism, kind->name, kind->cores);
     }
     return CNRT_RET_SUCCESS;
 }
 
-static workspace *workspace_create(size_t bytes) {
+static workspace *workspace_create(size_t bytes)
+{
     void *memory = NULL;
     size_t least = bytes < sizeof(workspace) ? sizeof(workspace) : bytes;
     return posix_memalign(&memory, 64, least) == 0 ? memory : NULL;
 }
 
-static cnrtRet_t prepare(sim_context *context, unsigned ordinal) {
+static cnrtRet_t prepare(sim_context *context, unsigned ordinal)
+{
     const sim_model_info *info = sim_context_info(context);
     cnrtRet_t code = check_fits_device(info);
     if (code != CNRT_RET_SUCCESS) {
@@ -121,13 +135,14 @@ static cnrtRet_t prepare(sim_context *context, unsigned ordinal) {
     context->workspaces = workspace_create(context->workspace_bytes);
     if (context->workspaces == NULL) {
         return sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
-                        context->workspace_bytes);
+                             context->workspace_bytes);
     }
     context->workspaces->next = NULL;
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t sim_context_init(sim_context *context, unsigned ordinal) {
+cnrtRet_t sim_context_init(sim_context *context, unsigned ordinal)
+{
     cnrtRet_t code;
     pthread_mutex_lock(&context->lock);
     if (context->ready) {
@@ -144,14 +159,16 @@ cnrtRet_t sim_context_init(sim_context *context, unsigned ordinal) {
     return code;
 }
 
-bool sim_context_is_ready(sim_context *context) {
+bool sim_context_is_ready(sim_context *context)
+{
     pthread_mutex_lock(&context->lock);
     bool ready = context->ready;
     pthread_mutex_unlock(&context->lock);
     return ready;
 }
 
-sim_context *sim_context_fork(sim_context *context) {
+sim_context *sim_context_fork(sim_context *context)
+{
     sim_context *twin = sim_context_create(context->function, context->model);
     if (twin == NULL) {
         return NULL;
@@ -166,7 +183,8 @@ sim_context *sim_context_fork(sim_context *context) {
 
 /* ---- Invocation ---- */
 
-static workspace *take_workspace(sim_context *context) {
+static workspace *take_workspace(sim_context *context)
+{
     pthread_mutex_lock(&context->lock);
     workspace *space = context->workspaces;
     if (space != NULL) {
@@ -176,7 +194,8 @@ static workspace *take_workspace(sim_context *context) {
     return space != NULL ? space : workspace_create(context->workspace_bytes);
 }
 
-static void give_workspace(sim_context *context, workspace *space) {
+static void give_workspace(sim_context *context, workspace *space)
+{
     pthread_mutex_lock(&context->lock);
     space->next = context->workspaces;
     context->workspaces = space;
@@ -184,13 +203,15 @@ static void give_workspace(sim_context *context, workspace *space) {
 }
 
 /* The sentence's part that names buffer number `index` of an invocation. */
-static const char *side_of(const sim_model_info *info, int index, int *number) {
+static const char *side_of(const sim_model_info *info, int index, int *number)
+{
     bool input = index < info->input_count;
     *number = input ? index : index - info->input_count;
     return input ? "input" : "output";
 }
 
-static void run_network(sim_context *context, void *const *buffers, sim_status *status) {
+static void run_network(sim_context *context, void *const *buffers, sim_status *status)
+{
     sim_cores *cores = sim_device_cores((unsigned)context->ordinal);
     sim_grant grant;
     sim_cores_acquire(cores, sim_context_info(context)->parallelism, &grant);
@@ -206,15 +227,17 @@ static void run_network(sim_context *context, void *const *buffers, sim_status *
 }
 
 /* CNRT_SIMULATOR_FAIL_INVOCATION: lets programs try what they do when the device fails. */
-static void fail_on_demand(sim_status *status) {
+static void fail_on_demand(sim_status *status)
+{
     unsigned number = sim_device_fail_invocation();
     if (number != 0) {
-        sim_status_set(status, CNRT_RET_ERR_QUEUE, "Invocation %u failed because CNRT_SIMULATOR_FAIL_INVOCATION says so.",
-                       number);
+        sim_status_set(status, CNRT_RET_ERR_QUEUE,
+                       "Invocation %u failed because CNRT_SIMULATOR_FAIL_INVOCATION says so.", number);
     }
 }
 
-static void run_invoke(sim_work *work, sim_status *status) {
+static void run_invoke(sim_work *work, sim_status *status)
+{
     sim_context *context = work->as.invoke.context;
     fail_on_demand(status);
     for (int index = 0; index < work->as.invoke.count && status->code == CNRT_RET_SUCCESS; index++) {
@@ -236,7 +259,8 @@ static void run_invoke(sim_work *work, sim_status *status) {
 }
 
 /* Pins buffer number `index` after checking that the network's tensor fits into what is left of its block. */
-static cnrtRet_t pin_buffer(sim_work *work, const sim_model_info *info, int index, void *buffer) {
+static cnrtRet_t pin_buffer(sim_work *work, const sim_model_info *info, int index, void *buffer)
+{
     int number;
     const char *side = side_of(info, index, &number);
     const sim_io *io = index < info->input_count ? &info->inputs[number] : &info->outputs[number];
@@ -245,17 +269,19 @@ static cnrtRet_t pin_buffer(sim_work *work, const sim_model_info *info, int inde
     work->as.invoke.buffers[index] = buffer;
     work->as.invoke.blocks[index] = block;
     if (block == NULL) {
-        return sim_error_set(CNRT_RET_ERR_INVALID, "The buffer of %s %d (%p) is not device memory: allocate it with cnrtMalloc.",
-                        side, number, buffer);
+        return sim_error_set(CNRT_RET_ERR_INVALID,
+                             "The buffer of %s %d (%p) is not device memory: allocate it with cnrtMalloc.", side,
+                             number, buffer);
     }
     if (available < (size_t)io->bytes) {
-        return sim_error_set(CNRT_RET_ERR_INVALID, "The buffer of %s %d has %zu bytes left, the network needs %lld.", side,
-                        number, available, (long long)io->bytes);
+        return sim_error_set(CNRT_RET_ERR_INVALID, "The buffer of %s %d has %zu bytes left, the network needs %lld.",
+                             side, number, available, (long long)io->bytes);
     }
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t sim_context_invoke(sim_context *context, void *const *buffers, sim_queue *queue) {
+cnrtRet_t sim_context_invoke(sim_context *context, void *const *buffers, sim_queue *queue)
+{
     const sim_model_info *info = sim_context_info(context);
     sim_work *work = sim_queue_take_work(queue);
     if (work == NULL) {
@@ -284,18 +310,26 @@ cnrtRet_t sim_context_invoke(sim_context *context, void *const *buffers, sim_que
 
 /* ---- Facts ---- */
 
-const sim_model_info *sim_context_info(const sim_context *context) { return sim_loaded_model_info(context->model); }
+const sim_model_info *sim_context_info(const sim_context *context)
+{
+    return sim_loaded_model_info(context->model);
+}
 
-sim_function *sim_context_function(const sim_context *context) { return context->function; }
+sim_function *sim_context_function(const sim_context *context)
+{
+    return context->function;
+}
 
-int sim_context_ordinal(sim_context *context) {
+int sim_context_ordinal(sim_context *context)
+{
     pthread_mutex_lock(&context->lock);
     int ordinal = context->ordinal;
     pthread_mutex_unlock(&context->lock);
     return ordinal;
 }
 
-cnrtChannelType_t sim_context_channel(sim_context *context) {
+cnrtChannelType_t sim_context_channel(sim_context *context)
+{
     pthread_mutex_lock(&context->lock);
     cnrtChannelType_t channel = context->channel;
     pthread_mutex_unlock(&context->lock);

@@ -15,7 +15,8 @@ typedef struct sim_core_waiter {
     struct sim_core_waiter *next;
 } sim_core_waiter;
 
-static void relax(void) {
+static void relax(void)
+{
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -25,7 +26,8 @@ static void relax(void) {
 
 /* ---- Teams ---- */
 
-static void work_through(sim_team_work *work, sim_task_fn task, void *argument, size_t count, unsigned member) {
+static void work_through(sim_team_work *work, sim_task_fn task, void *argument, size_t count, unsigned member)
+{
     for (;;) {
         size_t index = atomic_fetch_add_explicit(&work->next, 1, memory_order_relaxed);
         if (index >= count) {
@@ -35,7 +37,8 @@ static void work_through(sim_team_work *work, sim_task_fn task, void *argument, 
     }
 }
 
-static void team_run(void *state, size_t count, sim_task_fn task, void *argument) {
+static void team_run(void *state, size_t count, sim_task_fn task, void *argument)
+{
     sim_team_work *work = state;
     if (count <= 1 || work->present == 0) {
         for (size_t index = 0; index < count; index++) {
@@ -68,7 +71,8 @@ static void team_run(void *state, size_t count, sim_task_fn task, void *argument
 }
 
 /* Waits for a job other than number `seen`. False when the team is dismissed. Returns with the lock held. */
-static bool await_job(sim_team_work *work, unsigned seen) {
+static bool await_job(sim_team_work *work, unsigned seen)
+{
     for (int spin = 0; work->spin && spin < SPINS; spin++) {
         if (atomic_load(&work->generation) != seen || atomic_load(&work->dismissed)) {
             break;
@@ -82,7 +86,8 @@ static bool await_job(sim_team_work *work, unsigned seen) {
     return !atomic_load(&work->dismissed);
 }
 
-static void serve_team(sim_team_work *work, unsigned member) {
+static void serve_team(sim_team_work *work, unsigned member)
+{
     unsigned seen = 0;
     while (await_job(work, seen)) {
         seen = atomic_load(&work->generation);
@@ -106,7 +111,8 @@ static void serve_team(sim_team_work *work, unsigned member) {
     pthread_mutex_unlock(&work->lock);
 }
 
-static void *helper_body(void *argument) {
+static void *helper_body(void *argument)
+{
     sim_helper *helper = argument;
     for (;;) {
         pthread_mutex_lock(&helper->lock);
@@ -122,7 +128,8 @@ static void *helper_body(void *argument) {
     return NULL;
 }
 
-static bool call_helper(sim_helper *helper, sim_team_work *work, unsigned member) {
+static bool call_helper(sim_helper *helper, sim_team_work *work, unsigned member)
+{
     pthread_mutex_lock(&helper->lock);
     if (!helper->started) {
         helper->started = sim_thread_start("cnrt-core", helper_body, helper);
@@ -137,7 +144,8 @@ static bool call_helper(sim_helper *helper, sim_team_work *work, unsigned member
     return started;
 }
 
-static void gather(sim_cores *cores, sim_grant *grant, unsigned size) {
+static void gather(sim_cores *cores, sim_grant *grant, unsigned size)
+{
     sim_team_work *work = &grant->work;
     pthread_mutex_init(&work->lock, NULL);
     pthread_cond_init(&work->posted, NULL);
@@ -173,7 +181,8 @@ static void gather(sim_cores *cores, sim_grant *grant, unsigned size) {
     grant->team = (sim_team){.size = size, .state = work, .run = team_run};
 }
 
-static void dismiss(sim_team_work *work) {
+static void dismiss(sim_team_work *work)
+{
     pthread_mutex_lock(&work->lock);
     atomic_store(&work->dismissed, true);
     pthread_cond_broadcast(&work->posted);
@@ -188,7 +197,8 @@ static void dismiss(sim_team_work *work) {
 
 /* ---- Cores ---- */
 
-void sim_cores_init(sim_cores *cores, unsigned count) {
+void sim_cores_init(sim_cores *cores, unsigned count)
+{
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     pthread_mutex_init(&cores->lock, NULL);
     cores->count = count;
@@ -202,12 +212,14 @@ void sim_cores_init(sim_cores *cores, unsigned count) {
     }
 }
 
-unsigned sim_cores_team_size(const sim_cores *cores, unsigned wanted) {
+unsigned sim_cores_team_size(const sim_cores *cores, unsigned wanted)
+{
     return wanted < cores->host_threads ? wanted : cores->host_threads;
 }
 
 /* With the lock held: `wanted` free cores out of the set, or 0. */
-static unsigned take(sim_cores *cores, unsigned wanted) {
+static unsigned take(sim_cores *cores, unsigned wanted)
+{
     if ((unsigned)__builtin_popcount(cores->free_cores) < wanted) {
         return 0;
     }
@@ -219,7 +231,8 @@ static unsigned take(sim_cores *cores, unsigned wanted) {
     return taken;
 }
 
-static unsigned wait_for_cores(sim_cores *cores, unsigned wanted) {
+static unsigned wait_for_cores(sim_cores *cores, unsigned wanted)
+{
     sim_core_waiter me = {.wanted = wanted, .cores = 0, .next = NULL};
     pthread_cond_init(&me.granted_signal, NULL);
     if (cores->last_waiter == NULL) {
@@ -236,7 +249,8 @@ static unsigned wait_for_cores(sim_cores *cores, unsigned wanted) {
     return me.cores;
 }
 
-void sim_cores_acquire(sim_cores *cores, unsigned wanted, sim_grant *grant) {
+void sim_cores_acquire(sim_cores *cores, unsigned wanted, sim_grant *grant)
+{
     pthread_mutex_lock(&cores->lock);
     unsigned taken = cores->first_waiter == NULL ? take(cores, wanted) : 0;
     grant->cores = taken != 0 ? taken : wait_for_cores(cores, wanted);
@@ -249,7 +263,8 @@ void sim_cores_acquire(sim_cores *cores, unsigned wanted, sim_grant *grant) {
     }
 }
 
-void sim_cores_release(sim_cores *cores, sim_grant *grant) {
+void sim_cores_release(sim_cores *cores, sim_grant *grant)
+{
     if (grant->team.size > 1) {
         dismiss(&grant->work);
     }

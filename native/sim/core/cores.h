@@ -39,11 +39,11 @@ typedef struct sim_cores {
 struct sim_team_work {
     pthread_mutex_t lock;
     pthread_cond_t posted, left;
-    atomic_uint generation;  /* changes with every job */
-    atomic_bool dismissed;   /* the team is over */
-    bool open;               /* the current job still takes members */
-    atomic_uint active;      /* helpers inside the current job */
-    unsigned present;        /* helpers that belong to the team */
+    atomic_uint generation; /* changes with every job */
+    atomic_bool dismissed;  /* the team is over */
+    bool open;              /* the current job still takes members */
+    atomic_uint active;     /* helpers inside the current job */
+    unsigned present;       /* helpers that belong to the team */
     bool spin;
     sim_task_fn task;
     void *argument;

@@ -41,11 +41,13 @@ static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned init_count, init_flags;
 
 /* A value that cannot be used is said and not silently replaced. */
-static void complain(const char *name, const char *value, const char *expected) {
+static void complain(const char *name, const char *value, const char *expected)
+{
     fprintf(stderr, "cnrt simulator: %s=%s is ignored, it must be %s\n", name, value, expected);
 }
 
-static unsigned number_from(const char *name, unsigned low, unsigned high, unsigned otherwise) {
+static unsigned number_from(const char *name, unsigned low, unsigned high, unsigned otherwise)
+{
     const char *text = getenv(name);
     if (text == NULL || text[0] == '\0') {
         return otherwise;
@@ -61,7 +63,8 @@ static unsigned number_from(const char *name, unsigned low, unsigned high, unsig
     return (unsigned)value;
 }
 
-static void read_kind(void) {
+static void read_kind(void)
+{
     const char *text = getenv("CNRT_SIMULATOR_DEVICE");
     machine.kind = &KINDS[0];
     if (text == NULL || text[0] == '\0' || strcmp(text, KINDS[0].name) == 0) {
@@ -74,7 +77,8 @@ static void read_kind(void) {
     }
 }
 
-static void read_version(void) {
+static void read_version(void)
+{
     const char *text = getenv("CNRT_SIMULATOR_VERSION");
     int major, minor, patch;
     char rest;
@@ -93,7 +97,8 @@ static void read_version(void) {
     machine.version[2] = patch;
 }
 
-static void read_default_device(void) {
+static void read_default_device(void)
+{
     const char *text = getenv("CNRT_DEFAULT_DEVICE");
     machine.forced = -1;
     if (text == NULL || text[0] == '\0') {
@@ -108,7 +113,8 @@ static void read_default_device(void) {
     }
 }
 
-static void read_failure_end(void) {
+static void read_failure_end(void)
+{
     static const char *const NAMES[] = {"", "context", "init", "forever"};
     const char *text = getenv("CNRT_SIMULATOR_FAIL_UNTIL");
     machine.failure_end = SIM_FAILURE_ONCE;
@@ -123,12 +129,12 @@ static void read_failure_end(void) {
     }
 }
 
-static void set_up(void) {
+static void set_up(void)
+{
     read_kind();
     read_version();
     machine.count = number_from("CNRT_SIMULATOR_DEVICES", 0, SIM_MAX_DEVICES, 1);
-    machine.memory_bytes =
-        (size_t)number_from("CNRT_SIMULATOR_MEMORY_MB", 1, MAX_MEMORY_MB, DEFAULT_MEMORY_MB) << 20;
+    machine.memory_bytes = (size_t)number_from("CNRT_SIMULATOR_MEMORY_MB", 1, MAX_MEMORY_MB, DEFAULT_MEMORY_MB) << 20;
     machine.failing_invocation = number_from("CNRT_SIMULATOR_FAIL_INVOCATION", 0, 1u << 31, 0);
     read_failure_end();
     read_default_device();
@@ -141,24 +147,31 @@ static void set_up(void) {
     }
 }
 
-static void ready(void) { pthread_once(&once, set_up); }
+static void ready(void)
+{
+    pthread_once(&once, set_up);
+}
 
-const sim_device_kind *sim_device_get_kind(void) {
+const sim_device_kind *sim_device_get_kind(void)
+{
     ready();
     return machine.kind;
 }
 
-unsigned sim_device_count(void) {
+unsigned sim_device_count(void)
+{
     ready();
     return machine.count;
 }
 
-size_t sim_device_memory_bytes(void) {
+size_t sim_device_memory_bytes(void)
+{
     ready();
     return machine.memory_bytes;
 }
 
-unsigned sim_device_fail_invocation(void) {
+unsigned sim_device_fail_invocation(void)
+{
     ready();
     if (machine.failing_invocation == 0) {
         return 0;
@@ -174,35 +187,40 @@ unsigned sim_device_fail_invocation(void) {
     return atomic_load(&broken) ? number : 0;
 }
 
-void sim_device_mend(sim_failure_end what) {
+void sim_device_mend(sim_failure_end what)
+{
     ready();
     if (what == machine.failure_end) {
         atomic_store(&broken, false);
     }
 }
 
-void sim_device_version(int *major, int *minor, int *patch) {
+void sim_device_version(int *major, int *minor, int *patch)
+{
     ready();
     *major = machine.version[0];
     *minor = machine.version[1];
     *patch = machine.version[2];
 }
 
-static cnrtRet_t check_init(unsigned flags) {
+static cnrtRet_t check_init(unsigned flags)
+{
     if (flags > 1) {
-        return sim_error_set(CNRT_RET_ERR_INVALID, "cnrtInit takes flags 0 (device) or 1 (fake device), not %u.", flags);
+        return sim_error_set(CNRT_RET_ERR_INVALID, "cnrtInit takes flags 0 (device) or 1 (fake device), not %u.",
+                             flags);
     }
     if (machine.count == 0) {
         return sim_error_set(CNRT_RET_ERR_NODEV, "There is no device: CNRT_SIMULATOR_DEVICES is 0.");
     }
     if (machine.bad_default != NULL) {
         return sim_error_set(CNRT_RET_ERR_INIT, "CNRT_DEFAULT_DEVICE=%.40s names no device; there are %u.",
-                        machine.bad_default, machine.count);
+                             machine.bad_default, machine.count);
     }
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t sim_runtime_init(unsigned flags) {
+cnrtRet_t sim_runtime_init(unsigned flags)
+{
     ready();
     cnrtRet_t code = check_init(flags);
     if (code != CNRT_RET_SUCCESS) {
@@ -217,13 +235,14 @@ cnrtRet_t sim_runtime_init(unsigned flags) {
     pthread_mutex_unlock(&init_lock);
     sim_device_mend(SIM_FAILURE_UNTIL_INIT);
     if (differs) {
-        return sim_error_set(CNRT_RET_ERR_INVALID_TYPE, "cnrtInit was called before with flags %u, now with %u.", 1 - flags,
-                        flags);
+        return sim_error_set(CNRT_RET_ERR_INVALID_TYPE, "cnrtInit was called before with flags %u, now with %u.",
+                             1 - flags, flags);
     }
     return CNRT_RET_SUCCESS;
 }
 
-bool sim_runtime_destroy(void) {
+bool sim_runtime_destroy(void)
+{
     pthread_mutex_lock(&init_lock);
     bool balanced = init_count > 0;
     init_count -= balanced;
@@ -231,7 +250,8 @@ bool sim_runtime_destroy(void) {
     return balanced;
 }
 
-cnrtRet_t sim_runtime_require(void) {
+cnrtRet_t sim_runtime_require(void)
+{
     pthread_mutex_lock(&init_lock);
     bool initialised = init_count > 0;
     pthread_mutex_unlock(&init_lock);
@@ -239,7 +259,8 @@ cnrtRet_t sim_runtime_require(void) {
                        : sim_error_set(CNRT_RET_ERR_INIT, "The runtime is not initialised: call cnrtInit(0) first.");
 }
 
-cnrtRet_t sim_runtime_require_device(void) {
+cnrtRet_t sim_runtime_require_device(void)
+{
     ready();
     cnrtRet_t code = sim_runtime_require();
     if (code == CNRT_RET_SUCCESS && machine.count == 0) {
@@ -251,31 +272,53 @@ cnrtRet_t sim_runtime_require_device(void) {
 /* "MLU" in the upper bytes, so that small numbers and zero are no handles. */
 #define HANDLE_BASE ((cnrtDev_t)0x4d4c5500)
 
-cnrtDev_t sim_device_handle(unsigned ordinal) { return HANDLE_BASE + sim_device_effective(ordinal); }
+cnrtDev_t sim_device_handle(unsigned ordinal)
+{
+    return HANDLE_BASE + sim_device_effective(ordinal);
+}
 
-int sim_device_ordinal(cnrtDev_t handle) {
+int sim_device_ordinal(cnrtDev_t handle)
+{
     return handle >= HANDLE_BASE && handle - HANDLE_BASE < sim_device_count() ? (int)(handle - HANDLE_BASE) : -1;
 }
 
-unsigned sim_device_effective(unsigned ordinal) {
+unsigned sim_device_effective(unsigned ordinal)
+{
     ready();
     return machine.forced >= 0 ? (unsigned)machine.forced : ordinal;
 }
 
-unsigned sim_device_current(void) { return sim_device_effective(current_ordinal); }
+unsigned sim_device_current(void)
+{
+    return sim_device_effective(current_ordinal);
+}
 
-void sim_device_set_current(unsigned ordinal) { current_ordinal = ordinal; }
+void sim_device_set_current(unsigned ordinal)
+{
+    current_ordinal = ordinal;
+}
 
-cnrtChannelType_t sim_device_current_channel(void) { return current_channel; }
+cnrtChannelType_t sim_device_current_channel(void)
+{
+    return current_channel;
+}
 
-void sim_device_set_current_channel(cnrtChannelType_t channel) { current_channel = channel; }
+void sim_device_set_current_channel(cnrtChannelType_t channel)
+{
+    current_channel = channel;
+}
 
-unsigned sim_device_get_setting(unsigned ordinal, sim_setting setting) {
+unsigned sim_device_get_setting(unsigned ordinal, sim_setting setting)
+{
     return atomic_load(&machine.devices[ordinal].settings[setting]);
 }
 
-void sim_device_set_setting(unsigned ordinal, sim_setting setting, unsigned value) {
+void sim_device_set_setting(unsigned ordinal, sim_setting setting, unsigned value)
+{
     atomic_store(&machine.devices[ordinal].settings[setting], value);
 }
 
-sim_cores *sim_device_cores(unsigned ordinal) { return &machine.devices[ordinal].cores; }
+sim_cores *sim_device_cores(unsigned ordinal)
+{
+    return &machine.devices[ordinal].cores;
+}

@@ -9,9 +9,9 @@ enum { SIM_MAX_DEVICES = 8 };
 
 /* What the environment chose for this process, read once (ABI.md lists the variables). */
 typedef struct sim_device_kind {
-    const char *name;       /* "MLU220" */
+    const char *name; /* "MLU220" */
     cnrtCoreVersion_t core_version;
-    uint32_t architecture;  /* of model files: 8 MLU220, 6 MLU270 */
+    uint32_t architecture; /* of model files: 8 MLU220, 6 MLU270 */
     unsigned cores;
 } sim_device_kind;
 

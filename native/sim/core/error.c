@@ -5,7 +5,8 @@
 
 static _Thread_local sim_status last_failure;
 
-cnrtRet_t sim_error_set(cnrtRet_t code, const char *format, ...) {
+cnrtRet_t sim_error_set(cnrtRet_t code, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(last_failure.text, sizeof last_failure.text, format, arguments);
@@ -14,14 +15,16 @@ cnrtRet_t sim_error_set(cnrtRet_t code, const char *format, ...) {
     return code;
 }
 
-cnrtRet_t sim_error_set_status(const sim_status *status) {
+cnrtRet_t sim_error_set_status(const sim_status *status)
+{
     if (status->code == CNRT_RET_SUCCESS) {
         return CNRT_RET_SUCCESS;
     }
     return sim_error_set(status->code, "%s", status->text);
 }
 
-void sim_status_set(sim_status *status, cnrtRet_t code, const char *format, ...) {
+void sim_status_set(sim_status *status, cnrtRet_t code, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(status->text, sizeof status->text, format, arguments);
@@ -29,8 +32,17 @@ void sim_status_set(sim_status *status, cnrtRet_t code, const char *format, ...)
     status->code = code;
 }
 
-cnrtRet_t sim_error_peek(void) { return last_failure.code; }
+cnrtRet_t sim_error_peek(void)
+{
+    return last_failure.code;
+}
 
-void sim_error_reset(void) { last_failure.code = CNRT_RET_SUCCESS; }
+void sim_error_reset(void)
+{
+    last_failure.code = CNRT_RET_SUCCESS;
+}
 
-const char *sim_error_message(void) { return last_failure.text; }
+const char *sim_error_message(void)
+{
+    return last_failure.text;
+}

@@ -27,7 +27,8 @@ static registry device_blocks, host_blocks;
 static size_t device_bytes_used; /* blocks that were freed while pinned count until they are unpinned */
 
 /* Index of the first block that starts after `address`. */
-static size_t upper_bound(const registry *r, const void *address) {
+static size_t upper_bound(const registry *r, const void *address)
+{
     size_t low = 0, high = r->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -40,7 +41,8 @@ static size_t upper_bound(const registry *r, const void *address) {
     return low;
 }
 
-static sim_block *find(const registry *r, const void *address, size_t *index) {
+static sim_block *find(const registry *r, const void *address, size_t *index)
+{
     size_t next = upper_bound(r, address);
     if (next == 0) {
         return NULL;
@@ -50,7 +52,8 @@ static sim_block *find(const registry *r, const void *address, size_t *index) {
     return (uintptr_t)address - (uintptr_t)block->base < block->bytes ? block : NULL;
 }
 
-static bool insert(registry *r, sim_block *block) {
+static bool insert(registry *r, sim_block *block)
+{
     if (r->count == r->capacity) {
         size_t capacity = r->capacity == 0 ? 64 : r->capacity * 2;
         sim_block **larger = realloc(r->blocks, capacity * sizeof(sim_block *));
@@ -67,12 +70,14 @@ static bool insert(registry *r, sim_block *block) {
     return true;
 }
 
-static void remove_at(registry *r, size_t index) {
+static void remove_at(registry *r, size_t index)
+{
     r->count--;
     memmove(&r->blocks[index], &r->blocks[index + 1], (r->count - index) * sizeof(sim_block *));
 }
 
-static sim_block *block_create(size_t bytes) {
+static sim_block *block_create(size_t bytes)
+{
     sim_block *block = calloc(1, sizeof *block);
     void *base = NULL;
     if (block == NULL || posix_memalign(&base, ALIGNMENT, bytes) != 0) {
@@ -84,14 +89,16 @@ static sim_block *block_create(size_t bytes) {
     return block;
 }
 
-static void block_destroy(sim_block *block) {
+static void block_destroy(sim_block *block)
+{
     if (block != NULL) {
         free(block->base);
         free(block);
     }
 }
 
-cnrtRet_t sim_memory_allocate(size_t bytes, void **address) {
+cnrtRet_t sim_memory_allocate(size_t bytes, void **address)
+{
     size_t limit = sim_device_memory_bytes();
     pthread_mutex_lock(&lock);
     bool fits = bytes <= limit - device_bytes_used;
@@ -102,8 +109,9 @@ cnrtRet_t sim_memory_allocate(size_t bytes, void **address) {
     pthread_mutex_unlock(&lock);
     if (!fits) {
         return sim_error_set(CNRT_RET_ERR_NOMEM,
-                        "The device has %zu bytes of memory left, %zu were asked for: free some, or raise "
-                        "CNRT_SIMULATOR_MEMORY_MB.", left, bytes);
+                             "The device has %zu bytes of memory left, %zu were asked for: free some, or raise "
+                             "CNRT_SIMULATOR_MEMORY_MB.",
+                             left, bytes);
     }
     sim_block *block = block_create(bytes);
     pthread_mutex_lock(&lock);
@@ -120,7 +128,8 @@ cnrtRet_t sim_memory_allocate(size_t bytes, void **address) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t sim_memory_free(void *address) {
+cnrtRet_t sim_memory_free(void *address)
+{
     size_t index = 0;
     pthread_mutex_lock(&lock);
     sim_block *block = find(&device_blocks, address, &index);
@@ -133,9 +142,11 @@ cnrtRet_t sim_memory_free(void *address) {
     }
     pthread_mutex_unlock(&lock);
     if (!owner) {
-        return sim_error_set(CNRT_RET_ERR_FIND_DEV_ADDR,
-                        "%p is not the start of allocated device memory: it was freed before, or lies inside a block, or "
-                        "did not come from cnrtMalloc.", address);
+        return sim_error_set(
+            CNRT_RET_ERR_FIND_DEV_ADDR,
+            "%p is not the start of allocated device memory: it was freed before, or lies inside a block, or "
+            "did not come from cnrtMalloc.",
+            address);
     }
     if (unused) {
         block_destroy(block);
@@ -143,7 +154,8 @@ cnrtRet_t sim_memory_free(void *address) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address) {
+cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address)
+{
     sim_block *block = block_create(bytes);
     pthread_mutex_lock(&lock);
     bool entered = block != NULL && insert(&host_blocks, block);
@@ -156,7 +168,8 @@ cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t sim_memory_free_host(void *address) {
+cnrtRet_t sim_memory_free_host(void *address)
+{
     size_t index = 0;
     pthread_mutex_lock(&lock);
     sim_block *block = find(&host_blocks, address, &index);
@@ -166,14 +179,14 @@ cnrtRet_t sim_memory_free_host(void *address) {
     }
     pthread_mutex_unlock(&lock);
     if (!owner) {
-        return sim_error_set(CNRT_RET_ERR_FAULT,
-                        "%p did not come from cnrtMallocHost, or was freed before.", address);
+        return sim_error_set(CNRT_RET_ERR_FAULT, "%p did not come from cnrtMallocHost, or was freed before.", address);
     }
     block_destroy(block);
     return CNRT_RET_SUCCESS;
 }
 
-sim_block *sim_memory_pin(const void *address, size_t *available) {
+sim_block *sim_memory_pin(const void *address, size_t *available)
+{
     size_t index = 0;
     pthread_mutex_lock(&lock);
     sim_block *block = find(&device_blocks, address, &index);
@@ -185,7 +198,8 @@ sim_block *sim_memory_pin(const void *address, size_t *available) {
     return block;
 }
 
-void sim_memory_unpin(sim_block *block) {
+void sim_memory_unpin(sim_block *block)
+{
     if (block == NULL) {
         return;
     }
@@ -200,14 +214,16 @@ void sim_memory_unpin(sim_block *block) {
     }
 }
 
-bool sim_memory_is_freed(sim_block *block) {
+bool sim_memory_is_freed(sim_block *block)
+{
     pthread_mutex_lock(&lock);
     bool freed = block->freed;
     pthread_mutex_unlock(&lock);
     return freed;
 }
 
-bool sim_memory_find(const void *address, void **base, size_t *bytes) {
+bool sim_memory_find(const void *address, void **base, size_t *bytes)
+{
     size_t index = 0;
     pthread_mutex_lock(&lock);
     sim_block *block = find(&device_blocks, address, &index);
@@ -219,13 +235,15 @@ bool sim_memory_find(const void *address, void **base, size_t *bytes) {
     return block != NULL;
 }
 
-bool sim_memory_is_device(const void *address) {
+bool sim_memory_is_device(const void *address)
+{
     void *base;
     size_t bytes;
     return sim_memory_find(address, &base, &bytes);
 }
 
-void sim_memory_usage(size_t *used, size_t *total) {
+void sim_memory_usage(size_t *used, size_t *total)
+{
     *total = sim_device_memory_bytes();
     pthread_mutex_lock(&lock);
     *used = device_bytes_used;

@@ -27,30 +27,32 @@ struct sim_function {
 
 /* ---- Files ---- */
 
-static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size) {
+static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size)
+{
     struct stat facts;
     if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode)) {
         sim_error_set(CNRT_RET_ERR_INVALID, "%.160s is not a regular file.", path);
         return NULL;
     }
     if (facts.st_size > (off_t)MAX_FILE_BYTES) {
-        sim_error_set(CNRT_RET_ERR_INVALID, "%.160s has %lld bytes, a model has at most %u.", path, (long long)facts.st_size,
-                 MAX_FILE_BYTES);
+        sim_error_set(CNRT_RET_ERR_INVALID, "%.160s has %lld bytes, a model has at most %u.", path,
+                      (long long)facts.st_size, MAX_FILE_BYTES);
         return NULL;
     }
     *size = (uint64_t)facts.st_size;
     uint64_t wanted = *size < limit ? *size : limit;
     uint8_t *data = malloc(wanted + 1); /* never a block of nothing */
     if (data == NULL) {
-        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for the %llu bytes of %.160s.", (unsigned long long)wanted,
-                 path);
+        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for the %llu bytes of %.160s.",
+                      (unsigned long long)wanted, path);
         return NULL;
     }
     *bytes = 0;
     while (*bytes < wanted) {
         ssize_t got = read(descriptor, data + *bytes, wanted - *bytes);
         if (got == 0 || (got < 0 && errno != EINTR)) {
-            sim_error_set(CNRT_RET_ERR_INVALID, "%.160s cannot be read: %s.", path, got == 0 ? "it became shorter" : strerror(errno));
+            sim_error_set(CNRT_RET_ERR_INVALID, "%.160s cannot be read: %s.", path,
+                          got == 0 ? "it became shorter" : strerror(errno));
             free(data);
             return NULL;
         }
@@ -59,7 +61,8 @@ static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit
     return data;
 }
 
-uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size) {
+uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size)
+{
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
     if (descriptor < 0) {
         sim_error_set(CNRT_RET_ERR_SYS, "%.160s cannot be opened: %s.", path, strerror(errno));
@@ -70,14 +73,16 @@ uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, 
     return data;
 }
 
-uint8_t *sim_file_read(const char *path, uint64_t *bytes) {
+uint8_t *sim_file_read(const char *path, uint64_t *bytes)
+{
     uint64_t size;
     return sim_file_read_start(path, MAX_FILE_BYTES, bytes, &size);
 }
 
 /* ---- Models ---- */
 
-static cnrtRet_t code_of(sim_result result) {
+static cnrtRet_t code_of(sim_result result)
+{
     switch (result) {
     case SIM_OK: return CNRT_RET_SUCCESS;
     case SIM_NO_MEMORY: return CNRT_RET_ERR_NOMEM;
@@ -88,7 +93,8 @@ static cnrtRet_t code_of(sim_result result) {
     return CNRT_RET_ERR_UNKNOWN;
 }
 
-static void finish_model(sim_object *object) {
+static void finish_model(sim_object *object)
+{
     sim_loaded_model *model = (sim_loaded_model *)object;
     if (model->plan != NULL) {
         sim_plan_free(model->plan);
@@ -98,7 +104,8 @@ static void finish_model(sim_object *object) {
     free(model);
 }
 
-sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *origin) {
+sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *origin)
+{
     sim_loaded_model *model = calloc(1, sizeof *model);
     if (model == NULL) {
         sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a model.");
@@ -122,13 +129,23 @@ sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, c
     return model;
 }
 
-void *sim_loaded_model_handle(const sim_loaded_model *model) { return (void *)model->base.handle; }
+void *sim_loaded_model_handle(const sim_loaded_model *model)
+{
+    return (void *)model->base.handle;
+}
 
-const sim_model_info *sim_loaded_model_info(const sim_loaded_model *model) { return sim_model_get_info(model->model); }
+const sim_model_info *sim_loaded_model_info(const sim_loaded_model *model)
+{
+    return sim_model_get_info(model->model);
+}
 
-uint64_t sim_loaded_model_bytes(const sim_loaded_model *model) { return model->bytes; }
+uint64_t sim_loaded_model_bytes(const sim_loaded_model *model)
+{
+    return model->bytes;
+}
 
-const sim_plan *sim_loaded_model_plan(sim_loaded_model *model) {
+const sim_plan *sim_loaded_model_plan(sim_loaded_model *model)
+{
     sim_error error = {""};
     sim_result result = SIM_OK;
     pthread_mutex_lock(&model->plan_lock);
@@ -145,14 +162,16 @@ const sim_plan *sim_loaded_model_plan(sim_loaded_model *model) {
 
 /* ---- Functions ---- */
 
-static void finish_function(sim_object *object) {
+static void finish_function(sim_object *object)
+{
     sim_function *function = (sim_function *)object;
     sim_object_release(function->model);
     pthread_mutex_destroy(&function->lock);
     free(function);
 }
 
-sim_function *sim_function_create(void) {
+sim_function *sim_function_create(void)
+{
     sim_function *function = calloc(1, sizeof *function);
     if (function == NULL) {
         sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a function.");
@@ -167,9 +186,13 @@ sim_function *sim_function_create(void) {
     return function;
 }
 
-void *sim_function_handle(const sim_function *function) { return (void *)function->base.handle; }
+void *sim_function_handle(const sim_function *function)
+{
+    return (void *)function->base.handle;
+}
 
-void sim_function_set_model(sim_function *function, sim_loaded_model *model) {
+void sim_function_set_model(sim_function *function, sim_loaded_model *model)
+{
     sim_object_retain(model);
     pthread_mutex_lock(&function->lock);
     sim_loaded_model *before = function->model;
@@ -178,7 +201,8 @@ void sim_function_set_model(sim_function *function, sim_loaded_model *model) {
     sim_object_release(before);
 }
 
-sim_loaded_model *sim_function_get_model(sim_function *function) {
+sim_loaded_model *sim_function_get_model(sim_function *function)
+{
     pthread_mutex_lock(&function->lock);
     sim_loaded_model *model = function->model == NULL ? NULL : sim_object_retain(function->model);
     pthread_mutex_unlock(&function->lock);

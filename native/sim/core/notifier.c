@@ -13,14 +13,16 @@ struct sim_notifier {
     int64_t nanoseconds;     /* when */
 };
 
-static void finish(sim_object *object) {
+static void finish(sim_object *object)
+{
     sim_notifier *notifier = (sim_notifier *)object;
     pthread_cond_destroy(&notifier->passed_signal);
     pthread_mutex_destroy(&notifier->lock);
     free(notifier);
 }
 
-sim_notifier *sim_notifier_create(void) {
+sim_notifier *sim_notifier_create(void)
+{
     sim_notifier *notifier = calloc(1, sizeof *notifier);
     if (notifier == NULL) {
         sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a notifier.");
@@ -36,9 +38,13 @@ sim_notifier *sim_notifier_create(void) {
     return notifier;
 }
 
-void *sim_notifier_handle(const sim_notifier *notifier) { return (void *)notifier->base.handle; }
+void *sim_notifier_handle(const sim_notifier *notifier)
+{
+    return (void *)notifier->base.handle;
+}
 
-static void run_place(sim_work *work, sim_status *status) {
+static void run_place(sim_work *work, sim_status *status)
+{
     (void)status;
     sim_notifier *notifier = work->as.notify.notifier;
     struct timespec now;
@@ -53,7 +59,8 @@ static void run_place(sim_work *work, sim_status *status) {
     sim_object_release(notifier);
 }
 
-static void wait_for(sim_notifier *notifier, uint64_t placement) {
+static void wait_for(sim_notifier *notifier, uint64_t placement)
+{
     pthread_mutex_lock(&notifier->lock);
     while (notifier->passed < placement) {
         pthread_cond_wait(&notifier->passed_signal, &notifier->lock);
@@ -61,13 +68,15 @@ static void wait_for(sim_notifier *notifier, uint64_t placement) {
     pthread_mutex_unlock(&notifier->lock);
 }
 
-static void run_hold(sim_work *work, sim_status *status) {
+static void run_hold(sim_work *work, sim_status *status)
+{
     (void)status;
     wait_for(work->as.notify.notifier, work->as.notify.placement);
     sim_object_release(work->as.notify.notifier);
 }
 
-cnrtRet_t sim_notifier_place(sim_notifier *notifier, sim_queue *queue) {
+cnrtRet_t sim_notifier_place(sim_notifier *notifier, sim_queue *queue)
+{
     sim_work *work = sim_queue_take_work(queue);
     if (work == NULL) {
         return CNRT_RET_ERR_NOMEM;
@@ -81,7 +90,8 @@ cnrtRet_t sim_notifier_place(sim_notifier *notifier, sim_queue *queue) {
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t sim_notifier_hold_queue(sim_notifier *notifier, sim_queue *queue) {
+cnrtRet_t sim_notifier_hold_queue(sim_notifier *notifier, sim_queue *queue)
+{
     sim_work *work = sim_queue_take_work(queue);
     if (work == NULL) {
         return CNRT_RET_ERR_NOMEM;
@@ -95,21 +105,24 @@ cnrtRet_t sim_notifier_hold_queue(sim_notifier *notifier, sim_queue *queue) {
     return CNRT_RET_SUCCESS;
 }
 
-void sim_notifier_wait(sim_notifier *notifier) {
+void sim_notifier_wait(sim_notifier *notifier)
+{
     pthread_mutex_lock(&notifier->lock);
     uint64_t placement = notifier->placed;
     pthread_mutex_unlock(&notifier->lock);
     wait_for(notifier, placement);
 }
 
-bool sim_notifier_is_passed(sim_notifier *notifier) {
+bool sim_notifier_is_passed(sim_notifier *notifier)
+{
     pthread_mutex_lock(&notifier->lock);
     bool passed = notifier->passed >= notifier->placed;
     pthread_mutex_unlock(&notifier->lock);
     return passed;
 }
 
-bool sim_notifier_time(sim_notifier *notifier, int64_t *nanoseconds) {
+bool sim_notifier_time(sim_notifier *notifier, int64_t *nanoseconds)
+{
     pthread_mutex_lock(&notifier->lock);
     bool known = notifier->placed > 0 && notifier->passed >= notifier->placed;
     *nanoseconds = notifier->nanoseconds;

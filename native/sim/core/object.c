@@ -21,7 +21,8 @@ static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static slot *table;
 static uint32_t table_size, first_free = SLOT_MASK, last_free = SLOT_MASK;
 
-static void append_free(uint32_t index) {
+static void append_free(uint32_t index)
+{
     table[index].next_free = SLOT_MASK;
     if (last_free == SLOT_MASK) {
         first_free = index;
@@ -31,7 +32,8 @@ static void append_free(uint32_t index) {
     last_free = index;
 }
 
-static bool grow(void) {
+static bool grow(void)
+{
     uint32_t size = table_size == 0 ? 256 : table_size * 2;
     if (size > SLOT_MASK) {
         return false;
@@ -49,7 +51,8 @@ static bool grow(void) {
     return true;
 }
 
-bool sim_object_open(sim_object *object, sim_kind kind, void (*finish)(sim_object *)) {
+bool sim_object_open(sim_object *object, sim_kind kind, void (*finish)(sim_object *))
+{
     atomic_init(&object->references, 1);
     object->closed = false;
     object->kind = kind;
@@ -70,14 +73,15 @@ bool sim_object_open(sim_object *object, sim_kind kind, void (*finish)(sim_objec
         entry->generation = 1;
     }
     entry->object = object;
-    object->handle = (uintptr_t)entry->generation << GENERATION_SHIFT | (uintptr_t)kind << KIND_SHIFT
-                     | (uintptr_t)index << SLOT_SHIFT;
+    object->handle = (uintptr_t)entry->generation << GENERATION_SHIFT | (uintptr_t)kind << KIND_SHIFT |
+                     (uintptr_t)index << SLOT_SHIFT;
     pthread_mutex_unlock(&table_lock);
     return true;
 }
 
 /* With the lock held: the object of this handle, or NULL. */
-static sim_object *find(sim_kind kind, const void *handle) {
+static sim_object *find(sim_kind kind, const void *handle)
+{
     uintptr_t bits = (uintptr_t)handle;
     uint32_t index = (uint32_t)(bits >> SLOT_SHIFT) & SLOT_MASK;
     if (index >= table_size || table[index].object == NULL) {
@@ -88,7 +92,8 @@ static sim_object *find(sim_kind kind, const void *handle) {
 }
 
 /* An object whose last reference is already gone may still stand in the table: it must not be revived. */
-static bool retain_if_alive(sim_object *object) {
+static bool retain_if_alive(sim_object *object)
+{
     unsigned count = atomic_load(&object->references);
     while (count != 0) {
         if (atomic_compare_exchange_weak(&object->references, &count, count + 1)) {
@@ -98,7 +103,8 @@ static bool retain_if_alive(sim_object *object) {
     return false;
 }
 
-static void *get(sim_kind kind, const void *handle, bool also_closed) {
+static void *get(sim_kind kind, const void *handle, bool also_closed)
+{
     pthread_mutex_lock(&table_lock);
     sim_object *object = find(kind, handle);
     if (object != NULL && ((object->closed && !also_closed) || !retain_if_alive(object))) {
@@ -108,11 +114,18 @@ static void *get(sim_kind kind, const void *handle, bool also_closed) {
     return object;
 }
 
-void *sim_object_get(sim_kind kind, const void *handle) { return get(kind, handle, false); }
+void *sim_object_get(sim_kind kind, const void *handle)
+{
+    return get(kind, handle, false);
+}
 
-void *sim_object_get_alive(sim_kind kind, const void *handle) { return get(kind, handle, true); }
+void *sim_object_get_alive(sim_kind kind, const void *handle)
+{
+    return get(kind, handle, true);
+}
 
-void *sim_object_close(sim_kind kind, const void *handle) {
+void *sim_object_close(sim_kind kind, const void *handle)
+{
     pthread_mutex_lock(&table_lock);
     sim_object *object = find(kind, handle);
     if (object != NULL && object->closed) {
@@ -125,12 +138,14 @@ void *sim_object_close(sim_kind kind, const void *handle) {
     return object;
 }
 
-void *sim_object_retain(void *object) {
+void *sim_object_retain(void *object)
+{
     atomic_fetch_add(&((sim_object *)object)->references, 1);
     return object;
 }
 
-void sim_object_release(void *object) {
+void sim_object_release(void *object)
+{
     sim_object *base = object;
     if (base == NULL || atomic_fetch_sub(&base->references, 1) != 1) {
         return;

@@ -16,7 +16,7 @@ struct sim_queue {
     sim_work *first, *last, *spare;
     uint64_t submitted, completed;
     bool closing;
-    sim_status failure; /* the first since the last sync */
+    sim_status failure;                     /* the first since the last sync */
     sim_queue *previous_queue, *next_queue; /* of all queues, guarded by list_lock */
 };
 
@@ -25,7 +25,8 @@ static sim_queue *all_queues;
 static sim_queue *default_queues[SIM_MAX_DEVICES];
 static pthread_mutex_t default_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void free_works(sim_work *work) {
+static void free_works(sim_work *work)
+{
     while (work != NULL) {
         sim_work *next = work->next;
         free(work);
@@ -33,7 +34,8 @@ static void free_works(sim_work *work) {
     }
 }
 
-static void finish(sim_object *object) {
+static void finish(sim_object *object)
+{
     sim_queue *queue = (sim_queue *)object;
     pthread_mutex_lock(&list_lock);
     if (queue->previous_queue != NULL) {
@@ -52,7 +54,8 @@ static void finish(sim_object *object) {
     free(queue);
 }
 
-static sim_work *next_work(sim_queue *queue) {
+static sim_work *next_work(sim_queue *queue)
+{
     pthread_mutex_lock(&queue->lock);
     while (queue->first == NULL && !queue->closing) {
         pthread_cond_wait(&queue->submitted_signal, &queue->lock);
@@ -68,7 +71,8 @@ static sim_work *next_work(sim_queue *queue) {
     return work;
 }
 
-static void complete(sim_queue *queue, sim_work *work, const sim_status *status) {
+static void complete(sim_queue *queue, sim_work *work, const sim_status *status)
+{
     pthread_mutex_lock(&queue->lock);
     if (status->code != CNRT_RET_SUCCESS && queue->failure.code == CNRT_RET_SUCCESS) {
         queue->failure = *status;
@@ -80,7 +84,8 @@ static void complete(sim_queue *queue, sim_work *work, const sim_status *status)
     pthread_mutex_unlock(&queue->lock);
 }
 
-static void *worker_body(void *argument) {
+static void *worker_body(void *argument)
+{
     sim_queue *queue = argument;
     for (sim_work *work = next_work(queue); work != NULL; work = next_work(queue)) {
         sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
@@ -91,7 +96,8 @@ static void *worker_body(void *argument) {
     return NULL;
 }
 
-static bool enter(sim_queue *queue) {
+static bool enter(sim_queue *queue)
+{
     pthread_mutex_lock(&list_lock);
     bool opened = sim_object_open(&queue->base, SIM_KIND_QUEUE, finish);
     if (opened) {
@@ -105,7 +111,8 @@ static bool enter(sim_queue *queue) {
     return opened;
 }
 
-sim_queue *sim_queue_create(unsigned ordinal) {
+sim_queue *sim_queue_create(unsigned ordinal)
+{
     sim_queue *queue = calloc(1, sizeof *queue);
     if (queue == NULL) {
         sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a queue.");
@@ -125,17 +132,25 @@ sim_queue *sim_queue_create(unsigned ordinal) {
         sim_object_close(SIM_KIND_QUEUE, sim_queue_handle(queue));
         sim_object_release(queue);
         sim_object_release(queue);
-        sim_error_set(CNRT_RET_ERR_NOMEM, "The system gave no thread for a queue: too many threads or too little memory.");
+        sim_error_set(CNRT_RET_ERR_NOMEM,
+                      "The system gave no thread for a queue: too many threads or too little memory.");
         return NULL;
     }
     return queue;
 }
 
-void *sim_queue_handle(const sim_queue *queue) { return (void *)queue->base.handle; }
+void *sim_queue_handle(const sim_queue *queue)
+{
+    return (void *)queue->base.handle;
+}
 
-unsigned sim_queue_ordinal(const sim_queue *queue) { return queue->ordinal; }
+unsigned sim_queue_ordinal(const sim_queue *queue)
+{
+    return queue->ordinal;
+}
 
-static sim_queue *get_default(void) {
+static sim_queue *get_default(void)
+{
     if (sim_runtime_require_device() != CNRT_RET_SUCCESS) {
         return NULL;
     }
@@ -149,7 +164,8 @@ static sim_queue *get_default(void) {
     return queue == NULL ? NULL : sim_object_retain(queue);
 }
 
-sim_queue *sim_queue_get(const void *handle) {
+sim_queue *sim_queue_get(const void *handle)
+{
     if (handle == NULL) {
         return get_default();
     }
@@ -160,7 +176,8 @@ sim_queue *sim_queue_get(const void *handle) {
     return queue;
 }
 
-bool sim_queue_close(const void *handle) {
+bool sim_queue_close(const void *handle)
+{
     sim_queue *queue = sim_object_close(SIM_KIND_QUEUE, handle);
     if (queue == NULL) {
         return false;
@@ -173,7 +190,8 @@ bool sim_queue_close(const void *handle) {
     return true;
 }
 
-sim_work *sim_queue_take_work(sim_queue *queue) {
+sim_work *sim_queue_take_work(sim_queue *queue)
+{
     pthread_mutex_lock(&queue->lock);
     sim_work *work = queue->spare;
     if (work != NULL) {
@@ -189,14 +207,16 @@ sim_work *sim_queue_take_work(sim_queue *queue) {
     return work;
 }
 
-void sim_queue_return_work(sim_queue *queue, sim_work *work) {
+void sim_queue_return_work(sim_queue *queue, sim_work *work)
+{
     pthread_mutex_lock(&queue->lock);
     work->next = queue->spare;
     queue->spare = work;
     pthread_mutex_unlock(&queue->lock);
 }
 
-void sim_queue_submit(sim_queue *queue, sim_work *work) {
+void sim_queue_submit(sim_queue *queue, sim_work *work)
+{
     work->next = NULL;
     pthread_mutex_lock(&queue->lock);
     while (queue->submitted - queue->completed >= MAX_PENDING) {
@@ -213,7 +233,8 @@ void sim_queue_submit(sim_queue *queue, sim_work *work) {
     pthread_mutex_unlock(&queue->lock);
 }
 
-static sim_status wait_for_submitted(sim_queue *queue, bool forget) {
+static sim_status wait_for_submitted(sim_queue *queue, bool forget)
+{
     pthread_mutex_lock(&queue->lock);
     uint64_t target = queue->submitted;
     while (queue->completed < target) {
@@ -227,25 +248,27 @@ static sim_status wait_for_submitted(sim_queue *queue, bool forget) {
     return status;
 }
 
-cnrtRet_t sim_queue_sync(sim_queue *queue) {
+cnrtRet_t sim_queue_sync(sim_queue *queue)
+{
     sim_status status = wait_for_submitted(queue, true);
     return sim_error_set_status(&status);
 }
 
 /* Some queue of the device after `previous` in the list, with a reference. */
-static sim_queue *next_of_device(unsigned ordinal, sim_queue *previous) {
+static sim_queue *next_of_device(unsigned ordinal, sim_queue *previous)
+{
     pthread_mutex_lock(&list_lock);
     sim_queue *queue = previous == NULL ? all_queues : previous->next_queue;
-    while (queue != NULL
-           && (queue->ordinal != ordinal
-               || sim_object_get_alive(SIM_KIND_QUEUE, sim_queue_handle(queue)) == NULL)) {
+    while (queue != NULL &&
+           (queue->ordinal != ordinal || sim_object_get_alive(SIM_KIND_QUEUE, sim_queue_handle(queue)) == NULL)) {
         queue = queue->next_queue;
     }
     pthread_mutex_unlock(&list_lock);
     return queue;
 }
 
-cnrtRet_t sim_queue_sync_device(unsigned ordinal) {
+cnrtRet_t sim_queue_sync_device(unsigned ordinal)
+{
     sim_status first = {.code = CNRT_RET_SUCCESS, .text = ""};
     sim_queue *queue = next_of_device(ordinal, NULL);
     while (queue != NULL) {
@@ -260,7 +283,8 @@ cnrtRet_t sim_queue_sync_device(unsigned ordinal) {
     return sim_error_set_status(&first);
 }
 
-bool sim_queue_is_idle(sim_queue *queue) {
+bool sim_queue_is_idle(sim_queue *queue)
+{
     pthread_mutex_lock(&queue->lock);
     bool idle = queue->completed == queue->submitted;
     pthread_mutex_unlock(&queue->lock);

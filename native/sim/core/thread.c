@@ -4,7 +4,8 @@
 #include <pthread.h>
 #include <signal.h>
 
-bool sim_thread_start(const char *name, void *(*body)(void *), void *argument) {
+bool sim_thread_start(const char *name, void *(*body)(void *), void *argument)
+{
     sigset_t all, before;
     pthread_t thread;
     sigfillset(&all);

@@ -9,9 +9,19 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the file format is read in place on little-endian machines");
 
 enum {
-    HEADER_SIZE = 0x434, NAME_AT = 0x10, LEVEL_AT = 0x400, RUNTIME_AT = 0x404, COMPILER_AT = 0x414, HEADER_SIZE_AT = 0x424,
-    PAYLOAD_SIZE_AT = 0x42c, HDXF_HEAD = 0x60, DESCRIPTOR_MASK = 0x14260609, MAX_DIM = 1 << 24, MAX_BYTES = 0x7fffffff,
-    CRC_AT = 0x10, NETWORK_HEAD = 0x40,
+    HEADER_SIZE = 0x434,
+    NAME_AT = 0x10,
+    LEVEL_AT = 0x400,
+    RUNTIME_AT = 0x404,
+    COMPILER_AT = 0x414,
+    HEADER_SIZE_AT = 0x424,
+    PAYLOAD_SIZE_AT = 0x42c,
+    HDXF_HEAD = 0x60,
+    DESCRIPTOR_MASK = 0x14260609,
+    MAX_DIM = 1 << 24,
+    MAX_BYTES = 0x7fffffff,
+    CRC_AT = 0x10,
+    NETWORK_HEAD = 0x40,
 };
 
 /* A part of the file with a place in it. */
@@ -25,8 +35,9 @@ typedef struct cursor {
 static bool need(cursor *c, uint64_t count)
 {
     if (c->at > c->end || count > c->end - c->at) {
-        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s ends at byte %llu, %llu more are needed; get the file again.",
-                 c->part, (unsigned long long)c->end, (unsigned long long)count);
+        sim_fail(c->error, SIM_BAD_FILE,
+                 "The model file is corrupt: %s ends at byte %llu, %llu more are needed; get the file again.", c->part,
+                 (unsigned long long)c->end, (unsigned long long)count);
         return false;
     }
     return true;
@@ -50,8 +61,9 @@ static bool take_name(cursor *c, char *name)
         return false;
     }
     if (length >= SIM_MAX_NAME) {
-        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s has a name of %u bytes, at most %d are allowed.", c->part,
-                 length, SIM_MAX_NAME - 1);
+        sim_fail(c->error, SIM_BAD_FILE,
+                 "The model file is corrupt: %s has a name of %u bytes, at most %d are allowed.", c->part, length,
+                 SIM_MAX_NAME - 1);
         return false;
     }
     const uint64_t padded = (length + 3) / 4 * 4;
@@ -70,7 +82,9 @@ static int64_t dtype_size(uint32_t dtype)
     case 1: return dtype == 0x12 ? 2 : dtype == 0x13 ? 4 : dtype == 0x14 ? 8 : 0;
     case 2: return dtype == 0x21 ? 1 : dtype == 0x22 ? 2 : dtype == 0x23 ? 4 : dtype == 0x24 ? 8 : 0;
     case 3: return dtype == 0x31 ? 1 : dtype == 0x32 ? 2 : dtype == 0x33 ? 4 : 0;
-    case 4: case 5: case 6: return (dtype & 15) == 1 ? 1 : 0;
+    case 4:
+    case 5:
+    case 6: return (dtype & 15) == 1 ? 1 : 0;
     default: return 0;
     }
 }
@@ -82,7 +96,9 @@ static bool take_dims(cursor *c, sim_io *io)
         return false;
     }
     if (rank > SIM_MAX_RANK) {
-        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s has a tensor of rank %u, at most %d is allowed.", c->part, rank, SIM_MAX_RANK);
+        sim_fail(c->error, SIM_BAD_FILE,
+                 "The model file is corrupt: %s has a tensor of rank %u, at most %d is allowed.", c->part, rank,
+                 SIM_MAX_RANK);
         return false;
     }
     io->rank = (int32_t)rank;
@@ -93,7 +109,10 @@ static bool take_dims(cursor *c, sim_io *io)
             return false;
         }
         if (dim < 1 || dim > MAX_DIM || io->bytes > MAX_BYTES / (int64_t)dim) {
-            sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s has a dimension of %u, which is outside 1..2^24 or makes a tensor above 2 GiB.", c->part, dim);
+            sim_fail(c->error, SIM_BAD_FILE,
+                     "The model file is corrupt: %s has a dimension of %u, which is outside 1..2^24 or makes a tensor "
+                     "above 2 GiB.",
+                     c->part, dim);
             return false;
         }
         io->dims[i] = (int32_t)dim;
@@ -110,17 +129,19 @@ static bool take_descriptor(cursor *c, sim_io *io)
         return false;
     }
     if (mask != DESCRIPTOR_MASK) {
-        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s has no tensor descriptor at byte %llu (0x%08x).", c->part,
+        sim_fail(c->error, SIM_BAD_FILE,
+                 "The model file is corrupt: %s has no tensor descriptor at byte %llu (0x%08x).", c->part,
                  (unsigned long long)(c->at - 4), mask);
         return false;
     }
-    if (!take_dims(c, io) || !take_name(c, io->name) || !take_u32(c, &ignored) || !take_u32(c, &io->dtype) || !take_u32(c, &io->order) ||
-        !take_u32(c, &ignored) || !take_u32(c, &ignored)) {
+    if (!take_dims(c, io) || !take_name(c, io->name) || !take_u32(c, &ignored) || !take_u32(c, &io->dtype) ||
+        !take_u32(c, &io->order) || !take_u32(c, &ignored) || !take_u32(c, &ignored)) {
         return false;
     }
     const int64_t size = dtype_size(io->dtype);
     if (size == 0 || io->bytes > MAX_BYTES / size) {
-        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s has a tensor of unknown type 0x%x or above 2 GiB.", c->part, io->dtype);
+        sim_fail(c->error, SIM_BAD_FILE,
+                 "The model file is corrupt: %s has a tensor of unknown type 0x%x or above 2 GiB.", c->part, io->dtype);
         return false;
     }
     io->bytes *= size;
@@ -132,8 +153,9 @@ static bool counts_fit(cursor *c, uint32_t inputs, uint32_t outputs)
     if (inputs <= SIM_MAX_TENSORS && outputs <= SIM_MAX_TENSORS && inputs + outputs <= SIM_MAX_TENSORS) {
         return true;
     }
-    sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %s claims %u inputs and %u outputs, at most %d together are allowed.",
-             c->part, inputs, outputs, SIM_MAX_TENSORS);
+    sim_fail(c->error, SIM_BAD_FILE,
+             "The model file is corrupt: %s claims %u inputs and %u outputs, at most %d together are allowed.", c->part,
+             inputs, outputs, SIM_MAX_TENSORS);
     return false;
 }
 
@@ -150,7 +172,8 @@ static bool read_descriptors(sim_model *model, cursor *c)
         }
     }
     if (c->at != c->end) {
-        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %llu bytes follow the descriptors.", (unsigned long long)(c->end - c->at));
+        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: %llu bytes follow the descriptors.",
+                 (unsigned long long)(c->end - c->at));
         return false;
     }
     model->info.input_count = (int32_t)inputs;
@@ -160,7 +183,8 @@ static bool read_descriptors(sim_model *model, cursor *c)
 
 static bool agrees(const sim_io *a, const sim_io *b)
 {
-    return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims) == 0 && a->dtype == b->dtype && a->order == b->order;
+    return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims) == 0 && a->dtype == b->dtype &&
+           a->order == b->order;
 }
 
 static bool read_footer_list(sim_model *model, cursor *c, int32_t first, int32_t expected)
@@ -171,7 +195,8 @@ static bool read_footer_list(sim_model *model, cursor *c, int32_t first, int32_t
         return false;
     }
     if (count != (uint32_t)expected) {
-        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: its two lists of tensors count %d and %u.", expected, count);
+        sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: its two lists of tensors count %d and %u.",
+                 expected, count);
         return false;
     }
     for (int32_t i = 0; i < expected; i++) {
@@ -179,7 +204,8 @@ static bool read_footer_list(sim_model *model, cursor *c, int32_t first, int32_t
             return false;
         }
         if (!agrees(&again, &model->io[first + i])) {
-            sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: its two descriptions of tensor %d differ.", first + i);
+            sim_fail(c->error, SIM_BAD_FILE, "The model file is corrupt: its two descriptions of tensor %d differ.",
+                     first + i);
             return false;
         }
     }
@@ -189,8 +215,9 @@ static bool read_footer_list(sim_model *model, cursor *c, int32_t first, int32_t
 static bool read_footer(sim_model *model, cursor *c)
 {
     const sim_model_info *info = &model->info;
-    if (!read_footer_list(model, c, 0, info->input_count) || !read_footer_list(model, c, info->input_count, info->output_count) ||
-        !take_name(c, model->info.function) || !need(c, 4)) {
+    if (!read_footer_list(model, c, 0, info->input_count) ||
+        !read_footer_list(model, c, info->input_count, info->output_count) || !take_name(c, model->info.function) ||
+        !need(c, 4)) {
         return false;
     }
     if (memcmp(c->bytes + c->at, "CDHB", 4) != 0 || c->at + 4 != c->end) {
@@ -218,16 +245,21 @@ static uint64_t find_descriptors(const uint8_t *bytes, uint64_t first, uint64_t 
 static sim_result check_header(const uint8_t *bytes, uint64_t available, uint64_t *claimed, sim_error *error)
 {
     if (available < 4 || memcmp(bytes, "\x7fMEF", 4) != 0) {
-        return sim_fail(error, SIM_BAD_FILE, available ? "This is no offline model: it does not begin with 7F 'M' 'E' 'F'; give a .cambricon file."
-                                                       : "The model file is empty; get the file again.");
+        return sim_fail(error, SIM_BAD_FILE,
+                        available
+                            ? "This is no offline model: it does not begin with 7F 'M' 'E' 'F'; give a .cambricon file."
+                            : "The model file is empty; get the file again.");
     }
     if (available < HEADER_SIZE) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is truncated: %llu bytes, the header alone has %d; get the file again.",
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is truncated: %llu bytes, the header alone has %d; get the file again.",
                         (unsigned long long)available, HEADER_SIZE);
     }
     const uint64_t header = sim_read_u64(bytes + HEADER_SIZE_AT), payload = sim_read_u64(bytes + PAYLOAD_SIZE_AT);
     if (header != HEADER_SIZE || payload > MAX_BYTES - HEADER_SIZE || payload < HDXF_HEAD) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its header claims %llu + %llu bytes, expected %d + at most 2 GiB; get the file again.",
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is corrupt: its header claims %llu + %llu bytes, expected %d + at most 2 GiB; "
+                        "get the file again.",
                         (unsigned long long)header, (unsigned long long)payload, HEADER_SIZE);
     }
     *claimed = header + payload;
@@ -245,10 +277,13 @@ static sim_result read_header(sim_model *model, const uint8_t *bytes, sim_error 
     sim_model_info *info = &model->info;
     const uint32_t functions = sim_read_u32(bytes + 8), length = sim_read_u32(bytes + 12);
     if (functions != 1) {
-        return sim_fail(error, SIM_NOT_SUPPORTED, "The model file holds %u functions; only files with one are known.", functions);
+        return sim_fail(error, SIM_NOT_SUPPORTED, "The model file holds %u functions; only files with one are known.",
+                        functions);
     }
     if (length >= SIM_MAX_NAME) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its name has %u bytes, at most %d are allowed.", length, SIM_MAX_NAME - 1);
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is corrupt: its name has %u bytes, at most %d are allowed.", length,
+                        SIM_MAX_NAME - 1);
     }
     memcpy(info->name, bytes + NAME_AT, length);
     info->format_date[0] = 100u * bytes[4] + bytes[5];
@@ -263,51 +298,65 @@ static sim_result read_header(sim_model *model, const uint8_t *bytes, sim_error 
 /* ---- payload ---- */
 
 /* Finds "hdxf" (behind "wfcs" or, in files of 2019, first) and checks that it stays inside the file. */
-static sim_result find_hdxf(sim_model *model, const uint8_t *bytes, uint64_t size, uint64_t *hdxf, uint64_t *hdxf_size, sim_error *error)
+static sim_result find_hdxf(sim_model *model, const uint8_t *bytes, uint64_t size, uint64_t *hdxf, uint64_t *hdxf_size,
+                            sim_error *error)
 {
     const bool wrapped = memcmp(bytes + HEADER_SIZE, "wfcs", 4) == 0;
     *hdxf = HEADER_SIZE + (wrapped ? 28 : 0);
     if (*hdxf + HDXF_HEAD > size || memcmp(bytes + *hdxf, "hdxf", 4) != 0) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: there is no \"hdxf\" section at byte %llu.", (unsigned long long)*hdxf);
+        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: there is no \"hdxf\" section at byte %llu.",
+                        (unsigned long long)*hdxf);
     }
     *hdxf_size = sim_read_u64(bytes + *hdxf + 8);
-    if (wrapped && (sim_read_u64(bytes + HEADER_SIZE + 8) != size - HEADER_SIZE || sim_read_u64(bytes + HEADER_SIZE + 20) != *hdxf_size)) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: the sizes of its \"wfcs\" section disagree with the file.");
+    if (wrapped && (sim_read_u64(bytes + HEADER_SIZE + 8) != size - HEADER_SIZE ||
+                    sim_read_u64(bytes + HEADER_SIZE + 20) != *hdxf_size)) {
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is corrupt: the sizes of its \"wfcs\" section disagree with the file.");
     }
-    if (*hdxf_size < HDXF_HEAD + 4 || *hdxf_size > size - *hdxf || memcmp(bytes + *hdxf + *hdxf_size - 4, "ZLYF", 4) != 0) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its \"hdxf\" section of %llu bytes does not end with \"ZLYF\".",
+    if (*hdxf_size < HDXF_HEAD + 4 || *hdxf_size > size - *hdxf ||
+        memcmp(bytes + *hdxf + *hdxf_size - 4, "ZLYF", 4) != 0) {
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is corrupt: its \"hdxf\" section of %llu bytes does not end with \"ZLYF\".",
                         (unsigned long long)*hdxf_size);
     }
     model->info.architecture = sim_read_u32(bytes + *hdxf + 0x20);
     model->info.parallelism = sim_read_u32(bytes + *hdxf + 0x24);
     if (model->info.parallelism < 1 || model->info.parallelism > 64) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: it claims %u cores per invocation, expected 1..64.", model->info.parallelism);
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is corrupt: it claims %u cores per invocation, expected 1..64.",
+                        model->info.parallelism);
     }
     return SIM_OK;
 }
 
-static sim_result copy_section(sim_model *model, const uint8_t *bytes, uint64_t size, uint64_t at, uint64_t end, sim_error *error)
+static sim_result copy_section(sim_model *model, const uint8_t *bytes, uint64_t size, uint64_t at, uint64_t end,
+                               sim_error *error)
 {
     const uint64_t section = sim_read_u64(bytes + at + 8);
     if (sim_read_u32(bytes + at + 4) != 1) {
-        return sim_fail(error, SIM_NOT_SUPPORTED, "The model's network section has version %u, this simulator reads version 1; update it.",
+        return sim_fail(error, SIM_NOT_SUPPORTED,
+                        "The model's network section has version %u, this simulator reads version 1; update it.",
                         sim_read_u32(bytes + at + 4));
     }
     if (section < NETWORK_HEAD || section > end - at) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its network section claims %llu bytes, %llu are left.",
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is corrupt: its network section claims %llu bytes, %llu are left.",
                         (unsigned long long)section, (unsigned long long)(end - at));
     }
 #ifndef SIM_FUZZ_WITHOUT_CRC
     const uint32_t stored = sim_read_u32(bytes + at + CRC_AT), actual = sim_crc32(bytes, size, at + CRC_AT);
     if (stored != actual) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its checksum is %08x, the file says %08x; get the file again.", actual, stored);
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is corrupt: its checksum is %08x, the file says %08x; get the file again.",
+                        actual, stored);
     }
 #else
     (void)size;
 #endif
     model->section = aligned_alloc(64, (section + 63) / 64 * 64);
     if (!model->section) {
-        return sim_fail(error, SIM_NO_MEMORY, "There is no memory for the model (%llu bytes).", (unsigned long long)section);
+        return sim_fail(error, SIM_NO_MEMORY, "There is no memory for the model (%llu bytes).",
+                        (unsigned long long)section);
     }
     memcpy(model->section, bytes + at, section);
     model->section_size = section;
@@ -330,7 +379,9 @@ static sim_result read_payload(sim_model *model, const uint8_t *bytes, uint64_t 
         }
     }
     if (!ours && memcmp(bytes + RUNTIME_AT + 4, "mlu-agent", 10) == 0) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: it was written by mlu-export, but its network section is not there; get the file again.");
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is corrupt: it was written by mlu-export, but its network section is not "
+                        "there; get the file again.");
     }
     if (footer + 4 == size && !ours) { /* a file of 2019: nothing describes its tensors */
         memcpy(model->info.function, "subnet0", 8);
@@ -338,12 +389,15 @@ static sim_result read_payload(sim_model *model, const uint8_t *bytes, uint64_t 
     }
     const uint64_t body = find_descriptors(bytes, network, footer);
     if (body == 0) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: there are no tensor descriptors (\"atiR\") before \"ZLYF\".");
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is corrupt: there are no tensor descriptors (\"atiR\") before \"ZLYF\".");
     }
     if (ours && body != network + model->section_size + 16) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file is corrupt: its descriptors do not follow the network section.");
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file is corrupt: its descriptors do not follow the network section.");
     }
-    cursor list = {bytes, body, footer, error, "the list of tensors"}, tail = {bytes, footer + 4, size, error, "the footer"};
+    cursor list = {bytes, body, footer, error, "the list of tensors"},
+           tail = {bytes, footer + 4, size, error, "the footer"};
     if (!read_descriptors(model, &list) || !read_footer(model, &tail)) {
         return SIM_BAD_FILE;
     }
@@ -360,7 +414,8 @@ sim_result sim_model_parse(const uint8_t *bytes, uint64_t size, sim_model **out,
         return result;
     }
     if (claimed != size) {
-        return sim_fail(error, SIM_BAD_FILE, "The model file has %llu bytes, its header claims %llu; get the file again.",
+        return sim_fail(error, SIM_BAD_FILE,
+                        "The model file has %llu bytes, its header claims %llu; get the file again.",
                         (unsigned long long)size, (unsigned long long)claimed);
     }
     sim_model *model = calloc(1, sizeof *model);

@@ -19,7 +19,8 @@ sim_result sim_plan_read_environment(sim_plan *plan, sim_error *error)
             const size_t used = strlen(names);
             snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", sim_kernels_name(i));
         }
-        return sim_fail(error, SIM_NOT_SUPPORTED, "CNRT_SIMULATOR_KERNELS is \"%.32s\", this machine has %s.", wanted, names);
+        return sim_fail(error, SIM_NOT_SUPPORTED, "CNRT_SIMULATOR_KERNELS is \"%.32s\", this machine has %s.", wanted,
+                        names);
     }
     if (wanted && *wanted) {
         fprintf(stderr, "cnrt simulator: kernels \"%s\" as CNRT_SIMULATOR_KERNELS says\n", plan->kernels->name);

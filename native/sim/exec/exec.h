@@ -14,9 +14,9 @@
 typedef enum sim_result {
     SIM_OK = 0,
     SIM_NO_MEMORY,
-    SIM_BAD_FILE,       /* not a model, truncated, corrupt: the sentence says what and where */
-    SIM_DEVICE_CODE,    /* a vendor file: holds device code only, cannot be run here */
-    SIM_NOT_SUPPORTED,  /* well-formed, but needs a newer simulator */
+    SIM_BAD_FILE,      /* not a model, truncated, corrupt: the sentence says what and where */
+    SIM_DEVICE_CODE,   /* a vendor file: holds device code only, cannot be run here */
+    SIM_NOT_SUPPORTED, /* well-formed, but needs a newer simulator */
 } sim_result;
 
 typedef struct sim_error {
@@ -36,16 +36,16 @@ typedef struct sim_io {
 } sim_io;
 
 typedef struct sim_model_info {
-    char name[SIM_MAX_NAME];        /* model name of the header */
-    char function[SIM_MAX_NAME];    /* function symbol, "subnet0" */
-    uint32_t format_date[3];        /* year, month, day */
-    uint32_t level;                 /* file format level: 15 or 9 */
-    uint32_t runtime_version;       /* e.g. 40708 */
-    uint32_t compiler_version;      /* e.g. 7009112 */
-    uint32_t architecture;          /* 8 = MLU220, 6 = MLU270 */
-    uint32_t parallelism;           /* cores per invocation */
-    bool has_network;               /* one of ours: the simulator can run it */
-    bool has_descriptors;           /* false in files of 2019 */
+    char name[SIM_MAX_NAME];     /* model name of the header */
+    char function[SIM_MAX_NAME]; /* function symbol, "subnet0" */
+    uint32_t format_date[3];     /* year, month, day */
+    uint32_t level;              /* file format level: 15 or 9 */
+    uint32_t runtime_version;    /* e.g. 40708 */
+    uint32_t compiler_version;   /* e.g. 7009112 */
+    uint32_t architecture;       /* 8 = MLU220, 6 = MLU270 */
+    uint32_t parallelism;        /* cores per invocation */
+    bool has_network;            /* one of ours: the simulator can run it */
+    bool has_descriptors;        /* false in files of 2019 */
     int32_t input_count, output_count;
     const sim_io *inputs, *outputs;
 } sim_model_info;
@@ -65,7 +65,7 @@ void sim_model_free(sim_model *model);
 /* Packs weights and places buffers. The plan keeps no pointer into the model. */
 sim_result sim_plan_create(const sim_model *model, sim_plan **plan, sim_error *error);
 void sim_plan_free(sim_plan *plan);
-uint64_t sim_plan_packed_bytes(const sim_plan *plan);     /* weights and tables, shared by all contexts */
+uint64_t sim_plan_packed_bytes(const sim_plan *plan); /* weights and tables, shared by all contexts */
 uint64_t sim_plan_workspace_bytes(const sim_plan *plan, unsigned team_size); /* per running invocation */
 
 /* Runs the network once. `workspace` is 64-byte aligned, of the size above for team->size; `buffers` are the inputs, then

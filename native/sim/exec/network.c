@@ -7,7 +7,12 @@
 #include "rules.h"
 
 enum {
-    HEAD = 0x40, RECORD = 32, OPERATOR_HEAD = 8, MAX_COUNT = 65536, MAX_NAME_BYTES = 1024, MAX_DIM = 1 << 24,
+    HEAD = 0x40,
+    RECORD = 32,
+    OPERATOR_HEAD = 8,
+    MAX_COUNT = 65536,
+    MAX_NAME_BYTES = 1024,
+    MAX_DIM = 1 << 24,
 };
 #define MAX_TENSOR_BYTES 0x7fffffffLL
 #define MAX_NETWORK_BYTES (8LL << 30) /* all tensors of a network together */
@@ -28,13 +33,15 @@ static sim_result read_layout(sim_model *model, layout *l, sim_error *error)
     l->data_size = sim_read_u64(s + 0x28);
     const uint64_t size = model->section_size;
     const uint32_t inputs = sim_read_u32(s + 0x30), outputs = sim_read_u32(s + 0x34);
-    if (model->tensor_count < 1 || model->tensor_count > MAX_COUNT || model->constant_count > MAX_COUNT || model->operator_count < 1 ||
-        model->operator_count > MAX_COUNT) {
+    if (model->tensor_count < 1 || model->tensor_count > MAX_COUNT || model->constant_count > MAX_COUNT ||
+        model->operator_count < 1 || model->operator_count > MAX_COUNT) {
         return BAD("%u tensors, %u constants, %u operators; at most 65536 of each are allowed.", model->tensor_count,
                    model->constant_count, model->operator_count);
     }
-    if (inputs != (uint32_t)model->info.input_count || outputs != (uint32_t)model->info.output_count || inputs < 1 || outputs < 1) {
-        return BAD("it has %u inputs and %u outputs, the container %d and %d.", inputs, outputs, model->info.input_count, model->info.output_count);
+    if (inputs != (uint32_t)model->info.input_count || outputs != (uint32_t)model->info.output_count || inputs < 1 ||
+        outputs < 1) {
+        return BAD("it has %u inputs and %u outputs, the container %d and %d.", inputs, outputs,
+                   model->info.input_count, model->info.output_count);
     }
     if (l->table_size > size || l->data_size > size || l->table_size % 4) {
         return BAD("its tables are larger than itself.");
@@ -45,7 +52,8 @@ static sim_result read_layout(sim_model *model, layout *l, sim_error *error)
     l->table = l->io + (4 * (uint64_t)(inputs + outputs) + 7) / 8 * 8;
     l->data = (l->table + l->table_size + 63) / 64 * 64;
     if (l->data + l->data_size != size) {
-        return BAD("its parts add up to %llu bytes, it has %llu.", (unsigned long long)(l->data + l->data_size), (unsigned long long)size);
+        return BAD("its parts add up to %llu bytes, it has %llu.", (unsigned long long)(l->data + l->data_size),
+                   (unsigned long long)size);
     }
     return SIM_OK;
 }
@@ -64,7 +72,8 @@ static sim_result read_tensors(sim_model *model, const layout *l, sim_error *err
         for (int i = 0; i < 4; i++) {
             const uint32_t dim = sim_read_u32(record + 4 * i);
             if (dim < 1 || dim > MAX_DIM || tensor->bytes > MAX_TENSOR_BYTES / (int64_t)dim) {
-                return BAD("tensor %u has a dimension of %u, which is outside 1..2^24 or makes it larger than 2 GiB.", t, dim);
+                return BAD("tensor %u has a dimension of %u, which is outside 1..2^24 or makes it larger than 2 GiB.",
+                           t, dim);
             }
             tensor->dims[i] = (int32_t)dim;
             tensor->bytes *= dim;
@@ -72,7 +81,8 @@ static sim_result read_tensors(sim_model *model, const layout *l, sim_error *err
         total += tensor->bytes;
     }
     if (total > MAX_NETWORK_BYTES) {
-        return sim_fail(error, SIM_NOT_SUPPORTED, "The model's tensors need %lld bytes, at most 8 GiB are supported.", (long long)total);
+        return sim_fail(error, SIM_NOT_SUPPORTED, "The model's tensors need %lld bytes, at most 8 GiB are supported.",
+                        (long long)total);
     }
     return SIM_OK;
 }
@@ -94,9 +104,12 @@ static sim_result check_codes(const sim_constant *constant, uint32_t number, sim
 {
     bool lowest = false;
     for (uint64_t i = 0; i < constant->elements; i++) {
-        lowest |= constant->dtype == SIM_INT8 ? constant->data[i] == 0x80 : constant->data[2 * i] == 0 && constant->data[2 * i + 1] == 0x80;
+        lowest |= constant->dtype == SIM_INT8 ? constant->data[i] == 0x80
+                                              : constant->data[2 * i] == 0 && constant->data[2 * i + 1] == 0x80;
     }
-    return lowest ? BAD("constant %u holds the code %s, quantized values are symmetric.", number, constant->dtype == SIM_INT8 ? "-128" : "-32768") : SIM_OK;
+    return lowest ? BAD("constant %u holds the code %s, quantized values are symmetric.", number,
+                        constant->dtype == SIM_INT8 ? "-128" : "-32768")
+                  : SIM_OK;
 }
 
 static sim_result read_constants(sim_model *model, const layout *l, sim_error *error)
@@ -109,13 +122,15 @@ static sim_result read_constants(sim_model *model, const layout *l, sim_error *e
         if (constant->dtype != SIM_INT8 && constant->dtype != SIM_INT16 && constant->dtype != SIM_FLOAT32) {
             return BAD("constant %u has type 0x%x, expected int8, int16 or float32.", k, constant->dtype);
         }
-        if (offset % 64 || offset > l->data_size || elements < 1 || elements > (l->data_size - offset) / sim_dtype_size(constant->dtype)) {
-            return BAD("constant %u with %llu elements at %llu does not lie inside the constant data.", k, (unsigned long long)elements,
-                       (unsigned long long)offset);
+        if (offset % 64 || offset > l->data_size || elements < 1 ||
+            elements > (l->data_size - offset) / sim_dtype_size(constant->dtype)) {
+            return BAD("constant %u with %llu elements at %llu does not lie inside the constant data.", k,
+                       (unsigned long long)elements, (unsigned long long)offset);
         }
         constant->data = model->section + l->data + offset;
         constant->elements = elements;
-        const sim_result result = constant->dtype == SIM_FLOAT32 ? check_floats(constant, k, error) : check_codes(constant, k, error);
+        const sim_result result =
+            constant->dtype == SIM_FLOAT32 ? check_floats(constant, k, error) : check_codes(constant, k, error);
         if (result != SIM_OK) {
             return result;
         }
@@ -124,7 +139,8 @@ static sim_result read_constants(sim_model *model, const layout *l, sim_error *e
 }
 
 /* Reads one record; *at moves past it. */
-static sim_result read_operator(sim_model *model, uint32_t number, const uint32_t *words, uint64_t left, uint64_t *used, sim_error *error)
+static sim_result read_operator(sim_model *model, uint32_t number, const uint32_t *words, uint64_t left, uint64_t *used,
+                                sim_error *error)
 {
     sim_operator *op = &model->operators[number];
     if (left < OPERATOR_HEAD) {
@@ -133,10 +149,15 @@ static sim_result read_operator(sim_model *model, uint32_t number, const uint32_
     const uint64_t name_words = ((uint64_t)words[6] + 3) / 4;
     const uint64_t expected = OPERATOR_HEAD + (uint64_t)words[2] + words[3] + words[4] + name_words;
     if (words[1] != expected || expected > left || words[6] > MAX_NAME_BYTES) {
-        return BAD("operator %u claims %u words, its parts need %llu and %llu are left.", number, words[1], (unsigned long long)expected, (unsigned long long)left);
+        return BAD("operator %u claims %u words, its parts need %llu and %llu are left.", number, words[1],
+                   (unsigned long long)expected, (unsigned long long)left);
     }
-    *op = (sim_operator){.opcode = words[0], .input_count = words[2], .constant_count = words[3], .attribute_count = words[4],
-                         .output = words[5], .name_length = words[6]};
+    *op = (sim_operator){.opcode = words[0],
+                         .input_count = words[2],
+                         .constant_count = words[3],
+                         .attribute_count = words[4],
+                         .output = words[5],
+                         .name_length = words[6]};
     op->inputs = words + OPERATOR_HEAD;
     op->constants = op->inputs + op->input_count;
     op->attributes = (const int32_t *)(op->constants + op->constant_count);
@@ -148,8 +169,11 @@ static sim_result read_operator(sim_model *model, uint32_t number, const uint32_
         }
     }
     if (!sim_rule_of(op->opcode)) {
-        return op->opcode >= 1 && op->opcode < 64 ? sim_fail(error, SIM_NOT_SUPPORTED, "The model uses operator code %u, which this simulator does not know; update it.", op->opcode)
-                                                  : BAD("operator %u has code %u, expected 1..63.", number, op->opcode);
+        return op->opcode >= 1 && op->opcode < 64
+                   ? sim_fail(error, SIM_NOT_SUPPORTED,
+                              "The model uses operator code %u, which this simulator does not know; update it.",
+                              op->opcode)
+                   : BAD("operator %u has code %u, expected 1..63.", number, op->opcode);
     }
     return SIM_OK;
 }
@@ -161,7 +185,8 @@ static sim_result check_operator(sim_model *model, uint32_t number, uint8_t *wri
     if (op->input_count < rule->min_inputs || op->input_count > rule->max_inputs ||
         (rule->constants != SIM_ABSENT && op->constant_count != rule->constants) ||
         (rule->attributes != SIM_ABSENT && op->attribute_count != rule->attributes)) {
-        return BAD("operator %u (code %u) has %u inputs, %u constants and %u attributes.", number, op->opcode, op->input_count, op->constant_count, op->attribute_count);
+        return BAD("operator %u (code %u) has %u inputs, %u constants and %u attributes.", number, op->opcode,
+                   op->input_count, op->constant_count, op->attribute_count);
     }
     for (uint32_t i = 0; i < op->input_count; i++) {
         if (op->inputs[i] >= model->tensor_count || !written[op->inputs[i]]) {

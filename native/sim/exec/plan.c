@@ -37,11 +37,14 @@ sim_result sim_plan_allocate(builder *b, sim_step *s, int64_t bytes)
 {
     s->memory = aligned_alloc(ALIGNMENT, (size_t)aligned(bytes));
     b->plan->packed_bytes += (uint64_t)aligned(bytes);
-    return s->memory ? SIM_OK : sim_fail(b->error, SIM_NO_MEMORY, "There is no memory for the weights of %s (%lld bytes).", s->name, (long long)bytes);
+    return s->memory ? SIM_OK
+                     : sim_fail(b->error, SIM_NO_MEMORY, "There is no memory for the weights of %s (%lld bytes).",
+                                s->name, (long long)bytes);
 }
 
 /* The constant, or the identity where the layer has none; room behind the last channel for a whole vector. */
-static const float *affine_array(const builder *b, const sim_operator *op, int which, float identity, int32_t channels, float *out)
+static const float *affine_array(const builder *b, const sim_operator *op, int which, float identity, int32_t channels,
+                                 float *out)
 {
     const uint32_t number = op->constants[which];
     const size_t bytes = (size_t)channels * sizeof(float);
@@ -55,7 +58,8 @@ static const float *affine_array(const builder *b, const sim_operator *op, int w
 }
 
 /* Quantized value of every byte in every channel: normalize, round to the tensor's type, quantize. */
-static void fill_lookup(const builder *b, const sim_operator *normalize, const sim_conv *conv, int16_t *lookup, int32_t *channels)
+static void fill_lookup(const builder *b, const sim_operator *normalize, const sim_conv *conv, int16_t *lookup,
+                        int32_t *channels)
 {
     const float *mean = (const float *)(const void *)b->model->constants[normalize->constants[0]].data;
     const float *std = (const float *)(const void *)b->model->constants[normalize->constants[1]].data;
@@ -75,10 +79,21 @@ static void describe_conv(const builder *b, const sim_operator *op, sim_conv *co
 {
     const int32_t *a = op->attributes, *in = tensor_of(b, op->inputs[0])->dims, *out = tensor_of(b, op->output)->dims;
     *conv = (sim_conv){
-        .in_h = in[1], .in_w = in[2], .in_c = in[3], .out_h = out[1], .out_w = out[2], .out_c = out[3],
-        .kernel_h = a[SIM_CONV_KERNEL_H], .kernel_w = a[SIM_CONV_KERNEL_W], .stride_h = a[SIM_CONV_STRIDE_H],
-        .stride_w = a[SIM_CONV_STRIDE_W], .pad_top = a[SIM_CONV_PAD_TOP], .pad_left = a[SIM_CONV_PAD_LEFT],
-        .dilation_h = a[SIM_CONV_DILATION_H], .dilation_w = a[SIM_CONV_DILATION_W], .groups = a[SIM_CONV_GROUPS],
+        .in_h = in[1],
+        .in_w = in[2],
+        .in_c = in[3],
+        .out_h = out[1],
+        .out_w = out[2],
+        .out_c = out[3],
+        .kernel_h = a[SIM_CONV_KERNEL_H],
+        .kernel_w = a[SIM_CONV_KERNEL_W],
+        .stride_h = a[SIM_CONV_STRIDE_H],
+        .stride_w = a[SIM_CONV_STRIDE_W],
+        .pad_top = a[SIM_CONV_PAD_TOP],
+        .pad_left = a[SIM_CONV_PAD_LEFT],
+        .dilation_h = a[SIM_CONV_DILATION_H],
+        .dilation_w = a[SIM_CONV_DILATION_W],
+        .groups = a[SIM_CONV_GROUPS],
         .transposed = op->opcode == SIM_OP_DECONV,
         .weight_dtype = b->model->constants[op->constants[SIM_CONV_WEIGHT]].dtype,
     };
@@ -101,7 +116,8 @@ static void cut_conv(sim_step *s)
 static sim_result pack_conv(builder *b, const sim_operator *op, sim_step *s)
 {
     sim_conv *conv = &s->conv;
-    const sim_operator *normalize = sim_plan_folded(b, op->inputs[0]) ? operator_of(b, b->facts[op->inputs[0]].producer) : NULL;
+    const sim_operator *normalize =
+        sim_plan_folded(b, op->inputs[0]) ? operator_of(b, b->facts[op->inputs[0]].producer) : NULL;
     const int64_t floats = (int64_t)conv->out_c + SIM_OC_BLOCK;
     const int64_t affine_bytes = aligned(4 * floats * (int64_t)sizeof(float));
     const int64_t lookup_bytes = normalize ? aligned((int64_t)conv->in_c * (512 + (int64_t)sizeof(int32_t))) : 0;
@@ -143,8 +159,8 @@ static sim_result add_conv(builder *b, int32_t o)
     sim_conv_prepare(b->plan->kernels, &s->conv);
     cut_conv(s);
     sim_plan_need_scratch(b, s->conv.tiling.scratch_bytes);
-    s->multiplications = (double)s->y.dims[0] * s->conv.out_h * s->conv.out_w * s->conv.out_c * s->conv.kernel_h * s->conv.kernel_w *
-                         (s->conv.in_c / s->conv.groups);
+    s->multiplications = (double)s->y.dims[0] * s->conv.out_h * s->conv.out_w * s->conv.out_c * s->conv.kernel_h *
+                         s->conv.kernel_w * (s->conv.in_c / s->conv.groups);
     return pack_conv(b, op, s);
 }
 
@@ -174,7 +190,8 @@ static void add_concat(builder *b, const sim_operator *op)
     for (uint32_t i = 0; i < op->input_count; i++) {
         const fact *x = &b->facts[op->inputs[i]];
         const int32_t size = tensor_of(b, op->inputs[i])->dims[axis];
-        const bool in_place = axis == 3 && x->parent == (int32_t)op->output && !x->reshaped && x->first_channel == first;
+        const bool in_place =
+            axis == 3 && x->parent == (int32_t)op->output && !x->reshaped && x->first_channel == first;
         if (!in_place) {
             sim_step *s = add_copy(b, op);
             s->x = sim_plan_place_of(b, op->inputs[i]);
@@ -223,7 +240,8 @@ static sim_result add_step(builder *b, int32_t o)
 {
     const sim_operator *op = operator_of(b, o);
     switch (op->opcode) {
-    case SIM_OP_CONV: case SIM_OP_DECONV: return add_conv(b, o);
+    case SIM_OP_CONV:
+    case SIM_OP_DECONV: return add_conv(b, o);
     case SIM_OP_CONCAT: add_concat(b, op); break;
     case SIM_OP_SLICE: add_slice(b, op); break;
     case SIM_OP_RESHAPE: add_reshape(b, op); break;
@@ -277,16 +295,22 @@ sim_result sim_plan_create(const sim_model *model, sim_plan **out, sim_error *er
 {
     *out = NULL;
     if (!model->info.has_network) {
-        return sim_fail(error, SIM_DEVICE_CODE, "This model holds device code only and cannot run in the simulator; build it again with mlu-export.");
+        return sim_fail(
+            error, SIM_DEVICE_CODE,
+            "This model holds device code only and cannot run in the simulator; build it again with mlu-export.");
     }
     sim_plan *plan = calloc(1, sizeof *plan);
     builder b = {
-        .model = model, .plan = plan, .error = error,
+        .model = model,
+        .plan = plan,
+        .error = error,
         .facts = calloc(model->tensor_count, sizeof *b.facts),
         .fused = calloc(model->operator_count, sizeof *b.fused),
         .skipped = calloc(model->operator_count, sizeof *b.skipped),
     };
-    sim_result result = plan && b.facts && b.fused && b.skipped ? SIM_OK : sim_fail(error, SIM_NO_MEMORY, "There is no memory for the plan.");
+    sim_result result = plan && b.facts && b.fused && b.skipped
+                            ? SIM_OK
+                            : sim_fail(error, SIM_NO_MEMORY, "There is no memory for the plan.");
     if (result == SIM_OK) {
         plan->input_count = model->info.input_count;
         plan->output_count = model->info.output_count;

@@ -45,7 +45,7 @@ typedef struct sim_step {
     sim_step_kind kind;
     char name[48];
     sim_place x, x2, y;
-    uint32_t tasks, units, units_per_task; /* units: output rows, or the kind's own */
+    uint32_t tasks, units, units_per_task;            /* units: output rows, or the kind's own */
     uint32_t row_tasks, block_tasks, blocks_per_task; /* convolution */
     sim_conv conv;
     sim_pool pool;
@@ -56,10 +56,10 @@ typedef struct sim_step {
     sim_reduction reduction;
     int32_t factor_h, factor_w, axis; /* pad: top and left in the factors */
     bool align_corners;
-    float value; /* pad: what to put there; l2_normalize: eps */
+    float value;             /* pad: what to put there; l2_normalize: eps */
     const float *mean, *std; /* prelu: slopes in mean; affine: alpha, beta; l2_normalize: scale or NULL in mean */
     const int32_t *channels;
-    const uint16_t *table;   /* [65536] */
+    const uint16_t *table; /* [65536] */
     const sim_place *heads;
     void *memory; /* weights and tables of this step */
     double multiplications;
@@ -83,7 +83,7 @@ typedef struct sim_scratch_head {
 enum { SIM_SCRATCH_HEAD = 64 };
 
 sim_result sim_plan_read_environment(sim_plan *plan, sim_error *error); /* kernels and profile */
-void sim_plan_report(const sim_plan *plan); /* the profile, on stderr */
+void sim_plan_report(const sim_plan *plan);                             /* the profile, on stderr */
 
 /* What run.c and run_units.c share. */
 typedef struct sim_invocation {

@@ -9,15 +9,15 @@ enum { NONE = -1, ALIGNMENT = 64 };
 
 /* What is known of a tensor while planning. */
 typedef struct fact {
-    uint32_t uses;        /* operators that read it */
-    int32_t producer;     /* operator */
+    uint32_t uses;         /* operators that read it */
+    int32_t producer;      /* operator */
     int32_t input, output; /* number among the inputs, among the outputs */
-    int32_t parent;       /* the tensor whose memory it shares */
+    int32_t parent;        /* the tensor whose memory it shares */
     int32_t first_channel; /* in the parent */
-    bool reshaped;        /* shares all of the parent under other dims */
-    bool pinned;          /* must stay dense: a reshaped view looks at it */
-    int32_t first, last;  /* steps, of roots only */
-    int64_t offset;       /* in the arena, of roots only */
+    bool reshaped;         /* shares all of the parent under other dims */
+    bool pinned;           /* must stay dense: a reshaped view looks at it */
+    int32_t first, last;   /* steps, of roots only */
+    int64_t offset;        /* in the arena, of roots only */
 } fact;
 
 typedef struct builder {
@@ -25,8 +25,8 @@ typedef struct builder {
     sim_plan *plan;
     sim_error *error;
     fact *facts;
-    int32_t *fused;  /* per operator: the activation it takes over, or NONE */
-    bool *skipped;   /* per operator: nothing to do at run time */
+    int32_t *fused; /* per operator: the activation it takes over, or NONE */
+    bool *skipped;  /* per operator: nothing to do at run time */
     uint32_t capacity;
 } builder;
 
@@ -52,9 +52,10 @@ static inline int64_t aligned(int64_t bytes)
 
 /* plan_views.c: what is fused, what shares memory with what. */
 void sim_plan_find_views(builder *b);
-uint32_t sim_plan_final_output(const builder *b, int32_t o); /* the tensor that an operator writes, fused ones included */
-bool sim_plan_folded(const builder *b, uint32_t tensor);     /* a normalization that its readers took over */
-uint32_t sim_plan_root(const builder *b, uint32_t tensor);   /* the tensor whose memory it shares in the end */
+uint32_t sim_plan_final_output(const builder *b,
+                               int32_t o);                 /* the tensor that an operator writes, fused ones included */
+bool sim_plan_folded(const builder *b, uint32_t tensor);   /* a normalization that its readers took over */
+uint32_t sim_plan_root(const builder *b, uint32_t tensor); /* the tensor whose memory it shares in the end */
 int32_t sim_plan_pitch(const builder *b, uint32_t tensor);
 
 /* plan_places.c: where tensors lie. */

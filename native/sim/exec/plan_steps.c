@@ -108,7 +108,8 @@ static sim_result add_activation(builder *b, const sim_operator *op)
     }
     const int64_t elements = tensor_of(b, op->output)->bytes / 2;
     const bool halves = s->x.dtype == SIM_FLOAT16 && s->y.dtype == SIM_FLOAT16;
-    return halves && elements >= TABLE_ELEMENTS && !sim_activation_is_fast(s->activation.function) ? make_table(b, s) : SIM_OK;
+    return halves && elements >= TABLE_ELEMENTS && !sim_activation_is_fast(s->activation.function) ? make_table(b, s)
+                                                                                                   : SIM_OK;
 }
 
 static void add_softmax(builder *b, const sim_operator *op)
@@ -164,10 +165,19 @@ static sim_result add_detection(builder *b, const sim_operator *op)
     memcpy(anchor, b->model->constants[op->constants[0]].data, values * sizeof(float));
     s->heads = place;
     s->detection = (sim_detection){
-        .kind = (sim_detection_kind)a[SIM_DETECT_KIND], .heads = (int32_t)heads, .classes = a[SIM_DETECT_CLASSES], .anchors = anchors,
-        .image_h = a[SIM_DETECT_HEIGHT], .image_w = a[SIM_DETECT_WIDTH], .max_boxes = a[SIM_DETECT_MAX_BOXES],
-        .confidence = float_of(op, SIM_DETECT_CONFIDENCE), .iou = float_of(op, SIM_DETECT_IOU), .anchor = anchor, .scale_x_y = scale,
-        .beta = a[SIM_DETECT_KIND] == SIM_YOLOV4_DISTANCE ? float_of(op, SIM_DETECT_ATTRIBUTES + op->input_count) : 0.0f,
+        .kind = (sim_detection_kind)a[SIM_DETECT_KIND],
+        .heads = (int32_t)heads,
+        .classes = a[SIM_DETECT_CLASSES],
+        .anchors = anchors,
+        .image_h = a[SIM_DETECT_HEIGHT],
+        .image_w = a[SIM_DETECT_WIDTH],
+        .max_boxes = a[SIM_DETECT_MAX_BOXES],
+        .confidence = float_of(op, SIM_DETECT_CONFIDENCE),
+        .iou = float_of(op, SIM_DETECT_IOU),
+        .anchor = anchor,
+        .scale_x_y = scale,
+        .beta =
+            a[SIM_DETECT_KIND] == SIM_YOLOV4_DISTANCE ? float_of(op, SIM_DETECT_ATTRIBUTES + op->input_count) : 0.0f,
     };
     sim_plan_need_scratch(b, sim_detection_scratch(&s->detection));
     return SIM_OK;
@@ -181,12 +191,15 @@ sim_result sim_plan_add_simple(builder *b, const sim_operator *op)
     case SIM_OP_AFFINE: return add_affine(b, op);
     case SIM_OP_L2_NORMALIZE: return add_l2_normalize(b, op);
     case SIM_OP_DETECTION_OUTPUT: return add_detection(b, op);
-    case SIM_OP_MAX_POOL: case SIM_OP_AVERAGE_POOL: add_pool(b, op); break;
+    case SIM_OP_MAX_POOL:
+    case SIM_OP_AVERAGE_POOL: add_pool(b, op); break;
     case SIM_OP_UPSAMPLE_NEAREST: add_upsample(b, op); break;
     case SIM_OP_SOFTMAX: add_softmax(b, op); break;
     case SIM_OP_PAD: add_pad(b, op); break;
     case SIM_OP_REDUCE: sim_plan_new_step(b, SIM_STEP_REDUCE, op)->reduction = (sim_reduction)op->attributes[0]; break;
-    case SIM_OP_RESIZE_BILINEAR: sim_plan_new_step(b, SIM_STEP_RESIZE, op)->align_corners = op->attributes[0] != 0; break;
+    case SIM_OP_RESIZE_BILINEAR:
+        sim_plan_new_step(b, SIM_STEP_RESIZE, op)->align_corners = op->attributes[0] != 0;
+        break;
     case SIM_OP_ADD: add_binary(b, op, SIM_ADD); break;
     case SIM_OP_MUL: add_binary(b, op, SIM_MUL); break;
     case SIM_OP_SUB: add_binary(b, op, SIM_SUB); break;

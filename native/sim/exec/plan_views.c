@@ -8,7 +8,8 @@ static void gather_facts(builder *b)
 {
     const sim_model *m = b->model;
     for (uint32_t t = 0; t < m->tensor_count; t++) {
-        b->facts[t] = (fact){.producer = NONE, .input = NONE, .output = NONE, .parent = NONE, .first = NONE, .last = NONE};
+        b->facts[t] =
+            (fact){.producer = NONE, .input = NONE, .output = NONE, .parent = NONE, .first = NONE, .last = NONE};
     }
     for (int32_t i = 0; i < m->info.input_count; i++) {
         b->facts[m->io_tensors[i]].input = i;
@@ -59,8 +60,8 @@ static void fuse_normalizations(builder *b)
     for (uint32_t o = 0; o < b->model->operator_count; o++) {
         const sim_operator *op = operator_of(b, (int32_t)o);
         const fact *y = &b->facts[op->output];
-        if (op->opcode == SIM_OP_NORMALIZE && tensor_of(b, op->inputs[0])->dtype == SIM_UINT8 && y->output == NONE && y->uses > 0 &&
-            tables[op->output] == y->uses) {
+        if (op->opcode == SIM_OP_NORMALIZE && tensor_of(b, op->inputs[0])->dtype == SIM_UINT8 && y->output == NONE &&
+            y->uses > 0 && tables[op->output] == y->uses) {
             b->skipped[o] = true;
         }
     }
@@ -108,7 +109,8 @@ static void try_slice_view(builder *b, int32_t o)
     const sim_operator *op = operator_of(b, o);
     const sim_tensor *x = tensor_of(b, op->inputs[0]), *y = tensor_of(b, op->output);
     fact *out = &b->facts[op->output];
-    const bool whole = memcmp(x->dims, y->dims, 3 * sizeof(int32_t)) == 0 && (op->attributes[7] == 1 || y->dims[3] == 1);
+    const bool whole =
+        memcmp(x->dims, y->dims, 3 * sizeof(int32_t)) == 0 && (op->attributes[7] == 1 || y->dims[3] == 1);
     if (whole && x->dtype == y->dtype && out->output == NONE) {
         out->parent = (int32_t)op->inputs[0];
         out->first_channel = op->attributes[3];
@@ -120,7 +122,8 @@ static void try_reshape_view(builder *b, int32_t o)
 {
     const sim_operator *op = operator_of(b, o);
     fact *out = &b->facts[op->output];
-    if (tensor_of(b, op->inputs[0])->dtype == tensor_of(b, op->output)->dtype && out->output == NONE && is_dense(b, op->inputs[0])) {
+    if (tensor_of(b, op->inputs[0])->dtype == tensor_of(b, op->output)->dtype && out->output == NONE &&
+        is_dense(b, op->inputs[0])) {
         out->parent = (int32_t)op->inputs[0];
         out->reshaped = true;
         b->skipped[o] = true;
@@ -138,7 +141,8 @@ static void try_concat_view(builder *b, int32_t o)
     bool all = true;
     for (uint32_t i = 0; i < op->input_count; i++) {
         fact *x = &b->facts[op->inputs[i]];
-        const bool free_to_move = op->attributes[0] == 3 && x->parent == NONE && x->input == NONE && x->output == NONE && !x->pinned &&
+        const bool free_to_move = op->attributes[0] == 3 && x->parent == NONE && x->input == NONE &&
+                                  x->output == NONE && !x->pinned &&
                                   tensor_of(b, op->inputs[i])->dtype == tensor_of(b, op->output)->dtype &&
                                   operator_of(b, x->producer)->opcode != SIM_OP_RESHAPE;
         if (free_to_move) {

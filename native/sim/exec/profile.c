@@ -4,11 +4,23 @@
 #include "plan.h"
 
 static const char *const KINDS[SIM_STEP_KINDS] = {
-    [SIM_STEP_CONV] = "conv", [SIM_STEP_MAX_POOL] = "max_pool", [SIM_STEP_UPSAMPLE] = "upsample", [SIM_STEP_COPY] = "copy",
-    [SIM_STEP_BINARY] = "binary", [SIM_STEP_ACTIVATE] = "activate", [SIM_STEP_TABLE] = "table", [SIM_STEP_SOFTMAX] = "softmax",
-    [SIM_STEP_NORMALIZE] = "normalize", [SIM_STEP_PRELU] = "prelu", [SIM_STEP_AFFINE] = "affine",
-    [SIM_STEP_AVERAGE_POOL] = "average_pool", [SIM_STEP_REDUCE] = "reduce", [SIM_STEP_RESIZE] = "resize", [SIM_STEP_PAD] = "pad",
-    [SIM_STEP_L2_NORMALIZE] = "l2_normalize", [SIM_STEP_DETECTION] = "detection",
+    [SIM_STEP_CONV] = "conv",
+    [SIM_STEP_MAX_POOL] = "max_pool",
+    [SIM_STEP_UPSAMPLE] = "upsample",
+    [SIM_STEP_COPY] = "copy",
+    [SIM_STEP_BINARY] = "binary",
+    [SIM_STEP_ACTIVATE] = "activate",
+    [SIM_STEP_TABLE] = "table",
+    [SIM_STEP_SOFTMAX] = "softmax",
+    [SIM_STEP_NORMALIZE] = "normalize",
+    [SIM_STEP_PRELU] = "prelu",
+    [SIM_STEP_AFFINE] = "affine",
+    [SIM_STEP_AVERAGE_POOL] = "average_pool",
+    [SIM_STEP_REDUCE] = "reduce",
+    [SIM_STEP_RESIZE] = "resize",
+    [SIM_STEP_PAD] = "pad",
+    [SIM_STEP_L2_NORMALIZE] = "l2_normalize",
+    [SIM_STEP_DETECTION] = "detection",
 };
 
 static double mean_ms(const sim_step *s)
@@ -30,8 +42,9 @@ void sim_plan_report(const sim_plan *plan)
     for (uint32_t i = 0; i < plan->step_count; i++) {
         const sim_step *s = &plan->steps[i];
         const double ms = (double)atomic_load(&s->least) / 1e6;
-        fprintf(stderr, "%10.3f %10.3f %8.1f  %s %s %dx%dx%d -> %dx%dx%d\n", mean_ms(s), ms, rate(s->multiplications, ms), KINDS[s->kind],
-                s->name, s->x.dims[1], s->x.dims[2], s->x.dims[3], s->y.dims[1], s->y.dims[2], s->y.dims[3]);
+        fprintf(stderr, "%10.3f %10.3f %8.1f  %s %s %dx%dx%d -> %dx%dx%d\n", mean_ms(s), ms,
+                rate(s->multiplications, ms), KINDS[s->kind], s->name, s->x.dims[1], s->x.dims[2], s->x.dims[3],
+                s->y.dims[1], s->y.dims[2], s->y.dims[3]);
         mean += mean_ms(s);
         least += ms;
         products += s->multiplications;

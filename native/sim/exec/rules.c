@@ -9,7 +9,8 @@ enum { MAX_INT8_VOLUME = 133143, MAX_DIM = 1 << 24 };
 
 bool sim_window_fits(int32_t in, int32_t out, int32_t kernel, int32_t stride, int32_t pad, int32_t dilation)
 {
-    if (!sim_in_range(kernel, 1, SIM_MOST_KERNEL) || !sim_in_range(stride, 1, SIM_MOST_STEP) || !sim_in_range(dilation, 1, SIM_MOST_EXTENT)) {
+    if (!sim_in_range(kernel, 1, SIM_MOST_KERNEL) || !sim_in_range(stride, 1, SIM_MOST_STEP) ||
+        !sim_in_range(dilation, 1, SIM_MOST_EXTENT)) {
         return false;
     }
     const int64_t extent = (int64_t)(kernel - 1) * dilation + 1, last = (int64_t)(out - 1) * stride - pad;
@@ -67,8 +68,10 @@ static sim_result check_conv(const sim_check *c)
     if (groups < 1 || in[3] % groups || out[3] % groups || in[0] != out[0]) {
         return WRONG(c, "has channels or groups that do not fit its tensors");
     }
-    if (!sim_window_fits(in[1], out[1], a[SIM_CONV_KERNEL_H], a[SIM_CONV_STRIDE_H], a[SIM_CONV_PAD_TOP], a[SIM_CONV_DILATION_H]) ||
-        !sim_window_fits(in[2], out[2], a[SIM_CONV_KERNEL_W], a[SIM_CONV_STRIDE_W], a[SIM_CONV_PAD_LEFT], a[SIM_CONV_DILATION_W])) {
+    if (!sim_window_fits(in[1], out[1], a[SIM_CONV_KERNEL_H], a[SIM_CONV_STRIDE_H], a[SIM_CONV_PAD_TOP],
+                         a[SIM_CONV_DILATION_H]) ||
+        !sim_window_fits(in[2], out[2], a[SIM_CONV_KERNEL_W], a[SIM_CONV_STRIDE_W], a[SIM_CONV_PAD_LEFT],
+                         a[SIM_CONV_DILATION_W])) {
         return WRONG(c, "has a kernel, stride, padding or dilation that does not fit its tensors");
     }
     return sim_check_conv_constants(c);
@@ -77,7 +80,8 @@ static sim_result check_conv(const sim_check *c)
 static sim_result check_pool(const sim_check *c)
 {
     const int32_t *a = c->op->attributes, *in = c->x->dims, *out = c->y->dims;
-    if (in[0] != out[0] || in[3] != out[3] || !sim_window_fits(in[1], out[1], a[0], a[2], a[4], 1) || !sim_window_fits(in[2], out[2], a[1], a[3], a[5], 1)) {
+    if (in[0] != out[0] || in[3] != out[3] || !sim_window_fits(in[1], out[1], a[0], a[2], a[4], 1) ||
+        !sim_window_fits(in[2], out[2], a[1], a[3], a[5], 1)) {
         return WRONG(c, "has a window, stride or padding that does not fit its tensors");
     }
     return SIM_OK;
@@ -86,7 +90,8 @@ static sim_result check_pool(const sim_check *c)
 static sim_result check_upsample(const sim_check *c)
 {
     const int32_t *a = c->op->attributes, *in = c->x->dims, *out = c->y->dims;
-    if (a[0] < 1 || a[1] < 1 || in[0] != out[0] || in[3] != out[3] || out[1] != (int64_t)in[1] * a[0] || out[2] != (int64_t)in[2] * a[1]) {
+    if (a[0] < 1 || a[1] < 1 || in[0] != out[0] || in[3] != out[3] || out[1] != (int64_t)in[1] * a[0] ||
+        out[2] != (int64_t)in[2] * a[1]) {
         return WRONG(c, "has factors that do not fit its tensors");
     }
     return SIM_OK;
@@ -119,7 +124,8 @@ static bool per_channel(const sim_tensor *a, const sim_tensor *y)
 static sim_result check_binary(const sim_check *c)
 {
     const sim_tensor *a = c->x, *b = &c->model->tensors[c->op->inputs[1]];
-    const bool fits = (sim_same_dims(a, c->y) && (sim_same_dims(b, c->y) || per_channel(b, c->y))) || (sim_same_dims(b, c->y) && per_channel(a, c->y));
+    const bool fits = (sim_same_dims(a, c->y) && (sim_same_dims(b, c->y) || per_channel(b, c->y))) ||
+                      (sim_same_dims(b, c->y) && per_channel(a, c->y));
     return fits ? SIM_OK : WRONG(c, "has operands that do not fit its output");
 }
 
@@ -127,7 +133,8 @@ static sim_result check_slice(const sim_check *c)
 {
     const int32_t *begin = c->op->attributes, *step = begin + 4;
     for (int k = 0; k < 4; k++) {
-        if (begin[k] < 0 || !sim_in_range(step[k], 1, MAX_DIM) || begin[k] + (int64_t)(c->y->dims[k] - 1) * step[k] >= c->x->dims[k]) {
+        if (begin[k] < 0 || !sim_in_range(step[k], 1, MAX_DIM) ||
+            begin[k] + (int64_t)(c->y->dims[k] - 1) * step[k] >= c->x->dims[k]) {
             return WRONG(c, "takes a slice outside its input");
         }
     }
@@ -136,7 +143,9 @@ static sim_result check_slice(const sim_check *c)
 
 static sim_result check_softmax(const sim_check *c)
 {
-    return sim_same_dims(c->x, c->y) && sim_in_range(c->op->attributes[0], 1, 3) ? SIM_OK : WRONG(c, "has an axis or sizes that are not valid");
+    return sim_same_dims(c->x, c->y) && sim_in_range(c->op->attributes[0], 1, 3)
+               ? SIM_OK
+               : WRONG(c, "has an axis or sizes that are not valid");
 }
 
 static int64_t elements(const sim_tensor *t)
@@ -169,7 +178,8 @@ static sim_result check_normalize(const sim_check *c)
     if (memcmp(c->x->dims, c->y->dims, 3 * sizeof(int32_t)) != 0 || c->op->attribute_count != channels) {
         return WRONG(c, "has sizes that do not fit its tensors");
     }
-    if (!mean || !std || mean->dtype != SIM_FLOAT32 || std->dtype != SIM_FLOAT32 || mean->elements != channels || std->elements != channels || !positive(std)) {
+    if (!mean || !std || mean->dtype != SIM_FLOAT32 || std->dtype != SIM_FLOAT32 || mean->elements != channels ||
+        std->elements != channels || !positive(std)) {
         return WRONG(c, "needs a mean and a positive std per channel");
     }
     for (uint32_t i = 0; i < channels; i++) {

@@ -15,12 +15,14 @@ typedef struct sim_check { /* what one operator's rule looks at */
 } sim_check;
 
 typedef struct sim_rule {
-    uint32_t min_inputs, max_inputs, constants, attributes; /* SIM_ABSENT: the rule counts these constants or attributes itself */
+    uint32_t min_inputs, max_inputs, constants,
+        attributes; /* SIM_ABSENT: the rule counts these constants or attributes itself */
     sim_result (*rule)(const sim_check *);
 } sim_rule;
 
-#define WRONG(c, text) \
-    sim_fail((c)->error, SIM_BAD_FILE, "The model's network is corrupt: operator %u (%.*s) %s.", (c)->number, (int)((c)->op->name_length < 64 ? (c)->op->name_length : 64), (c)->op->name, text)
+#define WRONG(c, text)                                                                                        \
+    sim_fail((c)->error, SIM_BAD_FILE, "The model's network is corrupt: operator %u (%.*s) %s.", (c)->number, \
+             (int)((c)->op->name_length < 64 ? (c)->op->name_length : 64), (c)->op->name, text)
 
 enum { SIM_MOST_INPUTS = 64, SIM_MOST_KERNEL = 1024, SIM_MOST_EXTENT = 4096, SIM_MOST_STEP = 65536 };
 

@@ -37,7 +37,8 @@ sim_result sim_check_activation(const sim_check *c)
 sim_result sim_check_average_pool(const sim_check *c)
 {
     const int32_t *a = c->op->attributes, *in = c->x->dims, *out = c->y->dims;
-    if (!same_batch_and_channels(c) || !sim_window_fits(in[1], out[1], a[0], a[2], a[4], 1) || !sim_window_fits(in[2], out[2], a[1], a[3], a[5], 1)) {
+    if (!same_batch_and_channels(c) || !sim_window_fits(in[1], out[1], a[0], a[2], a[4], 1) ||
+        !sim_window_fits(in[2], out[2], a[1], a[3], a[5], 1)) {
         return WRONG(c, "has a window, stride or padding that does not fit its tensors");
     }
     return sim_in_range(a[6], 0, 1) ? SIM_OK : WRONG(c, "has a count_include_pad that is neither 0 nor 1");
@@ -59,7 +60,8 @@ sim_result sim_check_reduce(const sim_check *c)
 
 static bool reaches(int32_t in, int32_t out, int32_t kernel, int32_t stride, int32_t pad, int32_t dilation)
 {
-    if (!sim_in_range(kernel, 1, SIM_MOST_KERNEL) || !sim_in_range(stride, 1, SIM_MOST_STEP) || !sim_in_range(dilation, 1, SIM_MOST_EXTENT)) {
+    if (!sim_in_range(kernel, 1, SIM_MOST_KERNEL) || !sim_in_range(stride, 1, SIM_MOST_STEP) ||
+        !sim_in_range(dilation, 1, SIM_MOST_EXTENT)) {
         return false;
     }
     const int64_t extent = (int64_t)(kernel - 1) * dilation + 1;
@@ -73,8 +75,10 @@ sim_result sim_check_deconv(const sim_check *c)
     if (groups < 1 || in[3] % groups || out[3] % groups || in[0] != out[0]) {
         return WRONG(c, "has channels or groups that do not fit its tensors");
     }
-    if (!reaches(in[1], out[1], a[SIM_CONV_KERNEL_H], a[SIM_CONV_STRIDE_H], a[SIM_CONV_PAD_TOP], a[SIM_CONV_DILATION_H]) ||
-        !reaches(in[2], out[2], a[SIM_CONV_KERNEL_W], a[SIM_CONV_STRIDE_W], a[SIM_CONV_PAD_LEFT], a[SIM_CONV_DILATION_W])) {
+    if (!reaches(in[1], out[1], a[SIM_CONV_KERNEL_H], a[SIM_CONV_STRIDE_H], a[SIM_CONV_PAD_TOP],
+                 a[SIM_CONV_DILATION_H]) ||
+        !reaches(in[2], out[2], a[SIM_CONV_KERNEL_W], a[SIM_CONV_STRIDE_W], a[SIM_CONV_PAD_LEFT],
+                 a[SIM_CONV_DILATION_W])) {
         return WRONG(c, "has a kernel, stride, padding or dilation that does not fit its tensors");
     }
     return sim_check_conv_constants(c);
@@ -96,7 +100,8 @@ sim_result sim_check_pad(const sim_check *c)
             return WRONG(c, "has a padding outside 0..2^24");
         }
     }
-    if (!same_batch_and_channels(c) || out[1] != (int64_t)in[1] + a[0] + a[2] || out[2] != (int64_t)in[2] + a[1] + a[3]) {
+    if (!same_batch_and_channels(c) || out[1] != (int64_t)in[1] + a[0] + a[2] ||
+        out[2] != (int64_t)in[2] + a[1] + a[3]) {
         return WRONG(c, "has a padding that does not fit its tensors");
     }
     return isfinite(sim_attribute_float(c, 4)) ? SIM_OK : WRONG(c, "pads with a value that is not finite");
@@ -154,11 +159,13 @@ sim_result sim_check_detection(const sim_check *c)
     if (c->op->attribute_count != SIM_DETECT_ATTRIBUTES + heads + further) {
         return WRONG(c, "needs eight attributes, a scale_x_y per head, and for kind 4 a beta");
     }
-    if (further != 0 && !(sim_attribute_float(c, SIM_DETECT_ATTRIBUTES + heads) > 0.0f && sim_attribute_float(c, SIM_DETECT_ATTRIBUTES + heads) <= 16.0f)) {
+    if (further != 0 && !(sim_attribute_float(c, SIM_DETECT_ATTRIBUTES + heads) > 0.0f &&
+                          sim_attribute_float(c, SIM_DETECT_ATTRIBUTES + heads) <= 16.0f)) {
         return WRONG(c, "has a beta outside 0..16");
     }
-    if (!sim_in_range(a[SIM_DETECT_KIND], SIM_YOLOV3, SIM_YOLOV4_SINGLE) || !sim_in_range(a[SIM_DETECT_CLASSES], 1, 65535) ||
-        !sim_in_range(a[SIM_DETECT_ANCHORS], 1, 64) || !sim_in_range(a[SIM_DETECT_HEIGHT], 1, 65535) || !sim_in_range(a[SIM_DETECT_WIDTH], 1, 65535) ||
+    if (!sim_in_range(a[SIM_DETECT_KIND], SIM_YOLOV3, SIM_YOLOV4_SINGLE) ||
+        !sim_in_range(a[SIM_DETECT_CLASSES], 1, 65535) || !sim_in_range(a[SIM_DETECT_ANCHORS], 1, 64) ||
+        !sim_in_range(a[SIM_DETECT_HEIGHT], 1, 65535) || !sim_in_range(a[SIM_DETECT_WIDTH], 1, 65535) ||
         !sim_in_range(a[SIM_DETECT_MAX_BOXES], 1, SIM_MAX_CANDIDATES)) {
         return WRONG(c, "has a kind, classes, anchors, size or max_boxes outside its limits");
     }

@@ -19,7 +19,8 @@ const sim_team SIM_TEAM_OF_ONE = {.size = 1, .run = run_alone};
 sim_view sim_run_view(const invocation *v, const sim_place *p)
 {
     char *base = p->buffer < 0 ? v->workspace : v->buffers[p->buffer];
-    return (sim_view){base ? base + p->offset : NULL, p->dims[0], p->dims[1], p->dims[2], p->dims[3], p->pitch, p->dtype};
+    return (sim_view){
+        base ? base + p->offset : NULL, p->dims[0], p->dims[1], p->dims[2], p->dims[3], p->pitch, p->dtype};
 }
 
 sim_scratch_head *sim_run_scratch(const invocation *v, unsigned member)
@@ -58,7 +59,8 @@ static void conv_task(void *argument, size_t index, unsigned member)
     const uint64_t key = ((uint64_t)(s - v->plan->steps) + 1) << 40 | rows_index;
     const bool fresh = scratch->holds == key;
     scratch->holds = key;
-    sim_conv_run(v->plan->kernels, &s->conv, &v->x, &v->y, (int32_t)n, row, rows, block, blocks, (char *)scratch + SIM_SCRATCH_HEAD, fresh);
+    sim_conv_run(v->plan->kernels, &s->conv, &v->x, &v->y, (int32_t)n, row, rows, block, blocks,
+                 (char *)scratch + SIM_SCRATCH_HEAD, fresh);
 }
 
 static void copy_element(const invocation *v, int64_t from, int64_t to)
@@ -75,12 +77,14 @@ static void copy_row(const invocation *v, size_t unit)
 {
     const sim_copy *c = &v->step->copy;
     const int64_t i0 = (int64_t)unit / c->dims[1], i1 = (int64_t)unit % c->dims[1];
-    const int64_t from = c->x_first + i0 * c->x_stride[0] + i1 * c->x_stride[1], to = c->y_first + i0 * c->y_stride[0] + i1 * c->y_stride[1];
+    const int64_t from = c->x_first + i0 * c->x_stride[0] + i1 * c->x_stride[1],
+                  to = c->y_first + i0 * c->y_stride[0] + i1 * c->y_stride[1];
     const size_t x_size = sim_dtype_size(v->x.dtype), y_size = sim_dtype_size(v->y.dtype);
     if (c->x_stride[3] != 1 || c->y_stride[3] != 1) {
         for (int64_t i2 = 0; i2 < c->dims[2]; i2++) {
             for (int64_t i3 = 0; i3 < c->dims[3]; i3++) {
-                copy_element(v, from + i2 * c->x_stride[2] + i3 * c->x_stride[3], to + i2 * c->y_stride[2] + i3 * c->y_stride[3]);
+                copy_element(v, from + i2 * c->x_stride[2] + i3 * c->x_stride[3],
+                             to + i2 * c->y_stride[2] + i3 * c->y_stride[3]);
             }
         }
         return;
@@ -95,12 +99,14 @@ static void copy_row(const invocation *v, size_t unit)
 
 static void pool_row(const invocation *v, size_t unit)
 {
-    v->plan->kernels->max_pool(&v->step->pool, &v->x, &v->y, (int32_t)(unit / (size_t)v->y.h), (int32_t)(unit % (size_t)v->y.h));
+    v->plan->kernels->max_pool(&v->step->pool, &v->x, &v->y, (int32_t)(unit / (size_t)v->y.h),
+                               (int32_t)(unit % (size_t)v->y.h));
 }
 
 static void upsample_row(const invocation *v, size_t unit)
 {
-    const size_t n = unit / (size_t)v->y.h, source = n * (size_t)v->x.h + unit % (size_t)v->y.h / (size_t)v->step->factor_h;
+    const size_t n = unit / (size_t)v->y.h,
+                 source = n * (size_t)v->x.h + unit % (size_t)v->y.h / (size_t)v->step->factor_h;
     const char *x = row_of(&v->x, source);
     char *y = row_of(&v->y, unit);
     for (int32_t i = 0; i < v->x.w; i++, x += pixel_bytes(&v->x)) {
@@ -129,7 +135,8 @@ static void binary_row(const invocation *v, size_t unit)
     const bool one_a = a->h != y->h || a->w != y->w, one_b = b->h != y->h || b->w != y->w;
     const bool whole = !one_a && !one_b && dense(a) && dense(b) && dense(y);
     const size_t n = unit / (size_t)y->h, count = (size_t)y->c * (whole ? (size_t)y->w : 1);
-    const char *pa = one_a ? a->data + n * pixel_bytes(a) : row_of(a, unit), *pb = one_b ? b->data + n * pixel_bytes(b) : row_of(b, unit);
+    const char *pa = one_a ? a->data + n * pixel_bytes(a) : row_of(a, unit),
+               *pb = one_b ? b->data + n * pixel_bytes(b) : row_of(b, unit);
     char *py = row_of(y, unit);
     for (int32_t i = 0; i < (whole ? 1 : y->w); i++) {
         k->binary(v->step->binary, pa, a->dtype, pb, b->dtype, py, y->dtype, count);
@@ -143,20 +150,24 @@ static void binary_row(const invocation *v, size_t unit)
 static void softmax_unit(const invocation *v, size_t unit)
 {
     const sim_view *x = &v->x, *y = &v->y;
-    const size_t x_size = sim_dtype_size(x->dtype), y_size = sim_dtype_size(y->dtype), w = (size_t)y->w, c = (size_t)y->c;
+    const size_t x_size = sim_dtype_size(x->dtype), y_size = sim_dtype_size(y->dtype), w = (size_t)y->w,
+                 c = (size_t)y->c;
     const size_t n = unit / w, column = unit % w, first = n * (size_t)y->h * w + column;
     if (v->step->axis == 3) {
         for (size_t i = 0; i < w; i++) {
-            sim_softmax(row_of(x, unit) + i * pixel_bytes(x), x->dtype, row_of(y, unit) + i * pixel_bytes(y), y->dtype, c, 1, 1);
+            sim_softmax(row_of(x, unit) + i * pixel_bytes(x), x->dtype, row_of(y, unit) + i * pixel_bytes(y), y->dtype,
+                        c, 1, 1);
         }
     } else if (v->step->axis == 2) {
         for (size_t i = 0; i < c; i++) {
-            sim_softmax(row_of(x, unit) + i * x_size, x->dtype, row_of(y, unit) + i * y_size, y->dtype, w, (size_t)x->pitch, (size_t)y->pitch);
+            sim_softmax(row_of(x, unit) + i * x_size, x->dtype, row_of(y, unit) + i * y_size, y->dtype, w,
+                        (size_t)x->pitch, (size_t)y->pitch);
         }
     } else {
         for (size_t i = 0; i < c; i++) {
-            sim_softmax(x->data + first * pixel_bytes(x) + i * x_size, x->dtype, y->data + first * pixel_bytes(y) + i * y_size, y->dtype,
-                        (size_t)y->h, w * (size_t)x->pitch, w * (size_t)y->pitch);
+            sim_softmax(x->data + first * pixel_bytes(x) + i * x_size, x->dtype,
+                        y->data + first * pixel_bytes(y) + i * y_size, y->dtype, (size_t)y->h, w * (size_t)x->pitch,
+                        w * (size_t)y->pitch);
         }
     }
 }
@@ -177,8 +188,8 @@ static void normalize_row(const invocation *v, size_t unit)
 static void unit_task(void *argument, size_t index, unsigned member)
 {
     static void (*const UNITS[SIM_STEP_KINDS])(const invocation *, size_t) = {
-        [SIM_STEP_MAX_POOL] = pool_row, [SIM_STEP_UPSAMPLE] = upsample_row, [SIM_STEP_COPY] = copy_row, [SIM_STEP_BINARY] = binary_row,
-        [SIM_STEP_ACTIVATE] = activate_row, [SIM_STEP_SOFTMAX] = softmax_unit,
+        [SIM_STEP_MAX_POOL] = pool_row,       [SIM_STEP_UPSAMPLE] = upsample_row, [SIM_STEP_COPY] = copy_row,
+        [SIM_STEP_BINARY] = binary_row,       [SIM_STEP_ACTIVATE] = activate_row, [SIM_STEP_SOFTMAX] = softmax_unit,
         [SIM_STEP_NORMALIZE] = normalize_row,
     };
     const invocation *v = argument;
@@ -205,7 +216,8 @@ static void record(sim_step *s, uint64_t nanoseconds)
     atomic_fetch_add_explicit(&s->calls, 1, memory_order_relaxed);
     uint64_t least = atomic_load_explicit(&s->least, memory_order_relaxed);
     while ((least == 0 || nanoseconds < least) &&
-           !atomic_compare_exchange_weak_explicit(&s->least, &least, nanoseconds, memory_order_relaxed, memory_order_relaxed)) {
+           !atomic_compare_exchange_weak_explicit(&s->least, &least, nanoseconds, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
     }
 }
 

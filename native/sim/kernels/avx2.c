@@ -2,15 +2,16 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "half.h"
 #include "avx2.h"
+#include "half.h"
 
 /* ---- loads, stores, roundings ---- */
 
 static inline __m256 load8(const void *x, uint32_t dtype, size_t i)
 {
-    return dtype == SIM_FLOAT16 ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)x + i)))
-                                : _mm256_loadu_ps((const float *)x + i);
+    return dtype == SIM_FLOAT16
+               ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)x + i)))
+               : _mm256_loadu_ps((const float *)x + i);
 }
 
 static inline __m128i half8(__m256 v) /* canonical NaN: any magnitude above infinity's becomes 0x7e00 */
@@ -26,7 +27,8 @@ static inline void store8(void *y, uint32_t dtype, size_t i, __m256 v)
         _mm_storeu_si128((__m128i *)(void *)((uint16_t *)y + i), half8(v));
     } else {
         const __m256 nan = _mm256_cmp_ps(v, v, _CMP_UNORD_Q);
-        _mm256_storeu_ps((float *)y + i, _mm256_blendv_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(SIM_FLOAT_NAN)), nan));
+        _mm256_storeu_ps((float *)y + i,
+                         _mm256_blendv_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(SIM_FLOAT_NAN)), nan));
     }
 }
 
@@ -39,9 +41,9 @@ static inline __m256 round8(__m256 v, uint32_t dtype)
 
 /* LANES vectors go through every step together: one alone leaves the processor waiting for each result. */
 enum { LANES = 4 };
-#define EACH(statement)                \
-    for (int i = 0; i < LANES; i++) {  \
-        statement;                     \
+#define EACH(statement)               \
+    for (int i = 0; i < LANES; i++) { \
+        statement;                    \
     }
 
 static inline void exp_all(__m256 *x)
@@ -83,7 +85,8 @@ static inline void activate_all(uint32_t function, __m256 a, __m256 b, __m256 *x
     __m256 s[LANES];
     switch (function) {
     case SIM_RELU: EACH(x[i] = _mm256_max_ps(x[i], zero)) break;
-    case SIM_LEAKY_RELU: EACH(x[i] = _mm256_blendv_ps(_mm256_mul_ps(x[i], a), x[i], _mm256_cmp_ps(x[i], zero, _CMP_GT_OQ))) break;
+    case SIM_LEAKY_RELU:
+        EACH(x[i] = _mm256_blendv_ps(_mm256_mul_ps(x[i], a), x[i], _mm256_cmp_ps(x[i], zero, _CMP_GT_OQ))) break;
     case SIM_SIGMOID: sigmoid_all(x); break;
     case SIM_SILU:
         EACH(s[i] = x[i])
@@ -91,7 +94,8 @@ static inline void activate_all(uint32_t function, __m256 a, __m256 b, __m256 *x
         EACH(x[i] = _mm256_mul_ps(x[i], s[i]))
         break;
     case SIM_RELU6: relu6_all(x); break;
-    case SIM_HARDSIGMOID: case SIM_HARDSWISH:
+    case SIM_HARDSIGMOID:
+    case SIM_HARDSWISH:
         EACH(s[i] = _mm256_add_ps(x[i], three))
         relu6_all(s);
         EACH(x[i] = _mm256_div_ps(function == SIM_HARDSWISH ? _mm256_mul_ps(x[i], s[i]) : s[i], six))
@@ -114,12 +118,14 @@ static inline void quantize_as(const void *x, uint32_t dtype, size_t count, floa
     const __m256 s = _mm256_set1_ps(scale), low = _mm256_set1_ps(-qmax), high = _mm256_set1_ps(qmax);
     size_t i = 0;
     for (; i + 16 <= count; i += 16) {
-        const __m256i packed = _mm256_packs_epi32(quantize8(x, dtype, i, s, low, high), quantize8(x, dtype, i + 8, s, low, high));
+        const __m256i packed =
+            _mm256_packs_epi32(quantize8(x, dtype, i, s, low, high), quantize8(x, dtype, i + 8, s, low, high));
         _mm256_storeu_si256((__m256i *)(void *)(y + i), _mm256_permute4x64_epi64(packed, 0xd8));
     }
     for (; i + 8 <= count; i += 8) {
         const __m256i v = quantize8(x, dtype, i, s, low, high);
-        _mm_storeu_si128((__m128i *)(void *)(y + i), _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
+        _mm_storeu_si128((__m128i *)(void *)(y + i),
+                         _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
     }
     for (; i < count; i++) {
         y[i] = (int16_t)sim_quantize_value(sim_load(x, dtype, i), scale, qmax);
@@ -152,7 +158,8 @@ static void convert(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, 
     }
 }
 
-static inline void activate_as(uint32_t function, const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
+static inline void activate_as(uint32_t function, const sim_activation *activation, const void *x, uint32_t x_dtype,
+                               void *y, uint32_t y_dtype, size_t count)
 {
     const __m256 a = _mm256_set1_ps(activation->a), b = _mm256_set1_ps(activation->b);
     size_t at = 0;
@@ -179,7 +186,8 @@ static inline __m256 binary8(sim_binary kind, __m256 a, __m256 b)
     }
 }
 
-static inline void binary_as(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
+static inline void binary_as(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y,
+                             uint32_t y_dtype, size_t count)
 {
     const size_t whole = a_dtype == SIM_UINT8 || b_dtype == SIM_UINT8 ? 0 : count / 8 * 8;
     size_t i = 0;
@@ -251,8 +259,9 @@ static void max_pool(const sim_pool *pool, const sim_view *x, const sim_view *y,
 /* ---- the end of a convolution ---- */
 
 /* Eight channels of LANES pixels: sums in, values of the output's type out. `known`: pixels that exist. */
-static inline void finish_lanes(uint32_t function, uint32_t dtype, const float *acc, size_t acc_step, const __m256 *affine, const __m256 *bounds,
-                                char *y, size_t y_step, int32_t known, size_t part_bytes)
+static inline void finish_lanes(uint32_t function, uint32_t dtype, const float *acc, size_t acc_step,
+                                const __m256 *affine, const __m256 *bounds, char *y, size_t y_step, int32_t known,
+                                size_t part_bytes)
 {
     __m256 v[LANES];
     EACH(v[i] = _mm256_loadu_ps(acc + (i < known ? (size_t)i * acc_step : 0)))
@@ -273,24 +282,27 @@ static inline void finish_lanes(uint32_t function, uint32_t dtype, const float *
     }
 }
 
-static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels,
-                             const sim_affine *affine, const sim_activation *activation, char *y, int32_t pitch)
+static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc, int32_t acc_pitch, int32_t pixels,
+                             int32_t channels, const sim_affine *affine, const sim_activation *activation, char *y,
+                             int32_t pitch)
 {
     const __m256 bounds[2] = {_mm256_set1_ps(activation->a), _mm256_set1_ps(activation->b)};
     const size_t size = sim_dtype_size(dtype), acc_step = (size_t)acc_pitch, y_step = (size_t)pitch * size;
     for (int32_t c = 0; c < channels; c += 8) {
-        const __m256 terms[4] = {_mm256_loadu_ps(affine->scale + c), _mm256_loadu_ps(affine->bias + c), _mm256_loadu_ps(affine->alpha + c),
-                                 _mm256_loadu_ps(affine->beta + c)};
+        const __m256 terms[4] = {_mm256_loadu_ps(affine->scale + c), _mm256_loadu_ps(affine->bias + c),
+                                 _mm256_loadu_ps(affine->alpha + c), _mm256_loadu_ps(affine->beta + c)};
         const size_t part_bytes = c + 8 <= channels ? 0 : (size_t)(channels - c) * size;
         char *out = y + (size_t)c * size;
         int32_t p = 0;
         if (part_bytes == 0) {
             for (; p + LANES <= pixels; p += LANES) {
-                finish_lanes(function, dtype, acc + (size_t)p * acc_step + c, acc_step, terms, bounds, out + (size_t)p * y_step, y_step, LANES, 0);
+                finish_lanes(function, dtype, acc + (size_t)p * acc_step + c, acc_step, terms, bounds,
+                             out + (size_t)p * y_step, y_step, LANES, 0);
             }
         }
         for (; p < pixels; p += LANES) {
-            finish_lanes(function, dtype, acc + (size_t)p * acc_step + c, acc_step, terms, bounds, out + (size_t)p * y_step, y_step, pixels - p, part_bytes);
+            finish_lanes(function, dtype, acc + (size_t)p * acc_step + c, acc_step, terms, bounds,
+                         out + (size_t)p * y_step, y_step, pixels - p, part_bytes);
         }
     }
 }

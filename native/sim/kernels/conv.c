@@ -42,7 +42,8 @@ static int32_t choose_rows(const sim_conv *conv, int64_t row_bytes)
 static void prepare_untiled(sim_conv *conv)
 {
     sim_conv_tiling *t = &conv->tiling;
-    const size_t weights = (size_t)conv->out_c * (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)(conv->in_c / conv->groups);
+    const size_t weights =
+        (size_t)conv->out_c * (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)(conv->in_c / conv->groups);
     *t = (sim_conv_tiling){
         .rows = 1,
         .blocks = (conv->out_c + SIM_OC_BLOCK - 1) / SIM_OC_BLOCK,
@@ -72,13 +73,16 @@ void sim_conv_prepare(const sim_kernels *kernels, sim_conv *conv)
 {
     sim_conv_tiling t = {.tiled = true};
     const int32_t group_outputs = conv->out_c / conv->groups;
-    t.depthwise = conv->weight_dtype == SIM_FLOAT32 && conv->groups == conv->in_c && conv->out_c == conv->in_c && conv->groups > 1;
+    t.depthwise = conv->weight_dtype == SIM_FLOAT32 && conv->groups == conv->in_c && conv->out_c == conv->in_c &&
+                  conv->groups > 1;
     const bool wasteful = conv->groups > 1 && group_outputs < 4 && !t.depthwise;
     const int64_t size = (int64_t)element_size(conv);
     const int64_t pixel_pitch = choose_pixel_pitch(conv, t.depthwise);
-    const int64_t width = (int64_t)(conv->out_w - 1) * conv->stride_w + (int64_t)(conv->kernel_w - 1) * conv->dilation_w + 1;
+    const int64_t width =
+        (int64_t)(conv->out_w - 1) * conv->stride_w + (int64_t)(conv->kernel_w - 1) * conv->dilation_w + 1;
     const int64_t row_pitch = width * pixel_pitch;
-    if (!kernels->tiled || conv->transposed || wasteful || row_pitch * size > SCRATCH_LIMIT || conv->kernel_h * (int64_t)conv->kernel_w > MAX_RUNS) {
+    if (!kernels->tiled || conv->transposed || wasteful || row_pitch * size > SCRATCH_LIMIT ||
+        conv->kernel_h * (int64_t)conv->kernel_w > MAX_RUNS) {
         prepare_untiled(conv);
         return;
     }
@@ -144,7 +148,8 @@ void sim_conv_pack(const sim_kernels *kernels, const sim_conv *conv, const void 
     }
     const size_t group_outputs = (size_t)(conv->out_c / conv->groups);
     const size_t volume = (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)(conv->in_c / conv->groups);
-    const size_t real = volume / (size_t)t->runs, interleave = conv->weight_dtype == SIM_FLOAT32 ? 1 : (size_t)kernels->interleave;
+    const size_t real = volume / (size_t)t->runs,
+                 interleave = conv->weight_dtype == SIM_FLOAT32 ? 1 : (size_t)kernels->interleave;
     const size_t block_size = (size_t)t->runs * (size_t)t->run_length * SIM_OC_BLOCK;
     memset(packed, 0, t->packed_bytes);
     for (size_t o = 0; o < (size_t)conv->out_c; o++) {
@@ -160,7 +165,8 @@ void sim_conv_pack(const sim_kernels *kernels, const sim_conv *conv, const void 
 
 /* ---- the scratch copy of the input ---- */
 
-static void fill_lookup(const sim_conv *conv, const uint8_t *x, int32_t pitch, size_t pixels, int16_t *out, int32_t out_pitch)
+static void fill_lookup(const sim_conv *conv, const uint8_t *x, int32_t pitch, size_t pixels, int16_t *out,
+                        int32_t out_pitch)
 {
     const int16_t *table = conv->lookup;
     const int32_t *channel = conv->lookup_channel;
@@ -181,7 +187,8 @@ static void fill_lookup(const sim_conv *conv, const uint8_t *x, int32_t pitch, s
     }
 }
 
-static void fill_span(const sim_kernels *kernels, const sim_conv *conv, const char *x, uint32_t dtype, size_t count, void *out)
+static void fill_span(const sim_kernels *kernels, const sim_conv *conv, const char *x, uint32_t dtype, size_t count,
+                      void *out)
 {
     if (conv->weight_dtype == SIM_FLOAT32) {
         kernels->convert(x, dtype, out, SIM_FLOAT32, count);
@@ -191,7 +198,8 @@ static void fill_span(const sim_kernels *kernels, const sim_conv *conv, const ch
 }
 
 /* Pixels [0, pixels) of one input row, without padding. */
-static void fill_pixels(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const char *row, size_t pixels, char *out)
+static void fill_pixels(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const char *row,
+                        size_t pixels, char *out)
 {
     const size_t size = element_size(conv), step = sim_dtype_size(x->dtype) * (size_t)x->pitch;
     const size_t out_step = size * (size_t)conv->tiling.pixel_pitch;
@@ -206,7 +214,8 @@ static void fill_pixels(const sim_kernels *kernels, const sim_conv *conv, const 
     }
 }
 
-static void fill_scratch(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, int32_t n, int32_t row, int32_t rows, char *scratch)
+static void fill_scratch(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, int32_t n, int32_t row,
+                         int32_t rows, char *scratch)
 {
     const sim_conv_tiling *t = &conv->tiling;
     const size_t size = element_size(conv), pixel = size * (size_t)t->pixel_pitch, bytes = size * (size_t)t->row_pitch;
@@ -222,7 +231,8 @@ static void fill_scratch(const sim_kernels *kernels, const sim_conv *conv, const
         }
         const size_t start = ((size_t)n * (size_t)x->h + (size_t)iy) * (size_t)x->w * (size_t)x->pitch;
         memset(scratch, 0, (size_t)left * pixel);
-        fill_pixels(kernels, conv, x, x->data + start * sim_dtype_size(x->dtype), (size_t)inside, scratch + (size_t)left * pixel);
+        fill_pixels(kernels, conv, x, x->data + start * sim_dtype_size(x->dtype), (size_t)inside,
+                    scratch + (size_t)left * pixel);
         memset(scratch + (size_t)(left + inside) * pixel, 0, (size_t)(width - left - inside) * pixel);
     }
 }
@@ -248,8 +258,12 @@ static walk walk_start(const sim_conv *conv, const char *scratch, int32_t first_
 {
     const size_t size = element_size(conv);
     const char *at = scratch + (size_t)first_channel * size;
-    return (walk){at, at, size * (size_t)conv->tiling.pixel_pitch * (size_t)conv->stride_w,
-                  size * (size_t)conv->tiling.row_pitch * (size_t)conv->stride_h, 0, conv->out_w};
+    return (walk){at,
+                  at,
+                  size * (size_t)conv->tiling.pixel_pitch * (size_t)conv->stride_w,
+                  size * (size_t)conv->tiling.row_pitch * (size_t)conv->stride_h,
+                  0,
+                  conv->out_w};
 }
 
 static inline const char *walk_next(walk *w)
@@ -264,7 +278,8 @@ static inline const char *walk_next(walk *w)
     return here;
 }
 
-static void dot(const sim_kernels *kernels, const sim_conv *conv, const void *const *x, const char *w, const int32_t *offset, float *y)
+static void dot(const sim_kernels *kernels, const sim_conv *conv, const void *const *x, const char *w,
+                const int32_t *offset, float *y)
 {
     const sim_conv_tiling *t = &conv->tiling;
     if (conv->weight_dtype == SIM_INT8) {
@@ -289,14 +304,17 @@ static char *output_at(const sim_conv *conv, const sim_view *y, int32_t n, int32
 }
 
 /* One block of output channels for all pixels of the task. */
-static void run_block(const sim_kernels *kernels, const sim_conv *conv, const sim_view *y, int32_t n, int32_t row, int32_t rows,
-                      int32_t block, const char *scratch, const int32_t *offset)
+static void run_block(const sim_kernels *kernels, const sim_conv *conv, const sim_view *y, int32_t n, int32_t row,
+                      int32_t rows, int32_t block, const char *scratch, const int32_t *offset)
 {
     _Alignas(64) float acc[SIM_PIXEL_CHUNK * SIM_OC_BLOCK];
     const sim_conv_tiling *t = &conv->tiling;
-    const int32_t group = block / t->blocks, in_group = block % t->blocks * SIM_OC_BLOCK, outputs = conv->out_c / conv->groups;
-    const int32_t channel = group * outputs + in_group, channels = outputs - in_group < SIM_OC_BLOCK ? outputs - in_group : SIM_OC_BLOCK;
-    const char *w = (const char *)conv->packed + (size_t)block * (size_t)t->runs * (size_t)t->run_length * SIM_OC_BLOCK * element_size(conv);
+    const int32_t group = block / t->blocks, in_group = block % t->blocks * SIM_OC_BLOCK,
+                  outputs = conv->out_c / conv->groups;
+    const int32_t channel = group * outputs + in_group,
+                  channels = outputs - in_group < SIM_OC_BLOCK ? outputs - in_group : SIM_OC_BLOCK;
+    const char *w = (const char *)conv->packed +
+                    (size_t)block * (size_t)t->runs * (size_t)t->run_length * SIM_OC_BLOCK * element_size(conv);
     const sim_affine affine = affine_at(conv, channel);
     walk pixels = walk_start(conv, scratch, group * (conv->in_c / conv->groups));
     char *out = output_at(conv, y, n, row, channel);
@@ -316,8 +334,8 @@ static void run_block(const sim_kernels *kernels, const sim_conv *conv, const si
     }
 }
 
-static void run_depthwise(const sim_kernels *kernels, const sim_conv *conv, const sim_view *y, int32_t n, int32_t row, int32_t rows,
-                          int32_t channel, int32_t channels, const char *scratch, const int32_t *offset)
+static void run_depthwise(const sim_kernels *kernels, const sim_conv *conv, const sim_view *y, int32_t n, int32_t row,
+                          int32_t rows, int32_t channel, int32_t channels, const char *scratch, const int32_t *offset)
 {
     _Alignas(64) float acc[SIM_MAX_PIXELS * DEPTHWISE_CHUNK];
     const int32_t count = (int32_t)up_to(channels, 8), tile = kernels->pixels;
@@ -331,7 +349,8 @@ static void run_depthwise(const sim_kernels *kernels, const sim_conv *conv, cons
         for (int32_t i = 0; i < tile; i++) {
             x[i] = i < chunk ? (const float *)(const void *)walk_next(&pixels) : x[i - 1];
         }
-        kernels->depthwise(x, (const float *)conv->packed + channel, (int32_t)up_to(conv->in_c, 8), offset, conv->tiling.runs, count, acc);
+        kernels->depthwise(x, (const float *)conv->packed + channel, (int32_t)up_to(conv->in_c, 8), offset,
+                           conv->tiling.runs, count, acc);
         kernels->finish(acc, count, chunk, channels, &affine, &conv->activation, out, y->dtype, y->pitch);
         out += (size_t)chunk * (size_t)y->pitch * sim_dtype_size(y->dtype);
         left -= chunk;
@@ -354,7 +373,8 @@ void sim_conv_run(const sim_kernels *kernels, const sim_conv *conv, const sim_vi
     }
     if (conv->tiling.depthwise) {
         for (int32_t c = channel; c < end; c += DEPTHWISE_CHUNK) {
-            run_depthwise(kernels, conv, y, n, row, rows, c, end - c < DEPTHWISE_CHUNK ? end - c : DEPTHWISE_CHUNK, scratch, offset);
+            run_depthwise(kernels, conv, y, n, row, rows, c, end - c < DEPTHWISE_CHUNK ? end - c : DEPTHWISE_CHUNK,
+                          scratch, offset);
         }
         return;
     }

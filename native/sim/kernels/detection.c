@@ -127,7 +127,8 @@ static void collect(work *w)
 }
 
 /* Centre and extent along one axis, in pixels of the network's input. */
-static void decode_axis(const sim_detection *d, float centre, float extent, int32_t cell, float stride, float anchor, float scale, float *out)
+static void decode_axis(const sim_detection *d, float centre, float extent, int32_t cell, float stride, float anchor,
+                        float scale, float *out)
 {
     float at, size;
     if (d->kind == SIM_YOLOV5) {
@@ -159,8 +160,10 @@ static box decode(const work *w, candidate c)
     for (size_t i = 0; i < 4; i++) {
         values[i] = sim_load(head->data, head->dtype, at + i);
     }
-    decode_axis(d, values[0], values[2], cell % head->w, (float)d->image_w / (float)head->w, size[0], d->scale_x_y[h], corner);
-    decode_axis(d, values[1], values[3], cell / head->w, (float)d->image_h / (float)head->h, size[1], d->scale_x_y[h], corner + 1);
+    decode_axis(d, values[0], values[2], cell % head->w, (float)d->image_w / (float)head->w, size[0], d->scale_x_y[h],
+                corner);
+    decode_axis(d, values[1], values[3], cell / head->w, (float)d->image_h / (float)head->h, size[1], d->scale_x_y[h],
+                corner + 1);
     return (box){corner[0], corner[1], corner[2], corner[3], label};
 }
 
@@ -183,7 +186,8 @@ static float iou(const box *a, const box *b)
 /* How far the centres are apart, against the diagonal of what encloses both, to the power of beta. */
 static float distance(const box *a, const box *b, float beta)
 {
-    const float dx = (a->x1 + a->x2) * 0.5f - (b->x1 + b->x2) * 0.5f, dy = (a->y1 + a->y2) * 0.5f - (b->y1 + b->y2) * 0.5f;
+    const float dx = (a->x1 + a->x2) * 0.5f - (b->x1 + b->x2) * 0.5f,
+                dy = (a->y1 + a->y2) * 0.5f - (b->y1 + b->y2) * 0.5f;
     const float width = (a->x2 > b->x2 ? a->x2 : b->x2) - (a->x1 < b->x1 ? a->x1 : b->x1);
     const float height = (a->y2 > b->y2 ? a->y2 : b->y2) - (a->y1 < b->y1 ? a->y1 : b->y1);
     const float diagonal = width * width + height * height;
@@ -209,7 +213,8 @@ static void write_row(const work *w, const sim_view *y, size_t at, const box *b,
 {
     const bool pixels = w->d->kind == SIM_YOLOV5;
     const float width = pixels ? 1.0f : (float)w->d->image_w, height = pixels ? 1.0f : (float)w->d->image_h;
-    const float row[SIM_DETECTION_ROW] = {(float)w->n, (float)b->label, score, b->x1 / width, b->y1 / height, b->x2 / width, b->y2 / height};
+    const float row[SIM_DETECTION_ROW] = {(float)w->n,    (float)b->label, score,         b->x1 / width,
+                                          b->y1 / height, b->x2 / width,   b->y2 / height};
     for (size_t i = 0; i < SIM_DETECTION_ROW; i++) {
         sim_store(y->data, y->dtype, at + i, row[i]);
     }

@@ -20,14 +20,16 @@
     default: otherwise; break;                          \
     }
 
-static void activate(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
+static void activate(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype,
+                     size_t count)
 {
     if (x_dtype == SIM_UINT8) {
         SIM_KERNELS_REFERENCE.activate(activation, x, x_dtype, y, y_dtype, count);
         return;
     }
 #define ACTIVATE(function) activate_as(function, activation, x, x_dtype, y, y_dtype, count)
-    SIM_FOR_FUNCTION(activation->function, ACTIVATE, SIM_KERNELS_REFERENCE.activate(activation, x, x_dtype, y, y_dtype, count))
+    SIM_FOR_FUNCTION(activation->function, ACTIVATE,
+                     SIM_KERNELS_REFERENCE.activate(activation, x, x_dtype, y, y_dtype, count))
 #undef ACTIVATE
 }
 
@@ -49,7 +51,8 @@ static void finish(const float *acc, int32_t acc_pitch, int32_t pixels, int32_t 
     }
 }
 
-static void binary(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
+static void binary(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y,
+                   uint32_t y_dtype, size_t count)
 {
     switch (kind) {
     case SIM_ADD: binary_as(SIM_ADD, a, a_dtype, b, b_dtype, y, y_dtype, count); break;

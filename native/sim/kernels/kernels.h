@@ -13,8 +13,23 @@
 enum { SIM_UINT8 = 0x31, SIM_FLOAT16 = 0x12, SIM_FLOAT32 = 0x13, SIM_INT8 = 0x21, SIM_INT16 = 0x22 };
 
 enum {
-    SIM_LINEAR, SIM_RELU, SIM_LEAKY_RELU, SIM_SIGMOID, SIM_SILU, SIM_HARDSWISH, SIM_MISH, SIM_RELU6, SIM_TANH, SIM_PRELU,
-    SIM_HARDSIGMOID, SIM_EXP, SIM_SQRT, SIM_SOFTPLUS, SIM_ELU, SIM_CLIP, SIM_FUNCTIONS,
+    SIM_LINEAR,
+    SIM_RELU,
+    SIM_LEAKY_RELU,
+    SIM_SIGMOID,
+    SIM_SILU,
+    SIM_HARDSWISH,
+    SIM_MISH,
+    SIM_RELU6,
+    SIM_TANH,
+    SIM_PRELU,
+    SIM_HARDSIGMOID,
+    SIM_EXP,
+    SIM_SQRT,
+    SIM_SOFTPLUS,
+    SIM_ELU,
+    SIM_CLIP,
+    SIM_FUNCTIONS,
 };
 
 typedef enum sim_binary { SIM_ADD, SIM_MUL, SIM_SUB, SIM_DIV, SIM_MAX, SIM_MIN, SIM_BINARIES } sim_binary;
@@ -52,12 +67,12 @@ typedef struct sim_affine {
 
 /* How the tiled driver cuts a convolution; filled by sim_conv_prepare. */
 typedef struct sim_conv_tiling {
-    bool tiled;           /* false: the plain C kernel runs this layer */
-    bool depthwise;       /* one float filter per channel */
-    int32_t rows;         /* output rows of one task */
-    int32_t blocks;       /* blocks of SIM_OC_BLOCK output channels in one group */
-    int32_t pixel_pitch;  /* scratch elements from pixel to pixel */
-    int32_t row_pitch;    /* scratch elements from row to row */
+    bool tiled;          /* false: the plain C kernel runs this layer */
+    bool depthwise;      /* one float filter per channel */
+    int32_t rows;        /* output rows of one task */
+    int32_t blocks;      /* blocks of SIM_OC_BLOCK output channels in one group */
+    int32_t pixel_pitch; /* scratch elements from pixel to pixel */
+    int32_t row_pitch;   /* scratch elements from row to row */
     int32_t pad_left, scratch_rows;
     int32_t runs;         /* stretches of consecutive scratch elements that one output pixel reads */
     int32_t run_length;   /* elements of one run, padded to the table's multiple */
@@ -98,9 +113,12 @@ typedef struct sim_kernels {
     void (*convert)(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count);
 
     /* y[p][o] = float32(sum over runs r and k of x[p][offset[r] + k] * w[...]), o in [0, SIM_OC_BLOCK). */
-    void (*dot_s8)(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length, float *y);
-    void (*dot_s16)(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length, float *y);
-    void (*dot_f32)(const float *const *x, const float *w, const int32_t *offset, int32_t runs, int32_t length, float *y);
+    void (*dot_s8)(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
+                   float *y);
+    void (*dot_s16)(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
+                    float *y);
+    void (*dot_f32)(const float *const *x, const float *w, const int32_t *offset, int32_t runs, int32_t length,
+                    float *y);
     /* y[p][c] = sum over taps t of x[p][offset[t] + c] * w[t * w_pitch + c], c in [0, count), a multiple of 8. */
     void (*depthwise)(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps,
                       int32_t count, float *y);
@@ -108,8 +126,10 @@ typedef struct sim_kernels {
     void (*finish)(const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels, const sim_affine *affine,
                    const sim_activation *activation, void *y, uint32_t dtype, int32_t pitch);
 
-    void (*activate)(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count);
-    void (*binary)(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count);
+    void (*activate)(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype,
+                     size_t count);
+    void (*binary)(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y,
+                   uint32_t y_dtype, size_t count);
     /* One output row. */
     void (*max_pool)(const sim_pool *pool, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
 } sim_kernels;
@@ -140,40 +160,52 @@ void sim_conv_run(const sim_kernels *kernels, const sim_conv *conv, const sim_vi
 int32_t sim_conv_blocks(const sim_conv *conv);
 
 /* The same in plain C, without packing or tiling; scratch holds one patch: kernel_h * kernel_w * in_c * 4 bytes. */
-void sim_conv_reference(const sim_conv *conv, const sim_view *x, const sim_view *y, int32_t n, int32_t row, int32_t rows,
-                        int32_t channel, int32_t channels, void *scratch);
+void sim_conv_reference(const sim_conv *conv, const sim_view *x, const sim_view *y, int32_t n, int32_t row,
+                        int32_t rows, int32_t channel, int32_t channels, void *scratch);
 
 /* functions.c: the functions of one value. */
 float sim_exp(float x);
 float sim_expm1(float x);
-float sim_log(float x); /* of positive normal numbers */
+float sim_log(float x);                                                /* of positive normal numbers */
 float sim_activation_value(const sim_activation *activation, float x); /* all but SIM_PRELU, which needs a channel */
 bool sim_activation_is_fast(uint32_t function); /* the fast tables have it, and `finish` knows it */
 
 /* reference.c: values in memory. */
-float sim_load(const void *data, uint32_t dtype, size_t index);           /* UINT8, FLOAT16, FLOAT32 */
-void sim_store(void *data, uint32_t dtype, size_t index, float value);    /* FLOAT16, FLOAT32: rounds once */
+float sim_load(const void *data, uint32_t dtype, size_t index);        /* UINT8, FLOAT16, FLOAT32 */
+void sim_store(void *data, uint32_t dtype, size_t index, float value); /* FLOAT16, FLOAT32: rounds once */
 int32_t sim_quantize_value(float x, float scale, float qmax);
 float sim_binary_value(sim_binary kind, float a, float b);
-void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count, size_t x_stride, size_t y_stride);
+void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count, size_t x_stride,
+                 size_t y_stride);
 float sim_normalize_value(float x, float mean, float std);
 
 /* operators.c: operators with one plain form, which works on spans of float32; a table only widens and rounds for it.
  * Each computes one output row of image n. */
-void sim_prelu_row(const sim_kernels *kernels, const float *slope, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
-void sim_affine_row(const sim_kernels *kernels, const float *alpha, const float *beta, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
-void sim_average_pool_row(const sim_kernels *kernels, const sim_pool *pool, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
-void sim_reduce_row(const sim_kernels *kernels, sim_reduction kind, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
-void sim_resize_row(const sim_kernels *kernels, bool align_corners, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
-void sim_pad_row(const sim_kernels *kernels, int32_t top, int32_t left, float value, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
+void sim_prelu_row(const sim_kernels *kernels, const float *slope, const sim_view *x, const sim_view *y, int32_t n,
+                   int32_t row);
+void sim_affine_row(const sim_kernels *kernels, const float *alpha, const float *beta, const sim_view *x,
+                    const sim_view *y, int32_t n, int32_t row);
+void sim_average_pool_row(const sim_kernels *kernels, const sim_pool *pool, const sim_view *x, const sim_view *y,
+                          int32_t n, int32_t row);
+void sim_reduce_row(const sim_kernels *kernels, sim_reduction kind, const sim_view *x, const sim_view *y, int32_t n,
+                    int32_t row);
+void sim_resize_row(const sim_kernels *kernels, bool align_corners, const sim_view *x, const sim_view *y, int32_t n,
+                    int32_t row);
+void sim_pad_row(const sim_kernels *kernels, int32_t top, int32_t left, float value, const sim_view *x,
+                 const sim_view *y, int32_t n, int32_t row);
 /* scale: NULL for none. */
-void sim_l2_normalize_row(const sim_kernels *kernels, const float *scale, float eps, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
+void sim_l2_normalize_row(const sim_kernels *kernels, const float *scale, float eps, const sim_view *x,
+                          const sim_view *y, int32_t n, int32_t row);
 
 /* detection.c */
 enum { SIM_MAX_HEADS = 8, SIM_MAX_CANDIDATES = 32768, SIM_DETECTION_HEAD = 64, SIM_DETECTION_ROW = 7 };
 /* yolov4 thrice: plain, with the distance of centres in the suppression, with one class per box. */
 typedef enum sim_detection_kind {
-    SIM_YOLOV3 = 1, SIM_YOLOV5, SIM_YOLOV4, SIM_YOLOV4_DISTANCE, SIM_YOLOV4_SINGLE,
+    SIM_YOLOV3 = 1,
+    SIM_YOLOV5,
+    SIM_YOLOV4,
+    SIM_YOLOV4_DISTANCE,
+    SIM_YOLOV4_SINGLE,
 } sim_detection_kind;
 
 typedef struct sim_detection {
@@ -187,6 +219,7 @@ typedef struct sim_detection {
 
 size_t sim_detection_scratch(const sim_detection *detection); /* bytes */
 /* Image n of the heads into image n of y, which is [N, 1, 1, 64 + 7 * max_boxes]. scratch: 64-byte aligned. */
-void sim_detection_run(const sim_detection *detection, const sim_view *heads, const sim_view *y, int32_t n, void *scratch);
+void sim_detection_run(const sim_detection *detection, const sim_view *heads, const sim_view *y, int32_t n,
+                       void *scratch);
 
 #endif

@@ -97,7 +97,8 @@ static inline float32x4_t activate4(uint32_t function, float32x4_t a, float32x4_
 
 /* ---- spans ---- */
 
-static inline int16x4_t quantize4(const void *x, uint32_t dtype, size_t i, float scale, float32x4_t low, float32x4_t high)
+static inline int16x4_t quantize4(const void *x, uint32_t dtype, size_t i, float scale, float32x4_t low,
+                                  float32x4_t high)
 {
     const float32x4_t v = vmulq_f32(load4(x, dtype, i), vdupq_n_f32(scale));
     return vmovn_s32(vcvtnq_s32_f32(less(greater(v, low), high)));
@@ -136,7 +137,8 @@ static void convert(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, 
     }
 }
 
-static inline void activate_as(uint32_t function, const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
+static inline void activate_as(uint32_t function, const sim_activation *activation, const void *x, uint32_t x_dtype,
+                               void *y, uint32_t y_dtype, size_t count)
 {
     const float32x4_t a = vdupq_n_f32(activation->a), b = vdupq_n_f32(activation->b);
     size_t i = 0;
@@ -160,7 +162,8 @@ static inline float32x4_t binary4(sim_binary kind, float32x4_t a, float32x4_t b)
     }
 }
 
-static inline void binary_as(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
+static inline void binary_as(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y,
+                             uint32_t y_dtype, size_t count)
 {
     const size_t whole = a_dtype == SIM_UINT8 || b_dtype == SIM_UINT8 ? 0 : count / 4 * 4;
     size_t i = 0;
@@ -174,7 +177,8 @@ static inline void binary_as(sim_binary kind, const void *a, uint32_t a_dtype, c
 
 /* ---- max-pool: one output row ---- */
 
-static inline void max_pool_pixel(const sim_view *x, const sim_view *y, const char *image, const int32_t *window, char *out)
+static inline void max_pool_pixel(const sim_view *x, const sim_view *y, const char *image, const int32_t *window,
+                                  char *out)
 {
     const size_t pitch = (size_t)x->pitch * sim_dtype_size(x->dtype);
     int32_t c = 0;
@@ -219,18 +223,19 @@ static void max_pool(const sim_pool *pool, const sim_view *x, const sim_view *y,
 
 /* ---- convolution: register tiles of 4 pixels x 16 channels, weights [k][16] ---- */
 
-#define MULTIPLY(p, lane)                                                                  \
-    sum[p][0] = vmlal_lane_s16(sum[p][0], vget_low_s16(low), in[p], lane);                 \
-    sum[p][1] = vmlal_high_lane_s16(sum[p][1], low, in[p], lane);                          \
-    sum[p][2] = vmlal_lane_s16(sum[p][2], vget_low_s16(high), in[p], lane);                \
+#define MULTIPLY(p, lane)                                                   \
+    sum[p][0] = vmlal_lane_s16(sum[p][0], vget_low_s16(low), in[p], lane);  \
+    sum[p][1] = vmlal_high_lane_s16(sum[p][1], low, in[p], lane);           \
+    sum[p][2] = vmlal_lane_s16(sum[p][2], vget_low_s16(high), in[p], lane); \
     sum[p][3] = vmlal_high_lane_s16(sum[p][3], high, in[p], lane);
-#define ALL_PIXELS(lane)                                                                   \
-    {                                                                                      \
+#define ALL_PIXELS(lane)                                                                         \
+    {                                                                                            \
         const int16x8_t low = vld1q_s16(w + 16 * (lane)), high = vld1q_s16(w + 16 * (lane) + 8); \
-        MULTIPLY(0, lane) MULTIPLY(1, lane) MULTIPLY(2, lane) MULTIPLY(3, lane)            \
+        MULTIPLY(0, lane) MULTIPLY(1, lane) MULTIPLY(2, lane) MULTIPLY(3, lane)                  \
     }
 
-static void dot_s8(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length, float *y)
+static void dot_s8(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
+                   float *y)
 {
     int32x4_t sum[PIXELS][4];
     for (int p = 0; p < PIXELS; p++) {
@@ -250,7 +255,8 @@ static void dot_s8(const int16_t *const *x, const int16_t *w, const int32_t *off
     }
 }
 
-static void dot_s16(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length, float *y)
+static void dot_s16(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
+                    float *y)
 {
     for (int p = 0; p < PIXELS; p++) {
         const int16_t *weights = w;
@@ -276,7 +282,8 @@ static void dot_s16(const int16_t *const *x, const int16_t *w, const int32_t *of
     }
 }
 
-static void dot_f32(const float *const *x, const float *w, const int32_t *offset, int32_t runs, int32_t length, float *y)
+static void dot_f32(const float *const *x, const float *w, const int32_t *offset, int32_t runs, int32_t length,
+                    float *y)
 {
     float32x4_t sum[PIXELS][4];
     for (int p = 0; p < PIXELS; p++) {
@@ -301,7 +308,8 @@ static void dot_f32(const float *const *x, const float *w, const int32_t *offset
     }
 }
 
-static void depthwise(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps, int32_t count, float *y)
+static void depthwise(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps,
+                      int32_t count, float *y)
 {
     for (int32_t c = 0; c < count; c += 8) {
         float32x4_t low[PIXELS], high[PIXELS];
@@ -324,8 +332,9 @@ static void depthwise(const float *const *x, const float *w, int32_t w_pitch, co
     }
 }
 
-static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels,
-                             const sim_affine *affine, const sim_activation *activation, char *y, int32_t pitch)
+static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc, int32_t acc_pitch, int32_t pixels,
+                             int32_t channels, const sim_affine *affine, const sim_activation *activation, char *y,
+                             int32_t pitch)
 {
     const float32x4_t a = vdupq_n_f32(activation->a), b = vdupq_n_f32(activation->b);
     const size_t size = sim_dtype_size(dtype), step = (size_t)pitch * size;

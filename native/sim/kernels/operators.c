@@ -23,12 +23,14 @@ static int32_t span_of(int32_t channels, int32_t first)
 }
 
 /* Channels [first, first + count) of a pixel. */
-static void widen(const sim_kernels *kernels, const sim_view *x, const char *pixel, int32_t first, int32_t count, float *values)
+static void widen(const sim_kernels *kernels, const sim_view *x, const char *pixel, int32_t first, int32_t count,
+                  float *values)
 {
     kernels->convert(pixel + (size_t)first * sim_dtype_size(x->dtype), x->dtype, values, SIM_FLOAT32, (size_t)count);
 }
 
-static void narrow(const sim_kernels *kernels, float *values, const sim_view *y, char *pixel, int32_t first, int32_t count)
+static void narrow(const sim_kernels *kernels, float *values, const sim_view *y, char *pixel, int32_t first,
+                   int32_t count)
 {
     char *out = pixel + (size_t)first * sim_dtype_size(y->dtype);
     if (y->dtype == SIM_FLOAT32) { /* `convert` would keep a NaN's bits */
@@ -39,7 +41,8 @@ static void narrow(const sim_kernels *kernels, float *values, const sim_view *y,
     kernels->convert(values, SIM_FLOAT32, out, y->dtype, (size_t)count);
 }
 
-void sim_prelu_row(const sim_kernels *kernels, const float *slope, const sim_view *x, const sim_view *y, int32_t n, int32_t row)
+void sim_prelu_row(const sim_kernels *kernels, const float *slope, const sim_view *x, const sim_view *y, int32_t n,
+                   int32_t row)
 {
     float v[SPAN];
     for (int32_t column = 0; column < y->w; column++) {
@@ -55,7 +58,8 @@ void sim_prelu_row(const sim_kernels *kernels, const float *slope, const sim_vie
     }
 }
 
-void sim_affine_row(const sim_kernels *kernels, const float *alpha, const float *beta, const sim_view *x, const sim_view *y, int32_t n, int32_t row)
+void sim_affine_row(const sim_kernels *kernels, const float *alpha, const float *beta, const sim_view *x,
+                    const sim_view *y, int32_t n, int32_t row)
 {
     float v[SPAN];
     for (int32_t column = 0; column < y->w; column++) {
@@ -82,7 +86,8 @@ static stretch window_of(int32_t out, int32_t stride, int32_t pad, int32_t kerne
 }
 
 /* Adds (or takes the maximum of) channels of all pixels of a box, in order. */
-static void gather(const sim_kernels *kernels, const sim_view *x, bool maximum, const stretch *box, int32_t c, int32_t count, float *sum)
+static void gather(const sim_kernels *kernels, const sim_view *x, bool maximum, const stretch *box, int32_t c,
+                   int32_t count, float *sum)
 {
     float v[SPAN];
     for (int32_t n = box[0].begin; n < box[0].end; n++) {
@@ -98,7 +103,8 @@ static void gather(const sim_kernels *kernels, const sim_view *x, bool maximum, 
     }
 }
 
-void sim_average_pool_row(const sim_kernels *kernels, const sim_pool *pool, const sim_view *x, const sim_view *y, int32_t n, int32_t row)
+void sim_average_pool_row(const sim_kernels *kernels, const sim_pool *pool, const sim_view *x, const sim_view *y,
+                          int32_t n, int32_t row)
 {
     float sum[SPAN];
     stretch box[3] = {{n, n + 1}, window_of(row, pool->stride_h, pool->pad_top, pool->kernel_h, x->h), {0, 0}};
@@ -145,14 +151,16 @@ static stretch reduced_axis(int32_t in, int32_t out, int32_t at)
     return in == out ? (stretch){at, at + 1} : (stretch){0, in};
 }
 
-void sim_reduce_row(const sim_kernels *kernels, sim_reduction kind, const sim_view *x, const sim_view *y, int32_t n, int32_t row)
+void sim_reduce_row(const sim_kernels *kernels, sim_reduction kind, const sim_view *x, const sim_view *y, int32_t n,
+                    int32_t row)
 {
     const bool maximum = kind == SIM_REDUCE_MAX, channels = x->c != y->c;
     stretch box[3] = {reduced_axis(x->n, y->n, n), reduced_axis(x->h, y->h, row), {0, 0}};
     float sum[SPAN];
     for (int32_t column = 0; column < y->w; column++) {
         box[2] = reduced_axis(x->w, y->w, column);
-        const int64_t elements = (int64_t)(box[0].end - box[0].begin) * (box[1].end - box[1].begin) * (box[2].end - box[2].begin) * (channels ? x->c : 1);
+        const int64_t elements = (int64_t)(box[0].end - box[0].begin) * (box[1].end - box[1].begin) *
+                                 (box[2].end - box[2].begin) * (channels ? x->c : 1);
         const float divisor = kind == SIM_REDUCE_MEAN ? (float)elements : 1.0f; /* x / 1 is x */
         for (int32_t c = 0, count; c < y->c; c += count) {
             count = span_of(y->c, c);
@@ -192,7 +200,8 @@ static between source_of(int32_t out, int32_t in_size, int32_t out_size, bool al
     return (between){first, first < in_size - 1 ? first + 1 : first, weight < 1.0f ? weight : 1.0f};
 }
 
-void sim_resize_row(const sim_kernels *kernels, bool align_corners, const sim_view *x, const sim_view *y, int32_t n, int32_t row)
+void sim_resize_row(const sim_kernels *kernels, bool align_corners, const sim_view *x, const sim_view *y, int32_t n,
+                    int32_t row)
 {
     const between v = source_of(row, x->h, y->h, align_corners);
     const float below = v.weight, above = 1.0f - below;
@@ -215,7 +224,8 @@ void sim_resize_row(const sim_kernels *kernels, bool align_corners, const sim_vi
     }
 }
 
-void sim_pad_row(const sim_kernels *kernels, int32_t top, int32_t left, float value, const sim_view *x, const sim_view *y, int32_t n, int32_t row)
+void sim_pad_row(const sim_kernels *kernels, int32_t top, int32_t left, float value, const sim_view *x,
+                 const sim_view *y, int32_t n, int32_t row)
 {
     const bool inside = row >= top && row < top + x->h;
     for (int32_t column = 0; column < y->w; column++) {
@@ -230,7 +240,8 @@ void sim_pad_row(const sim_kernels *kernels, int32_t top, int32_t left, float va
     }
 }
 
-void sim_l2_normalize_row(const sim_kernels *kernels, const float *scale, float eps, const sim_view *x, const sim_view *y, int32_t n, int32_t row)
+void sim_l2_normalize_row(const sim_kernels *kernels, const float *scale, float eps, const sim_view *x,
+                          const sim_view *y, int32_t n, int32_t row)
 {
     float v[SPAN];
     for (int32_t column = 0; column < y->w; column++) {

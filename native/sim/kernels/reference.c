@@ -63,7 +63,8 @@ float sim_normalize_value(float x, float mean, float std)
 }
 
 /* Where a tap lies in the input along one axis, or -1: outside, or between two pixels of a transposed convolution. */
-static int64_t tap_at(bool transposed, int64_t out, int64_t tap, int64_t stride, int64_t pad, int64_t dilation, int64_t size)
+static int64_t tap_at(bool transposed, int64_t out, int64_t tap, int64_t stride, int64_t pad, int64_t dilation,
+                      int64_t size)
 {
     int64_t at = out * stride - pad + tap * dilation;
     if (transposed) {
@@ -74,15 +75,19 @@ static int64_t tap_at(bool transposed, int64_t out, int64_t tap, int64_t stride,
 }
 
 /* The input values under one output pixel, [kh][kw][in_c], zero outside the picture; quantized or float. */
-static void gather_patch(const sim_conv *conv, const sim_view *x, int32_t n, int32_t oy, int32_t ox, float qmax, int16_t *q, float *f)
+static void gather_patch(const sim_conv *conv, const sim_view *x, int32_t n, int32_t oy, int32_t ox, float qmax,
+                         int16_t *q, float *f)
 {
     size_t k = 0;
     for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
         for (int32_t kx = 0; kx < conv->kernel_w; kx++) {
-            const int64_t iy = tap_at(conv->transposed, oy, ky, conv->stride_h, conv->pad_top, conv->dilation_h, conv->in_h);
-            const int64_t ix = tap_at(conv->transposed, ox, kx, conv->stride_w, conv->pad_left, conv->dilation_w, conv->in_w);
+            const int64_t iy =
+                tap_at(conv->transposed, oy, ky, conv->stride_h, conv->pad_top, conv->dilation_h, conv->in_h);
+            const int64_t ix =
+                tap_at(conv->transposed, ox, kx, conv->stride_w, conv->pad_left, conv->dilation_w, conv->in_w);
             const bool inside = iy >= 0 && ix >= 0;
-            const size_t pixel = inside ? (((size_t)n * (size_t)x->h + (size_t)iy) * (size_t)x->w + (size_t)ix) * (size_t)x->pitch : 0;
+            const size_t pixel =
+                inside ? (((size_t)n * (size_t)x->h + (size_t)iy) * (size_t)x->w + (size_t)ix) * (size_t)x->pitch : 0;
             for (int32_t i = 0; i < conv->in_c; i++, k++) {
                 if (f) {
                     f[k] = inside ? sim_load(x->data, x->dtype, pixel + (size_t)i) : 0.0f;
@@ -92,7 +97,8 @@ static void gather_patch(const sim_conv *conv, const sim_view *x, int32_t n, int
                     const uint8_t byte = ((const uint8_t *)x->data)[pixel + (size_t)conv->lookup_channel[i]];
                     q[k] = conv->lookup[i * 256 + byte];
                 } else {
-                    q[k] = (int16_t)sim_quantize_value(sim_load(x->data, x->dtype, pixel + (size_t)i), conv->quant_scale, qmax);
+                    q[k] = (int16_t)sim_quantize_value(sim_load(x->data, x->dtype, pixel + (size_t)i),
+                                                       conv->quant_scale, qmax);
                 }
             }
         }
@@ -131,8 +137,8 @@ static float dot_patch(const sim_conv *conv, int32_t o, const int16_t *q, const 
     return f ? sum : (float)exact;
 }
 
-void sim_conv_reference(const sim_conv *conv, const sim_view *x, const sim_view *y, int32_t n, int32_t row, int32_t rows,
-                        int32_t channel, int32_t channels, void *scratch)
+void sim_conv_reference(const sim_conv *conv, const sim_view *x, const sim_view *y, int32_t n, int32_t row,
+                        int32_t rows, int32_t channel, int32_t channels, void *scratch)
 {
     const bool is_float = conv->weight_dtype == SIM_FLOAT32;
     int16_t *q = is_float ? NULL : scratch;
@@ -140,7 +146,8 @@ void sim_conv_reference(const sim_conv *conv, const sim_view *x, const sim_view 
     for (int32_t oy = row; oy < row + rows; oy++) {
         for (int32_t ox = 0; ox < conv->out_w; ox++) {
             gather_patch(conv, x, n, oy, ox, conv->weight_dtype == SIM_INT8 ? 127.0f : 32767.0f, q, f);
-            const size_t pixel = (((size_t)n * (size_t)y->h + (size_t)oy) * (size_t)y->w + (size_t)ox) * (size_t)y->pitch;
+            const size_t pixel =
+                (((size_t)n * (size_t)y->h + (size_t)oy) * (size_t)y->w + (size_t)ox) * (size_t)y->pitch;
             for (int32_t o = channel; o < channel + channels; o++) {
                 float v = dot_patch(conv, o, q, f);
                 v = v * conv->affine.scale[o];
@@ -156,7 +163,8 @@ void sim_conv_reference(const sim_conv *conv, const sim_view *x, const sim_view 
     }
 }
 
-void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count, size_t x_stride, size_t y_stride)
+void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count, size_t x_stride,
+                 size_t y_stride)
 {
     float m = -INFINITY, s = 0.0f;
     for (size_t i = 0; i < count; i++) {
@@ -189,14 +197,16 @@ static void convert(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, 
     }
 }
 
-static void activate(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
+static void activate(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype,
+                     size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         sim_store(y, y_dtype, i, sim_activation_value(activation, sim_load(x, x_dtype, i)));
     }
 }
 
-static void binary(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y, uint32_t y_dtype, size_t count)
+static void binary(sim_binary kind, const void *a, uint32_t a_dtype, const void *b, uint32_t b_dtype, void *y,
+                   uint32_t y_dtype, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         sim_store(y, y_dtype, i, sim_binary_value(kind, sim_load(a, a_dtype, i), sim_load(b, b_dtype, i)));

@@ -23,7 +23,8 @@ static bool has_avx2(void)
 static const struct {
     const sim_kernels *kernels;
     bool (*supported)(void);
-} TABLES[] = { /* fastest first */
+} TABLES[] = {
+/* fastest first */
 #if defined(__x86_64__)
     {&SIM_KERNELS_AVX2, has_avx2},
 #endif
