@@ -9,58 +9,61 @@ enum { PIXELS = SIM_AVX2_PIXELS };
 /* The whole tile is assembly because gcc 12 spills accumulators in the intrinsics form: 12 accumulators, 2 weight vectors
  * and 2 temporaries are all sixteen registers. Pixel p has its 16 sums in ymm(2p), ymm(2p+1). One step is 4 bytes of each
  * pixel: a pair of int16 inputs, or one float32. Few general registers are used, so that it also builds without
- * optimisation and under sanitizers. */
-/* clang-format off: assembly reads by its lines */
-#define PAIR(pixel, low, high)                       \
-    "vpbroadcastd (%[" pixel "],%[k]), %%ymm14\n\t"  \
-    "vpmaddwd %%ymm12, %%ymm14, %%ymm15\n\t"         \
-    "vpmaddwd %%ymm13, %%ymm14, %%ymm14\n\t"         \
-    "vpaddd %%ymm15, %%ymm" low ", %%ymm" low "\n\t" \
+ * optimisation and under sanitizers. Assembly reads by its lines, so no tool wraps them. */
+/* clang-format off */
+#define PAIR(pixel, low, high)                                                                       \
+    "vpbroadcastd (%[" pixel "],%[k]), %%ymm14\n\t"                                                  \
+    "vpmaddwd %%ymm12, %%ymm14, %%ymm15\n\t"                                                         \
+    "vpmaddwd %%ymm13, %%ymm14, %%ymm14\n\t"                                                         \
+    "vpaddd %%ymm15, %%ymm" low ", %%ymm" low "\n\t"                                                 \
     "vpaddd %%ymm14, %%ymm" high ", %%ymm" high "\n\t"
-#define SINGLE(pixel, low, high)                     \
-    "vbroadcastss (%[" pixel "],%[k]), %%ymm14\n\t"  \
-    "vmulps %%ymm12, %%ymm14, %%ymm15\n\t"           \
-    "vmulps %%ymm13, %%ymm14, %%ymm14\n\t"           \
-    "vaddps %%ymm15, %%ymm" low ", %%ymm" low "\n\t" \
+#define SINGLE(pixel, low, high)                                                                     \
+    "vbroadcastss (%[" pixel "],%[k]), %%ymm14\n\t"                                                  \
+    "vmulps %%ymm12, %%ymm14, %%ymm15\n\t"                                                           \
+    "vmulps %%ymm13, %%ymm14, %%ymm14\n\t"                                                           \
+    "vaddps %%ymm15, %%ymm" low ", %%ymm" low "\n\t"                                                 \
     "vaddps %%ymm14, %%ymm" high ", %%ymm" high "\n\t"
-#define ALL_PIXELS(step)                                                                                     \
-    step("x0", "0", "1") step("x1", "2", "3") step("x2", "4", "5") step("x3", "6", "7") step("x4", "8", "9") \
-        step("x5", "10", "11")
+#define ALL_PIXELS(step)                                                                             \
+    step("x0", "0", "1") step("x1", "2", "3") step("x2", "4", "5")                                   \
+    step("x3", "6", "7") step("x4", "8", "9") step("x5", "10", "11")
 #define CLEAR(r) "vpxor %%ymm" r ", %%ymm" r ", %%ymm" r "\n\t"
 #define TO_FLOAT(r) "vcvtdq2ps %%ymm" r ", %%ymm" r "\n\t"
 #define STORE(r, at) "vmovaps %%ymm" r ", " at "(%[k])\n\t"
-#define ALL_SUMS(one) \
-    one("0") one("1") one("2") one("3") one("4") one("5") one("6") one("7") one("8") one("9") one("10") one("11")
-#define STORE_ALL                                                                                            \
-    STORE("0", "0")                                                                                          \
-    STORE("1", "32") STORE("2", "64") STORE("3", "96") STORE("4", "128") STORE("5", "160") STORE("6", "192") \
-        STORE("7", "224") STORE("8", "256") STORE("9", "288") STORE("10", "320") STORE("11", "352")
+#define ALL_SUMS(one)                                                                                \
+    one("0") one("1") one("2") one("3") one("4") one("5")                                            \
+    one("6") one("7") one("8") one("9") one("10") one("11")
+#define STORE_ALL                                                                                    \
+    STORE("0", "0") STORE("1", "32") STORE("2", "64") STORE("3", "96") STORE("4", "128") STORE("5", "160") \
+    STORE("6", "192") STORE("7", "224") STORE("8", "256") STORE("9", "288") STORE("10", "320") STORE("11", "352")
 
 /* step: PAIR or SINGLE; shift: log2 of the element size; last: what is done to the sums before they are stored. */
-#define DOT_TILE(step, shift, last)                                                                                  \
-    int32_t count = runs;                                                                                            \
-    const int64_t bytes = (int64_t)length << (shift);                                                                \
-    int64_t k = 0, end = 0;                                                                                          \
-    __asm__ volatile(                                                                                                \
-        ALL_SUMS(CLEAR) "2:\n\t"                                                                                     \
-                        "movslq (%[offset]), %[k]\n\t"                                                               \
-                        "add $4, %[offset]\n\t"                                                                      \
-                        "shl $" #shift ", %[k]\n\t"                                                                  \
-                        "mov %[k], %[end]\n\t"                                                                       \
-                        "add %[bytes], %[end]\n\t"                                                                   \
-                        ".p2align 5\n"                                                                               \
-                        "1:\n\t"                                                                                     \
-                        "vmovdqa (%[w]), %%ymm12\n\t"                                                                \
-                        "vmovdqa 32(%[w]), %%ymm13\n\t" ALL_PIXELS(step) "add $64, %[w]\n\t"                         \
-                                                                         "add $4, %[k]\n\t"                          \
-                                                                         "cmp %[end], %[k]\n\t"                      \
-                                                                         "jl 1b\n\t"                                 \
-                                                                         "subl $1, %[count]\n\t"                     \
-                                                                         "jnz 2b\n\t"                                \
-                                                                         "mov %[y], %[k]\n\t" last STORE_ALL         \
-        : [w] "+r"(w), [offset] "+r"(offset), [k] "+&r"(k), [end] "+&r"(end), [count] "+m"(count)                    \
-        : [x0] "r"(x[0]), [x1] "r"(x[1]), [x2] "r"(x[2]), [x3] "r"(x[3]), [x4] "r"(x[4]), [x5] "r"(x[5]),            \
-          [bytes] "m"(bytes), [y] "m"(y)                                                                             \
+#define DOT_TILE(step, shift, last)                                                                  \
+    int32_t count = runs;                                                                            \
+    const int64_t bytes = (int64_t)length << (shift);                                                \
+    int64_t k = 0, end = 0;                                                                          \
+    __asm__ volatile(ALL_SUMS(CLEAR)                                                                 \
+        "2:\n\t"                                                                                     \
+        "movslq (%[offset]), %[k]\n\t"                                                               \
+        "add $4, %[offset]\n\t"                                                                      \
+        "shl $" #shift ", %[k]\n\t"                                                                  \
+        "mov %[k], %[end]\n\t"                                                                       \
+        "add %[bytes], %[end]\n\t"                                                                   \
+        ".p2align 5\n"                                                                               \
+        "1:\n\t"                                                                                     \
+        "vmovdqa (%[w]), %%ymm12\n\t"                                                                \
+        "vmovdqa 32(%[w]), %%ymm13\n\t"                                                              \
+        ALL_PIXELS(step)                                                                             \
+        "add $64, %[w]\n\t"                                                                          \
+        "add $4, %[k]\n\t"                                                                           \
+        "cmp %[end], %[k]\n\t"                                                                       \
+        "jl 1b\n\t"                                                                                  \
+        "subl $1, %[count]\n\t"                                                                      \
+        "jnz 2b\n\t"                                                                                 \
+        "mov %[y], %[k]\n\t"                                                                         \
+        last STORE_ALL                                                                               \
+        : [w] "+r"(w), [offset] "+r"(offset), [k] "+&r"(k), [end] "+&r"(end), [count] "+m"(count)    \
+        : [x0] "r"(x[0]), [x1] "r"(x[1]), [x2] "r"(x[2]), [x3] "r"(x[3]), [x4] "r"(x[4]), [x5] "r"(x[5]), \
+          [bytes] "m"(bytes), [y] "m"(y)                                                             \
         : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", \
           "xmm13", "xmm14", "xmm15", "cc", "memory")
 /* clang-format on */
