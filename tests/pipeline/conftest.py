@@ -2,16 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
 import pytest
 from tests.models import small_bundle
 
+from mlu_agent.bundle import load_bundle
+from mlu_agent.config import Config, ModelConfig, PublishConfig, SourceConfig
+from mlu_agent.engine import Engine
+from mlu_agent.pipeline import Pipeline
+from mlu_agent.publisher import Publisher
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mlu_agent.cnrt import Library
 
 
 @pytest.fixture(scope="session")
 def four_core_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that takes all four cores, of batch 4."""
     return small_bundle(tmp_path_factory.mktemp("four"), batch=4, parallelism=4)
+
+
+class Log:
+    """Collects log calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, level: str) -> Any:
+        return lambda event, **fields: self.calls.append((event, fields))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of 30 pictures of different sizes."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(30):
+        pixels = np.random.default_rng(number).integers(0, 255, (20 + number, 60 - number, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number:02}.png"), pixels)
+    return folder
+
+
+@pytest.fixture
+def make(tmp_path: Path, library: Library):
+    """A function from a model and sources to a Pipeline; everything is closed at the end."""
+    closers: list[Any] = []
+
+    def build(model: Path, *sources: SourceConfig, **options: Any) -> Pipeline:
+        config = Config("box", ModelConfig(model), sources, PublishConfig(f"ipc://{tmp_path}/out.sock"), **options)
+        log = Log()
+        engine = Engine(library, model)
+        closers.append(engine)
+        publisher = Publisher(config.publish, log)
+        closers.append(publisher)
+        pipeline = Pipeline(config, load_bundle(model), engine, publisher, log)
+        pipeline.self_test()
+        return pipeline
+
+    yield build
+    for closer in reversed(closers):
+        closer.close()

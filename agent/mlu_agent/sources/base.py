@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
 from ..frame import Frame
+from .rate import Rate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,7 +179,7 @@ class Source:
         self._last_frame = 0.0
         self._last_sign = 0.0  # start of the last attempt, or its last frame
         self._pace_start = 0.0
-        self._next_due = 0.0
+        self._rate = Rate(config.max_fps) if config.max_fps else None
         self._status = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
         self._thread = threading.Thread(target=self._run, name=f"source-{config.id}", daemon=True)
 
@@ -309,7 +310,7 @@ class Source:
             self._set(SourceState.STREAMING, "frames arrive")
         if self.config.realtime and self.capture.media_s is not None:
             self._stop.wait(max(0.0, self._pace_start + self.capture.media_s - time.monotonic()))
-        if self.config.max_fps and not self._keep_rate():
+        if self._rate is not None and not self._keep(self._rate):
             self.frames_read += 1
             self.count_dropped(DROPPED_RATE)
             return
@@ -321,16 +322,15 @@ class Source:
         if not outcome.accepted:
             self.count_dropped(DROPPED_STOPPING)
 
-    def _keep_rate(self) -> bool:
+    def _keep(self, rate: Rate) -> bool:
         """Whether a frame fits the configured rate; where no frame may be dropped, waits until it does."""
         now = time.monotonic()
-        if now < self._next_due:
-            if self.config.live:
-                return False
-            self._stop.wait(self._next_due - now)
-        # from the due time while keeping up, so that a small delay does not lower the rate
-        interval = 1.0 / self.config.max_fps
-        self._next_due = max(self._next_due, now - interval) + interval
+        early = rate.wait(now)
+        if early and self.config.live:
+            return False
+        if early:
+            self._stop.wait(early)
+        rate.passed(now)
         return True
 
 

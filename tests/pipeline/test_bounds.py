@@ -1,0 +1,336 @@
+"""How much and how long: the numbers that decide when a source is silent, a device lost and a subscriber refused.
+
+What happens then is tested beside each object; here a number that is ten times what was promised fails. Clocks are
+handed in, sockets and the simulator are real.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from mlu_agent import cnrt, wire
+from mlu_agent.config import PublishConfig, ServiceConfig, SourceConfig
+from mlu_agent.engine import Engine
+from mlu_agent.errors import DeviceLost, RuntimeFailure
+from mlu_agent.publisher import Publisher
+from mlu_agent.service import Notifications, Watchdog
+from mlu_agent.sources import Capture, Exchange, Grab, Source, SourceState
+from mlu_agent.sources.rate import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mlu_agent.cnrt import Library
+
+SECONDS = 30  # for what takes milliseconds; only a broken tree waits for so long
+
+
+# ---- sources --------------------------------------------------------------------------------------------------------
+
+
+class OneFrame(Capture):
+    """A camera that sends a frame every 40 s, of which the first has come."""
+
+    remote = True
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self._sent = False
+
+    @property
+    def interval_s(self) -> float:
+        return 40.0
+
+    def open(self) -> None:
+        pass
+
+    def advance(self) -> bool:
+        if self._sent:
+            self.ended.wait()
+            return False
+        self._sent = True
+        return True
+
+    def take(self) -> Grab:
+        return Grab(np.zeros((4, 4, 3), np.uint8), 0, "arrival", 0, time.monotonic_ns())
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_slow_camera_is_stalled_after_three_of_its_own_intervals():
+    """A camera of one frame in 40 s is silent for longer than stall_timeout_s by its nature: 120 s are a stall."""
+    exchange: Exchange[Grab] = Exchange()
+    capture = OneFrame()
+    config = SourceConfig("cam", "url", "rtsp://example/", stall_timeout_s=2.0)
+    source = Source(config, capture, exchange.mailbox(live=True), lambda _source: None)
+    source.start()
+    assert exchange.take(SECONDS) is not None
+    arrived = time.monotonic()
+    source.check_stall(arrived + 80.0)
+    assert source.status.state is SourceState.STREAMING
+    source.check_stall(arrived + 120.1)
+    assert source.status.state is SourceState.STALLED
+    capture.ended.set()
+    assert source.join(SECONDS)
+
+
+def passing(rate: Rate, times: list[float]) -> list[float]:
+    passed = []
+    for now in times:
+        if not rate.wait(now):
+            rate.passed(now)
+            passed.append(now)
+    return passed
+
+
+def test_a_rate_is_kept_although_frames_do_not_come_when_they_are_due():
+    """Of a camera's 25 frames a second 20 pass, where a pause of 50 ms from each on would let 12 pass."""
+    times = [100.0 + number / 25 for number in range(1000)]
+    assert 799 <= len(passing(Rate(20.0), times)) <= 802
+
+
+def test_a_rate_is_never_made_up_for_in_a_burst():
+    """After a minute's silence two frames in a row may pass, and then the pace is the old one."""
+    rate = Rate(10.0)
+    assert passing(rate, [100.0]) == [100.0]
+    burst = [160.0 + number / 1000 for number in range(100)]
+    assert len(passing(rate, burst)) == 2
+    assert rate.wait(160.1) == pytest.approx(0.0, abs=1e-6)
+
+
+# ---- the device -----------------------------------------------------------------------------------------------------
+
+
+def looping(pictures: Path) -> SourceConfig:
+    return SourceConfig("folder", "path", str(pictures), loop=True)
+
+
+def wait_until(condition: Any) -> None:
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.001)
+
+
+def test_the_deadline_of_the_device_is_twenty_of_its_slowest_invocations(
+    make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The device tells 5 s for each: one that hangs is waited for beyond device_timeout_s, and is lost after 100 s."""
+    monkeypatch.setattr(cnrt.Notifier, "microseconds_since", lambda _self, _start: 5e6)
+    pipeline = make(model_path, looping(pictures), service=ServiceConfig(device_timeout_s=1.0))
+    original, hang = cnrt.Notifier.wait, threading.Event()
+    hangs, release = threading.Event(), threading.Event()
+
+    def wait(self: cnrt.Notifier) -> None:
+        original(self)
+        if hang.is_set():
+            hangs.set()
+            release.wait(SECONDS)
+
+    monkeypatch.setattr(cnrt.Notifier, "wait", wait)
+    pipeline.start()
+    wait_until(lambda: pipeline.metrics.published_total() > 3)
+    hang.set()
+    assert hangs.wait(SECONDS)
+    now = time.monotonic()
+    pipeline.tick(now + 60.0)
+    assert pipeline.failure is None
+    pipeline.tick(now + 100.1)
+    release.set()
+    assert isinstance(pipeline.failure, DeviceLost)
+    assert "for more than 100.0 s" in pipeline.failure.message
+    pipeline.stop(10)
+
+
+def test_frames_that_the_device_fails_do_not_feed_the_watchdog(
+    make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A device that fails every frame works as little as one that hangs: the service manager hears nothing."""
+    pipeline = make(model_path, SourceConfig("folder", "path", str(pictures)))
+
+    def fail(_self: object) -> None:
+        raise RuntimeFailure("injected")
+
+    monkeypatch.setattr(cnrt.Notifier, "wait", fail)
+    watchdog = Watchdog(Notifications("", "4000000"), lambda: pipeline.metrics.progress, lambda: False)
+    assert watchdog.tick(100.0)
+    pipeline.start()
+    wait_until(lambda: pipeline.counters(pipeline.sources[0])["failed"] >= 10)
+    assert not watchdog.tick(200.0)
+    pipeline.stop(10)
+
+
+def test_time_without_work_is_not_time_that_the_device_is_stuck(library: Library, model_path: Path):
+    """An invocation after a quiet night is as young as one after another; with nothing in flight nothing is stuck."""
+    with Engine(library, model_path, cores=1) as engine:
+        for _ in range(2):
+            assert engine.stuck_for(time.monotonic() + 1000.0) == 0.0
+            slot = engine.acquire(SECONDS)
+            assert slot is not None
+            submitted = time.monotonic()
+            engine.submit(slot)
+            assert engine.stuck_for(submitted) <= 0.0
+            assert engine.stuck_for(submitted + 1000.0) > 0.0
+            assert engine.collect() is slot
+            engine.release(slot)
+
+
+class Spy:
+    """A real library whose calls about queues are written down: (function, handle of each argument)."""
+
+    NAMES = ("cnrtInvokeRuntimeContext", "cnrtPlaceNotifier", "cnrtQueueWaitNotifier")
+
+    def __init__(self, library: Library) -> None:
+        self.calls: list[tuple[str, list[Any]]] = []
+        self._call = library.call
+
+    def __call__(self, name: str, *arguments: Any) -> None:
+        if name in self.NAMES:
+            self.calls.append((name, list(arguments)))
+        self._call(name, *arguments)
+
+    def invocations(self) -> list[tuple[Any, set[int]]]:
+        """Of each invocation its context, and the numbers of the invocations that end before it begins: all earlier
+        ones of its queue, and those before a mark that its queue waited for."""
+        found: list[tuple[Any, set[int]]] = []
+        reached: dict[Any, set[int]] = {}  # queue -> what has ended when it gets to its present end
+        marks: dict[Any, set[int]] = {}
+        for name, arguments in self.calls:
+            if name == "cnrtPlaceNotifier":
+                notifier, queue = arguments
+                marks[notifier] = set(reached.get(queue, ()))
+            elif name == "cnrtQueueWaitNotifier":
+                notifier, queue = arguments[:2]
+                reached.setdefault(queue, set()).update(marks[notifier])
+            else:
+                context, queue = arguments[0], arguments[2]
+                before = reached.setdefault(queue, set())
+                found.append((context, set(before)))
+                before.add(len(found) - 1)
+        return found
+
+
+def test_a_context_never_has_two_invocations_at_once(
+    library: Library, model_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A device's context has room for one: whichever queues they lie in, each waits for the one before it. Those of
+    different contexts do not."""
+    spy = Spy(library)
+    monkeypatch.setattr(library, "call", spy)
+    with Engine(library, model_path, cores=2, slots=3) as engine:
+        for _ in range(3):
+            slots = [engine.acquire(SECONDS) for _ in range(engine.slots)]
+            for slot in slots:
+                assert slot is not None
+                engine.submit(slot)
+            for slot in slots:
+                assert engine.collect() is slot
+                engine.release(slot)
+    invocations = spy.invocations()
+    assert len(invocations) == 18
+    for context in {context for context, _ in invocations}:
+        own = [number for number, (one, _) in enumerate(invocations) if one == context]
+        assert len(own) == 9
+        for earlier, later in zip(own, own[1:]):
+            assert earlier in invocations[later][1]
+    assert invocations[1][1] == set()
+
+
+# ---- subscribers ----------------------------------------------------------------------------------------------------
+
+
+class Quiet:
+    """A logger that says nothing."""
+
+    def __getattr__(self, level: str) -> Any:
+        return lambda event, **fields: None
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Iterator[Publisher]:
+    """The agent's socket, on a file."""
+    made = Publisher(PublishConfig(f"ipc://{tmp_path}/out.sock"), Quiet())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def subscribe() -> Iterator[Any]:
+    """A function from an endpoint and topics to a plain SUB socket."""
+    context = zmq.Context()
+    sockets = []
+
+    def connect(endpoint: str, *topics: str) -> zmq.Socket[bytes]:
+        socket = context.socket(zmq.SUB)
+        sockets.append(socket)
+        for topic in topics:
+            socket.subscribe(topic)
+        socket.connect(endpoint)
+        return socket
+
+    yield connect
+    for socket in sockets:
+        socket.close(linger=0)
+    context.destroy(linger=0)
+
+
+def arrives(socket: zmq.Socket[bytes], send: Any) -> bytes:
+    """The first message that the socket receives while `send` is called again and again."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        send()
+        if socket.poll(5):
+            return socket.recv()
+    raise AssertionError("no message arrived")
+
+
+def test_every_subscription_is_heard_of_also_the_second_of_a_topic(publisher: Publisher, subscribe):
+    """Otherwise whoever comes second would wait for the next change to learn the states."""
+    for number, topic in enumerate(("first", "second", "third")):
+        socket = subscribe(publisher.endpoint, "1/state/", topic)
+        # what a subscriber asks for arrives in order: with its own topic the shared one before it is there too
+        assert arrives(socket, lambda topic=topic: publisher.send(topic, {})).startswith(topic.encode())
+        assert publisher.look_for_subscribers()
+        assert publisher.subscriptions == 2 * (number + 1)
+
+
+def test_a_late_subscriber_gets_the_last_states_although_another_has_subscribed_to_them(
+    make, model_path: Path, pictures: Path, subscribe
+):
+    """No heartbeat is due and no state changes: each who comes gets the state of every source at once."""
+    pipeline = make(model_path, looping(pictures))
+    now = time.monotonic()
+    pipeline.tick(now)
+    for _ in range(3):
+        socket = subscribe(pipeline._publisher.endpoint, "1/state/")
+        _, message = wire.decode(arrives(socket, lambda: pipeline.tick(now)))
+        assert (message["kind"], message["source"]) == ("state", "folder")
+
+
+def test_a_subscriber_that_sends_more_than_a_subscription_is_cut_off(publisher: Publisher, subscribe):
+    """2 KiB are no topic of ours: the connection ends before anything of them is kept."""
+    socket = subscribe(publisher.endpoint)
+    monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    socket.subscribe("x" * 2048)
+    end = time.monotonic() + SECONDS
+    while not monitor.poll(5) and not publisher.look_for_subscribers():
+        assert time.monotonic() < end, "neither cut off nor heard"
+    assert publisher.subscriptions == 0
+    assert recv_monitor_message(monitor)["event"] == zmq.EVENT_DISCONNECTED
+
+
+def test_a_subscription_of_the_longest_topic_is_heard(publisher: Publisher, subscribe):
+    """The bound is far above what anybody asks for."""
+    longest = wire.topic("heartbeat", "s" * 64)
+    assert arrives(subscribe(publisher.endpoint, longest), lambda: publisher.send(longest, {})).startswith(
+        longest.encode()
+    )
