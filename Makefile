@@ -61,7 +61,7 @@ $(VENV)/.lint: $(VENV)/.deploy
 	@$(PIP) --no-build-isolation --editable '.[lint]' </dev/null
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.lint tests/system-packages.sh
+$(VENV)/.test: $(VENV)/.lint tests/system-packages.sh tests/needs.py
 	@echo "make: installing what the tests need"
 	@$(PIP) --no-build-isolation --editable '.[test]' </dev/null
 	@test -z "$(TORCH)" || $(PIP) '$(TORCH)' </dev/null || { echo "make: $(TORCH) could not be installed; 'make test TORCH=' runs without it and skips the tests that need it"; exit 1; }

@@ -1,7 +1,8 @@
 """What all tests share: where things are, and which tests this machine cannot run, each with its reason.
 
-A test says by a marker what it needs (pyproject.toml lists them); whether that is here is looked up once, below. So a
-skip is always somebody's marker and never a swallowed error, and pytest's summary shows the reason.
+A test says by a marker what it needs (pyproject.toml lists them); whether that is here is asked once, below and, for
+what comes from the system's packages, by the trials of tests/needs.py. So a skip is always somebody's marker and never
+a swallowed error, and pytest's summary shows the reason.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
 import pytest
+from tests import needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,32 +25,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MLU_AGENT_SHARED") or ROOT.parent / "shared")
-SYSTEM_PYTHON = "/usr/bin/python3"
-
-
-def _runs(*command: str) -> bool:
-    try:
-        return (
-            subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False).returncode
-            == 0
-        )
-    except OSError:
-        return False
 
 
 def _missing_shared() -> str | None:
     if (SHARED / "data" / "MANIFEST.md").is_file():
         return None
     return f"no folder of real data at {SHARED}; MLU_AGENT_SHARED says where one is"
-
-
-def _missing_rtsp() -> str | None:
-    if not shutil.which("ffmpeg"):
-        return "ffmpeg is not installed"
-    versions = 'import gi; gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")'
-    if not _runs(SYSTEM_PYTHON, "-c", versions + "; from gi.repository import GstRtspServer"):
-        return "gst-rtsp-server's bindings are not installed (Debian: python3-gi gir1.2-gst-rtsp-server-1.0)"
-    return None
 
 
 def _missing_torch() -> str | None:
@@ -60,34 +41,21 @@ def _missing_ray() -> str | None:
     return None if importlib.util.find_spec("ray") else "ray is not installed"
 
 
-def _missing_qemu() -> str | None:
-    tools = [tool for tool in ("qemu-aarch64", "aarch64-linux-gnu-gcc") if not shutil.which(tool)]
-    return f"{' and '.join(tools)} not installed (Debian: qemu-user gcc-aarch64-linux-gnu)" if tools else None
-
-
-def _missing_fuzz() -> str | None:
-    clang = shutil.which("clang")
-    if clang is None:
-        return "clang is not installed"
-    resources = subprocess.run(
-        [clang, "-print-resource-dir"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    found = any(Path(resources).glob("lib/*/*fuzzer*.a"))
-    return None if found else "clang's libFuzzer runtime is not installed (Debian: libclang-rt-14-dev)"
-
-
-def _missing_systemd() -> str | None:
-    return None if shutil.which("systemd-analyze") else "systemd-analyze is not installed"
+def _missing_checkout() -> str | None:
+    if not (ROOT / ".git").exists():
+        return "not a git checkout (a source distribution): there is no list of tracked files"
+    return needs.missing("git")
 
 
 _MISSING: dict[str, Callable[[], str | None]] = {
     "shared": functools.lru_cache(None)(_missing_shared),
-    "rtsp": functools.lru_cache(None)(_missing_rtsp),
     "torch": functools.lru_cache(None)(_missing_torch),
     "ray": functools.lru_cache(None)(_missing_ray),
-    "qemu": functools.lru_cache(None)(_missing_qemu),
-    "fuzz": functools.lru_cache(None)(_missing_fuzz),
-    "systemd": functools.lru_cache(None)(_missing_systemd),
+    "checkout": functools.lru_cache(None)(_missing_checkout),
+    "cc": functools.partial(needs.missing, "cc"),
+    "readelf": functools.partial(needs.missing, "readelf"),
+    "rtsp": functools.partial(needs.missing, "rtsp"),
+    "systemd": functools.partial(needs.missing, "systemd"),
 }
 
 
@@ -144,9 +112,9 @@ class RtspServer:
 
     def start(self) -> None:
         """Start the server, on the port it had before if it had one; returns when it listens."""
-        script = str(ROOT / "tests" / "rtsp_server.py")
+        script = str(needs.RTSP_SERVER)
         command = [
-            SYSTEM_PYTHON,
+            needs.SYSTEM_PYTHON,
             script,
             "--port",
             str(self._port),

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+import needs
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 BIN = Path(sys.executable).parent
@@ -72,7 +74,10 @@ def _build(name: str, *options: str) -> str | None:
     return "it does not build" if status else None
 
 
-def _ctest(title: str, name: str, *options: str, env: dict[str, str] | None = None) -> Result:
+def _ctest(title: str, name: str, *options: str, need: str | None = None, env: dict[str, str] | None = None) -> Result:
+    reason = needs.missing(need) if need else None
+    if reason:
+        return Result(good=True, line=f"{title}: skipped, {reason}")
     failure = _build(name, *options)
     if failure:
         return Result(good=False, line=f"{title}: {failure}")
@@ -99,28 +104,21 @@ def native() -> Result:
 
 def sanitizers() -> Result:
     """The C tests with AddressSanitizer and UndefinedBehaviorSanitizer: a report is a failure."""
-    return _ctest(
-        "ctest (ASan, UBSan)", "asan", "-DSIM_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"
-    )
+    options = ("-DSIM_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+    return _ctest("ctest (ASan, UBSan)", "asan", *options, need="sanitizers")
 
 
 def aarch64() -> Result:
     """The C tests compiled for the boxes' processor and run by qemu: the NEON kernels."""
-    title = "ctest (aarch64, qemu)"
-    missing = [tool for tool in ("qemu-aarch64", "aarch64-linux-gnu-gcc") if not shutil.which(tool)]
-    if missing:
-        return Result(good=True, line=f"{title}: skipped, {' and '.join(missing)} not installed")
-    return _ctest(title, "aarch64", f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/native/cmake/aarch64-linux-gnu.cmake")
+    options = (f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/native/cmake/aarch64-linux-gnu.cmake",)
+    return _ctest("ctest (aarch64, qemu)", "aarch64", *options, need="aarch64")
 
 
 def fuzz() -> Result:
     """The reader of model files, the planner and the kernels on mutated files, under the sanitizers, for a while."""
-    clang = shutil.which("clang")
-    resources = (
-        subprocess.run([clang, "-print-resource-dir"], capture_output=True, text=True, check=True) if clang else None
-    )
-    if resources is None or not any(Path(resources.stdout.strip()).glob("lib/*/*fuzzer*.a")):
-        return Result(good=True, line="fuzz: skipped, clang with libFuzzer (libclang-rt) is not installed")
+    reason = needs.missing("fuzz")
+    if reason:
+        return Result(good=True, line=f"fuzz: skipped, {reason}")
     status, lines = _stream("sh", ROOT / "native" / "fuzz" / "run.sh", str(FUZZ_SECONDS), BUILD / "fuzz")
     runs = [int(line.split()[1]) for line in lines if line.startswith("stat::number_of_executed_units:")]
     if status != 0 and not runs:

@@ -51,6 +51,7 @@ def test_auto_falls_back_to_the_simulator_and_says_why(simulator_path: Path, mon
     assert "MLU_AGENT_SIMULATOR" in found.reason
 
 
+@pytest.mark.cc
 def test_auto_takes_the_vendors_library_where_there_is_one(stand_in: Path, monkeypatch: pytest.MonkeyPatch):
     """A library under NEUWARE_HOME that is not the simulator is a device's, also for auto."""
     monkeypatch.setenv("NEUWARE_HOME", str(stand_in))
@@ -67,6 +68,7 @@ def test_a_device_is_never_replaced_by_the_simulator():
         open_library("device")
 
 
+@pytest.mark.cc
 def test_a_failing_call_names_function_code_and_meaning(stand_in: Path, monkeypatch: pytest.MonkeyPatch):
     """Status codes become RuntimeFailure; a function that an old library lacks is told as such."""
     monkeypatch.setenv("NEUWARE_HOME", str(stand_in))
@@ -111,6 +113,7 @@ def test_the_simulator_is_recognised_wherever_it_lies(tmp_path: Path, simulator_
     assert open_library(str(copy)).kind == "simulator"
 
 
+@pytest.mark.cc
 def test_the_override_must_be_the_simulator(stand_in: Path, monkeypatch: pytest.MonkeyPatch):
     """MLU_AGENT_SIMULATOR pointing to a device's library is refused, not used as if it computed on the CPU."""
     monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(stand_in / "lib64" / "libcnrt.so"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPENDENCIES = {"numpy", "opencv-python-headless", "pyzmq", "msgpack", "cffi", "structlog", "tomli"}
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.cc]
 
 
 def _run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
@@ -109,7 +108,7 @@ def test_the_source_distribution_leaves_other_things_out(sdist: Path):
     assert not tops & {"build", "deploy", "demo", "benchmarks", ".venv", ".cache", ".ci", ".git"}
 
 
-@pytest.mark.skipif(shutil.which("readelf") is None, reason="readelf is not installed (Debian: binutils)")
+@pytest.mark.readelf
 def test_the_library_can_stand_in_for_the_vendors(installed: Path):
     """SONAME libcnrt.so as the vendor's, every exported name begins with cnrt, nothing needed but the C library."""
     library = _libdir(installed) / "libcnrt.so"
