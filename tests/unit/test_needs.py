@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-
 from tests import needs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _only_tool(folder: Path, name: str, script: str) -> None:
