@@ -46,7 +46,12 @@ $(VENV)/.build-tools: $(VENV)/.made
 	@$(PIP) 'scikit-build-core>=0.11' 'hatchling>=1.18' editables 'cmake>=3.18' 'ninja>=1.10' </dev/null
 	@touch $@
 
-$(VENV)/.agent: $(VENV)/.build-tools pyproject.toml $(NATIVE_SOURCES)
+$(VENV)/.client: $(VENV)/.build-tools agent/client/pyproject.toml
+	@echo "make: installing mlu-client"
+	@$(PIP) --no-build-isolation --editable agent/client </dev/null
+	@touch $@
+
+$(VENV)/.agent: $(VENV)/.client pyproject.toml $(NATIVE_SOURCES)
 	@echo "make: installing mlu-agent (builds the simulator library)"
 	@$(PIP) --no-build-isolation --editable . </dev/null
 	@touch $@

@@ -7,7 +7,16 @@ import dataclasses
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from .wire import Identity, ModelInfo, end_message, frame_message, heartbeat_message, state_message, topic
+from mlu_client.codec import topic
+
+from .publish.messages import (
+    Identity,
+    ModelInfo,
+    end_message,
+    frame_message,
+    heartbeat_message,
+    state_message,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,9 +19,9 @@ SIM = ROOT / "native" / "sim"
 FLOORS: dict[str, int] = {
     "errors": 0, "config": 0, "metrics": 0, "_toml": 0, "_files": 0, "_fields": 0,
     "frame": 1, "detections": 1, "geometry": 1,
-    "bundle": 2, "wire": 2, "offline_model": 2, "output_spec": 2, "output_reader": 2,
+    "bundle": 2, "offline_model": 2, "output_spec": 2, "output_reader": 2,
     "preprocess": 3, "postprocess": 3, "draw": 3, "cnrt": 3,
-    "engine": 4, "slot": 4, "sources": 4, "publisher": 4, "client": 4, "annotated": 4,
+    "engine": 4, "slot": 4, "sources": 4, "publish": 4, "publisher": 4, "client": 4, "annotated": 4,
     "pipeline": 5, "recovery": 5, "detector": 5, "announcer": 5,
     "commands": 6, "cli": 6, "service": 6, "logs": 6,
 }  # fmt: skip
@@ -51,9 +51,9 @@ ANYWHERE = {"mlu_agent", "numpy"}
 DOORS: dict[str, set[str]] = {
     "cffi": {"cnrt"},  # the generated declarations import its C part alone, the next line
     "_cffi_backend": {"cnrt"},
-    "zmq": {"publisher", "client"},
+    "zmq": {"publisher"},
+    "mlu_client": {"errors", "client", "publish", "publisher", "announcer", "commands"},
     "cv2": {"sources", "preprocess", "draw", "annotated"},
-    "msgpack": {"wire"},
     "structlog": {"logs"},
     "tomli": {"_toml"},
 }
@@ -111,7 +111,7 @@ def test_imports_go_down_only(path: Path):
 
 @pytest.mark.parametrize("path", _files(AGENT), ids=lambda path: str(path.relative_to(AGENT)))
 def test_each_dependency_enters_by_its_door(path: Path):
-    """cffi, zmq, cv2, msgpack, structlog and tomli are imported only in their rooms, and nothing else anywhere."""
+    """cffi, zmq, cv2, structlog, tomli and the client are imported only in their rooms, and nothing else anywhere."""
     room = _room(path, AGENT)
     wrong = []
     for line, name in _imports(path, AGENT):
@@ -155,7 +155,7 @@ def test_the_agent_never_knows_the_build_tool_nor_torch():
 
 def test_the_build_tool_uses_only_the_agents_vision_and_runtime():
     """mlu_export sees the pixels and boxes that the box sees, and none of its daemon."""
-    daemon = {"pipeline", "publisher", "client", "service", "sources", "metrics", "logs", "wire"}
+    daemon = {"pipeline", "publisher", "publish", "client", "service", "sources", "metrics", "logs"}
     for path in _files(DEPLOY):
         for line, name in _imports(path, DEPLOY):
             assert _agent_room(name) not in daemon, f"{path.name}:{line} imports {name}"

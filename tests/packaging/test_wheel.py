@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -11,11 +12,15 @@ import tarfile
 import zipfile
 from email.parser import Parser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from email.message import Message
+
 ROOT = Path(__file__).resolve().parents[2]
-DEPENDENCIES = {"numpy", "opencv-python-headless", "pyzmq", "msgpack", "cffi", "structlog", "tomli"}
+DEPENDENCIES = {"numpy", "opencv-python-headless", "mlu-client", "pyzmq", "cffi", "structlog", "tomli"}
 pytestmark = [pytest.mark.slow, pytest.mark.cc]
 
 
@@ -54,16 +59,43 @@ def wheel(sdist: Path, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory) -> Path:
-    """A new environment in which the wheel was installed; the dependencies are lent by the environment of the tests."""
-    folder = tmp_path_factory.mktemp("environment")
+def client_wheel(tmp_path_factory) -> Path:
+    """The wheel of mlu-client, built from its source distribution alone."""
+    folder = tmp_path_factory.mktemp("client")
+    script = "import sys; from hatchling.build import build_sdist; print(build_sdist(sys.argv[1]))"
+    sdist = folder / _run(sys.executable, "-c", script, folder, cwd=ROOT / "agent" / "client").split()[-1]
+    pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation")
+    _run(*pip, "--wheel-dir", folder, sdist, cwd=folder)
+    (archive,) = folder.glob("*.whl")
+    return archive
+
+
+def _environment(folder: Path, *wheels: Path) -> Path:
+    """A new environment in which the wheels were installed; returns its folder for packages."""
     _run(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / "bin" / "python"
-    _run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
-    own = _run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])").strip()
+    _run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", *wheels)
+    return Path(_run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])").strip())
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, client_wheel: Path, tmp_path_factory) -> Path:
+    """A new environment with the wheel and that of the client; other dependencies are lent by that of the tests."""
+    folder = tmp_path_factory.mktemp("environment")
+    own = _environment(folder, wheel, client_wheel)
     # at the end of sys.path: what the wheel brought comes first, and no .pth file in there is followed
-    Path(own, "lent.pth").write_text(sysconfig.get_paths()["platlib"] + "\n")
+    own.joinpath("lent.pth").write_text(sysconfig.get_paths()["platlib"] + "\n")
     return folder
+
+
+def _metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def _required(wheel: Path) -> list[str]:
+    return [text for text in _metadata(wheel).get_all("Requires-Dist") or [] if "extra ==" not in text]
 
 
 def _names(wheel: Path) -> set[str]:
@@ -88,11 +120,8 @@ def test_the_wheel_holds_the_package_the_simulator_and_its_headers(wheel: Path):
 
 def test_the_wheel_says_what_it_needs(wheel: Path):
     """Exactly the promised dependencies, Python 3.9, and the licence with its text."""
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        metadata = Parser().parsestr(archive.read(name).decode())
-        assert any(name.endswith("LICENSE") for name in archive.namelist())
-    required = [text for text in metadata.get_all("Requires-Dist") or [] if "extra ==" not in text]
+    metadata, required = _metadata(wheel), _required(wheel)
+    assert any(name.endswith("LICENSE") for name in _names(wheel))
     assert {re.match(r"[\w-]+", text).group() for text in required} == DEPENDENCIES
     tomli = next(text for text in required if text.startswith("tomli"))
     assert tomli.replace("'", '"').endswith('python_version < "3.11"')
@@ -101,9 +130,10 @@ def test_the_wheel_says_what_it_needs(wheel: Path):
 
 
 def test_the_source_distribution_leaves_other_things_out(sdist: Path):
-    """No build results, no downloads, not the other distribution."""
+    """No build results, no downloads, not the other distributions."""
     with tarfile.open(sdist) as archive:
         tops = {Path(name).parts[1] for name in archive.getnames() if len(Path(name).parts) > 1}
+        assert not any("mlu_client" in name for name in archive.getnames())
     assert {"agent", "native", "systemd", "tests", "pyproject.toml", "LICENSE", "README.md"} <= tops
     assert not tops & {"build", "deploy", "demo", "benchmarks", ".venv", ".cache", ".ci", ".git"}
 
@@ -155,3 +185,39 @@ def test_import_does_nothing(installed: Path):
         "sys.exit(f'{heavy} {threading.active_count()}' if heavy or threading.active_count() != 1 else 0)"
     )
     _run(installed / "bin" / "python", "-c", script, cwd=installed)
+
+
+def test_the_client_is_of_the_agents_version_and_holds_its_package_alone(wheel: Path, client_wheel: Path):
+    """The agent requires exactly it; any Python 3 of any platform can listen."""
+    version = _metadata(wheel)["Version"]
+    assert client_wheel.name == f"mlu_client-{version}-py3-none-any.whl"
+    assert f"mlu-client=={version}" in [text.replace(" ", "") for text in _required(wheel)]
+    source = ROOT / "agent" / "client"
+    modules = {str(path.relative_to(source)) for path in (source / "mlu_client").rglob("*.py")}
+    names = {name for name in _names(client_wheel) if ".dist-info/" not in name}
+    assert names == modules | {"mlu_client/py.typed"}
+
+
+def test_the_client_works_alone(client_wheel: Path, tmp_path: Path):
+    """In an environment with pyzmq and msgpack and nothing else it hears a message and makes a value of it."""
+    own = _environment(tmp_path / "environment", client_wheel)
+    for name in ("msgpack", "zmq"):
+        lent = Path(importlib.util.find_spec(name).origin).parent
+        own.joinpath(name).symlink_to(lent)
+    if (libraries := lent.parent / "pyzmq.libs").is_dir():  # where pyzmq's wheel keeps ZeroMQ itself
+        own.joinpath("pyzmq.libs").symlink_to(libraries)
+    script = f"""
+import importlib.util, zmq
+from mlu_client.codec import encode
+from mlu_client.subscriber import Subscriber
+assert not [name for name in ("numpy", "cv2", "cffi", "mlu_agent") if importlib.util.find_spec(name)]
+publisher = zmq.Context.instance().socket(zmq.XPUB)
+publisher.bind("ipc://{tmp_path}/socket")
+with Subscriber("ipc://{tmp_path}/socket", timeout_s=20) as subscriber:
+    assert publisher.poll(20_000)
+    message = dict(v="1.0", kind="end", box="b", boot_id="c", t_publish_ns=1, source="a", reason="", frames=7)
+    publisher.send(encode("1/end/a", dict(message, counters={{}})))
+    print(next(subscriber.typed()).frames)
+publisher.close(0)
+"""
+    assert _run(tmp_path / "environment" / "bin" / "python", "-c", script, cwd=tmp_path).strip() == "7"

@@ -15,7 +15,7 @@ import pytest
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from mlu_agent import cnrt, wire
+from mlu_agent import cnrt
 from mlu_agent.config import PublishConfig, ServiceConfig, SourceConfig
 from mlu_agent.engine import Engine
 from mlu_agent.errors import DeviceLost, RuntimeFailure
@@ -23,6 +23,7 @@ from mlu_agent.publisher import Publisher
 from mlu_agent.service import Notifications, Watchdog
 from mlu_agent.sources import Capture, Exchange, Grab, Source, SourceState
 from mlu_agent.sources.rate import Rate
+from mlu_client import codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -312,7 +313,7 @@ def test_a_late_subscriber_gets_the_last_states_although_another_has_subscribed_
     pipeline.tick(now)
     for _ in range(3):
         socket = subscribe(pipeline._publisher.endpoint, "1/state/")
-        _, message = wire.decode(arrives(socket, lambda: pipeline.tick(now)))
+        _, message = codec.decode(arrives(socket, lambda: pipeline.tick(now)))
         assert (message["kind"], message["source"]) == ("state", "folder")
 
 
@@ -330,7 +331,7 @@ def test_a_subscriber_that_sends_more_than_a_subscription_is_cut_off(publisher: 
 
 def test_a_subscription_of_the_longest_topic_is_heard(publisher: Publisher, subscribe):
     """The bound is far above what anybody asks for."""
-    longest = wire.topic("heartbeat", "s" * 64)
+    longest = codec.topic("heartbeat", "s" * 64)
     assert arrives(subscribe(publisher.endpoint, longest), lambda: publisher.send(longest, {})).startswith(
         longest.encode()
     )

@@ -6,10 +6,11 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mlu_client.codec import KINDS
+
 from ..client import Subscriber
 from ..config import endpoint_problem
 from ..errors import RuntimeFailure, UserError
-from ..wire import KINDS
 
 if TYPE_CHECKING:
     import argparse

@@ -33,7 +33,7 @@ DROPPED_STOPPING = "dropped_stopping"
 
 
 class SourceState(str, enum.Enum):
-    """What a source is doing; the values are those of the wire (`wire.STATES`)."""
+    """What a source is doing; the values are those of the wire (`mlu_client.codec.STATES`)."""
 
     CONNECTING = "connecting"
     STREAMING = "live"

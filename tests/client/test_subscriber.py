@@ -7,9 +7,10 @@ import time
 import pytest
 import zmq
 
-from mlu_agent import wire
-from mlu_agent.client import Subscriber, topic_prefixes
-from mlu_agent.errors import UserError
+from mlu_client import codec
+from mlu_client.errors import UserError
+from mlu_client.subscriber import Subscriber, topic_prefixes
+from mlu_client.values import End, State
 
 
 class Publisher:
@@ -35,7 +36,7 @@ class Publisher:
         message = {"v": "1.0", "kind": kind, "box": "box", "boot_id": boot, "t_publish_ns": 1, "source": source, **more}
         if sequence is not None:
             message["seq"] = sequence
-        self.socket.send(wire.encode(wire.topic(kind, source), message))
+        self.socket.send(codec.encode(codec.topic(kind, source), message))
 
     def close(self) -> None:
         self.context.destroy(linger=0)
@@ -104,7 +105,7 @@ def test_what_cannot_be_read_is_dropped_and_counted(publisher):
     with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
         publisher.wait()
         publisher.socket.send(b"1/frame/a\0\xc1")
-        publisher.socket.send_multipart([wire.encode("1/frame/a", {"v": "1.0", "kind": "frame"}), b"more"])
+        publisher.socket.send_multipart([codec.encode("1/frame/a", {"v": "1.0", "kind": "frame"}), b"more"])
         publisher.send("frame", "a", 0)
         assert len(list(subscriber)) == 1
         assert subscriber.counters.damaged == 2
@@ -114,7 +115,7 @@ def test_a_message_of_unreasonable_size_never_gets_in(publisher):
     """ZeroMQ drops the connection for good instead of loading it; the subscriber makes a new one."""
     with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
         publisher.wait()
-        publisher.socket.send(b"1/frame/a\0" + bytes(wire.MAX_MESSAGE))
+        publisher.socket.send(b"1/frame/a\0" + bytes(codec.MAX_MESSAGE))
         publisher.wait(1, subscriber)
         publisher.send("frame", "a", 0)
         assert len(list(subscriber)) == 1
@@ -153,3 +154,15 @@ def test_closing_twice_is_fine(tmp_path):
     subscriber = Subscriber(f"ipc://{tmp_path}/x.sock")
     subscriber.close()
     subscriber.close()
+
+
+def test_values_come_in_their_order_and_what_is_none_is_counted_as_damaged(publisher):
+    """A map that is no frame is dropped, as bytes that are no message are."""
+    with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
+        publisher.wait()
+        publisher.send("end", "a", reason="the file ended", frames=3, counters={})
+        publisher.send("end", "b", reason="the file ended", frames=-3, counters={})
+        publisher.send("state", "a", state="live", reason="", since_ns=1, counters={})
+        read = list(subscriber.typed())
+        assert [(type(value), value.source_id) for value in read] == [(End, "a"), (State, "a")]
+        assert subscriber.counters.damaged == 1

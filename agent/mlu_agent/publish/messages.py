@@ -1,23 +1,18 @@
-"""The messages on the wire, version 1.0: one ZeroMQ frame = topic, one NUL, one msgpack map.
+"""What the agent says, as maps of version 1.0: one builder for each kind of message.
 
-Described for subscribers in ``docs/wire.md`` and ``docs/message-1.0.schema.json``. The rules: ``v`` is "major.minor";
-a minor version only adds; unknown fields and unknown kinds are ignored; a major version changes the topic's first
-part. Keys are strings and there are no extension types, so any language's msgpack library reads a message in its
-usual way.
+The fields are described in ``docs/wire.md`` and ``docs/message-1.0.schema.json``; `mlu_client.codec` makes them bytes.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgpack  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 
-from mlu_agent.errors import DataError
+from mlu_client.codec import STATES, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,19 +21,11 @@ if TYPE_CHECKING:
     from mlu_agent.frame import Frame
     from mlu_agent.geometry import Letterbox
 
-VERSION = "1.0"
-MAJOR = 1
-KINDS = ("frame", "state", "heartbeat", "end")
-MAX_MESSAGE = 4 << 20  # 10,000 detections with long labels stay below it
-MAX_ITEMS = 16384
-MAX_TOPIC = 256
-STATES = ("connecting", "live", "stalled", "lost", "failed", "ended")
 CLOCK_QUALITY = {
     "rtcp_sr": "sender",  # the camera's own clock, carried by RTCP sender reports
     "arrival": "arrival",  # our clock when the frame was grabbed: network and decoding delay included
     "file_pts": "nominal",  # counted from the file's timestamps: distances are right, the hour is not
 }
-_SOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -64,66 +51,6 @@ class ModelInfo:
         """As it stands in a message."""
         thresholds = {"confidence": self.confidence, "iou": self.iou, "max_detections": self.max_detections}
         return {"name": self.name, "version": self.version, "sha256": self.sha256, "thresholds": thresholds}
-
-
-def topic(kind: str, source_id: str) -> str:
-    """ "1/<kind>/<source_id>"; ``source_id`` is the box's name in a heartbeat. ValueError if either does not fit a
-    topic."""
-    if kind not in KINDS or not _SOURCE.fullmatch(source_id):
-        raise ValueError(f"kind {kind!r} and source id {source_id!r} make no topic: 1 to 64 of A-Z a-z 0-9 . _ -")
-    return f"{MAJOR}/{kind}/{source_id}"
-
-
-def encode(topic: str, message: Mapping[str, Any]) -> bytes:
-    """The bytes of one ZeroMQ frame."""
-    packed: bytes = msgpack.packb(message, use_bin_type=True)
-    return topic.encode("ascii") + b"\0" + packed
-
-
-def decode(frame: bytes) -> tuple[str, dict[str, Any]]:
-    """One ZeroMQ frame -> its topic and its message. Bounded; DataError with one sentence for anything else than a
-    message of major version 1. Fields beyond ``v`` and ``kind`` are not checked: that is the schema's work."""
-    if len(frame) > MAX_MESSAGE:
-        raise DataError(
-            f"message: {len(frame)} bytes, more than {MAX_MESSAGE}; the publisher is no mlu-agent of version 1"
-        )
-    head, nul, body = frame.partition(b"\0")
-    if not nul or len(head) > MAX_TOPIC or not head.isascii() or not head.decode("ascii").isprintable():
-        raise DataError("message: does not begin with a topic and a NUL; the publisher is no mlu-agent")
-    name = head.decode("ascii")
-    message = _unpack(body, name)
-    version = message.get("v")
-    if not isinstance(version, str) or version.split(".")[0] != str(MAJOR):
-        raise DataError(f"message {name!r}: version {version!r:.20} is not {MAJOR}.x; update the subscriber")
-    if not isinstance(message.get("kind"), str) or name.split("/")[:2] != [str(MAJOR), message["kind"]]:
-        raise DataError(f"message {name!r}: kind {message.get('kind')!r:.20} is not that of its topic; it is damaged")
-    return name, message
-
-
-def _unpack(body: bytes, name: str) -> dict[str, Any]:
-    limit = min(MAX_ITEMS, len(body))
-    try:
-        message = msgpack.unpackb(
-            body,
-            raw=False,
-            strict_map_key=True,
-            max_str_len=len(body),
-            max_bin_len=0,
-            max_ext_len=0,
-            max_array_len=limit,
-            max_map_len=limit,
-            ext_hook=_refuse_extension,
-        )
-    except (ValueError, TypeError, msgpack.UnpackException, RecursionError, OverflowError) as failure:
-        reason = " ".join(str(failure).split())[:80] or type(failure).__name__
-        raise DataError(f"message {name!r}: not a msgpack map ({reason}); it is damaged") from None
-    if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
-        raise DataError(f"message {name!r}: not a msgpack map with text keys; it is damaged")
-    return message
-
-
-def _refuse_extension(code: int, _data: bytes) -> Any:
-    raise ValueError(f"extension type {code}")
 
 
 def _envelope(kind: str, identity: Identity, publish_time_ns: int | None) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""The exceptions of a listener. They are the trunk of the agent's own tree (`mlu_agent.errors`), so that one
+``except MluAgentError`` holds for both.
+
+    MluAgentError       base: never raised itself
+    |-- UserError       the user's mistake: an endpoint, a kind, a source       exit code 2
+    `-- DataError       bad bytes: a message                                    exit code 2
+
+A message is one clear sentence: the field, the value and the remedy.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MluAgentError(Exception):
+    """Base of all errors; ``exit_code`` is what a command ends with."""
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class UserError(MluAgentError):
+    """The user's mistake in configuration or arguments; the message says the remedy."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class DataError(MluAgentError):
+    """Bytes from outside are not what they claim to be."""
+
+    exit_code: ClassVar[int] = 2

@@ -1,0 +1,128 @@
+"""A decoded message -> typed values. What comes from outside is believed field by field; fields, kinds and words that
+a later minor version added are no mistake.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .codec import MAJOR
+from .table import Table
+from .values import Detection, End, Frame, Heartbeat, Letterbox, Message, Model, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    _Envelope = tuple[str, str, str, str, int]
+
+_NAME = r"[A-Za-z0-9._-]{1,64}"
+
+
+def read_message(message: Mapping[str, Any]) -> Message:
+    """``message`` as `mlu_client.codec.decode` or a `Subscriber` gives it -> a `Frame`, `State`, `Heartbeat` or `End`;
+    a bare `Message` for another kind. DataError, one sentence with field, value and remedy, where a field is missing
+    or is not what ``docs/message-1.0.schema.json`` says of it."""
+    table = Table(message)
+    envelope = (
+        table.text("kind"),
+        table.text("v", rf"{MAJOR}\.[0-9]+"),
+        table.text("box", _NAME),
+        table.text("boot_id", r"(?s:.{1,64})"),
+        table.integer("t_publish_ns"),
+    )
+    reader = _READERS.get(envelope[0], _unknown)
+    return reader(envelope, table)
+
+
+def _unknown(envelope: _Envelope, _table: Table) -> Message:
+    return Message(*envelope)
+
+
+def _frame(envelope: _Envelope, table: Table) -> Message:
+    return Frame(
+        *envelope,
+        source_id=table.text("source", _NAME),
+        sequence=table.integer("seq"),
+        position=table.integer("position"),
+        capture_time_ns=table.integer("t_capture_ns"),
+        clock=table.text("clock"),
+        clock_quality=table.text("clock_quality"),
+        width=table.integer("width", 1),
+        height=table.integer("height", 1),
+        letterbox=_letterbox(table.table("letterbox")),
+        detections=tuple(_detection(one) for one in table.tables("detections")),
+        model=_model(table.table("model")),
+        runtime=table.text("runtime"),
+        latency_ms=table.numbers("latency_ms"),
+        age_ms=table.number("age_ms"),
+        counters=table.counts("counters"),
+        flags=table.texts("flags"),
+    )
+
+
+def _state(envelope: _Envelope, table: Table) -> Message:
+    return State(
+        *envelope,
+        source_id=table.text("source", _NAME),
+        state=table.text("state"),
+        reason=table.text("reason"),
+        since_ns=table.integer("since_ns"),
+        counters=table.counts("counters"),
+    )
+
+
+def _heartbeat(envelope: _Envelope, table: Table) -> Message:
+    return Heartbeat(
+        *envelope,
+        sequence=table.integer("seq"),
+        interval_s=table.number("interval_s", above=0.0),
+        uptime_s=table.number("uptime_s", 0.0),
+        runtime=table.text("runtime"),
+        model=_model(table.table("model")),
+        sources=table.words("sources"),
+        counters=table.counts("counters"),
+        flags=table.texts("flags"),
+    )
+
+
+def _end(envelope: _Envelope, table: Table) -> Message:
+    return End(
+        *envelope,
+        source_id=table.text("source", _NAME),
+        reason=table.text("reason"),
+        frames=table.integer("frames"),
+        counters=table.counts("counters"),
+    )
+
+
+def _letterbox(table: Table) -> Letterbox:
+    return Letterbox(
+        scale_x=table.number("scale_x", above=0.0),
+        scale_y=table.number("scale_y", above=0.0),
+        pad_x=table.number("pad_x", 0.0),
+        pad_y=table.number("pad_y", 0.0),
+    )
+
+
+def _model(table: Table) -> Model:
+    thresholds = table.table("thresholds")
+    return Model(
+        name=table.text("name"),
+        version=table.text("version"),
+        sha256=table.text("sha256", r"[0-9a-f]{64}"),
+        confidence=thresholds.number("confidence", 0.0, 1.0),
+        iou=thresholds.number("iou", 0.0, 1.0),
+        max_detections=thresholds.integer("max_detections", 1),
+    )
+
+
+def _detection(table: Table) -> Detection:
+    return Detection(
+        class_id=table.integer("class_id"),
+        label=table.text("label"),
+        confidence=table.number("confidence", 0.0, 1.0),
+        box=table.fractions("box"),
+    )
+
+
+_READERS = {"frame": _frame, "state": _state, "heartbeat": _heartbeat, "end": _end}

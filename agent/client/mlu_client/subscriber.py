@@ -1,0 +1,258 @@
+"""Subscriber to an agent's messages.
+
+with Subscriber("ipc:///run/mlu-agent/detections.sock", kinds=["frame"]) as subscriber:
+    for message in subscriber:         # maps, as docs/wire.md has them; subscriber.typed() gives values
+        ...
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from . import codec
+from .errors import DataError, UserError
+from .reading import read_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from .values import Message
+
+_RECONNECT_MS = 100
+_RECONNECT_MAX_MS = 5_000
+_HEARTBEAT_MS = 2_000
+_HANDSHAKE_MS = 5_000
+_HIGH_WATER_MARK = 1_000
+_MAX_TRACKED = 1_024
+_RENEW_S = 0.5
+_LOST = (
+    zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+@dataclass
+class Counters:
+    """What a subscriber has seen.
+
+    ``lost``      messages that were sent and never arrived, and frames that failed in the agent, per source: known by
+                  the sequence numbers, less the empty frames that the agent was told to omit.
+    ``restarts``  how often a source began anew, because the agent did.
+    ``damaged``   messages that could not be read: dropped.
+    ``renewed``   new sockets made because the publisher broke the protocol, or sent a message of unreasonable size.
+    """
+
+    received: int = 0
+    damaged: int = 0
+    restarts: int = 0
+    renewed: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
+
+
+class Subscriber:
+    """Iterates over messages, decoded, as dicts (see ``docs/wire.md``).
+
+    ``endpoint``   as "ipc:///run/mlu-agent/detections.sock" or "tcp://127.0.0.1:5557". It need not answer yet: the
+                   connection is tried again for ever, with a growing pause of at most 5 s.
+    ``kinds``      of messages wanted ("frame", "state", "heartbeat", "end"); None wants all.
+    ``sources``    wanted; None wants all. Heartbeats belong to the box and always come if their kind is wanted.
+    ``timeout_s``  iteration ends when nothing arrived for so long; None waits for ever.
+
+    A message that cannot be read is dropped and counted; ``counters`` also tells the messages lost on the way. Raises
+    UserError for an endpoint that ZeroMQ refuses. Not to be shared between threads; close it, or use it in a
+    ``with``.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        kinds: Sequence[str] | None = None,
+        sources: Sequence[str] | None = None,
+        timeout_s: float | None = None,
+        high_water_mark: int = _HIGH_WATER_MARK,
+    ) -> None:
+        self._prefixes = topic_prefixes(kinds, sources)
+        self.endpoint = endpoint
+        self.counters = Counters()
+        self._timeout_s = timeout_s
+        self._high_water_mark = high_water_mark
+        self._next: dict[tuple[str, str], tuple[str, int, int]] = {}
+        self._renew_at = math.inf
+        self._pause_s = _RENEW_S
+        self._context = zmq.Context()
+        try:
+            self._connect()
+        except zmq.ZMQError as failure:
+            self.close()
+            raise UserError(
+                f"endpoint: {endpoint!r} is refused by ZeroMQ ({failure}); "
+                "write ipc:///path/of/a.sock or tcp://ADDRESS:PORT"
+            ) from None
+
+    def _connect(self) -> None:
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
+        self._configure(self._high_water_mark)
+        self._monitor: zmq.Socket[bytes] = self._socket.get_monitor_socket(_LOST | zmq.EVENT_CONNECT_RETRIED)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        for prefix in self._prefixes:
+            self._socket.setsockopt(zmq.SUBSCRIBE, prefix)
+        self._socket.connect(self.endpoint)
+
+    def _configure(self, high_water_mark: int) -> None:
+        """Every limit said: ZeroMQ's defaults are no backoff, no heartbeat and messages of any size."""
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.RCVHWM, high_water_mark),
+            (zmq.MAXMSGSIZE, codec.MAX_MESSAGE),
+            (zmq.RECONNECT_IVL, _RECONNECT_MS),
+            (zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS),
+            (zmq.HANDSHAKE_IVL, _HANDSHAKE_MS),
+            (zmq.HEARTBEAT_IVL, _HEARTBEAT_MS),
+            (zmq.HEARTBEAT_TIMEOUT, 3 * _HEARTBEAT_MS),
+            (zmq.IPV6, 1),
+        ):
+            self._socket.setsockopt(option, value)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while True:
+            message = self.receive(self._timeout_s)
+            if message is None:
+                return
+            yield message
+
+    def typed(self) -> Iterator[Message]:
+        """Iterates as `__iter__` does, over values (`mlu_client.values`); a message that does not say what its kind
+        must is dropped and counted as damaged."""
+        for message in self:
+            try:
+                value = read_message(message)
+            except DataError:
+                self.counters.damaged += 1
+                continue
+            yield value
+
+    def receive(self, timeout_s: float | None = None) -> dict[str, Any] | None:
+        """The next readable message; None if none came within ``timeout_s`` (None: wait for ever)."""
+        end = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            wait = max(0.0, min(end, self._renew_at) - time.monotonic())
+            ready = dict(self._poller.poll(None if math.isinf(wait) else math.ceil(wait * 1000)))
+            if self._monitor in ready:
+                self._watch()
+            if self._socket in ready:
+                message = self._read()
+                if message is not None:
+                    return message
+            elif time.monotonic() >= end:
+                return None
+            if time.monotonic() >= self._renew_at:
+                self._renew()
+
+    def _read(self) -> dict[str, Any] | None:
+        """One message off the socket; None if it cannot be read."""
+        frames = self._socket.recv_multipart()
+        try:
+            if len(frames) != 1:
+                raise DataError(f"message: {len(frames)} parts; messages of version 1 have one")
+            name, message = codec.decode(frames[0])
+        except DataError:
+            self.counters.damaged += 1
+            return None
+        self.counters.received += 1
+        self._pause_s = _RENEW_S
+        self._track(name, message)
+        return message
+
+    def _watch(self) -> None:
+        """A connection that broke is tried again by ZeroMQ and says so; one that broke the protocol, by a message of
+        more than MAXMSGSIZE for one, never is. Then this socket is deaf for ever and a new one is due."""
+        event = recv_monitor_message(self._monitor)["event"]
+        if event == zmq.EVENT_CONNECT_RETRIED:
+            self._renew_at = math.inf
+        else:
+            self._renew_at = time.monotonic() + self._pause_s
+
+    def _renew(self) -> None:
+        self.counters.renewed += 1
+        self._pause_s = min(2 * self._pause_s, _RECONNECT_MAX_MS / 1000)
+        self._renew_at = math.inf
+        self._disconnect()
+        self._connect()
+
+    def _disconnect(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+
+    def _track(self, name: str, message: dict[str, Any]) -> None:
+        """Count what is missing between this message and the one before it of the same topic."""
+        boot, sequence = message.get("boot_id"), message.get("seq")
+        if not isinstance(boot, str) or isinstance(sequence, bool) or not isinstance(sequence, int):
+            return
+        key = str(message.get("box")), name
+        source = name.split("/", 2)[2]
+        omitted = _omitted(message)
+        if key in self._next:
+            known_boot, expected, omitted_before = self._next[key]
+            lost = sequence - expected - max(0, omitted - omitted_before)
+            if boot != known_boot:
+                self.counters.restarts += 1
+            elif lost > 0:
+                self.counters.lost[source] = self.counters.lost.get(source, 0) + lost
+        elif len(self._next) >= _MAX_TRACKED:  # names come from outside: memory for them is bounded
+            self._next.pop(next(iter(self._next)))
+        self._next[key] = boot, sequence + 1, omitted
+
+    def close(self) -> None:
+        """Close the socket; closing twice is fine."""
+        self._context.destroy(linger=0)
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _omitted(message: dict[str, Any]) -> int:
+    """Empty frames that this source's agent has left out so far, because of ``publish.empty_frames = false``."""
+    counters = message.get("counters")
+    count = counters.get("dropped_empty", 0) if isinstance(counters, dict) else 0
+    return count if isinstance(count, int) else 0
+
+
+def topic_prefixes(kinds: Sequence[str] | None, sources: Sequence[str] | None) -> list[bytes]:
+    """What to subscribe to. A full topic carries its NUL, so that "cam1" does not bring "cam10" along."""
+    for kind in kinds or ():
+        if kind not in codec.KINDS:
+            raise UserError(f"kind: {kind!r} is not accepted; write one of {', '.join(codec.KINDS)}")
+    if not kinds and not sources:
+        return [f"{codec.MAJOR}/".encode()]
+    prefixes = []
+    for kind in kinds or codec.KINDS:
+        if not sources or kind == "heartbeat":
+            prefixes.append(f"{codec.MAJOR}/{kind}/".encode())
+            continue
+        prefixes.extend(_topic(kind, source).encode() + b"\0" for source in sources)
+    return prefixes
+
+
+def _topic(kind: str, source: str) -> str:
+    try:
+        return codec.topic(kind, source)
+    except ValueError:
+        raise UserError(f"source: {source!r} is no source id; write 1 to 64 of A-Z a-z 0-9 . _ -") from None

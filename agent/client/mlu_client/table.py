@@ -1,0 +1,133 @@
+"""Typed access to one map of a message; whatever is not as it must be is a DataError with the field's path."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from .codec import MAJOR
+from .errors import DataError
+
+_LARGEST = 2**64 - 1  # msgpack has no larger integer
+_SHOWN = 40
+_REMEDY = f"it is damaged, or the publisher is no mlu-agent of version {MAJOR}"
+
+
+class Table:
+    """One map; ``path`` is its full name in sentences, "" for the message itself. Fields that nobody asks for are
+    ignored."""
+
+    def __init__(self, values: Any, path: str = "") -> None:
+        self._path = path
+        if not isinstance(values, Mapping):
+            self._refuse("", values, "a map")
+        self._values: Mapping[Any, Any] = values
+
+    def integer(self, key: str, lowest: int = 0) -> int:
+        """A whole number from ``lowest`` on."""
+        value = self._take(key)
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= _LARGEST:
+            self._refuse(key, value, f"a whole number from {lowest} on")
+        return value
+
+    def number(
+        self, key: str, lowest: float = -math.inf, highest: float = math.inf, *, above: float = -math.inf
+    ) -> float:
+        """A finite number in lowest..highest that is more than ``above``."""
+        value = self._take(key)
+        if not _is_number(value) or not lowest <= value <= highest or not value > above:
+            bounds = f"more than {above:g}" if above > lowest else f"from {lowest:g} to {highest:g}"
+            self._refuse(key, value, f"a finite number {bounds}")
+        return float(value)
+
+    def text(self, key: str, pattern: str = "") -> str:
+        """A text, all of which matches ``pattern`` if given."""
+        value = self._take(key)
+        if not isinstance(value, str) or (pattern and not re.fullmatch(pattern, value)):
+            self._refuse(key, value, f"a text that fits {pattern}" if pattern else "a text")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self._take(key)
+        if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
+            self._refuse(key, value, "a list of texts")
+        return tuple(value)
+
+    def fractions(self, key: str) -> tuple[float, float, float, float]:
+        """A list of four numbers in 0..1."""
+        value = self._take(key)
+        if (
+            not isinstance(value, (list, tuple))
+            or len(value) != 4
+            or not all(_is_number(one) and 0 <= one <= 1 for one in value)
+        ):
+            self._refuse(key, value, "four numbers from 0 to 1")
+        left, top, right, bottom = value
+        return float(left), float(top), float(right), float(bottom)
+
+    def counts(self, key: str) -> dict[str, int]:
+        """A map of whole numbers from 0 on, by names."""
+        inner = self.table(key)
+        return {name: inner.integer(name) for name in inner.names()}
+
+    def numbers(self, key: str) -> dict[str, float]:
+        """A map of finite numbers from 0 on, by names."""
+        inner = self.table(key)
+        return {name: inner.number(name, 0.0) for name in inner.names()}
+
+    def words(self, key: str) -> dict[str, str]:
+        """A map of texts, by names."""
+        inner = self.table(key)
+        return {name: inner.text(name) for name in inner.names()}
+
+    def table(self, key: str) -> Table:
+        """The map in the field ``key``."""
+        return Table(self._take(key), self._name(key))
+
+    def tables(self, key: str) -> list[Table]:
+        """The list of maps in the field ``key``."""
+        value = self._take(key)
+        if not isinstance(value, (list, tuple)):
+            self._refuse(key, value, "a list of maps")
+        return [Table(one, f"{self._name(key)}[{index}]") for index, one in enumerate(value)]
+
+    def names(self) -> list[str]:
+        """All keys, which are texts."""
+        for key in self._values:
+            if not isinstance(key, str):
+                self._refuse("", key, "a text as key")
+        return list(self._values)
+
+    def _take(self, key: str) -> Any:
+        if key not in self._values:
+            raise DataError(f"message: {self._name(key)} is missing; {_REMEDY}")
+        return self._values[key]
+
+    def _name(self, key: str) -> str:
+        key = repr(key[:_SHOWN])[1:-1]  # a key may come from outside, too
+        return f"{self._path}.{key}" if self._path and key else self._path or key
+
+    def _refuse(self, key: str, value: Any, wanted: str) -> NoReturn:
+        field = self._name(key) or "it"
+        raise DataError(f"message: {field} is {_show(value)}, not {wanted}; {_REMEDY}")
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) <= _LARGEST
+
+
+def _show(value: Any) -> str:
+    """A value in a few words. What it holds is not looked into: that may be long, or nested as deep as can be."""
+    if isinstance(value, str):
+        return repr(value[:_SHOWN])
+    if isinstance(value, bool) or value is None or isinstance(value, float):
+        return repr(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) <= _LARGEST else f"a number of {value.bit_length()} bits"
+    kind = "a map" if isinstance(value, Mapping) else "a list" if isinstance(value, (list, tuple)) else None
+    return f"{kind} of {len(value)}" if kind else f"a {type(value).__name__}"

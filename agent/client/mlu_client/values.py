@@ -1,0 +1,119 @@
+"""What a message says, as typed values. Fields and their meaning: ``docs/wire.md``; `mlu_client.reading` makes them.
+
+Times are nanoseconds since 1970 UTC by the box's clock. Words that later versions may add to (states, clocks, runtimes,
+flags, counters) are plain texts here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Message:
+    """What every message says. One of a kind that this version does not know is read as this alone.
+
+    ``box``      the agent's name.
+    ``boot_id``  another one after each start of the agent.
+    """
+
+    kind: str
+    version: str
+    box: str
+    boot_id: str
+    publish_time_ns: int
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object. ``box`` is left, top, right, bottom in the original frame, divided by its width and height."""
+
+    class_id: int
+    label: str
+    confidence: float
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """How the frame was laid into the network: x_network = x_frame * scale_x + pad_x, in pixels; the same for y."""
+
+    scale_x: float
+    scale_y: float
+    pad_x: float
+    pad_y: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model behind the detections; confidence, iou and max_detections are the thresholds in force."""
+
+    name: str
+    version: str
+    sha256: str
+    confidence: float
+    iou: float
+    max_detections: int
+
+
+@dataclass(frozen=True)
+class Frame(Message):
+    """A frame that was worked through. ``sequence`` counts a source's frames from 0 since ``boot_id`` began,
+    ``position`` those of its file or stream; width and height are pixels of the original frame; ``detections`` stand
+    by descending confidence."""
+
+    source_id: str
+    sequence: int
+    position: int
+    capture_time_ns: int
+    clock: str
+    clock_quality: str
+    width: int
+    height: int
+    letterbox: Letterbox
+    detections: tuple[Detection, ...]
+    model: Model
+    runtime: str
+    latency_ms: Mapping[str, float]
+    age_ms: float
+    counters: Mapping[str, int]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class State(Message):
+    """How a source is: ``state`` is one of `mlu_client.codec.STATES` or a later version's, ``reason`` one sentence."""
+
+    source_id: str
+    state: str
+    reason: str
+    since_ns: int
+    counters: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Heartbeat(Message):
+    """Sign of life of the box, every ``interval_s``; ``sources`` maps each source to its state."""
+
+    sequence: int
+    interval_s: float
+    uptime_s: float
+    runtime: str
+    model: Model
+    sources: Mapping[str, str]
+    counters: Mapping[str, int]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class End(Message):
+    """No frame of this source will follow; ``frames`` is the sequence number that the next one would have had."""
+
+    source_id: str
+    reason: str
+    frames: int
+    counters: Mapping[str, int]

@@ -1,0 +1,1 @@
+"""What the daemon says to the outside: messages."""
