@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from mlu_agent.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds
-from mlu_agent.offline_model import OfflineModel
+from mlu_agent.model.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds
+from mlu_agent.model.offline_model import OfflineModel
 from mlu_agent.postprocess import postprocess
 from mlu_agent.preprocess import Preprocessor, letterbox_of
 

@@ -6,10 +6,11 @@ import collections
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .bundle import Thresholds, load_detection_bundle
 from .cnrt import open_library
-from .engine import SLOTS_PER_CONTEXT, Engine
+from .engine import Engine
+from .engine.engine import SLOTS_PER_CONTEXT
 from .errors import RuntimeFailure
+from .model.bundle import Thresholds, load_detection_bundle
 from .postprocess import postprocess
 from .preprocess import Preprocessor
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .detections import Detections
+    from .engine.slot import Slot
     from .geometry import Letterbox
-    from .slot import Slot
 
 Item = TypeVar("Item")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mlu_agent.detections import Detections
+    from .detections import Detections
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 

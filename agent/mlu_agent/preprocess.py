@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from mlu_agent.geometry import Letterbox
+from .geometry import Letterbox
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlu_agent.bundle import InputSpec
+    from .model.bundle import InputSpec
 
 _CODES = {"rgb": cv2.COLOR_BGR2RGB, "rgba": cv2.COLOR_BGR2RGBA, "bgra": cv2.COLOR_BGR2BGRA}
 _MIXES = {"argb": [2, 1, 1, 2, 0, 3], "abgr": [0, 1, 1, 2, 2, 3]}

@@ -258,7 +258,8 @@ class Head:
 
 @dataclass(frozen=True)
 class HeadLayout:
-    """What the tensors of heads without anchors hold: the fields of the same names of ``mlu_agent.bundle.OutputSpec``.
+    """What the tensors of heads without anchors hold: the fields of the same names of
+    ``mlu_agent.model.output_spec.OutputSpec``.
 
     The defaults are what the networks' authors export: one tensor per level, all fields in it, all of them logits.
     """
@@ -281,8 +282,8 @@ class PlainTensor:
 class ImportedModel:
     """A network as read from a weight file: the graph, its heads (in output order) and what they detect.
 
-    ``decode`` is one of ``mlu_agent.output_spec.DECODES``; ``layout`` counts for those without anchors. It is TENSORS
-    for a network without detection heads, whose outputs ``tensors`` describes.
+    ``decode`` is one of ``mlu_agent.model.output_spec.DECODES``; ``layout`` counts for those without anchors. It is
+    TENSORS for a network without detection heads, whose outputs ``tensors`` describes.
     ``quantized`` is None for float weights; of a quantized checkpoint it has the parameters of every layer with scales
     by the name of its node (the weights in the graph are the unquantized ones, as in the checkpoint). ``keys`` tells
     what a state dict calls the module of each convolution, by the name of its node.

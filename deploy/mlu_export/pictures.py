@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mlu_agent.bundle import InputSpec
 from mlu_agent.errors import DataError, UserError
+from mlu_agent.model.bundle import InputSpec
 from mlu_agent.preprocess import preprocess
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mlu_agent.cnrt import open_library
-from mlu_agent.offline_model import read_offline_model
+from mlu_agent.model.offline_model import read_offline_model
 
 if TYPE_CHECKING:
     from pathlib import Path

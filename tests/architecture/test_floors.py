@@ -15,28 +15,21 @@ AGENT = ROOT / "agent" / "mlu_agent"
 DEPLOY = ROOT / "deploy" / "mlu_export"
 SIM = ROOT / "native" / "sim"
 
-# A module of a higher floor may import those of lower floors, and none of its own floor unless listed in MAY_SHARE.
+# A room is a folder of mlu_agent, or a file beside them. One of a higher floor may import those of lower floors, at run
+# time and for types alike, and none of its own floor unless listed in MAY_SHARE.
 FLOORS: dict[str, int] = {
-    "errors": 0, "config": 0, "metrics": 0, "_toml": 0, "_files": 0, "_fields": 0,
+    "errors": 0,
     "frame": 1, "detections": 1, "geometry": 1,
-    "bundle": 2, "offline_model": 2, "output_spec": 2, "output_reader": 2,
-    "preprocess": 3, "postprocess": 3, "draw": 3, "cnrt": 3,
-    "engine": 4, "slot": 4, "sources": 4, "publish": 4, "publisher": 4, "client": 4, "annotated": 4,
-    "pipeline": 5, "recovery": 5, "detector": 5, "announcer": 5,
-    "commands": 6, "cli": 6, "service": 6, "logs": 6,
+    "config": 2,
+    "model": 3,
+    "preprocess": 4, "postprocess": 4, "draw": 4, "cnrt": 4,
+    "sources": 5, "publish": 5, "client": 5, "annotated": 5,
+    "engine": 6,
+    "detector": 7, "daemon": 7,
+    "commands": 8, "cli": 8, "logs": 8,
 }  # fmt: skip
 # Neighbours on one floor that may know each other; everything else on a floor is independent.
-MAY_SHARE = {
-    ("_toml", "errors"), ("_fields", "errors"), ("config", "errors"), ("config", "_toml"), ("config", "_fields"),
-    ("_files", "errors"), ("config", "_files"),
-    ("bundle", "offline_model"),  # a manifest is checked against the file it describes
-    # a part of the manifest, split off for its size
-    ("bundle", "output_spec"), ("bundle", "output_reader"), ("output_reader", "output_spec"),
-    ("output_reader", "offline_model"),
-    ("pipeline", "announcer"), ("pipeline", "recovery"),  # objects of it, split off for its size
-    ("engine", "slot"),
-    ("commands", "logs"), ("commands", "service"),
-}  # fmt: skip
+MAY_SHARE = {("commands", "logs")}
 
 
 def _standard_modules() -> set[str]:
@@ -51,11 +44,11 @@ ANYWHERE = {"mlu_agent", "numpy"}
 DOORS: dict[str, set[str]] = {
     "cffi": {"cnrt"},  # the generated declarations import its C part alone, the next line
     "_cffi_backend": {"cnrt"},
-    "zmq": {"publisher"},
-    "mlu_client": {"errors", "client", "publish", "publisher", "announcer", "commands"},
+    "zmq": {"publish"},
+    "mlu_client": {"errors", "client", "publish", "daemon", "commands"},
     "cv2": {"sources", "preprocess", "draw", "annotated"},
     "structlog": {"logs"},
-    "tomli": {"_toml"},
+    "tomli": {"config"},
 }
 TORCH_ROOMS = {"vendor", "compat", "exact"}  # of mlu_export: they are about torch modules or compute in torch
 C_FLOORS = {"api": 3, "core": 2, "exec": 1, "kernels": 0}
@@ -155,7 +148,7 @@ def test_the_agent_never_knows_the_build_tool_nor_torch():
 
 def test_the_build_tool_uses_only_the_agents_vision_and_runtime():
     """mlu_export sees the pixels and boxes that the box sees, and none of its daemon."""
-    daemon = {"pipeline", "publisher", "publish", "client", "service", "sources", "metrics", "logs"}
+    daemon = {"daemon", "publish", "client", "sources", "logs"}
     for path in _files(DEPLOY):
         for line, name in _imports(path, DEPLOY):
             assert _agent_room(name) not in daemon, f"{path.name}:{line} imports {name}"
@@ -219,10 +212,10 @@ def test_the_walls_would_be_noticed(tmp_path: Path):
     (package / "cnrt").mkdir(parents=True)
     module = package / "cnrt" / "device.py"
     module.write_text(
-        "def f():\n    from ..pipeline import Pipeline as P\n    import cv2 as c\nfrom .status import check\n"
+        "def f():\n    from ..daemon.pipeline import Pipeline as P\n    import cv2 as c\nfrom .status import check\n"
     )
     names = {name for _, name in _imports(module, package)}
-    assert names == {"mlu_agent.pipeline.Pipeline", "cv2", "mlu_agent.cnrt.status.check"}
+    assert names == {"mlu_agent.daemon.pipeline.Pipeline", "cv2", "mlu_agent.cnrt.status.check"}
 
 
 @pytest.mark.parametrize("package", [AGENT, DEPLOY], ids=["mlu_agent", "mlu_export"])

@@ -111,7 +111,7 @@ def test_a_constructor_that_fails_leaves_nothing_to_close(library: Library, tmp_
 
 def test_wrong_kinds_are_refused_before_the_library_sees_them(model_path: Path):
     """A network for the simulator never reaches a device, device code never the simulator; each with its remedy."""
-    from mlu_agent.offline_model import read_offline_model
+    from mlu_agent.model.offline_model import read_offline_model
 
     ours = read_offline_model(model_path)
     with pytest.raises(DataError, match="holds a network for the simulator and no device code"):

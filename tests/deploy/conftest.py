@@ -133,7 +133,7 @@ def offline(simulator_path):
 
 
 def _target(path):
-    from mlu_agent.offline_model import read_offline_model
+    from mlu_agent.model.offline_model import read_offline_model
 
     return read_offline_model(path).target
 
@@ -152,8 +152,8 @@ def tiny_model(tiny, tiny_recipe, export):
 @pytest.fixture
 def tiny_annotations(tiny, tiny_model, simulator_path):
     """Annotations that are the model's own confident detections; class ids are given far from label numbers."""
-    from mlu_agent.bundle import load_bundle
     from mlu_agent.detector import Detector
+    from mlu_agent.model.bundle import load_bundle
     from mlu_export.measurement.evaluate import evaluation_thresholds
 
     images, annotations = [], []

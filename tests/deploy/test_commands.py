@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlu_agent.bundle import load_bundle
+from mlu_agent.model.bundle import load_bundle
 from mlu_export.bundle.recipe import built_in_names, read_recipe
 
 SUFFIXES = (".cambricon", ".cambricon_twins", ".recipe.toml", ".toml")
@@ -72,7 +72,7 @@ def test_calibration_sees_the_pixels_that_the_box_will_see(tiny, export):
     """The first layer's range is that of the letterboxed pictures over 255, to what a float32 scale can tell."""
     import cv2
 
-    from mlu_agent.bundle import InputSpec
+    from mlu_agent.model.bundle import InputSpec
     from mlu_agent.preprocess import preprocess
 
     export(*build(tiny, "--calibration", tiny / "pictures", "--observer", "minmax", "--output", tiny / "a",

@@ -84,7 +84,7 @@ def _rows(boxes):
 
 def test_yolov3_of_the_vendors_torchvision(run, tmp_path, monkeypatch, detect):
     """Float, quantized, saved, loaded by path and from TORCH_HOME, on the device, fused; the agent reads the export."""
-    from mlu_agent.bundle import load_bundle
+    from mlu_agent.model.bundle import load_bundle
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "checkpoints").mkdir()

@@ -8,7 +8,7 @@ import compat_scripts
 import numpy as np
 import pytest
 
-from mlu_agent.bundle import load_bundle
+from mlu_agent.model.bundle import load_bundle
 
 pytestmark = pytest.mark.torch
 
@@ -20,7 +20,7 @@ def _expected(tmp_path):
 
 
 def _described(path):
-    from mlu_agent.offline_model import read_offline_model
+    from mlu_agent.model.offline_model import read_offline_model
 
     return read_offline_model(path)
 

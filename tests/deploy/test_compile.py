@@ -6,7 +6,7 @@ import nets
 import numpy as np
 import pytest
 
-from mlu_agent.bundle import load_bundle
+from mlu_agent.model.bundle import load_bundle
 from mlu_export.bundle.container_reader import read_network
 
 pytestmark = pytest.mark.torch

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mlu_agent.bundle import load_bundle
 from mlu_agent.detector import Detector
 from mlu_agent.geometry import iou_matrix
+from mlu_agent.model.bundle import load_bundle
 
 pycocotools = pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlu_agent.bundle import Thresholds, load_bundle
 from mlu_agent.detections import Detections
 from mlu_agent.detector import Detector
+from mlu_agent.model.bundle import Thresholds, load_bundle
 from mlu_export.measurement.accuracy import Counts, Results, at_work
 from mlu_export.measurement.annotations import Annotations
 from mlu_export.measurement.evaluate import Job, detect_all

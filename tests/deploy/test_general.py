@@ -9,10 +9,10 @@ import warnings
 import numpy as np
 import pytest
 
-from mlu_agent.bundle import load_bundle
 from mlu_agent.cnrt import open_library
 from mlu_agent.engine import Engine
 from mlu_agent.errors import DataError, UserError
+from mlu_agent.model.bundle import load_bundle
 from mlu_export.calibration.mixed import keep_layers
 from mlu_export.calibration.observe import LayerObserver
 from mlu_export.float_runner import FloatRunner

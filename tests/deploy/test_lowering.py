@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlu_agent.errors import DataError, UserError
-from mlu_agent.offline_model import read_offline_model
+from mlu_agent.model.offline_model import read_offline_model
 from mlu_export import network as net
 from mlu_export.bundle.container import write_model
 from mlu_export.bundle.container_reader import read_network

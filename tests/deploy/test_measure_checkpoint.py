@@ -9,7 +9,7 @@ import nets
 import numpy as np
 import pytest
 
-from mlu_agent.offline_model import read_offline_model
+from mlu_agent.model.offline_model import read_offline_model
 
 ARCH = ("--arch", "darknet")
 

@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from mlu_agent.bundle import load_bundle
 from mlu_agent.errors import DataError, MluAgentError, UserError
+from mlu_agent.model.bundle import load_bundle
 from mlu_export.calibration.mixed import keep_layers
 from mlu_export.importers.head_request import HeadRequest, parse_anchors, read_request, request_of
 from mlu_export.lower import LowerOptions, lower

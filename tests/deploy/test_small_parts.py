@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from mlu_agent._toml import parse_toml
+from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError, UserError
 from mlu_export.bundle.toml_text import dump
 from mlu_export.calibration.observe import BINS, LayerObserver

@@ -13,8 +13,8 @@ import nets
 import numpy as np
 import pytest
 
-from mlu_agent.bundle import load_bundle
 from mlu_agent.errors import DataError
+from mlu_agent.model.bundle import load_bundle
 from mlu_export.files import sha256_hex
 
 pytestmark = pytest.mark.torch

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tests.models import small_bundle
 
-from mlu_agent.bundle import load_bundle
 from mlu_agent.config import Config, ModelConfig, PublishConfig, SourceConfig
+from mlu_agent.daemon.pipeline import Pipeline
 from mlu_agent.engine import Engine
-from mlu_agent.pipeline import Pipeline
-from mlu_agent.publisher import Publisher
+from mlu_agent.model.bundle import load_bundle
+from mlu_agent.publish.publisher import Publisher
 
 if TYPE_CHECKING:
     from pathlib import Path

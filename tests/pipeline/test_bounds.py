@@ -17,10 +17,10 @@ from zmq.utils.monitor import recv_monitor_message
 
 from mlu_agent import cnrt
 from mlu_agent.config import PublishConfig, ServiceConfig, SourceConfig
+from mlu_agent.daemon.service import Notifications, Watchdog
 from mlu_agent.engine import Engine
 from mlu_agent.errors import DeviceLost, RuntimeFailure
-from mlu_agent.publisher import Publisher
-from mlu_agent.service import Notifications, Watchdog
+from mlu_agent.publish.publisher import Publisher
 from mlu_agent.sources import Capture, Exchange, Grab, Source, SourceState
 from mlu_agent.sources.rate import Rate
 from mlu_client import codec

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from mlu_agent import cnrt
-from mlu_agent.announcer import effective_thresholds
-from mlu_agent.bundle import load_bundle
 from mlu_agent.config import Config, ModelConfig, ServiceConfig, SourceConfig
+from mlu_agent.daemon.announcer import effective_thresholds
 from mlu_agent.errors import DeviceLost, RuntimeFailure
+from mlu_agent.model.bundle import load_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlu_agent.pipeline import Pipeline
+    from mlu_agent.daemon.pipeline import Pipeline
 
 
 def run_to_end(pipeline: Pipeline) -> dict[str, dict[str, int]]:

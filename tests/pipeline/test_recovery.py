@@ -14,8 +14,8 @@ from tests.models import small_bundle
 
 from mlu_agent.cnrt import Library, open_library
 from mlu_agent.engine import Engine
+from mlu_agent.engine.recovery import Recovery
 from mlu_agent.errors import DeviceLost, RuntimeFailure
-from mlu_agent.recovery import Recovery
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ import json, sys
 from mlu_agent.cnrt import open_library
 from mlu_agent.engine import Engine
 from mlu_agent.errors import MluAgentError
-from mlu_agent.recovery import Recovery
+from mlu_agent.engine.recovery import Recovery
 class Log:
     def warning(self, event, **fields):
         said.append([event, fields.get("step"), fields.get("reason", "")])
@@ -163,7 +163,7 @@ def test_a_device_that_cannot_be_opened_again_fails_every_invocation_and_closes_
         def refuse(*_: object) -> None:
             raise RuntimeFailure("cnrtInit failed")
 
-        monkeypatch.setattr("mlu_agent.engine.Device", refuse)
+        monkeypatch.setattr("mlu_agent.engine.engine.Device", refuse)
 
         def reopen(slot: Any, _error: RuntimeFailure) -> None:
             engine.reopen(slot)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlu_agent.service import Notifications, Watchdog
+from mlu_agent.daemon.service import Notifications, Watchdog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,7 +112,7 @@ def test_the_watchdog_is_fed_four_times_a_period_at_most(manager):
 def test_the_first_signal_asks_and_the_second_ends_the_process():
     """One SIGTERM sets the request; the next ends with 128 + 15 although the program goes on working."""
     code = (
-        "import os, signal, time\nfrom mlu_agent.service import Stopper\n"
+        "import os, signal, time\nfrom mlu_agent.daemon.service import Stopper\n"
         "s = Stopper(); s.install()\nos.kill(os.getpid(), signal.SIGTERM)\n"
         "assert s.requested.is_set() and s.signal_name == 'SIGTERM'\nprint('asked', flush=True)\n"
         "os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)\n"
@@ -123,7 +123,7 @@ def test_the_first_signal_asks_and_the_second_ends_the_process():
 
 HANGS_IN_C = """
 import ctypes, os, signal, sys, threading
-from mlu_agent.service import Stopper
+from mlu_agent.daemon.service import Stopper
 stopper = Stopper(float(sys.argv[1]), lambda: print("late", flush=True))
 stopper.install()
 signals = int(sys.argv[2])
@@ -150,7 +150,7 @@ def test_a_main_thread_that_hangs_in_the_device_can_be_stopped(limit: str, signa
 
 ENDS = """
 import os, signal
-from mlu_agent.service import Stopper
+from mlu_agent.daemon.service import Stopper
 stopper = Stopper()
 stopper.install()
 stopper.close()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from mlu_agent.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds
 from mlu_agent.geometry import Letterbox, iou_matrix
-from mlu_agent.offline_model import OfflineModel
+from mlu_agent.model.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds
+from mlu_agent.model.offline_model import OfflineModel
 from mlu_agent.postprocess import postprocess
 from mlu_agent.preprocess import letterbox_of
 

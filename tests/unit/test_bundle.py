@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.models import small_bundle
 
-from mlu_agent.bundle import load_bundle, load_detection_bundle
 from mlu_agent.cli import main
 from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, UserError
+from mlu_agent.model.bundle import load_bundle, load_detection_bundle
 
 
 @pytest.fixture(scope="module")

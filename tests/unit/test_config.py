@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, strategies as st
 
-from mlu_agent._toml import parse_toml
 from mlu_agent.config import (
     LogConfig,
     ModelConfig,
@@ -21,6 +20,7 @@ from mlu_agent.config import (
     parse_synthetic,
     redact,
 )
+from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import UserError
 
 LEAST = '[model]\npath = "m.cambricon"\n[[source]]\nid = "a"\n'

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from mlu_agent.bundle import InputSpec
 from mlu_agent.detections import Detections
 from mlu_agent.geometry import Letterbox, cxcywh_to_xyxy, iou_matrix, xyxy_to_cxcywh
+from mlu_agent.model.bundle import InputSpec
 from mlu_agent.preprocess import letterbox_of
 
 

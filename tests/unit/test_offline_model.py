@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from tests.native.make_model import make
 
 from mlu_agent.errors import DataError
-from mlu_agent.offline_model import OfflineModel, read_offline_model
+from mlu_agent.model.offline_model import OfflineModel, read_offline_model
 
 SMALL = make("small", parallelism=4)
 VENDOR = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from mlu_agent.bundle import CHANNELS, InputSpec
+from mlu_agent.model.bundle import CHANNELS, InputSpec
 from mlu_agent.preprocess import Preprocessor, letterbox_of, preprocess
 
 PLACE = {"b": 0, "g": 1, "r": 2}

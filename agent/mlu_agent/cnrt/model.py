@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError, RuntimeFailure
-from ..offline_model import OfflineModel, read_offline_model
+from ..model.offline_model import OfflineModel, read_offline_model
 from .handle import Handle
 
 if TYPE_CHECKING:

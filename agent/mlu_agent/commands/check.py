@@ -7,19 +7,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._files import path_problem
-from ..bundle import load_detection_bundle
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
 from ..config import Config, load_config, redact
+from ..config.files import path_problem
 from ..errors import UserError
-from ..publisher import endpoint_in_use, is_socket_file
+from ..model.bundle import load_detection_bundle
+from ..publish.publisher import endpoint_in_use, is_socket_file
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..bundle import ModelSpec
     from ..cnrt import Library
+    from ..model.bundle import ModelSpec
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -10,11 +10,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._files import path_problem
 from ..annotated import AnnotatedOutput
-from ..bundle import Thresholds, load_detection_bundle
+from ..config.files import path_problem
 from ..detector import Detector
 from ..errors import UserError
+from ..model.bundle import Thresholds, load_detection_bundle
 from ..sources import Capture, CaptureError, FileCapture, StreamCapture, capture_for_path, is_stream
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bundle import load_bundle
-from ..offline_model import OfflineModel, read_offline_model
+from ..model.bundle import load_bundle
+from ..model.offline_model import OfflineModel, read_offline_model
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..bundle import ModelSpec
+    from ..model.bundle import ModelSpec
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -8,13 +8,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import logs
-from ..bundle import load_detection_bundle
 from ..cnrt import open_library
 from ..config import Config, load_config
+from ..daemon.pipeline import Pipeline
+from ..daemon.service import Notifications, Stopper, Watchdog
 from ..engine import Engine
-from ..pipeline import Pipeline
-from ..publisher import Publisher
-from ..service import Notifications, Stopper, Watchdog
+from ..model.bundle import load_detection_bundle
+from ..publish.publisher import Publisher
 from ..sources import SourceState
 
 if TYPE_CHECKING:

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_agent.detections import Detections
-from mlu_agent.postprocess.decode import decode_heads
-from mlu_agent.postprocess.detection_output import decode_detection_output
-from mlu_agent.postprocess.nms import nms
+from ..detections import Detections
+from .decode import decode_heads
+from .detection_output import decode_detection_output
+from .nms import nms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from mlu_agent.bundle import ModelSpec, Thresholds
-    from mlu_agent.geometry import Letterbox
-    from mlu_agent.postprocess.candidates import Candidates
+    from ..geometry import Letterbox
+    from ..model.bundle import ModelSpec, Thresholds
+    from .candidates import Candidates
 
 __all__ = ["nms", "postprocess"]
 

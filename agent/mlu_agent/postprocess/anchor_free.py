@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_agent.postprocess.candidates import Candidates, nothing
-from mlu_agent.postprocess.logits import MARGIN, logit, may_pass, sigmoid
-from mlu_agent.postprocess.scores import pick_classes
+from .candidates import Candidates, nothing
+from .logits import MARGIN, logit, may_pass, sigmoid
+from .scores import pick_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from mlu_agent.bundle import InputSpec
-    from mlu_agent.output_spec import OutputSpec
+    from ..model.bundle import InputSpec
+    from ..model.output_spec import OutputSpec
 
     Floats = NDArray[np.float32]
     Rows = NDArray[Any]

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_agent.postprocess.candidates import Candidates
-from mlu_agent.postprocess.logits import MARGIN, logit, may_pass, sigmoid
-from mlu_agent.postprocess.scores import pick_classes
+from .candidates import Candidates
+from .logits import MARGIN, logit, may_pass, sigmoid
+from .scores import pick_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlu_agent.output_spec import HeadSpec
+    from ..model.output_spec import HeadSpec
 
     Floats = NDArray[np.float32]
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_agent.postprocess import anchor_free, anchored
-from mlu_agent.postprocess.candidates import Candidates, join
+from . import anchor_free, anchored
+from .candidates import Candidates, join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from mlu_agent.bundle import InputSpec, OutputSpec
+    from ..model.bundle import InputSpec, OutputSpec
 
 
 def decode_heads(

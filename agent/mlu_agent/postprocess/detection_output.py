@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_agent.postprocess.candidates import Candidates
+from .candidates import Candidates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlu_agent.bundle import InputSpec, OutputSpec
+    from ..model.bundle import InputSpec, OutputSpec
 
 HEADER = 64
 FIELDS = 7

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_agent.postprocess.logits import MARGIN, sigmoid
+from .logits import MARGIN, sigmoid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import cv2
 import numpy as np
 
-from .._files import reason
+from ..config.files import reason
 from ..errors import DataError
 from .base import Capture, CaptureError, Grab
 

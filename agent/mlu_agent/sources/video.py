@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .._files import path_problem
+from ..config.files import path_problem
 from .base import Capture, CaptureError, Grab
 
 OPEN_TIMEOUT_MS = 5000

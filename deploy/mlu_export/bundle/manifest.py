@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlu_agent.output_spec import ANCHORED, FIELDS
+from mlu_agent.model.output_spec import ANCHORED, FIELDS
 
 from .. import network as net
 from ..graph import TENSORS

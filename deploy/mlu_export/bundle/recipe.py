@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlu_agent._toml import parse_toml
-from mlu_agent.bundle import RESIZES
+from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError, UserError
+from mlu_agent.model.bundle import RESIZES
 
 from ..files import read_bounded
 from ..importers.head_request import HeadRequest, read_request

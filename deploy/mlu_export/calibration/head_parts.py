@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlu_agent.output_spec import ANCHORED, FIELDS
+from mlu_agent.model.output_spec import ANCHORED, FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlu_agent.bundle import load_detection_bundle
 from mlu_agent.errors import UserError
+from mlu_agent.model.bundle import load_detection_bundle
 
 from ..build import Request, calibration_pictures, render
 from ..measurement.annotations import Annotations, import_pycocotools

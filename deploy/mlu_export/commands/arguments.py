@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlu_agent.output_spec import DECODES
+from mlu_agent.model.output_spec import DECODES
 
 from ..archs import ARCHS
 from ..calibration.observe import OBSERVERS, USUAL_PERCENTILE

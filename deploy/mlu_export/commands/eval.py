@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlu_agent.bundle import ModelSpec, load_detection_bundle
 from mlu_agent.errors import UserError
+from mlu_agent.model.bundle import ModelSpec, load_detection_bundle
 
 from ..files import write_all
 from ..measurement.annotations import Annotations, import_pycocotools

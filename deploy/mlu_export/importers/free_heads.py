@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
-from mlu_agent.output_spec import FIELDS, MAX_REG
+from mlu_agent.model.output_spec import FIELDS, MAX_REG
 
 from ..graph import Head, HeadLayout
 from ..recorded.values import Value

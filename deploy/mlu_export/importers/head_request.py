@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import DataError, UserError
-from mlu_agent.output_spec import ANCHORED, DECODES
+from mlu_agent.model.output_spec import ANCHORED, DECODES
 
 from ..graph import TENSORS
 
 if TYPE_CHECKING:
-    from mlu_agent.bundle import ModelSpec
+    from mlu_agent.model.bundle import ModelSpec
 
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
 MAX_SIDE = 1e5

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import DataError, UserError
-from mlu_agent.output_spec import ANCHORED
+from mlu_agent.model.output_spec import ANCHORED
 
 from ..graph import TENSORS, Graph, Head, ImportedModel, PlainTensor
 from ..recorded.to_graph import graph_of

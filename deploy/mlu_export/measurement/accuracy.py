@@ -21,7 +21,7 @@ from mlu_agent.detections import Detections
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mlu_agent.bundle import Thresholds
+    from mlu_agent.model.bundle import Thresholds
 
     from .annotations import Annotations
 

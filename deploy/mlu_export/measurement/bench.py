@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, Callable
 import numpy as np
 import numpy.typing as npt
 
-from mlu_agent.bundle import ModelSpec, load_bundle
 from mlu_agent.cnrt import open_library
 from mlu_agent.engine import Engine, Slot
 from mlu_agent.errors import RuntimeFailure, UserError
-from mlu_agent.output_spec import TENSORS
+from mlu_agent.model.bundle import ModelSpec, load_bundle
+from mlu_agent.model.output_spec import TENSORS
 from mlu_agent.postprocess import postprocess
 from mlu_agent.preprocess import Preprocessor
 

@@ -24,8 +24,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlu_agent._fields import Fields, raise_problems
-from mlu_agent._toml import parse_toml
+from mlu_agent.config.fields import Fields, raise_problems
+from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError, RuntimeFailure, UserError
 
 from ..files import check_target, make_directory, read_bounded
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-    from mlu_agent.bundle import Thresholds
+    from mlu_agent.model.bundle import Thresholds
 
 MAX_ADDRESS_BYTES = 1 << 16
 GRACE_S = 5.0

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
-from mlu_agent.bundle import ModelSpec, Thresholds, load_detection_bundle
 from mlu_agent.detector import Detector
 from mlu_agent.errors import UserError
+from mlu_agent.model.bundle import ModelSpec, Thresholds, load_detection_bundle
 from mlu_agent.postprocess import postprocess
 
 from ..archs import find_arch

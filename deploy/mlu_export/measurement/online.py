@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mlu_agent.bundle import Thresholds, load_detection_bundle
+from mlu_agent.model.bundle import Thresholds, load_detection_bundle
 from mlu_agent.postprocess import postprocess
 from mlu_agent.preprocess import Preprocessor
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_agent._fields import is_number
+from mlu_agent.config.fields import is_number
 from mlu_agent.detections import Detections
 from mlu_agent.errors import DataError
 

@@ -18,7 +18,7 @@ from ..bundle.container_reader import load_network
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from mlu_agent.bundle import ModelSpec
+    from mlu_agent.model.bundle import ModelSpec
 
     from ..graph import Conv, FloatArray, Graph
     from ..network import Array, Network, Operator

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mlu_agent.bundle import ModelSpec
+    from mlu_agent.model.bundle import ModelSpec
 
     from ..measurement.accuracy import Evaluation
     from ..measurement.annotations import Annotations

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from mlu_agent.bundle import Thresholds
     from mlu_agent.detections import Detections
+    from mlu_agent.model.bundle import Thresholds
 
     from ..measurement.accuracy import Counts
     from .html import Html

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 from mlu_agent.errors import DataError, RuntimeFailure, UserError
-from mlu_agent.offline_model import read_offline_model
+from mlu_agent.model.offline_model import read_offline_model
 
 from ..graph import Activation, Add, Concat, Conv, MaxPool, Mul, Slice, Upsample
 from ..lower import INPUT_DTYPES

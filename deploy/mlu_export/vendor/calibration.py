@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from mlu_agent.bundle import InputSpec
+    from mlu_agent.model.bundle import InputSpec
 
     from ..bundle.manifest import Preprocessing
     from ..graph import Conv, FloatArray, Graph, ImportedModel

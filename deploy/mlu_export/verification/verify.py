@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_agent._toml import parse_toml
-from mlu_agent.bundle import load_bundle
+from mlu_agent.config.toml import parse_toml
 from mlu_agent.engine import Engine
 from mlu_agent.errors import DataError, UserError
+from mlu_agent.model.bundle import load_bundle
 from mlu_agent.preprocess import preprocess
 
 from .. import network as net

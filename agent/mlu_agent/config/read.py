@@ -5,32 +5,17 @@ Every option, its default and its reason stand in ``systemd/mlu-agent.toml``; a 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mlu_agent._fields import Fields, raise_problems, redact, show
-from mlu_agent._files import read_bounded
-from mlu_agent._toml import parse_toml
-from mlu_agent.errors import UserError
-
-__all__ = [
-    "Config",
-    "LogConfig",
-    "ModelConfig",
-    "PublishConfig",
-    "ServiceConfig",
-    "SourceConfig",
-    "endpoint_problem",
-    "is_local_endpoint",
-    "load_config",
-    "parse_config",
-    "parse_synthetic",
-    "redact",
-]
+from ..errors import UserError
+from .endpoints import LOOPBACK, endpoint_problem
+from .fields import Fields, raise_problems, show
+from .files import read_bounded
+from .toml import parse_toml
 
 MAX_CONFIG = 1 << 20
 MAX_SOURCES = 64
@@ -39,7 +24,6 @@ SOURCE_ID = r"[A-Za-z0-9._-]{1,64}"
 _ID_REMEDY = "write 1 to 64 of the characters A-Z a-z 0-9 . _ -"
 _URL_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
 _PLACES = ("url", "path", "camera", "synthetic")
-_LOOPBACK = "ipc:///path/of/a.sock or tcp://127.0.0.1:PORT"
 _SYNTHETIC = re.compile(r"(\d{1,5})x(\d{1,5})@(\d{1,4}(?:\.\d{1,3})?)")
 
 
@@ -272,7 +256,7 @@ def parse_synthetic(text: str) -> tuple[int, int, float] | None:
 def _read_publish(table: Fields) -> PublishConfig:
     usual = PublishConfig()
     publish = PublishConfig(
-        endpoint=table.text("endpoint", usual.endpoint, remedy=f"write {_LOOPBACK}"),
+        endpoint=table.text("endpoint", usual.endpoint, remedy=f"write {LOOPBACK}"),
         insecure=table.boolean("insecure", usual.insecure),
         high_water_mark=table.integer("high_water_mark", usual.high_water_mark, minimum=1, maximum=1_000_000),
         heartbeat_s=table.number("heartbeat_s", usual.heartbeat_s, minimum=0.1, maximum=3600.0),
@@ -284,33 +268,6 @@ def _read_publish(table: Fields) -> PublishConfig:
         table.problem("endpoint", reason)
     table.close()
     return publish
-
-
-def endpoint_problem(endpoint: str, insecure: bool) -> str:
-    """Why one must not publish on ``endpoint``, with the remedy; "" if one may."""
-    if endpoint.startswith("ipc://"):
-        length = len(endpoint[6:].encode())
-        return "" if 1 <= length <= 107 else f"{show(endpoint)}: an ipc path has 1 to 107 bytes; write {_LOOPBACK}"
-    match = re.fullmatch(r"tcp://(\*|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\*|\d{1,5})", endpoint)
-    if not match or (match[2] != "*" and not 1 <= int(match[2]) <= 65535):
-        return f"{show(endpoint)} is no endpoint; write {_LOOPBACK}"
-    if not insecure and not is_local_endpoint(endpoint):
-        return (
-            f"{show(endpoint)} can be read from other machines, without a key; "
-            "write tcp://127.0.0.1:PORT, or insecure = true if everybody on that network may see the detections"
-        )
-    return ""
-
-
-def is_local_endpoint(endpoint: str) -> bool:
-    """Whether only this machine reaches ``endpoint``: ipc, or tcp on a loopback address."""
-    if endpoint.startswith(("ipc://", "inproc://")):
-        return True
-    host = endpoint[6:].rpartition(":")[0].strip("[]")
-    try:
-        return endpoint.startswith("tcp://") and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        return False
 
 
 def _read_log(table: Fields) -> LogConfig:

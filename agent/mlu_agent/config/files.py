@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import os
 
-    from mlu_agent.errors import MluAgentError
+    from ..errors import MluAgentError
 
 
 def path_problem(path: str | os.PathLike[str]) -> str:

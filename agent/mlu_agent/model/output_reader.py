@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlu_agent._fields import Fields, is_number, show
-from mlu_agent.output_spec import ANCHORED, DECODES, FIELDS, MAX_REG, TENSORS, HeadSpec, OutputSpec, PlainSpec
+from ..config.fields import Fields, is_number, show
+from .output_spec import ANCHORED, DECODES, FIELDS, MAX_REG, TENSORS, HeadSpec, OutputSpec, PlainSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlu_agent.offline_model import OfflineModel
+    from .offline_model import OfflineModel
 
 MAX_NAME = 1024  # bytes of an output's name
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
-from .errors import DeviceLost, RuntimeFailure
+from ..errors import DeviceLost, RuntimeFailure
 
 if TYPE_CHECKING:
     from .engine import Engine

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Callable
 
-from .errors import RuntimeFailure
+from ..errors import RuntimeFailure
 
 if TYPE_CHECKING:
     from types import FrameType

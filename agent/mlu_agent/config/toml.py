@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlu_agent.errors import MluAgentError
+    from ..errors import MluAgentError
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -20,23 +20,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.recovery import Recovery
+from ..errors import DeviceLost, MluAgentError, RuntimeFailure
+from ..postprocess import postprocess
+from ..preprocess import Preprocessor
+from ..sources import Exchange, Grab, Source, SourceState, make_capture
 from .announcer import Announcer, effective_thresholds
-from .errors import DeviceLost, MluAgentError, RuntimeFailure
 from .metrics import DEVICE, Metrics
-from .postprocess import postprocess
-from .preprocess import Preprocessor
-from .recovery import Recovery
-from .sources import Exchange, Grab, Source, SourceState, make_capture
 
 if TYPE_CHECKING:
-    from .bundle import ModelSpec
-    from .config import Config
-    from .detections import Detections
-    from .engine import Engine
-    from .frame import Frame
-    from .geometry import Letterbox
-    from .publisher import Publisher
-    from .slot import Slot
+    from ..config import Config
+    from ..detections import Detections
+    from ..engine import Engine
+    from ..engine.slot import Slot
+    from ..frame import Frame
+    from ..geometry import Letterbox
+    from ..model.bundle import ModelSpec
+    from ..publish.publisher import Publisher
 
 DROPPED_EMPTY = "dropped_empty"
 RECOVERY_S = 10.0  # for one step of making the device ready again

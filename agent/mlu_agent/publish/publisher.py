@@ -18,9 +18,9 @@ import zmq
 
 from mlu_client.codec import encode
 
-from ._files import path_problem
-from .config import PublishConfig, endpoint_problem, is_local_endpoint
-from .errors import UserError
+from ..config import PublishConfig, endpoint_problem, is_local_endpoint
+from ..config.files import path_problem
+from ..errors import UserError
 
 PING_MS = 5_000  # a peer that vanished without a word is noticed and its queue freed
 PING_TIMEOUT_MS = 15_000

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlu_agent._files import read_bounded
-from mlu_agent.errors import DataError
+from ..config.files import read_bounded
+from ..errors import DataError
 
 MAX_FILE = 2**31 - 1
 MAX_TENSOR = 2**31 - 1

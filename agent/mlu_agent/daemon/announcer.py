@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_client.codec import topic
 
-from .publish.messages import (
+from ..publish.messages import (
     Identity,
     ModelInfo,
     end_message,
@@ -21,13 +21,13 @@ from .publish.messages import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .bundle import ModelSpec, Thresholds
-    from .config import Config
-    from .detections import Detections
-    from .frame import Frame
-    from .geometry import Letterbox
-    from .publisher import Publisher
-    from .sources import Source
+    from ..config import Config
+    from ..detections import Detections
+    from ..frame import Frame
+    from ..geometry import Letterbox
+    from ..model.bundle import ModelSpec, Thresholds
+    from ..publish.publisher import Publisher
+    from ..sources import Source
 
 
 class Announcer:

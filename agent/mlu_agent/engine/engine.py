@@ -18,14 +18,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
-from .cnrt import Context, Device, Library, Model
-from .errors import DataError, RuntimeFailure, UserError
+from ..cnrt import Context, Device, Library, Model
+from ..errors import DataError, RuntimeFailure, UserError
 from .slot import Lane, Slot
 
 if TYPE_CHECKING:
     import os
 
-    from .offline_model import OfflineModel
+    from ..model.offline_model import OfflineModel
 
 __all__ = ["SLOTS_PER_CONTEXT", "Engine", "Recover", "Slot"]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .cnrt import Context, DeviceBuffer, Library, Notifier, Queue
-from .errors import DataError, RuntimeFailure
+from ..cnrt import Context, DeviceBuffer, Library, Notifier, Queue
+from ..errors import DataError, RuntimeFailure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .offline_model import OfflineModel, TensorInfo
+    from ..model.offline_model import OfflineModel, TensorInfo
 
 
 class Lane:

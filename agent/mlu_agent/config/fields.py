@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from mlu_agent.errors import MluAgentError
+    from ..errors import MluAgentError
 
 SHOWN = 60
 _SECRETS = (

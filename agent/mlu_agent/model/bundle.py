@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlu_agent._fields import Fields, is_number, raise_problems, show
-from mlu_agent._files import path_problem, read_bounded
-from mlu_agent._toml import parse_toml
-from mlu_agent.errors import DataError, UserError
-from mlu_agent.offline_model import MAX_FILE, OfflineModel, read_offline_model
-from mlu_agent.output_reader import check_output, read_output
-from mlu_agent.output_spec import TENSORS, HeadSpec, OutputSpec
+from ..config.fields import Fields, is_number, raise_problems, show
+from ..config.files import path_problem, read_bounded
+from ..config.toml import parse_toml
+from ..errors import DataError, UserError
+from .offline_model import MAX_FILE, OfflineModel, read_offline_model
+from .output_reader import check_output, read_output
+from .output_spec import TENSORS, HeadSpec, OutputSpec
 
 __all__ = ["HeadSpec", "InputSpec", "ModelSpec", "OutputSpec", "Thresholds", "load_bundle", "load_detection_bundle"]
 

@@ -1,0 +1,31 @@
+"""What others wrote for this machine: the daemon's configuration, and the readers of files and TOML that manifests and
+recipes share."""
+
+from .endpoints import endpoint_problem, is_local_endpoint
+from .fields import redact
+from .read import (
+    Config,
+    LogConfig,
+    ModelConfig,
+    PublishConfig,
+    ServiceConfig,
+    SourceConfig,
+    load_config,
+    parse_config,
+    parse_synthetic,
+)
+
+__all__ = [
+    "Config",
+    "LogConfig",
+    "ModelConfig",
+    "PublishConfig",
+    "ServiceConfig",
+    "SourceConfig",
+    "endpoint_problem",
+    "is_local_endpoint",
+    "load_config",
+    "parse_config",
+    "parse_synthetic",
+    "redact",
+]

@@ -1,0 +1,1 @@
+"""What a model says of itself: its container, its manifest, what its outputs hold."""
