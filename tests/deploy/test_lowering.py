@@ -19,7 +19,7 @@ from mlu_export.importers.darknet import import_darknet
 from mlu_export.importers.darknet_cfg import parse_cfg
 from mlu_export.lower import LowerOptions, lower
 from mlu_export.network import Network, Operator, Tensor
-from mlu_export.quantize import Range, quantize_weights
+from mlu_export.quantize import LayerRange, Range, quantize_weights
 from mlu_export.reference.network import exponential, run_network
 
 
@@ -62,6 +62,13 @@ def test_a_range_of_nothing_means_a_scale_of_one():
 def test_sums_that_could_overflow_are_refused():
     with pytest.raises(DataError, match="overflow"):
         quantize_weights(np.ones((1, 133_144, 1, 1), np.float32), Range(0, 1), 8, True, "x")
+
+
+def test_weights_beyond_a_given_magnitude_are_clipped_alike_on_both_sides():
+    """A checkpoint may say a smaller magnitude than its weights have: the codes end at -127 and 127."""
+    weight = np.array([-3.0, -1.0, 1.0, 3.0], np.float32).reshape(1, 4, 1, 1)
+    told = LayerRange(0.0, 1.0, weight_absmax=(1.0,))
+    assert quantize_weights(weight, told, 8, True, "x").weight.ravel().tolist() == [-127, -127, 127, 127]
 
 
 def test_what_stays_float_and_what_becomes_integer(lowered):

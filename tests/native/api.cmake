@@ -51,7 +51,7 @@ add_executable(api_core api_core.c ${API_CORE_SOURCES}
 target_compile_definitions(api_core PRIVATE _GNU_SOURCE)
 target_include_directories(api_core PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/sim)
 target_link_libraries(api_core PRIVATE Threads::Threads m)
-add_test(NAME api_core COMMAND api_core)
+add_test(NAME api_core COMMAND api_core ${API_MODELS})
 set_tests_properties(api_core PROPERTIES TIMEOUT 300)
 
 if(NOT SIM_SANITIZE) # a sanitizer adds names of its own

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "api_check.h"
+#include "api_job.h"
 #include "core/cores.h"
 #include "core/queue.h"
 
@@ -77,6 +77,23 @@ static void failures_surface_at_the_next_sync(void)
     OK(cnrtDestroyQueue(other));
 }
 
+/* An invocation whose memory is freed before it runs is not done either. */
+static void an_invocation_on_freed_memory_fails(void)
+{
+    job j;
+    load(&j, small_path);
+    prepare(&j);
+    block_queue(j.queue);
+    OK(cnrtInvokeRuntimeContext(j.context, j.params, j.queue, NULL));
+    release_buffers(&j);
+    set_gate(true);
+    CHECK_FAILS(CNRT_RET_ERR_FIND_DEV_ADDR, "The memory of input 0 was freed", cnrtSyncQueue(j.queue));
+    OK(cnrtDestroyQueue(j.queue));
+    OK(cnrtDestroyRuntimeContext(j.context));
+    OK(cnrtDestroyFunction(j.function));
+    OK(cnrtUnloadModel(j.model));
+}
+
 static void notifiers_are_busy_until_passed(void)
 {
     cnrtQueue_t queue, waiting;
@@ -142,13 +159,13 @@ static void *take_cores(void *argument)
     return NULL;
 }
 
-static bool has_waiter(unsigned expected)
+static bool has_waiter(unsigned least)
 {
     unsigned count = 0;
     pthread_mutex_lock(&cores.lock);
     count = cores.waiters;
     pthread_mutex_unlock(&cores.lock);
-    return count >= expected;
+    return count >= least;
 }
 
 /* With one core taken, a request for four waits; one-core requests that come later do not overtake it, although three
@@ -238,10 +255,11 @@ static void teams_do_every_task_once(void)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    OK(cnrtInit(0));
+    begin(argc, argv);
     RUN(failures_surface_at_the_next_sync);
+    RUN(an_invocation_on_freed_memory_fails);
     RUN(notifiers_are_busy_until_passed);
     RUN(destroyed_queues_drain);
     RUN(cores_are_given_in_turn);

@@ -10,6 +10,7 @@
 #include "exec.h"
 #include "network.h"
 
+enum { INT8 = 0x21, FLOAT32 = 0x13 }; /* the file's types */
 enum { SECTION = 0x4b0, CRC = SECTION + 0x10, TENSORS = SECTION + 0x40 };
 
 static unsigned long failures;
@@ -224,6 +225,59 @@ static void test_fields(const uint8_t *bytes, uint64_t size)
     free(copy);
 }
 
+/* Where the last "atiR" section's descriptors begin. */
+static uint64_t descriptors_at(const uint8_t *bytes, uint64_t size)
+{
+    uint64_t at = size - 4;
+    while (memcmp(bytes + at, "atiR", 4) != 0) {
+        at--;
+    }
+    return at + 16 + 12;
+}
+
+/* The file is longer than each of its parts: a part's own end is what counts. */
+static void test_ends(const uint8_t *bytes, uint64_t size)
+{
+    const uint64_t name = descriptors_at(bytes, size) + 4 * 6; /* behind mask, rank and four dimensions */
+    const uint32_t last = sim_read_u32(bytes + SECTION + 0x18) - 1;
+    const uint64_t record = constants_at(bytes) + 32 * (uint64_t)last;
+    const uint64_t here = sim_read_u64(bytes + record), all = sim_read_u64(bytes + SECTION + 0x28);
+    const uint32_t bytes_each = sim_read_u32(bytes + record + 16) == FLOAT32 ? 4 : 1;
+    const change changes[] = {
+        {"a tensor's name too long for us", name, 128, SIM_BAD_FILE, "has a name of 128 bytes"},
+        {"a tensor's name too long for the list", name, 127, SIM_BAD_FILE, "the list of tensors ends at byte"},
+        {"a rank too large for us", name - 4 * 5, 9, SIM_BAD_FILE, "rank 9"},
+        {"a constant of one element too many", record + 8, (uint32_t)((all - here) / bytes_each + 1), SIM_BAD_FILE,
+         "does not lie inside"},
+    };
+    uint8_t *copy = malloc(size);
+    expect("the last constant's place", here > 0, 1);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        memcpy(copy, bytes, size);
+        put_u32(copy + changes[i].at, changes[i].value);
+        seal(copy, size);
+        refused(changes[i].what, copy, size, changes[i].result, changes[i].word);
+    }
+    free(copy);
+}
+
+/* Quantized values are symmetric: the most negative code would let sums leave their 32 bits. */
+static void test_codes(const uint8_t *bytes, uint64_t size)
+{
+    const uint64_t data =
+        (operators_at(bytes) + sim_read_u64(bytes + SECTION + 0x20) - SECTION + 63) / 64 * 64 + SECTION;
+    uint64_t record = constants_at(bytes);
+    while (sim_read_u32(bytes + record + 16) != INT8) {
+        record += 32;
+    }
+    uint8_t *copy = malloc(size);
+    memcpy(copy, bytes, size);
+    copy[data + sim_read_u64(bytes + record) + sim_read_u64(bytes + record + 8) - 1] = 0x80;
+    seal(copy, size);
+    refused("a weight of -128", copy, size, SIM_BAD_FILE, "holds the code -128");
+    free(copy);
+}
+
 /* The record of the first operator with this code (and, for activations, this function). */
 static uint64_t record_of(const uint8_t *bytes, uint32_t opcode, uint32_t function)
 {
@@ -425,6 +479,8 @@ int main(int argc, char **argv)
     test_facts(bytes, size);
     test_damage(bytes, size);
     test_fields(bytes, size);
+    test_ends(bytes, size);
+    test_codes(bytes, size);
     test_device_file(bytes, size);
     test_old_file(bytes);
     refused("an empty file", bytes, 0, SIM_BAD_FILE, "empty");

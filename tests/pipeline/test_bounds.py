@@ -144,12 +144,13 @@ def test_the_deadline_of_the_device_is_twenty_of_its_slowest_invocations(
     assert hangs.wait(SECONDS)
     now = time.monotonic()
     pipeline.tick(now + 60.0)
-    assert pipeline.failure is None
+    early = pipeline.failure
     pipeline.tick(now + 100.1)
     release.set()
+    pipeline.stop(10)
+    assert early is None
     assert isinstance(pipeline.failure, DeviceLost)
     assert "for more than 100.0 s" in pipeline.failure.message
-    pipeline.stop(10)
 
 
 def test_frames_that_the_device_fails_do_not_feed_the_watchdog(
@@ -315,6 +316,22 @@ def test_a_late_subscriber_gets_the_last_states_although_another_has_subscribed_
         socket = subscribe(pipeline._publisher.endpoint, "1/state/")
         _, message = codec.decode(arrives(socket, lambda: pipeline.tick(now)))
         assert (message["kind"], message["source"]) == ("state", "folder")
+
+
+def test_a_heartbeat_comes_when_it_was_promised(make, model_path: Path, pictures: Path, subscribe):
+    """One for each second that passed (`heartbeat_s`), however often the pipeline looks whether it is time."""
+    pipeline = make(model_path, looping(pictures))
+    socket = subscribe(pipeline._publisher.endpoint, "1/heartbeat/", "ready", "last")
+    arrives(socket, lambda: pipeline._publisher.send("ready", {}))
+    start = float(int(time.monotonic()))
+    for eighth in range(8 * 12):
+        pipeline.tick(start + eighth / 8)
+    pipeline._publisher.send("last", {})
+    topics = []
+    while topics[-1:] != [b"last"]:
+        assert socket.poll(1000 * SECONDS)
+        topics.append(socket.recv().partition(b"\0")[0])
+    assert topics.count(b"1/heartbeat/box") == 12
 
 
 def test_a_subscriber_that_sends_more_than_a_subscription_is_cut_off(publisher: Publisher, subscribe):

@@ -79,7 +79,7 @@ def test_the_watchdog_is_fed_by_progress_and_not_by_a_loop_that_only_turns(manag
     dog = Watchdog(notifications, lambda: work.progress, lambda: work.idle)
     work.progress = 1
     assert dog.tick(100.0)
-    assert [dog.tick(100.0 + second) for second in range(1, 60)] == [False] * 59
+    assert [dog.tick(100.0 + second) for second in range(10, 60, 10)] == [False] * 5
     work.progress = 2
     assert dog.tick(161.0)
     assert heard(receiver) == ["WATCHDOG=1"] * 2

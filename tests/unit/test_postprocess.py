@@ -170,6 +170,14 @@ def test_heads_of_another_shape_are_refused():
         postprocess([np.zeros((4, 8, 16), np.float32)], yolo("yolov5"), FRAME, Thresholds())
 
 
+def test_a_pair_at_exactly_the_threshold_stays():
+    """A box and its left half overlap by 0.5: suppressed below that threshold alone."""
+    boxes = np.array([[0, 0, 2, 1], [0, 0, 1, 1]], np.float32)
+    of = (np.array([0.9, 0.8], np.float32), np.zeros(2, np.int32))
+    assert nms(boxes, *of, 0.5, 10).tolist() == [0, 1]
+    assert nms(boxes, *of, 0.499, 10).tolist() == [0]
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.integers(0, 2**32), st.integers(0, 300), st.sampled_from([0.0, 0.3, 0.7, 1.0]), st.sampled_from([1, 50, 1000])
