@@ -1,6 +1,6 @@
 """Run everything that tells whether this tree is good, and end with one line for each part.
 
-    python tests/run.py             ctest three times (native, sanitizers, aarch64), fuzz, pytest, lint
+    python tests/run.py             ctest three times (native, sanitizers, aarch64), fuzz, pytest, mutations, lint
     python tests/run.py lint        only the parts named
 
 A part that fails does not stop the others: one run shows all that is wrong. The exit status is 0 only when every part
@@ -132,6 +132,12 @@ def pytest() -> Result:
     return Result(good=status == 0, line=f"pytest: {_closing(lines, r'(passed|failed|error|no tests).* in [0-9.]+s')}")
 
 
+def mutations() -> Result:
+    """One-line changes of a copy, each of which must fail the tests named for it."""
+    status, lines = _stream(BIN / "python", ROOT / "tests" / "mutation" / "run.py")
+    return Result(good=status == 0, line=_closing(lines, r"^mutations: |^nothing was tried"))
+
+
 def lint() -> Result:
     """ruff and mypy --strict over all Python files, ruff's and clang-format's hand over all files."""
     c_files = [path for folder in ("native", "tests/native") for path in sorted((ROOT / folder).rglob("*.[ch]"))]
@@ -159,6 +165,7 @@ PARTS: dict[str, Callable[[], Result]] = {
     "aarch64": aarch64,
     "fuzz": fuzz,
     "pytest": pytest,
+    "mutations": mutations,
     "lint": lint,
 }
 

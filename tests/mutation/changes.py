@@ -1,0 +1,283 @@
+"""The changes that a test must notice, each of one line: how much, when, and what is refused.
+
+The text is looked for in a whole folder, so that it may move between files, and must be there once. Tests are named by
+their function, or as ctest knows them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Change(NamedTuple):
+    """`old` in some file under `folder` becomes `new`: of the tests, one must fail."""
+
+    name: str
+    folder: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _agent(name: str, old: str, new: str, *tests: str) -> Change:
+    return Change(name, "agent", old, new, tests)
+
+
+def _export(name: str, old: str, new: str, *tests: str) -> Change:
+    return Change(name, "deploy/mlu_export", old, new, tests)
+
+
+def _native(name: str, old: str, new: str, *tests: str) -> Change:
+    return Change(name, "native/sim", old, new, tuple(f"ctest {test}" for test in tests))
+
+
+AGENT = (
+    _agent(
+        "thirty silent intervals until a stall",
+        "STALL_INTERVALS = 3",
+        "STALL_INTERVALS = 30",
+        "test_a_slow_camera_is_stalled_after_three_of_its_own_intervals",
+    ),
+    _agent(
+        "rate kept from now instead of the due time",
+        "max(self._due, now - self._interval) + self._interval",
+        "now + self._interval",
+        "test_a_rate_is_kept_although_frames_do_not_come_when_they_are_due",
+    ),
+    _agent(
+        "rate made up for without end after a pause",
+        "max(self._due, now - self._interval) + self._interval",
+        "self._due + self._interval",
+        "test_a_rate_is_never_made_up_for_in_a_burst",
+    ),
+    _agent(
+        "device deadline of two thousand invocations",
+        "SLOWEST_FACTOR = 20",
+        "SLOWEST_FACTOR = 2000",
+        "test_the_deadline_of_the_device_is_twenty_of_its_slowest_invocations",
+    ),
+    _agent(
+        "device deadline never learns",
+        "self._slowest_s = max(self._slowest_s * SLOWEST_FADES, slot.device_us / 1e6)",
+        "pass",
+        "test_the_deadline_of_the_device_is_twenty_of_its_slowest_invocations",
+    ),
+    _agent(
+        "a device failure is progress",
+        "self.progress += reason != DEVICE",
+        "self.progress += 1",
+        "test_frames_that_the_device_fails_do_not_feed_the_watchdog",
+    ),
+    _agent(
+        "second subscribers of a topic unheard",
+        "self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)",
+        "self._socket.setsockopt(zmq.XPUB_VERBOSER, 0)",
+        "test_every_subscription_is_heard_of_also_the_second_of_a_topic",
+    ),
+    _agent(
+        "subscribers may send anything",
+        "self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_INBOUND)",
+        "self._socket.setsockopt(zmq.MAXMSGSIZE, -1)",
+        "test_a_subscriber_that_sends_more_than_a_subscription_is_cut_off",
+    ),
+    _agent(
+        "idle time is stuck time",
+        "if not self._running and not self._collecting:",
+        "if False:",
+        "test_time_without_work_is_not_time_that_the_device_is_stuck",
+    ),
+    _agent(
+        "an idle engine is stuck",
+        "return now - self._last_progress if busy else 0.0",
+        "return now - self._last_progress",
+        "test_time_without_work_is_not_time_that_the_device_is_stuck",
+    ),
+    _agent(
+        "two invocations at once in a context",
+        "if self._lane.last is not None:",
+        "if False:",
+        "test_a_context_never_has_two_invocations_at_once",
+    ),
+    _agent(
+        "old outputs taken for those of a failed invocation",
+        "        self._queue.sync()\n        start",
+        "        start",
+        "test_outputs_of_a_failed_invocation_are_never_taken_for_those_of_its_picture",
+    ),
+    _agent(
+        "a device that keeps failing begins at the first step",
+        "first = self._helped + 1 if soon else 0",
+        "first = 0",
+        "test_a_device_that_keeps_failing_comes_to_the_end",
+    ),
+    _agent(
+        "watchdog fed by a loop that only turns",
+        "if progress == self._seen and not self._idle():",
+        "if False:",
+        "test_the_watchdog_is_fed_by_progress_and_not_by_a_loop_that_only_turns",
+    ),
+    _agent(
+        "watchdog fed twice a period",
+        "self._notifications.watchdog_s / 4",
+        "self._notifications.watchdog_s / 2",
+        "test_the_watchdog_is_fed_four_times_a_period_at_most",
+    ),
+    _agent(
+        "a heartbeat every tenth time it is due",
+        "self._next_heartbeat = now + self._config.publish.heartbeat_s",
+        "self._next_heartbeat = now + 10 * self._config.publish.heartbeat_s",
+        "test_a_heartbeat_comes_when_it_was_promised",
+    ),
+    _agent(
+        "a live mailbox keeps the oldest frame",
+        "self._items.clear()\n                outcome = _REPLACED",
+        "return _REPLACED",
+        "test_a_live_mailbox_keeps_the_newest_item_and_tells_what_gave_way",
+    ),
+    _agent(
+        "pauses of reconnecting grow threefold",
+        "self._delay = min(self._delay * 2, self._limit)",
+        "self._delay = min(self._delay * 3, self._limit)",
+        "test_backoff_doubles_to_its_limit_with_a_fifth_of_jitter",
+    ),
+    _agent(
+        "suppression by overlap over the sum",
+        "overlap *= np.float32(1 + iou)",
+        "overlap *= np.float32(1)",
+        "test_suppression_equals_the_greedy_definition",
+    ),
+    _agent(
+        "suppression at exactly the threshold",
+        "result: NDArray[np.bool_] = overlap > limit",
+        "result: NDArray[np.bool_] = overlap >= limit",
+        "test_a_pair_at_exactly_the_threshold_stays",
+    ),
+    _agent(
+        "a confidence at the threshold is none",
+        "passed = score >= np.float32(confidence)",
+        "passed = score > np.float32(confidence)",
+        "test_a_confidence_at_exactly_the_threshold_is_a_detection",
+    ),
+    _agent(
+        "letterbox borders rounded up",
+        "left, top = (spec.width - new_width) // 2, (spec.height - new_height) // 2",
+        "left, top = (spec.width - new_width + 1) // 2, (spec.height - new_height + 1) // 2",
+        "test_every_layout_equals_the_definition_to_the_byte",
+    ),
+    _agent(
+        "boxes beyond the frame",
+        "return np.clip(boxes, np.float32(0), limit, out=boxes)",
+        "return boxes",
+        "test_inverted_boxes_are_clipped_to_the_frame_and_the_given_ones_stay",
+    ),
+    _agent(
+        "a changed model is loaded",
+        "if digest != sha256:",
+        "if False:",
+        "test_a_changed_model_is_refused",
+    ),
+    _agent(
+        "messages of any size",
+        "if len(frame) > MAX_MESSAGE:",
+        "if False:",
+        "test_what_is_no_message_gives_one_sentence",
+    ),
+    _agent(
+        "every tcp address is local",
+        'endpoint.startswith("tcp://") and (host == "localhost" or ipaddress.ip_address(host).is_loopback)',
+        'endpoint.startswith("tcp://")',
+        "test_other_machines_are_let_in_only_on_request",
+    ),
+)
+
+NATIVE = (
+    _native("halves rounded away from zero", "return (int32_t)rintf(v);", "return (int32_t)roundf(v);", "kernels"),
+    _native("codes down to -128", "v = v > -qmax ? v : -qmax;", "v = v > -qmax - 1 ? v : -qmax - 1;", "kernels"),
+    _native(
+        "halves of half precision rounded up",
+        "const uint32_t odd = magnitude >> 13 & 1u;",
+        "const uint32_t odd = 1u;",
+        "kernels",
+    ),
+    _native("boxes suppress those of other classes", "kept[i].label != b->label", "false", "network_golden_more"),
+    _native("positions of a quantizer the other way round", "-positions[channel]", "positions[channel]", "api_data"),
+    _native("integers cut off", "double rounded = rint(value);", "double rounded = trunc(value);", "api_data"),
+    _native(
+        "a part of a model file may end anywhere",
+        "if (c->at > c->end || count > c->end - c->at) {",
+        "if (false) {",
+        "container",
+    ),
+    _native("checksums are not looked at", "if (stored != actual) {", "if (false) {", "container"),
+    _native(
+        "names of any length",
+        "if (length >= SIM_MAX_NAME) {\n        sim_fail",
+        "if (false) {\n        sim_fail",
+        "container",
+    ),
+    _native("the code -128 in weights", "return lowest ? BAD(", "return false ? BAD(", "container"),
+    _native(
+        "constants beyond their data", "elements > (l->data_size - offset)", "elements > (l->data_size)", "container"
+    ),
+    _native("tensors read before they are written", " || !written[op->inputs[i]]", "", "container"),
+    _native("buffers too small for a tensor", "available < (size_t)io->bytes", "false", "api_context"),
+    _native(
+        "memory used after it was freed", "sim_memory_is_freed(work->as.invoke.blocks[index])", "false", "api_core"
+    ),
+    _native(
+        "the last failure told instead of the first", " && queue->failure.code == CNRT_RET_SUCCESS", "", "api_core"
+    ),
+)
+
+EXPORT = (
+    _export(
+        "weights quantized to -128 and 128",
+        "return (1 << (bits - 1)) - 1",
+        "return 1 << (bits - 1)",
+        "test_weights_are_quantized_per_channel_as_the_vendor_does",
+    ),
+    _export(
+        "weights that a scale of their own clips",
+        "integers = np.clip(values, -qmax, qmax)",
+        "integers = np.clip(values, -qmax - 1, qmax)",
+        "test_weights_beyond_a_given_magnitude_are_clipped_alike_on_both_sides",
+    ),
+    _export(
+        "weights cut off instead of rounded",
+        "values = np.rint(weight",
+        "values = np.trunc(weight",
+        "test_weights_are_quantized_per_channel_as_the_vendor_does",
+    ),
+    _export(
+        "kernels whose sums may overflow",
+        "MAX_INT8_KERNEL = 133_143",
+        "MAX_INT8_KERNEL = 133_144",
+        "test_sums_that_could_overflow_are_refused",
+    ),
+    _export(
+        "a recipe for other weights",
+        "if recipe.weights_sha256 != source.sha256:",
+        "if False:",
+        "test_wrong_files_give_one_sentence_and_nothing_is_written",
+    ),
+    _export(
+        "a pickle may name anything",
+        'if module.split(".", maxsplit=1)[0] in RECORD_MODULES or (',
+        "if True or (",
+        "test_a_pickle_that_would_run_something_runs_nothing",
+    ),
+    _export(
+        "no checksum in the model file",
+        'struct.pack_into("<I", data, CRC_OFFSET, zlib.crc32(data))',
+        'struct.pack_into("<I", data, CRC_OFFSET, 0)',
+        "test_the_file_is_a_container_that_the_agent_reads",
+    ),
+    _export(
+        "model names too long for the header",
+        "if not 0 < len(encoded) <= 127:",
+        "if not 0 < len(encoded) <= 128:",
+        "test_names_are_bounded",
+    ),
+)
+
+CHANGES = AGENT + NATIVE + EXPORT
