@@ -1,0 +1,100 @@
+"""The frame of a command line, the agent's and the export tool's: commands, error sentences, exit codes.
+
+0 fine, 2 the user's mistake or bad data, 3 device or runtime failure, 130 interrupted, 141 nobody reads the output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import MluAgentError, RuntimeFailure, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program with commands.
+
+    ``commands``     name -> what it does, in a few words.
+    ``package``      where their modules are: each declares its arguments with ``declare`` and works with ``run``.
+    ``interrupted``  what Ctrl-C leaves, said where it is not plain.
+    ``memory``       what the memory was not enough for.
+    """
+
+    name: str
+    description: str
+    version: str
+    commands: Mapping[str, str]
+    package: str
+    interrupted: str = ""
+    memory: str = ""
+
+
+def run(program: Program, argv: Sequence[str] | None = None) -> int:
+    """Runs one command of ``argv`` (None: the process's own); returns its exit code. A user's mistake is one sentence
+    on stderr, never a traceback."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser(program, words).parse_args(words)
+    try:
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+    except MluAgentError as error:
+        return _end(program, error.message, error.exit_code)
+    except BrokenPipeError:  # who read our output wants no more of it
+        _drop_output()
+        return BROKEN_PIPE
+    except OSError as error:
+        return _foreign(program, error)
+    except MemoryError:
+        return _end(program, f"not enough memory {program.memory}".strip(), RuntimeFailure.exit_code)
+    except KeyboardInterrupt:
+        return _end(program, program.interrupted, INTERRUPTED)
+    return code
+
+
+def _end(program: Program, sentence: str, code: int) -> int:
+    if sentence:
+        print(f"{program.name}: {sentence}", file=sys.stderr)
+    return code
+
+
+def _foreign(program: Program, error: OSError) -> int:
+    """What no command has foreseen, such as a full disk or a missing permission, is still no bug of ours."""
+    place = f"{error.filename}: " if error.filename is not None else ""
+    code = _end(
+        program, f"{place}{error.strerror or error}", UserError.exit_code if place else RuntimeFailure.exit_code
+    )
+    if not place:  # it may be the output that cannot be written
+        _drop_output()
+    return code
+
+
+def _drop_output() -> None:
+    # the interpreter flushes once more at its end, and its failure would replace our exit code
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parser(program: Program, words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program.name, description=program.description)
+    parser.add_argument("--version", action="version", version=f"{program.name} {program.version}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    named = next((word for word in words if not word.startswith("-")), "")
+    for name, summary in program.commands.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == named:  # only the one that runs is imported: `subscribe` must not load OpenCV
+            module = importlib.import_module(f"{program.package}.{name}")
+            module.declare(command)
+            command.set_defaults(run=module.run)
+    return parser

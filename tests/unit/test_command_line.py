@@ -1,0 +1,91 @@
+"""The frame that both programs stand in: what a command's end looks like from outside."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import types
+
+import pytest
+
+from mlu_agent import command_line
+from mlu_agent.errors import DataError, NotSupportedError, RuntimeFailure, UserError
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """Makes a program whose one command ends as asked: it returns a number, or raises."""
+
+    def make(end: object, **words: str) -> command_line.Program:
+        def run(arguments: object) -> object:
+            if isinstance(end, BaseException):
+                raise end
+            return end
+
+        module = types.ModuleType("of_a_test.work")
+        module.declare = lambda parser: parser.add_argument("--json", action="store_true")
+        module.run = run
+        monkeypatch.setitem(sys.modules, "of_a_test", types.ModuleType("of_a_test"))
+        monkeypatch.setitem(sys.modules, "of_a_test.work", module)
+        return command_line.Program("tool", "A tool.", "7", {"work": "does work"}, "of_a_test", **words)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "end, code, said",
+    [
+        (0, 0, ""),
+        (True, 1, ""),
+        (UserError("a: b; do c"), 2, "tool: a: b; do c\n"),
+        (NotSupportedError("d"), 2, "tool: d\n"),
+        (DataError("e"), 2, "tool: e\n"),
+        (RuntimeFailure("f", 5), 3, "tool: f\n"),
+        (OSError(errno.EACCES, "Permission denied", "/file"), 2, "tool: /file: Permission denied\n"),
+        (MemoryError(), 3, "tool: not enough memory\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_an_end_is_a_code_and_at_most_a_sentence(program, capsys, end, code, said):
+    """Whatever a command raises on purpose, or the system beneath it."""
+    assert command_line.run(program(end), ["work"]) == code
+    assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize(
+    "end, code, said",
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 3, "tool: No space left on device\n"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_dropped(program, capfd, end, code, said):
+    """The interpreter's own last flush would fail again and replace the code."""
+    assert command_line.run(program(end), ["work"]) == code
+    print("lost", flush=True)
+    assert capfd.readouterr() == ("", said)
+
+
+def test_a_program_says_in_its_words_what_was_left(program, capsys):
+    """Which the frame cannot know."""
+    words = {"interrupted": "interrupted; nothing was written", "memory": "for a network of this size"}
+    assert command_line.run(program(KeyboardInterrupt(), **words), ["work"]) == 130
+    assert command_line.run(program(MemoryError(), **words), ["work"]) == 3
+    said = "tool: interrupted; nothing was written\ntool: not enough memory for a network of this size\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_bug_keeps_its_traceback(program):
+    """Only what was foreseen becomes a sentence."""
+    with pytest.raises(ZeroDivisionError):
+        command_line.run(program(ZeroDivisionError()), ["work", "--json"])
+
+
+def test_only_the_command_that_runs_is_imported(program, capsys):
+    """Help of the whole program costs none of them."""
+    made = program(0)
+    del sys.modules["of_a_test.work"]
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(made, ["--help"])
+    assert ended.value.code == 0
+    assert "does work" in capsys.readouterr().out
