@@ -7,7 +7,7 @@
 #include "exec.h"
 #include "network.h"
 
-enum { MOST_BYTES = 1 << 22 };
+enum { MOST_BYTES = 1 << 22, MAX_BOXES = 7 /* attribute of DETECTION_OUTPUT */ };
 
 /* Products of the network: a hostile file may ask for years of computing, which is not what is sought here. */
 static double work_of(const sim_model *model)
@@ -23,7 +23,7 @@ static double work_of(const sim_model *model)
         }
         work += per_element * (double)model->tensors[op->output].bytes;
         if (op->opcode == SIM_OP_DETECTION_OUTPUT) {
-            work += (double)op->attributes[SIM_DETECT_MAX_BOXES] * model->tensors[op->inputs[0]].dims[0] * 32768;
+            work += (double)op->attributes[MAX_BOXES] * model->tensors[op->inputs[0]].dims[0] * 32768;
         }
     }
     return work;

@@ -9,8 +9,6 @@
 
 sim_result sim_plan_read_environment(sim_plan *plan, sim_error *error)
 {
-    const char *profile = getenv("CNRT_SIMULATOR_PROFILE");
-    plan->profile = profile && strcmp(profile, "1") == 0;
     const char *wanted = getenv("CNRT_SIMULATOR_KERNELS");
     plan->kernels = sim_kernels_select(wanted && *wanted ? wanted : NULL);
     if (!plan->kernels) {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "rules.h"
+#include "operators.h"
 
 enum {
     HEAD = 0x40,
@@ -168,7 +168,7 @@ static sim_result read_operator(sim_model *model, uint32_t number, const uint32_
             return BAD("the name of operator %u holds a control character.", number);
         }
     }
-    if (!sim_rule_of(op->opcode)) {
+    if (!sim_operator_known(op->opcode)) {
         return op->opcode >= 1 && op->opcode < 64
                    ? sim_fail(error, SIM_NOT_SUPPORTED,
                               "The model uses operator code %u, which this simulator does not know; update it.",
@@ -181,10 +181,10 @@ static sim_result read_operator(sim_model *model, uint32_t number, const uint32_
 static sim_result check_operator(sim_model *model, uint32_t number, uint8_t *written, sim_error *error)
 {
     const sim_operator *op = &model->operators[number];
-    const sim_rule *rule = sim_rule_of(op->opcode);
-    if (op->input_count < rule->min_inputs || op->input_count > rule->max_inputs ||
-        (rule->constants != SIM_ABSENT && op->constant_count != rule->constants) ||
-        (rule->attributes != SIM_ABSENT && op->attribute_count != rule->attributes)) {
+    const sim_known_operator *known = sim_operator_known(op->opcode);
+    if (op->input_count < known->least_inputs || op->input_count > known->most_inputs ||
+        (known->constants != SIM_ABSENT && op->constant_count != known->constants) ||
+        (known->attributes != SIM_ABSENT && op->attribute_count != known->attributes)) {
         return BAD("operator %u (code %u) has %u inputs, %u constants and %u attributes.", number, op->opcode,
                    op->input_count, op->constant_count, op->attribute_count);
     }
@@ -206,7 +206,7 @@ static sim_result check_operator(sim_model *model, uint32_t number, uint8_t *wri
     }
     written[op->output] = 1;
     const sim_check c = {model, op, &model->tensors[op->inputs[0]], &model->tensors[op->output], number, error};
-    return rule->rule(&c);
+    return known->row->check(&c);
 }
 
 /* Container and network must describe the same inputs and outputs. */

@@ -4,65 +4,11 @@
 
 #include "exec.h"
 
+#define SIM_OPERATOR(code, NAME, name, least, most, constants, attributes) SIM_OP_##NAME = code,
 enum sim_opcode {
-    SIM_OP_CONV = 1,
-    SIM_OP_MAX_POOL,
-    SIM_OP_UPSAMPLE_NEAREST,
-    SIM_OP_CONCAT,
-    SIM_OP_ADD,
-    SIM_OP_MUL,
-    SIM_OP_SLICE,
-    SIM_OP_ACTIVATION,
-    SIM_OP_SOFTMAX,
-    SIM_OP_RESHAPE,
-    SIM_OP_PERMUTE,
-    SIM_OP_NORMALIZE,
-    SIM_OP_CAST,
-    SIM_OP_SUB,
-    SIM_OP_DIV,
-    SIM_OP_MAX,
-    SIM_OP_MIN,
-    SIM_OP_AVERAGE_POOL,
-    SIM_OP_REDUCE,
-    SIM_OP_DECONV,
-    SIM_OP_RESIZE_BILINEAR,
-    SIM_OP_PAD,
-    SIM_OP_AFFINE,
-    SIM_OP_L2_NORMALIZE,
-    SIM_OP_DETECTION_OUTPUT,
+#include "operators.def"
 };
-
-enum { /* constants and attributes of CONV and DECONV, in the file's order */
-       SIM_CONV_WEIGHT,
-       SIM_CONV_SCALE,
-       SIM_CONV_BIAS,
-       SIM_CONV_ALPHA,
-       SIM_CONV_BETA,
-       SIM_CONV_CONSTANTS,
-       SIM_CONV_KERNEL_H = 0,
-       SIM_CONV_KERNEL_W,
-       SIM_CONV_STRIDE_H,
-       SIM_CONV_STRIDE_W,
-       SIM_CONV_PAD_TOP,
-       SIM_CONV_PAD_LEFT,
-       SIM_CONV_DILATION_H,
-       SIM_CONV_DILATION_W,
-       SIM_CONV_GROUPS,
-       SIM_CONV_QUANT_SCALE,
-       SIM_CONV_ATTRIBUTES,
-};
-
-enum { /* attributes of DETECTION_OUTPUT; scale_x_y of each head follows, then beta where centres' distances count */
-       SIM_DETECT_KIND,
-       SIM_DETECT_CLASSES,
-       SIM_DETECT_ANCHORS,
-       SIM_DETECT_HEIGHT,
-       SIM_DETECT_WIDTH,
-       SIM_DETECT_CONFIDENCE,
-       SIM_DETECT_IOU,
-       SIM_DETECT_MAX_BOXES,
-       SIM_DETECT_ATTRIBUTES,
-};
+#undef SIM_OPERATOR
 
 #define SIM_ABSENT 0xffffffffu
 

@@ -2,26 +2,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan_build.h"
+#include "build.h"
 
-static void touch(builder *b, uint32_t tensor, int32_t time)
+static void touch(sim_builder *b, uint32_t tensor, int32_t time)
 {
-    fact *root = &b->facts[sim_plan_root(b, tensor)];
+    sim_fact *root = &b->facts[sim_plan_root(b, tensor)];
     if (root->first == NONE) {
         root->first = time;
     }
     root->last = time;
 }
 
-static void find_lifetimes(builder *b)
+static void find_lifetimes(sim_builder *b)
 {
     for (int32_t o = 0; o < (int32_t)b->model->operator_count; o++) {
-        const sim_operator *op = operator_of(b, o);
+        const sim_operator *op = sim_operator_of(b, o);
         if (b->skipped[o]) {
             continue;
         }
         for (uint32_t i = 0; i < op->input_count; i++) {
-            if (!sim_plan_folded(b, op->inputs[i])) {
+            if (!b->facts[op->inputs[i]].folded) {
                 touch(b, op->inputs[i], o);
             }
         }
@@ -29,9 +29,9 @@ static void find_lifetimes(builder *b)
     }
 }
 
-static bool in_arena(const builder *b, uint32_t tensor)
+static bool in_arena(const sim_builder *b, uint32_t tensor)
 {
-    const fact *f = &b->facts[tensor];
+    const sim_fact *f = &b->facts[tensor];
     return f->parent == NONE && f->input == NONE && f->output == NONE && f->first != NONE;
 }
 
@@ -70,7 +70,7 @@ static int64_t place(occupied *alive, uint32_t *count, int32_t now, int64_t byte
 }
 
 /* Roots become alive when their first step runs; a root of views may do so before its own operator. */
-sim_result sim_plan_place_tensors(builder *b)
+sim_result sim_plan_place_tensors(sim_builder *b)
 {
     const sim_model *m = b->model;
     find_lifetimes(b);
@@ -85,8 +85,8 @@ sim_result sim_plan_place_tensors(builder *b)
         }
         const uint32_t root = sim_plan_root(b, sim_plan_final_output(b, o));
         if (in_arena(b, root) && b->facts[root].first == o) {
-            const int64_t bytes = aligned(tensor_of(b, root)->bytes);
-            fact *f = &b->facts[root];
+            const int64_t bytes = sim_aligned(sim_tensor_of(b, root)->bytes);
+            sim_fact *f = &b->facts[root];
             f->offset = place(alive, &count, o, bytes, f->last);
             const uint64_t end = (uint64_t)(f->offset + bytes);
             b->plan->arena_bytes = end > b->plan->arena_bytes ? end : b->plan->arena_bytes;
@@ -96,16 +96,16 @@ sim_result sim_plan_place_tensors(builder *b)
     return SIM_OK;
 }
 
-sim_place sim_plan_place_of(const builder *b, uint32_t tensor)
+sim_place sim_plan_place_of(const sim_builder *b, uint32_t tensor)
 {
-    const sim_tensor *t = tensor_of(b, tensor);
+    const sim_tensor *t = sim_tensor_of(b, tensor);
     sim_place p = {.buffer = NONE, .pitch = sim_plan_pitch(b, tensor), .dtype = t->dtype};
     memcpy(p.dims, t->dims, sizeof p.dims);
     uint32_t at = tensor;
     for (; b->facts[at].parent != NONE; at = (uint32_t)b->facts[at].parent) {
         p.offset += b->facts[at].first_channel * (int64_t)sim_dtype_size(t->dtype);
     }
-    const fact *root = &b->facts[at];
+    const sim_fact *root = &b->facts[at];
     if (root->input != NONE) {
         p.buffer = root->input;
     } else if (root->output != NONE) {

@@ -1,0 +1,78 @@
+/* The builder that the operators' plans, facts.c, places.c and steps.c share while plan.c makes a plan. */
+#ifndef SIM_EXEC_BUILD_H
+#define SIM_EXEC_BUILD_H
+
+#include "row.h"
+
+enum { NONE = -1, ALIGNMENT = 64 };
+
+/* What is known of a tensor while planning. */
+typedef struct sim_fact {
+    uint32_t uses;         /* operators that read it */
+    uint32_t byte_uses;    /* of these: steps that can read bytes through a table */
+    int32_t producer;      /* operator */
+    bool takes_activation; /* its producer can apply an activation to it */
+    bool folded;           /* a normalization that its readers took over */
+    int32_t input, output; /* number among the inputs, among the outputs */
+    int32_t parent;        /* the tensor whose memory it shares */
+    int32_t first_channel; /* in the parent */
+    bool reshaped;         /* shares all of the parent under other dims */
+    bool pinned;           /* must stay dense: a reshaped view looks at it */
+    int32_t first, last;   /* steps, of roots only */
+    int64_t offset;        /* in the arena, of roots only */
+} sim_fact;
+
+struct sim_builder {
+    const sim_model *model;
+    sim_plan *plan;
+    sim_error *error;
+    sim_fact *facts;
+    int32_t *fused;     /* per operator: the activation it takes over, or NONE */
+    bool *skipped;      /* per operator: nothing to do at run time */
+    const sim_row *row; /* of the operator whose steps are being added */
+};
+
+static inline const sim_tensor *sim_tensor_of(const sim_builder *b, uint32_t number)
+{
+    return &b->model->tensors[number];
+}
+
+static inline const sim_operator *sim_operator_of(const sim_builder *b, int32_t number)
+{
+    return &b->model->operators[number];
+}
+
+static inline float sim_float_of(const sim_operator *op, uint32_t which)
+{
+    float value;
+    __builtin_memcpy(&value, &op->attributes[which], sizeof value);
+    return value;
+}
+
+static inline int64_t sim_aligned(int64_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* facts.c */
+uint32_t sim_plan_final_output(const sim_builder *b, int32_t o); /* what an operator writes, the fused one included */
+uint32_t sim_plan_root(const sim_builder *b, uint32_t tensor);   /* the tensor whose memory it shares in the end */
+int32_t sim_plan_pitch(const sim_builder *b, uint32_t tensor);
+bool sim_plan_is_dense(const sim_builder *b, uint32_t tensor);
+
+/* places.c: where tensors lie. */
+sim_result sim_plan_place_tensors(sim_builder *b);
+sim_place sim_plan_place_of(const sim_builder *b, uint32_t tensor);
+
+/* steps.c: a step of b->row, whose units are the rows of its output. */
+sim_step *sim_plan_new_step(sim_builder *b, const sim_operator *op);
+void sim_plan_set_units(sim_step *s, int64_t units);
+void sim_plan_need_scratch(sim_builder *b, size_t bytes);
+/* Zeroed s->parameters of `bytes`, or NULL after saying so. */
+void *sim_plan_parameters(sim_builder *b, sim_step *s, size_t bytes);
+/* s->memory of `bytes`. */
+sim_result sim_plan_allocate(sim_builder *b, sim_step *s, int64_t bytes);
+/* s->memory with the operator's float constants behind each other, `channels` each; one element fills all. */
+sim_result sim_plan_take_floats(sim_builder *b, sim_step *s, const sim_operator *op, int64_t channels);
+
+#endif

@@ -1,0 +1,264 @@
+/* CONV and DECONV. */
+#include <math.h>
+#include <string.h>
+
+#include "build.h"
+#include "check.h"
+#include "invocation.h"
+#include "normalize.h"
+
+enum { MAX_INT8_VOLUME = 133143, CONV_TASKS = 16 };
+
+enum { /* constants and attributes of both, in the file's order */
+       WEIGHT,
+       SCALE,
+       BIAS,
+       ALPHA,
+       BETA,
+       CONSTANTS,
+       KERNEL_H = 0,
+       KERNEL_W,
+       STRIDE_H,
+       STRIDE_W,
+       PAD_TOP,
+       PAD_LEFT,
+       DILATION_H,
+       DILATION_W,
+       GROUPS,
+       QUANT_SCALE,
+};
+
+typedef struct conv_step {
+    sim_conv conv;
+    uint32_t row_tasks, block_tasks, blocks_per_task;
+} conv_step;
+
+static sim_result check_conv_constants(const sim_check *c)
+{
+    const int32_t *a = c->op->attributes;
+    const sim_constant *weight = sim_constant_of(c, WEIGHT), *scale = sim_constant_of(c, SCALE);
+    const int64_t volume = (int64_t)a[KERNEL_H] * a[KERNEL_W] * (c->x->dims[3] / a[GROUPS]);
+    const float quant_scale = sim_attribute_float(c, QUANT_SCALE);
+    if (!weight || volume > (1LL << 31) || weight->elements != (uint64_t)volume * (uint64_t)c->y->dims[3]) {
+        return WRONG(c, "has weights that do not fit its shape");
+    }
+    if (weight->dtype == SIM_INT8 && volume > MAX_INT8_VOLUME) {
+        return WRONG(c, "has a kernel volume above 133143, which could overflow 32 bits");
+    }
+    for (int i = SCALE; i < CONSTANTS; i++) {
+        const sim_constant *k = sim_constant_of(c, i);
+        if (k && (k->dtype != SIM_FLOAT32 || k->elements != (uint64_t)c->y->dims[3])) {
+            return WRONG(c, "has a scale, bias, alpha or beta that is no float32 per output channel");
+        }
+    }
+    if (!sim_constant_of(c, ALPHA) != !sim_constant_of(c, BETA)) {
+        return WRONG(c, "has only one of alpha and beta");
+    }
+    const bool quantized = weight->dtype != SIM_FLOAT32;
+    if (quantized != (scale != NULL) || (scale && !sim_positive(scale))) {
+        return WRONG(c, "needs positive scales exactly if its weights are quantized");
+    }
+    if (!isfinite(quant_scale) || (quantized ? !(quant_scale > 0.0f) : quant_scale != 0.0f)) {
+        return WRONG(c, "needs a positive quant_scale exactly if its weights are quantized");
+    }
+    return SIM_OK;
+}
+
+static bool reaches(int32_t in, int32_t out, int32_t kernel, int32_t stride, int32_t pad, int32_t dilation)
+{
+    int64_t extent;
+    if (!sim_window_is_valid(kernel, stride, pad, dilation, &extent)) {
+        return false;
+    }
+    const int64_t most = (int64_t)(in - 1) * stride + extent - pad + (stride > dilation ? stride : dilation) - 1;
+    return out <= most;
+}
+
+typedef bool (*axis_fn)(int32_t in, int32_t out, int32_t kernel, int32_t stride, int32_t pad, int32_t dilation);
+
+static sim_result check_shape(const sim_check *c, axis_fn fits)
+{
+    const int32_t *a = c->op->attributes, *in = c->x->dims, *out = c->y->dims, groups = a[GROUPS];
+    if (groups < 1 || in[3] % groups || out[3] % groups || in[0] != out[0]) {
+        return WRONG(c, "has channels or groups that do not fit its tensors");
+    }
+    if (!fits(in[1], out[1], a[KERNEL_H], a[STRIDE_H], a[PAD_TOP], a[DILATION_H]) ||
+        !fits(in[2], out[2], a[KERNEL_W], a[STRIDE_W], a[PAD_LEFT], a[DILATION_W])) {
+        return WRONG(c, "has a kernel, stride, padding or dilation that does not fit its tensors");
+    }
+    return check_conv_constants(c);
+}
+
+static sim_result check_conv(const sim_check *c)
+{
+    return check_shape(c, sim_window_fits);
+}
+
+static sim_result check_deconv(const sim_check *c)
+{
+    return check_shape(c, reaches);
+}
+
+static bool is_quantized(const sim_model *model, const sim_operator *op)
+{
+    return model->constants[op->constants[WEIGHT]].dtype != SIM_FLOAT32;
+}
+
+/* The constant, or the identity where the layer has none; room behind the last channel for a whole vector. */
+static const float *affine_array(const sim_builder *b, const sim_operator *op, int which, float identity,
+                                 int32_t channels, float *out)
+{
+    const uint32_t number = op->constants[which];
+    const size_t bytes = (size_t)channels * sizeof(float);
+    for (int32_t i = 0; i < channels + SIM_OC_BLOCK; i++) {
+        out[i] = identity;
+    }
+    if (number != SIM_ABSENT) {
+        memcpy(out, b->model->constants[number].data, bytes);
+    }
+    return out;
+}
+
+/* Quantized value of every byte in every channel of a picture that goes through NORMALIZE first. */
+static void fill_lookup(const sim_builder *b, const sim_operator *normalize, const sim_conv *conv, int16_t *lookup,
+                        int32_t *channels)
+{
+    const float qmax = conv->weight_dtype == SIM_INT8 ? 127.0f : 32767.0f;
+    for (int32_t c = 0; c < conv->in_c; c++) {
+        channels[c] = sim_normalize_source(normalize, c);
+        for (int32_t byte = 0; byte < 256; byte++) {
+            const float value = sim_normalize_byte(b, normalize, c, byte);
+            lookup[c * 256 + byte] = (int16_t)sim_quantize_value(value, conv->quant_scale, qmax);
+        }
+    }
+}
+
+static void describe_conv(const sim_builder *b, const sim_operator *op, sim_conv *conv)
+{
+    const int32_t *a = op->attributes, *in = sim_tensor_of(b, op->inputs[0])->dims,
+                  *out = sim_tensor_of(b, op->output)->dims;
+    *conv = (sim_conv){
+        .in_h = in[1],
+        .in_w = in[2],
+        .in_c = in[3],
+        .out_h = out[1],
+        .out_w = out[2],
+        .out_c = out[3],
+        .kernel_h = a[KERNEL_H],
+        .kernel_w = a[KERNEL_W],
+        .stride_h = a[STRIDE_H],
+        .stride_w = a[STRIDE_W],
+        .pad_top = a[PAD_TOP],
+        .pad_left = a[PAD_LEFT],
+        .dilation_h = a[DILATION_H],
+        .dilation_w = a[DILATION_W],
+        .groups = a[GROUPS],
+        .transposed = op->opcode == SIM_OP_DECONV,
+        .weight_dtype = b->model->constants[op->constants[WEIGHT]].dtype,
+        .quant_scale = sim_float_of(op, QUANT_SCALE),
+    };
+}
+
+/* Tasks: stretches of rows times stretches of channel blocks. Neighbours share rows, so that a member fills them once. */
+static void cut_conv(sim_step *s, conv_step *p)
+{
+    const sim_conv *conv = &p->conv;
+    const uint32_t blocks = (uint32_t)sim_conv_blocks(conv), rows = (uint32_t)conv->tiling.rows;
+    p->row_tasks = ((uint32_t)conv->out_h + rows - 1) / rows;
+    const uint32_t outer = p->row_tasks * (uint32_t)s->y.dims[0];
+    const uint32_t wanted = outer >= CONV_TASKS ? 1 : (CONV_TASKS + outer - 1) / outer;
+    p->blocks_per_task = (blocks + wanted - 1) / wanted;
+    p->block_tasks = (blocks + p->blocks_per_task - 1) / p->blocks_per_task;
+    s->units = s->tasks = outer * p->block_tasks;
+    s->units_per_task = 1;
+}
+
+static sim_result pack_conv(sim_builder *b, const sim_operator *op, sim_step *s, sim_conv *conv)
+{
+    const sim_operator *normalize =
+        b->facts[op->inputs[0]].folded ? sim_operator_of(b, b->facts[op->inputs[0]].producer) : NULL;
+    const int64_t floats = (int64_t)conv->out_c + SIM_OC_BLOCK;
+    const int64_t affine_bytes = sim_aligned(4 * floats * (int64_t)sizeof(float));
+    const int64_t lookup_bytes = normalize ? sim_aligned((int64_t)conv->in_c * (512 + (int64_t)sizeof(int32_t))) : 0;
+    const sim_result result = sim_plan_allocate(b, s, affine_bytes + lookup_bytes + (int64_t)conv->tiling.packed_bytes);
+    if (result != SIM_OK) {
+        return result;
+    }
+    float *affine = s->memory;
+    conv->affine.scale = affine_array(b, op, SCALE, 1.0f, conv->out_c, affine);
+    conv->affine.bias = affine_array(b, op, BIAS, -0.0f, conv->out_c, affine + floats);
+    conv->affine.alpha = affine_array(b, op, ALPHA, 1.0f, conv->out_c, affine + 2 * floats);
+    conv->affine.beta = affine_array(b, op, BETA, -0.0f, conv->out_c, affine + 3 * floats);
+    char *rest = (char *)s->memory + affine_bytes;
+    if (normalize) {
+        int32_t *channels = (int32_t *)(void *)(rest + (size_t)conv->in_c * 512);
+        fill_lookup(b, normalize, conv, (int16_t *)(void *)rest, channels);
+        conv->lookup = (const int16_t *)(void *)rest;
+        conv->lookup_channel = channels;
+        s->x = sim_plan_place_of(b, normalize->inputs[0]);
+    }
+    void *packed = rest + lookup_bytes;
+    sim_conv_pack(b->plan->kernels, conv, b->model->constants[op->constants[WEIGHT]].data, packed);
+    conv->packed = packed;
+    return SIM_OK;
+}
+
+static sim_result plan_conv(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    sim_step *s = sim_plan_new_step(b, op);
+    conv_step *p = sim_plan_parameters(b, s, sizeof *p);
+    if (!p) {
+        return SIM_NO_MEMORY;
+    }
+    sim_conv *conv = &p->conv;
+    s->y = sim_plan_place_of(b, sim_plan_final_output(b, o));
+    describe_conv(b, op, conv);
+    if (b->fused[o] != NONE) {
+        const sim_operator *activation = sim_operator_of(b, b->fused[o]);
+        conv->activation = (sim_activation){(uint32_t)activation->attributes[0], sim_float_of(activation, 1),
+                                            sim_float_of(activation, 2)};
+    }
+    sim_conv_prepare(b->plan->kernels, conv);
+    cut_conv(s, p);
+    sim_plan_need_scratch(b, conv->tiling.scratch_bytes);
+    s->multiplications = (double)s->y.dims[0] * conv->out_h * conv->out_w * conv->out_c * conv->kernel_h *
+                         conv->kernel_w * (conv->in_c / conv->groups);
+    return pack_conv(b, op, s, conv);
+}
+
+/* Unit: a stretch of rows times a stretch of channel blocks. */
+static void run_conv(const sim_invocation *v, size_t unit, unsigned member)
+{
+    const conv_step *p = v->step->parameters;
+    const sim_conv *conv = &p->conv;
+    const size_t rows_index = unit / p->block_tasks, n = rows_index / p->row_tasks;
+    const int32_t row = (int32_t)(rows_index % p->row_tasks) * conv->tiling.rows;
+    const int32_t rows = conv->out_h - row < conv->tiling.rows ? conv->out_h - row : conv->tiling.rows;
+    const int32_t block = (int32_t)(unit % p->block_tasks * p->blocks_per_task), all = sim_conv_blocks(conv);
+    const int32_t blocks = all - block < (int32_t)p->blocks_per_task ? all - block : (int32_t)p->blocks_per_task;
+    sim_scratch_head *scratch = sim_run_scratch(v, member);
+    const uint64_t key = ((uint64_t)(v->step - v->plan->steps) + 1) << 40 | rows_index;
+    const bool fresh = scratch->holds == key;
+    scratch->holds = key;
+    sim_conv_run(v->plan->kernels, conv, &v->x, &v->y, (int32_t)n, row, rows, block, blocks,
+                 (char *)scratch + SIM_SCRATCH_HEAD, fresh);
+}
+
+const sim_row sim_row_conv = {
+    .kind = "conv",
+    .check = check_conv,
+    .plan = plan_conv,
+    .run = run_conv,
+    .takes_activation = true,
+    .takes_bytes = is_quantized,
+};
+
+const sim_row sim_row_deconv = {
+    .kind = "conv",
+    .check = check_deconv,
+    .plan = plan_conv,
+    .run = run_conv,
+    .takes_activation = true,
+    .takes_bytes = is_quantized,
+};

@@ -1,0 +1,223 @@
+/* NORMALIZE, AFFINE, L2_NORMALIZE, SOFTMAX. */
+#include "normalize.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "build.h"
+#include "check.h"
+#include "invocation.h"
+
+typedef struct normalize_step {
+    const float *mean, *std;
+    const int32_t *sources; /* channel of the input */
+} normalize_step;
+
+typedef struct l2_normalize_step {
+    float eps;
+} l2_normalize_step;
+
+typedef struct softmax_step {
+    int32_t axis;
+} softmax_step;
+
+static sim_result check_normalize(const sim_check *c)
+{
+    const sim_constant *mean = sim_constant_of(c, 0), *std = sim_constant_of(c, 1);
+    const uint32_t channels = (uint32_t)c->y->dims[3];
+    if (memcmp(c->x->dims, c->y->dims, 3 * sizeof(int32_t)) != 0 || c->op->attribute_count != channels) {
+        return WRONG(c, "has sizes that do not fit its tensors");
+    }
+    if (!mean || !std || mean->dtype != SIM_FLOAT32 || std->dtype != SIM_FLOAT32 || mean->elements != channels ||
+        std->elements != channels || !sim_positive(std)) {
+        return WRONG(c, "needs a mean and a positive std per channel");
+    }
+    for (uint32_t i = 0; i < channels; i++) {
+        if (!sim_in_range(c->op->attributes[i], 0, c->x->dims[3] - 1)) {
+            return WRONG(c, "reads a channel that its input does not have");
+        }
+    }
+    return SIM_OK;
+}
+
+static sim_result check_affine(const sim_check *c)
+{
+    const int32_t channels = c->y->dims[3];
+    if (!sim_floats(sim_constant_of(c, 0), channels) || !sim_floats(sim_constant_of(c, 1), channels)) {
+        return WRONG(c, "needs a float32 alpha and beta per channel");
+    }
+    return sim_same_dims(c->x, c->y) ? SIM_OK : WRONG(c, "changes the size");
+}
+
+static sim_result check_l2_normalize(const sim_check *c)
+{
+    const sim_constant *scale = sim_constant_of(c, 0);
+    const float eps = sim_attribute_float(c, 0);
+    if ((scale && !sim_floats(scale, c->y->dims[3])) || !isfinite(eps) || !(eps > 0.0f)) {
+        return WRONG(c, "needs a positive eps and, if any, a float32 scale per channel");
+    }
+    return sim_same_dims(c->x, c->y) ? SIM_OK : WRONG(c, "changes the size");
+}
+
+static sim_result check_softmax(const sim_check *c)
+{
+    return sim_same_dims(c->x, c->y) && sim_in_range(c->op->attributes[0], 1, 3)
+               ? SIM_OK
+               : WRONG(c, "has an axis or sizes that are not valid");
+}
+
+/* A uint8 picture is normalized by its readers, through tables, if all of them can. */
+static void fuse_normalize(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    sim_fact *y = &b->facts[op->output];
+    if (sim_tensor_of(b, op->inputs[0])->dtype == SIM_UINT8 && y->output == NONE && y->uses > 0 &&
+        y->byte_uses == y->uses) {
+        y->folded = true;
+        b->skipped[o] = true;
+    }
+}
+
+static const float *floats_of(const sim_builder *b, const sim_operator *op, int which)
+{
+    return (const float *)(const void *)b->model->constants[op->constants[which]].data;
+}
+
+int32_t sim_normalize_source(const sim_operator *op, int32_t channel)
+{
+    return op->attributes[channel];
+}
+
+float sim_normalize_byte(const sim_builder *b, const sim_operator *op, int32_t channel, int32_t byte)
+{
+    const uint32_t dtype = sim_tensor_of(b, op->output)->dtype;
+    float kept[1];
+    sim_store(kept, dtype, 0,
+              sim_normalize_value((float)byte, floats_of(b, op, 0)[channel], floats_of(b, op, 1)[channel]));
+    return sim_load(kept, dtype, 0);
+}
+
+static sim_result plan_normalize(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    sim_step *s = sim_plan_new_step(b, op);
+    normalize_step *p = sim_plan_parameters(b, s, sizeof *p);
+    const size_t channels = (size_t)s->y.dims[3];
+    if (!p || sim_plan_allocate(b, s, (int64_t)(channels * 12)) != SIM_OK) {
+        return SIM_NO_MEMORY;
+    }
+    float *mean = s->memory, *std = mean + channels;
+    int32_t *sources = (int32_t *)(void *)(std + channels);
+    memcpy(mean, floats_of(b, op, 0), 4 * channels);
+    memcpy(std, floats_of(b, op, 1), 4 * channels);
+    memcpy(sources, op->attributes, 4 * channels);
+    *p = (normalize_step){mean, std, sources};
+    return SIM_OK;
+}
+
+static sim_result plan_affine(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    sim_step *s = sim_plan_new_step(b, op);
+    return sim_plan_take_floats(b, s, op, s->y.dims[3]);
+}
+
+static sim_result plan_l2_normalize(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    sim_step *s = sim_plan_new_step(b, op);
+    l2_normalize_step *p = sim_plan_parameters(b, s, sizeof *p);
+    if (!p) {
+        return SIM_NO_MEMORY;
+    }
+    p->eps = sim_float_of(op, 0);
+    return op->constants[0] == SIM_ABSENT ? SIM_OK : sim_plan_take_floats(b, s, op, s->y.dims[3]);
+}
+
+static sim_result plan_softmax(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    sim_step *s = sim_plan_new_step(b, op);
+    softmax_step *p = sim_plan_parameters(b, s, sizeof *p);
+    if (!p) {
+        return SIM_NO_MEMORY;
+    }
+    p->axis = op->attributes[0];
+    sim_plan_set_units(s, (int64_t)s->y.dims[0] * s->y.dims[p->axis == 1 ? 2 : 1]);
+    return SIM_OK;
+}
+
+static void run_normalize(const sim_invocation *v, size_t unit, unsigned member)
+{
+    (void)member;
+    const normalize_step *p = v->step->parameters;
+    const char *x = sim_row_of(&v->x, unit);
+    char *y = sim_row_of(&v->y, unit);
+    for (int32_t i = 0; i < v->y.w; i++, x += sim_pixel_bytes(&v->x), y += sim_pixel_bytes(&v->y)) {
+        for (int32_t c = 0; c < v->y.c; c++) {
+            const float value = sim_load(x, v->x.dtype, (size_t)p->sources[c]);
+            sim_store(y, v->y.dtype, (size_t)c, sim_normalize_value(value, p->mean[c], p->std[c]));
+        }
+    }
+}
+
+static void run_affine(const sim_invocation *v, size_t unit, unsigned member)
+{
+    (void)member;
+    const float *alpha = v->step->memory, *beta = alpha + v->y.c;
+    sim_affine_row(v->plan->kernels, alpha, beta, &v->x, &v->y, sim_run_image(v, unit), sim_run_row(v, unit));
+}
+
+/* Without a scale the step has no memory. */
+static void run_l2_normalize(const sim_invocation *v, size_t unit, unsigned member)
+{
+    (void)member;
+    const l2_normalize_step *p = v->step->parameters;
+    sim_l2_normalize_row(v->plan->kernels, v->step->memory, p->eps, &v->x, &v->y, sim_run_image(v, unit),
+                         sim_run_row(v, unit));
+}
+
+/* `count` neighbouring softmaxes of `length` elements, which are `x_stride` and `y_stride` elements apart. */
+static void softmax_along(const sim_invocation *v, size_t x_first, size_t y_first, size_t count, size_t length,
+                          size_t x_stride, size_t y_stride)
+{
+    const size_t x_size = sim_dtype_size(v->x.dtype), y_size = sim_dtype_size(v->y.dtype);
+    for (size_t i = 0; i < count; i++) {
+        sim_softmax(v->x.data + (x_first + i) * x_size, v->x.dtype, v->y.data + (y_first + i) * y_size, v->y.dtype,
+                    length, x_stride, y_stride);
+    }
+}
+
+/* Unit: a row for the axes within it, a column for axis 1. */
+static void run_softmax(const sim_invocation *v, size_t unit, unsigned member)
+{
+    (void)member;
+    const softmax_step *p = v->step->parameters;
+    const size_t w = (size_t)v->y.w, h = (size_t)v->y.h, c = (size_t)v->y.c;
+    const size_t x_pitch = (size_t)v->x.pitch, y_pitch = (size_t)v->y.pitch;
+    if (p->axis == 3) {
+        for (size_t i = 0; i < w; i++) {
+            softmax_along(v, (unit * w + i) * x_pitch, (unit * w + i) * y_pitch, 1, c, 1, 1);
+        }
+    } else if (p->axis == 2) {
+        softmax_along(v, unit * w * x_pitch, unit * w * y_pitch, c, w, x_pitch, y_pitch);
+    } else {
+        const size_t first = unit / w * h * w + unit % w;
+        softmax_along(v, first * x_pitch, first * y_pitch, c, h, w * x_pitch, w * y_pitch);
+    }
+}
+
+const sim_row sim_row_normalize = {
+    .kind = "normalize",
+    .check = check_normalize,
+    .plan = plan_normalize,
+    .run = run_normalize,
+    .fuse = fuse_normalize,
+};
+
+const sim_row sim_row_affine = {.kind = "affine", .check = check_affine, .plan = plan_affine, .run = run_affine};
+
+const sim_row sim_row_l2_normalize = {
+    .kind = "l2_normalize", .check = check_l2_normalize, .plan = plan_l2_normalize, .run = run_l2_normalize};
+
+const sim_row sim_row_softmax = {.kind = "softmax", .check = check_softmax, .plan = plan_softmax, .run = run_softmax};

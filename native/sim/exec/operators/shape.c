@@ -1,0 +1,256 @@
+/* CONCAT, SLICE, RESHAPE, PERMUTE, CAST, PAD. */
+#include <math.h>
+#include <string.h>
+
+#include "build.h"
+#include "check.h"
+#include "copy.h"
+#include "invocation.h"
+
+enum { MAX_DIM = 1 << 24 };
+
+typedef struct pad_step {
+    int32_t top, left;
+    float value;
+} pad_step;
+
+static sim_result check_concat(const sim_check *c)
+{
+    const int32_t axis = c->op->attributes[0];
+    int64_t sum = 0;
+    if (!sim_in_range(axis, 1, 3)) {
+        return WRONG(c, "has an axis outside 1..3");
+    }
+    for (uint32_t i = 0; i < c->op->input_count; i++) {
+        const sim_tensor *x = &c->model->tensors[c->op->inputs[i]];
+        for (int k = 0; k < 4; k++) {
+            if (k != axis && x->dims[k] != c->y->dims[k]) {
+                return WRONG(c, "joins tensors of different sizes");
+            }
+        }
+        sum += x->dims[axis];
+    }
+    return sum == c->y->dims[axis] ? SIM_OK : WRONG(c, "joins tensors that do not add up to its output");
+}
+
+static sim_result check_slice(const sim_check *c)
+{
+    const int32_t *begin = c->op->attributes, *step = begin + 4;
+    for (int k = 0; k < 4; k++) {
+        if (begin[k] < 0 || !sim_in_range(step[k], 1, MAX_DIM) ||
+            begin[k] + (int64_t)(c->y->dims[k] - 1) * step[k] >= c->x->dims[k]) {
+            return WRONG(c, "takes a slice outside its input");
+        }
+    }
+    return SIM_OK;
+}
+
+static int64_t elements(const sim_tensor *t)
+{
+    return t->bytes / (int64_t)sim_dtype_size(t->dtype);
+}
+
+static sim_result check_reshape(const sim_check *c)
+{
+    return elements(c->x) == elements(c->y) ? SIM_OK : WRONG(c, "changes the number of elements");
+}
+
+static sim_result check_permute(const sim_check *c)
+{
+    uint32_t seen = 0;
+    for (int k = 0; k < 4; k++) {
+        const int32_t axis = c->op->attributes[k];
+        if (!sim_in_range(axis, 0, 3) || c->y->dims[k] != c->x->dims[axis]) {
+            return WRONG(c, "has axes that do not fit its tensors");
+        }
+        seen |= 1u << axis;
+    }
+    return seen == 15 ? SIM_OK : WRONG(c, "uses an axis twice");
+}
+
+static sim_result check_cast(const sim_check *c)
+{
+    return sim_same_dims(c->x, c->y) ? SIM_OK : WRONG(c, "changes the size");
+}
+
+static sim_result check_pad(const sim_check *c)
+{
+    const int32_t *a = c->op->attributes, *in = c->x->dims, *out = c->y->dims;
+    for (int i = 0; i < 4; i++) {
+        if (!sim_in_range(a[i], 0, 1 << 24)) {
+            return WRONG(c, "has a padding outside 0..2^24");
+        }
+    }
+    if (!sim_same_batch_and_channels(c) || out[1] != (int64_t)in[1] + a[0] + a[2] ||
+        out[2] != (int64_t)in[2] + a[1] + a[3]) {
+        return WRONG(c, "has a padding that does not fit its tensors");
+    }
+    return isfinite(sim_attribute_float(c, 4)) ? SIM_OK : WRONG(c, "pads with a value that is not finite");
+}
+
+/* Channels of the same pixels are a view. */
+static void fuse_slice(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    const sim_tensor *x = sim_tensor_of(b, op->inputs[0]), *y = sim_tensor_of(b, op->output);
+    sim_fact *out = &b->facts[op->output];
+    const bool whole =
+        memcmp(x->dims, y->dims, 3 * sizeof(int32_t)) == 0 && (op->attributes[7] == 1 || y->dims[3] == 1);
+    if (whole && x->dtype == y->dtype && out->output == NONE) {
+        out->parent = (int32_t)op->inputs[0];
+        out->first_channel = op->attributes[3];
+        b->skipped[o] = true;
+    }
+}
+
+static void fuse_reshape(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    sim_fact *out = &b->facts[op->output];
+    if (sim_tensor_of(b, op->inputs[0])->dtype == sim_tensor_of(b, op->output)->dtype && out->output == NONE &&
+        sim_plan_is_dense(b, op->inputs[0])) {
+        out->parent = (int32_t)op->inputs[0];
+        out->reshaped = true;
+        b->skipped[o] = true;
+        for (int32_t t = (int32_t)op->inputs[0]; t != NONE; t = b->facts[t].parent) {
+            b->facts[t].pinned = true;
+        }
+    }
+}
+
+/* Parts that can be written straight into the joined tensor are; the others stay to be copied. */
+static void fuse_concat(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    int32_t channel = 0;
+    bool all = true;
+    for (uint32_t i = 0; i < op->input_count; i++) {
+        sim_fact *x = &b->facts[op->inputs[i]];
+        const bool free_to_move = op->attributes[0] == 3 && x->parent == NONE && x->input == NONE &&
+                                  x->output == NONE && !x->pinned &&
+                                  sim_tensor_of(b, op->inputs[i])->dtype == sim_tensor_of(b, op->output)->dtype &&
+                                  sim_operator_of(b, x->producer)->opcode != SIM_OP_RESHAPE;
+        if (free_to_move) {
+            x->parent = (int32_t)op->output;
+            x->first_channel = channel;
+        }
+        all &= free_to_move;
+        channel += sim_tensor_of(b, op->inputs[i])->dims[3];
+    }
+    b->skipped[o] = all;
+}
+
+/* Part `part` of the joined tensor, whose first element along the axis is `first`. */
+static sim_result copy_part(sim_builder *b, const sim_operator *op, uint32_t part, int64_t first)
+{
+    sim_step *s;
+    sim_copy *copy = sim_copy_add(b, op, &s);
+    if (!copy) {
+        return SIM_NO_MEMORY;
+    }
+    const int32_t axis = op->attributes[0];
+    s->x = sim_plan_place_of(b, op->inputs[part]);
+    sim_copy_strides(&s->x, copy->x_stride);
+    copy->dims[axis] = sim_tensor_of(b, op->inputs[part])->dims[axis];
+    copy->y_first = first * copy->y_stride[axis];
+    sim_plan_set_units(s, copy->dims[0] * copy->dims[1]);
+    return SIM_OK;
+}
+
+static sim_result plan_concat(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    const int32_t axis = op->attributes[0];
+    int64_t first = 0;
+    sim_result result = SIM_OK;
+    for (uint32_t i = 0; i < op->input_count && result == SIM_OK; i++) {
+        const sim_fact *x = &b->facts[op->inputs[i]];
+        const bool in_place =
+            axis == 3 && x->parent == (int32_t)op->output && !x->reshaped && x->first_channel == first;
+        result = in_place ? SIM_OK : copy_part(b, op, i, first);
+        first += sim_tensor_of(b, op->inputs[i])->dims[axis];
+    }
+    return result;
+}
+
+static sim_result plan_slice(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    sim_step *s;
+    sim_copy *copy = sim_copy_add(b, op, &s);
+    if (!copy) {
+        return SIM_NO_MEMORY;
+    }
+    for (int k = 0; k < 4; k++) {
+        copy->x_first += op->attributes[k] * copy->x_stride[k];
+        copy->x_stride[k] *= op->attributes[4 + k];
+    }
+    return SIM_OK;
+}
+
+static sim_result plan_permute(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    sim_step *s;
+    sim_copy *copy = sim_copy_add(b, op, &s);
+    if (!copy) {
+        return SIM_NO_MEMORY;
+    }
+    int64_t strides[4];
+    memcpy(strides, copy->x_stride, sizeof strides);
+    for (int k = 0; k < 4; k++) {
+        copy->x_stride[k] = strides[op->attributes[k]];
+    }
+    return SIM_OK;
+}
+
+/* Elements in order; the output of a reshape is always dense. */
+static sim_result plan_reshape(sim_builder *b, int32_t o)
+{
+    sim_step *s;
+    sim_copy *copy = sim_copy_add(b, sim_operator_of(b, o), &s);
+    if (!copy) {
+        return SIM_NO_MEMORY;
+    }
+    sim_place dense = s->x;
+    dense.pitch = dense.dims[3];
+    sim_copy_strides(&dense, copy->y_stride);
+    for (int k = 0; k < 4; k++) {
+        copy->dims[k] = s->x.dims[k];
+    }
+    sim_plan_set_units(s, copy->dims[0] * copy->dims[1]);
+    return SIM_OK;
+}
+
+static sim_result plan_cast(sim_builder *b, int32_t o)
+{
+    sim_step *s;
+    return sim_copy_add(b, sim_operator_of(b, o), &s) ? SIM_OK : SIM_NO_MEMORY;
+}
+
+static sim_result plan_pad(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    pad_step *p = sim_plan_parameters(b, sim_plan_new_step(b, op), sizeof *p);
+    if (!p) {
+        return SIM_NO_MEMORY;
+    }
+    *p = (pad_step){op->attributes[0], op->attributes[1], sim_float_of(op, 4)};
+    return SIM_OK;
+}
+
+static void run_pad(const sim_invocation *v, size_t unit, unsigned member)
+{
+    (void)member;
+    const pad_step *p = v->step->parameters;
+    sim_pad_row(v->plan->kernels, p->top, p->left, p->value, &v->x, &v->y, sim_run_image(v, unit),
+                sim_run_row(v, unit));
+}
+
+#define COPIES .kind = "copy", .run = sim_copy_run
+const sim_row sim_row_concat = {COPIES, .check = check_concat, .plan = plan_concat, .fuse = fuse_concat};
+const sim_row sim_row_slice = {COPIES, .check = check_slice, .plan = plan_slice, .fuse = fuse_slice};
+const sim_row sim_row_reshape = {COPIES, .check = check_reshape, .plan = plan_reshape, .fuse = fuse_reshape};
+const sim_row sim_row_permute = {COPIES, .check = check_permute, .plan = plan_permute};
+const sim_row sim_row_cast = {COPIES, .check = check_cast, .plan = plan_cast};
+const sim_row sim_row_pad = {.kind = "pad", .check = check_pad, .plan = plan_pad, .run = run_pad};

@@ -1,0 +1,34 @@
+/* The row that every operator has: its check, its plan, its run. Each file of operators/ defines the rows of its operators. */
+#ifndef SIM_EXEC_ROW_H
+#define SIM_EXEC_ROW_H
+
+#include "network.h"
+#include "plan.h"
+
+typedef struct sim_builder sim_builder; /* build.h */
+
+typedef struct sim_check { /* what one operator's check looks at */
+    const sim_model *model;
+    const sim_operator *op;
+    const sim_tensor *x, *y; /* first input, output */
+    uint32_t number;
+    sim_error *error;
+} sim_check;
+
+typedef struct sim_row {
+    const char *kind; /* of its steps, for the profile */
+    /* Which operands fit together, so that plan and run need not look. */
+    sim_result (*check)(const sim_check *c);
+    /* Adds the steps of operator `o`. */
+    sim_result (*plan)(sim_builder *b, int32_t o);
+    /* One unit of a step, unless `plan` gave the step another. */
+    sim_unit_fn run;
+
+    /* What an operator may have besides; NULL or false for most. */
+    void (*fuse)(sim_builder *b, int32_t o); /* has it without a step of its own, if that can be */
+    bool takes_activation;                   /* its steps can apply an activation to what they write */
+    /* Its steps can read a uint8 picture through a table in place of the NORMALIZE before it. */
+    bool (*takes_bytes)(const sim_model *model, const sim_operator *op);
+} sim_row;
+
+#endif

@@ -1,0 +1,67 @@
+/* Steps of a plan: their units, their memory. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "build.h"
+
+enum { ROW_TASKS = 64 };
+
+void sim_plan_set_units(sim_step *s, int64_t units)
+{
+    s->units = (uint32_t)units;
+    s->units_per_task = (uint32_t)((units + ROW_TASKS - 1) / ROW_TASKS);
+    s->tasks = (s->units + s->units_per_task - 1) / s->units_per_task;
+}
+
+sim_step *sim_plan_new_step(sim_builder *b, const sim_operator *op)
+{
+    sim_step *s = &b->plan->steps[b->plan->step_count++];
+    s->kind = b->row->kind;
+    s->run = b->row->run;
+    const uint32_t length = op->name_length < sizeof s->name - 1 ? op->name_length : (uint32_t)sizeof s->name - 1;
+    memcpy(s->name, op->name, length);
+    s->x = sim_plan_place_of(b, op->inputs[0]);
+    s->y = sim_plan_place_of(b, op->output);
+    sim_plan_set_units(s, (int64_t)s->y.dims[0] * s->y.dims[1]);
+    return s;
+}
+
+void sim_plan_need_scratch(sim_builder *b, size_t bytes)
+{
+    const uint64_t whole = SIM_SCRATCH_HEAD + (uint64_t)sim_aligned((int64_t)bytes);
+    b->plan->scratch_bytes = whole > b->plan->scratch_bytes ? whole : b->plan->scratch_bytes;
+}
+
+void *sim_plan_parameters(sim_builder *b, sim_step *s, size_t bytes)
+{
+    s->parameters = calloc(1, bytes);
+    if (!s->parameters) {
+        sim_fail(b->error, SIM_NO_MEMORY, "There is no memory for the plan.");
+    }
+    return s->parameters;
+}
+
+sim_result sim_plan_allocate(sim_builder *b, sim_step *s, int64_t bytes)
+{
+    s->memory = aligned_alloc(ALIGNMENT, (size_t)sim_aligned(bytes));
+    b->plan->packed_bytes += (uint64_t)sim_aligned(bytes);
+    return s->memory ? SIM_OK
+                     : sim_fail(b->error, SIM_NO_MEMORY, "There is no memory for the weights of %s (%lld bytes).",
+                                s->name, (long long)bytes);
+}
+
+sim_result sim_plan_take_floats(sim_builder *b, sim_step *s, const sim_operator *op, int64_t channels)
+{
+    const sim_result result = sim_plan_allocate(b, s, (int64_t)op->constant_count * channels * (int64_t)sizeof(float));
+    if (result != SIM_OK) {
+        return result;
+    }
+    float *out = s->memory;
+    for (uint32_t k = 0; k < op->constant_count; k++, out += channels) {
+        const sim_constant *constant = &b->model->constants[op->constants[k]];
+        for (int64_t i = 0; i < channels; i++) {
+            memcpy(&out[i], constant->data + (constant->elements == 1 ? 0 : 4 * (size_t)i), sizeof(float));
+        }
+    }
+    return SIM_OK;
+}
