@@ -1,10 +1,11 @@
 # Everything from a bare checkout: each target makes what it needs in .venv and does that once (stamp files).
 #
-#   make demo    real weights -> quantized model -> the daemon on a street clip, on the simulator
-#   make test    all tests of C and Python, and the linters
-#   make lint    ruff and mypy alone
-#   make bench   how fast this machine runs the simulator
-#   make clean   removes what the above made, but not the downloads in .cache
+#   make demo       real weights -> quantized model -> the daemon on a street clip, on the simulator
+#   make test       all tests of C and Python, and the linters
+#   make mutations  that the tests hold what they promise: one line changed at a time must fail them
+#   make lint       ruff and mypy alone
+#   make bench      how fast this machine runs the simulator
+#   make clean      removes what the above made, but not the downloads in .cache
 #
 # Variables: PYTHON (the interpreter the environment is made from), WEIGHTS and CLIP (files for the demo, instead of
 # the download), TORCH (what pip installs for the tests of mlu-export; empty: none, and those tests are skipped).
@@ -28,10 +29,10 @@ PIP := $(BIN)/python -m pip install -qq
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test mutations lint bench clean
 
 help:
-	@sed -n '3,10s/^# \{0,1\}//p' Makefile
+	@sed -n '3,11s/^# \{0,1\}//p' Makefile
 
 $(VENV)/.made:
 	@echo "make: new Python environment in $(VENV)"
@@ -80,6 +81,9 @@ demo: $(VENV)/.deploy
 
 test: $(VENV)/.test
 	@$(BIN)/python tests/run.py </dev/null
+
+mutations: $(VENV)/.test
+	@$(BIN)/python tests/run.py mutations </dev/null
 
 lint: $(VENV)/.lint
 	@$(BIN)/python tests/run.py lint </dev/null

@@ -1,10 +1,12 @@
 """Run everything that tells whether this tree is good, and end with one line for each part.
 
-    python tests/run.py             ctest three times (native, sanitizers, aarch64), fuzz, pytest, mutations, lint
-    python tests/run.py lint        only the parts named
+    python tests/run.py             ctest three times (native, sanitizers, aarch64), fuzz, pytest twice, lint
+    python tests/run.py lint        only the parts named; mutations only run when they are
 
-A part that fails does not stop the others: one run shows all that is wrong. The exit status is 0 only when every part
-passed. What a part needs and this machine lacks is said in its line; nothing is installed here (the Makefile does).
+The Python tests wait much and use one core, so they run beside all other parts; each line says whose it is. A part
+that fails does not stop the others: one run shows all that is wrong. The exit status is 0 only when every part passed.
+What a part needs and this machine lacks is said in its line; nothing is installed here but build/venv39 (the Makefile
+does).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -24,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 BIN = Path(sys.executable).parent
 JOBS = str(os.cpu_count() or 2)
+PYTEST_CLOSING = r"(passed|failed|error|no tests).* in [0-9.]+s"
 FUZZ_SECONDS = 15  # for each of two builds; native/fuzz/run.sh takes any time
 
 
@@ -34,9 +38,15 @@ class Result(NamedTuple):
     line: str
 
 
+def _say(line: str) -> None:
+    """One line of the part that runs in this thread."""
+    sys.stdout.write(f"{threading.current_thread().name:>10} | {line}\n")
+    sys.stdout.flush()
+
+
 def _stream(*command: str | Path, env: dict[str, str] | None = None) -> tuple[int, list[str]]:
     """Run a command with its output passed on as it comes; returns the exit status and the lines."""
-    print("$ " + " ".join(map(str, command)), flush=True)
+    _say("$ " + " ".join(map(str, command))[:200])
     environment = {**os.environ, "CTEST_OUTPUT_ON_FAILURE": "1", **(env or {})}
     process = subprocess.Popen(
         [str(part) for part in command],
@@ -53,7 +63,7 @@ def _stream(*command: str | Path, env: dict[str, str] | None = None) -> tuple[in
     with process.stdout:
         for line in process.stdout:
             lines.append(line.rstrip())
-            print(line, end="", flush=True)
+            _say(line.rstrip())
     return process.wait(), lines
 
 
@@ -129,7 +139,44 @@ def fuzz() -> Result:
 def pytest() -> Result:
     """The Python tests: unit, binding, pipeline, end to end, export tool, packaging, architecture."""
     status, lines = _stream(BIN / "python", "-m", "pytest", "--durations=15")
-    return Result(good=status == 0, line=f"pytest: {_closing(lines, r'(passed|failed|error|no tests).* in [0-9.]+s')}")
+    return Result(good=status == 0, line=f"pytest: {_closing(lines, PYTEST_CLOSING)}")
+
+
+def _python39() -> str | None:
+    """A Python 3.9 that runs and can make environments, of this machine or of its pyenv."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for candidate in ("python3.9", *sorted(pyenv.glob("versions/3.9.*/bin/python3.9"))):
+        trial = [candidate, "-c", "import ensurepip, ssl, sys, venv; sys.exit(sys.version_info[:2] != (3, 9))"]
+        try:
+            if subprocess.run(trial, capture_output=True, stdin=subprocess.DEVNULL, check=False).returncode == 0:
+                return str(candidate)
+        except OSError:
+            continue
+    return None
+
+
+def python39() -> Result:
+    """The tests of agent and client on the oldest Python they promise, installed as a user does."""
+    title = "pytest (Python 3.9)"
+    if sys.version_info[:2] == (3, 9):
+        return Result(good=True, line=f"{title}: skipped, all of pytest ran on it")
+    found = _python39()
+    if found is None:
+        return Result(good=True, line=f"{title}: skipped, no python3.9 that works on PATH or in pyenv")
+    folder = BUILD / "venv39"
+    python = folder / "bin" / "python"
+    pip = (python, "-m", "pip", "install", "-q")
+    tools = ("pytest>=7.4", "hypothesis>=6.80", "jsonschema>=4.17")
+    if not python.exists() and _stream(found, "-m", "venv", "--clear", folder)[0]:
+        return Result(good=True, line=f"{title}: skipped, {found} makes no environment")
+    if _stream(*pip, *tools)[0]:
+        return Result(good=True, line=f"{title}: skipped, pip could not install {' '.join(tools)}")
+    if _stream(*pip, ROOT / "agent" / "client", ROOT)[0]:
+        return Result(good=False, line=f"{title}: mlu-client and mlu-agent cannot be installed")
+    tests = [f"tests/{name}" for name in ("unit", "client", "pipeline", "binding", "architecture")]
+    path = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    status, lines = _stream(python, "-m", "pytest", "-o", f"cache_dir={folder}/cache", *tests, env=path)
+    return Result(good=status == 0, line=f"{title}: {_closing(lines, PYTEST_CLOSING)}")
 
 
 def mutations() -> Result:
@@ -161,13 +208,28 @@ def lint() -> Result:
 
 PARTS: dict[str, Callable[[], Result]] = {
     "native": native,
+    "lint": lint,
+    "python39": python39,
+    "fuzz": fuzz,
     "sanitizers": sanitizers,
     "aarch64": aarch64,
-    "fuzz": fuzz,
     "pytest": pytest,
     "mutations": mutations,
-    "lint": lint,
 }
+BESIDE = "pytest"  # runs beside the others
+WHEN_NAMED = ("mutations",)  # minutes on all cores, for what pytest has already said
+
+
+def _lane(names: list[str], results: dict[str, Result]) -> None:
+    """Run parts one after the other; the thread bears the part's name."""
+    for name in names:
+        threading.current_thread().name = name
+        start = time.monotonic()
+        try:
+            results[name] = PARTS[name]()
+        except Exception as error:
+            results[name] = Result(good=False, line=f"{name}: {type(error).__name__}: {error}")
+        _say(f"== {name}: {time.monotonic() - start:.0f} s")
 
 
 def main(names: list[str]) -> int:
@@ -176,14 +238,18 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"tests/run.py: no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
         return 2
-    results = []
-    for name in names or PARTS:
-        start = time.monotonic()
-        result = PARTS[name]()
-        results.append(result)
-        print(f"== {name}: {time.monotonic() - start:.0f} s\n", flush=True)
-    print("\n".join(("" if result.good else "FAILED ") + result.line for result in results), flush=True)
-    return 0 if all(result.good for result in results) else 1
+    names = names or [name for name in PARTS if name not in WHEN_NAMED]
+    results: dict[str, Result] = {}
+    lanes = [[name for name in names if name == BESIDE], [name for name in names if name != BESIDE]]
+    threads = [threading.Thread(target=_lane, args=(lane, results), daemon=True) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print()
+    for name in names:
+        print(("" if results[name].good else "FAILED ") + results[name].line)
+    return 0 if all(result.good for result in results.values()) else 1
 
 
 if __name__ == "__main__":
