@@ -17,24 +17,17 @@ done
 "$python" "$here/../../tests/native/make_model.py" operators "$build/corpus/operators1.cambricon" --seed 1
 "$python" "$here/../../tests/native/make_model.py" more "$build/corpus/more1.cambricon" --seed 1
 "$python" "$here/../../tests/native/make_model.py" random "$build/corpus" --count 40
-flags="-std=gnu11 -g -O1 -ffp-contract=off -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
 for variant in checked unchecked; do
     define=""
     [ "$variant" = checked ] || define="-DSIM_FUZZ_WITHOUT_CRC"
-    objects=""
-    for source in "$native"/sim/exec/*.c "$native"/sim/kernels/*.c "$here/fuzz_model.c"; do
-        name=$(basename "$source" .c)
-        extra=""
-        case $name in
-            neon) [ "$(uname -m)" = aarch64 ] || continue ;;
-            avx2 | avx2_dot) [ "$(uname -m)" = x86_64 ] || continue; extra="-mavx2 -mf16c -mno-fma" ;;
-        esac
-        # shellcheck disable=SC2086
-        clang $flags $extra $define -I"$native/sim/exec" -I"$native/sim/kernels" -c "$source" -o "$build/$variant-$name.o"
-        objects="$objects $build/$variant-$name.o"
-    done
-    # shellcheck disable=SC2086
-    clang -fsanitize=fuzzer,address,undefined $objects -lm -lpthread -o "$build/fuzz-$variant"
+    objects="$build/objects-$variant"
+    cmake -S "$native" -B "$objects" -DSIM_TESTS=OFF -DSIM_WERROR=OFF -DCMAKE_C_COMPILER=clang \
+        -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS="-g $define" \
+        -DSIM_SANITIZE=fuzzer-no-link,address,undefined >/dev/null
+    cmake --build "$objects" --target sim_exec sim_kernels --parallel >/dev/null
+    # shellcheck disable=SC2046
+    clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -I"$native/sim/exec" -I"$native/sim/kernels" \
+        "$here/fuzz_model.c" $(find "$objects" -name '*.c.o') -lm -lpthread -o "$build/fuzz-$variant"
     "$build/fuzz-$variant" -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=4096 \
         -artifact_prefix="$build/crashes/" -print_final_stats=1 "$build/corpus"
 done
