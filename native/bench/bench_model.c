@@ -3,17 +3,19 @@
  *     bench_model MODEL [runs] [streams] [team]
  *
  * streams: invocations in flight at once, each in a thread of its own; team: threads of one invocation. Prints frames per
- * second, the median and least time of one run, and a hash of the outputs. CNRT_SIMULATOR_PROFILE=1 adds the layers. */
+ * second, the median and least time of one run, and a hash of the outputs. CNRT_SIMULATOR_KERNELS and CNRT_SIMULATOR_PROFILE mean what ABI.md section 10 says. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "exec.h"
 
 typedef struct stream {
     const sim_plan *plan;
+    sim_profile *profile;
     const sim_model_info *info;
     unsigned runs, team;
     double *ms;
@@ -142,7 +144,7 @@ static void *stream_main(void *argument)
     const sim_team team = s->team > 1 ? (sim_team){s->team, &shared, pool_run} : SIM_TEAM_OF_ONE;
     for (unsigned r = 0; r < s->runs; r++) {
         const double start = now();
-        sim_plan_run(s->plan, workspace, buffers, &team);
+        sim_plan_run(s->plan, workspace, buffers, &team, s->profile);
         s->ms[r] = now() - start;
     }
     pthread_mutex_lock(&shared.lock);
@@ -189,6 +191,24 @@ static sim_model *load(const char *path)
     return model;
 }
 
+static int tell(sim_profile *profile, const char *where)
+{
+    char path[4096];
+    sim_error error = {""};
+    sim_result result = SIM_OK;
+    if (profile && strcmp(where, "1") == 0) {
+        sim_profile_print(profile, stderr);
+    } else if (profile) {
+        snprintf(path, sizeof path, "%s/profile-%ld-0.json", where, (long)getpid());
+        result = sim_profile_save(profile, path, &error);
+    }
+    sim_profile_free(profile);
+    if (result != SIM_OK) {
+        fprintf(stderr, "%s\n", error.text);
+    }
+    return result == SIM_OK ? 0 : 2;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -204,16 +224,23 @@ int main(int argc, char **argv)
     sim_model *model = load(argv[1]);
     sim_plan *plan;
     sim_error error = {""};
-    if (sim_plan_create(model, &plan, &error) != SIM_OK) {
+    const char *kernels = getenv("CNRT_SIMULATOR_KERNELS"), *profiled = getenv("CNRT_SIMULATOR_PROFILE");
+    const sim_settings settings = {.kernels = kernels && *kernels ? kernels : NULL};
+    if (sim_plan_create(model, &settings, &plan, &error) != SIM_OK) {
         fprintf(stderr, "%s\n", error.text);
         return 2;
     }
+    sim_profile *profile = profiled && *profiled && strcmp(profiled, "0") != 0 ? sim_profile_create(plan) : NULL;
     stream all[16];
     double *ms = allocate((uint64_t)runs * streams * sizeof(double));
     const double start = now();
     for (unsigned i = 0; i < streams; i++) {
-        all[i] = (stream){
-            .plan = plan, .info = sim_model_get_info(model), .runs = runs, .team = team, .ms = ms + (size_t)i * runs};
+        all[i] = (stream){.plan = plan,
+                          .profile = profile,
+                          .info = sim_model_get_info(model),
+                          .runs = runs,
+                          .team = team,
+                          .ms = ms + (size_t)i * runs};
         pthread_create(&all[i].thread, NULL, stream_main, &all[i]);
     }
     for (unsigned i = 0; i < streams; i++) {
@@ -227,8 +254,9 @@ int main(int argc, char **argv)
            streams, team, 1e3 * (double)count / wall, ms[count / 2], ms[0],
            (double)sim_plan_workspace_bytes(plan, team) / 1e6, (double)sim_plan_packed_bytes(plan) / 1e6,
            (unsigned long long)all[0].hash);
+    const int status = tell(profile, profiled);
     sim_plan_free(plan);
     sim_model_free(model);
     free(ms);
-    return 0;
+    return status;
 }

@@ -48,7 +48,7 @@ static void run(const sim_plan *plan, const sim_model_info *info)
         memset(buffers[i], 0x3c, (size_t)info->inputs[i].bytes);
     }
     void *workspace = room(sim_plan_workspace_bytes(plan, 1));
-    sim_plan_run(plan, workspace, buffers, &SIM_TEAM_OF_ONE);
+    sim_plan_run(plan, workspace, buffers, &SIM_TEAM_OF_ONE, NULL);
     free(workspace);
     for (int32_t i = 0; i < count; i++) {
         free(buffers[i]);
@@ -75,7 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (uint32_t t = 0; t < model->tensor_count; t++) {
             bytes += model->tensors[t].bytes;
         }
-        if (bytes <= MOST_BYTES && work_of(model) < 1e8 && sim_plan_create(model, &plan, &error) == SIM_OK) {
+        if (bytes <= MOST_BYTES && work_of(model) < 1e8 &&
+            sim_plan_create(model, &(sim_settings){0}, &plan, &error) == SIM_OK) {
             if (sim_plan_workspace_bytes(plan, 1) < 64u * MOST_BYTES) {
                 run(plan, info);
             }

@@ -396,7 +396,7 @@ static void test_device_file(const uint8_t *bytes, uint64_t size)
     expect("a device file", sim_model_parse(copy, size, &model, &error), SIM_OK);
     expect("its network", sim_model_get_info(model)->has_network, 0);
     expect("its outputs", sim_model_get_info(model)->output_count, 1);
-    expect("its plan", sim_plan_create(model, &plan, &error), SIM_DEVICE_CODE);
+    expect("its plan", sim_plan_create(model, &(sim_settings){0}, &plan, &error), SIM_DEVICE_CODE);
     expect("the sentence", strstr(error.text, "device code") != NULL, 1);
     sim_model_free(model);
     for (uint64_t i = 0; i < size; i++) { /* nothing guards it but the reader's own care */

@@ -220,7 +220,7 @@ static void run_network(sim_context *context, void *const *buffers, sim_status *
         sim_status_set(status, CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
                        context->workspace_bytes);
     } else {
-        sim_plan_run(context->plan, space, buffers, &grant.team);
+        sim_plan_run(context->plan, space, buffers, &grant.team, sim_loaded_model_profile(context->model));
         give_workspace(context, space);
     }
     sim_cores_release(cores, &grant);

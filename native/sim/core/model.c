@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/profile.h"
+
 #define MAX_FILE_BYTES 0x7fffffffu /* the ABI returns sizes in an int */
 
 struct sim_loaded_model {
@@ -17,6 +19,7 @@ struct sim_loaded_model {
     uint64_t bytes;
     pthread_mutex_t plan_lock;
     sim_plan *plan;
+    sim_profile *profile; /* of the plan, or NULL */
 };
 
 struct sim_function {
@@ -89,6 +92,7 @@ static cnrtRet_t code_of(sim_result result)
     case SIM_BAD_FILE: return CNRT_RET_ERR_INVALID;
     case SIM_DEVICE_CODE:
     case SIM_NOT_SUPPORTED: return CNRT_RET_ERR_UNSUPPORTED;
+    case SIM_NOT_WRITTEN: return CNRT_RET_ERR_SYS;
     }
     return CNRT_RET_ERR_UNKNOWN;
 }
@@ -96,9 +100,8 @@ static cnrtRet_t code_of(sim_result result)
 static void finish_model(sim_object *object)
 {
     sim_loaded_model *model = (sim_loaded_model *)object;
-    if (model->plan != NULL) {
-        sim_plan_free(model->plan);
-    }
+    sim_profile_end(model->profile);
+    sim_plan_free(model->plan);
     sim_model_free(model->model);
     pthread_mutex_destroy(&model->plan_lock);
     free(model);
@@ -144,13 +147,28 @@ uint64_t sim_loaded_model_bytes(const sim_loaded_model *model)
     return model->bytes;
 }
 
+/* CNRT_SIMULATOR_KERNELS: for tests, so its use is said. */
+static sim_result make_plan(sim_loaded_model *model, sim_error *error)
+{
+    const char *kernels = getenv("CNRT_SIMULATOR_KERNELS");
+    const sim_settings settings = {.kernels = kernels != NULL && kernels[0] != '\0' ? kernels : NULL};
+    sim_result result = sim_plan_create(model->model, &settings, &model->plan, error);
+    if (result == SIM_OK && settings.kernels != NULL) {
+        fprintf(stderr, "cnrt simulator: kernels \"%s\" as CNRT_SIMULATOR_KERNELS says\n", settings.kernels);
+    }
+    if (result == SIM_OK) {
+        model->profile = sim_profile_begin(model->plan);
+    }
+    return result;
+}
+
 const sim_plan *sim_loaded_model_plan(sim_loaded_model *model)
 {
     sim_error error = {""};
     sim_result result = SIM_OK;
     pthread_mutex_lock(&model->plan_lock);
     if (model->plan == NULL) {
-        result = sim_plan_create(model->model, &model->plan, &error);
+        result = make_plan(model, &error);
     }
     const sim_plan *plan = result == SIM_OK ? model->plan : NULL;
     pthread_mutex_unlock(&model->plan_lock);
@@ -158,6 +176,11 @@ const sim_plan *sim_loaded_model_plan(sim_loaded_model *model)
         sim_error_set(code_of(result), "%s", error.text);
     }
     return plan;
+}
+
+sim_profile *sim_loaded_model_profile(const sim_loaded_model *model)
+{
+    return model->profile;
 }
 
 /* ---- Functions ---- */

@@ -21,6 +21,8 @@ const sim_model_info *sim_loaded_model_info(const sim_loaded_model *model);
 uint64_t sim_loaded_model_bytes(const sim_loaded_model *model);
 /* The model's plan, made by the first call. Lives as long as the model. NULL after reporting. */
 const sim_plan *sim_loaded_model_plan(sim_loaded_model *model);
+/* Where that plan's runs are to tell their times, or NULL. */
+sim_profile *sim_loaded_model_profile(const sim_loaded_model *model);
 
 sim_function *sim_function_create(void);
 void *sim_function_handle(const sim_function *function);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "team.h"
 
@@ -17,6 +18,7 @@ typedef enum sim_result {
     SIM_BAD_FILE,      /* not a model, truncated, corrupt: the sentence says what and where */
     SIM_DEVICE_CODE,   /* a vendor file: holds device code only, cannot be run here */
     SIM_NOT_SUPPORTED, /* well-formed, but needs a newer simulator */
+    SIM_NOT_WRITTEN,   /* a file that was to be made */
 } sim_result;
 
 typedef struct sim_error {
@@ -52,6 +54,7 @@ typedef struct sim_model_info {
 
 typedef struct sim_model sim_model;
 typedef struct sim_plan sim_plan;
+typedef struct sim_profile sim_profile;
 
 /* Bytes that the header claims for the whole file (header + payload), or 0 and a sentence if `bytes` is no model header.
  * Reads at most `available` bytes; 0x434 are enough. This is how a model without a size argument is measured. */
@@ -62,14 +65,28 @@ sim_result sim_model_parse(const uint8_t *bytes, uint64_t size, sim_model **mode
 const sim_model_info *sim_model_get_info(const sim_model *model);
 void sim_model_free(sim_model *model);
 
+typedef struct sim_settings {
+    const char *kernels; /* which table of kernels, as CNRT_SIMULATOR_KERNELS says; NULL: the fastest of this machine */
+} sim_settings;
+
 /* Packs weights and places buffers. The plan keeps no pointer into the model. */
-sim_result sim_plan_create(const sim_model *model, sim_plan **plan, sim_error *error);
+sim_result sim_plan_create(const sim_model *model, const sim_settings *settings, sim_plan **plan, sim_error *error);
 void sim_plan_free(sim_plan *plan);
 uint64_t sim_plan_packed_bytes(const sim_plan *plan); /* weights and tables, shared by all contexts */
 uint64_t sim_plan_workspace_bytes(const sim_plan *plan, unsigned team_size); /* per running invocation */
 
 /* Runs the network once. `workspace` is 64-byte aligned, of the size above for team->size; `buffers` are the inputs, then
- * the outputs, in the container's order, each of sim_io.bytes bytes. Never allocates, never fails. */
-void sim_plan_run(const sim_plan *plan, void *workspace, void *const *buffers, const sim_team *team);
+ * the outputs, in the container's order, each of sim_io.bytes bytes. `profile`: takes the times of the steps, or NULL.
+ * Never allocates, never fails. */
+void sim_plan_run(const sim_plan *plan, void *workspace, void *const *buffers, const sim_team *team,
+                  sim_profile *profile);
+
+/* Where a plan's time goes, step by step. Lies beside the plan, which must live longer; any number of threads may fill one.
+ * Written when nobody fills it: as a table for people, or as JSON (native/ABI.md section 10). NULL: no memory. */
+sim_profile *sim_profile_create(const sim_plan *plan);
+void sim_profile_free(sim_profile *profile);
+void sim_profile_print(const sim_profile *profile, FILE *file);
+/* The file appears whole, or there is a sentence. */
+sim_result sim_profile_save(const sim_profile *profile, const char *path, sim_error *error);
 
 #endif

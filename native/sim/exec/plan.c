@@ -1,11 +1,11 @@
 /* Turns a checked network into steps: fuses operators, places buffers, lets each operator add its steps. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "build.h"
 #include "operators.h"
 #include "operators/copy.h"
-#include "profile.h"
 
 static const sim_row *row_of(const sim_operator *op)
 {
@@ -105,7 +105,22 @@ static sim_result build(sim_builder *b)
     return result == SIM_OK ? add_output_copies(b) : result;
 }
 
-sim_result sim_plan_create(const sim_model *model, sim_plan **out, sim_error *error)
+static sim_result choose_kernels(sim_plan *plan, const char *wanted, sim_error *error)
+{
+    plan->kernels = sim_kernels_select(wanted);
+    if (plan->kernels) {
+        return SIM_OK;
+    }
+    char names[128] = "";
+    for (unsigned i = 0; sim_kernels_name(i); i++) {
+        const size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", sim_kernels_name(i));
+    }
+    return sim_fail(error, SIM_NOT_SUPPORTED, "CNRT_SIMULATOR_KERNELS is \"%.32s\", this machine has %s.", wanted,
+                    names);
+}
+
+sim_result sim_plan_create(const sim_model *model, const sim_settings *settings, sim_plan **out, sim_error *error)
 {
     *out = NULL;
     if (!model->info.has_network) {
@@ -129,14 +144,10 @@ sim_result sim_plan_create(const sim_model *model, sim_plan **out, sim_error *er
         plan->input_count = model->info.input_count;
         plan->output_count = model->info.output_count;
         plan->scratch_bytes = SIM_SCRATCH_HEAD;
-        result = sim_plan_read_environment(plan, error);
+        result = choose_kernels(plan, settings->kernels, error);
     }
     if (result == SIM_OK) {
         result = build(&b);
-    }
-    const char *profile = getenv("CNRT_SIMULATOR_PROFILE");
-    if (result == SIM_OK && profile && strcmp(profile, "1") == 0) {
-        plan->profile = sim_profile_create(plan);
     }
     free(b.facts);
     free(b.fused);
@@ -154,10 +165,6 @@ void sim_plan_free(sim_plan *plan)
     if (!plan) {
         return;
     }
-    if (plan->profile && plan->step_count) {
-        sim_profile_print(plan->profile, plan);
-    }
-    sim_profile_free(plan->profile);
     for (uint32_t i = 0; i < plan->step_count; i++) {
         free(plan->steps[i].parameters);
         free(plan->steps[i].memory);

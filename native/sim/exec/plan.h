@@ -5,8 +5,6 @@
 #include "exec.h"
 #include "kernels.h"
 
-typedef struct sim_profile sim_profile; /* profile.h */
-
 /* Where a tensor lies: in the arena of the workspace, or in one of the caller's buffers. */
 typedef struct sim_place {
     int32_t buffer; /* -1: the arena */
@@ -47,7 +45,6 @@ struct sim_plan {
     uint32_t step_count;
     int32_t input_count, output_count;
     uint64_t packed_bytes, arena_bytes, scratch_bytes; /* scratch: per team member, its first 64 bytes are a header */
-    sim_profile *profile;                              /* or NULL */
 };
 
 /* Head of a member's scratch memory: which input rows the rest holds. */
@@ -56,7 +53,5 @@ typedef struct sim_scratch_head {
 } sim_scratch_head;
 
 enum { SIM_SCRATCH_HEAD = 64 };
-
-sim_result sim_plan_read_environment(sim_plan *plan, sim_error *error);
 
 #endif

@@ -1,18 +1,22 @@
 /* Times of a plan's steps: an object beside the plan, which any number of running invocations fill. */
 #include "profile.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "network.h"
+#include "plan.h"
+
 typedef struct step_times {
     _Atomic uint64_t nanoseconds, least, calls;
 } step_times;
 
 struct sim_profile {
-    uint32_t step_count;
+    const sim_plan *plan;
     step_times times[];
 };
 
@@ -20,7 +24,7 @@ sim_profile *sim_profile_create(const sim_plan *plan)
 {
     sim_profile *profile = calloc(1, sizeof *profile + plan->step_count * sizeof(step_times));
     if (profile) {
-        profile->step_count = plan->step_count;
+        profile->plan = plan;
     }
     return profile;
 }
@@ -61,8 +65,9 @@ static double rate(double products, double ms) /* in 10^9 multiplications per se
 }
 
 /* Adds up the least times of each kind of step, in the order of the first of each. */
-static void print_kinds(const sim_profile *profile, const sim_plan *plan, double least)
+static void print_kinds(const sim_profile *profile, double least, FILE *file)
 {
+    const sim_plan *plan = profile->plan;
     for (uint32_t i = 0; i < plan->step_count; i++) {
         const char *kind = plan->steps[i].kind;
         double ms = 0;
@@ -73,28 +78,96 @@ static void print_kinds(const sim_profile *profile, const sim_plan *plan, double
             ms += same ? (double)atomic_load(&profile->times[k].least) / 1e6 : 0;
         }
         if (!seen && ms > 0) {
-            fprintf(stderr, " %s %.1f %%", kind, 100.0 * ms / least);
+            fprintf(file, " %s %.1f %%", kind, 100.0 * ms / least);
         }
     }
 }
 
-void sim_profile_print(const sim_profile *profile, const sim_plan *plan)
+/* Runs that were profiled. A network has at least one operator, but all of its steps may be views. */
+static uint64_t runs_of(const sim_profile *profile)
 {
+    return profile->plan->step_count ? atomic_load(&profile->times[0].calls) : 0;
+}
+
+void sim_profile_print(const sim_profile *profile, FILE *file)
+{
+    const sim_plan *plan = profile->plan;
     double mean = 0, least = 0, products = 0;
-    fprintf(stderr, "cnrt simulator profile: kernels %s, %llu runs\n%10s %10s %8s  %s\n", plan->kernels->name,
-            (unsigned long long)atomic_load(&profile->times[0].calls), "mean ms", "least ms", "GMAC/s", "step");
+    fprintf(file, "cnrt simulator profile: kernels %s, %llu runs\n%10s %10s %8s  %s\n", plan->kernels->name,
+            (unsigned long long)runs_of(profile), "mean ms", "least ms", "GMAC/s", "step");
     for (uint32_t i = 0; i < plan->step_count; i++) {
         const sim_step *s = &plan->steps[i];
         const step_times *t = &profile->times[i];
         const double ms = (double)atomic_load(&t->least) / 1e6;
-        fprintf(stderr, "%10.3f %10.3f %8.1f  %s %s %dx%dx%d -> %dx%dx%d\n", mean_ms(t), ms,
-                rate(s->multiplications, ms), s->kind, s->name, s->x.dims[1], s->x.dims[2], s->x.dims[3], s->y.dims[1],
-                s->y.dims[2], s->y.dims[3]);
+        fprintf(file, "%10.3f %10.3f %8.1f  %s %s %dx%dx%d -> %dx%dx%d\n", mean_ms(t), ms, rate(s->multiplications, ms),
+                s->kind, s->name, s->x.dims[1], s->x.dims[2], s->x.dims[3], s->y.dims[1], s->y.dims[2], s->y.dims[3]);
         mean += mean_ms(t);
         least += ms;
         products += s->multiplications;
     }
-    fprintf(stderr, "%10.3f %10.3f %8.1f  all:", mean, least, rate(products, least));
-    print_kinds(profile, plan, least);
-    fprintf(stderr, "\n");
+    fprintf(file, "%10.3f %10.3f %8.1f  all:", mean, least, rate(products, least));
+    print_kinds(profile, least, file);
+    fprintf(file, "\n");
+}
+
+/* A name as JSON. It came from a file: its bytes beyond ASCII need not be UTF-8, so each is told as the character of its
+ * number, from which a reader gets the bytes back. */
+static void write_name(const char *name, FILE *file)
+{
+    fputc('"', file);
+    for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
+        if (*c < 0x20 || *c >= 0x7f || *c == '"' || *c == '\\') {
+            fprintf(file, "\\u%04x", *c);
+        } else {
+            fputc(*c, file);
+        }
+    }
+    fputc('"', file);
+}
+
+static void write_dims(const char *field, const int32_t *dims, FILE *file)
+{
+    fprintf(file, ", \"%s\": [%d, %d, %d, %d]", field, dims[0], dims[1], dims[2], dims[3]);
+}
+
+/* Whole numbers alone: how a fraction is printed depends on the program's locale. */
+static void write_step(const sim_step *s, const step_times *t, FILE *file)
+{
+    const uint64_t calls = atomic_load(&t->calls), least = atomic_load(&t->least);
+    const uint64_t mean = calls ? atomic_load(&t->nanoseconds) / calls : 0;
+    fprintf(file, "{\"kind\": \"%s\", \"name\": ", s->kind);
+    write_name(s->name, file);
+    write_dims("input", s->x.dims, file);
+    write_dims("output", s->y.dims, file);
+    fprintf(file, ", \"multiplications\": %.0f, \"mean_ns\": %llu, \"least_ns\": %llu}", s->multiplications,
+            (unsigned long long)mean, (unsigned long long)least);
+}
+
+static void write_json(const sim_profile *profile, FILE *file)
+{
+    const sim_plan *plan = profile->plan;
+    fprintf(file, "{\"schema\": 1, \"kernels\": \"%s\", \"runs\": %llu, \"steps\": [", plan->kernels->name,
+            (unsigned long long)runs_of(profile));
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        fputs(i ? ",\n  " : "\n  ", file);
+        write_step(&plan->steps[i], &profile->times[i], file);
+    }
+    fputs("\n]}\n", file);
+}
+
+sim_result sim_profile_save(const sim_profile *profile, const char *path, sim_error *error)
+{
+    char temporary[4096];
+    const int length = snprintf(temporary, sizeof temporary, "%s.new", path);
+    errno = ENAMETOOLONG;
+    FILE *file = length > 0 && (size_t)length < sizeof temporary ? fopen(temporary, "w") : NULL;
+    if (file) {
+        write_json(profile, file);
+        const bool whole = !ferror(file);
+        if (fclose(file) == 0 && whole && rename(temporary, path) == 0) {
+            return SIM_OK;
+        }
+        remove(temporary);
+    }
+    return sim_fail(error, SIM_NOT_WRITTEN, "The profile %.120s cannot be written: %s.", path, strerror(errno));
 }

@@ -22,20 +22,21 @@ static void run_task(void *argument, size_t index, unsigned member)
     }
 }
 
-void sim_plan_run(const sim_plan *plan, void *workspace, void *const *buffers, const sim_team *team)
+void sim_plan_run(const sim_plan *plan, void *workspace, void *const *buffers, const sim_team *team,
+                  sim_profile *profile)
 {
     sim_invocation v = {.plan = plan, .workspace = workspace, .buffers = buffers};
     for (unsigned m = 0; m < team->size; m++) {
         sim_run_scratch(&v, m)->holds = 0;
     }
     for (uint32_t i = 0; i < plan->step_count; i++) {
-        const uint64_t start = plan->profile ? sim_profile_now() : 0;
+        const uint64_t start = profile ? sim_profile_now() : 0;
         v.step = &plan->steps[i];
         v.x = sim_run_view(&v, &v.step->x);
         v.y = sim_run_view(&v, &v.step->y);
         team->run(team->state, v.step->tasks, run_task, &v);
-        if (plan->profile) {
-            sim_profile_record(plan->profile, i, sim_profile_now() - start);
+        if (profile) {
+            sim_profile_record(profile, i, sim_profile_now() - start);
         }
     }
 }

@@ -1,0 +1,56 @@
+"""Where a model's time goes on the simulator, step by step, by the simulator's own profile (native/ABI.md section 10).
+
+    python benchmarks/layers.py MODEL.cambricon [RUNS]
+
+Figures are of this machine; a device's cannot be told from them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mlu_agent.cnrt import open_library
+from mlu_agent.engine import Engine
+
+RUNS = 20
+
+
+def profile(model: Path, runs: int) -> dict[str, Any]:
+    """The profile of so many invocations, one after the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["CNRT_SIMULATOR_PROFILE"] = folder
+        with Engine(open_library("simulator"), model) as engine:
+            for _ in range(runs):
+                slot = engine.acquire()
+                assert slot is not None, "nobody else closes the engine"
+                engine.submit(slot)
+                done = engine.collect()
+                assert done is not None, "it was submitted"
+                engine.release(done)
+        (written,) = Path(folder).iterdir()
+        document: dict[str, Any] = json.loads(written.read_text(encoding="ascii"))
+        return document
+
+
+def main(arguments: list[str]) -> int:
+    """Prints the steps, those that take longest first; returns the exit status."""
+    if not 1 <= len(arguments) <= 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    told = profile(Path(arguments[0]), int(arguments[1]) if len(arguments) > 1 else RUNS)
+    steps = sorted(told["steps"], key=lambda step: -step["least_ns"])
+    whole = sum(step["least_ns"] for step in steps) or 1
+    print(f"{told['runs']} runs, kernels {told['kernels']}, least time of each step")
+    for step in steps:
+        share, rate = step["least_ns"] / whole, step["multiplications"] / (step["least_ns"] or 1)
+        print(f"{step['least_ns'] / 1e6:10.3f} ms {share:6.1%} {rate:7.1f} GMAC/s  {step['kind']} {step['name']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+#define _POSIX_C_SOURCE 200809L
+#include "core/profile.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* "1": a table on stderr; else the folder for a file of each model. NULL: no profile. */
+static const char *wanted(void)
+{
+    const char *text = getenv("CNRT_SIMULATOR_PROFILE");
+    return text == NULL || text[0] == '\0' || strcmp(text, "0") == 0 ? NULL : text;
+}
+
+sim_profile *sim_profile_begin(const sim_plan *plan)
+{
+    if (wanted() == NULL) {
+        return NULL;
+    }
+    sim_profile *profile = sim_profile_create(plan);
+    if (profile == NULL) {
+        fprintf(stderr, "cnrt simulator: there is no memory for a profile\n");
+    }
+    return profile;
+}
+
+/* Several models of a process, and several processes, may share the folder. */
+static void save(const sim_profile *profile, const char *folder)
+{
+    static atomic_uint numbers;
+    char path[4096];
+    sim_error error = {""};
+    snprintf(path, sizeof path, "%s/profile-%ld-%u.json", folder, (long)getpid(), atomic_fetch_add(&numbers, 1u));
+    if (sim_profile_save(profile, path, &error) != SIM_OK) {
+        fprintf(stderr, "cnrt simulator: %s CNRT_SIMULATOR_PROFILE must be 1 or a folder.\n", error.text);
+    }
+}
+
+void sim_profile_end(sim_profile *profile)
+{
+    const char *where = wanted();
+    if (profile != NULL && where != NULL && strcmp(where, "1") == 0) {
+        sim_profile_print(profile, stderr);
+    } else if (profile != NULL && where != NULL) {
+        save(profile, where);
+    }
+    sim_profile_free(profile);
+}
