@@ -1,4 +1,5 @@
-/* Every fast kernel equals the plain C reference to the bit, on random shapes and on special values.
+/* Every fast kernel and every convolution algorithm equals the plain C reference to the bit, on random shapes and on special
+ * values.
  *
  *     kernels_test [cases] [seed]
  */
@@ -7,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conv/algorithm.h"
+#include "conv/direct.h"
 #include "half.h"
 #include "kernels.h"
 
@@ -254,98 +257,191 @@ static void fill_weights(void *weights, uint32_t dtype, size_t count, bool extre
     }
 }
 
-static const float *any_affine(int32_t channels, bool present, float identity, float low, float high)
+/* `elements`: more than channels, for what an algorithm reads past the last. */
+static const float *any_affine(int32_t channels, int32_t elements, bool present, float identity, float low, float high)
 {
-    float *values = room((size_t)(channels + SIM_OC_BLOCK) * sizeof(float));
-    for (int32_t i = 0; i < channels + SIM_OC_BLOCK; i++) {
+    float *values = room((size_t)elements * sizeof(float));
+    for (int32_t i = 0; i < elements; i++) {
         values[i] = present && i < channels ? uniform(low, high) : identity;
     }
     return values;
 }
 
-/* Runs all rows and blocks in random pieces, in an order that reuses the scratch memory now and then. */
-static void run_in_pieces(const sim_kernels *k, const sim_conv *conv, const sim_view *x, const sim_view *y,
-                          void *scratch)
+typedef struct layer {
+    sim_conv conv;
+    sim_view x, y; /* y: its data is each algorithm's own */
+    void *weights;
+    int16_t *table;
+    int32_t *source;
+} layer;
+
+/* The most that any algorithm reads of the arrays of channels. */
+static int32_t affine_elements(const sim_kernels *k, const sim_conv *conv)
 {
-    const int32_t all = sim_conv_blocks(conv);
-    for (int32_t n = 0; n < x->n; n++) {
-        for (int32_t row = 0; row < conv->out_h;) {
-            const int32_t most = conv->tiling.rows < conv->out_h - row ? conv->tiling.rows : conv->out_h - row,
-                          rows = between(1, most);
-            for (int32_t block = 0, blocks; block < all; block += blocks) {
-                blocks = between(1, all - block);
-                sim_conv_run(k, conv, x, y, n, row, rows, block, blocks, scratch, block > 0 && draw() % 2);
+    int32_t most = conv->out_c;
+    for (size_t i = 0; sim_conv_algorithm_at(i); i++) {
+        const sim_conv_algorithm *a = sim_conv_algorithm_at(i);
+        const int32_t elements = a->fits(k, conv) ? a->sizes(k, conv).affine : 0;
+        most = elements > most ? elements : most;
+    }
+    return most;
+}
+
+static void any_lookup(layer *l)
+{
+    const int32_t channels = l->conv.in_c, qmax = (int32_t)sim_conv_qmax(&l->conv);
+    l->table = room((size_t)channels * 512);
+    l->source = room((size_t)channels * sizeof(int32_t));
+    for (int32_t i = 0; i < channels * 256; i++) {
+        l->table[i] = (int16_t)between(-qmax, qmax);
+    }
+    for (int32_t i = 0; i < channels; i++) {
+        l->source[i] = between(0, channels - 1);
+    }
+    l->conv.lookup = l->table;
+    l->conv.lookup_channel = l->source;
+}
+
+static layer any_layer(const sim_kernels *k)
+{
+    static const uint32_t KINDS[] = {SIM_INT8, SIM_INT8, SIM_INT16, SIM_FLOAT32};
+    layer l = {.conv = any_shape()};
+    sim_conv *conv = &l.conv;
+    conv->weight_dtype = KINDS[draw() % 4];
+    const bool quantized = conv->weight_dtype != SIM_FLOAT32, extreme = draw() % 4 == 0;
+    conv->quant_scale = extreme ? 1e6f : sim_conv_qmax(conv) / uniform(2.0f, 5.0f);
+    const bool has_bias = draw() % 2, has_norm = draw() % 2, lookup = quantized && draw() % 6 == 0;
+    const int32_t c = conv->out_c, elements = affine_elements(k, conv);
+    conv->affine = (sim_affine){any_affine(c, elements, quantized, 1.0f, 1e-5f, draw() % 8 ? 1e-3f : 1e2f),
+                                any_affine(c, elements, has_bias, -0.0f, -1.0f, 1.0f),
+                                any_affine(c, elements, has_norm, 1.0f, -2.0f, 2.0f),
+                                any_affine(c, elements, has_norm, -0.0f, -1.0f, 1.0f)};
+    conv->activation = any_activation(true);
+    const int32_t n = between(1, 2);
+    l.x = new_view(n, conv->in_h, conv->in_w, conv->in_c, lookup ? SIM_UINT8 : any_dtype());
+    l.y = new_view(n, conv->out_h, conv->out_w, conv->out_c, any_dtype());
+    fill(l.x.data, l.x.dtype, view_bytes(&l.x) / sim_dtype_size(l.x.dtype), draw() % 2);
+    if (lookup) {
+        any_lookup(&l);
+    }
+    const size_t count =
+        (size_t)c * (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)(conv->in_c / conv->groups);
+    l.weights = room(count * sim_dtype_size(conv->weight_dtype));
+    fill_weights(l.weights, conv->weight_dtype, count, extreme);
+    return l;
+}
+
+static void free_layer(layer *l)
+{
+    const sim_affine *a = &l->conv.affine;
+    const void *const owned[] = {a->scale, a->bias, a->alpha, a->beta};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
+        free((void *)(uintptr_t)owned[i]);
+    }
+    free(l->weights);
+    free(l->x.data);
+    free(l->y.data);
+    free(l->table);
+    free(l->source);
+}
+
+/* Runs all rows and blocks in random pieces, in an order that reuses the scratch memory now and then. */
+static void run_in_pieces(const sim_kernels *k, const sim_conv_algorithm *a, const layer *l, const sim_conv *conv,
+                          const sim_view *y, void *scratch)
+{
+    const sim_conv_sizes sizes = a->sizes(k, conv);
+    sim_conv_task task = {0};
+    for (task.n = 0; task.n < l->x.n; task.n++) {
+        for (task.row = 0; task.row < conv->out_h; task.row += task.rows) {
+            const int32_t left = conv->out_h - task.row;
+            task.rows = between(1, sizes.rows < left ? sizes.rows : left);
+            for (task.block = 0; task.block < sizes.blocks; task.block += task.blocks) {
+                task.blocks = between(1, sizes.blocks - task.block);
+                task.fresh = task.block > 0 && draw() % 2;
+                a->run(k, conv, &l->x, y, &task, scratch);
             }
-            row += rows;
         }
     }
 }
 
+/* The layer's output as this algorithm computes it; the caller frees its data. */
+static sim_view compute(const sim_kernels *k, const sim_conv_algorithm *a, const layer *l)
+{
+    sim_conv conv = l->conv;
+    const sim_conv_sizes sizes = a->sizes(k, &conv);
+    void *packed = room(sizes.packed_bytes), *scratch = room(sizes.scratch_bytes);
+    sim_view y = l->y;
+    y.data = room(view_bytes(&y));
+    a->pack(k, &conv, l->weights, packed);
+    conv.packed = packed;
+    run_in_pieces(k, a, l, &conv, &y, scratch);
+    free(packed);
+    free(scratch);
+    return y;
+}
+
+enum { ALGORITHMS = 16 };
+static unsigned long taken[ALGORITHMS]; /* layers that each algorithm was forced to compute, of one table */
+
+/* Every algorithm that fits is forced, not the chosen one alone. */
 static void test_conv(const sim_kernels *k)
 {
-    static const uint32_t KINDS[] = {SIM_INT8, SIM_INT8, SIM_INT16, SIM_FLOAT32};
-    sim_conv conv = any_shape();
-    conv.weight_dtype = KINDS[draw() % 4];
-    const bool quantized = conv.weight_dtype != SIM_FLOAT32, extreme = draw() % 4 == 0;
-    const float qmax = conv.weight_dtype == SIM_INT8 ? 127.0f : 32767.0f;
-    conv.quant_scale = extreme ? 1e6f : qmax / uniform(2.0f, 5.0f);
-    const bool has_bias = draw() % 2, has_norm = draw() % 2;
-    conv.affine = (sim_affine){any_affine(conv.out_c, quantized, 1.0f, 1e-5f, draw() % 8 ? 1e-3f : 1e2f),
-                               any_affine(conv.out_c, has_bias, -0.0f, -1.0f, 1.0f),
-                               any_affine(conv.out_c, has_norm, 1.0f, -2.0f, 2.0f),
-                               any_affine(conv.out_c, has_norm, -0.0f, -1.0f, 1.0f)};
-    conv.activation = any_activation(true);
-    const bool lookup = quantized && draw() % 6 == 0;
-    int16_t *table = NULL;
-    int32_t *source = NULL;
-    const int32_t n = between(1, 2);
-    sim_view x = new_view(n, conv.in_h, conv.in_w, conv.in_c, lookup ? SIM_UINT8 : any_dtype());
-    sim_view y = new_view(n, conv.out_h, conv.out_w, conv.out_c, any_dtype()), z = y;
-    z.data = room(view_bytes(&y));
-    fill(x.data, x.dtype, view_bytes(&x) / sim_dtype_size(x.dtype), draw() % 2);
-    if (lookup) {
-        table = room((size_t)conv.in_c * 512);
-        source = room((size_t)conv.in_c * sizeof(int32_t));
-        for (int32_t i = 0; i < conv.in_c * 256; i++) {
-            table[i] = (int16_t)between(-(int32_t)qmax, (int32_t)qmax);
+    layer l = any_layer(k);
+    const sim_conv *c = &l.conv;
+    const sim_view wanted = compute(&SIM_KERNELS_REFERENCE, &SIM_CONV_REFERENCE, &l);
+    for (size_t i = 0; sim_conv_algorithm_at(i); i++) {
+        const sim_conv_algorithm *a = sim_conv_algorithm_at(i);
+        if (!a->fits(k, c)) {
+            continue;
         }
-        for (int32_t i = 0; i < conv.in_c; i++) {
-            source[i] = between(0, conv.in_c - 1);
+        taken[i]++;
+        const sim_view got = compute(k, a, &l);
+        char what[192];
+        snprintf(what, sizeof what,
+                 "conv %s %s %dx%dx%d -> %dx%dx%d kernel %dx%d stride %dx%d pad %d,%d dilation %dx%d groups %d",
+                 a->name,
+                 c->weight_dtype == SIM_INT8    ? "int8"
+                 : c->weight_dtype == SIM_INT16 ? "int16"
+                                                : "float",
+                 c->in_h, c->in_w, c->in_c, c->out_h, c->out_w, c->out_c, c->kernel_h, c->kernel_w, c->stride_h,
+                 c->stride_w, c->pad_top, c->pad_left, c->dilation_h, c->dilation_w, c->groups);
+        equal(what, k, got.data, wanted.data, view_bytes(&l.y));
+        free(got.data);
+    }
+    free(wanted.data);
+    free_layer(&l);
+}
+
+/* A table with register tiles lets every algorithm compute some layer; the plain table has the reference alone. */
+static void report_algorithms(const sim_kernels *k)
+{
+    for (size_t i = 0; sim_conv_algorithm_at(i); i++) {
+        const sim_conv_algorithm *a = sim_conv_algorithm_at(i);
+        printf("%s: %s computed %lu layers\n", k->name, a->name, taken[i]);
+        if (taken[i] == 0 && k != &SIM_KERNELS_REFERENCE) {
+            fprintf(stderr, "FAIL conv %s: no layer fits it with %s\n", a->name, k->name);
+            failures++;
         }
-        conv.lookup = table;
-        conv.lookup_channel = source;
+        taken[i] = 0;
     }
-    const size_t count =
-        (size_t)conv.out_c * (size_t)conv.kernel_h * (size_t)conv.kernel_w * (size_t)(conv.in_c / conv.groups);
-    void *weights = room(count * sim_dtype_size(conv.weight_dtype));
-    fill_weights(weights, conv.weight_dtype, count, extreme);
-    for (int pass = 0; pass < 2; pass++) {
-        const sim_kernels *kernels = pass ? &SIM_KERNELS_REFERENCE : k;
-        sim_conv_prepare(kernels, &conv);
-        void *packed = room(conv.tiling.packed_bytes), *scratch = room(conv.tiling.scratch_bytes);
-        sim_conv_pack(kernels, &conv, weights, packed);
-        conv.packed = packed;
-        run_in_pieces(kernels, &conv, &x, pass ? &z : &y, scratch);
-        free(packed);
-        free(scratch);
+}
+
+/* The driver's memory is bounded, a table's tiles are not: each must stay below the bound. */
+static void test_tiles(const sim_kernels *k)
+{
+    const sim_tile *tiles[] = {&k->int8, &k->int16, &k->float32};
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+        const sim_tile *t = tiles[i];
+        if (t->dot && (t->pixels > SIM_MOST_PIXELS || t->chunk % t->pixels || t->chunk * t->channels > SIM_MOST_SUMS)) {
+            fprintf(stderr, "FAIL %s: tile %zu is too large for the driver\n", k->name, i);
+            failures++;
+        }
     }
-    char what[160];
-    snprintf(what, sizeof what,
-             "conv %s %dx%dx%d -> %dx%dx%d kernel %dx%d stride %dx%d pad %d,%d dilation %dx%d groups %d",
-             quantized ? conv.weight_dtype == SIM_INT8 ? "int8" : "int16" : "float", conv.in_h, conv.in_w, conv.in_c,
-             conv.out_h, conv.out_w, conv.out_c, conv.kernel_h, conv.kernel_w, conv.stride_h, conv.stride_w,
-             conv.pad_top, conv.pad_left, conv.dilation_h, conv.dilation_w, conv.groups);
-    equal(what, k, y.data, z.data, view_bytes(&y));
-    free((void *)(uintptr_t)conv.affine.scale);
-    free((void *)(uintptr_t)conv.affine.bias);
-    free((void *)(uintptr_t)conv.affine.alpha);
-    free((void *)(uintptr_t)conv.affine.beta);
-    free(weights);
-    free(x.data);
-    free(y.data);
-    free(z.data);
-    free(table);
-    free(source);
+    const sim_depthwise *d = &k->depthwise;
+    if (d->run && (d->pixels > SIM_MOST_PIXELS || d->chunk % d->multiple || d->pixels * d->chunk > SIM_MOST_SUMS)) {
+        fprintf(stderr, "FAIL %s: the depthwise tile is too large for the driver\n", k->name);
+        failures++;
+    }
 }
 
 /* ---- the reference itself, against values worked out by hand ---- */
@@ -393,8 +489,7 @@ static void test_conv_by_hand(void)
 {
     float x[18], y[4];
     int8_t w[18];
-    const float one[1 + SIM_OC_BLOCK] = {0.5f}, two[1 + SIM_OC_BLOCK] = {1.0f}, three[1 + SIM_OC_BLOCK] = {2.0f},
-                        four[1 + SIM_OC_BLOCK] = {-1.0f};
+    const float one = 0.5f, two = 1.0f, three = 2.0f, four = -1.0f;
     for (int i = 0; i < 18; i++) {
         x[i] = (float)i;
         w[i] = (int8_t)(i % 2 ? -1 : 2);
@@ -416,14 +511,13 @@ static void test_conv_by_hand(void)
                      .groups = 1,
                      .weight_dtype = SIM_INT8,
                      .quant_scale = 1.0f,
-                     .affine = {one, two, three, four},
+                     .affine = {&one, &two, &three, &four},
                      .activation = {SIM_LEAKY_RELU, 0.25f, 0.0f},
                      .packed = w};
-    sim_conv_prepare(&SIM_KERNELS_REFERENCE, &conv);
     float scratch[18];
     const sim_view in = {(char *)x, 1, 3, 3, 2, 2, SIM_FLOAT32}, out = {(char *)y, 1, 2, 2, 1, 1, SIM_FLOAT32};
-    sim_conv_run(&SIM_KERNELS_REFERENCE, &conv, &in, &out, 0, 0, 1, 0, 1, scratch, false);
-    sim_conv_run(&SIM_KERNELS_REFERENCE, &conv, &in, &out, 0, 1, 1, 0, 1, scratch, false);
+    const sim_conv_task task = {.rows = 2, .blocks = 1};
+    SIM_CONV_REFERENCE.run(&SIM_KERNELS_REFERENCE, &conv, &in, &out, &task, scratch);
     /* pixel (r, c) holds 2(3r+c) and one more: 2*even - odd = 2(3r+c) - 1 */
     const double sums[4] = {-1 + 1 + 5 + 7, 1 + 3 + 7 + 9, 5 + 7 + 11 + 13, 7 + 9 + 13 + 15};
     for (int i = 0; i < 4; i++) {
@@ -439,6 +533,7 @@ int main(int argc, char **argv)
     test_conv_by_hand();
     for (unsigned i = 0; sim_kernels_name(i); i++) {
         const sim_kernels *k = sim_kernels_select(sim_kernels_name(i));
+        test_tiles(k);
         test_all_halves(k);
         test_roundings(k);
         for (long c = 0; c < cases && failures < 20; c++) {
@@ -447,6 +542,7 @@ int main(int argc, char **argv)
             test_conv(k);
         }
         printf("%s: %ld cases\n", k->name, cases);
+        report_algorithms(k);
     }
     printf("%lu failures\n", failures);
     return failures ? 1 : 0;

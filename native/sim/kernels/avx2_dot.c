@@ -4,7 +4,7 @@
 
 #include "avx2.h"
 
-enum { PIXELS = SIM_AVX2_PIXELS };
+enum { PIXELS = SIM_AVX2_PIXELS, CHANNELS = SIM_AVX2_CHANNELS };
 
 /* The whole tile is assembly because gcc 12 spills accumulators in the intrinsics form: 12 accumulators, 2 weight vectors
  * and 2 temporaries are all sixteen registers. Pixel p has its 16 sums in ymm(2p), ymm(2p+1). One step is 4 bytes of each
@@ -68,30 +68,29 @@ enum { PIXELS = SIM_AVX2_PIXELS };
           "xmm13", "xmm14", "xmm15", "cc", "memory")
 /* clang-format on */
 
-void sim_avx2_dot_s8(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
-                     float *y)
+void sim_avx2_dot_s8(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length, float *y)
 {
     DOT_TILE(PAIR, 1, ALL_SUMS(TO_FLOAT));
 }
 
-void sim_avx2_dot_f32(const float *const *x, const float *w, const int32_t *offset, int32_t runs, int32_t length,
+void sim_avx2_dot_f32(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y)
 {
     DOT_TILE(SINGLE, 2, "");
 }
 
 /* A pair of products of int16 values within +-32767 fits 32 bits; the pairs are summed in 64. */
-void sim_avx2_dot_s16(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
+void sim_avx2_dot_s16(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y)
 {
     for (int p = 0; p < PIXELS; p++) {
-        const int16_t *weights = w;
+        const int16_t *in = x[p], *weights = w;
         __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
                           _mm256_setzero_si256()};
         for (int32_t r = 0; r < runs; r++) {
             for (int32_t k = 0; k < length; k += 2, weights += 32) {
                 int32_t pair;
-                memcpy(&pair, x[p] + offset[r] + k, sizeof pair);
+                memcpy(&pair, in + offset[r] + k, sizeof pair);
                 for (int half = 0; half < 2; half++) {
                     const __m256i products =
                         _mm256_madd_epi16(_mm256_set1_epi32(pair),
@@ -103,12 +102,12 @@ void sim_avx2_dot_s16(const int16_t *const *x, const int16_t *w, const int32_t *
                 }
             }
         }
-        _Alignas(32) int64_t exact[SIM_OC_BLOCK];
+        _Alignas(32) int64_t exact[CHANNELS];
         for (int i = 0; i < 4; i++) {
             _mm256_store_si256((__m256i *)(void *)(exact + 4 * i), sum[i]);
         }
-        for (int o = 0; o < SIM_OC_BLOCK; o++) {
-            y[p * SIM_OC_BLOCK + o] = (float)exact[o];
+        for (int o = 0; o < CHANNELS; o++) {
+            y[p * CHANNELS + o] = (float)exact[o];
         }
     }
 }

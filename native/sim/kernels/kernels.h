@@ -35,12 +35,6 @@ enum {
 typedef enum sim_binary { SIM_ADD, SIM_MUL, SIM_SUB, SIM_DIV, SIM_MAX, SIM_MIN, SIM_BINARIES } sim_binary;
 typedef enum sim_reduction { SIM_REDUCE_SUM = 1, SIM_REDUCE_MEAN = 2, SIM_REDUCE_MAX = 3 } sim_reduction;
 
-enum {
-    SIM_OC_BLOCK = 16,   /* output channels computed together */
-    SIM_MAX_PIXELS = 8,  /* largest register tile of any table, in pixels */
-    SIM_PIXEL_CHUNK = 96 /* output pixels between two calls of `finish` */
-};
-
 static inline size_t sim_dtype_size(uint32_t dtype)
 {
     return dtype == SIM_FLOAT32 ? 4 : dtype == SIM_FLOAT16 || dtype == SIM_INT16 ? 2 : 1;
@@ -59,69 +53,51 @@ typedef struct sim_activation {
     float a, b;
 } sim_activation;
 
-/* Per output channel, each array readable up to SIM_OC_BLOCK elements past the last channel; what a layer does not have
- * is the identity: 1 for a factor, -0 for a term (x + -0 is x for every x). */
+/* Per output channel; what a layer does not have is the identity: 1 for a factor, -0 for a term (x + -0 is x for every x).
+ * Read in whole vectors: past the last channel. */
 typedef struct sim_affine {
     const float *scale, *bias, *alpha, *beta;
 } sim_affine;
-
-/* How the tiled driver cuts a convolution; filled by sim_conv_prepare. */
-typedef struct sim_conv_tiling {
-    bool tiled;          /* false: the plain C kernel runs this layer */
-    bool depthwise;      /* one float filter per channel */
-    int32_t rows;        /* output rows of one task */
-    int32_t blocks;      /* blocks of SIM_OC_BLOCK output channels in one group */
-    int32_t pixel_pitch; /* scratch elements from pixel to pixel */
-    int32_t row_pitch;   /* scratch elements from row to row */
-    int32_t pad_left, scratch_rows;
-    int32_t runs;         /* stretches of consecutive scratch elements that one output pixel reads */
-    int32_t run_length;   /* elements of one run, padded to the table's multiple */
-    size_t scratch_bytes; /* per team member */
-    size_t packed_bytes;
-} sim_conv_tiling;
-
-typedef struct sim_conv {
-    int32_t in_h, in_w, in_c, out_h, out_w, out_c;
-    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
-    bool transposed; /* DECONV: the windows lie over the output */
-    uint32_t weight_dtype;
-    float quant_scale;
-    sim_affine affine;
-    sim_activation activation; /* after the rounding to the output's dtype */
-    /* A fused NORMALIZE of a uint8 picture: quantized value of each byte, [in_c][256], and the byte's channel. */
-    const int16_t *lookup;
-    const int32_t *lookup_channel;
-    const void *packed; /* weights as sim_conv_pack left them */
-    sim_conv_tiling tiling;
-} sim_conv;
 
 typedef struct sim_pool {
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
     bool count_padding; /* average: divide by the whole window */
 } sim_pool;
 
+/* A register tile: a dot product for each of some output pixels and some output channels (a block) at once. All sizes are
+ * the instruction set's; a table without such a tile leaves it empty. */
+typedef struct sim_tile {
+    uint32_t element;         /* type of the inputs, and of the weights as they are packed */
+    int32_t pixels, channels; /* computed together */
+    int32_t interleave;       /* consecutive weights of one output channel */
+    int32_t multiple;         /* runs are padded to a multiple of this */
+    int32_t chunk;            /* pixels between two calls of `finish`: whole tiles */
+    /* y[p][o] = float32(sum over runs r and k < length of x[p][offset[r] + k] * w[r][k / interleave][o][k % interleave]);
+     * w and y: 64-byte aligned */
+    void (*dot)(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length, float *y);
+} sim_tile;
+
+/* One float32 filter per channel: sums of whole channel vectors. */
+typedef struct sim_depthwise {
+    int32_t pixels;   /* computed together */
+    int32_t multiple; /* channels are padded to a multiple of this */
+    int32_t block;    /* channels that are not shared among tasks */
+    int32_t chunk;    /* channels of one call at most */
+    /* y[p][c] = sum over taps t of x[p][offset[t] + c] * w[t * w_pitch + c], c in [0, count), count of that multiple */
+    void (*run)(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps,
+                int32_t count, float *y);
+} sim_depthwise;
+
 typedef struct sim_kernels {
     const char *name;
-    bool tiled;         /* has the entries of the tiled convolution below */
-    int32_t pixels;     /* register tile: pixels */
-    int32_t interleave; /* consecutive weights of one output channel */
-    int32_t multiple;   /* runs are padded to a multiple of this (quantized layers) */
+    sim_tile int8, int16, float32; /* for weights of that type */
+    sim_depthwise depthwise;
 
     /* y[i] = clamp(rint(x[i] * scale)) for count elements. */
     void (*quantize)(const void *x, uint32_t dtype, size_t count, float scale, float qmax, int16_t *y);
     /* Copies with a change of dtype between FLOAT16 and FLOAT32 (one rounding), or without one. */
     void (*convert)(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count);
 
-    /* y[p][o] = float32(sum over runs r and k of x[p][offset[r] + k] * w[...]), o in [0, SIM_OC_BLOCK). */
-    void (*dot_s8)(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
-                   float *y);
-    void (*dot_s16)(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
-                    float *y);
-    void (*dot_f32)(const float *const *x, const float *w, const int32_t *offset, int32_t runs, int32_t length,
-                    float *y);
-    /* y[p][c] = sum over taps t of x[p][offset[t] + c] * w[t * w_pitch + c], c in [0, count), a multiple of 8. */
-    void (*depthwise)(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps,
-                      int32_t count, float *y);
     /* Scale, bias, batch-norm, rounding, activation, rounding of `pixels` rows of `channels` values (`acc_pitch` apart). */
     void (*finish)(const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels, const sim_affine *affine,
                    const sim_activation *activation, void *y, uint32_t dtype, int32_t pitch);
@@ -146,22 +122,6 @@ extern const sim_kernels SIM_KERNELS_NEON;
 const sim_kernels *sim_kernels_select(const char *name);
 /* The name of the i-th table that this processor can run, NULL past the last. */
 const char *sim_kernels_name(unsigned i);
-
-/* Chooses tiling and sizes from the shape. x_dtype, y_dtype: of the tensors. */
-void sim_conv_prepare(const sim_kernels *kernels, sim_conv *conv);
-/* weights: [O][kh][kw][I / groups] of conv->weight_dtype; packed: tiling.packed_bytes, 64-byte aligned. */
-void sim_conv_pack(const sim_kernels *kernels, const sim_conv *conv, const void *weights, void *packed);
-/* Output rows [row, row + rows) of image n, blocks [block, block + blocks) of output channels (of all groups in order).
- * `fresh`: scratch already holds these input rows, left there by the last call. scratch: tiling.scratch_bytes, 64-byte
- * aligned. */
-void sim_conv_run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y, int32_t n,
-                  int32_t row, int32_t rows, int32_t block, int32_t blocks, void *scratch, bool fresh);
-/* Blocks of output channels over all groups, the unit of sim_conv_run. */
-int32_t sim_conv_blocks(const sim_conv *conv);
-
-/* The same in plain C, without packing or tiling; scratch holds one patch: kernel_h * kernel_w * in_c * 4 bytes. */
-void sim_conv_reference(const sim_conv *conv, const sim_view *x, const sim_view *y, int32_t n, int32_t row,
-                        int32_t rows, int32_t channel, int32_t channels, void *scratch);
 
 /* functions.c: the functions of one value. */
 float sim_exp(float x);

@@ -6,7 +6,7 @@
 #include "half.h"
 #include "kernels.h"
 
-enum { PIXELS = 4, STEP = 4 };
+enum { PIXELS = 4, CHANNELS = 16, STEP = 4 };
 
 /* ---- loads, stores, roundings ---- */
 
@@ -234,15 +234,16 @@ static void max_pool(const sim_pool *pool, const sim_view *x, const sim_view *y,
         MULTIPLY(0, lane) MULTIPLY(1, lane) MULTIPLY(2, lane) MULTIPLY(3, lane)                  \
     }
 
-static void dot_s8(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
+static void dot_s8(const void *const *x, const void *weights, const int32_t *offset, int32_t runs, int32_t length,
                    float *y)
 {
+    const int16_t *p0 = x[0], *p1 = x[1], *p2 = x[2], *p3 = x[3], *w = weights;
     int32x4_t sum[PIXELS][4];
     for (int p = 0; p < PIXELS; p++) {
         sum[p][0] = sum[p][1] = sum[p][2] = sum[p][3] = vdupq_n_s32(0);
     }
     for (int32_t r = 0; r < runs; r++) {
-        const int16_t *x0 = x[0] + offset[r], *x1 = x[1] + offset[r], *x2 = x[2] + offset[r], *x3 = x[3] + offset[r];
+        const int16_t *x0 = p0 + offset[r], *x1 = p1 + offset[r], *x2 = p2 + offset[r], *x3 = p3 + offset[r];
         for (int32_t k = 0; k < length; k += STEP, w += 16 * STEP) {
             const int16x4_t in[PIXELS] = {vld1_s16(x0 + k), vld1_s16(x1 + k), vld1_s16(x2 + k), vld1_s16(x3 + k)};
             ALL_PIXELS(0) ALL_PIXELS(1) ALL_PIXELS(2) ALL_PIXELS(3)
@@ -250,41 +251,42 @@ static void dot_s8(const int16_t *const *x, const int16_t *w, const int32_t *off
     }
     for (int p = 0; p < PIXELS; p++) {
         for (int i = 0; i < 4; i++) {
-            vst1q_f32(y + p * SIM_OC_BLOCK + 4 * i, vcvtq_f32_s32(sum[p][i]));
+            vst1q_f32(y + p * CHANNELS + 4 * i, vcvtq_f32_s32(sum[p][i]));
         }
     }
 }
 
-static void dot_s16(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
+static void dot_s16(const void *const *x, const void *weights, const int32_t *offset, int32_t runs, int32_t length,
                     float *y)
 {
     for (int p = 0; p < PIXELS; p++) {
-        const int16_t *weights = w;
+        const int16_t *in = x[p], *w = weights;
         int64x2_t sum[8];
         for (int i = 0; i < 8; i++) {
             sum[i] = vdupq_n_s64(0);
         }
         for (int32_t r = 0; r < runs; r++) {
-            for (int32_t k = 0; k < length; k++, weights += 16) {
-                const int16x4_t in = vdup_n_s16(x[p][offset[r] + k]);
+            for (int32_t k = 0; k < length; k++, w += 16) {
+                const int16x4_t value = vdup_n_s16(in[offset[r] + k]);
                 for (int i = 0; i < 4; i++) {
-                    const int32x4_t product = vmull_s16(in, vld1_s16(weights + 4 * i));
+                    const int32x4_t product = vmull_s16(value, vld1_s16(w + 4 * i));
                     sum[2 * i] = vaddw_s32(sum[2 * i], vget_low_s32(product));
                     sum[2 * i + 1] = vaddw_high_s32(sum[2 * i + 1], product);
                 }
             }
         }
-        for (int o = 0; o < SIM_OC_BLOCK; o++) {
+        for (int o = 0; o < CHANNELS; o++) {
             int64_t exact[2];
             vst1q_s64(exact, sum[o / 2]);
-            y[p * SIM_OC_BLOCK + o] = (float)exact[o & 1];
+            y[p * CHANNELS + o] = (float)exact[o & 1];
         }
     }
 }
 
-static void dot_f32(const float *const *x, const float *w, const int32_t *offset, int32_t runs, int32_t length,
+static void dot_f32(const void *const *x, const void *weights, const int32_t *offset, int32_t runs, int32_t length,
                     float *y)
 {
+    const float *in[PIXELS] = {x[0], x[1], x[2], x[3]}, *w = weights;
     float32x4_t sum[PIXELS][4];
     for (int p = 0; p < PIXELS; p++) {
         sum[p][0] = sum[p][1] = sum[p][2] = sum[p][3] = vdupq_n_f32(0.0f);
@@ -293,17 +295,17 @@ static void dot_f32(const float *const *x, const float *w, const int32_t *offset
         for (int32_t k = offset[r]; k < offset[r] + length; k++, w += 16) {
             const float32x4_t w0 = vld1q_f32(w), w1 = vld1q_f32(w + 4), w2 = vld1q_f32(w + 8), w3 = vld1q_f32(w + 12);
             for (int p = 0; p < PIXELS; p++) {
-                const float32x4_t in = vdupq_n_f32(x[p][k]);
-                sum[p][0] = vaddq_f32(sum[p][0], vmulq_f32(in, w0));
-                sum[p][1] = vaddq_f32(sum[p][1], vmulq_f32(in, w1));
-                sum[p][2] = vaddq_f32(sum[p][2], vmulq_f32(in, w2));
-                sum[p][3] = vaddq_f32(sum[p][3], vmulq_f32(in, w3));
+                const float32x4_t value = vdupq_n_f32(in[p][k]);
+                sum[p][0] = vaddq_f32(sum[p][0], vmulq_f32(value, w0));
+                sum[p][1] = vaddq_f32(sum[p][1], vmulq_f32(value, w1));
+                sum[p][2] = vaddq_f32(sum[p][2], vmulq_f32(value, w2));
+                sum[p][3] = vaddq_f32(sum[p][3], vmulq_f32(value, w3));
             }
         }
     }
     for (int p = 0; p < PIXELS; p++) {
         for (int i = 0; i < 4; i++) {
-            vst1q_f32(y + p * SIM_OC_BLOCK + 4 * i, sum[p][i]);
+            vst1q_f32(y + p * CHANNELS + 4 * i, sum[p][i]);
         }
     }
 }
@@ -363,16 +365,12 @@ static inline void finish_as(uint32_t function, uint32_t dtype, const float *acc
 
 const sim_kernels SIM_KERNELS_NEON = {
     .name = "neon",
-    .tiled = true,
-    .pixels = PIXELS,
-    .interleave = 1,
-    .multiple = STEP,
+    .int8 = {SIM_INT16, PIXELS, CHANNELS, 1, STEP, 96, dot_s8},
+    .int16 = {SIM_INT16, PIXELS, CHANNELS, 1, STEP, 96, dot_s16},
+    .float32 = {SIM_FLOAT32, PIXELS, CHANNELS, 1, 1, 96, dot_f32},
+    .depthwise = {PIXELS, 8, 16, 256, depthwise},
     .quantize = quantize,
     .convert = convert,
-    .dot_s8 = dot_s8,
-    .dot_s16 = dot_s16,
-    .dot_f32 = dot_f32,
-    .depthwise = depthwise,
     .finish = finish,
     .activate = activate,
     .binary = binary,

@@ -4,6 +4,7 @@
 
 #include "build.h"
 #include "check.h"
+#include "conv/algorithm.h"
 #include "invocation.h"
 #include "normalize.h"
 
@@ -30,6 +31,8 @@ enum { /* constants and attributes of both, in the file's order */
 
 typedef struct conv_step {
     sim_conv conv;
+    const sim_conv_algorithm *algorithm;
+    sim_conv_sizes sizes;
     uint32_t row_tasks, block_tasks, blocks_per_task;
 } conv_step;
 
@@ -104,13 +107,13 @@ static bool is_quantized(const sim_model *model, const sim_operator *op)
     return model->constants[op->constants[WEIGHT]].dtype != SIM_FLOAT32;
 }
 
-/* The constant, or the identity where the layer has none; room behind the last channel for a whole vector. */
+/* The constant, or the identity where the layer has none and past the last channel. */
 static const float *affine_array(const sim_builder *b, const sim_operator *op, int which, float identity,
-                                 int32_t channels, float *out)
+                                 const conv_step *p, float *out)
 {
     const uint32_t number = op->constants[which];
-    const size_t bytes = (size_t)channels * sizeof(float);
-    for (int32_t i = 0; i < channels + SIM_OC_BLOCK; i++) {
+    const size_t bytes = (size_t)p->conv.out_c * sizeof(float);
+    for (int32_t i = 0; i < p->sizes.affine; i++) {
         out[i] = identity;
     }
     if (number != SIM_ABSENT) {
@@ -123,7 +126,7 @@ static const float *affine_array(const sim_builder *b, const sim_operator *op, i
 static void fill_lookup(const sim_builder *b, const sim_operator *normalize, const sim_conv *conv, int16_t *lookup,
                         int32_t *channels)
 {
-    const float qmax = conv->weight_dtype == SIM_INT8 ? 127.0f : 32767.0f;
+    const float qmax = sim_conv_qmax(conv);
     for (int32_t c = 0; c < conv->in_c; c++) {
         channels[c] = sim_normalize_source(normalize, c);
         for (int32_t byte = 0; byte < 256; byte++) {
@@ -162,9 +165,8 @@ static void describe_conv(const sim_builder *b, const sim_operator *op, sim_conv
 /* Tasks: stretches of rows times stretches of channel blocks. Neighbours share rows, so that a member fills them once. */
 static void cut_conv(sim_step *s, conv_step *p)
 {
-    const sim_conv *conv = &p->conv;
-    const uint32_t blocks = (uint32_t)sim_conv_blocks(conv), rows = (uint32_t)conv->tiling.rows;
-    p->row_tasks = ((uint32_t)conv->out_h + rows - 1) / rows;
+    const uint32_t blocks = (uint32_t)p->sizes.blocks, rows = (uint32_t)p->sizes.rows;
+    p->row_tasks = ((uint32_t)p->conv.out_h + rows - 1) / rows;
     const uint32_t outer = p->row_tasks * (uint32_t)s->y.dims[0];
     const uint32_t wanted = outer >= CONV_TASKS ? 1 : (CONV_TASKS + outer - 1) / outer;
     p->blocks_per_task = (blocks + wanted - 1) / wanted;
@@ -173,22 +175,23 @@ static void cut_conv(sim_step *s, conv_step *p)
     s->units_per_task = 1;
 }
 
-static sim_result pack_conv(sim_builder *b, const sim_operator *op, sim_step *s, sim_conv *conv)
+static sim_result pack_conv(sim_builder *b, const sim_operator *op, sim_step *s, conv_step *p)
 {
+    sim_conv *conv = &p->conv;
     const sim_operator *normalize =
         b->facts[op->inputs[0]].folded ? sim_operator_of(b, b->facts[op->inputs[0]].producer) : NULL;
-    const int64_t floats = (int64_t)conv->out_c + SIM_OC_BLOCK;
+    const int64_t floats = p->sizes.affine;
     const int64_t affine_bytes = sim_aligned(4 * floats * (int64_t)sizeof(float));
     const int64_t lookup_bytes = normalize ? sim_aligned((int64_t)conv->in_c * (512 + (int64_t)sizeof(int32_t))) : 0;
-    const sim_result result = sim_plan_allocate(b, s, affine_bytes + lookup_bytes + (int64_t)conv->tiling.packed_bytes);
+    const sim_result result = sim_plan_allocate(b, s, affine_bytes + lookup_bytes + (int64_t)p->sizes.packed_bytes);
     if (result != SIM_OK) {
         return result;
     }
     float *affine = s->memory;
-    conv->affine.scale = affine_array(b, op, SCALE, 1.0f, conv->out_c, affine);
-    conv->affine.bias = affine_array(b, op, BIAS, -0.0f, conv->out_c, affine + floats);
-    conv->affine.alpha = affine_array(b, op, ALPHA, 1.0f, conv->out_c, affine + 2 * floats);
-    conv->affine.beta = affine_array(b, op, BETA, -0.0f, conv->out_c, affine + 3 * floats);
+    conv->affine.scale = affine_array(b, op, SCALE, 1.0f, p, affine);
+    conv->affine.bias = affine_array(b, op, BIAS, -0.0f, p, affine + floats);
+    conv->affine.alpha = affine_array(b, op, ALPHA, 1.0f, p, affine + 2 * floats);
+    conv->affine.beta = affine_array(b, op, BETA, -0.0f, p, affine + 3 * floats);
     char *rest = (char *)s->memory + affine_bytes;
     if (normalize) {
         int32_t *channels = (int32_t *)(void *)(rest + (size_t)conv->in_c * 512);
@@ -198,7 +201,7 @@ static sim_result pack_conv(sim_builder *b, const sim_operator *op, sim_step *s,
         s->x = sim_plan_place_of(b, normalize->inputs[0]);
     }
     void *packed = rest + lookup_bytes;
-    sim_conv_pack(b->plan->kernels, conv, b->model->constants[op->constants[WEIGHT]].data, packed);
+    p->algorithm->pack(b->plan->kernels, conv, b->model->constants[op->constants[WEIGHT]].data, packed);
     conv->packed = packed;
     return SIM_OK;
 }
@@ -219,12 +222,13 @@ static sim_result plan_conv(sim_builder *b, int32_t o)
         conv->activation = (sim_activation){(uint32_t)activation->attributes[0], sim_float_of(activation, 1),
                                             sim_float_of(activation, 2)};
     }
-    sim_conv_prepare(b->plan->kernels, conv);
+    p->algorithm = sim_conv_choose(b->plan->kernels, conv);
+    p->sizes = p->algorithm->sizes(b->plan->kernels, conv);
     cut_conv(s, p);
-    sim_plan_need_scratch(b, conv->tiling.scratch_bytes);
+    sim_plan_need_scratch(b, p->sizes.scratch_bytes);
     s->multiplications = (double)s->y.dims[0] * conv->out_h * conv->out_w * conv->out_c * conv->kernel_h *
                          conv->kernel_w * (conv->in_c / conv->groups);
-    return pack_conv(b, op, s, conv);
+    return pack_conv(b, op, s, p);
 }
 
 /* Unit: a stretch of rows times a stretch of channel blocks. */
@@ -233,16 +237,20 @@ static void run_conv(const sim_invocation *v, size_t unit, unsigned member)
     const conv_step *p = v->step->parameters;
     const sim_conv *conv = &p->conv;
     const size_t rows_index = unit / p->block_tasks, n = rows_index / p->row_tasks;
-    const int32_t row = (int32_t)(rows_index % p->row_tasks) * conv->tiling.rows;
-    const int32_t rows = conv->out_h - row < conv->tiling.rows ? conv->out_h - row : conv->tiling.rows;
-    const int32_t block = (int32_t)(unit % p->block_tasks * p->blocks_per_task), all = sim_conv_blocks(conv);
-    const int32_t blocks = all - block < (int32_t)p->blocks_per_task ? all - block : (int32_t)p->blocks_per_task;
+    const int32_t row = (int32_t)(rows_index % p->row_tasks) * p->sizes.rows, rows = conv->out_h - row;
+    const int32_t block = (int32_t)(unit % p->block_tasks * p->blocks_per_task), blocks = p->sizes.blocks - block;
     sim_scratch_head *scratch = sim_run_scratch(v, member);
     const uint64_t key = ((uint64_t)(v->step - v->plan->steps) + 1) << 40 | rows_index;
-    const bool fresh = scratch->holds == key;
+    const sim_conv_task task = {
+        .n = (int32_t)n,
+        .row = row,
+        .rows = rows < p->sizes.rows ? rows : p->sizes.rows,
+        .block = block,
+        .blocks = blocks < (int32_t)p->blocks_per_task ? blocks : (int32_t)p->blocks_per_task,
+        .fresh = scratch->holds == key,
+    };
     scratch->holds = key;
-    sim_conv_run(v->plan->kernels, conv, &v->x, &v->y, (int32_t)n, row, rows, block, blocks,
-                 (char *)scratch + SIM_SCRATCH_HEAD, fresh);
+    p->algorithm->run(v->plan->kernels, conv, &v->x, &v->y, &task, (char *)scratch + SIM_SCRATCH_HEAD);
 }
 
 const sim_row sim_row_conv = {

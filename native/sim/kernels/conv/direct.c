@@ -1,0 +1,233 @@
+#include "direct.h"
+
+#include <string.h>
+
+enum { SCRATCH_TARGET = 256 * 1024, SCRATCH_LIMIT = 64 * 1024 * 1024, PAST_THE_END = 64 };
+
+/* ---- rows of the input in scratch memory ---- */
+
+/* Input rows under `rows` output rows. */
+static int64_t rows_under(const sim_conv *conv, int64_t rows)
+{
+    return (rows - 1) * conv->stride_h + (int64_t)(conv->kernel_h - 1) * conv->dilation_h + 1;
+}
+
+static int64_t row_bytes(const sim_rows *rows)
+{
+    return rows->row_pitch * (int64_t)rows->element;
+}
+
+/* Pixels 1 KiB apart would put those of one register tile into the same cache sets. */
+sim_rows sim_rows_of(const sim_conv *conv, size_t element, int64_t channels)
+{
+    const int64_t size = (int64_t)element, pitch = channels * size % 1024 ? channels : channels + 64 / size;
+    const int64_t width =
+        (int64_t)(conv->out_w - 1) * conv->stride_w + (int64_t)(conv->kernel_w - 1) * conv->dilation_w + 1;
+    return (sim_rows){element, width, pitch, width * pitch};
+}
+
+bool sim_rows_fit(const sim_conv *conv, const sim_rows *rows)
+{
+    return !conv->transposed && conv->kernel_h * (int64_t)conv->kernel_w <= SIM_MOST_RUNS &&
+           rows_under(conv, 1) <= SCRATCH_LIMIT / row_bytes(rows);
+}
+
+/* As many as fit the target, spread evenly. */
+int32_t sim_rows_of_task(const sim_conv *conv, const sim_rows *rows)
+{
+    int64_t most = 1;
+    while (most < conv->out_h && rows_under(conv, most + 1) * row_bytes(rows) <= SCRATCH_TARGET) {
+        most++;
+    }
+    const int64_t tasks = (conv->out_h + most - 1) / most;
+    return (int32_t)((conv->out_h + tasks - 1) / tasks);
+}
+
+/* A padded run reads a little past the end of the last row. */
+size_t sim_rows_bytes(const sim_conv *conv, const sim_rows *rows)
+{
+    return (size_t)(rows_under(conv, sim_rows_of_task(conv, rows)) * row_bytes(rows)) + PAST_THE_END;
+}
+
+/* Pixels [0, pixels) of one input row, without padding. */
+static void copy_pixels(const sim_kernels *kernels, const sim_conv *conv, const sim_rows *rows,
+                        const sim_elements *elements, const sim_view *x, const char *row, size_t pixels, char *out)
+{
+    const size_t step = sim_dtype_size(x->dtype) * (size_t)x->pitch,
+                 out_step = rows->element * (size_t)rows->pixel_pitch;
+    if (conv->lookup) {
+        elements->lookup(conv, (const uint8_t *)row, x->pitch, pixels, out, rows->pixel_pitch);
+    } else if (x->pitch == conv->in_c && rows->pixel_pitch == conv->in_c) {
+        elements->span(kernels, conv, row, x->dtype, pixels * (size_t)conv->in_c, out);
+    } else {
+        for (size_t p = 0; p < pixels; p++) {
+            elements->span(kernels, conv, row + p * step, x->dtype, (size_t)conv->in_c, out + p * out_step);
+        }
+    }
+}
+
+void sim_rows_copy(const sim_kernels *kernels, const sim_conv *conv, const sim_rows *rows, const sim_elements *elements,
+                   const sim_view *x, const sim_conv_task *task, char *scratch)
+{
+    const size_t pixel = rows->element * (size_t)rows->pixel_pitch, bytes = (size_t)row_bytes(rows);
+    const int64_t left = conv->pad_left < rows->width ? conv->pad_left : rows->width;
+    const int64_t inside = conv->in_w < rows->width - left ? conv->in_w : rows->width - left;
+    const int64_t first = (int64_t)task->row * conv->stride_h - conv->pad_top, count = rows_under(conv, task->rows);
+    for (int64_t r = 0; r < count; r++, scratch += bytes) {
+        const int64_t iy = first + r;
+        if (iy < 0 || iy >= conv->in_h) {
+            memset(scratch, 0, bytes);
+            continue;
+        }
+        const size_t start = ((size_t)task->n * (size_t)x->h + (size_t)iy) * (size_t)x->w * (size_t)x->pitch;
+        memset(scratch, 0, (size_t)left * pixel);
+        copy_pixels(kernels, conv, rows, elements, x, x->data + start * sim_dtype_size(x->dtype), (size_t)inside,
+                    scratch + (size_t)left * pixel);
+        memset(scratch + (size_t)(left + inside) * pixel, 0, (size_t)(rows->width - left - inside) * pixel);
+    }
+}
+
+void sim_rows_offsets(const sim_conv *conv, const sim_rows *rows, int32_t runs, int32_t *offset)
+{
+    const int32_t per_row = runs / conv->kernel_h;
+    for (int32_t r = 0; r < runs; r++) {
+        offset[r] = (int32_t)(r / per_row * conv->dilation_h * rows->row_pitch +
+                              r % per_row * conv->dilation_w * rows->pixel_pitch);
+    }
+}
+
+/* ---- the end ---- */
+
+sim_output sim_output_start(const sim_kernels *kernels, const sim_conv *conv, const sim_view *y,
+                            const sim_conv_task *task, int32_t channel, int32_t channels)
+{
+    const size_t pixel = ((size_t)task->n * (size_t)conv->out_h + (size_t)task->row) * (size_t)conv->out_w;
+    const sim_affine *a = &conv->affine;
+    return (sim_output){
+        .kernels = kernels,
+        .activation = &conv->activation,
+        .affine = {a->scale + channel, a->bias + channel, a->alpha + channel, a->beta + channel},
+        .at = y->data + (pixel * (size_t)y->pitch + (size_t)channel) * sim_dtype_size(y->dtype),
+        .dtype = y->dtype,
+        .channels = channels,
+        .pitch = y->pitch,
+    };
+}
+
+void sim_output_finish(sim_output *output, const float *sums, int32_t sum_pitch, int32_t pixels)
+{
+    output->kernels->finish(sums, sum_pitch, pixels, output->channels, &output->affine, output->activation, output->at,
+                            output->dtype, output->pitch);
+    output->at += (size_t)pixels * (size_t)output->pitch * sim_dtype_size(output->dtype);
+}
+
+/* ---- layers over a register tile ---- */
+
+typedef struct cut { /* of a layer for a tile */
+    sim_rows rows;
+    int32_t runs, run_length; /* stretches of consecutive elements that one output pixel reads */
+    int32_t inputs, outputs;  /* channels of a group */
+    int32_t blocks;           /* of a group */
+    size_t block_weights;
+} cut;
+
+static cut cut_of(const sim_conv *conv, const sim_tile *tile)
+{
+    cut c = {.rows = sim_rows_of(conv, sim_dtype_size(tile->element), conv->in_c),
+             .inputs = conv->in_c / conv->groups,
+             .outputs = conv->out_c / conv->groups};
+    const bool merged = conv->groups == 1 && conv->dilation_w == 1 && c.rows.pixel_pitch == conv->in_c;
+    c.runs = merged ? conv->kernel_h : conv->kernel_h * conv->kernel_w;
+    c.run_length = (int32_t)sim_up_to(merged ? (int64_t)conv->kernel_w * conv->in_c : c.inputs, tile->multiple);
+    c.blocks = (c.outputs + tile->channels - 1) / tile->channels;
+    c.block_weights = (size_t)c.runs * (size_t)c.run_length * (size_t)tile->channels;
+    return c;
+}
+
+/* Groups of few outputs would leave most of a block empty. */
+bool sim_direct_fits(const sim_conv *conv, const sim_tile *tile)
+{
+    const sim_rows rows = sim_rows_of(conv, sim_dtype_size(tile->element), conv->in_c);
+    return sim_rows_fit(conv, &rows) && (conv->groups == 1 || conv->out_c / conv->groups >= 4);
+}
+
+sim_conv_sizes sim_direct_sizes(const sim_conv *conv, const sim_tile *tile)
+{
+    const cut c = cut_of(conv, tile);
+    return (sim_conv_sizes){
+        .rows = sim_rows_of_task(conv, &c.rows),
+        .blocks = conv->groups * c.blocks,
+        .affine = conv->out_c + tile->channels,
+        .scratch_bytes = sim_rows_bytes(conv, &c.rows),
+        .packed_bytes = (size_t)conv->groups * (size_t)c.blocks * c.block_weights * c.rows.element,
+    };
+}
+
+static void pack_one(void *packed, size_t at, const void *weights, size_t from, uint32_t dtype, uint32_t element)
+{
+    if (dtype == SIM_INT8 && element == SIM_INT16) {
+        ((int16_t *)packed)[at] = ((const int8_t *)weights)[from];
+    } else {
+        const size_t size = sim_dtype_size(element);
+        memcpy((char *)packed + at * size, (const char *)weights + from * size, size);
+    }
+}
+
+/* [group][block][run][length / interleave][channels of the tile][interleave], zeros where there is no weight. */
+void sim_direct_pack(const sim_conv *conv, const sim_tile *tile, const void *weights, void *packed)
+{
+    const cut c = cut_of(conv, tile);
+    const size_t volume = (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)c.inputs,
+                 real = volume / (size_t)c.runs;
+    const size_t lanes = (size_t)tile->channels, interleave = (size_t)tile->interleave;
+    memset(packed, 0, sim_direct_sizes(conv, tile).packed_bytes);
+    for (size_t o = 0; o < (size_t)conv->out_c; o++) {
+        const size_t group = o / (size_t)c.outputs, in_group = o % (size_t)c.outputs, lane = in_group % lanes;
+        const size_t base = (group * (size_t)c.blocks + in_group / lanes) * c.block_weights;
+        for (size_t k = 0; k < volume; k++) {
+            const size_t place = k / real * (size_t)c.run_length + k % real;
+            const size_t at = base + (place / interleave * lanes + lane) * interleave + place % interleave;
+            pack_one(packed, at, weights, o * volume + k, conv->weight_dtype, tile->element);
+        }
+    }
+}
+
+/* One block of output channels for all pixels of the task. */
+static void run_block(const sim_tile *tile, const cut *c, const char *w, const int32_t *offset, sim_walk *pixels,
+                      sim_output *output, int32_t left)
+{
+    _Alignas(64) float sums[SIM_MOST_SUMS];
+    const int32_t step = tile->pixels, runs = c->runs, run_length = c->run_length;
+    while (left > 0) {
+        const int32_t chunk = left < tile->chunk ? left : tile->chunk;
+        for (int32_t p = 0; p < chunk; p += step) {
+            const void *x[SIM_MOST_PIXELS];
+            for (int32_t i = 0; i < step; i++) {
+                x[i] = p + i < chunk ? sim_walk_next(pixels) : x[i - 1];
+            }
+            tile->dot(x, w, offset, runs, run_length, sums + p * tile->channels);
+        }
+        sim_output_finish(output, sums, tile->channels, chunk);
+        left -= chunk;
+    }
+}
+
+void sim_direct_run(const sim_kernels *kernels, const sim_conv *conv, const sim_tile *tile,
+                    const sim_elements *elements, const sim_view *x, const sim_view *y, const sim_conv_task *task,
+                    void *scratch)
+{
+    const cut c = cut_of(conv, tile);
+    int32_t offset[SIM_MOST_RUNS];
+    sim_rows_offsets(conv, &c.rows, c.runs, offset);
+    if (!task->fresh) {
+        sim_rows_copy(kernels, conv, &c.rows, elements, x, task, scratch);
+    }
+    for (int32_t block = task->block; block < task->block + task->blocks; block++) {
+        const int32_t group = block / c.blocks, first = block % c.blocks * tile->channels, rest = c.outputs - first;
+        const char *w = (const char *)conv->packed + (size_t)block * c.block_weights * c.rows.element;
+        sim_walk pixels = sim_walk_start(conv, &c.rows, scratch, group * c.inputs);
+        sim_output output = sim_output_start(kernels, conv, y, task, group * c.outputs + first,
+                                             rest < tile->channels ? rest : tile->channels);
+        run_block(tile, &c, w, offset, &pixels, &output, task->rows * conv->out_w);
+    }
+}
