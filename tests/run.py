@@ -187,7 +187,8 @@ def mutations() -> Result:
 
 def lint() -> Result:
     """ruff and mypy --strict over all Python files, ruff's and clang-format's hand over all files."""
-    c_files = [path for folder in ("native", "tests/native") for path in sorted((ROOT / folder).rglob("*.[ch]"))]
+    folders = (ROOT / "native", ROOT / "tests" / "native")
+    c_files = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in {".c", ".h", ".inc"})
     tools: dict[str, list[str | Path]] = {
         "ruff": ["check", "."],
         "ruff format": ["format", "--check", "."],

@@ -53,8 +53,8 @@ typedef struct sim_activation {
     float a, b;
 } sim_activation;
 
-/* Per output channel; what a layer does not have is the identity: 1 for a factor, -0 for a term (x + -0 is x for every x).
- * Read in whole vectors: past the last channel. */
+/* Per output channel; what a layer does not have is the identity: 1 for a factor, -0 for a term (x + -0 is x for every
+ * x). Read in whole vectors: past the last channel. */
 typedef struct sim_affine {
     const float *scale, *bias, *alpha, *beta;
 } sim_affine;
@@ -64,16 +64,16 @@ typedef struct sim_pool {
     bool count_padding; /* average: divide by the whole window */
 } sim_pool;
 
-/* A register tile: a dot product for each of some output pixels and some output channels (a block) at once. All sizes are
- * the instruction set's; a table without such a tile leaves it empty. */
+/* A register tile: a dot product for each of some output pixels and some output channels (a block) at once. All sizes
+ * are the instruction set's; a table without such a tile leaves it empty. */
 typedef struct sim_tile {
     uint32_t element;         /* type of the inputs, and of the weights as they are packed */
     int32_t pixels, channels; /* computed together */
     int32_t interleave;       /* consecutive weights of one output channel */
     int32_t multiple;         /* runs are padded to a multiple of this */
     int32_t chunk;            /* pixels between two calls of `finish`: whole tiles */
-    /* y[p][o] = float32(sum over runs r and k < length of x[p][offset[r] + k] * w[r][k / interleave][o][k % interleave]);
-     * w and y: 64-byte aligned */
+    /* y[p][o] = float32(sum over runs r and k < length of x[p][offset[r] + k] * w[r][k / interleave][o][k % interleave]).
+     * w and y: 64-byte aligned. */
     void (*dot)(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length, float *y);
 } sim_tile;
 
@@ -88,8 +88,10 @@ typedef struct sim_depthwise {
                 int32_t count, float *y);
 } sim_depthwise;
 
+/* What one instruction set gives: a folder with its vectors (vector.h), products (dot.c) and this table (table.c). */
 typedef struct sim_kernels {
     const char *name;
+    bool (*supported)(void);       /* by this processor; NULL: by each that the library was built for */
     sim_tile int8, int16, float32; /* for weights of that type */
     sim_depthwise depthwise;
 
@@ -110,13 +112,7 @@ typedef struct sim_kernels {
     void (*max_pool)(const sim_pool *pool, const sim_view *x, const sim_view *y, int32_t n, int32_t row);
 } sim_kernels;
 
-extern const sim_kernels SIM_KERNELS_REFERENCE;
-#if defined(__x86_64__)
-extern const sim_kernels SIM_KERNELS_AVX2;
-#endif
-#if defined(__aarch64__)
-extern const sim_kernels SIM_KERNELS_NEON;
-#endif
+extern const sim_kernels SIM_KERNELS_REFERENCE; /* plain C: what every table must equal */
 
 /* The table called `name`, or the fastest for NULL; NULL if this processor or build has none of that name. */
 const sim_kernels *sim_kernels_select(const char *name);
@@ -130,13 +126,11 @@ float sim_log(float x);                                                /* of pos
 float sim_activation_value(const sim_activation *activation, float x); /* all but SIM_PRELU, which needs a channel */
 bool sim_activation_is_fast(uint32_t function); /* the fast tables have it, and `finish` knows it */
 
-/* reference.c: values in memory. */
+/* values.c: values in memory. */
 float sim_load(const void *data, uint32_t dtype, size_t index);        /* UINT8, FLOAT16, FLOAT32 */
 void sim_store(void *data, uint32_t dtype, size_t index, float value); /* FLOAT16, FLOAT32: rounds once */
 int32_t sim_quantize_value(float x, float scale, float qmax);
 float sim_binary_value(sim_binary kind, float a, float b);
-void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count, size_t x_stride,
-                 size_t y_stride);
 float sim_normalize_value(float x, float mean, float std);
 
 /* operators.c: operators with one plain form, which works on spans of float32; a table only widens and rounds for it.
@@ -156,6 +150,9 @@ void sim_pad_row(const sim_kernels *kernels, int32_t top, int32_t left, float va
 /* scale: NULL for none. */
 void sim_l2_normalize_row(const sim_kernels *kernels, const float *scale, float eps, const sim_view *x,
                           const sim_view *y, int32_t n, int32_t row);
+/* `count` values, the strides in elements; no row, and no table. */
+void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count, size_t x_stride,
+                 size_t y_stride);
 
 /* detection.c */
 enum { SIM_MAX_HEADS = 8, SIM_MAX_CANDIDATES = 32768, SIM_DETECTION_HEAD = 64, SIM_DETECTION_ROW = 7 };

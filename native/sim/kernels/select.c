@@ -1,44 +1,31 @@
 /* Which table this processor runs. */
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include "kernels.h"
 
-static bool always(void)
-{
-    return true;
-}
+extern const sim_kernels SIM_KERNELS_AVX2, SIM_KERNELS_NEON;
 
-#if defined(__x86_64__)
-static bool has_avx2(void)
-{
-    unsigned a, b, c, d;
-    return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
-}
-#endif
-
-static const struct {
-    const sim_kernels *kernels;
-    bool (*supported)(void);
-} TABLES[] = {
+static const sim_kernels *const TABLES[] = {
 /* fastest first */
 #if defined(__x86_64__)
-    {&SIM_KERNELS_AVX2, has_avx2},
+    &SIM_KERNELS_AVX2,
 #endif
 #if defined(__aarch64__)
-    {&SIM_KERNELS_NEON, always}, /* Advanced SIMD is part of every aarch64 Linux */
+    &SIM_KERNELS_NEON,
 #endif
-    {&SIM_KERNELS_REFERENCE, always},
+    &SIM_KERNELS_REFERENCE,
 };
+
+static bool supported(const sim_kernels *kernels)
+{
+    return !kernels->supported || kernels->supported();
+}
 
 const sim_kernels *sim_kernels_select(const char *name)
 {
     for (size_t i = 0; i < sizeof TABLES / sizeof *TABLES; i++) {
-        if (TABLES[i].supported() && (!name || strcmp(name, TABLES[i].kernels->name) == 0)) {
-            return TABLES[i].kernels;
+        if (supported(TABLES[i]) && (!name || strcmp(name, TABLES[i]->name) == 0)) {
+            return TABLES[i];
         }
     }
     return NULL;
@@ -47,8 +34,8 @@ const sim_kernels *sim_kernels_select(const char *name)
 const char *sim_kernels_name(unsigned i)
 {
     for (size_t k = 0; k < sizeof TABLES / sizeof *TABLES; k++) {
-        if (TABLES[k].supported() && i-- == 0) {
-            return TABLES[k].kernels->name;
+        if (supported(TABLES[k]) && i-- == 0) {
+            return TABLES[k]->name;
         }
     }
     return NULL;

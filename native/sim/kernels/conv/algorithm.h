@@ -1,8 +1,8 @@
 /* Convolution layers and the algorithms that compute them.
  *
  * An algorithm is one file: it says which layers it can take with a table of kernels, how large its tasks and its memory
- * are, how it keeps the weights, and computes a task. choose.c picks one per layer when a model is loaded. Every algorithm
- * gives the same bits. Who runs a layer knows this file alone; an algorithm knows the table it is given and nothing above. */
+ * are, how it keeps the weights, and computes a task. choose.c picks one per layer when a model is loaded. All give the
+ * same bits. Who runs a layer knows this file alone; an algorithm knows the table it is given and nothing above. */
 #ifndef SIM_KERNELS_CONV_ALGORITHM_H
 #define SIM_KERNELS_CONV_ALGORITHM_H
 

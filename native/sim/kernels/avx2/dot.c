@@ -1,10 +1,8 @@
-/* The products of a convolution in AVX2: register tiles of 6 pixels x 16 channels. Compiled like avx2.c. */
+/* The products of a convolution in AVX2: register tiles of 6 pixels x 16 channels. */
 #include <immintrin.h>
 #include <string.h>
 
-#include "avx2.h"
-
-enum { PIXELS = SIM_AVX2_PIXELS, CHANNELS = SIM_AVX2_CHANNELS };
+#include "dot.h"
 
 /* The whole tile is assembly because gcc 12 spills accumulators in the intrinsics form: 12 accumulators, 2 weight vectors
  * and 2 temporaries are all sixteen registers. Pixel p has its 16 sums in ymm(2p), ymm(2p+1). One step is 4 bytes of each
@@ -83,7 +81,7 @@ void sim_avx2_dot_f32(const void *const *x, const void *w, const int32_t *offset
 void sim_avx2_dot_s16(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y)
 {
-    for (int p = 0; p < PIXELS; p++) {
+    for (int p = 0; p < TILE_PIXELS; p++) {
         const int16_t *in = x[p], *weights = w;
         __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
                           _mm256_setzero_si256()};
@@ -102,33 +100,12 @@ void sim_avx2_dot_s16(const void *const *x, const void *w, const int32_t *offset
                 }
             }
         }
-        _Alignas(32) int64_t exact[CHANNELS];
+        _Alignas(32) int64_t exact[TILE_CHANNELS];
         for (int i = 0; i < 4; i++) {
             _mm256_store_si256((__m256i *)(void *)(exact + 4 * i), sum[i]);
         }
-        for (int o = 0; o < CHANNELS; o++) {
-            y[p * CHANNELS + o] = (float)exact[o];
-        }
-    }
-}
-
-void sim_avx2_depthwise(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps,
-                        int32_t count, float *y)
-{
-    for (int32_t c = 0; c < count; c += 8) {
-        __m256 sum[PIXELS];
-        for (int p = 0; p < PIXELS; p++) {
-            sum[p] = _mm256_setzero_ps();
-        }
-        for (int32_t t = 0; t < taps; t++) {
-            const __m256 weight = _mm256_loadu_ps(w + (size_t)t * (size_t)w_pitch + c);
-            const intptr_t at = offset[t] + c;
-            for (int p = 0; p < PIXELS; p++) {
-                sum[p] = _mm256_add_ps(sum[p], _mm256_mul_ps(_mm256_loadu_ps(x[p] + at), weight));
-            }
-        }
-        for (int p = 0; p < PIXELS; p++) {
-            _mm256_storeu_ps(y + (size_t)p * (size_t)count + c, sum[p]);
+        for (int o = 0; o < TILE_CHANNELS; o++) {
+            y[p * TILE_CHANNELS + o] = (float)exact[o];
         }
     }
 }

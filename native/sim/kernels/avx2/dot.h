@@ -1,10 +1,10 @@
-/* What avx2.c and avx2_dot.c share. */
-#ifndef SIM_KERNELS_AVX2_H
-#define SIM_KERNELS_AVX2_H
+/* What the files of AVX2 share: the register tile and its products. */
+#ifndef SIM_KERNELS_AVX2_DOT_H
+#define SIM_KERNELS_AVX2_DOT_H
 
 #include "kernels.h"
 
-enum { SIM_AVX2_PIXELS = 6, SIM_AVX2_CHANNELS = 16 }; /* of a register tile */
+enum { TILE_PIXELS = 6, TILE_CHANNELS = 16 };
 
 void sim_avx2_dot_s8(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                      float *y);
@@ -12,7 +12,7 @@ void sim_avx2_dot_s16(const void *const *x, const void *w, const int32_t *offset
                       float *y);
 void sim_avx2_dot_f32(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y);
-void sim_avx2_depthwise(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps,
-                        int32_t count, float *y);
+
+bool sim_avx2_supported(void);
 
 #endif

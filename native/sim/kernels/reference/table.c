@@ -1,77 +1,8 @@
-/* The plain C form of every operator: the executable definition of native/ARITHMETIC.md. Written to be read. */
+/* The plain C form of what every table does: the executable definition of native/ARITHMETIC.md. Written to be read. */
 #include <math.h>
+#include <string.h>
 
-#include "half.h"
 #include "kernels.h"
-
-float sim_load(const void *data, uint32_t dtype, size_t index)
-{
-    const char *at = (const char *)data + index * sim_dtype_size(dtype);
-    if (dtype == SIM_UINT8) {
-        return (float)*(const uint8_t *)at;
-    }
-    if (dtype == SIM_FLOAT16) {
-        uint16_t half;
-        memcpy(&half, at, sizeof half);
-        return sim_float_from_half(half);
-    }
-    float value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-void sim_store(void *data, uint32_t dtype, size_t index, float value)
-{
-    char *at = (char *)data + index * sim_dtype_size(dtype);
-    if (dtype == SIM_FLOAT16) {
-        const uint16_t half = sim_half_from_float(value);
-        memcpy(at, &half, sizeof half);
-        return;
-    }
-    const float kept = sim_float_canonical(value);
-    memcpy(at, &kept, sizeof kept);
-}
-
-int32_t sim_quantize_value(float x, float scale, float qmax)
-{
-    float v = x * scale;
-    v = v > -qmax ? v : -qmax;
-    v = v < qmax ? v : qmax;
-    return (int32_t)rintf(v);
-}
-
-float sim_binary_value(sim_binary kind, float a, float b)
-{
-    switch (kind) {
-    case SIM_ADD: return a + b;
-    case SIM_MUL: return a * b;
-    case SIM_SUB: return a - b;
-    case SIM_DIV: return a / b;
-    case SIM_MAX: return a > b ? a : b;
-    default: return a < b ? a : b;
-    }
-}
-
-float sim_normalize_value(float x, float mean, float std)
-{
-    return (x - mean) / std;
-}
-
-void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count, size_t x_stride,
-                 size_t y_stride)
-{
-    float m = -INFINITY, s = 0.0f;
-    for (size_t i = 0; i < count; i++) {
-        const float v = sim_load(x, x_dtype, i * x_stride);
-        m = v > m ? v : m;
-    }
-    for (size_t i = 0; i < count; i++) {
-        s = s + sim_exp(sim_load(x, x_dtype, i * x_stride) - m);
-    }
-    for (size_t i = 0; i < count; i++) {
-        sim_store(y, y_dtype, i * y_stride, sim_exp(sim_load(x, x_dtype, i * x_stride) - m) / s);
-    }
-}
 
 static void quantize(const void *x, uint32_t dtype, size_t count, float scale, float qmax, int16_t *y)
 {

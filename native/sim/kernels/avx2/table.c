@@ -1,0 +1,22 @@
+/* AVX2 + F16C. Compiled without FMA: every multiplication and addition rounds by itself. */
+#include "dot.h"
+#include "vector.h"
+
+#include "spans.inc"
+
+enum { CHUNK = 96, PAIRS = 2, DEPTHWISE_CHUNK = 256 };
+
+const sim_kernels SIM_KERNELS_AVX2 = {
+    .name = "avx2",
+    .supported = sim_avx2_supported,
+    .int8 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, CHUNK, sim_avx2_dot_s8},
+    .int16 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, CHUNK, sim_avx2_dot_s16},
+    .float32 = {SIM_FLOAT32, TILE_PIXELS, TILE_CHANNELS, 1, 1, CHUNK, sim_avx2_dot_f32},
+    .depthwise = {TILE_PIXELS, FILTER_CHANNELS, TILE_CHANNELS, DEPTHWISE_CHUNK, depthwise},
+    .quantize = quantize,
+    .convert = convert,
+    .finish = finish,
+    .activate = activate,
+    .binary = binary,
+    .max_pool = max_pool,
+};

@@ -1,0 +1,114 @@
+/* Four float32 values in AArch64 Advanced SIMD, as spans.inc wants them. */
+#ifndef SIM_KERNELS_NEON_VECTOR_H
+#define SIM_KERNELS_NEON_VECTOR_H
+
+#include <arm_neon.h>
+
+#include "half.h"
+#include "kernels.h"
+
+typedef float32x4_t vec;
+
+enum { WIDTH = 4, TOGETHER = 1 };
+
+static inline vec vec_load(const void *x, uint32_t dtype, size_t i)
+{
+    if (dtype == SIM_FLOAT16) {
+        return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)x + i)));
+    }
+    return vld1q_f32((const float *)x + i);
+}
+
+static inline uint16x4_t vec_half(vec v) /* canonical NaN: any magnitude above infinity's becomes 0x7e00 */
+{
+    const uint16x4_t h = vreinterpret_u16_f16(vcvt_f16_f32(v));
+    const uint16x4_t nan = vcgt_u16(vand_u16(h, vdup_n_u16(0x7fff)), vdup_n_u16(0x7c00));
+    return vbsl_u16(nan, vdup_n_u16(SIM_HALF_NAN), h);
+}
+
+static inline void vec_store(void *y, uint32_t dtype, size_t i, vec v)
+{
+    if (dtype == SIM_FLOAT16) {
+        vst1_u16((uint16_t *)y + i, vec_half(v));
+    } else {
+        const uint32x4_t number = vceqq_f32(v, v);
+        vst1q_f32((float *)y + i, vbslq_f32(number, v, vreinterpretq_f32_u32(vdupq_n_u32(SIM_FLOAT_NAN))));
+    }
+}
+
+static inline void vec_store_raw(float *y, vec v) /* every bit kept */
+{
+    vst1q_f32(y, v);
+}
+
+static inline vec vec_rounded(vec v, uint32_t dtype)
+{
+    return dtype == SIM_FLOAT16 ? vcvt_f32_f16(vcvt_f16_f32(v)) : v;
+}
+
+static inline void vec_store_int16(int16_t *y, vec v) /* nearest even */
+{
+    vst1_s16(y, vmovn_s32(vcvtnq_s32_f32(v)));
+}
+
+static inline void vec_store_two_int16(int16_t *y, vec a, vec b)
+{
+    vst1q_s16(y, vcombine_s16(vmovn_s32(vcvtnq_s32_f32(a)), vmovn_s32(vcvtnq_s32_f32(b))));
+}
+
+static inline vec vec_all(float value)
+{
+    return vdupq_n_f32(value);
+}
+
+static inline vec vec_add(vec a, vec b)
+{
+    return vaddq_f32(a, b);
+}
+
+static inline vec vec_sub(vec a, vec b)
+{
+    return vsubq_f32(a, b);
+}
+
+static inline vec vec_mul(vec a, vec b)
+{
+    return vmulq_f32(a, b);
+}
+
+static inline vec vec_div(vec a, vec b)
+{
+    return vdivq_f32(a, b);
+}
+
+static inline vec vec_greater(vec a, vec b) /* a > b ? a : b */
+{
+    return vbslq_f32(vcgtq_f32(a, b), a, b);
+}
+
+static inline vec vec_less(vec a, vec b) /* a < b ? a : b */
+{
+    return vbslq_f32(vcltq_f32(a, b), a, b);
+}
+
+static inline vec vec_if_positive(vec x, vec a, vec b) /* x > 0 ? a : b */
+{
+    return vbslq_f32(vcgtq_f32(x, vdupq_n_f32(0.0f)), a, b);
+}
+
+static inline vec vec_negative(vec v)
+{
+    return vnegq_f32(v);
+}
+
+static inline vec vec_nearest(vec v) /* even */
+{
+    return vrndnq_f32(v);
+}
+
+static inline vec vec_scaled(vec v, vec n) /* v * 2^n for whole n, by adding to the exponent */
+{
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(v), vshlq_n_s32(vcvtnq_s32_f32(n), 23)));
+}
+
+#endif
