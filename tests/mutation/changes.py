@@ -188,6 +188,12 @@ AGENT = (
         'endpoint.startswith("tcp://")',
         "test_other_machines_are_let_in_only_on_request",
     ),
+    _agent(
+        "frames that were empty counted as lost",
+        "lost = sequence - expected - max(0, omitted - omitted_before)",
+        "lost = sequence - expected",
+        "test_omitted_empty_frames_are_no_loss",
+    ),
 )
 
 NATIVE = (
@@ -230,6 +236,24 @@ NATIVE = (
 )
 
 EXPORT = (
+    _export(
+        "a zip that unpacks to anything",
+        "total > min(MAX_ARCHIVE_BYTES, MAX_RATIO * size + SLACK)",
+        "total > MAX_ARCHIVE_BYTES",
+        "test_a_zip_bomb_is_refused_before_it_unpacks",
+    ),
+    _export(
+        "one storage shown as many tensors",
+        "if self._left < 0:",
+        "if False:",
+        "test_one_storage_shown_a_thousand_times_is_refused",
+    ),
+    _export(
+        "half-written files left behind",
+        "left.unlink(missing_ok=True)",
+        "pass",
+        "test_files_are_written_all_or_none",
+    ),
     _export(
         "weights quantized to -128 and 128",
         "return (1 << (bits - 1)) - 1",
