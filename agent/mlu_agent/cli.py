@@ -22,23 +22,25 @@ COMMANDS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code."""
-    program = command_line.Program(
-        "mlu-agent",
-        "Object detection on Cambricon MLU edge boxes.",
-        _version(),
-        COMMANDS,
-        "mlu_agent.commands",
-    )
-    return command_line.run(program, argv)
-
-
 def _version() -> str:
     try:
         return importlib.metadata.version("mlu-agent")
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"
+
+
+PROGRAM = command_line.Program(
+    "mlu-agent",
+    "Object detection on Cambricon MLU edge boxes.",
+    _version(),
+    COMMANDS,
+    "mlu_agent.commands",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    return command_line.run(PROGRAM, argv)
 
 
 if __name__ == "__main__":

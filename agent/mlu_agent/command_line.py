@@ -45,7 +45,7 @@ def run(program: Program, argv: Sequence[str] | None = None) -> int:
     """Runs one command of ``argv`` (None: the process's own); returns its exit code. A user's mistake is one sentence
     on stderr, never a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser(program, words).parse_args(words)
+    arguments = parser(program, words).parse_args(words)
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()
@@ -86,10 +86,11 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser(program: Program, words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program.name, description=program.description)
-    parser.add_argument("--version", action="version", version=f"{program.name} {program.version}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+def parser(program: Program, words: Sequence[str]) -> argparse.ArgumentParser:
+    """The program's parser, with the arguments of the one command that `words` name."""
+    made = argparse.ArgumentParser(prog=program.name, description=program.description)
+    made.add_argument("--version", action="version", version=f"{program.name} {program.version}")
+    commands = made.add_subparsers(metavar="COMMAND", required=True)
     named = next((word for word in words if not word.startswith("-")), "")
     for name, summary in program.commands.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
@@ -97,4 +98,4 @@ def _parser(program: Program, words: Sequence[str]) -> argparse.ArgumentParser:
             module = importlib.import_module(f"{program.package}.{name}")
             module.declare(command)
             command.set_defaults(run=module.run)
-    return parser
+    return made

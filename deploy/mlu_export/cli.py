@@ -24,18 +24,20 @@ COMMANDS = {
 }
 
 
+PROGRAM = command_line.Program(
+    "mlu-export",
+    "Turns weights into quantized .cambricon models, and measures the file that ships.",
+    __version__,
+    COMMANDS,
+    "mlu_export.commands",
+    interrupted="interrupted; nothing was written",
+    memory="for a network of this size",
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
-    program = command_line.Program(
-        "mlu-export",
-        "Turns weights into quantized .cambricon models, and measures the file that ships.",
-        __version__,
-        COMMANDS,
-        "mlu_export.commands",
-        interrupted="interrupted; nothing was written",
-        memory="for a network of this size",
-    )
-    return command_line.run(program, argv)
+    return command_line.run(PROGRAM, argv)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 
 import mlu_agent.cli
 import mlu_export.cli
+from mlu_agent import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = {"en": ROOT / "docs" / "porting-guide.md", "zh": ROOT / "docs" / "zh" / "porting-guide.md"}
@@ -79,7 +80,7 @@ OURS = [command for command in commands("en") if command.program in CLIS]
 def test_every_command_line_parses(command, capsys):
     """With the parser of the program itself, so that a renamed option cannot stay in the guide."""
     try:
-        CLIS[command.program]._parser(command.arguments).parse_args(command.arguments)
+        command_line.parser(CLIS[command.program].PROGRAM, command.arguments).parse_args(command.arguments)
     except SystemExit:
         pytest.fail(f"{' '.join(command.words)}\n{capsys.readouterr().err}")
 
