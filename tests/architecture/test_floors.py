@@ -12,7 +12,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = ROOT / "agent" / "mlu_agent"
-DEPLOY = ROOT / "deploy" / "mlu_export"
 SIM = ROOT / "native" / "sim"
 
 # A room is a folder of mlu_agent, or a file beside them. One of a higher floor may import those of lower floors, at run
@@ -50,7 +49,6 @@ DOORS: dict[str, set[str]] = {
     "structlog": {"logs"},
     "tomli": {"config"},
 }
-TORCH_ROOMS = {"vendor", "compat", "exact"}  # of mlu_export: they are about torch modules or compute in torch
 C_FLOORS = {"api": 3, "core": 2, "exec": 1, "kernels": 0}
 
 
@@ -146,59 +144,6 @@ def test_the_agent_never_knows_the_build_tool_nor_torch():
     assert not tops & {"mlu_export", "torch"}
 
 
-def test_the_build_tool_uses_only_the_agents_vision_and_runtime():
-    """mlu_export sees the pixels and boxes that the box sees, reads its files by the same rules and has the same frame
-    of a command line; it knows none of the daemon.
-    """
-    vision = {"detections", "geometry", "preprocess", "postprocess", "draw", "model", "detector"}
-    allowed = vision | {"cnrt", "engine"} | {"config", "command_line", "errors"}
-    used = set()
-    for path in _files(DEPLOY):
-        for line, name in _imports(path, DEPLOY):
-            used.add(room := _agent_room(name))
-            assert room is None or room in allowed, f"{path.name}:{line} imports {name}"
-    assert used - {None} == allowed
-
-
-def _top_imports(path: Path) -> set[str]:
-    """Dotted names that importing a file of mlu_export imports at once."""
-    module = ["mlu_export", *path.relative_to(DEPLOY).with_suffix("").parts]
-    names = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            stem = ".".join([*(module[: len(module) - node.level] if node.level else []), node.module or ""]).strip(".")
-            names |= {stem, *(f"{stem}.{alias.name}" for alias in node.names)}
-    return names
-
-
-def test_the_export_tools_core_knows_no_room():
-    """graph.py and network.py are what everybody hands on, so they import none of mlu_export; and only the command line
-    imports commands.
-    """
-    for name in ("graph.py", "network.py"):
-        assert not {used for used in _top_imports(DEPLOY / name) if used.startswith("mlu_export")}, name
-    for path in _files(DEPLOY):
-        if _room(path, DEPLOY) not in ("commands", "cli"):
-            used = {name for name in _top_imports(path) if name.startswith("mlu_export.commands")}
-            assert not used, f"{path.name} imports {used}"
-
-
-def test_torch_is_imported_late():
-    """`mlu-export build --recipe` works without torch, so no module of mlu_export outside the rooms that are about
-    torch modules imports it at its top, be it through another module.
-    """
-    imports = {
-        ".".join(["mlu_export", *path.relative_to(DEPLOY).with_suffix("").parts]): _top_imports(path)
-        for path in _files(DEPLOY)
-    }
-    reached = {"torch"}
-    while grown := {name for name, used in imports.items() if name not in reached and used & reached}:
-        reached |= grown
-    assert {name for name in reached - {"torch"} if name.split(".")[1] not in TORCH_ROOMS} == set()
-
-
 @pytest.mark.parametrize("path", sorted(SIM.rglob("*.[ch]")), ids=lambda path: str(path.relative_to(SIM)))
 def test_c_includes_go_down_only(path: Path):
     """In C: api -> core -> exec -> kernels; a kernel knows nothing of models, the executor nothing of devices."""
@@ -224,8 +169,7 @@ def test_the_walls_would_be_noticed(tmp_path: Path):
     assert names == {"mlu_agent.daemon.pipeline.Pipeline", "cv2", "mlu_agent.cnrt.status.check"}
 
 
-@pytest.mark.parametrize("package", [AGENT, DEPLOY], ids=["mlu_agent", "mlu_export"])
-def test_files_stay_under_400_lines(package: Path):
+def test_files_stay_under_400_lines():
     """A file is one room that a reader can take in."""
-    long = {str(path.name): lines for path in _files(package) if (lines := len(path.read_text().splitlines())) > 400}
+    long = {str(path.name): lines for path in _files(AGENT) if (lines := len(path.read_text().splitlines())) > 400}
     assert {name: lines for name, lines in long.items() if name != "_abi.py"} == {}

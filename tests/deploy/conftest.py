@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the small networks in nets
 import nets
 
 from mlu_export.cli import main
-from mlu_export.quantize import Range
+from mlu_export.values.ranges import Range
 
 # The library reads once a process which device it is; so each file runs in a process of its own.
 OFFLINE = """
@@ -87,10 +87,10 @@ def ranges_of():
 @pytest.fixture
 def tiny_recipe(tiny, ranges_of):
     """A recipe for tiny.cfg and tiny.weights, written without calibration."""
-    from mlu_export.bundle.recipe import Recipe, Settings, recipe_text
-    from mlu_export.files import sha256_hex
-    from mlu_export.importers.darknet import import_darknet
-    from mlu_export.importers.darknet_cfg import parse_cfg
+    from mlu_export.formats.recipe import Recipe, Settings, recipe_text
+    from mlu_export.importers.darknet.cfg import parse_cfg
+    from mlu_export.importers.darknet.importer import import_darknet
+    from mlu_export.support.files import sha256_hex
 
     cfg, weights = (tiny / "tiny.cfg").read_bytes(), (tiny / "tiny.weights").read_bytes()
     graph = import_darknet(parse_cfg(cfg, "tiny.cfg"), weights, "").graph

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlu_export import network as net
-from mlu_export.network import Network, Operator, Tensor, float_word
+from mlu_export.values import network as net
+from mlu_export.values.network import Network, Operator, Tensor, float_word
 
 MOST_VALUES = 3000  # of a tensor that others build on
 FLOATS = (net.FLOAT16, net.FLOAT32)

@@ -11,11 +11,11 @@ from mlu_agent.detector import Detector
 from mlu_agent.geometry import iou_matrix
 from mlu_agent.model.bundle import Thresholds, load_bundle
 from mlu_agent.postprocess import postprocess
-from mlu_export.build import render
-from mlu_export.bundle.recipe import Recipe, Settings
-from mlu_export.files import write_all
-from mlu_export.graph import INPUT, Activation, Conv, Graph, Head, HeadLayout, ImportedModel
-from mlu_export.quantize import Range
+from mlu_export.formats.recipe import Recipe, Settings
+from mlu_export.support.files import write_all
+from mlu_export.values.graph import INPUT, Activation, Conv, Graph, Head, HeadLayout, ImportedModel
+from mlu_export.values.ranges import Range
+from mlu_export.workflows.build import render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,10 +92,10 @@ def test_a_network_without_anchors_is_written_and_read_with_its_layout(tmp_path,
 @pytest.mark.parametrize("decode, layout", CASES)
 def test_detections_of_the_file_are_those_of_the_float_network(tmp_path, simulator_path, decode, layout):
     """Through the simulator: most sure detections have an equal in the float network's."""
-    from mlu_export.bundle.manifest import Preprocessing
     from mlu_export.calibration.calibrate import calibrate
-    from mlu_export.float_runner import FloatRunner
-    from mlu_export.pictures import float_input, float_picture
+    from mlu_export.formats.manifest import Preprocessing
+    from mlu_export.formats.pictures import float_input, float_picture
+    from mlu_export.runners.float_graph import FloatRunner
 
     model = network(decode, layout)
     pixels = np.random.default_rng(1).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
@@ -124,7 +124,7 @@ def test_ranges_are_refined_by_the_detections_of_heads_without_anchors(decode, l
     from mlu_export.calibration.head_parts import head_parts
     from mlu_export.calibration.observe import LayerObserver
     from mlu_export.calibration.refine import DetectionError, refine
-    from mlu_export.float_runner import FloatRunner
+    from mlu_export.runners.float_graph import FloatRunner
 
     model = network(decode, layout)
     pictures = np.random.default_rng(8).random((2, HEIGHT, WIDTH, 3), dtype=np.float32)

@@ -79,7 +79,7 @@ def test_a_model_is_measured_through_the_engine(tiny, tiny_model, export, simula
 
 def test_layer_by_layer_every_operator_is_timed(tiny_model, export):
     """--online, without pictures: made-up ones."""
-    from mlu_export.bundle.container_reader import load_network
+    from mlu_export.formats.container_reader import load_network
 
     code, out, err = export("bench", tiny_model, "--online", "--count", 2, "--json")
     assert code == 0, err

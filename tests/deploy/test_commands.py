@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlu_agent.model.bundle import load_bundle
-from mlu_export.bundle.recipe import built_in_names, read_recipe
+from mlu_export.formats.recipe import built_in_names, read_recipe
 
 SUFFIXES = (".cambricon", ".cambricon_twins", ".recipe.toml", ".toml")
 

@@ -56,8 +56,8 @@ def _picture(folder, size):
 
 def test_each_suppression_of_yolov4_online_fused_offline_and_in_the_reference(run, tmp_path, offline):
     """mish, normalize and nms_type 0, 1 and 2: the same bits four times, three files, and three different results."""
-    from mlu_export.bundle.container_reader import read_network
-    from mlu_export.reference.network import run_network
+    from mlu_export.formats.container_reader import read_network
+    from mlu_export.runners.reference.network import run_network
 
     done = run(compat_detector_scripts.YOLOV4)
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlu_agent.model.bundle import load_bundle
-from mlu_export.bundle.container_reader import read_network
+from mlu_export.formats.container_reader import read_network
 
 pytestmark = pytest.mark.torch
 
@@ -56,8 +56,8 @@ class Fork:
     def make():
         import torch
 
-        from mlu_export.importers.darknet import import_darknet
-        from mlu_export.importers.darknet_cfg import parse_cfg
+        from mlu_export.importers.darknet.cfg import parse_cfg
+        from mlu_export.importers.darknet.importer import import_darknet
 
         convolutions = {
             int(conv.name.split("_")[0]): conv
@@ -107,11 +107,11 @@ def test_the_checkpoint_is_what_the_vendors_quantizer_writes(tiny, export, knobs
     """Key by key, in order, bit for bit: a port of the network through quantize_dynamic_mlu on the same pictures."""
     import torch
 
-    from mlu_export.bundle.manifest import Preprocessing
-    from mlu_export.graph import Graph
-    from mlu_export.pictures import float_input, float_picture, list_pictures, read_picture
-    from mlu_export.vendor.checkpoint import read_checkpoint
-    from mlu_export.vendor.quantize import MLUConv2d, quantize_dynamic_mlu
+    from mlu_export.formats.checkpoint import read_checkpoint
+    from mlu_export.formats.manifest import Preprocessing
+    from mlu_export.formats.pictures import float_input, float_picture, list_pictures, read_picture
+    from mlu_export.quantizer.dynamic import MLUConv2d, quantize_dynamic_mlu
+    from mlu_export.values.graph import Graph
 
     options = KNOBS[knobs]
     code, out, err = export(*quantize(tiny, "--observer", "minmax", *options))
@@ -151,7 +151,7 @@ def test_the_checkpoint_is_what_the_vendors_quantizer_writes(tiny, export, knobs
 
 def test_the_yolo_layers_hold_what_the_fork_keeps_there(tiny, export):
     """Positions of the cells and anchors in units of the stride, under the section's number."""
-    from mlu_export.vendor.checkpoint import read_checkpoint
+    from mlu_export.formats.checkpoint import read_checkpoint
 
     export(*quantize(tiny, "--observer", "minmax"))
     held = read_checkpoint(checkpoint_in(tiny / "q")).tensors
@@ -197,7 +197,7 @@ def test_what_was_written_is_told_as_json_too(tiny, export):
     import json
     from pathlib import Path
 
-    from mlu_export.files import sha256_hex
+    from mlu_export.support.files import sha256_hex
 
     export(*quantize(tiny, "--observer", "minmax"))
     for words in (compiled(tiny, checkpoint_in(tiny / "q"), "--json"), rebuilt(tiny, "--json")):
@@ -253,7 +253,7 @@ def _altered(path, change):
     """The checkpoint with its tensors changed."""
     import torch
 
-    from mlu_export.vendor.checkpoint import read_checkpoint, write_checkpoint
+    from mlu_export.formats.checkpoint import read_checkpoint, write_checkpoint
 
     state = read_checkpoint(path).state_dict()
     change(state, torch)
@@ -324,7 +324,7 @@ def test_knobs_that_cannot_be_are_sentences(tiny, export, options, sentence):
 
 def test_a_checkpoint_of_yolov5_has_the_keys_of_its_own_modules(tiny, export):
     """In the order in which they are registered there, which is not that of execution."""
-    from mlu_export.vendor.checkpoint import read_checkpoint
+    from mlu_export.formats.checkpoint import read_checkpoint
 
     yolo = ("quantize", "--arch", "yolov5n", "--weights", tiny / "tiny.pt", "--size", "64", "--calibration",
             tiny / "pictures", "--observer", "minmax", "--name", "net", "--output", tiny / "q")  # fmt: skip

@@ -10,11 +10,11 @@ import nets
 import numpy as np
 import pytest
 
-from mlu_export.archs import find_arch
 from mlu_export.cli import main
-from mlu_export.convert import same_network
+from mlu_export.formats.checkpoint import read_checkpoint
+from mlu_export.importers.darknet.archs import find_arch
 from mlu_export.importers.source import import_model, read_source
-from mlu_export.vendor.checkpoint import read_checkpoint
+from mlu_export.workflows.convert import same_network
 
 pytestmark = pytest.mark.torch
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mlu_agent.errors import DataError
-from mlu_export.archs import ARCHS
-from mlu_export.graph import Activation, Conv, MaxPool, Slice, infer_shapes
-from mlu_export.importers.darknet import _Builder, import_darknet
-from mlu_export.importers.darknet_cfg import parse_cfg
-from mlu_export.importers.darknet_values import ConvValues
+from mlu_export.importers.darknet.archs import ARCHS
+from mlu_export.importers.darknet.cfg import parse_cfg
+from mlu_export.importers.darknet.importer import _Builder, import_darknet
+from mlu_export.importers.darknet.values import ConvValues
+from mlu_export.values.graph import Activation, Conv, MaxPool, Slice, infer_shapes
 
 
 def load(cfg: str = nets.TINY_CFG, weights: bytes | None = None, sha256: str = ""):
@@ -173,7 +173,7 @@ def _zeros_for(sections) -> bytes:
 
 def test_the_trap_of_yolov3_tiny_is_seen():
     """mask = 0,1,2 on the fine head: refused with the published weights, a warning with others; 1,2,3 says nothing."""
-    from mlu_export.importers.darknet_heads import TINY_SHA256
+    from mlu_export.importers.darknet.heads import TINY_SHA256
 
     wrong = parse_cfg(_tiny_cfg_of_the_trap("0,1,2"), "wrong.cfg")
     weights = _zeros_for(wrong)
@@ -229,7 +229,7 @@ def import_darknet_error(weights):
     """A built-in network of an input that is narrower than its layers' masks allow."""
     from dataclasses import replace
 
-    from mlu_export.archs import find_arch
+    from mlu_export.importers.darknet.archs import find_arch
     from mlu_export.importers.source import import_model, read_source
 
     arch = find_arch("yolov3-tiny")

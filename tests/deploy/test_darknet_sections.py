@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mlu_agent.errors import DataError
-from mlu_export.graph import infer_shapes
-from mlu_export.importers.darknet import import_darknet
-from mlu_export.importers.darknet_cfg import parse_cfg
+from mlu_export.importers.darknet.cfg import parse_cfg
+from mlu_export.importers.darknet.importer import import_darknet
+from mlu_export.values.graph import infer_shapes
 
 NET = "[net]\nwidth=64\nheight=32\n"
 FIRST = "[convolutional]\nfilters=6\nsize=1\nactivation=linear\n"
@@ -31,7 +31,7 @@ def build(body, convolutions, tail=HEAD):
 
 
 def run(model):
-    from mlu_export.float_runner import FloatRunner
+    from mlu_export.runners.float_graph import FloatRunner
 
     picture = np.random.default_rng(3).random((1, 32, 64, 3), dtype=np.float32)
     return picture, FloatRunner(model.graph).run(picture)[0]
@@ -168,8 +168,8 @@ def test_what_cannot_be_is_refused_with_a_sentence(body, sentence):
 def test_products_and_averages_run_in_the_model_file_as_in_float(ranges_of):
     """Lowered with float weights, the reference of the file gives what the float network gives."""
     from mlu_export.calibration.mixed import keep_layers
-    from mlu_export.lower import LowerOptions, lower
-    from mlu_export.reference.network import run_network
+    from mlu_export.lowering.lower import LowerOptions, lower
+    from mlu_export.runners.reference.network import run_network
 
     squeeze = "[avgpool]\n[convolutional]\nfilters=6\nsize=1\nactivation=logistic\n[scale_channels]\nfrom=0\n"
     pool = "[local_avgpool]\nsize=3\nstride=1\n[sam]\nfrom=-2\n"

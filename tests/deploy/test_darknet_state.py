@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from mlu_agent.errors import DataError
-from mlu_export.convert import same_network
-from mlu_export.importers.darknet import import_darknet
-from mlu_export.importers.darknet_cfg import parse_cfg
-from mlu_export.vendor.parameters import QuantParameters
+from mlu_export.importers.darknet.cfg import parse_cfg
+from mlu_export.importers.darknet.importer import import_darknet
+from mlu_export.values.quantizer_parameters import QuantParameters
+from mlu_export.workflows.convert import same_network
 
 SECTIONS = parse_cfg(nets.TINY_CFG.encode(), "tiny.cfg")
 SAVERS = {"zip": nets.save_pt, "legacy": nets.save_legacy}

@@ -366,7 +366,7 @@ def test_yolov3_tiny_layer_by_layer(shared_data, tmp_path, export, simulator_pat
 
 def test_the_raw_outputs_are_equal_too(tiny_model, simulator_path):
     """Not the detections alone: every byte of every output."""
-    from mlu_export.bundle.container_reader import load_network
+    from mlu_export.formats.container_reader import load_network
     from mlu_export.measurement.online import LayerByLayer
 
     spec = load_bundle(tiny_model)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import random_networks
 
-from mlu_export.network import FLOAT16, FLOAT32, FUNCTIONS, UINT8
+from mlu_export.values.network import FLOAT16, FLOAT32, FUNCTIONS, UINT8
 
 pytestmark = pytest.mark.torch
 
@@ -27,8 +27,8 @@ def _differences(network, got, wanted):
 @pytest.mark.parametrize("group", range(0, GRAPHS, GROUP))
 def test_random_networks_compute_alike_in_torch_and_in_the_simulator(simulator_path, monkeypatch, group):
     """Every operator's output, byte for byte; the seed of a network that differs is told."""
-    from mlu_export.exact.network import run_network
-    from mlu_export.simulator_runner import Runner
+    from mlu_export.runners.exact.network import run_network
+    from mlu_export.runners.simulator import Runner
 
     monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
     found = ONCE_WRONG if group == 0 else ()

@@ -15,12 +15,12 @@ from mlu_agent.errors import DataError, UserError
 from mlu_agent.model.bundle import load_bundle
 from mlu_export.calibration.mixed import keep_layers
 from mlu_export.calibration.observe import LayerObserver
-from mlu_export.float_runner import FloatRunner
-from mlu_export.graph import Conv
-from mlu_export.importers.module_file import load_module
-from mlu_export.lower import LowerOptions, lower
-from mlu_export.recorded.layout import unstore
-from mlu_export.simulator_runner import Runner
+from mlu_export.importers.module.file import load_module
+from mlu_export.lowering.layout import unstore
+from mlu_export.lowering.lower import LowerOptions, lower
+from mlu_export.runners.float_graph import FloatRunner
+from mlu_export.runners.simulator import Runner
+from mlu_export.values.graph import Conv
 
 pytestmark = pytest.mark.torch
 NAMES = ("resnet", "mobilenet", "ssd", "retinaface", "unet", "shuffle")
@@ -69,7 +69,7 @@ def exported(net, size, opset):
 def imported(name):
     import nets_torch
 
-    from mlu_export.importers.module import import_module
+    from mlu_export.importers.module.importer import import_module
 
     net = nets_torch.make(name)
     return net, import_module(net, size_of(name))
@@ -90,7 +90,7 @@ def test_an_onnx_file_is_the_module(name, opset):
     """The same network through ONNX of the oldest, a middle and the newest opset gives the same."""
     import nets_torch
 
-    from mlu_export.importers.onnx_graph import import_onnx
+    from mlu_export.importers.onnx.graph import import_onnx
 
     net = nets_torch.make(name)
     model = import_onnx(exported(net, size_of(name), opset), {}, None)

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from mlu_agent.errors import DataError
-from mlu_export.importers.darknet import import_darknet
-from mlu_export.importers.darknet_cfg import parse_cfg
-from mlu_export.importers.torch_file import read_torch
-from mlu_export.importers.yolov5 import import_yolov5
+from mlu_export.formats.torch_file import read_torch
+from mlu_export.importers.darknet.cfg import parse_cfg
+from mlu_export.importers.darknet.importer import import_darknet
+from mlu_export.importers.yolov5.importer import import_yolov5
 
 SECTIONS = parse_cfg(nets.TINY_CFG.encode(), "tiny.cfg")
 KINDS = tuple(mutations.files())
@@ -235,7 +235,7 @@ def test_modules_that_share_each_other_do_not_multiply():
         pickled += [b"X\x01\x00\x00\x00" + child + b"h" + bytes([number]) for child in (b"0", b"1")]
         pickled.append(b"usb")
     read = read_torch(nets.pt_archive(b"".join(pickled) + b".", {}))
-    from mlu_export.importers.yolov5 import _Builder
+    from mlu_export.importers.yolov5.importer import _Builder
 
     with pytest.raises(DataError, match="not supported"), bounded_memory():
         _Builder((64, 64, 3))._block(read, "0", "input")

@@ -11,16 +11,16 @@ import pytest
 
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.model.offline_model import read_offline_model
-from mlu_export import network as net
-from mlu_export.bundle.container import write_model
-from mlu_export.bundle.container_reader import read_network
-from mlu_export.bundle.twins import twins_text
-from mlu_export.importers.darknet import import_darknet
-from mlu_export.importers.darknet_cfg import parse_cfg
-from mlu_export.lower import LowerOptions, lower
-from mlu_export.network import Network, Operator, Tensor
-from mlu_export.quantize import LayerRange, Range, quantize_weights
-from mlu_export.reference.network import exponential, run_network
+from mlu_export.formats.container import write_model
+from mlu_export.formats.container_reader import read_network
+from mlu_export.formats.twins import twins_text
+from mlu_export.importers.darknet.cfg import parse_cfg
+from mlu_export.importers.darknet.importer import import_darknet
+from mlu_export.lowering.lower import LowerOptions, lower
+from mlu_export.runners.reference.network import exponential, run_network
+from mlu_export.values import network as net
+from mlu_export.values.network import Network, Operator, Tensor
+from mlu_export.values.ranges import LayerRange, Range, quantize_weights
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_the_reference_counts_taps_and_rounds_once():
 def test_the_lowered_network_stays_near_the_float_one(kind, function):
     """With 16 bits and ranges that fit, float and integer outputs agree to a thousandth of the range."""
     from mlu_export.calibration.observe import LayerObserver
-    from mlu_export.float_runner import FloatRunner
+    from mlu_export.runners.float_graph import FloatRunner
 
     cfg = nets.TINY_CFG.replace("swish", function)
     graph = import_darknet(parse_cfg(cfg.encode(), "tiny.cfg"), nets.tiny_weights(), "").graph
@@ -223,7 +223,7 @@ def test_the_simulator_computes_the_reference_to_the_bit(tmp_path, ranges_of, si
     """The very file, through the runtime library, against the reference run on what was read back from the file."""
     from mlu_agent.cnrt import open_library
     from mlu_agent.engine import Engine
-    from mlu_export.importers.yolov5 import import_yolov5
+    from mlu_export.importers.yolov5.importer import import_yolov5
 
     graph = (
         import_yolov5(nets.save_pt(nets.YoloBuilder().checkpoint()), (64, 96)).graph

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from mlu_agent.errors import UserError
-from mlu_export import network as net
 from mlu_export.calibration.mixed import choose_layers, keep_layers
-from mlu_export.importers.darknet import import_darknet
-from mlu_export.importers.darknet_cfg import parse_cfg
-from mlu_export.lower import LowerOptions, lower
-from mlu_export.quantize import LayerRange, Range, quantize_weights
-from mlu_export.reference.network import run_network
+from mlu_export.importers.darknet.cfg import parse_cfg
+from mlu_export.importers.darknet.importer import import_darknet
+from mlu_export.lowering.lower import LowerOptions, lower
+from mlu_export.runners.reference.network import run_network
+from mlu_export.values import network as net
+from mlu_export.values.ranges import LayerRange, Range, quantize_weights
 
 
 @pytest.fixture

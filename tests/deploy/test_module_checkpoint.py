@@ -11,7 +11,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from mlu_export.bundle.container_reader import read_network
+from mlu_export.formats.container_reader import read_network
 
 pytestmark = pytest.mark.torch
 
@@ -84,8 +84,8 @@ def test_the_checkpoint_is_the_modules_state_dict_with_scales(tiny, words, expor
     """Keys and order of quantize_dynamic_mlu's; a layer used twice has the wider range, the transposed one no scale."""
     import torch
 
-    from mlu_export.bundle.recipe import read_recipe
-    from mlu_export.vendor.checkpoint import read_checkpoint
+    from mlu_export.formats.checkpoint import read_checkpoint
+    from mlu_export.formats.recipe import read_recipe
 
     export(*words("quantize", "--calibration", tiny / "pictures", "--observer", "minmax", "--per-tensor"))
     held = read_checkpoint(tiny / "q" / "net_int8.pth")
@@ -221,8 +221,8 @@ def test_the_vendors_own_checkpoint_compiles_and_ours_has_its_keys(tmp_path, sha
     """headpose: 33 keys in order with equal types, shapes and weight scales; conv1's input scale; integers inside."""
     import headpose
 
-    from mlu_export.quantize import qmax_of
-    from mlu_export.vendor.checkpoint import read_checkpoint
+    from mlu_export.formats.checkpoint import read_checkpoint
+    from mlu_export.values.ranges import qmax_of
 
     folder = headpose.folder(shared)
     (tmp_path / "net.py").write_text("from headpose import Headpose\ndef net():\n    return Headpose()\n")

@@ -10,19 +10,19 @@ import pytest
 from mlu_agent.errors import DataError, MluAgentError, UserError
 from mlu_agent.model.bundle import load_bundle
 from mlu_export.calibration.mixed import keep_layers
-from mlu_export.importers.head_request import HeadRequest, parse_anchors, read_request, request_of
-from mlu_export.lower import LowerOptions, lower
+from mlu_export.lowering.layout import unstore
+from mlu_export.lowering.lower import LowerOptions, lower
 from mlu_export.measurement.evaluate import FloatModel
-from mlu_export.recorded.layout import unstore
-from mlu_export.recorded.values import UnsupportedError
-from mlu_export.reference.network import run_network
+from mlu_export.recording.values import UnsupportedError
+from mlu_export.runners.reference.network import run_network
+from mlu_export.values.head_request import HeadRequest, parse_anchors, read_request, request_of
 
 onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
-from mlu_export.importers.onnx_file import read_companions  # noqa: E402
-from mlu_export.importers.onnx_graph import import_onnx  # noqa: E402
+from mlu_export.importers.onnx.file import read_companions  # noqa: E402
+from mlu_export.importers.onnx.graph import import_onnx  # noqa: E402
 
 SHAPE = (1, 3, 8, 10)
 

@@ -7,12 +7,12 @@ import pytest
 import random_networks
 from tests.native.make_model import make
 
-from mlu_export import network as net
-from mlu_export.bundle.container import write_model
-from mlu_export.bundle.container_reader import read_network
-from mlu_export.network import Network, Operator, Tensor, float_word
-from mlu_export.reference.functions import activation, logarithm
-from mlu_export.reference.network import run_network
+from mlu_export.formats.container import write_model
+from mlu_export.formats.container_reader import read_network
+from mlu_export.runners.reference.functions import activation, logarithm
+from mlu_export.runners.reference.network import run_network
+from mlu_export.values import network as net
+from mlu_export.values.network import Network, Operator, Tensor, float_word
 
 
 def _inputs(network: Network, seed: int) -> list[np.ndarray]:

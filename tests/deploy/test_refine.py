@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mlu_export.calibration.refine import DetectionError, choose_pictures, clipped, refine
-from mlu_export.importers.darknet import import_darknet
-from mlu_export.importers.darknet_cfg import parse_cfg
-from mlu_export.lower import LowerOptions, lower
-from mlu_export.quantize import Range
-from mlu_export.reference.network import run_network
+from mlu_export.importers.darknet.cfg import parse_cfg
+from mlu_export.importers.darknet.importer import import_darknet
+from mlu_export.lowering.lower import LowerOptions, lower
+from mlu_export.runners.reference.network import run_network
+from mlu_export.values.ranges import Range
 
 pytestmark = pytest.mark.torch
 
@@ -30,7 +30,7 @@ def pictures():
 
 def observed(model, pictures):
     from mlu_export.calibration.observe import LayerObserver
-    from mlu_export.float_runner import FloatRunner
+    from mlu_export.runners.float_graph import FloatRunner
 
     layers = {conv.name: LayerObserver() for conv in model.graph.quantized()}
     runner = FloatRunner(model.graph)
@@ -60,7 +60,7 @@ def test_a_range_that_is_far_too_narrow_is_widened_again_but_never_beyond_what_w
 
 def test_the_fast_quantized_network_is_the_integer_one_but_for_roundings(model, pictures):
     """Where refinement measures is what the file will hold: head outputs agree to a ten-thousandth of their range."""
-    from mlu_export.fake_quant import FakeQuantRunner
+    from mlu_export.runners.fake_quantization import FakeQuantRunner
 
     _, seen = observed(model, pictures)
     fast = FakeQuantRunner(model.graph, seen, 8, True)

@@ -209,7 +209,7 @@ def test_an_unreadable_picture_is_told_by_a_worker_too(pictures, export):
 @pytest.mark.torch
 def test_the_percentile_observer_holds_what_it_says(pictures, export):
     """A lower percentile gives narrower ranges; the recipe says which it was; another observer has none."""
-    from mlu_export.bundle.recipe import read_recipe
+    from mlu_export.formats.recipe import read_recipe
 
     found = {}
     for percent in ("100", "99.99", "90"):

@@ -11,10 +11,10 @@ from hypothesis import given, strategies as st
 
 from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError, UserError
-from mlu_export.bundle.toml_text import dump
 from mlu_export.calibration.observe import BINS, LayerObserver
-from mlu_export.files import write_all
-from mlu_export.labels import COCO, choose_labels
+from mlu_export.formats.labels import COCO, choose_labels
+from mlu_export.formats.toml_text import dump
+from mlu_export.support.files import write_all
 
 
 def test_minmax_is_all_that_was_seen():

@@ -15,7 +15,7 @@ import pytest
 
 from mlu_agent.errors import DataError
 from mlu_agent.model.bundle import load_bundle
-from mlu_export.files import sha256_hex
+from mlu_export.support.files import sha256_hex
 
 pytestmark = pytest.mark.torch
 DOUBLE = Path(__file__).parent / "vendor_double"
@@ -83,7 +83,7 @@ def test_the_driver_runs_where_the_sdk_does():
     """Its syntax is that of Python 3.7, and it imports nothing but the standard library, torch and the SDK."""
     import ast
 
-    import mlu_export.vendor.backend as backend
+    import mlu_export.quantizer.backend as backend
 
     tree = ast.parse(Path(backend.__file__).with_name("driver.py").read_text(), feature_version=(3, 7))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -114,9 +114,9 @@ def test_both_files_lie_in_one_bundle_and_each_runtime_takes_its_own(tiny, sdk, 
 @pytest.mark.parametrize("kind", ["half", "float"])
 def test_the_sdk_is_given_the_network_that_was_calibrated(tiny, sdk, checkpoint, export, kind):
     """What the double computes in float on the traced input is what the float network computes."""
-    from mlu_export.float_runner import FloatRunner
-    from mlu_export.importers.darknet import import_darknet
-    from mlu_export.importers.darknet_cfg import parse_cfg
+    from mlu_export.importers.darknet.cfg import parse_cfg
+    from mlu_export.importers.darknet.importer import import_darknet
+    from mlu_export.runners.float_graph import FloatRunner
 
     code, _, err = export(*compiled(tiny, checkpoint(), "--input", kind))
     assert code == 0, err
@@ -130,13 +130,13 @@ def test_the_sdk_is_given_the_network_that_was_calibrated(tiny, sdk, checkpoint,
 
 def test_yolov5_is_given_too(tiny, sdk, export):
     """The layout of its own modules, uneven layers and all."""
-    from mlu_export.bundle.recipe import Settings
-    from mlu_export.convert import module_state
-    from mlu_export.importers.torch_file import read_torch
-    from mlu_export.importers.yolov5 import import_yolov5, model_of
-    from mlu_export.vendor.backend import compile_for_device
-    from mlu_export.vendor.calibration import checkpoint_of
-    from mlu_export.vendor.scheme import Scheme
+    from mlu_export.formats.recipe import Settings
+    from mlu_export.formats.torch_file import read_torch
+    from mlu_export.importers.yolov5.importer import import_yolov5, model_of
+    from mlu_export.quantizer.backend import compile_for_device
+    from mlu_export.quantizer.calibration import checkpoint_of
+    from mlu_export.quantizer.scheme import Scheme
+    from mlu_export.workflows.convert import module_state
 
     pickled = nets.save_pt(nets.YoloBuilder().checkpoint())
     model = import_yolov5(pickled, (64, 96))
@@ -209,12 +209,12 @@ def test_the_driver_also_runs_with_our_torch_mlu_and_its_model_computes_the_same
     import shutil
     import subprocess
 
-    import mlu_export.vendor.backend as backend
+    import mlu_export.quantizer.backend as backend
     from mlu_agent.cnrt import open_library
     from mlu_agent.engine import Engine
-    from mlu_export.build import Request
-    from mlu_export.compile import prepare_checkpoint
-    from mlu_export.vendor.checkpoint import read_checkpoint
+    from mlu_export.formats.checkpoint import read_checkpoint
+    from mlu_export.workflows.build import Request
+    from mlu_export.workflows.compile import prepare_checkpoint
 
     (tiny / "tiny.cfg").write_text(nets.TINY_CFG.replace("swish", "leaky"))
     weights = checkpoint()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlu_agent.errors import DataError
-from mlu_export.vendor.checkpoint import MAGIC, PROTOCOL, SYSTEM, checkpoint_bytes, parse_checkpoint, read_checkpoint
+from mlu_export.formats.checkpoint import MAGIC, PROTOCOL, SYSTEM, checkpoint_bytes, parse_checkpoint, read_checkpoint
 
 pytestmark = pytest.mark.torch
 

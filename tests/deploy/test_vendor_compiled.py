@@ -12,8 +12,8 @@ import pytest
 from device_code import device_weights
 from tests.conftest import SHARED
 
-from mlu_export import network as net
-from mlu_export.bundle.container_reader import read_network
+from mlu_export.formats.container_reader import read_network
+from mlu_export.values import network as net
 
 pytestmark = [pytest.mark.shared, pytest.mark.torch]
 

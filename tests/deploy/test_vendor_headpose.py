@@ -11,8 +11,8 @@ import pytest
 from device_code import device_weights
 from tests.conftest import SHARED
 
-from mlu_export.quantize import quantize_weights
-from mlu_export.vendor.checkpoint import checkpoint_bytes, read_checkpoint
+from mlu_export.formats.checkpoint import checkpoint_bytes, read_checkpoint
+from mlu_export.values.ranges import quantize_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def ours(network, pictures):
     """The state dict that our quantizer makes of the float network and the pictures."""
     import torch
 
-    from mlu_export.vendor.quantize import quantize_dynamic_mlu
+    from mlu_export.quantizer.dynamic import quantize_dynamic_mlu
 
     observing = quantize_dynamic_mlu(network, {"iteration": 1000, "firstconv": False}, dtype="int8", gen_quant=True)
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_the_vendors_checkpoint_loads_strictly(network, theirs):
     """Read by the restricted reader and by torch alike, and every key is taken."""
     import torch
 
-    from mlu_export.vendor.quantize import quantize_dynamic_mlu, quantized_layers
+    from mlu_export.quantizer.dynamic import quantize_dynamic_mlu, quantized_layers
 
     for state in (read_checkpoint(theirs).state_dict(), torch.load(theirs, weights_only=True)):
         running = quantize_dynamic_mlu(network)
@@ -111,7 +111,7 @@ def test_the_vendors_checkpoint_loads_strictly(network, theirs):
 @pytest.mark.parametrize("file", ["headpose.cambricon.cambricon", "headpose_mlu220.cambricon"])
 def test_the_integer_weights_are_those_inside_the_vendors_offline_model(file, headpose, theirs):
     """Every int8 weight that we compute stands in the vendor's device code, at one place each, for both devices."""
-    from mlu_export.vendor.parameters import parameters_of
+    from mlu_export.values.quantizer_parameters import parameters_of
 
     compiled = (headpose.folder(SHARED) / file).read_bytes()
     tensors = read_checkpoint(theirs).tensors
@@ -129,7 +129,7 @@ def test_the_simulators_arithmetic_stays_near_float(network, pictures, theirs, h
     """Over all pictures the int8 network is within .1 of float, on average within .01; outputs reach 1."""
     import torch
 
-    from mlu_export.vendor.quantize import quantize_dynamic_mlu
+    from mlu_export.quantizer.dynamic import quantize_dynamic_mlu
 
     running = quantize_dynamic_mlu(network)
     running.load_state_dict(read_checkpoint(theirs).state_dict())

@@ -20,7 +20,7 @@ def torch():
 @pytest.fixture
 def quantize(torch):
     """quantize_dynamic_mlu, in a process whose first convolution is still to come."""
-    from mlu_export.vendor.quantize import MLUConv2d, quantize_dynamic_mlu
+    from mlu_export.quantizer.dynamic import MLUConv2d, quantize_dynamic_mlu
 
     MLUConv2d.is_first_layer = True
     yield quantize_dynamic_mlu
@@ -237,9 +237,9 @@ def test_the_other_observers_clip_what_is_rare(torch, quantize, model, method):
 @pytest.mark.parametrize("groups, per_channel", [(1, False), (2, True), (4, True)])
 def test_a_layer_computes_what_the_integer_reference_computes(torch, quantize, dtype, half, groups, per_channel):
     """torch and the reference of native/ARITHMETIC.md give equal numbers, bit for bit: plain, grouped, depthwise."""
-    from mlu_export.graph import INPUT, Conv, Graph
-    from mlu_export.lower import LowerOptions, lower
-    from mlu_export.reference.network import run_network
+    from mlu_export.lowering.lower import LowerOptions, lower
+    from mlu_export.runners.reference.network import run_network
+    from mlu_export.values.graph import INPUT, Conv, Graph
 
     layer = torch.nn.Conv2d(4, 8, 3, stride=2, padding=(1, 2), dilation=(1, 2), groups=groups)
     values = torch.randn(2, 4, 9, 11)

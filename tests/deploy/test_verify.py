@@ -9,9 +9,9 @@ import zlib
 import numpy as np
 import pytest
 
-from mlu_export import network as net
-from mlu_export.bundle.container import CRC_OFFSET, NETWORK, write_model
-from mlu_export.bundle.container_reader import read_network
+from mlu_export.formats.container import CRC_OFFSET, NETWORK, write_model
+from mlu_export.formats.container_reader import read_network
+from mlu_export.values import network as net
 
 pytestmark = pytest.mark.torch
 
@@ -161,7 +161,7 @@ def test_a_changed_attribute_is_caught(made, export, layer, position, value, sen
 
 def test_another_checkpoint_is_not_what_the_file_holds(made, export):
     """One activation scale that differs: told as the input's scale of that layer."""
-    from mlu_export.vendor.checkpoint import read_checkpoint, write_checkpoint
+    from mlu_export.formats.checkpoint import read_checkpoint, write_checkpoint
 
     path = made / "q" / "net_int8.pth"
     state = read_checkpoint(path).state_dict()
@@ -184,8 +184,8 @@ def test_a_layer_that_computes_something_else_is_named(made, export, monkeypatch
     """With an arithmetic that is not the document's on one side: the first layer, what differs, where, both values."""
     import importlib
 
-    home = importlib.import_module(f"mlu_export.exact.{module}")
-    functions = importlib.import_module("mlu_export.exact.functions")
+    home = importlib.import_module(f"mlu_export.runners.exact.{module}")
+    functions = importlib.import_module("mlu_export.runners.exact.functions")
     monkeypatch.setattr(functions, "_table", functions._table.__wrapped__)  # no tables of before
     original = getattr(home, name)
     monkeypatch.setattr(home, name, change or (lambda *given: original(*given) + 1))
@@ -226,7 +226,7 @@ def test_float_weights_without_a_recipe_are_not_enough(made, export):
 
 def test_a_network_of_many_layers_is_shown_in_parts():
     """No part has more ends than a model file holds, and together they show every operator once."""
-    from mlu_export.verification.probes import MOST_ENDS, is_quantized, parts
+    from mlu_export.workflows.verification.probes import MOST_ENDS, is_quantized, parts
 
     operators, tensors, constants = [], [net.Tensor((1, 2, 2, 1), net.FLOAT16)], [np.ones((1, 1, 1, 1), np.int8)]
     constants.append(np.ones(1, np.float32))

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from mlu_agent.errors import DataError
-from mlu_export.graph import Conv, infer_shapes
+from mlu_export.formats.torch_file import read_pt
 from mlu_export.importers.source import _check_width
-from mlu_export.importers.torch_file import read_pt
-from mlu_export.importers.yolov5 import import_yolov5
+from mlu_export.importers.yolov5.importer import import_yolov5
+from mlu_export.values.graph import Conv, infer_shapes
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_a_model_that_contains_itself_is_refused(checkpoint):
     read = b"\x80\x02ctorch.nn.modules.container\nSequential\n)\x81q\x00}X\x08\x00\x00\x00_modules"
     read += b"}X\x01\x00\x00\x000h\x00ssb."
     looped = read_pt(nets.pt_archive(read, {}))
-    from mlu_export.importers.yolov5 import _Builder
+    from mlu_export.importers.yolov5.importer import _Builder
 
     with pytest.raises(DataError, match="not supported"):
         _Builder((64, 64, 3))._block(looped, "0", "input")

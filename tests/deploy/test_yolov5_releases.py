@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mlu_agent.errors import DataError, UserError
-from mlu_export.archs import find_arch
-from mlu_export.convert import same_network
-from mlu_export.float_runner import FloatRunner
+from mlu_export.importers.darknet.archs import find_arch
 from mlu_export.importers.source import Source, import_model
-from mlu_export.importers.yolov5 import import_yolov5
+from mlu_export.importers.yolov5.importer import import_yolov5
+from mlu_export.runners.float_graph import FloatRunner
+from mlu_export.workflows.convert import same_network
 
 pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch", reason="the networks of these tests are torch modules")

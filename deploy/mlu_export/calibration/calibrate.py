@@ -12,10 +12,10 @@ import numpy as np
 
 from mlu_agent.errors import DataError
 
-from ..float_runner import FloatRunner
-from ..pictures import float_input, float_picture, read_picture
-from ..progress import count_progress
+from ..formats.pictures import float_input, float_picture, read_picture
+from ..runners.float_graph import FloatRunner
 from ..shards.team import Team
+from ..support.progress import count_progress
 from .observe import USUAL_PERCENTILE, LayerObserver
 from .refine import choose_pictures, refine
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from mlu_agent.model.bundle import InputSpec
 
-    from ..bundle.manifest import Preprocessing
-    from ..graph import Graph, ImportedModel
-    from ..quantize import Range
+    from ..formats.manifest import Preprocessing
+    from ..values.graph import Graph, ImportedModel
+    from ..values.ranges import Range
 
 
 def calibrate(

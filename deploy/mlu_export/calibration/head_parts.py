@@ -9,7 +9,7 @@ from mlu_agent.model.output_spec import ANCHORED, FIELDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..graph import ImportedModel
+    from ..values.graph import ImportedModel
 
 # Boxes (any scale of about one cell or anchor), how sure a box is there at all, and the confidence of each class:
 # tensors whose axis of channels is the third from the end, of sizes 4, 1 and classes.

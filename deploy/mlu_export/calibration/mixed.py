@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
 
-from ..graph import Conv, Graph
+from ..values.graph import Conv, Graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

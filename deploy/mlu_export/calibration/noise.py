@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
-from ..fake_quant import FakeQuantRunner
-from ..graph import Conv, Graph
-from ..progress import count_progress
+from ..runners.fake_quantization import FakeQuantRunner
+from ..support.progress import count_progress
+from ..values.graph import Conv, Graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ..graph import FloatArray
-    from ..quantize import Range
     from ..shards.team import Team
+    from ..values.graph import FloatArray
+    from ..values.ranges import Range
 
 MAX_DB = 200.0  # said of no noise at all, so that every figure is a number
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..quantize import Range, qmax_of
+from ..values.ranges import Range, qmax_of
 
 if TYPE_CHECKING:
-    from ..graph import FloatArray
+    from ..values.graph import FloatArray
 
 OBSERVERS = ("heads", "mse", "minmax", "percentile")
 USUAL_PERCENTILE = 99.99

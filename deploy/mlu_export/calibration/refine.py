@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..fake_quant import FakeQuantRunner
-from ..float_runner import FloatRunner
-from ..graph import TENSORS, Conv
-from ..progress import show_progress
-from ..quantize import Range
+from ..runners.fake_quantization import FakeQuantRunner
+from ..runners.float_graph import FloatRunner
 from ..shards.team import Team
+from ..support.progress import show_progress
+from ..values.graph import TENSORS, Conv
+from ..values.ranges import Range
 from .head_parts import head_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ..graph import FloatArray, ImportedModel
     from ..shards.team import Shards
+    from ..values.graph import FloatArray, ImportedModel
 
 MAX_PICTURES = 32
 MAX_PIXELS = 16 * 640 * 640  # of all pictures together: what time and memory depend on

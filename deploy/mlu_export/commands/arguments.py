@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.model.output_spec import DECODES
 
-from ..archs import ARCHS
 from ..calibration.observe import OBSERVERS, USUAL_PERCENTILE
-from ..files import sha256_hex
-from ..importers.head_request import Anchors, parse_anchors
-from ..lower import CHANNEL_SOURCES
+from ..importers.darknet.archs import ARCHS
+from ..lowering.lower import CHANNEL_SOURCES
+from ..support.files import sha256_hex
+from ..values.head_request import Anchors, parse_anchors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import write_all
 from ..measurement.bench import PARTS, WARM_UP, WARM_UP_SECONDS, Timing, bench
 from ..report.timing import timing_page
+from ..support.files import write_all
 from .arguments import Integer
 from .checkpoint import declare_checkpoint, model_file
 from .report_file import check_report

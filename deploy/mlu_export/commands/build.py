@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..build import Request, build
+from ..workflows.build import Request, build
 from .arguments import declare_json, declare_model, declare_workers, print_files
 
 if TYPE_CHECKING:

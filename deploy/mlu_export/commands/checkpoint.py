@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import UserError
 
-from ..build import HEAD_OPTIONS, PIXEL_OPTIONS, Request
-from ..compile import compile_files
-from ..lower import CHANNEL_SOURCES
+from ..lowering.lower import CHANNEL_SOURCES
+from ..workflows.build import HEAD_OPTIONS, PIXEL_OPTIONS, Request
+from ..workflows.compile import compile_files
 from .arguments import Integer, declare_network, size
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..build import Request
-from ..compile import compile_files
+from ..workflows.build import Request
+from ..workflows.compile import compile_files
 from .arguments import declare_json, declare_output, declare_weights, print_files
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..archs import ARCHS
-from ..convert import convert
-from ..importers.darknet_values import LAYOUTS
+from ..importers.darknet.archs import ARCHS
+from ..importers.darknet.values import LAYOUTS
+from ..workflows.convert import convert
 
 if TYPE_CHECKING:
     import argparse

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import ModelSpec, load_detection_bundle
 
-from ..files import write_all
 from ..measurement.annotations import Annotations, import_pycocotools
 from ..measurement.box import Box, read_box, record
 from ..measurement.comparison import Reference, check_gate, comparison, comparison_text, read_baseline, result_text
@@ -20,6 +19,7 @@ from ..measurement.evaluate import MODES, Job, detect_all, evaluation_thresholds
 from ..measurement.recordings import read_recording
 from ..report.evaluation import Outcome, evaluation_page
 from ..shards.team import Team
+from ..support.files import write_all
 from .arguments import Number, declare_workers
 from .checkpoint import declare_checkpoint, is_checkpoint_path, model_file
 from .report_file import check_report

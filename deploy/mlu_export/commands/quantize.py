@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
 
-from ..build import Request
-from ..calibration.search import Target
-from ..quantize_report import quantize
+from ..workflows.build import Request
+from ..workflows.quantize import quantize
+from ..workflows.search import Target
 from .arguments import Integer, Number, declare_model, declare_workers
 from .report_file import check_report
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
 
-from ..files import check_output, make_directory
-from ..pictures import SUFFIXES
+from ..formats.pictures import SUFFIXES
+from ..support.files import check_output, make_directory
 
 if TYPE_CHECKING:
     import argparse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..compat.run import run_script
+from ..torch_mlu.run import run_script
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..simulated import simulate_target
-from ..verification.verify import VerifyRequest, verify
+from ..runners.simulated import simulate_target
+from ..workflows.verification.verify import VerifyRequest, verify
 from .arguments import Integer
 
 if TYPE_CHECKING:

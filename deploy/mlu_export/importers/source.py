@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import DataError, UserError
 
-from ..files import read_bounded, sha256_hex
-from .darknet import import_darknet
-from .darknet_cfg import CfgError, Section, parse_cfg
-from .module import import_module
-from .module_file import load_module
-from .onnx_file import read_companions
-from .onnx_graph import import_onnx
-from .yolov5 import import_yolov5
+from ..support.files import read_bounded, sha256_hex
+from .darknet.cfg import CfgError, Section, parse_cfg
+from .darknet.importer import import_darknet
+from .module.file import load_module
+from .module.importer import import_module
+from .onnx.file import read_companions
+from .onnx.graph import import_onnx
+from .yolov5.importer import import_yolov5
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
     from pathlib import Path
 
-    from ..archs import Arch
-    from ..graph import ImportedModel
-    from ..vendor.parameters import QuantParameters
-    from .head_request import HeadRequest
+    from ..values.graph import ImportedModel
+    from ..values.head_request import HeadRequest
+    from ..values.quantizer_parameters import QuantParameters
+    from .darknet.archs import Arch
 
 MAX_WEIGHT_BYTES = (1 << 31) - 1
 MAX_CFG_BYTES = 1 << 20

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.model.output_spec import ANCHORED
 
-from ..graph import TENSORS, Graph, Head, ImportedModel, PlainTensor
-from ..recorded.to_graph import graph_of
+from ..lowering.to_graph import graph_of
+from ..values.graph import TENSORS, Graph, Head, ImportedModel, PlainTensor
 from .free_heads import free_heads, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..recorded.values import Value
-    from .head_request import HeadRequest
+    from ..recording.values import Value
+    from ..values.head_request import HeadRequest
 
 
 def imported(

@@ -34,11 +34,11 @@ from mlu_agent.model.output_spec import TENSORS
 from mlu_agent.postprocess import postprocess
 from mlu_agent.preprocess import Preprocessor
 
-from ..bundle.container_reader import load_network
-from ..network import DTYPES
-from ..pictures import list_pictures, read_picture
-from ..progress import show_progress
-from ..simulated import simulate_target
+from ..formats.container_reader import load_network
+from ..formats.pictures import list_pictures, read_picture
+from ..runners.simulated import simulate_target
+from ..support.progress import show_progress
+from ..values.network import DTYPES
 from .online import LayerByLayer
 
 if TYPE_CHECKING:

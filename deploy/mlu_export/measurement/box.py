@@ -28,8 +28,8 @@ from mlu_agent.config.fields import Fields, raise_problems
 from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError, RuntimeFailure, UserError
 
-from ..files import check_target, make_directory, read_bounded
-from ..progress import show_progress
+from ..support.files import check_target, make_directory, read_bounded
+from ..support.progress import show_progress
 from .recordings import MAX_RECORDING_BYTES
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import DataError
 
-from ..files import read_bounded
+from ..support.files import read_bounded
 from .accuracy import SIZES
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from mlu_agent.model.bundle import Thresholds, load_detection_bundle
 from mlu_agent.postprocess import postprocess
 from mlu_agent.preprocess import Preprocessor
 
-from ..bundle.container_reader import load_network
-from ..network import ABSENT, DTYPES, Array, Network, Operator
-from ..simulator_runner import Runner
+from ..formats.container_reader import load_network
+from ..runners.simulator import Runner
+from ..values.network import ABSENT, DTYPES, Array, Network, Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -12,7 +12,7 @@ from mlu_agent.config.fields import is_number
 from mlu_agent.detections import Detections
 from mlu_agent.errors import DataError
 
-from ..files import read_bounded
+from ..support.files import read_bounded
 
 if TYPE_CHECKING:
     from pathlib import Path

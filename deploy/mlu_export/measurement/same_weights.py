@@ -12,16 +12,16 @@ import numpy as np
 
 from mlu_agent.errors import DataError
 
-from .. import network as net
-from ..bundle.container_reader import load_network
+from ..formats.container_reader import load_network
+from ..values import network as net
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mlu_agent.model.bundle import ModelSpec
 
-    from ..graph import Conv, FloatArray, Graph
-    from ..network import Array, Network, Operator
+    from ..values.graph import Conv, FloatArray, Graph
+    from ..values.network import Array, Network, Operator
 
 QUANT_SCALE = 9  # the attribute of convolutions that quantizes their input
 TOLERANCE = 1e-3  # of what a port may have rounded otherwise; a training changes more

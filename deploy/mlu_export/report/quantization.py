@@ -15,8 +15,8 @@ from . import html, svg
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..graph import FloatArray, Graph
-    from ..quantize import Range
+    from ..values.graph import FloatArray, Graph
+    from ..values.ranges import Range
     from .html import Html
 
 DRAWN_BINS = 64
@@ -43,7 +43,7 @@ def measure_spread(
 ) -> list[Spread]:
     """Histograms of some layers over normalised ``pictures`` (N, H, W, C). Needs torch."""
     from ..calibration.observe import LayerObserver  # noqa: PLC0415 - as above
-    from ..float_runner import FloatRunner  # noqa: PLC0415 - reports are drawn without torch too
+    from ..runners.float_graph import FloatRunner  # noqa: PLC0415 - reports are drawn without torch too
 
     observers = {name: LayerObserver() for name in names}
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from mlu_agent.draw import draw, encode_jpeg, shrink
 
+from ..formats.pictures import read_picture
 from ..measurement.accuracy import at_work
-from ..pictures import read_picture
 from . import html
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar
 
-from ..progress import count_progress
+from ..support.progress import count_progress
 from .crew import Host, usual_workers
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mlu_export import network as net
-from mlu_export.bundle.container import write_model
+from mlu_export.formats.container import write_model
+from mlu_export.values import network as net
 from torch_mlu import FOLDER, record
 
 _state = {"name": "", "version": "MLU270", "cores": 1}

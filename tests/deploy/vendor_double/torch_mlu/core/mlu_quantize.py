@@ -1,6 +1,6 @@
 """torch_mlu.core.mlu_quantize, as far as the flow needs it."""
 
-from mlu_export.vendor.quantize import quantize_dynamic_mlu as _quantize
+from mlu_export.quantizer.dynamic import quantize_dynamic_mlu as _quantize
 from torch_mlu import record
 
 

@@ -1,1 +1,0 @@
-"""The files a model ships as: container, manifest, side-car, and the recipe it is rebuilt from (FORMAT.md)."""

@@ -1,0 +1,1 @@
+"""The files read and written: container, manifest, recipe, side-car, checkpoints, labels, pictures."""

@@ -1,0 +1,120 @@
+"""Names of the 80 classes of the COCO detection task, in the order of the published detectors' class ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlu_agent.errors import DataError, UserError
+
+from ..support.files import read_bounded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COCO = (
+    "person",
+    "bicycle",
+    "car",
+    "motorcycle",
+    "airplane",
+    "bus",
+    "train",
+    "truck",
+    "boat",
+    "traffic light",
+    "fire hydrant",
+    "stop sign",
+    "parking meter",
+    "bench",
+    "bird",
+    "cat",
+    "dog",
+    "horse",
+    "sheep",
+    "cow",
+    "elephant",
+    "bear",
+    "zebra",
+    "giraffe",
+    "backpack",
+    "umbrella",
+    "handbag",
+    "tie",
+    "suitcase",
+    "frisbee",
+    "skis",
+    "snowboard",
+    "sports ball",
+    "kite",
+    "baseball bat",
+    "baseball glove",
+    "skateboard",
+    "surfboard",
+    "tennis racket",
+    "bottle",
+    "wine glass",
+    "cup",
+    "fork",
+    "knife",
+    "spoon",
+    "bowl",
+    "banana",
+    "apple",
+    "sandwich",
+    "orange",
+    "broccoli",
+    "carrot",
+    "hot dog",
+    "pizza",
+    "donut",
+    "cake",
+    "chair",
+    "couch",
+    "potted plant",
+    "bed",
+    "dining table",
+    "toilet",
+    "tv",
+    "laptop",
+    "mouse",
+    "remote",
+    "keyboard",
+    "cell phone",
+    "microwave",
+    "oven",
+    "toaster",
+    "sink",
+    "refrigerator",
+    "book",
+    "clock",
+    "vase",
+    "scissors",
+    "teddy bear",
+    "hair drier",
+    "toothbrush",
+)
+
+MAX_LABEL_BYTES = 1 << 20
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """One label per line; empty lines at the end are ignored. Raises DataError."""
+    try:
+        text = read_bounded(path, MAX_LABEL_BYTES, "labels").decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text; write one label per line") from error
+    return tuple(line.strip() for line in text.rstrip().splitlines())
+
+
+def choose_labels(classes: int, given: tuple[str, ...] | None, found: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Labels given by the user, else those of the weight file, else COCO's for 80 classes; raises UserError."""
+    labels = given or found or (COCO if classes == len(COCO) else None)
+    if labels is None:
+        raise UserError(
+            f"the network has {classes} classes and the weights do not name them: give --labels FILE, one a line"
+        )
+    if len(labels) != classes or not all(labels):
+        raise UserError(f"{len(labels)} labels for {classes} classes; give one label per line and none empty")
+    if len(set(labels)) != len(labels):
+        raise UserError("two classes have the same label; labels must differ")
+    return labels

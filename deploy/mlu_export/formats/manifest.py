@@ -1,0 +1,116 @@
+"""The manifest beside the model (FORMAT.md section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlu_agent.model.output_spec import ANCHORED, FIELDS
+
+from ..lowering.lower import PIXEL_MEAN, PIXEL_STD, LowerOptions
+from ..values import network as net
+from ..values.graph import TENSORS
+from .toml_text import dump
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..values.graph import Head, ImportedModel
+    from ..values.network import Network
+
+Triple = tuple[float, float, float]
+DTYPES = {net.UINT8: "uint8", net.FLOAT16: "float16", net.FLOAT32: "float32"}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture is brought to the input's size, and its pixels (0..255) to what the network wants to see.
+
+    ``mean`` and ``std`` are in the network's order of colours, which is ``colours``: rgb or bgr.
+    """
+
+    resize: str = "letterbox"
+    pad_value: int = 128
+    mean: Triple = PIXEL_MEAN
+    std: Triple = PIXEL_STD
+    colours: str = "rgb"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Defaults of the agent's postprocessing for this model."""
+
+    confidence: float = 0.25
+    iou: float = 0.45
+    max_detections: int = 300
+
+
+def manifest_text(
+    name: str,
+    sha256: str,
+    model: ImportedModel,
+    network: Network,
+    options: LowerOptions,
+    preprocessing: Preprocessing,
+    thresholds: Thresholds,
+    labels: Sequence[str],
+    provenance: Mapping[str, str],
+) -> str:
+    """TOML text of the manifest for ``NAME.cambricon`` with that digest."""
+    document: dict[str, Any] = {
+        "schema": 1,
+        "name": name,
+        "task": "infer" if model.decode == TENSORS else "detect",
+        "model": f"{name}.cambricon",
+        "sha256": sha256,
+        "labels": list(labels),
+        "input": _input(network, options, preprocessing),
+        "output": _output(model),
+        "thresholds": {
+            "confidence": thresholds.confidence,
+            "iou": thresholds.iou,
+            "max_detections": thresholds.max_detections,
+        },
+        "provenance": dict(provenance),
+    }
+    return dump(document)
+
+
+def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing) -> dict[str, Any]:
+    tensor = network.tensors[network.inputs[0]]
+    _, height, width, _ = tensor.dims
+    table: dict[str, Any] = {"width": width, "height": height, "resize": preprocessing.resize}
+    if preprocessing.resize != "stretch":
+        table["pad_value"] = preprocessing.pad_value
+    pixels = {"mean": list(preprocessing.mean), "std": list(preprocessing.std)}
+    table.update(channels=options.channels, dtype=DTYPES[tensor.dtype], **pixels)
+    return table
+
+
+def _output(model: ImportedModel) -> dict[str, Any]:
+    if model.decode == TENSORS:
+        names, shapes = ([getattr(one, key) for one in model.tensors] for key in ("name", "shape"))
+        return {"kind": "tensors", "names": names, "shapes": shapes}
+    table: dict[str, Any] = {"kind": "yolo_heads", "decode": model.decode}
+    if model.decode not in ANCHORED:
+        layout = model.layout
+        if model.decode == "yolov8":
+            table["reg_max"] = layout.reg_max
+        table["tensors"] = [list(fields) for fields in layout.tensors or (FIELDS[model.decode],)]
+        table["activated"] = list(layout.activated)
+        table["joined"] = layout.joined
+    table["heads"] = [_head(head, model.decode) for head in model.heads]
+    return table
+
+
+def _head(head: Head, decode: str) -> dict[str, Any]:
+    table: dict[str, Any] = {"stride": head.stride}
+    if decode in ANCHORED:
+        table["anchors"] = [_pair(anchor) for anchor in head.anchors]
+    if decode == "yolov3" and head.scale_x_y != 1.0:
+        table["scale_x_y"] = head.scale_x_y
+    return table
+
+
+def _pair(anchor: tuple[float, float]) -> tuple[float, ...]:
+    return tuple(int(side) if side == int(side) else side for side in anchor)

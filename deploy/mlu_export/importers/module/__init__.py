@@ -1,0 +1,1 @@
+"""A user's torch module, recorded as it runs."""

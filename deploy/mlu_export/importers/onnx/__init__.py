@@ -1,0 +1,1 @@
+"""ONNX files: read, folded, and recorded operator by operator."""

@@ -1,0 +1,1 @@
+"""YOLOv5's checkpoints and their releases."""

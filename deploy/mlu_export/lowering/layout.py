@@ -1,0 +1,57 @@
+"""How torch's tensors lie in the model file: NHWC, with the places that the vendor's compiler gives to fewer axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ..recording.values import Shape
+    from ..values.network import Array, Dims
+
+
+def is_spatial(shape: Shape) -> bool:
+    """Four axes are N, C, H, W; everything else lies in torch's order."""
+    return len(shape) == 4
+
+
+def stored_dims(shape: Shape) -> Dims:
+    """(N, C, H, W) -> N, H, W, C; (N, C) -> N, 1, 1, C; (N, C, H) -> N, H, 1, C; more axes: the last ones merged."""
+    if len(shape) == 4:
+        return shape[0], shape[2], shape[3], shape[1]
+    if len(shape) == 3:
+        return shape[0], shape[2], 1, shape[1]
+    return plain_dims(shape)
+
+
+def plain_dims(shape: Shape) -> Dims:
+    """Four dims with the same order in memory."""
+    if len(shape) > 4:
+        return shape[0], shape[1], shape[2], int(np.prod(shape[3:]))
+    if len(shape) >= 3:
+        first, second, third, last = (*shape, 1)[:4]
+        return first, second, third, last
+    if len(shape) == 2:
+        return shape[0], 1, 1, shape[1]
+    return 1, 1, 1, int(np.prod(shape))
+
+
+def store(array: Array) -> Array:
+    """A tensor in torch's order, as it enters the model."""
+    dims = stored_dims(array.shape)
+    if array.ndim == 4:
+        array = array.transpose(0, 2, 3, 1)
+    elif array.ndim == 3:
+        array = array.transpose(0, 2, 1)
+    return np.ascontiguousarray(array).reshape(dims)
+
+
+def unstore(array: Array, shape: Shape) -> Array:
+    """A tensor as it left the model, in torch's order."""
+    result: np.ndarray[Any, Any] = array
+    if len(shape) == 4:
+        result = array.transpose(0, 3, 1, 2)
+    elif len(shape) == 3:
+        result = array.reshape(shape[0], shape[2], shape[1]).transpose(0, 2, 1)
+    return np.ascontiguousarray(result).reshape(shape)

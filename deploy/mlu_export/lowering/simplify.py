@@ -1,0 +1,71 @@
+"""Chains of per-channel factors and summands become one, and part of the convolution before them: one rounding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..recording.values import Constant, Value, new_identity, ordered
+from .operations import affine_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Floats = Any
+
+
+def simplify(outputs: Sequence[Value]) -> None:
+    """Rewrites the values that ``outputs`` are made of; what they compute stays, but for a float's rounding."""
+    values = ordered(outputs)
+    users: dict[int, int] = {}
+    for value in values:
+        for one in value.inputs:
+            users[id(one)] = users.get(id(one), 0) + 1
+    final = {id(output) for output in outputs}
+
+    def is_between(value: Value) -> bool:
+        """Whether nothing but the next operation reads it."""
+        return users.get(id(value)) == 1 and id(value) not in final
+
+    for value in values:
+        line = _line(value)
+        if line is None or not is_between(value.inputs[0]):
+            continue
+        source = value.inputs[0]
+        before = _line(source)
+        if before is not None:
+            _write(value, before[0] * line[0], before[1] * line[0] + line[1], source.inputs)
+            source = source.inputs[0]
+        if value.operation == "affine" and source.operation == "conv" and is_between(source):
+            _norm(value)
+
+
+def _line(value: Value) -> tuple[Floats, Floats] | None:
+    """Factor and summand per channel, float64, of a value that is no more than that."""
+    if len(value.shape) != 4 or value.operation not in ("affine", "batch_norm"):
+        return None
+    if value.operation == "batch_norm":
+        parts = affine_of(value)
+    else:
+        parts = (value.attributes["alpha"].array, value.attributes["beta"].array)
+    if parts[0].ndim != 1:
+        return None
+    return parts[0].astype(np.float64), parts[1].astype(np.float64)
+
+
+def _write(value: Value, alpha: Floats, beta: Floats, inputs: tuple[Value, ...]) -> None:
+    value.operation, value.inputs = "affine", inputs
+    value.attributes = {"alpha": _constant(alpha), "beta": _constant(beta)}
+
+
+def _norm(value: Value) -> None:
+    """The same as a batch-norm, which lowering makes with its convolution."""
+    alpha, beta = (value.attributes[key] for key in ("alpha", "beta"))
+    zeros, ones = _constant(np.zeros(alpha.array.size)), _constant(np.ones(alpha.array.size))
+    value.operation = "batch_norm"
+    value.attributes = {"gamma": alpha, "beta": beta, "mean": zeros, "variance": ones, "eps": 0.0}
+
+
+def _constant(array: Floats) -> Constant:
+    return Constant(np.ascontiguousarray(array, np.float32), new_identity())

@@ -1,0 +1,163 @@
+"""The generic nodes of a graph in torch: what each operator of the model file computes, on float tensors.
+
+Graph tensors are (N, C, H, W) to torch; here they are seen as the file has them, N, H, W, C. A tensor's first axis may
+hold several rows of one picture (graph.Operation), so the number of pictures is never taken from it alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable
+
+import numpy as np
+
+from mlu_agent.errors import DataError
+
+from ..values import network as net
+from ..values.network import word_float, word_int
+
+if TYPE_CHECKING:
+    from ..values.graph import Operation
+
+TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+FUNCTION_NAMES = {number: name for name, number in net.FUNCTIONS.items()}
+
+
+def run_operation(torch: Any, node: Operation, inputs: list[Any]) -> Any:
+    """The output (N, C, H, W) of a generic node. Raises DataError for one that float networks do not have."""
+    if node.opcode not in _OPERATIONS:
+        raise DataError(f"layer {node.name}: operator {node.opcode} has no float counterpart; rebuild the network")
+    operands = [value.permute(TO_NHWC) for value in inputs]
+    return _OPERATIONS[node.opcode](torch, node, operands).permute(TO_NCHW)
+
+
+def _words(node: Operation) -> tuple[int, ...]:
+    return tuple(map(word_int, node.attributes))
+
+
+def _constants(torch: Any, node: Operation) -> list[Any]:
+    return [None if one is None else torch.from_numpy(np.array(one, np.float32)) for one in node.constants]
+
+
+def _windows(torch: Any, node: Operation, value: Any, fill: float) -> Any:
+    """The input as (N, C, H, W), padded so that windows without padding give the output's size."""
+    kernel_h, kernel_w, stride_h, stride_w, top, left = _words(node)[:6]
+    bottom = max(0, (node.dims[1] - 1) * stride_h + kernel_h - top - value.shape[1])
+    right = max(0, (node.dims[2] - 1) * stride_w + kernel_w - left - value.shape[2])
+    return torch.nn.functional.pad(value.permute(TO_NCHW), (left, right, top, bottom), value=fill)
+
+
+def _max_pool(torch: Any, node: Operation, x: list[Any]) -> Any:
+    words = _words(node)
+    padded = _windows(torch, node, x[0], float("-inf"))
+    return torch.nn.functional.max_pool2d(padded, words[:2], words[2:4]).permute(TO_NHWC)
+
+
+def _average_pool(torch: Any, node: Operation, x: list[Any]) -> Any:
+    words, functional = _words(node), torch.nn.functional
+    sums = functional.avg_pool2d(_windows(torch, node, x[0], 0.0), words[:2], words[2:4], divisor_override=1)
+    if words[6]:
+        return (sums / (words[0] * words[1])).permute(TO_NHWC)
+    inside = _windows(torch, node, torch.ones_like(x[0]), 0.0)
+    return (sums / functional.avg_pool2d(inside, words[:2], words[2:4], divisor_override=1)).permute(TO_NHWC)
+
+
+def _upsample(_: Any, node: Operation, x: list[Any]) -> Any:
+    rows, cols = _words(node)
+    return x[0].repeat_interleave(rows, 1).repeat_interleave(cols, 2)
+
+
+def _slice(_: Any, node: Operation, x: list[Any]) -> Any:
+    words = _words(node)
+    places = [slice(words[0], None, words[4])]
+    places += [
+        slice(begin, begin + (count - 1) * step + 1, step)
+        for begin, step, count in zip(words[1:4], words[5:], node.dims[1:])
+    ]
+    return x[0][tuple(places)]
+
+
+def _activation(torch: Any, node: Operation, x: list[Any]) -> Any:
+    function, a, b = node.attributes[0], word_float(node.attributes[1]), word_float(node.attributes[2])
+    name, functional = FUNCTION_NAMES[function], torch.nn.functional
+    if name == "prelu":
+        slope = _constants(torch, node)[0]
+        return torch.where(x[0] >= 0, x[0], x[0] * slope)
+    with_numbers: dict[str, Callable[[Any], Any]] = {
+        "leaky_relu": lambda value: functional.leaky_relu(value, a),
+        "elu": lambda value: functional.elu(value, a),
+        "clip": lambda value: torch.clamp(value, a, b),
+    }
+    plain = getattr(functional, name, None) or getattr(torch, name)
+    return with_numbers.get(name, plain)(x[0])
+
+
+def _reduce(torch: Any, node: Operation, x: list[Any]) -> Any:
+    kind, mask = node.attributes
+    axes = [axis for axis in range(4) if mask >> axis & 1]
+    return (torch.sum, torch.mean, torch.amax)[kind - 1](x[0], axes, keepdim=True)
+
+
+def _deconv(torch: Any, node: Operation, x: list[Any]) -> Any:
+    _, _, stride_h, stride_w, top, left, dilation_h, dilation_w, groups = _words(node)[:9]
+    weight, _, *affine = _constants(torch, node)
+    out, kernel_h, kernel_w, each = weight.shape
+    split = weight.reshape(groups, out // groups, kernel_h, kernel_w, each).permute(0, 4, 1, 2, 3)
+    turned = split.reshape(groups * each, out // groups, kernel_h, kernel_w)
+    strides, spread = (stride_h, stride_w), (dilation_h, dilation_w)
+    functional = torch.nn.functional
+    full = functional.conv_transpose2d(x[0].permute(TO_NCHW), turned, None, strides, 0, 0, groups, spread)
+    missing = [max(0, before + size - have) for before, size, have in zip((top, left), node.dims[1:], full.shape[2:])]
+    full = functional.pad(full, (0, missing[1], 0, missing[0]))
+    result = full[:, :, top : top + node.dims[1], left : left + node.dims[2]].permute(TO_NHWC)
+    for constant, multiply in zip(affine, (False, True, False)):
+        if constant is not None:
+            result = result * constant if multiply else result + constant
+    return result
+
+
+def _resize(torch: Any, node: Operation, x: list[Any]) -> Any:
+    interpolate = torch.nn.functional.interpolate
+    align = node.attributes[0] == 1
+    return interpolate(x[0].permute(TO_NCHW), node.dims[1:3], mode="bilinear", align_corners=align).permute(TO_NHWC)
+
+
+def _pad(torch: Any, node: Operation, x: list[Any]) -> Any:
+    top, left, bottom, right = _words(node)[:4]
+    return torch.nn.functional.pad(x[0], (0, 0, left, right, top, bottom), value=word_float(node.attributes[4]))
+
+
+def _affine(torch: Any, node: Operation, x: list[Any]) -> Any:
+    alpha, beta = _constants(torch, node)
+    return x[0] * alpha + beta
+
+
+def _l2_normalize(torch: Any, node: Operation, x: list[Any]) -> Any:
+    scale = _constants(torch, node)[0]
+    root = x[0].square().sum(3, keepdim=True).sqrt().clamp(min=word_float(node.attributes[0]))
+    return x[0] / root if scale is None else x[0] / root * scale
+
+
+_OPERATIONS: dict[int, Callable[[Any, Any, list[Any]], Any]] = {
+    net.MAX_POOL: _max_pool,
+    net.AVERAGE_POOL: _average_pool,
+    net.UPSAMPLE_NEAREST: _upsample,
+    net.CONCAT: lambda torch, node, x: torch.cat(x, node.attributes[0]),
+    net.ADD: lambda _, __, x: x[0] + x[1],
+    net.SUB: lambda _, __, x: x[0] - x[1],
+    net.MUL: lambda _, __, x: x[0] * x[1],
+    net.DIV: lambda _, __, x: x[0] / x[1],
+    net.MAX: lambda torch, _, x: torch.maximum(x[0], x[1]),
+    net.MIN: lambda torch, _, x: torch.minimum(x[0], x[1]),
+    net.SLICE: _slice,
+    net.ACTIVATION: _activation,
+    net.SOFTMAX: lambda _, node, x: x[0].softmax(node.attributes[0]),
+    net.RESHAPE: lambda _, node, x: x[0].reshape(-1, *node.dims[1:]),
+    net.PERMUTE: lambda _, node, x: x[0].permute(node.attributes),
+    net.CAST: lambda _, __, x: x[0].clone(),
+    net.REDUCE: _reduce,
+    net.DECONV: _deconv,
+    net.RESIZE_BILINEAR: _resize,
+    net.PAD: _pad,
+    net.AFFINE: _affine,
+    net.L2_NORMALIZE: _l2_normalize,
+}

@@ -1,0 +1,1 @@
+"""What commands do, step by step: build, quantize, compile, convert, search, verify."""

@@ -1,0 +1,65 @@
+"""The vendor's checkpoint out of ``mlu-export quantize``: NAME_int8.pth or NAME_int16.pth."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..importers.darknet.archs import find_arch
+from ..importers.source import read_source
+from ..support.torch_needed import import_torch
+from .build import Request, calibration_pictures
+from .convert import state_of
+
+if TYPE_CHECKING:
+    from ..formats.recipe import Recipe
+    from ..shards.team import Team
+    from ..values.graph import ImportedModel
+    from ..values.ranges import Range
+
+
+def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, bytes]:
+    """The checkpoint's bytes by file name; empty for a network that has no layout there. Raises UserError."""
+    arch = find_arch(recipe.settings.arch)
+    if arch.family == "onnx" or model.keys is None:  # names of nodes are no state dict's
+        return {}
+    import_torch()
+    from ..quantizer.calibration import checkpoint_of  # noqa: PLC0415 - torch
+    from ..quantizer.module_checkpoint import module_checkpoint  # noqa: PLC0415
+    from ..quantizer.scheme import Scheme  # noqa: PLC0415
+
+    settings = recipe.settings
+    scheme = Scheme(
+        iteration=1,
+        data_scale=settings.data_scale,
+        firstconv=bool(request.first_conv),
+        per_channel=settings.per_channel,
+    )
+    ranges = {**_depthwise_ranges(request, model, recipe, team), **recipe.ranges}
+    source = read_source(arch, request.weights, request.cfg, request.module)
+    if arch.family == "module":
+        data, unseen = module_checkpoint(source.module, model, ranges, settings.bits, scheme)
+    else:  # of a quantized checkpoint, the float part is what is wanted: its scales are not taken over
+        state = state_of(arch, source, replace(model, quantized=None))
+        data, unseen = checkpoint_of(model, state, ranges, settings.bits, scheme)
+    if unseen:
+        print(
+            f"mlu-export: note: {len(unseen)} layers have a scale of 1 in the checkpoint, the first is {unseen[0]}: "
+            "nobody saw their inputs (of depthwise layers a recipe holds none: give --calibration). No model uses them",
+            file=sys.stderr,
+        )
+    return {f"{settings.name}_int{settings.bits}.pth": data}
+
+
+def _depthwise_ranges(request: Request, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, Range]:
+    """The vendor's checkpoint has scales of depthwise layers too, though its compiler keeps their weights in float."""
+    names = [conv.name for conv in model.graph.convolutions() if conv.is_depthwise]
+    if not names or request.calibration is None:
+        return {}
+    from ..quantizer.calibration import observe_layers  # noqa: PLC0415 - torch
+    from ..quantizer.scheme import Scheme  # noqa: PLC0415
+
+    paths = calibration_pictures(request)
+    scheme = Scheme(len(paths), bool(request.use_avg), recipe.settings.data_scale)
+    return observe_layers(model, recipe.settings.preprocessing, paths, names, scheme, team)

@@ -1,0 +1,130 @@
+"""``mlu-export compile``: a quantized checkpoint in, model, side-car and manifest out, with the checkpoint's scales."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlu_agent.errors import DataError, UserError
+
+from ..formats.recipe import Recipe, Settings
+from ..formats.toml_text import dump
+from ..importers.source import MAX_WEIGHT_BYTES
+from ..quantizer.backend import compile_for_device
+from ..support.files import read_bounded, sha256_hex, write_all
+from .build import Request, choose_settings, read_model, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ..formats.manifest import Preprocessing
+    from ..importers.darknet.archs import Arch
+    from ..importers.source import Source
+    from ..values.graph import ImportedModel
+    from ..values.quantizer_parameters import QuantParameters
+    from ..values.ranges import Range
+
+ONLY_BUILD = ("calibration", "recipe", "bits", "per_channel", "observer", "keep_int16", "keep_float")
+
+
+def compile_files(request: Request) -> list[Path]:
+    """Compiles and writes; returns the paths. Raises UserError and DataError; then nothing is written."""
+    contents = compile_model(request)
+    write_all(request.output, contents)
+    return [request.output / name for name in contents]
+
+
+def compile_model(request: Request) -> dict[str, bytes]:
+    """The bytes of NAME.cambricon, NAME.cambricon_twins and NAME.toml by name. Raises UserError and DataError."""
+    model, recipe = prepare_checkpoint(request)
+    contents = render(model, recipe)
+    made = {name: data for name, data in contents.items() if not name.endswith(".recipe.toml")}
+    return {**made, **_device_files(request, model, recipe, made)} if request.backend == "vendor" else made
+
+
+def _device_files(
+    request: Request, model: ImportedModel, recipe: Recipe, made: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """The vendor's file, its side-car, and the manifest that names both files."""
+    name = f"{recipe.settings.name}.device.cambricon"
+    assert request.weights is not None  # a checkpoint was read from it
+    checkpoint = read_bounded(request.weights, MAX_WEIGHT_BYTES, "weights")
+    data, twins = compile_for_device(model, recipe.settings, checkpoint, request.vendor_python)
+    manifest = f"{recipe.settings.name}.toml"
+    entry = "\n" + dump({"device": {"model": name, "sha256": sha256_hex(data)}})
+    return {name: data, f"{name}_twins": twins, manifest: made[manifest] + entry.encode("utf-8")}
+
+
+def prepare_checkpoint(request: Request) -> tuple[ImportedModel, Recipe]:
+    """The imported network and a recipe whose ranges are the checkpoint's scales. Raises UserError and DataError."""
+    for option in ONLY_BUILD:
+        if getattr(request, option) is not None:
+            raise UserError(f"compile takes no {option}: precision and ranges come from the checkpoint")
+    arch, source, model = read_model(request)
+    if model.quantized is None:
+        raise DataError(
+            f"{source.name} has float weights and no scales: make the checkpoint with `mlu-export quantize`, or use "
+            "`mlu-export build`, which calibrates and compiles in one go"
+        )
+    return model, checkpoint_recipe(request, arch, source, model)
+
+
+def checkpoint_recipe(request: Request, arch: Arch, source: Source, model: ImportedModel) -> Recipe:
+    """What a request makes of a checkpoint, whose scales are the ranges. Raises UserError and DataError."""
+    assert model.quantized is not None
+    settings = checkpoint_settings(choose_settings(request, None, arch, model), model, model.quantized)
+    settings = replace(settings, preprocessing=_normalisation(settings.preprocessing, model.quantized))
+    ranges = checkpoint_ranges(model, model.quantized)
+    described = f"the scales of {source.name}"
+    return Recipe(settings, source.name, source.sha256, source.cfg_sha256, described, ranges)
+
+
+def _normalisation(preprocessing: Preprocessing, quantized: Mapping[str, QuantParameters]) -> Preprocessing:
+    """Mean and std of a first convolution that normalises: here a layer before it does, or the host (``--input``)."""
+    for parameters in quantized.values():
+        if parameters.mean is not None and parameters.std is not None:
+            mean, std = (np.resize(np.array(values), 3).tolist() for values in (parameters.mean, parameters.std))
+            return replace(preprocessing, mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
+    return preprocessing
+
+
+def checkpoint_ranges(model: ImportedModel, quantized: Mapping[str, QuantParameters]) -> dict[str, Range]:
+    """The range, bits and weight magnitudes of each layer with scales; depthwise ones stay in float all the same.
+
+    Raises DataError where the checkpoint's scales do not fit the network.
+    """
+    layers = {conv.name: conv for conv in model.graph.convolutions()}
+    foreign = sorted(set(quantized) - set(layers))
+    if foreign:
+        raise DataError(f"the checkpoint quantizes {foreign[0]!r:.60}, which is no layer of this network")
+    ranges: dict[str, Range] = {}
+    for name, parameters in quantized.items():
+        if layers[name].is_depthwise:
+            continue
+        try:
+            ranges[name] = parameters.layer_range(layers[name].weight)
+        except DataError as error:
+            raise DataError(f"layer {name}: {error}; the checkpoint belongs to another network") from error
+    return ranges
+
+
+def checkpoint_settings(settings: Settings, model: ImportedModel, quantized: Mapping[str, QuantParameters]) -> Settings:
+    """Bits and granularity of most layers, with the others as rules: layers without scales stay in float."""
+    layers = [conv.name for conv in model.graph.convolutions() if not conv.is_depthwise]
+    kinds = Counter((quantized[name].bits, quantized[name].per_channel) for name in layers if name in quantized)
+    if not kinds:
+        raise DataError("the checkpoint has scales of depthwise layers only, which are not quantized")
+    bits, per_channel = kinds.most_common(1)[0][0]
+    if any(other[0] != bits for other in kinds):
+        bits = 8  # the rule there is says which layers have 16
+    return replace(
+        settings,
+        bits=bits,
+        per_channel=per_channel,
+        keep_int16=tuple(name for name in layers if bits == 8 and name in quantized and quantized[name].bits == 16),
+        keep_float=tuple(name for name in layers if name not in quantized),
+    )

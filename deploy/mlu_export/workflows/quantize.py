@@ -1,0 +1,185 @@
+"""``mlu-export quantize``: calibrates a network, writes its recipe, and tells what each layer loses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlu_agent.errors import UserError
+
+from ..calibration.mixed import keep_layers
+from ..calibration.noise import LayerNoise, NoiseMeter, Proposal, propose, worst_layers
+from ..calibration.refine import choose_pictures
+from ..formats.pictures import float_input, float_picture, list_pictures, read_picture
+from ..formats.recipe import DEPTHWISE_USE, Recipe, recipe_text
+from ..report.quantization import DRAWN_LAYERS, measure_spread, quantization_page
+from ..shards.team import Team
+from ..support.files import write_all
+from .build import Request, prepare
+from .checkpoint import make_checkpoint
+from .search import MapProposal, Search, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ..values.graph import FloatArray, ImportedModel
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was written, and the layers in execution order (empty without a report)."""
+
+    recipe: Path
+    checkpoint: Path | None
+    report: Path | None
+    layers: tuple[LayerNoise, ...]
+    pictures: int
+    proposal: Proposal | None = None
+    map_proposal: MapProposal | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The report's JSON: ratios in dB, ``clipped`` as a part of one."""
+        proposal = self.map_proposal or self.proposal
+        found = {} if proposal is None else {"proposal": asdict(proposal)}
+        return {
+            "schema": SCHEMA,
+            "recipe": self.recipe.name,
+            "checkpoint": None if self.checkpoint is None else self.checkpoint.name,
+            "pictures": self.pictures,
+            "layers": [asdict(layer) for layer in self.layers],
+            "worst": [layer.name for layer in worst_layers(list(self.layers))],
+            **found,
+        }
+
+    def json(self) -> str:
+        checkpoint = None if self.checkpoint is None else str(self.checkpoint)
+        return json.dumps({**self.document(), "recipe": str(self.recipe), "checkpoint": checkpoint})
+
+    def text(self) -> str:
+        """The files written, and the worst layers as a table."""
+        lines = [str(path) for path in (self.recipe, self.checkpoint, self.report) if path is not None]
+        if self.layers:
+            lines.append(f"worst of {len(self.layers)} layers over {self.pictures} pictures, signal to noise in dB:")
+            lines.append(f"{'layer':24} {'bits':>4} {'own':>7} {'network':>7} {'clipped':>8}")
+        lines += [
+            f"{layer.name:24} {layer.bits:4} {layer.own:7.1f} {layer.network:7.1f} {layer.clipped * 100:7.3f}%"
+            for layer in worst_layers(list(self.layers))
+        ]
+        if self.proposal is not None:
+            lines.append(_sentence(self.proposal))
+        if self.map_proposal is not None:
+            lines.append(self.map_proposal.sentence())
+        return "\n".join(lines)
+
+
+def quantize(
+    request: Request, report: Path | None, decibel: float | None = None, accuracy: Target | None = None
+) -> Result:
+    """Writes ``NAME.recipe.toml`` and the vendor's checkpoint (``NAME_int8.pth`` or ``NAME_int16.pth``) of a network
+    that has a layout there into the output folder, and the report.
+
+    With ``decibel`` it also proposes which layers to keep in int16 for that ratio at the outputs; with ``accuracy``
+    it searches those that keep mAP within that target, and the recipe and checkpoint hold them. Raises UserError,
+    DataError; then nothing is written.
+    """
+    wanted = _why_pictures(report, decibel, accuracy)
+    if wanted and request.calibration is None:
+        raise UserError(f"{wanted} measures on pictures: give --calibration DIR, also beside --recipe")
+    search = None if accuracy is None else Search(request, accuracy)
+    layers: list[LayerNoise] = []
+    proposal, found, pictures = None, None, None
+    with Team(request.workers, request.ray) as team:
+        model, recipe = prepare(replace(request, pictures_for=_uses(wanted, accuracy)), team)
+        settings = recipe.settings
+        _check_layers(model, settings.keep_float)
+        if wanted:
+            pictures = _pictures(model, recipe, request)
+            meter = NoiseMeter(model.graph, recipe.ranges, settings.bits, settings.per_channel, pictures, team)
+            layers = meter.layers()
+            proposal = None if decibel is None else propose(meter, layers, decibel)
+        if search is not None:
+            found, recipe = search.run(model, recipe, layers, team)
+            kept = recipe.settings.keep_int16
+            model = replace(model, graph=keep_layers(model.graph, kept, settings.keep_float))
+        checkpoint = make_checkpoint(request, model, recipe, team)
+    path = request.output / f"{settings.name}.recipe.toml"
+    write_all(request.output, {path.name: recipe_text(recipe).encode("utf-8"), **checkpoint})
+    written = next((request.output / name for name in checkpoint), None)
+    count = 0 if pictures is None else len(pictures)
+    result = Result(path, written, report, tuple(layers), count, proposal, found)
+    if report is not None:
+        write_all(report.parent, {report.name: _report(report, result, model, recipe, pictures)})
+    return result
+
+
+def _uses(wanted: str, accuracy: Target | None) -> tuple[str, ...]:
+    """What the pictures are for where a recipe has the ranges already."""
+    found = () if accuracy is None else ("the ranges of layers that come to be in int16",)
+    return (*(("measuring",) if wanted else ()), *found, DEPTHWISE_USE)
+
+
+def _check_layers(model: ImportedModel, keep_float: Sequence[str]) -> None:
+    """Raises UserError where nothing is left to quantize: a checkpoint of it would hold scales that no layer has."""
+    if not model.graph.quantized():
+        why = "--keep-float keeps every layer in float" if keep_float else "the network has no layer that can be"
+        raise UserError(f"there is nothing to quantize: {why}; `mlu-export convert` writes the float network")
+
+
+def _why_pictures(report: Path | None, decibel: float | None, accuracy: Target | None) -> str:
+    """The option that needs calibration pictures, or nothing. Raises UserError for two that exclude each other."""
+    if decibel is not None and accuracy is not None:
+        raise UserError("--propose and --propose-map are two ways to choose layers: give one of them")
+    asked = (("--report", report), ("--propose", decibel), ("--propose-map", accuracy))
+    return next((option for option, value in asked if value is not None), "")
+
+
+def _report(path: Path, result: Result, model: ImportedModel, recipe: Recipe, pictures: FloatArray | None) -> bytes:
+    """What the report's file holds: a page for people if its name ends in .html, else JSON."""
+    if path.suffix.lower() not in (".html", ".htm") or pictures is None:
+        return (json.dumps(result.document(), indent=1) + "\n").encode("utf-8")
+    names = [layer.name for layer in worst_layers(list(result.layers), DRAWN_LAYERS)]
+    spreads = measure_spread(model.graph, recipe.ranges, names, pictures)
+    settings = recipe.settings
+    told: list[tuple[str, object]] = [
+        ("network", settings.arch),
+        ("weights", recipe.weights_name),
+        ("weights' sha256", recipe.weights_sha256),
+        ("calibration", recipe.calibration),
+        ("bits", settings.bits),
+        ("weight scales", "per channel" if settings.per_channel else "per tensor"),
+        ("kept in 16 bits", ", ".join(settings.keep_int16) or "none"),
+        ("kept in float", ", ".join(settings.keep_float) or "none"),
+        ("input", f"{settings.width} x {settings.height}, {settings.input}, {settings.channels}"),
+    ]
+    if result.proposal is not None:
+        told.append(("proposal", _sentence(result.proposal)))
+    if result.map_proposal is not None:
+        told.append(("proposal", result.map_proposal.sentence()))
+    return quantization_page(settings.name, result.layers, spreads, told, result.pictures)
+
+
+def _sentence(proposal: Proposal) -> str:
+    now = f"the outputs have {proposal.before:.1f} dB"
+    if proposal.before >= proposal.target:
+        return f"{now}, which reaches {proposal.target:g} dB: no layer needs more bits"
+    options = " ".join(f"--keep-int16 {name}" for name in proposal.layers)
+    short = "" if proposal.after >= proposal.target else f", less than {proposal.target:g} dB: choose --observer minmax"
+    return f"{now}; with {options} they have {proposal.after:.1f} dB{short}"
+
+
+def _pictures(model: ImportedModel, recipe: Recipe, request: Request) -> FloatArray:
+    """Some of the calibration pictures, evenly spread, as one normalised batch."""
+    assert request.calibration is not None
+    paths = list_pictures(request.calibration)
+    spec = float_input(model.graph, recipe.settings.preprocessing)
+    some = choose_pictures(paths, spec.height, spec.width)
+    if len(some) < len(paths):
+        print(f"mlu-export: note: the report is measured on {len(some)} of {len(paths)} pictures", file=sys.stderr)
+    return np.concatenate([float_picture(read_picture(path), spec)[0] for path in some])
