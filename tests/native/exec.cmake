@@ -4,7 +4,8 @@ add_custom_command(
   OUTPUT ${RANDOM_MODELS}/written
   COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/make_model.py random ${RANDOM_MODELS} --count 200
   COMMAND ${CMAKE_COMMAND} -E touch ${RANDOM_MODELS}/written
-  DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/make_model.py ${CMAKE_CURRENT_SOURCE_DIR}/more_operators.py
+  DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/codes.py ${CMAKE_CURRENT_SOURCE_DIR}/make_model.py
+          ${CMAKE_CURRENT_SOURCE_DIR}/more_operators.py
   VERBATIM)
 list(APPEND TEST_MODELS ${RANDOM_MODELS}/written)
 test_model(operators_half operators --batch 2)

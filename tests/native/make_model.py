@@ -17,18 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 try:
-    from more_operators import MoreLayers, more  # run as a script
+    import codes  # run as a script
+    from more_operators import MoreLayers, more
 except ImportError:
+    from tests.native import codes
     from tests.native.more_operators import MoreLayers, more
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-UINT8, FLOAT16, FLOAT32 = 0x31, 0x12, 0x13
-INT8, INT16 = 0x21, 0x22
-ITEM_BYTES = {UINT8: 1, FLOAT16: 2, FLOAT32: 4, INT8: 1, INT16: 2}
-CONV, MAX_POOL, UPSAMPLE, CONCAT, ADD, MUL, SLICE, ACTIVATION, SOFTMAX, RESHAPE, PERMUTE, NORMALIZE, CAST = range(1, 14)
-RELU, LEAKY, SIGMOID, SILU = 1, 2, 3, 4
 ABSENT = 0xFFFFFFFF
 Dims = tuple[int, int, int, int]
 
@@ -67,11 +64,11 @@ class Model:
         self.outputs.append((tensor, name))
 
     def constant(self, dtype: int, data: bytes) -> int:
-        self.constants.append((dtype, len(data) // ITEM_BYTES[dtype], data))
+        self.constants.append((dtype, len(data) // codes.DTYPE_BYTES[dtype], data))
         return len(self.constants) - 1
 
     def floats(self, values: Sequence[float]) -> int:
-        return self.constant(FLOAT32, struct.pack(f"<{len(values)}f", *values))
+        return self.constant(codes.FLOAT32, struct.pack(f"<{len(values)}f", *values))
 
     def operator(
         self,
@@ -150,20 +147,22 @@ class Layers:
         return self.model.tensors[tensor][0]
 
     def weights(self, kind: int, count: int) -> int:
-        if kind == FLOAT32:
+        if kind == codes.FLOAT32:
             return self.model.floats([self.rng.uniform(-1, 1) for _ in range(count)])
-        raw = self.rng.getrandbits(8 * count * ITEM_BYTES[kind]).to_bytes(count * ITEM_BYTES[kind], "little")
-        if kind == INT8:
-            return self.model.constant(INT8, raw.replace(b"\x80", b"\x00"))
+        raw = self.rng.getrandbits(8 * count * codes.DTYPE_BYTES[kind]).to_bytes(
+            count * codes.DTYPE_BYTES[kind], "little"
+        )
+        if kind == codes.INT8:
+            return self.model.constant(codes.INT8, raw.replace(b"\x80", b"\x00"))
         values = [max(-32767, v) for v in struct.unpack(f"<{count}h", raw)]
-        return self.model.constant(INT16, struct.pack(f"<{count}h", *values))
+        return self.model.constant(codes.INT16, struct.pack(f"<{count}h", *values))
 
     def normalize(self, x: int, sources: Sequence[int]) -> int:
         n, h, w, _ = self.dims(x)
         out = self.model.tensor((n, h, w, len(sources)), self.dtype)
         mean = self.model.floats([0.0] * len(sources))
         std = self.model.floats([255.0] * len(sources))
-        return self.model.operator(NORMALIZE, [x], out, [mean, std], sources, "normalize")
+        return self.model.operator(codes.NORMALIZE, [x], out, [mean, std], sources, "normalize")
 
     def conv(
         self,
@@ -174,7 +173,7 @@ class Layers:
         pad: tuple[int, int] | None = None,
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
-        kind: int = INT8,
+        kind: int = codes.INT8,
         batch_norm: bool = True,
         bias: bool = False,
         name: str = "conv",
@@ -186,10 +185,10 @@ class Layers:
         ow = (w + 2 * pl - dw * (kw - 1) - 1) // stride[1] + 1
         out = self.model.tensor((n, oh, ow, channels), self.dtype)
         volume = kh * kw * (c // groups)
-        limit = {INT8: 127, INT16: 32767, FLOAT32: 1}[kind]
+        limit = {codes.INT8: 127, codes.INT16: 32767, codes.FLOAT32: 1}[kind]
         uniform = self.rng.uniform
         scale = None
-        if kind != FLOAT32:
+        if kind != codes.FLOAT32:
             factor = 1.7 / (volume**0.5 * limit * limit)
             scale = self.model.floats([uniform(0.5, 1.5) * 4 * factor for _ in range(channels)])
         constants = [
@@ -199,59 +198,61 @@ class Layers:
             self.model.floats([uniform(0.5, 1.5) for _ in range(channels)]) if batch_norm else None,
             self.model.floats([uniform(-0.5, 0.5) for _ in range(channels)]) if batch_norm else None,
         ]
-        quant_scale = 0 if kind == FLOAT32 else f32_word(limit / uniform(2.0, 4.0))
+        quant_scale = 0 if kind == codes.FLOAT32 else f32_word(limit / uniform(2.0, 4.0))
         attributes = [kh, kw, *stride, pt, pl, dh, dw, groups, quant_scale]
-        return self.model.operator(CONV, [x], out, constants, attributes, name)
+        return self.model.operator(codes.CONV, [x], out, constants, attributes, name)
 
     def activation(self, x: int, function: int, a: float = 0.0, b: float = 0.0) -> int:
         out = self.model.tensor(self.dims(x), self.dtype)
-        return self.model.operator(ACTIVATION, [x], out, [], [function, f32_word(a), f32_word(b)], "activation")
+        return self.model.operator(codes.ACTIVATION, [x], out, [], [function, f32_word(a), f32_word(b)], "activation")
 
     def block(self, x: int, channels: int, size: int, name: str) -> int:
-        return self.activation(self.conv(x, channels, (size, size), name=name), LEAKY, 0.1)
+        return self.activation(self.conv(x, channels, (size, size), name=name), codes.FUNCTIONS["leaky_relu"], 0.1)
 
     def max_pool(self, x: int, size: int, stride: int, pad: int, oh: int, ow: int) -> int:
         n, _, _, c = self.dims(x)
         out = self.model.tensor((n, oh, ow, c), self.dtype)
-        return self.model.operator(MAX_POOL, [x], out, [], [size, size, stride, stride, pad, pad], "pool")
+        return self.model.operator(codes.MAX_POOL, [x], out, [], [size, size, stride, stride, pad, pad], "pool")
 
     def upsample(self, x: int, sh: int, sw: int) -> int:
         n, h, w, c = self.dims(x)
         return self.model.operator(
-            UPSAMPLE, [x], self.model.tensor((n, h * sh, w * sw, c), self.dtype), [], [sh, sw], "up"
+            codes.UPSAMPLE_NEAREST, [x], self.model.tensor((n, h * sh, w * sw, c), self.dtype), [], [sh, sw], "up"
         )
 
     def concat(self, parts: Sequence[int], axis: int) -> int:
         dims = list(self.dims(parts[0]))
         dims[axis] = sum(self.dims(p)[axis] for p in parts)
         out = self.model.tensor((dims[0], dims[1], dims[2], dims[3]), self.dtype)
-        return self.model.operator(CONCAT, parts, out, [], [axis], "concat")
+        return self.model.operator(codes.CONCAT, parts, out, [], [axis], "concat")
 
     def binary(self, opcode: int, a: int, b: int) -> int:
         dims = max(self.dims(a), self.dims(b), key=lambda d: d[0] * d[1] * d[2] * d[3])
         return self.model.operator(opcode, [a, b], self.model.tensor(dims, self.dtype), name="binary")
 
     def slice(self, x: int, begin: Dims, step: Dims, out: Dims) -> int:
-        return self.model.operator(SLICE, [x], self.model.tensor(out, self.dtype), [], [*begin, *step], "slice")
+        return self.model.operator(codes.SLICE, [x], self.model.tensor(out, self.dtype), [], [*begin, *step], "slice")
 
     def reshape(self, x: int, out: Dims) -> int:
-        return self.model.operator(RESHAPE, [x], self.model.tensor(out, self.dtype), name="reshape")
+        return self.model.operator(codes.RESHAPE, [x], self.model.tensor(out, self.dtype), name="reshape")
 
     def permute(self, x: int, axes: Dims) -> int:
         d = self.dims(x)
         out = self.model.tensor((d[axes[0]], d[axes[1]], d[axes[2]], d[axes[3]]), self.dtype)
-        return self.model.operator(PERMUTE, [x], out, [], axes, "permute")
+        return self.model.operator(codes.PERMUTE, [x], out, [], axes, "permute")
 
     def softmax(self, x: int, axis: int) -> int:
-        return self.model.operator(SOFTMAX, [x], self.model.tensor(self.dims(x), self.dtype), [], [axis], "softmax")
+        return self.model.operator(
+            codes.SOFTMAX, [x], self.model.tensor(self.dims(x), self.dtype), [], [axis], "softmax"
+        )
 
     def cast(self, x: int, dtype: int) -> int:
-        return self.model.operator(CAST, [x], self.model.tensor(self.dims(x), dtype), name="cast")
+        return self.model.operator(codes.CAST, [x], self.model.tensor(self.dims(x), dtype), name="cast")
 
 
 def small(model: Model, layers: Layers, batch: int) -> None:
     """A picture of 32 x 32 through three convolutions to one head."""
-    x = layers.normalize(model.input("data", (batch, 32, 32, 4), UINT8), [0, 1, 2])
+    x = layers.normalize(model.input("data", (batch, 32, 32, 4), codes.UINT8), [0, 1, 2])
     x = layers.max_pool(layers.block(x, 8, 3, "conv0"), 2, 2, 0, 16, 16)
     x = layers.block(x, 16, 3, "conv1")
     model.output(layers.conv(x, 18, (1, 1), batch_norm=False, bias=True, name="head"), "head")
@@ -259,7 +260,7 @@ def small(model: Model, layers: Layers, batch: int) -> None:
 
 def yolov3_tiny(model: Model, layers: Layers, batch: int) -> None:
     """The topology of Darknet's yolov3-tiny at 416."""
-    x = layers.normalize(model.input("data", (batch, 416, 416, 4), UINT8), [0, 1, 2])
+    x = layers.normalize(model.input("data", (batch, 416, 416, 4), codes.UINT8), [0, 1, 2])
     size, route = 416, 0
     for i, channels in enumerate((16, 32, 64, 128, 256)):
         route = layers.block(x, channels, 3, f"conv{i}")
@@ -276,14 +277,14 @@ def yolov3_tiny(model: Model, layers: Layers, batch: int) -> None:
 
 def operators(model: Model, layers: Layers, batch: int) -> None:
     """Every operator at least once, with views that can and cannot be taken in place."""
-    picture = model.input("data", (batch, 16, 12, 4), UINT8)
+    picture = model.input("data", (batch, 16, 12, 4), codes.UINT8)
     other = model.input("other", (batch, 16, 12, 8), layers.dtype)
     x = layers.normalize(picture, [2, 1, 0, 3])
-    a = layers.activation(layers.conv(x, 8, kind=INT16), SILU)
-    b = layers.activation(layers.conv(other, 8, groups=8, kind=FLOAT32, bias=True), RELU)
-    c = layers.binary(MUL, layers.binary(ADD, a, b), layers.activation(other, SIGMOID))
+    a = layers.activation(layers.conv(x, 8, kind=codes.INT16), codes.FUNCTIONS["silu"])
+    b = layers.activation(layers.conv(other, 8, groups=8, kind=codes.FLOAT32, bias=True), codes.FUNCTIONS["relu"])
+    c = layers.binary(codes.MUL, layers.binary(codes.ADD, a, b), layers.activation(other, codes.FUNCTIONS["sigmoid"]))
     gate = layers.max_pool(c, 16, 16, 0, 1, 1)
-    d = layers.concat([c, layers.binary(MUL, c, gate), other, c], 3)
+    d = layers.concat([c, layers.binary(codes.MUL, c, gate), other, c], 3)
     e = layers.slice(d, (0, 0, 0, 8), (1, 1, 1, 1), (batch, 16, 12, 8))
     f = layers.concat(
         [layers.slice(d, (0, i, j, 0), (1, 2, 2, 1), (batch, 8, 6, 32)) for i in (0, 1) for j in (0, 1)], 3
@@ -291,10 +292,10 @@ def operators(model: Model, layers: Layers, batch: int) -> None:
     g = layers.upsample(layers.conv(f, 12, (1, 1)), 2, 2)
     h = layers.conv(layers.concat([e, g], 3), 10, (3, 1), (2, 1), dilation=(2, 1), groups=2)
     i = layers.softmax(layers.permute(layers.reshape(h, (batch, 8, 4, 30)), (0, 3, 2, 1)), 3)
-    j = layers.concat([layers.conv(g, 8), layers.conv(e, 8, kind=FLOAT32)], 1)
+    j = layers.concat([layers.conv(g, 8), layers.conv(e, 8, kind=codes.FLOAT32)], 1)
     model.output(i, "softmax")
     model.output(layers.concat([j, j], 2), "rows")
-    model.output(layers.cast(h, FLOAT32 if layers.dtype == FLOAT16 else FLOAT16), "cast")
+    model.output(layers.cast(h, codes.FLOAT32 if layers.dtype == codes.FLOAT16 else codes.FLOAT16), "cast")
     model.output(c, "inner")
 
 
@@ -305,7 +306,9 @@ class RandomGraph:
         self.model, self.layers, self.rng = model, layers, rng
         h, w = rng.randint(5, 24), rng.randint(5, 24)
         if rng.random() < 0.5:
-            first = layers.normalize(model.input("data", (batch, h, w, 4), UINT8), [rng.randrange(4) for _ in range(3)])
+            first = layers.normalize(
+                model.input("data", (batch, h, w, 4), codes.UINT8), [rng.randrange(4) for _ in range(3)]
+            )
         else:
             first = model.input("data", (batch, h, w, rng.randint(1, 20)), layers.dtype)
         self.pool = [first]
@@ -319,7 +322,11 @@ class RandomGraph:
             kh = kw = 1
         groups = rng.choice([1, 1, 1, c, 2 if c % 2 == 0 else 1])
         channels = groups * rng.choice([1, 2]) if groups > 1 else rng.choice([1, 7, 8, 16, 17, 32, 40])
-        kind = FLOAT32 if rng.random() < (0.7 if groups == c else 0.15) else rng.choice([INT8] * 5 + [INT16])
+        kind = (
+            codes.FLOAT32
+            if rng.random() < (0.7 if groups == c else 0.15)
+            else rng.choice([codes.INT8] * 5 + [codes.INT16])
+        )
         y = self.layers.conv(
             x, channels, (kh, kw), (rng.choice([1, 1, 2]), rng.choice([1, 1, 2])), dilation=dilation, groups=groups,
             kind=kind, batch_norm=rng.random() < 0.7, bias=rng.random() < 0.5,
@@ -343,7 +350,7 @@ class RandomGraph:
         same = [t for t in self.pool if self.layers.dims(t) == dims]
         if rng.random() < 0.6:
             return self.layers.concat([x] + [rng.choice(fits) for _ in range(rng.randint(0, 3))], axis)
-        return self.layers.binary(rng.choice([ADD, MUL]), x, rng.choice(same))
+        return self.layers.binary(rng.choice([codes.ADD, codes.MUL]), x, rng.choice(same))
 
     def move(self, x: int) -> int:
         rng, (n, h, w, c) = self.rng, self.layers.dims(x)
@@ -381,9 +388,9 @@ def make(kind: str, seed: int = 0, parallelism: int = 1, batch: int = 1) -> byte
     """The file of a kind as bytes."""
     rng = random.Random(seed)
     model = Model(kind, parallelism=parallelism)
-    dtype = rng.choice([FLOAT16, FLOAT16, FLOAT32]) if kind == "random" else FLOAT16
+    dtype = rng.choice([codes.FLOAT16, codes.FLOAT16, codes.FLOAT32]) if kind == "random" else codes.FLOAT16
     if kind in ("operators", "more") and seed % 2:
-        dtype = FLOAT32
+        dtype = codes.FLOAT32
     layers = Layers(model, rng, dtype)
     if kind == "random":
         RandomGraph(model, layers, rng, batch if batch > 1 else rng.randint(1, 2)).grow(rng.randint(3, 16))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.models import small_bundle
-from tests.native.make_model import FLOAT16, UINT8, Layers, Model
+from tests.native.codes import FLOAT16, UINT8
+from tests.native.make_model import Layers, Model
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """

@@ -9,26 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Codes of cnrtDataType_t. */
-enum { SIM_UINT8 = 0x31, SIM_FLOAT16 = 0x12, SIM_FLOAT32 = 0x13, SIM_INT8 = 0x21, SIM_INT16 = 0x22 };
+#define SIM_DTYPE(code, NAME, name, bytes) SIM_##NAME = (code),
+enum { /* codes of cnrtDataType_t */
+#include "codes.def"
+};
 
+#define SIM_FUNCTION(code, NAME, name) SIM_##NAME = (code),
 enum {
     SIM_LINEAR,
-    SIM_RELU,
-    SIM_LEAKY_RELU,
-    SIM_SIGMOID,
-    SIM_SILU,
-    SIM_HARDSWISH,
-    SIM_MISH,
-    SIM_RELU6,
-    SIM_TANH,
-    SIM_PRELU,
-    SIM_HARDSIGMOID,
-    SIM_EXP,
-    SIM_SQRT,
-    SIM_SOFTPLUS,
-    SIM_ELU,
-    SIM_CLIP,
+#include "codes.def"
     SIM_FUNCTIONS,
 };
 
@@ -37,7 +26,12 @@ typedef enum sim_reduction { SIM_REDUCE_SUM = 1, SIM_REDUCE_MEAN = 2, SIM_REDUCE
 
 static inline size_t sim_dtype_size(uint32_t dtype)
 {
-    return dtype == SIM_FLOAT32 ? 4 : dtype == SIM_FLOAT16 || dtype == SIM_INT16 ? 2 : 1;
+    switch (dtype) {
+#define SIM_DTYPE(code, NAME, name, bytes) \
+    case code: return bytes;
+#include "codes.def"
+    default: return 1;
+    }
 }
 
 /* A tensor in memory: N, H, W, C with `pitch` elements from pixel to pixel (>= c). */
