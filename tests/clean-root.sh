@@ -3,8 +3,9 @@
 # plain user, each on a fresh machine with a clone of this checkout's HEAD. Prints how each command ended; the exit status
 # is 0 only when all passed. Needs root, debootstrap and unshare, and takes half an hour.
 #
-#   tests/clean-root.sh [-u USERS] [-c COMMANDS] [FOLDER]
+#   tests/clean-root.sh [-n] [-u USERS] [-c COMMANDS] [FOLDER]
 #
+#   -n                new machines, where FOLDER has some from before
 #   -u "root plain"   who runs them; plain is a user without rights
 #   -c "demo test"    the commands
 #   FOLDER            where the machines and the logs lie. A FOLDER that is named stays and is used again: its machines
@@ -22,6 +23,7 @@ users="root plain"
 commands="demo test"
 folder=""
 temporary=""
+new=""
 child=""
 
 fail() {
@@ -81,6 +83,7 @@ home_of() { if [ "$1" = root ]; then echo /root; else echo "/home/$1"; fi; }
 make_machine() { # make_machine USER: a copy of the base, with pip's own settings of whoever runs this and a clone of HEAD
     machine=$folder/$1
     home=$machine$(home_of "$1")
+    if [ -n "$new" ]; then rm -rf --one-file-system "$machine"; fi
     if [ ! -d "$machine" ]; then
         cp -a "$folder/base" "$machine.part"
         mv "$machine.part" "$machine"
@@ -143,8 +146,9 @@ if [ "${1:-}" = --inside ]; then
     inside "$@"
     exit
 fi
-while getopts u:c: option; do
+while getopts nu:c: option; do
     case $option in
+        n) new=yes ;;
         u) users=$OPTARG ;;
         c) commands=$OPTARG ;;
         *) sed -n '6p' "$0" >&2 && exit 2 ;;

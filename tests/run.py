@@ -139,6 +139,7 @@ def fuzz() -> Result:
 def pytest() -> Result:
     """The Python tests, all of them, and which share of each package's lines they ran in their own process."""
     sysmon = {"COVERAGE_CORE": "sysmon"} if sys.version_info >= (3, 12) else {}  # costs least, where it is
+    BUILD.mkdir(exist_ok=True)  # coverage writes its data there
     status, lines = _stream(BIN / "python", "-m", "coverage", "run", "-m", "pytest", "--durations=15", env=sysmon)
     shares = []
     for package in ("mlu_client", "mlu_agent", "mlu_export"):
