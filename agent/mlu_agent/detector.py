@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import collections
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .cnrt import open_library
 from .engine import Engine
 from .engine.engine import SLOTS_PER_CONTEXT
+from .engine.served import ServedModel
 from .errors import RuntimeFailure
 from .model.bundle import Thresholds, load_detection_bundle
-from .postprocess import postprocess
-from .preprocess import Preprocessor
 
 if TYPE_CHECKING:
     import os
@@ -46,14 +44,14 @@ class Detector:
         cores: int | None = None,
         slots: int = SLOTS_PER_CONTEXT,
     ) -> None:
-        self.spec = load_detection_bundle(Path(model_path))
-        self.thresholds = thresholds or self.spec.thresholds
-        self._preprocess = Preprocessor(self.spec.input)
+        spec = load_detection_bundle(Path(model_path))
         library = open_library(runtime)
-        self.spec = self.spec.on(library.kind)
+        self.spec = spec.on(library.kind)
+        self.thresholds = thresholds or self.spec.thresholds
         self.runtime = library.kind
         self.reason = library.reason
         self.engine = Engine(library, self.spec.path, cores=cores, slots=slots)
+        self._served: ServedModel[list[tuple[Any, Letterbox]]] = ServedModel(self.spec, self.engine, self.thresholds)
 
     def detect(self, pixels: NDArray[np.uint8]) -> Detections:
         """Detections of one picture, uint8 (H, W, 3) BGR; boxes in its pixels."""
@@ -66,47 +64,47 @@ class Detector:
 
         An item is a picture, or anything with a picture in its attribute `pixels` (a Frame).
         """
-        running: collections.deque[list[tuple[Item, Letterbox]]] = collections.deque()
         try:
             for group in _groups(items, self.spec.batch):
-                if len(running) == self.engine.slots:
-                    yield from self._collect(running.popleft())
-                running.append(self._submit(group))
-            while running:
-                yield from self._collect(running.popleft())
+                if self._served.pending == self.engine.slots:
+                    yield from self._collect()
+                self._submit(group)
+            while self._served.pending:
+                yield from self._collect()
         finally:
-            for _ in running:  # the caller stopped early, or an item failed: nothing may stay in flight
-                slot = self.engine.collect()
-                if slot is not None:
-                    self.engine.release(slot)
+            while self._served.pending:  # the caller stopped early, or an item failed: nothing may stay in flight
+                done = self._served.collect()
+                if done is None:
+                    break
+                self._served.release(done)
 
-    def _submit(self, group: list[Item]) -> list[tuple[Item, Letterbox]]:
+    def _submit(self, group: list[Item]) -> None:
         slot = self.engine.acquire()
         if slot is None:
             raise RuntimeFailure("the detector was closed while it was in use")
         try:
-            placed = [(item, self._place(slot, index, item)) for index, item in enumerate(group)]
-            self.engine.submit(slot)
+            placed = [(item, self._place(item, slot, index)) for index, item in enumerate(group)]
+            self._served.submit(slot, placed)
         except BaseException:
             self.engine.release(slot)
             raise
-        return placed
 
-    def _place(self, slot: Slot, index: int, item: Any) -> Letterbox:
-        return self._preprocess(getattr(item, "pixels", item), slot.inputs[0][index])
+    def _place(self, item: Any, slot: Slot, index: int) -> Letterbox:
+        return self._served.place(getattr(item, "pixels", item), slot, index)
 
-    def _collect(self, placed: list[tuple[Item, Letterbox]]) -> list[tuple[Item, Detections]]:
-        slot = self.engine.collect()
-        if slot is None:
+    def _collect(self) -> list[tuple[Any, Detections]]:
+        done = self._served.collect()
+        if done is None:
             raise RuntimeFailure("the detector was closed while it was in use")
         try:
-            return [(item, self._read(slot, index, letterbox)) for index, (item, letterbox) in enumerate(placed)]
+            if done.slot is None:
+                raise done.failure or RuntimeFailure("an invocation has no outputs")
+            return [
+                (item, self._served.read(done.slot, index, letterbox))
+                for index, (item, letterbox) in enumerate(done.group)
+            ]
         finally:
-            self.engine.release(slot)
-
-    def _read(self, slot: Slot, index: int, letterbox: Letterbox) -> Detections:
-        outputs = [output[index] for output in slot.outputs]
-        return postprocess(outputs, self.spec, letterbox, self.thresholds, image=index)
+            self._served.release(done)
 
     def close(self) -> None:
         """Releases the model and the device; a second call does nothing."""

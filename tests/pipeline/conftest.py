@@ -10,10 +10,13 @@ import pytest
 from tests.models import small_bundle
 
 from mlu_agent.config import Config, ModelConfig, PublishConfig, SourceConfig
+from mlu_agent.daemon.models import Models, serve
 from mlu_agent.daemon.pipeline import Pipeline
 from mlu_agent.engine import Engine
+from mlu_agent.ledger import Ledger
 from mlu_agent.model.bundle import load_bundle
 from mlu_agent.publish.publisher import Publisher
+from mlu_agent.publish.sink import Outlet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,11 +61,12 @@ def make(tmp_path: Path, library: Library):
         log = Log()
         engine = Engine(library, model)
         closers.append(engine)
-        publisher = Publisher(config.publish, log)
+        ledger = Ledger()
+        publisher = Publisher(config.publish, ledger.sink(Publisher.name), log)
         closers.append(publisher)
-        pipeline = Pipeline(config, load_bundle(model), engine, publisher, log)
-        pipeline.self_test()
-        return pipeline
+        served = serve(load_bundle(model), engine, config.model, ledger, log)
+        served.self_test()
+        return Pipeline(config, Models(served), Outlet([publisher]), ledger, log)
 
     yield build
     for closer in reversed(closers):

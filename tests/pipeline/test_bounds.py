@@ -20,6 +20,7 @@ from mlu_agent.config import PublishConfig, ServiceConfig, SourceConfig
 from mlu_agent.daemon.service import Notifications, Watchdog
 from mlu_agent.engine import Engine
 from mlu_agent.errors import DeviceLost, RuntimeFailure
+from mlu_agent.ledger import SinkAccount, SourceAccount
 from mlu_agent.publish.publisher import Publisher
 from mlu_agent.sources import Capture, Exchange, Grab, Source, SourceState
 from mlu_agent.sources.rate import Rate
@@ -72,12 +73,12 @@ def test_a_slow_camera_is_stalled_after_three_of_its_own_intervals():
     exchange: Exchange[Grab] = Exchange()
     capture = OneFrame()
     config = SourceConfig("cam", "url", "rtsp://example/", stall_timeout_s=2.0)
-    source = Source(config, capture, exchange.mailbox(live=True), lambda _source: None)
+    source = Source(config, capture, exchange.mailbox("cam", live=True), SourceAccount(), lambda _source: None)
     source.start()
     assert exchange.take(SECONDS) is not None
     arrived = time.monotonic()
     source.check_stall(arrived + 80.0)
-    assert source.status.state is SourceState.STREAMING
+    assert source.status.state is SourceState.LIVE
     source.check_stall(arrived + 120.1)
     assert source.status.state is SourceState.STALLED
     capture.ended.set()
@@ -139,7 +140,7 @@ def test_the_deadline_of_the_device_is_twenty_of_its_slowest_invocations(
 
     monkeypatch.setattr(cnrt.Notifier, "wait", wait)
     pipeline.start()
-    wait_until(lambda: pipeline.metrics.published_total() > 3)
+    wait_until(lambda: pipeline.ledger.snapshot().totals["published"] > 3)
     hang.set()
     assert hangs.wait(SECONDS)
     now = time.monotonic()
@@ -163,10 +164,10 @@ def test_frames_that_the_device_fails_do_not_feed_the_watchdog(
         raise RuntimeFailure("injected")
 
     monkeypatch.setattr(cnrt.Notifier, "wait", fail)
-    watchdog = Watchdog(Notifications("", "4000000"), lambda: pipeline.metrics.progress, lambda: False)
+    watchdog = Watchdog(Notifications("", "4000000"), lambda: pipeline.ledger.progress, lambda: False)
     assert watchdog.tick(100.0)
     pipeline.start()
-    wait_until(lambda: pipeline.counters(pipeline.sources[0])["failed"] >= 10)
+    wait_until(lambda: pipeline.ledger.snapshot().totals["failed"] >= 10)
     assert not watchdog.tick(200.0)
     pipeline.stop(10)
 
@@ -260,7 +261,7 @@ class Quiet:
 @pytest.fixture
 def publisher(tmp_path: Path) -> Iterator[Publisher]:
     """The agent's socket, on a file."""
-    made = Publisher(PublishConfig(f"ipc://{tmp_path}/out.sock"), Quiet())
+    made = Publisher(PublishConfig(f"ipc://{tmp_path}/out.sock"), SinkAccount(), Quiet())
     yield made
     made.close()
 
@@ -300,7 +301,7 @@ def test_every_subscription_is_heard_of_also_the_second_of_a_topic(publisher: Pu
     for number, topic in enumerate(("first", "second", "third")):
         socket = subscribe(publisher.endpoint, "1/state/", topic)
         # what a subscriber asks for arrives in order: with its own topic the shared one before it is there too
-        assert arrives(socket, lambda topic=topic: publisher.send(topic, {})).startswith(topic.encode())
+        assert arrives(socket, lambda topic=topic: publisher.send(codec.encode(topic, {}))).startswith(topic.encode())
         assert publisher.look_for_subscribers()
         assert publisher.subscriptions == 2 * (number + 1)
 
@@ -313,7 +314,7 @@ def test_a_late_subscriber_gets_the_last_states_although_another_has_subscribed_
     now = time.monotonic()
     pipeline.tick(now)
     for _ in range(3):
-        socket = subscribe(pipeline._publisher.endpoint, "1/state/")
+        socket = subscribe(pipeline._outlet.sinks[0].endpoint, "1/state/")
         _, message = codec.decode(arrives(socket, lambda: pipeline.tick(now)))
         assert (message["kind"], message["source"]) == ("state", "folder")
 
@@ -349,6 +350,6 @@ def test_a_subscriber_that_sends_more_than_a_subscription_is_cut_off(publisher: 
 def test_a_subscription_of_the_longest_topic_is_heard(publisher: Publisher, subscribe):
     """The bound is far above what anybody asks for."""
     longest = codec.topic("heartbeat", "s" * 64)
-    assert arrives(subscribe(publisher.endpoint, longest), lambda: publisher.send(longest, {})).startswith(
-        longest.encode()
-    )
+    assert arrives(
+        subscribe(publisher.endpoint, longest), lambda: publisher.send(codec.encode(longest, {}))
+    ).startswith(longest.encode())

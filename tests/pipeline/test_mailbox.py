@@ -10,17 +10,17 @@ from mlu_agent.sources.mailbox import FILE_CAPACITY, Exchange
 def test_a_live_mailbox_keeps_the_newest_item_and_tells_what_gave_way():
     """Of three frames put before one is taken, the last survives and two are counted as replaced."""
     exchange: Exchange[int] = Exchange()
-    box = exchange.mailbox(live=True)
+    box = exchange.mailbox("cam", live=True)
     outcomes = [box.put(number, threading.Event()) for number in range(3)]
     assert sum(outcome.replaced for outcome in outcomes) == 2
-    assert exchange.take(0) == (0, 2)
+    assert exchange.take(0) == ("cam", 2)
     assert exchange.take(0) is None
 
 
 def test_a_files_mailbox_makes_the_reader_wait_instead_of_dropping():
     """A full box blocks the put until an item is taken; everything arrives in order."""
     exchange: Exchange[int] = Exchange()
-    box = exchange.mailbox(live=False)
+    box = exchange.mailbox("cam", live=False)
     stop = threading.Event()
     accepted = []
 
@@ -31,14 +31,14 @@ def test_a_files_mailbox_makes_the_reader_wait_instead_of_dropping():
     thread.start()
     taken = [exchange.take(10) for _ in range(50)]
     thread.join(10)
-    assert taken == [(0, number) for number in range(50)]
+    assert taken == [("cam", number) for number in range(50)]
     assert accepted == [True] * 50
 
 
 def test_no_more_than_the_capacity_waits():
     """The box of a file is bounded."""
     exchange: Exchange[int] = Exchange()
-    box = exchange.mailbox(live=False)
+    box = exchange.mailbox("cam", live=False)
     stop = threading.Event()
     thread = threading.Thread(target=lambda: [box.put(number, stop) for number in range(FILE_CAPACITY + 3)])
     thread.start()
@@ -51,7 +51,7 @@ def test_no_more_than_the_capacity_waits():
 def test_take_goes_round_the_sources_with_frames_ready():
     """Two full boxes are served in turn, whichever was filled first."""
     exchange: Exchange[str] = Exchange()
-    boxes = [exchange.mailbox(live=False) for _ in range(2)]
+    boxes = [exchange.mailbox(key, live=False) for key in ("a", "b")]
     for _ in range(FILE_CAPACITY):
         boxes[0].put("a", threading.Event())
     for _ in range(FILE_CAPACITY):
@@ -63,7 +63,7 @@ def test_take_goes_round_the_sources_with_frames_ready():
 def test_clearing_shuts_the_box_and_frees_a_waiting_reader():
     """What is left is counted, a put that waits for room is refused, and so is every later one."""
     exchange: Exchange[int] = Exchange()
-    box = exchange.mailbox(live=False)
+    box = exchange.mailbox("cam", live=False)
     stop = threading.Event()
     outcomes = []
     thread = threading.Thread(
@@ -81,7 +81,7 @@ def test_clearing_shuts_the_box_and_frees_a_waiting_reader():
 def test_closing_the_exchange_wakes_a_waiting_take():
     """The thread that feeds the engine can always be ended."""
     exchange: Exchange[int] = Exchange()
-    exchange.mailbox(live=True)
+    exchange.mailbox("cam", live=True)
     results = []
     thread = threading.Thread(target=lambda: results.append(exchange.take(None)))
     thread.start()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mlu_agent import cnrt
-from mlu_agent.config import Config, ModelConfig, ServiceConfig, SourceConfig
-from mlu_agent.daemon.announcer import effective_thresholds
+from mlu_agent.config import ModelConfig, ServiceConfig, SourceConfig
+from mlu_agent.daemon.models import effective_thresholds
 from mlu_agent.errors import DeviceLost, RuntimeFailure
 from mlu_agent.model.bundle import load_bundle
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mlu_agent.daemon.pipeline import Pipeline
 
 
+def counted(pipeline: Pipeline) -> dict[str, Any]:
+    return dict(pipeline.ledger.snapshot().sources)
+
+
 def run_to_end(pipeline: Pipeline) -> dict[str, dict[str, int]]:
     pipeline.start()
     deadline = time.monotonic() + 60
@@ -28,7 +32,7 @@ def run_to_end(pipeline: Pipeline) -> dict[str, dict[str, int]]:
         pipeline.tick(time.monotonic())
         time.sleep(0.005)
     assert pipeline.stop(10)
-    return {source.source_id: pipeline.counters(source) for source in pipeline.sources}
+    return counted(pipeline)
 
 
 def folder_source(folder: Path, name: str = "folder") -> SourceConfig:
@@ -57,10 +61,10 @@ def test_a_busy_device_is_shared_evenly(make, model_path: Path, pictures: Path, 
     monkeypatch.setattr(cnrt.Notifier, "wait", slow)
     pipeline.start()
     deadline = time.monotonic() + 60
-    while pipeline.metrics.published_total() < 300 and time.monotonic() < deadline:
+    while pipeline.ledger.snapshot().totals["published"] < 300 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert pipeline.stop(10)
-    counters = [pipeline.counters(source) for source in pipeline.sources]
+    counters = list(counted(pipeline).values())
     published = [one["published"] for one in counters]
     assert min(published) > 0.8 * max(published) > 0
     assert [one["in_flight"] for one in counters] == [0, 0, 0]
@@ -104,7 +108,8 @@ def test_one_failed_invocation_costs_nothing(
     counters = run_to_end(pipeline)["folder"]
     assert pipeline.failure is None
     assert (counters["failed"], counters["published"], counters["in_flight"]) == (0, 30, 0)
-    assert pipeline.recovery.counts == {"retry": 1, "renew": 0, "reopen": 0}
+    (steps,) = pipeline.ledger.snapshot().models.values()
+    assert steps == {"retry": 1, "renew": 0, "reopen": 0}
 
 
 def test_a_device_that_hangs_is_noticed_and_does_not_count_as_progress(
@@ -126,7 +131,7 @@ def test_a_device_that_hangs_is_noticed_and_does_not_count_as_progress(
     now = time.monotonic()
     pipeline.tick(now)
     assert pipeline.failure is None
-    assert pipeline.metrics.progress == 0
+    assert pipeline.ledger.progress == 0
     assert not pipeline.idle
     pipeline.tick(now + 1000)
     assert isinstance(pipeline.failure, DeviceLost)
@@ -140,21 +145,21 @@ def test_a_frame_that_cannot_be_prepared_fails_alone(
 ):
     """A decoder that hands over nonsense costs that frame, is counted by reason and logged."""
     pipeline = make(model_path, folder_source(pictures))
-    original = pipeline._preprocess
+    original = pipeline.models.main._preprocess
 
     def picky(pixels: np.ndarray, out: np.ndarray) -> Any:
         return original(pixels[:, :, 0] if pixels.shape[0] == 25 else pixels, out)
 
-    pipeline._preprocess = picky
+    pipeline.models.main._preprocess = picky
     counters = run_to_end(pipeline)["folder"]
     assert (counters["failed"], counters["published"], counters["in_flight"]) == (1, 29, 0)
-    assert pipeline.metrics.failed("folder") == {"preprocess": 1}
+    assert pipeline.ledger.source("folder").failed() == {"preprocess": 1}
 
 
 def test_numbers_that_are_not_finite_are_counted_and_said(make, model_path: Path, pictures: Path):
     """A model that answers NaN: the candidates are counted, the log tells it once, the messages call it degraded."""
     pipeline = make(model_path, folder_source(pictures))
-    original, sent = pipeline._detect, []
+    original, sent = pipeline.models.main.read, []
 
     def broken(slot: Any, index: int, letterbox: Any) -> Any:
         slot.outputs[0][index, 0, 0] = np.nan
@@ -163,8 +168,8 @@ def test_numbers_that_are_not_finite_are_counted_and_said(make, model_path: Path
     def keep(topic: str, message: dict[str, Any]) -> None:
         sent.append(message)
 
-    pipeline._detect = broken
-    pipeline._publisher.send = keep
+    pipeline.models.main.read = broken
+    pipeline._outlet.send = keep
     counters = run_to_end(pipeline)["folder"]
     assert counters["invalid_candidates"] >= counters["published"] == 30
     frames = [message for message in sent if message["kind"] == "frame"]
@@ -177,11 +182,11 @@ def test_every_stage_is_measured(make, model_path: Path, pictures: Path):
     """Each published frame counts once in grab, wait, preprocess, device and postprocess."""
     pipeline = make(model_path, folder_source(pictures))
     run_to_end(pipeline)
-    stages = pipeline.metrics.stages()
-    assert {name: stage["count"] for name, stage in stages.items()} == dict.fromkeys(
+    stages = pipeline.ledger.snapshot().latencies
+    assert {name: stage.count for name, stage in stages.items()} == dict.fromkeys(
         ("grab", "wait", "preprocess", "device", "postprocess"), 30
     )
-    assert all(stage["max_ms"] > 0 for stage in stages.values())
+    assert all(stage.max_ms > 0 and sum(stage.buckets) == 30 for stage in stages.values())
 
 
 def test_a_frame_in_preparation_is_not_idleness(make, model_path: Path, pictures: Path):
@@ -189,14 +194,14 @@ def test_a_frame_in_preparation_is_not_idleness(make, model_path: Path, pictures
     entered, release = threading.Event(), threading.Event()
     one = pictures / "00.png"
     pipeline = make(model_path, SourceConfig("one", "path", str(one)))
-    original = pipeline._preprocess
+    original = pipeline.models.main._preprocess
 
     def hang(pixels: np.ndarray, out: np.ndarray) -> Any:
         entered.set()
         assert release.wait(60)
         return original(pixels, out)
 
-    pipeline._preprocess = hang
+    pipeline.models.main._preprocess = hang
     assert pipeline.idle
     pipeline.start()
     assert entered.wait(20)
@@ -214,7 +219,7 @@ def test_a_source_whose_thread_dies_ends_the_daemon(make, model_path: Path, pict
         raise ValueError("surprise")
 
     pipeline._announcer.state = bug
-    source = pipeline.sources[0]
+    source = pipeline.sources["folder"]
     source.start()
     assert source.join(20)
     pipeline._announcer.state = lambda source, counters: None
@@ -226,7 +231,7 @@ def test_a_source_whose_thread_dies_ends_the_daemon(make, model_path: Path, pict
 def test_the_configuration_overrides_the_manifests_thresholds(model_path: Path):
     """What is not written stays the manifest's."""
     spec = load_bundle(model_path)
-    chosen = effective_thresholds(Config("box", ModelConfig(model_path, confidence=0.9), ()), spec)
+    chosen = effective_thresholds(ModelConfig(model_path, confidence=0.9), spec)
     assert (chosen.confidence, chosen.iou, chosen.max_detections) == (
         0.9,
         spec.thresholds.iou,

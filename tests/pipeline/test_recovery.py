@@ -16,6 +16,7 @@ from mlu_agent.cnrt import Library, open_library
 from mlu_agent.engine import Engine
 from mlu_agent.engine.recovery import Recovery
 from mlu_agent.errors import DeviceLost, RuntimeFailure
+from mlu_agent.ledger import ModelAccount
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,13 +26,15 @@ import json, sys
 from mlu_agent.cnrt import open_library
 from mlu_agent.engine import Engine
 from mlu_agent.errors import MluAgentError
+from mlu_agent.ledger import ModelAccount
 from mlu_agent.engine.recovery import Recovery
 class Log:
     def warning(self, event, **fields):
         said.append([event, fields.get("step"), fields.get("reason", "")])
 said, sums, end = [], [], ""
 with Engine(open_library("simulator"), sys.argv[1]) as engine:
-    recovery = Recovery(engine, Log())
+    account = ModelAccount()
+    recovery = Recovery(engine, account, Log())
     submitted = 0
     try:
         for number in range(40):
@@ -45,7 +48,7 @@ with Engine(open_library("simulator"), sys.argv[1]) as engine:
             engine.release(slot)
     except MluAgentError as error:
         end = f"{type(error).__name__}: {error}"
-print(json.dumps({"sums": sums, "said": said, "end": end, "counts": recovery.counts}))
+print(json.dumps({"sums": sums, "said": said, "end": end, "counts": account.steps()}))
 """
 
 
@@ -123,7 +126,8 @@ def test_a_device_that_keeps_failing_comes_to_the_end(library: Library, model_pa
         assert slot is not None
         for calm_s, expected in ((0.0, ["retry", "retry", "retry"]), (1000.0, ["retry", "renew", "reopen"])):
             log = Log()
-            recovery = Recovery(engine, log, calm_s)
+            account = ModelAccount()
+            recovery = Recovery(engine, account, log, calm_s)
             for _ in range(3):
                 recovery(slot, RuntimeFailure("injected"))
             assert [step for event, step in log.said if event == "the device failed"] == expected
@@ -131,7 +135,7 @@ def test_a_device_that_keeps_failing_comes_to_the_end(library: Library, model_pa
             recovery(slot, RuntimeFailure("injected"))
         with pytest.raises(DeviceLost):
             recovery(slot, RuntimeFailure("again"))
-        assert recovery.counts == {"retry": 1, "renew": 1, "reopen": 1}
+        assert account.steps() == {"retry": 1, "renew": 1, "reopen": 1}
         engine.release(slot)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from mlu_agent.config import SourceConfig
 from mlu_agent.errors import DataError
+from mlu_agent.ledger import SourceAccount
 from mlu_agent.sources import Capture, CaptureError, Exchange, Grab, Source, SourceState, make_capture, read_picture
 from mlu_agent.sources.base import Backoff
 from mlu_agent.sources.video import without_password
@@ -83,7 +84,7 @@ def path_config(path: Path, **options: object) -> SourceConfig:
 def start(config: SourceConfig, capture: Capture) -> tuple[Source, Exchange[Grab], Recorder]:
     exchange: Exchange[Grab] = Exchange()
     recorder = Recorder()
-    source = Source(config, capture, exchange.mailbox(config.live), recorder)
+    source = Source(config, capture, exchange.mailbox(config.id, config.live), SourceAccount(), recorder)
     source.start()
     return source, exchange, recorder
 
@@ -95,6 +96,10 @@ def take_all(source: Source, exchange: Exchange[Grab]) -> list[Grab]:
         if taken:
             grabs.append(taken[1])
     return grabs
+
+
+def counted(source: Source) -> dict[str, int]:
+    return source.account.counters()
 
 
 def make_clip(path: Path, frames: int = 12, fps: float = 25.0) -> Path:
@@ -112,11 +117,11 @@ def test_a_lost_stream_is_opened_again_and_says_what_happened():
     recorder.wait_for(SourceState.FAILED)
     states = [state.value for state, _ in recorder.seen]
     assert states == ["connecting", "lost", "live", "lost", "lost", "live", "lost", "failed"]
-    assert [reason for state, reason in recorder.seen if state is SourceState.RECONNECTING] == [
+    assert [reason for state, reason in recorder.seen if state is SourceState.LOST] == [
         "refused", "broke off", "refused again", "broke off",
     ]  # fmt: skip
-    assert source.frames_read == 5
-    assert source.reconnects == 4
+    assert counted(source)["frames_read"] == 5
+    assert counted(source)["reconnects"] == 4
 
 
 def test_the_counters_of_a_live_source_add_up():
@@ -125,7 +130,7 @@ def test_the_counters_of_a_live_source_add_up():
     recorder.wait_for(SourceState.FAILED)
     grabs = take_all(source, exchange)
     frames = [source.to_frame(grab) for grab in grabs]
-    assert source.frames_read == 200 == len(frames) + source.dropped["dropped_newer_frame"]
+    assert counted(source)["frames_read"] == 200 == len(frames) + counted(source)["dropped_newer_frame"]
     assert [frame.sequence for frame in frames] == list(range(len(frames)))
     assert frames[-1].position == 199
 
@@ -134,19 +139,19 @@ def test_a_connected_but_silent_source_is_stalled_and_recovers():
     """A stall is a state of its own with a count; the next frame ends it."""
     capture = ScriptedCapture([10_000])
     source, exchange, recorder = start(remote_config(stall_timeout_s=2.0), capture)
-    recorder.wait_for(SourceState.STREAMING)
+    recorder.wait_for(SourceState.LIVE)
     capture.silent.clear()
     while exchange.take(0.05):
         pass
     now = time.monotonic()
     source.check_stall(now + 1.9 - 0.1)
-    assert source.status.state is SourceState.STREAMING
+    assert source.status.state is SourceState.LIVE
     source.check_stall(now + 2.1)
     assert source.status.state is SourceState.STALLED
-    assert source.stalls == 1
+    assert counted(source)["stalls"] == 1
     capture.silent.set()
     assert exchange.take(10) is not None
-    assert source.status.state is SourceState.STREAMING
+    assert source.status.state is SourceState.LIVE
     source.stop()
     assert source.join(10)
 
@@ -176,7 +181,7 @@ def test_a_video_file_is_read_completely_and_ends(tmp_path: Path):
     source, exchange, _ = start(config, make_capture(config))
     grabs = take_all(source, exchange)
     assert [grab.position for grab in grabs] == list(range(12))
-    assert source.dropped == {}
+    assert counted(source)["dropped"] == 0
     assert source.status.state is SourceState.ENDED
     times = [grab.capture_time_ns for grab in grabs]
     assert times == sorted(times)
@@ -196,7 +201,7 @@ def test_a_looping_file_starts_again_and_its_time_never_goes_back(tmp_path: Path
     assert positions == [number % 12 for number in range(40)]
     times = [grab[1].capture_time_ns for grab in grabs if grab]
     assert times == sorted(times)
-    assert source.frames_read == 40 + sum(source.dropped.values())
+    assert counted(source)["frames_read"] == 40 + counted(source)["dropped"]
 
 
 def test_a_missing_file_fails_with_a_sentence(tmp_path: Path):
@@ -240,9 +245,9 @@ def test_a_rate_limit_drops_live_frames_by_reason_and_slows_files_down(tmp_path:
     source, exchange, recorder = start(remote_config(max_fps=1.0), capture)
     recorder.wait_for(SourceState.FAILED)
     handed = len(take_all(source, exchange))
-    assert source.dropped["dropped_max_fps"] > 0
-    assert source.frames_read == 20 == handed + sum(source.dropped.values())
-    assert capture.taken == 20 - source.dropped["dropped_max_fps"]
+    assert counted(source)["dropped_max_fps"] > 0
+    assert counted(source)["frames_read"] == 20 == handed + counted(source)["dropped"]
+    assert capture.taken == 20 - counted(source)["dropped_max_fps"]
     config = path_config(make_clip(tmp_path / "clip.mp4"), max_fps=200.0)
     source, exchange, _ = start(config, make_capture(config))
     assert len(take_all(source, exchange)) == 12
@@ -286,15 +291,15 @@ def test_a_bug_in_a_capture_costs_that_source_only_and_is_told():
     """An unexpected exception is a reason with its name: a stream is tried again, a file has failed."""
     source, _exchange, recorder = start(remote_config(), Buggy([5, 5]))
     recorder.wait_for(SourceState.FAILED)
-    lost = [reason for state, reason in recorder.seen if state is SourceState.RECONNECTING]
+    lost = [reason for state, reason in recorder.seen if state is SourceState.LOST]
     assert lost[0] == "internal error: ValueError: surprise"
-    assert source.reconnects == 2
+    assert counted(source)["reconnects"] == 2
     once = Buggy([5, 5])
     once.remote = False
     source, _exchange, recorder = start(path_config(Path("x")), once)
     recorder.wait_for(SourceState.FAILED)
     assert source.status.reason == "internal error: ValueError: surprise"
-    assert source.reconnects == 0
+    assert counted(source)["reconnects"] == 0
 
 
 def test_passwords_are_not_shown():

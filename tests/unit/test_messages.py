@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import jsonschema
@@ -12,12 +13,13 @@ import pytest
 from mlu_agent.detections import Detections
 from mlu_agent.frame import Frame
 from mlu_agent.geometry import Letterbox
+from mlu_agent.model.info import ModelInfo
 from mlu_agent.publish import messages as build
 from mlu_client import codec, convert, values
 from mlu_client.reading import read_message
 
 IDENTITY = build.Identity("box-7", "0f" * 16)
-MODEL = build.ModelInfo("yolov3-tiny", "1", "ab" * 32, 0.25, 0.45, 300)
+MODEL = ModelInfo("yolov3-tiny", "1", "ab" * 32, 0.25, 0.45, 300, ("person", "bicycle"), "simulator")
 LETTERBOX = Letterbox(0.325, 0.325, 0.0, 91.0, 1280, 720)
 
 
@@ -42,9 +44,7 @@ def messages() -> dict[str, tuple[str, dict]]:
                 frame(),
                 detections(2),
                 LETTERBOX,
-                ["person", "bicycle"],
                 MODEL,
-                "simulator",
                 latency_ms={"wait": 1.25, "preprocess": 0.5, "device": 21, "postprocess": 0.4},
                 counters=counters,
                 flags=["simulated"],
@@ -58,9 +58,7 @@ def messages() -> dict[str, tuple[str, dict]]:
                 frame("file_pts"),
                 detections(0),
                 LETTERBOX,
-                ["person"],
-                MODEL,
-                "device",
+                dataclasses.replace(MODEL, runtime="device"),
                 latency_ms={},
                 counters={},
                 publish_time_ns=now,
@@ -85,7 +83,6 @@ def messages() -> dict[str, tuple[str, dict]]:
                 12,
                 interval_s=1,
                 uptime_s=12.5,
-                runtime="simulator",
                 model=MODEL,
                 sources={"camera-1": "live"},
                 counters=counters,

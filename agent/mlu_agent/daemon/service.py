@@ -7,6 +7,7 @@ everything here is silent.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 NO_SIGNAL = b"\0"
 LAST_WORD_S = 0.1
+MEALS_PER_PERIOD = 4  # of the watchdog
+LOOKS_PER_PERIOD = 16  # for a reason to feed it
 
 
 class Notifications:
@@ -71,6 +74,12 @@ class Watchdog:
         self._seen = -1
         self._next = 0.0
 
+    def due(self, now: float) -> float:
+        """When `tick` is to be called next: when it may feed, or soon again if nothing was done that could feed it."""
+        if not self._notifications.watchdog_s:
+            return math.inf
+        return self._next if self._next > now else now + self._notifications.watchdog_s / LOOKS_PER_PERIOD
+
     def tick(self, now: float | None = None) -> bool:
         """Called by the main loop; whether the watchdog was fed. At most four times per watchdog period."""
         now = time.monotonic() if now is None else now
@@ -80,7 +89,7 @@ class Watchdog:
         if progress == self._seen and not self._idle():
             return False
         self._seen = progress
-        self._next = now + self._notifications.watchdog_s / 4
+        self._next = now + self._notifications.watchdog_s / MEALS_PER_PERIOD
         self._notifications.send(WATCHDOG=1)
         return True
 
@@ -93,12 +102,20 @@ class Stopper:
     device call that hangs. So the bytes that the C handler writes are read by a thread of our own, which needs nobody.
     """
 
-    def __init__(self, limit_s: float = 0.0, on_late: Callable[[], None] | None = None) -> None:
-        """`limit_s`: seconds from the first request to the hard end, 0 for no limit; `on_late` is called before it."""
+    def __init__(
+        self,
+        limit_s: float = 0.0,
+        on_late: Callable[[], None] | None = None,
+        on_request: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`limit_s`: seconds from the first request to the hard end, 0 for no limit; `on_late` is called before it.
+
+        `on_request` is called when a signal asked for the end, also within the signal's handler."""
         self.requested = threading.Event()
         self.signal_name = ""
         self.limit_s = limit_s
         self._on_late = on_late
+        self._on_request = on_request
         self._previous_fd = -1
         self._reader, self._writer = socket.socketpair()
         self._thread = threading.Thread(target=self._watch, name="signals", daemon=True)
@@ -131,6 +148,7 @@ class Stopper:
         if not self.requested.is_set():
             self.signal_name = signal.Signals(number).name
             self.requested.set()
+            self._on_request()
 
     def _watch(self) -> None:
         """Reads requests until `close`; the thread's whole life."""

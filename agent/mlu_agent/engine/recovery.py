@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ..errors import DeviceLost, RuntimeFailure
 
 if TYPE_CHECKING:
+    from ..ledger import ModelAccount
     from .engine import Engine
     from .slot import Slot
 
@@ -26,10 +27,10 @@ CALM_S = 60.0
 class Recovery:
     """The ladder of one engine; called as `Engine.collect` wants it, by the collecting thread alone.
 
-    `counts`: how often each step was taken. `lost`: what ended it, None so far; from then on every failure is final.
+    `account`: where each step is counted. `lost`: what ended it, None so far; from then on every failure is final.
     """
 
-    def __init__(self, engine: Engine, log: Any, calm_s: float = CALM_S) -> None:
+    def __init__(self, engine: Engine, account: ModelAccount, log: Any, calm_s: float = CALM_S) -> None:
         self._steps: dict[str, Callable[[Slot], None]] = {
             "retry": engine.again,
             "renew": engine.renew,
@@ -39,7 +40,7 @@ class Recovery:
         self._calm_s = calm_s
         self._helped = -1
         self._helped_at = 0.0
-        self.counts = dict.fromkeys(self._steps, 0)
+        self._account = account
         self.lost: DeviceLost | None = None
 
     def __call__(self, slot: Slot, error: RuntimeFailure) -> None:
@@ -51,8 +52,8 @@ class Recovery:
         for number, name in enumerate(self._steps):
             if number < first:
                 continue
-            self.counts[name] += 1
-            self._log.warning("the device failed", reason=error.message, step=name, count=self.counts[name])
+            count = self._account.count_step(name)
+            self._log.warning("the device failed", reason=error.message, step=name, count=count)
             try:
                 self._steps[name](slot)
             except RuntimeFailure as failure:
@@ -61,7 +62,7 @@ class Recovery:
             self._helped, self._helped_at = number, time.monotonic()
             self._log.warning("the device works again", step=name)
             return
-        taken = ", ".join(f"{name} {count}" for name, count in self.counts.items() if count)
+        taken = ", ".join(f"{name} {count}" for name, count in self._account.steps().items() if count)
         self.lost = DeviceLost(
             f"the device failed and nothing helped ({taken}), the last: {error.message}", error.status
         )

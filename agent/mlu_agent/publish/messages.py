@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlu_agent.detections import Detections
     from mlu_agent.frame import Frame
     from mlu_agent.geometry import Letterbox
+    from mlu_agent.model.info import ModelInfo
 
 CLOCK_QUALITY = {
     "rtcp_sr": "sender",  # the camera's own clock, carried by RTCP sender reports
@@ -34,23 +35,6 @@ class Identity:
 
     box: str
     boot_id: str
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """The model behind the detections. ``version`` is free text of the manifest's provenance, or ""."""
-
-    name: str
-    version: str
-    sha256: str
-    confidence: float
-    iou: float
-    max_detections: int
-
-    def to_map(self) -> dict[str, Any]:
-        """As it stands in a message."""
-        thresholds = {"confidence": self.confidence, "iou": self.iou, "max_detections": self.max_detections}
-        return {"name": self.name, "version": self.version, "sha256": self.sha256, "thresholds": thresholds}
 
 
 def _envelope(kind: str, identity: Identity, publish_time_ns: int | None) -> dict[str, Any]:
@@ -68,9 +52,7 @@ def frame_message(
     frame: Frame,
     detections: Detections,
     letterbox: Letterbox,
-    labels: Sequence[str],
     model: ModelInfo,
-    runtime: str,
     *,
     latency_ms: Mapping[str, float],
     counters: Mapping[str, int],
@@ -79,7 +61,6 @@ def frame_message(
 ) -> dict[str, Any]:
     """The message of one frame, empty or not.
 
-    ``runtime``     "device" or "simulator".
     ``latency_ms``  of the stages "grab", "wait", "preprocess", "device", "postprocess", as far as they were measured.
     ``counters``    of this source since the agent started, by reason.
     ``flags``       "replayed", "simulated", "degraded".
@@ -95,15 +76,21 @@ def frame_message(
         width=letterbox.width,
         height=letterbox.height,
         letterbox=letterbox_map(letterbox),
-        detections=detection_list(detections, labels, letterbox.width, letterbox.height),
-        model=model.to_map(),
-        runtime=runtime,
+        detections=detection_list(detections, model.labels, letterbox.width, letterbox.height),
+        model=model_map(model),
+        runtime=model.runtime,
         latency_ms={stage: round(float(value), 3) for stage, value in latency_ms.items()},
         age_ms=round((message["t_publish_ns"] - frame.capture_time_ns) / 1e6, 3),
         counters=dict(counters),
         flags=list(flags),
     )
     return message
+
+
+def model_map(model: ModelInfo) -> dict[str, Any]:
+    """As it stands in a message."""
+    thresholds = {"confidence": model.confidence, "iou": model.iou, "max_detections": model.max_detections}
+    return {"name": model.name, "version": model.version, "sha256": model.sha256, "thresholds": thresholds}
 
 
 def letterbox_map(letterbox: Letterbox) -> dict[str, float]:
@@ -152,7 +139,6 @@ def heartbeat_message(
     *,
     interval_s: float,
     uptime_s: float,
-    runtime: str,
     model: ModelInfo,
     sources: Mapping[str, str],
     counters: Mapping[str, int],
@@ -167,8 +153,8 @@ def heartbeat_message(
         seq=sequence,
         interval_s=float(interval_s),
         uptime_s=round(float(uptime_s), 3),
-        runtime=runtime,
-        model=model.to_map(),
+        runtime=model.runtime,
+        model=model_map(model),
         sources=dict(sources),
         counters=dict(counters),
         flags=list(flags),

@@ -1,8 +1,7 @@
-"""The ZeroMQ socket on which messages leave.
+"""The sink that subscribers connect to: a ZeroMQ socket.
 
 An XPUB socket: to subscribers it is a PUB, but it hears of each subscription, so that a late joiner gets the last
-states at
-once. Every option that matters for years of running is set here, not left to a default.
+states at once. Every option that matters for years of running is set here, not left to a default.
 """
 
 from __future__ import annotations
@@ -12,15 +11,16 @@ import socket
 import stat
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import zmq
-
-from mlu_client.codec import encode
 
 from ..config import PublishConfig, endpoint_problem, is_local_endpoint
 from ..config.files import path_problem
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..ledger import SinkAccount
 
 PING_MS = 5_000  # a peer that vanished without a word is noticed and its queue freed
 PING_TIMEOUT_MS = 15_000
@@ -33,10 +33,15 @@ BACKLOG = 100
 class Publisher:
     """Sends messages to any number of subscribers; a slow one loses its own messages and holds nobody up.
 
-    `send` may be called by any thread. Raises UserError when the endpoint cannot or must not be bound.
+    A `Sink`; `send` may be called by any thread. `wake()` is called when a subscriber was heard of meanwhile, in the
+    thread that sent. Raises UserError when the endpoint cannot or must not be bound.
     """
 
-    def __init__(self, config: PublishConfig, log: Any) -> None:
+    name = "zeromq"
+
+    def __init__(
+        self, config: PublishConfig, account: SinkAccount, log: Any, wake: Callable[[], None] = lambda: None
+    ) -> None:
         problem = endpoint_problem(config.endpoint, config.insecure)
         if problem:
             raise UserError(f"publish.endpoint: {problem}")
@@ -44,8 +49,10 @@ class Publisher:
         self._log = log
         # a lock is the full memory barrier that a ZeroMQ socket needs to be used by several threads in turn
         self._lock = threading.Lock()
+        self._account = account
+        self._wake = wake
         self._subscriptions = 0
-        self.sent = 0
+        self._unseen = False  # whether somebody subscribed since the last look
         self.endpoint = config.endpoint
         self._path: Path | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -63,30 +70,43 @@ class Publisher:
         """Subscriptions heard of, less those taken back."""
         return self._subscriptions
 
-    def send(self, topic: str, message: dict[str, Any]) -> None:
-        """Encodes and sends one message; never waits. After `close` it does nothing."""
-        data = encode(topic, message)
+    def send(self, data: bytes) -> None:
+        """Sends one message; never waits. After `close` it does nothing."""
         with self._lock:
-            if self._open:
-                self._socket.send(data, zmq.NOBLOCK)
-                self.sent += 1
+            if not self._open:
+                return
+            self._socket.send(data, zmq.NOBLOCK)
+            # sending takes in what has arrived, and `fileno` tells nobody of it any more
+            new = self._read_subscriptions()
+            self._unseen |= new
+        self._account.count_sent(len(data))
+        if new:
+            self._wake()
 
     def look_for_subscribers(self) -> bool:
         """Whether somebody subscribed since the last look: then the last states are due again."""
-        new = False
         with self._lock:
-            for _ in range(MAX_SUBSCRIPTIONS_PER_LOOK):
-                if not self._open:
-                    break
-                try:
-                    word = self._socket.recv(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                if word[:1] == b"\1":
-                    self._subscriptions += 1
-                    new = True
-                elif word[:1] == b"\0":
-                    self._subscriptions -= 1
+            new = self._open and self._read_subscriptions()
+            seen, self._unseen = new or self._unseen, False
+        return seen
+
+    def fileno(self) -> int:
+        """ZeroMQ's descriptor for this socket."""
+        return int(self._socket.getsockopt(zmq.FD))
+
+    def _read_subscriptions(self) -> bool:
+        """Whether somebody subscribed among those that were waiting to be read."""
+        new = False
+        for _ in range(MAX_SUBSCRIPTIONS_PER_LOOK):
+            try:
+                word = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            if word[:1] == b"\1":
+                self._subscriptions += 1
+                new = True
+            elif word[:1] == b"\0":
+                self._subscriptions -= 1
         return new
 
     def close(self) -> None:

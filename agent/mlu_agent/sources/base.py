@@ -1,4 +1,5 @@
-"""What every source of frames has in common: a capture that reads, a thread that keeps it going, states and counters.
+"""What every source of frames has in common: a capture that reads, a thread that keeps it going, states and what
+is counted of it.
 
 A capture knows one kind of input and may block or fail. The `Source` around it owns the thread: it reconnects, notices
 stalls, hands frames to its mailbox and counts what happens to them. Nothing that one source does touches another.
@@ -7,8 +8,8 @@ stalls, hands frames to its mailbox and counts what happens to them. Nothing tha
 from __future__ import annotations
 
 import abc
-import collections
 import enum
+import math
 import random
 import threading
 import time
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..config import SourceConfig
+    from ..ledger import SourceAccount
     from .mailbox import Mailbox
 
 STALL_INTERVALS = 3
@@ -33,12 +35,12 @@ DROPPED_STOPPING = "dropped_stopping"
 
 
 class SourceState(str, enum.Enum):
-    """What a source is doing; the values are those of the wire (`mlu_client.codec.STATES`)."""
+    """What a source is doing, in the words of the wire (`mlu_client.codec.STATES`)."""
 
     CONNECTING = "connecting"
-    STREAMING = "live"
+    LIVE = "live"
     STALLED = "stalled"
-    RECONNECTING = "lost"
+    LOST = "lost"
     ENDED = "ended"
     FAILED = "failed"
 
@@ -158,21 +160,27 @@ class Backoff:
 class Source:
     """A capture kept going by a thread of its own, feeding one mailbox.
 
-    `on_state(source)` is called, in whatever thread noticed it, after every change of state.
+    `on_state(source)` is called, in whatever thread noticed it, after every change of state; `on_over()` by the
+    source's own when no frame will come any more.
     """
 
     def __init__(
-        self, config: SourceConfig, capture: Capture, mailbox: Mailbox[Grab], on_state: Callable[[Source], None]
+        self,
+        config: SourceConfig,
+        capture: Capture,
+        mailbox: Mailbox[Grab],
+        account: SourceAccount,
+        on_state: Callable[[Source], None],
+        on_over: Callable[[], None] = lambda: None,
     ) -> None:
         self.config = config
         self.source_id = config.id
         self.capture = capture
-        self.frames_read = 0
-        self.reconnects = 0
-        self.stalls = 0
-        self.dropped: collections.Counter[str] = collections.Counter()
+        self.account = account
         self._mailbox = mailbox
         self._on_state = on_state
+        self._on_over = on_over
+        self._over = threading.Event()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._sequence = 0
@@ -181,7 +189,7 @@ class Source:
         self._pace_start = 0.0
         self._rate = Rate(config.max_fps) if config.max_fps else None
         self._status = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
-        self._thread = threading.Thread(target=self._run, name=f"source-{config.id}", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"source-{config.id}", daemon=True)
 
     @property
     def status(self) -> SourceStatus:
@@ -194,14 +202,29 @@ class Source:
         return self._sequence
 
     @property
+    def over(self) -> bool:
+        """Whether nothing more will be read."""
+        return self._over.is_set()
+
+    @property
     def finished(self) -> bool:
         """Whether no frame will come any more: ended or failed, and the mailbox is empty."""
-        return self._status.state in FINAL_STATES and not self._thread.is_alive() and not len(self._mailbox)
+        return self._status.state in FINAL_STATES and self.over and not len(self._mailbox)
 
     @property
     def died(self) -> bool:
         """Whether the thread ended without reaching a final state: a bug, which must not look like a silent camera."""
-        return self._thread.ident is not None and not self._thread.is_alive() and self._status.state not in FINAL_STATES
+        return self.over and self._status.state not in FINAL_STATES
+
+    @property
+    def stall_due(self) -> float:
+        """When `check_stall` may notice something, monotonic seconds; infinite as long as nothing can stall."""
+        can_stall = self.capture.remote and self._status.state is SourceState.LIVE
+        return self._last_frame + self._stall_limit if can_stall else math.inf
+
+    @property
+    def _stall_limit(self) -> float:
+        return max(self.config.stall_timeout_s, STALL_INTERVALS * self.capture.interval_s)
 
     def start(self) -> None:
         """Starts reading."""
@@ -233,24 +256,16 @@ class Source:
 
     def discard_waiting(self) -> None:
         """Counts what is left in the mailbox as dropped: the pipeline is stopping."""
-        self.count_dropped(DROPPED_STOPPING, self._mailbox.clear())
-
-    def count_dropped(self, reason: str, count: int = 1) -> None:
-        """Counts frames that were read and will not be published."""
-        if count:
-            with self._lock:
-                self.dropped[reason] += count
+        self.account.count_dropped(DROPPED_STOPPING, self._mailbox.clear())
 
     def check_stall(self, now: float) -> None:
         """Notices a live source that is connected and silent; `now` of the monotonic clock. Called by the pipeline's
         tick."""
-        limit = max(self.config.stall_timeout_s, STALL_INTERVALS * self.capture.interval_s)
+        limit = self._stall_limit
         silent = now - self._last_frame
-        if self.capture.remote and self._status.state is SourceState.STREAMING and silent > limit:
-            self.stalls += 1
-            self._set(
-                SourceState.STALLED, f"connected, but no frame for more than {limit:.1f} s", SourceState.STREAMING
-            )
+        if self.capture.remote and self._status.state is SourceState.LIVE and silent > limit:
+            self.account.count_stall()
+            self._set(SourceState.STALLED, f"connected, but no frame for more than {limit:.1f} s", SourceState.LIVE)
 
     def _set(self, state: SourceState, reason: str, only_from: SourceState | None = None) -> None:
         with self._lock:
@@ -261,6 +276,14 @@ class Source:
             since = time.time_ns() if state is not self._status.state else self._status.since_ns
             self._status = SourceStatus(state, reason, since)
         self._on_state(self)
+
+    def _work(self) -> None:
+        """The thread's whole life."""
+        try:
+            self._run()
+        finally:
+            self._over.set()
+            self._on_over()
 
     def _run(self) -> None:
         backoff = Backoff(self.config.reconnect_min_s, self.config.reconnect_max_s)
@@ -282,8 +305,8 @@ class Source:
         self._set(SourceState.ENDED, "stopped")
 
     def _wait_to_retry(self, reason: str, backoff: Backoff) -> None:
-        self.reconnects += 1
-        self._set(SourceState.RECONNECTING, reason)
+        self.account.count_reconnect()
+        self._set(SourceState.LOST, reason)
         self._stop.wait(backoff.next(time.monotonic() - self._last_sign))
 
     def _session(self, backoff: Backoff) -> None:
@@ -306,21 +329,21 @@ class Source:
     def _hand_out(self) -> None:
         """Passes the capture's present picture on, or drops it before it costs any pixels."""
         self._last_frame = self._last_sign = time.monotonic()
-        if self._status.state is not SourceState.STREAMING:
-            self._set(SourceState.STREAMING, "frames arrive")
+        if self._status.state is not SourceState.LIVE:
+            self._set(SourceState.LIVE, "frames arrive")
         if self.config.realtime and self.capture.media_s is not None:
             self._stop.wait(max(0.0, self._pace_start + self.capture.media_s - time.monotonic()))
         if self._rate is not None and not self._keep(self._rate):
-            self.frames_read += 1
-            self.count_dropped(DROPPED_RATE)
+            self.account.count_read()
+            self.account.count_dropped(DROPPED_RATE)
             return
         grab = self.capture.take()
         # counted before it can be seen by the consumer, so that the balance never shows more out than in
-        self.frames_read += 1
+        self.account.count_read()
         outcome = self._mailbox.put(grab, self._stop)
-        self.count_dropped(DROPPED_NEWER, outcome.replaced)
+        self.account.count_dropped(DROPPED_NEWER, outcome.replaced)
         if not outcome.accepted:
-            self.count_dropped(DROPPED_STOPPING)
+            self.account.count_dropped(DROPPED_STOPPING)
 
     def _keep(self, rate: Rate) -> bool:
         """Whether a frame fits the configured rate; where no frame may be dropped, waits until it does."""

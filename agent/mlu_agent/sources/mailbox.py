@@ -72,28 +72,34 @@ class Exchange(Generic[T]):
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._boxes: list[Mailbox[T]] = []
-        self._next = 0
+        self._boxes: collections.OrderedDict[str, Mailbox[T]] = collections.OrderedDict()  # the longest unserved first
         self._open = True
 
-    def mailbox(self, live: bool) -> Mailbox[T]:
-        """A new mailbox; `take` names it by its number, in the order of making."""
+    def mailbox(self, key: str, live: bool) -> Mailbox[T]:
+        """A new mailbox; `take` names it by its key, which no other one has."""
         box: Mailbox[T] = Mailbox(self._changed, live)
-        self._boxes.append(box)
+        with self._changed:
+            if key in self._boxes:
+                raise ValueError(f"there is a mailbox of {key!r} already")
+            self._boxes[key] = box
         return box
 
-    def take(self, timeout: float | None) -> tuple[int, T] | None:
-        """The number of a mailbox and its oldest item; None after `timeout` seconds (None: for ever) or when closed."""
+    def remove(self, key: str) -> None:
+        """Forgets a mailbox; what is left in it goes nowhere."""
+        with self._changed:
+            self._boxes.pop(key).clear()
+
+    def take(self, timeout: float | None) -> tuple[str, T] | None:
+        """The key of a mailbox and its oldest item; None after `timeout` seconds (None: for ever) or when closed."""
         with self._changed:
             if not self._changed.wait_for(self._ready, timeout) or not self._open:
                 return None
-            for offset in range(len(self._boxes)):
-                number = (self._next + offset) % len(self._boxes)
-                item = self._boxes[number]._pop()  # noqa: SLF001 - one lock for both
+            for key, box in self._boxes.items():
+                item = box._pop()  # noqa: SLF001 - one lock for both
                 if item is not None:
-                    self._next = number + 1
+                    self._boxes.move_to_end(key)
                     self._changed.notify_all()
-                    return number, item
+                    return key, item
             return None
 
     def close(self) -> None:
@@ -103,4 +109,4 @@ class Exchange(Generic[T]):
             self._changed.notify_all()
 
     def _ready(self) -> bool:
-        return not self._open or any(self._boxes)
+        return not self._open or any(self._boxes.values())

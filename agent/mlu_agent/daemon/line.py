@@ -1,0 +1,229 @@
+"""The way of frames through one model: a thread that fills slots, and one that delivers what comes out of them.
+
+mailboxes -> feeder: preprocess, submit -> device -> deliverer: collect, postprocess, publish
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable
+
+import numpy as np
+
+from ..errors import MluAgentError, RuntimeFailure
+from ..ledger import DEVICE
+from ..sources import Exchange, Grab
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..detections import Detections
+    from ..engine.served import Done, ServedModel
+    from ..engine.slot import Slot
+    from ..frame import Frame
+    from ..geometry import Letterbox
+    from ..model.info import ModelInfo
+    from ..sources import Source
+    from .announcer import Announcer
+
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Pending:
+    """One frame in flight; its pixels are gone, the network's input has them. `model` is the one that looks at it."""
+
+    source: Source
+    model: ModelInfo
+    frame: Frame
+    letterbox: Letterbox
+    grab_ms: float
+    wait_ms: float
+    preprocess_ms: float
+    replayed: bool
+
+
+class Line:
+    """The two threads of one model in service, and the mailboxes of the sources that it looks at.
+
+    `sources`: by id, as they are now. `empty_frames`: whether frames without detections are published.
+    `on_failure(error)` is called when the device or a thread cannot go on; `on_settled()` when the last frames of a
+    source that came to its end may have left. Both in a thread of the line.
+    """
+
+    def __init__(
+        self,
+        served: ServedModel[list[Pending]],
+        sources: Mapping[str, Source],
+        announcer: Announcer,
+        log: Any,
+        *,
+        empty_frames: bool,
+        on_failure: Callable[[MluAgentError], None],
+        on_settled: Callable[[], None],
+    ) -> None:
+        self.served = served
+        self.exchange: Exchange[Grab] = Exchange()
+        self._sources = sources
+        self._announcer = announcer
+        self._log = log
+        self._empty_frames = empty_frames
+        self._on_failure = on_failure
+        self._on_settled = on_settled
+        name = served.info.name
+        self._feeder = threading.Thread(target=self._guard, args=(self._feed,), name=f"feeder-{name}", daemon=True)
+        self._deliverer = threading.Thread(
+            target=self._guard, args=(self._deliver,), name=f"deliverer-{name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Starts both threads."""
+        self._feeder.start()
+        self._deliverer.start()
+
+    def stop_feeding(self, deadline: float) -> bool:
+        """Waits for the feeder, whose exchange was closed; whether it has ended."""
+        return _join(self._feeder, deadline)
+
+    def stop_delivering(self, deadline: float) -> bool:
+        """Ends the deliverer, whatever is in flight; whether it has ended."""
+        self.served.engine.interrupt()
+        return _join(self._deliverer, deadline)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """A thread that dies of a bug must not leave a daemon that looks alive."""
+        try:
+            work()
+        except Exception as error:
+            # before it is said: saying it may be what fails
+            self._on_failure(RuntimeFailure(f"internal error: {type(error).__name__}: {error}"))
+            self._log.exception("internal error", thread=threading.current_thread().name)
+
+    # ---- the feeder -----------------------------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        while True:
+            slot = self.served.engine.acquire()
+            if slot is None:
+                return
+            group = self._gather(slot)
+            if not group:
+                self.served.engine.release(slot)
+                return
+            # a failure is told when it is collected: one thread makes the device ready again
+            self.served.submit(slot, group, defer=True)
+
+    def _gather(self, slot: Slot) -> list[Pending]:
+        """Fills a slot: waits for one frame, then takes what else is ready, up to the batch. Empty when stopping."""
+        group: list[Pending] = []
+        while len(group) < self.served.engine.batch:
+            taken = self.exchange.take(0 if group else None)
+            if taken is None:
+                break
+            source_id, grab = taken
+            pending = self._prepare(self._sources[source_id], grab, slot, len(group))
+            if pending is not None:
+                group.append(pending)
+        return group
+
+    def _prepare(self, source: Source, grab: Grab, slot: Slot, index: int) -> Pending | None:
+        frame = source.to_frame(grab)
+        start = time.monotonic_ns()
+        try:
+            letterbox = self.served.place(frame.pixels, slot, index)
+        except Exception as error:  # whatever a decoder hands over must not stop the other sources
+            source.account.count_failed("preprocess")
+            self._log.error(
+                "a frame could not be prepared", source=frame.source_id, seq=frame.sequence, reason=str(error)
+            )
+            self._settle(source)
+            return None
+        end = time.monotonic_ns()
+        return Pending(
+            source=source,
+            model=self.served.info,
+            frame=dataclasses.replace(frame, pixels=_NO_PIXELS),
+            letterbox=letterbox,
+            grab_ms=grab.grab_ms,
+            wait_ms=(start - grab.grabbed_ns) / 1e6,
+            preprocess_ms=(end - start) / 1e6,
+            replayed=source.config.kind == "path",
+        )
+
+    # ---- the deliverer --------------------------------------------------------------------------------------------
+
+    def _deliver(self) -> None:
+        while True:
+            done = self.served.collect()
+            if done is None:
+                return
+            try:
+                self._finish(done)
+            finally:
+                # released only now: nothing pending means that everything has left
+                self.served.release(done)
+            for pending in done.group:
+                self._settle(pending.source)
+
+    def _finish(self, done: Done[list[Pending]]) -> None:
+        if done.slot is None:
+            self._fail(done.group, done.failure or RuntimeFailure("the device gave no outputs"))
+            return
+        for index, pending in enumerate(done.group):
+            self._publish(done.slot, index, pending)
+
+    def _publish(self, slot: Slot, index: int, pending: Pending) -> None:
+        frame, account = pending.frame, pending.source.account
+        start = time.monotonic_ns()
+        try:
+            detections = self.served.read(slot, index, pending.letterbox)
+        except Exception as error:  # one bad output must not end the daemon
+            account.count_failed("postprocess")
+            self._log.error("outputs could not be read", source=frame.source_id, seq=frame.sequence, reason=str(error))
+            return
+        stages = {
+            "grab": pending.grab_ms,
+            "wait": pending.wait_ms,
+            "preprocess": pending.preprocess_ms,
+            "device": slot.device_us / 1000,
+            "postprocess": (time.monotonic_ns() - start) / 1e6,
+        }
+        if detections.invalid:
+            self._count_invalid(pending, detections)
+        if not len(detections) and not self._empty_frames:
+            account.count_empty()
+            return
+        counters = account.counters()
+        self._announcer.frame(
+            frame, detections, pending.letterbox, pending.model, stages, counters, replayed=pending.replayed
+        )
+        account.count_published(stages)
+
+    def _count_invalid(self, pending: Pending, detections: Detections) -> None:
+        """Numbers that are none come from a broken model or device, never from a picture."""
+        if not pending.source.account.count_invalid(detections.invalid):
+            self._log.warning(
+                "the outputs hold numbers that are not finite: those candidates are thrown away and counted",
+                source=pending.frame.source_id,
+                seq=pending.frame.sequence,
+                candidates=detections.invalid,
+            )
+
+    def _fail(self, group: list[Pending], error: RuntimeFailure) -> None:
+        for pending in group:
+            pending.source.account.count_failed(DEVICE)
+        self._log.error("frames are lost: the device failed", frames=len(group), reason=error.message)
+        self._on_failure(error)
+
+    def _settle(self, source: Source) -> None:
+        if source.over:
+            self._on_settled()
+
+
+def _join(thread: threading.Thread, deadline: float) -> bool:
+    if thread.ident is not None:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return not thread.is_alive()

@@ -1,0 +1,72 @@
+"""The models in service, and how one is put into service."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from ..cnrt import open_library
+from ..engine import Engine
+from ..engine.recovery import Recovery
+from ..engine.served import ServedModel
+from ..model.bundle import load_detection_bundle
+from .line import Pending
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Iterator
+
+    from ..config import ModelConfig, SourceConfig
+    from ..ledger import Ledger
+    from ..model.bundle import ModelSpec, Thresholds
+
+Served = ServedModel[list[Pending]]
+
+
+class Models:
+    """The models in service, by name. The first is the one that heartbeats name."""
+
+    def __init__(self, first: Served, *others: Served) -> None:
+        self.main = first
+        self._by_name = {served.info.name: served for served in (first, *others)}
+
+    def of(self, source: SourceConfig) -> Served:
+        """The model that looks at a source's frames: a configuration names one for all of them."""
+        del source
+        return self.main
+
+    def __iter__(self) -> Iterator[Served]:
+        return iter(self._by_name.values())
+
+
+def put_into_service(config: ModelConfig, ledger: Ledger, log: Any, exits: contextlib.ExitStack) -> Served:
+    """Loads a model onto its runtime, until `exits` closes it, and says what runs where.
+
+    Raises what `load_detection_bundle`, `open_library` and `Engine` raise.
+    """
+    spec = load_detection_bundle(config.path)
+    library = open_library(config.runtime)
+    spec = spec.on(library.kind)
+    say = log.info if library.kind == "device" or config.runtime == "simulator" else log.warning
+    say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
+    engine = exits.enter_context(Engine(library, spec.path, cores=config.cores))
+    log.info(
+        "model", name=spec.name, sha256=spec.sha256, device=engine.device.name, cores=engine.cores, slots=engine.slots
+    )
+    return serve(spec, engine, config, ledger, log)
+
+
+def serve(spec: ModelSpec, engine: Engine, config: ModelConfig, ledger: Ledger, log: Any) -> Served:
+    """A model on its engine, with the configuration's thresholds and with what is done when the device fails."""
+    recovery = Recovery(engine, ledger.model(spec.name), log)
+    return ServedModel(spec, engine, effective_thresholds(config, spec), recovery)
+
+
+def effective_thresholds(config: ModelConfig, spec: ModelSpec) -> Thresholds:
+    """The manifest's thresholds with what the configuration sets instead."""
+    chosen: dict[str, Any] = {
+        name: getattr(config, name)
+        for name in ("confidence", "iou", "max_detections")
+        if getattr(config, name) is not None
+    }
+    return dataclasses.replace(spec.thresholds, **chosen)

@@ -1,0 +1,280 @@
+"""Every counter and every latency of a process, in one place, with one snapshot that whoever tells of them reads.
+
+Each object that counts is handed its own account: a source, a model in service, a sink. For each source
+    frames_read == published + dropped (by reason) + failed + in_flight
+holds in every snapshot.
+"""
+
+from __future__ import annotations
+
+import bisect
+import collections
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+DEVICE = "device"  # the reason for failing that is no progress: a device that fails everything does no work
+DROPPED_EMPTY = "dropped_empty"
+RECOVERY_STEPS = ("retry", "renew", "reopen")
+# milliseconds; fixed, so that histograms of several boxes and of several days can be added
+BUCKETS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
+
+Account = TypeVar("Account")
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The latencies of one stage, milliseconds: how many, their sum, the greatest, and how many lie in each bucket.
+
+    `buckets[i]` counts those of at most BUCKETS_MS[i] that no bucket before has; the last one counts all the others.
+    """
+
+    count: int = 0
+    total_ms: float = 0.0
+    max_ms: float = 0.0
+    buckets: tuple[int, ...] = (0,) * (len(BUCKETS_MS) + 1)
+
+    def __add__(self, other: Latency) -> Latency:
+        buckets = tuple(one + two for one, two in zip(self.buckets, other.buckets))
+        return Latency(
+            self.count + other.count, self.total_ms + other.total_ms, max(self.max_ms, other.max_ms), buckets
+        )
+
+    def summary(self) -> dict[str, float]:
+        """For people: count, mean_ms, max_ms."""
+        mean = self.total_ms / self.count if self.count else 0.0
+        return {"count": self.count, "mean_ms": round(mean, 3), "max_ms": round(self.max_ms, 3)}
+
+
+class Histogram:
+    """Collects latencies; not locked."""
+
+    def __init__(self) -> None:
+        self._total_ms = self._max_ms = 0.0
+        self._buckets = [0] * (len(BUCKETS_MS) + 1)
+
+    def add(self, milliseconds: float) -> None:
+        """One more measurement."""
+        self._total_ms += milliseconds
+        self._max_ms = max(self._max_ms, milliseconds)
+        self._buckets[bisect.bisect_left(BUCKETS_MS, milliseconds)] += 1
+
+    def snapshot(self) -> Latency:
+        """What was collected so far."""
+        return Latency(sum(self._buckets), self._total_ms, self._max_ms, tuple(self._buckets))
+
+
+class SourceAccount:
+    """What happened to the frames of one source. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read = self._published = self._reconnects = self._stalls = self._unreadable = self._invalid = 0
+        self._progress = 0
+        self._failed: collections.Counter[str] = collections.Counter()
+        self._dropped: collections.Counter[str] = collections.Counter()
+        self._stages: dict[str, Histogram] = collections.defaultdict(Histogram)
+
+    def count_read(self) -> None:
+        """A frame was read: before anybody else can see it, so that never more comes out than went in."""
+        with self._lock:
+            self._read += 1
+
+    def count_published(self, stages_ms: Mapping[str, float]) -> None:
+        """A frame's message was handed to the sinks; `stages_ms` is how long each stage took."""
+        with self._lock:
+            self._published += 1
+            self._progress += 1
+            for stage, milliseconds in stages_ms.items():
+                self._stages[stage].add(milliseconds)
+
+    def count_empty(self) -> None:
+        """A frame was finished, and left out because nothing was found in it."""
+        with self._lock:
+            self._dropped[DROPPED_EMPTY] += 1
+            self._progress += 1
+
+    def count_dropped(self, reason: str, count: int = 1) -> None:
+        """Frames were read and will not be published."""
+        if count:
+            with self._lock:
+                self._dropped[reason] += count
+
+    def count_failed(self, reason: str) -> None:
+        """A frame was lost to an error: of the device, or of its own, which others do not share."""
+        with self._lock:
+            self._failed[reason] += 1
+            self._progress += reason != DEVICE
+
+    def count_invalid(self, candidates: int) -> int:
+        """Candidates of a frame were thrown away because a number in them was not finite. How many there were
+        before."""
+        with self._lock:
+            before = self._invalid
+            self._invalid += candidates
+            return before
+
+    def count_unreadable(self) -> None:
+        """A picture was skipped because it cannot be decoded; it never was a frame."""
+        with self._lock:
+            self._unreadable += 1
+
+    def count_reconnect(self) -> None:
+        """The input was lost and will be opened again."""
+        with self._lock:
+            self._reconnects += 1
+
+    def count_stall(self) -> None:
+        """The input is connected and silent."""
+        with self._lock:
+            self._stalls += 1
+
+    @property
+    def progress(self) -> int:
+        """Grows with every frame that was finished, whatever came of it but for a device that failed."""
+        return self._progress
+
+    def failed(self) -> dict[str, int]:
+        """Frames that failed, by reason."""
+        with self._lock:
+            return dict(self._failed)
+
+    def counters(self) -> dict[str, int]:
+        """As a message has them; they add up."""
+        with self._lock:
+            dropped, failed = sum(self._dropped.values()), sum(self._failed.values())
+            return {
+                "frames_read": self._read,
+                "published": self._published,
+                "failed": failed,
+                "in_flight": self._read - self._published - failed - dropped,
+                "dropped": dropped,
+                "reconnects": self._reconnects,
+                "stalls": self._stalls,
+                "unreadable": self._unreadable,
+                "invalid_candidates": self._invalid,
+                **self._dropped,
+            }
+
+    def stages(self) -> dict[str, Latency]:
+        """The latencies of each stage, of the frames that were published."""
+        with self._lock:
+            return {stage: histogram.snapshot() for stage, histogram in self._stages.items()}
+
+
+class ModelAccount:
+    """What was done because a model's device failed; by the collecting thread alone."""
+
+    def __init__(self) -> None:
+        self._steps = dict.fromkeys(RECOVERY_STEPS, 0)
+
+    def count_step(self, step: str) -> int:
+        """A step of the recovery is taken; how often by now."""
+        self._steps[step] += 1
+        return self._steps[step]
+
+    def steps(self) -> dict[str, int]:
+        """How often each step of the recovery was taken."""
+        return dict(self._steps)
+
+
+class SinkAccount:
+    """What was handed to a sink. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._messages = self._bytes = 0
+
+    def count_sent(self, size: int) -> None:
+        """A message of so many bytes was handed over."""
+        with self._lock:
+            self._messages += 1
+            self._bytes += size
+
+    def counters(self) -> dict[str, int]:
+        """messages, bytes."""
+        with self._lock:
+            return {"messages": self._messages, "bytes": self._bytes}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All accounts at one time, by the names of their owners; each is consistent in itself."""
+
+    sources: Mapping[str, Mapping[str, int]]
+    stages: Mapping[str, Mapping[str, Latency]]  # by source, then by stage
+    models: Mapping[str, Mapping[str, int]]  # by model: the steps of the recovery
+    sinks: Mapping[str, Mapping[str, int]]
+
+    @property
+    def device(self) -> dict[str, int]:
+        """What was done because a device failed, each only there once it happened."""
+        steps = _sum(self.models.values())
+        return {f"device_{step}": count for step, count in steps.items() if count}
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """The counters of all sources together, after those of the device."""
+        return _sum([self.device, *self.sources.values()])
+
+    @property
+    def latencies(self) -> dict[str, Latency]:
+        """Each stage over all sources."""
+        stages: dict[str, Latency] = {}
+        for source in self.stages.values():
+            for stage, latency in source.items():
+                stages[stage] = stages.get(stage, Latency()) + latency
+        return stages
+
+
+class Ledger:
+    """The accounts of a process; any thread may ask for one, and the first who does opens it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sources: dict[str, SourceAccount] = {}
+        self._models: dict[str, ModelAccount] = {}
+        self._sinks: dict[str, SinkAccount] = {}
+
+    def source(self, source_id: str) -> SourceAccount:
+        """The account of a source; it goes on if the source comes again."""
+        return self._open(self._sources, source_id, SourceAccount)
+
+    def model(self, name: str) -> ModelAccount:
+        """The account of a model in service."""
+        return self._open(self._models, name, ModelAccount)
+
+    def sink(self, name: str) -> SinkAccount:
+        """The account of a sink."""
+        return self._open(self._sinks, name, SinkAccount)
+
+    @property
+    def progress(self) -> int:
+        """Grows with every frame that was finished: what the watchdog looks at."""
+        with self._lock:
+            return sum(account.progress for account in self._sources.values())
+
+    def snapshot(self) -> Snapshot:
+        """All of it."""
+        with self._lock:
+            sources, models, sinks = dict(self._sources), dict(self._models), dict(self._sinks)
+        return Snapshot(
+            {name: account.counters() for name, account in sources.items()},
+            {name: account.stages() for name, account in sources.items()},
+            {name: account.steps() for name, account in models.items()},
+            {name: account.counters() for name, account in sinks.items()},
+        )
+
+    def _open(self, accounts: dict[str, Account], name: str, make: Callable[[], Account]) -> Account:
+        with self._lock:
+            return accounts.setdefault(name, make())
+
+
+def _sum(maps: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: collections.Counter[str] = collections.Counter()
+    for one in maps:
+        total.update(one)
+    return dict(total)

@@ -1,0 +1,38 @@
+"""What others are told of a model in service; it travels with each frame that the model looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .bundle import ModelSpec, Thresholds
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The model behind detections. ``version`` is free text of the manifest's provenance, or "". ``labels``: of each
+    class_id. ``runtime``: "device" or "simulator"."""
+
+    name: str
+    version: str
+    sha256: str
+    confidence: float
+    iou: float
+    max_detections: int
+    labels: tuple[str, ...]
+    runtime: str
+
+    @staticmethod
+    def of(spec: ModelSpec, thresholds: Thresholds, runtime: str) -> ModelInfo:
+        """A model as it runs: with the thresholds in force, on one runtime."""
+        return ModelInfo(
+            spec.name,
+            spec.provenance.get("version", ""),
+            spec.sha256,
+            thresholds.confidence,
+            thresholds.iou,
+            thresholds.max_detections,
+            spec.labels,
+            runtime,
+        )
