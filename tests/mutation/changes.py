@@ -64,8 +64,8 @@ AGENT = (
     ),
     _agent(
         "a device failure is progress",
-        "self.progress += reason != DEVICE",
-        "self.progress += 1",
+        "self._progress += reason != DEVICE",
+        "self._progress += 1",
         "test_frames_that_the_device_fails_do_not_feed_the_watchdog",
     ),
     _agent(
@@ -118,8 +118,8 @@ AGENT = (
     ),
     _agent(
         "watchdog fed twice a period",
-        "self._notifications.watchdog_s / 4",
-        "self._notifications.watchdog_s / 2",
+        "MEALS_PER_PERIOD = 4",
+        "MEALS_PER_PERIOD = 2",
         "test_the_watchdog_is_fed_four_times_a_period_at_most",
     ),
     _agent(

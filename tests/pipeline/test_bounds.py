@@ -322,12 +322,12 @@ def test_a_late_subscriber_gets_the_last_states_although_another_has_subscribed_
 def test_a_heartbeat_comes_when_it_was_promised(make, model_path: Path, pictures: Path, subscribe):
     """One for each second that passed (`heartbeat_s`), however often the pipeline looks whether it is time."""
     pipeline = make(model_path, looping(pictures))
-    socket = subscribe(pipeline._publisher.endpoint, "1/heartbeat/", "ready", "last")
-    arrives(socket, lambda: pipeline._publisher.send("ready", {}))
+    socket = subscribe(pipeline._outlet.sinks[0].endpoint, "1/heartbeat/", "ready", "last")
+    arrives(socket, lambda: pipeline._outlet.send("ready", {}))
     start = float(int(time.monotonic()))
     for eighth in range(8 * 12):
         pipeline.tick(start + eighth / 8)
-    pipeline._publisher.send("last", {})
+    pipeline._outlet.send("last", {})
     topics = []
     while topics[-1:] != [b"last"]:
         assert socket.poll(1000 * SECONDS)
