@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import subprocess
 import sys
 import textwrap
@@ -9,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
+from mlu_agent.errors import DataError
 from mlu_agent.model.bundle import load_bundle
-from mlu_export.formats.recipe import built_in_names, read_recipe
+from mlu_export.formats.recipe import built_in_names, read_recipe, recipe_text
 
 SUFFIXES = (".cambricon", ".cambricon_twins", ".recipe.toml", ".toml")
 
@@ -99,15 +103,94 @@ def test_what_a_recipe_leaves_unused_is_said(tiny, tiny_recipe, export):
     ]
 
 
-@pytest.mark.parametrize("table", ["[build]", "[thresholds]", "[weights]", "schema = 1"])
-def test_an_unknown_key_of_a_recipe_is_refused(tiny, tiny_recipe, export, table):
+@pytest.mark.parametrize(
+    "table, said",
+    [
+        ("[build]", 'build.per_chanel: is not an option; did you mean "per_channel"?'),
+        ("[thresholds]", "thresholds.per_chanel: is not an option; known here: confidence, iou, max_detections"),
+        ("[weights]", "weights.per_chanel: is not an option; known here: cfg_sha256, name, sha256"),
+        ("[preprocessing]", "preprocessing.per_chanel: is not an option; known here: colours, mean, pad_value"),
+        ("[calibration]", "calibration.per_chanel: is not an option; known here: description"),
+        ("schema = 1", "per_chanel: is not an option; known here: "),
+    ],
+)
+def test_an_unknown_key_of_a_recipe_is_refused(tiny, tiny_recipe, export, table, said):
     """A misspelled setting would otherwise be the default in silence."""
     text = tiny_recipe.read_text()
     assert table in text
     tiny_recipe.write_text(text.replace(table, f"{table}\nper_chanel = false"))
     code, _, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
     assert code == 2
-    assert "per_chanel' is not known; known are" in err
+    assert err.startswith(f"mlu-export: {tiny_recipe.name}: {said}")
+
+
+def test_all_that_is_wrong_with_a_recipe_is_told_together(tiny, tiny_recipe, export):
+    """A line for each: the field, its value and the remedy. Nothing is written."""
+    text = tiny_recipe.read_text()
+    for old, new in (
+        ("batch = 1", "batch = 0"),
+        ("bits = 8", "bits = 4"),
+        ("per_channel = true", 'per_channel = "yes"'),
+        ('target = "MLU220"', 'target = "MLU100"'),
+        ("max_detections = 300\n", ""),
+        ("11_conv = [", "11_conv = [1e999, "),
+        ("pad_value = 128", "pad_value = 128\nmean = [1, 2]"),
+    ):
+        assert old in text, old
+        text = text.replace(old, new)
+    tiny_recipe.write_text(text)
+    code, out, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
+    assert (code, out, files_in(tiny / "a")) == (2, "", {})
+    lines = [line.replace(f"{tiny_recipe.name}: ", "").replace("mlu-export: ", "") for line in err.splitlines()]
+    said = [
+        "build.batch: 0 is not accepted; write a whole number from 1 to 1024",
+        'build.target: \'MLU100\' is not accepted; write one of "MLU220", "MLU270"',
+        "build.bits: 4 is neither 8 nor 16",
+        "build.per_channel: 'yes' is not accepted; write true or false",
+        "preprocessing.mean: [1, 2] is not accepted; write three numbers from -1e+06 to 1e+06",
+        "thresholds.max_detections: is missing; write a whole number from 1 to 10000",
+        "ranges.11_conv: [inf, ",
+    ]
+    assert [line[: len(start)] for line, start in zip(lines, said)] == said
+    assert len(lines) == len(said)
+
+
+HOSTILE = (
+    "true", "-1", "9" * 400, "nan", "-inf", "1e308", '""', '"\\u0000"', "[]", "[[[]]]", "{}", "1979-05-27", "[1, 'a']",
+    "[" * 50 + "]" * 50, "{ a = [1] }",
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 999), st.sampled_from(HOSTILE)), min_size=1, max_size=4))
+def test_a_recipe_with_any_values_is_a_recipe_or_sentences(tiny_recipe, changes):
+    """Nothing but DataError comes out, each line of it with the file and a field."""
+    lines = tiny_recipe.read_text().splitlines()
+    fields = [index for index, line in enumerate(lines) if " = " in line]
+    for number, value in changes:
+        index = fields[number % len(fields)]
+        lines[index] = f"{lines[index].split(' = ')[0]} = {value}"
+    path = tiny_recipe.with_name("changed.toml")
+    path.write_text("\n".join(lines))
+    try:
+        told = recipe_text(read_recipe(path))
+    except DataError as error:
+        told = error.message
+        assert all(re.match(r"changed\.toml: (?:[\w.]+: |not valid TOML)", line) for line in told.splitlines()), told
+    assert told
+
+
+def test_a_recipe_comes_back_as_it_was_written(tiny, tiny_recipe):
+    """Whatever the weights' file, the layers and the labels are called; written again it has the same bytes."""
+    recipe = read_recipe(tiny_recipe)
+    settings = dataclasses.replace(
+        recipe.settings, labels=("a\u00a0b", "\n", ""), keep_int16=("x.y", "ü"), data_scale=0.5, bits=16
+    )
+    odd = dataclasses.replace(recipe, settings=settings, weights_name="a\tb\u200d.weights", calibration="x" * 5000)
+    for one in (recipe, odd):
+        tiny_recipe.write_text(recipe_text(one), "utf-8")
+        assert read_recipe(tiny_recipe) == one
+        assert recipe_text(read_recipe(tiny_recipe)) == recipe_text(one)
 
 
 def test_a_folder_or_an_empty_name_is_no_weights_file(tiny, export):
@@ -192,7 +275,11 @@ WRONG = {
     "cfg changed": (lambda t: _without(t / "tiny.cfg", "size=1", "size=3"), "cfg"),
     "recipe no toml": (lambda t: (t / "given.recipe.toml").write_text("]["), "TOML"),
     "recipe empty": (lambda t: (t / "given.recipe.toml").write_text(""), "schema"),
-    "recipe newer": (lambda t: _without(t / "given.recipe.toml", "schema = 1", "schema = 2"), "schema 2"),
+    "recipe with too large a number": (
+        lambda t: _without(t / "given.recipe.toml", "11_conv = [", f"11_conv = [{10**400}, "),
+        "11_conv",
+    ),
+    "recipe newer": (lambda t: _without(t / "given.recipe.toml", "schema = 1", "schema = 2"), "schema: 2 is not known"),
     "recipe of another arch": (lambda t: _without(t / "given.recipe.toml", '"darknet"', '"yolov5n"'), "--arch"),
     "recipe without a layer": (lambda t: _without(t / "given.recipe.toml", "11_conv", "x_conv"), "do not belong"),
     "recipe with nan": (lambda t: _without(t / "given.recipe.toml", "11_conv = [", "11_conv = [nan, "), "11_conv"),

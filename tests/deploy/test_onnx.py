@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from mlu_agent.config.fields import Fields
 from mlu_agent.errors import DataError, MluAgentError, UserError
 from mlu_agent.model.bundle import load_bundle
 from mlu_export.calibration.mixed import keep_layers
@@ -403,14 +404,35 @@ def test_wrong_heads_are_told(case):
         import_onnx(detector([16]).SerializeToString(), {}, None, request)
 
 
-@pytest.mark.parametrize("table", [
-    {"outputs": "a"}, {"decode": 3}, {"decode": "yolov5", "anchors": [[[1]]]}, {"anchors": 3}, {"strides": [0]},
-    {"decode": "yolov8", "strides": [8.5]}, {"decode": "yolov8"}, [],
+@pytest.mark.parametrize("table, problem", [
+    ({"outputs": "a"}, "heads.outputs: 'a' is not accepted; write a list of names"),
+    ({"outputs": ["a", 1]}, "heads.outputs: ['a', 1] is not accepted; write a list of names"),
+    ({"decode": 3}, "heads.decode: 3 is not accepted; write one of"),
+    ({"decode": "yolov5", "anchors": [[[1]]]}, "heads.anchors: [[[1]]] is not accepted; write for each head a list"),
+    ({"decode": "yolov5", "anchors": [[]]}, "heads.anchors: [[]] is not accepted"),
+    ({"decode": "yolov5", "anchors": [[[1, float("nan")]]]}, "heads.anchors: [[[1, nan]]] is not accepted"),
+    ({"anchors": 3}, "heads.anchors: 3 is not accepted"),
+    ({"strides": [0]}, "heads.strides: [0] is not accepted; write a list of whole numbers from 1 to 1024"),
+    ({"decode": "yolov8", "strides": [8.5]}, "heads.strides: [8.5] is not accepted"),
+    ({"decode": "yolov8"}, "heads.decode: --decode yolov8 needs --strides"),
+    ({"decode": "yolov99"}, "heads.decode: --decode 'yolov99' is not known"),
+    ({"stride": [8]}, 'heads.stride: is not an option; did you mean "strides"?'),
+    ([], "heads: [] is not a table"),
 ])  # fmt: skip
-def test_damaged_recipes_are_told(table):
-    """A [heads] table that was edited wrongly is a DataError."""
-    with pytest.raises(DataError, match=r"\[heads\]"):
-        read_request(table, "a.recipe.toml")
+def test_a_damaged_table_of_heads_is_told(table, problem):
+    """What a recipe keeps of the request: the field, its value and the remedy, and nothing is asked of the network."""
+    root = Fields({"heads": table}, "", [])
+    assert read_request(root.table("heads")) == HeadRequest()
+    (said,) = root.problems
+    assert said.startswith(problem)
+
+
+def test_a_request_comes_back_from_its_table():
+    """As a recipe keeps it: nothing of what was not asked."""
+    request = HeadRequest(("a", "b"), "yolov5", (((10.0, 13.0), (16.5, 30.0)), ((30.0, 61.0), (62.0, 45.0))))
+    for one in (request, HeadRequest(), HeadRequest(("a",), "yolov8", (), (8, 16))):
+        root = Fields({"heads": one.table()}, "", [])
+        assert (read_request(root.table("heads")), root.problems) == (one, [])
 
 
 # ---- hostile files ----

@@ -76,14 +76,16 @@ class Fields:
         pattern: str = "",
         remedy: str = "write a text in quotes",
         longest: int = 4096,
+        printable: bool = True,
     ) -> str:
-        """A string: one of ``choices`` if given, matching all of ``pattern`` if given. No control characters."""
+        """A string: one of ``choices`` if given, matching all of ``pattern`` if given. Without ``printable`` control
+        characters may be in it."""
         if choices:
             remedy = "write one of " + ", ".join(f'"{choice}"' for choice in choices)
         value = self._take(key, default, remedy)
         if value is None:
             return default or ""
-        right = isinstance(value, str) and len(value) <= longest and (value.isprintable())
+        right = isinstance(value, str) and len(value) <= longest and (value.isprintable() or not printable)
         right = right and (not choices or value in choices)
         if not right or (pattern and not re.fullmatch(pattern, value)):
             self.problem(key, f"{show(value)} is not accepted; {remedy}")
@@ -112,14 +114,14 @@ class Fields:
             return minimum if default is None else default
         return float(value)
 
-    def boolean(self, key: str, default: bool) -> bool:
+    def boolean(self, key: str, default: bool | None = None) -> bool:
         """true or false."""
-        value = self._take(key, default, "")
+        value = self._take(key, default, "write true or false")
         if value is None:
-            return default
+            return bool(default)
         if not isinstance(value, bool):
             self.problem(key, f"{show(value)} is not accepted; write true or false")
-            return default
+            return bool(default)
         return value
 
     def array(self, key: str, default: list[Any] | None = None, *, longest: int, remedy: str) -> list[Any]:

@@ -6,11 +6,11 @@ the same bytes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from mlu_agent.config.fields import Fields, is_number, raise_problems, show
 from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.model.bundle import RESIZES
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 MAX_RECIPE_BYTES = 8 << 20
 DEPTHWISE_USE = "the scales of depthwise layers"  # which a checkpoint holds, and no recipe
-Scalar = TypeVar("Scalar", int, float, str, bool)
+MAX_PIXEL = 1e6  # of mean and std
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,15 @@ def _kept(settings: Settings) -> dict[str, tuple[str, ...]]:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Reads a recipe file, or the built-in one of that name if there is no such file. Raises DataError, UserError."""
+    """Reads a recipe file, or the built-in one of that name if there is no such file. Raises UserError where there is
+    neither, DataError with all that is wrong in it."""
     data = read_bounded(path, MAX_RECIPE_BYTES, "recipe") if path.exists() else _built_in(path)
-    return _recipe(_Table(parse_toml(data, path.name, DataError), path.name))
+    root = Fields(parse_toml(data, path.name, DataError), "", [])
+    _check_schema(root)
+    raise_problems(path.name, root.problems, DataError)  # of another schema no other field can be judged
+    recipe = _recipe(root)
+    raise_problems(path.name, root.problems, DataError)
+    return recipe
 
 
 def built_in_names() -> tuple[str, ...]:
@@ -140,143 +146,120 @@ def _built_in(path: Path) -> bytes:
     return (resources.files("mlu_export") / "recipes" / f"{path}.toml").read_bytes()
 
 
-KEYS = {
-    "": "schema name arch labels weights build preprocessing thresholds heads calibration ranges",
-    "weights": "name sha256 cfg_sha256",
-    "build": "width height input channels batch core_number target bits per_channel keep_int16 keep_float data_scale",
-    "preprocessing": "resize pad_value mean std colours",
-    "thresholds": "confidence iou max_detections",
-    "heads": "outputs decode anchors strides",
-    "calibration": "description",
-}  # ranges has the names of layers
+def _check_schema(root: Fields) -> None:
+    schema = root.raw("schema")
+    if schema is None:
+        root.problem("schema", "is missing; this is no recipe of mlu-export, or it was cut")
+    elif type(schema) is not int or schema != SCHEMA:
+        root.problem("schema", f"{show(schema)} is not known; this version reads schema {SCHEMA}")
 
 
-def _check_keys(root: _Table) -> None:
-    for name, keys in KEYS.items():
-        table = root.values.get(name) if name else root.values
-        for key in table if isinstance(table, dict) else ():
-            if key not in keys.split():
-                place = f"{name}.{key}" if name else key
-                raise DataError(f"{root.path}: {place[:80]!r} is not known; known are {', '.join(keys.split())}")
+def _recipe(root: Fields) -> Recipe:
+    weights, calibration = root.table("weights", required=True), root.table("calibration", required=True)
+    recipe = Recipe(
+        _settings(root),
+        _text(weights, "name"),
+        _text(weights, "sha256"),
+        _text(weights, "cfg_sha256"),
+        _text(calibration, "description"),
+        _ranges(root.table("ranges", required=True)),
+    )
+    for table in (weights, calibration, root):
+        table.close()
+    return recipe
 
 
-class _Table:
-    """Typed access to one parsed table; every mistake is a DataError with the field's path."""
+def _settings(root: Fields) -> Settings:
+    build = root.table("build", required=True)
+    settings = Settings(
+        name=_text(root, "name"),
+        arch=_text(root, "arch"),
+        labels=_names(root, "labels"),
+        width=build.integer("width", minimum=8, maximum=8192),
+        height=build.integer("height", minimum=8, maximum=8192),
+        input=build.text("input", choices=("u8", "half", "float")),
+        channels=build.text("channels", choices=("rgb", "bgr", "rgba", "bgra", "argb", "abgr")),
+        batch=build.integer("batch", minimum=1, maximum=1024),
+        core_number=build.integer("core_number", minimum=1, maximum=64),
+        target=build.text("target", choices=("MLU220", "MLU270")),
+        bits=_bits(build),
+        per_channel=build.boolean("per_channel"),
+        keep_int16=_names(build, "keep_int16", []),
+        keep_float=_names(build, "keep_float", []),
+        data_scale=build.number("data_scale", 1.0, minimum=1e-6, maximum=1e6),
+        preprocessing=_preprocessing(root.table("preprocessing", required=True)),
+        heads=read_request(root.table("heads")),
+        thresholds=_thresholds(root.table("thresholds", required=True)),
+    )
+    build.close()
+    return settings
 
-    def __init__(self, values: Mapping[str, Any], path: str) -> None:
-        self.values, self.path = values, path
 
-    def table(self, key: str) -> _Table:
-        value = self.values.get(key)
-        if not isinstance(value, dict):
-            raise DataError(f"{self.path}: [{key}] is missing; this is no recipe of mlu-export, or it was cut")
-        return _Table(value, f"{self.path}: {key}")
+def _bits(build: Fields) -> int:
+    bits = build.raw("bits")
+    if type(bits) is int and bits in (8, 16):
+        return bits
+    build.problem("bits", "is missing; write 8 or 16" if bits is None else f"{show(bits)} is neither 8 nor 16")
+    return 8
 
-    def get(self, key: str, kind: type[Scalar], low: float | None = None, high: float | None = None) -> Scalar:
-        value = self.values.get(key)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not kind:  # bool is an int to isinstance
-            raise DataError(f"{self.path}: {key} is missing or not of type {kind.__name__}")
-        if low is not None and high is not None and not low <= value <= high:  # type: ignore[operator]
-            raise DataError(f"{self.path}: {key} = {value!r:.40} is not within {low} to {high}")
-        return value
 
-    def names(self, key: str) -> tuple[str, ...]:
-        """A list of texts; empty where the key is missing."""
-        value = self.values.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            raise DataError(f"{self.path}: {key} must be a list of strings")
-        return tuple(value)
+def _preprocessing(table: Fields) -> Preprocessing:
+    plain = Preprocessing()
+    preprocessing = Preprocessing(
+        table.text("resize", choices=RESIZES),
+        table.integer("pad_value", minimum=0, maximum=255),
+        _triple(table, "mean", plain.mean, -MAX_PIXEL),
+        _triple(table, "std", plain.std, 1e-6),
+        table.text("colours", plain.colours, choices=("rgb", "bgr")),
+    )
+    table.close()
+    return preprocessing
 
-    def triple(self, key: str, default: Triple, low: float) -> Triple:
-        """Three numbers from ``low`` on; the default where the key is missing."""
-        value = self.values.get(key, list(default))
-        if (
-            not isinstance(value, list)
-            or len(value) != 3
-            or not all(type(one) in (int, float) and low <= one <= 1e6 for one in value)
-        ):
-            raise DataError(f"{self.path}: {key} = {value!r:.40} is not a list of three numbers from {low:g} on")
+
+def _thresholds(table: Fields) -> Thresholds:
+    thresholds = Thresholds(
+        table.number("confidence", minimum=0.0, maximum=1.0),
+        table.number("iou", minimum=0.0, maximum=1.0),
+        table.integer("max_detections", minimum=1, maximum=10000),
+    )
+    table.close()
+    return thresholds
+
+
+def _text(table: Fields, key: str) -> str:
+    """Any text at all: it may be the name of a file, and those are free."""
+    return table.text(key, longest=MAX_RECIPE_BYTES, printable=False)
+
+
+def _names(table: Fields, key: str, default: list[Any] | None = None) -> tuple[str, ...]:
+    """A list of texts."""
+    remedy = 'write a list of texts, as ["cat", "dog"]'
+    names = table.array(key, default, longest=MAX_RECIPE_BYTES, remedy=remedy)
+    if all(isinstance(name, str) for name in names):
+        return tuple(names)
+    table.problem(key, f"{show(names)} is not accepted; {remedy}")
+    return ()
+
+
+def _triple(table: Fields, key: str, default: Triple, low: float) -> Triple:
+    """Three numbers from ``low`` on; the default where the key is missing."""
+    remedy = f"write three numbers from {low:g} to {MAX_PIXEL:g}"
+    value = table.array(key, list(default), longest=3, remedy=remedy)
+    if len(value) == 3 and all(is_number(one) and low <= one <= MAX_PIXEL for one in value):
         first, second, third = value
         return float(first), float(second), float(third)
-
-    def choice(self, key: str, choices: tuple[str, ...]) -> str:
-        value = self.get(key, str)
-        if value not in choices:
-            raise DataError(f"{self.path}: {key} = {value!r:.40} is not one of {', '.join(choices)}")
-        return value
+    table.problem(key, f"{show(value)} is not accepted; {remedy}")
+    return default
 
 
-def _recipe(root: _Table) -> Recipe:
-    if root.get("schema", int) != SCHEMA:
-        raise DataError(f"{root.path}: schema {root.values['schema']} is not known; this version reads schema {SCHEMA}")
-    _check_keys(root)
-    labels = root.values.get("labels")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise DataError(f"{root.path}: labels must be a list of strings")
-    weights = root.table("weights")
-    return Recipe(
-        _settings(root, tuple(labels)),
-        weights.get("name", str),
-        weights.get("sha256", str),
-        weights.get("cfg_sha256", str),
-        root.table("calibration").get("description", str),
-        _ranges(root.table("ranges")),
-    )
-
-
-def _settings(root: _Table, labels: tuple[str, ...]) -> Settings:
-    build, thresholds, preprocessing = root.table("build"), root.table("thresholds"), root.table("preprocessing")
-    bits = build.get("bits", int)
-    if bits not in (8, 16):
-        raise DataError(f"{build.path}: bits = {bits} is neither 8 nor 16")
-    return Settings(
-        name=root.get("name", str),
-        arch=root.get("arch", str),
-        labels=labels,
-        width=build.get("width", int, 8, 8192),
-        height=build.get("height", int, 8, 8192),
-        input=build.choice("input", ("u8", "half", "float")),
-        channels=build.choice("channels", ("rgb", "bgr", "rgba", "bgra", "argb", "abgr")),
-        batch=build.get("batch", int, 1, 1024),
-        core_number=build.get("core_number", int, 1, 64),
-        target=build.choice("target", ("MLU220", "MLU270")),
-        bits=bits,
-        per_channel=build.get("per_channel", bool),
-        keep_int16=build.names("keep_int16"),
-        keep_float=build.names("keep_float"),
-        data_scale=build.get("data_scale", float, 1e-6, 1e6) if "data_scale" in build.values else 1.0,
-        preprocessing=Preprocessing(
-            preprocessing.choice("resize", RESIZES),
-            preprocessing.get("pad_value", int, 0, 255),
-            preprocessing.triple("mean", Preprocessing().mean, -1e6),
-            preprocessing.triple("std", Preprocessing().std, 1e-6),
-            preprocessing.choice("colours", ("rgb", "bgr")) if "colours" in preprocessing.values else "rgb",
-        ),
-        heads=read_request(root.values.get("heads", {}), root.path),
-        thresholds=Thresholds(
-            thresholds.get("confidence", float, 0.0, 1.0),
-            thresholds.get("iou", float, 0.0, 1.0),
-            thresholds.get("max_detections", int, 1, 10000),
-        ),
-    )
-
-
-def _ranges(table: _Table) -> dict[str, Range]:
+def _ranges(table: Fields) -> dict[str, Range]:
     found: dict[str, Range] = {}
-    for name, pair in table.values.items():
-        right = (
-            isinstance(pair, list)
-            and len(pair) == 2
-            and all(
-                isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-                for value in pair
-            )
-        )
-        if not right or pair[0] > pair[1]:
-            raise DataError(f"{table.path}: {name} = {pair!r:.60} is not a pair of a smallest and a largest value")
-        found[name] = Range(float(pair[0]), float(pair[1]))
+    for name, pair in table.items():
+        if isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair)) and pair[0] <= pair[1]:
+            found[name] = Range(float(pair[0]), float(pair[1]))
+        else:
+            remedy = "write the smallest and the largest value of the layer's input, as [-1.5, 2.0]"
+            table.problem(show(name)[1:-1], f"{show(pair)} is not accepted; {remedy}")
     return found
 
 

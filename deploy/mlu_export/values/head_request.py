@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
-from mlu_agent.errors import DataError, UserError
+from mlu_agent.config.fields import is_number, show
+from mlu_agent.errors import UserError
 from mlu_agent.model.output_spec import ANCHORED, DECODES
 
 from .graph import TENSORS
 
 if TYPE_CHECKING:
+    from mlu_agent.config.fields import Fields
     from mlu_agent.model.bundle import ModelSpec
 
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
 MAX_SIDE = 1e5
+MAX_LIST = 65536
 
 
 @dataclass(frozen=True)
@@ -69,22 +72,26 @@ def _pairs(sides: list[float]) -> tuple[tuple[float, float], ...]:
     return tuple(zip(sides[::2], sides[1::2]))
 
 
-def read_request(table: Any, path: str) -> HeadRequest:
-    """The request that a recipe's table keeps. Raises DataError."""
-    try:
-        decode = _texts([table.get("decode", "")])[0]
-        request = HeadRequest(
-            tuple(_texts(table.get("outputs", []))),
-            decode,
-            tuple(_pairs([float(side) for pair in head for side in pair]) for head in table.get("anchors", [])),
-            tuple(_strides(table.get("strides", []))),
-        )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: [heads] is not as mlu-export writes it ({error})") from error
+def read_request(table: Fields) -> HeadRequest:
+    """The request that a recipe's table keeps; what is wrong with it is noted there."""
+    before = len(table.problems)
+    request = HeadRequest(
+        tuple(_list(table, "outputs", "write a list of names", lambda one: isinstance(one, str))),
+        table.text("decode", "", remedy=f"write one of {', '.join(DECODES)}"),
+        tuple(
+            tuple((float(width), float(height)) for width, height in head)
+            for head in _list(table, "anchors", "write for each head a list of pairs of sides, in pixels", _is_head)
+        ),
+        tuple(_list(table, "strides", "write a list of whole numbers from 1 to 1024", _is_stride)),
+    )
+    table.close()
+    if len(table.problems) > before:
+        return HeadRequest()
     try:
         return request.check()
     except UserError as error:
-        raise DataError(f"{path}: [heads]: {error}") from error
+        table.problem("decode", error.message)
+        return HeadRequest()
 
 
 def request_of(spec: ModelSpec) -> HeadRequest:
@@ -98,13 +105,24 @@ def request_of(spec: ModelSpec) -> HeadRequest:
     return HeadRequest(names, spec.output.decode, anchors if anchored else (), () if anchored else strides)
 
 
-def _texts(values: Any) -> list[str]:
-    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
-        raise ValueError("texts are missing")
-    return values
+def _list(table: Fields, key: str, remedy: str, fits: Callable[[Any], bool]) -> list[Any]:
+    """A list of what fits; empty where it is not written, or wrong."""
+    values = table.array(key, [], longest=MAX_LIST, remedy=remedy)
+    if all(map(fits, values)):
+        return values
+    table.problem(key, f"{show(values)} is not accepted; {remedy}")
+    return []
 
 
-def _strides(values: Any) -> list[int]:
-    if not isinstance(values, list) or not all(type(one) is int and 1 <= one <= 1024 for one in values):
-        raise ValueError("strides are whole numbers from 1 to 1024")
-    return values
+def _is_stride(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= 1024
+
+
+def _is_head(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_pair, value))
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, list) and len(value) == 2 and all(is_number(side) and 0 < side <= MAX_SIDE for side in value)
+    )
