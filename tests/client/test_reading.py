@@ -168,16 +168,17 @@ def nested(depth: int) -> list[Any]:
         ({"detections": [{}, 3]}, r"detections\[1\] is 3, not a map"),
         ({"detections": [{}]}, r"detections\[0\].class_id is missing"),
         ({"detections": nested(5000)}, r"detections\[0\] is a list of 1, not a map"),
+        ({"letterbox": {"scale_x": 0}}, "letterbox.scale_x is 0, not a finite number of more than 0"),
         ({"letterbox": None}, "letterbox is None, not a map"),
         ({"counters": {"a\nb": "x"}}, r"counters.a\\nb is 'x', not a whole number"),
         ({"counters": {1: 2}}, "counters is 1, not a text as key"),
         ({"flags": ["a", 1]}, "flags is a list of 2, not a list of texts"),
-        ({"latency_ms": {"wait": b"1"}}, "latency_ms.wait is a bytes, not a finite number"),
+        ({"latency_ms": {"wait": b"1"}}, "latency_ms.wait is a bytes, not a finite number from 0"),
     ],
 )
 def test_a_refusal_names_the_field_the_value_and_what_was_expected(change, sentence):
     """In one sentence, whatever the value holds."""
-    with pytest.raises(DataError, match=f"^message: {sentence}.*; it is damaged, or the publisher is no mlu-agent"):
+    with pytest.raises(DataError, match=f"^message: {sentence}[^;]*; it is damaged, or the publisher is no mlu-agent"):
         read_message({**MESSAGES["frame"], **change})
 
 

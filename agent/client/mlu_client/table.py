@@ -38,8 +38,9 @@ class Table:
         """A finite number in lowest..highest that is more than ``above``."""
         value = self._take(key)
         if not _is_number(value) or not lowest <= value <= highest or not value > above:
-            bounds = f"more than {above:g}" if above > lowest else f"from {lowest:g} to {highest:g}"
-            self._refuse(key, value, f"a finite number {bounds}")
+            bounds = {" of more than": above, " from": lowest, " to": highest}
+            said = "".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
+            self._refuse(key, value, f"a finite number{said}")
         return float(value)
 
     def text(self, key: str, pattern: str = "") -> str:
