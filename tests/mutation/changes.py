@@ -129,6 +129,24 @@ AGENT = (
         "test_a_heartbeat_comes_when_it_was_promised",
     ),
     _agent(
+        "a subscriber that a sender heard of wakes nobody",
+        "if new:\n            self._wake()",
+        "if False:\n            self._wake()",
+        "test_a_subscriber_wakes_although_a_sender_heard_of_it_first",
+    ),
+    _agent(
+        "a recovery that ended leaves its patience behind",
+        "return now + (rest if rest >= 0 else limit)",
+        "return now + max(rest, RECOVERY_S)",
+        "test_the_deadline_is_looked_at_in_time",
+    ),
+    _agent(
+        "a bucket without its bound",
+        "bisect.bisect_left(BUCKETS_MS, milliseconds)",
+        "bisect.bisect_right(BUCKETS_MS, milliseconds)",
+        "test_a_bucket_holds_what_is_at_most_its_bound",
+    ),
+    _agent(
         "a live mailbox keeps the oldest frame",
         "self._items.clear()\n                outcome = _REPLACED",
         "return _REPLACED",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 import pytest
+from tests.pipeline.runs import counted, folder_source, run_to_end
 
 from mlu_agent import cnrt
 from mlu_agent.config import ModelConfig, ServiceConfig, SourceConfig
@@ -17,26 +18,6 @@ from mlu_agent.model.bundle import load_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from mlu_agent.daemon.pipeline import Pipeline
-
-
-def counted(pipeline: Pipeline) -> dict[str, Any]:
-    return dict(pipeline.ledger.snapshot().sources)
-
-
-def run_to_end(pipeline: Pipeline) -> dict[str, dict[str, int]]:
-    pipeline.start()
-    deadline = time.monotonic() + 60
-    while not pipeline.finished and pipeline.failure is None and time.monotonic() < deadline:
-        pipeline.tick(time.monotonic())
-        time.sleep(0.005)
-    assert pipeline.stop(10)
-    return counted(pipeline)
-
-
-def folder_source(folder: Path, name: str = "folder") -> SourceConfig:
-    return SourceConfig(name, "path", str(folder))
 
 
 def test_a_batch_model_serves_several_sources_and_loses_nothing(make, four_core_path: Path, pictures: Path):
@@ -226,6 +207,40 @@ def test_a_source_whose_thread_dies_ends_the_daemon(make, model_path: Path, pict
     pipeline.tick(time.monotonic())
     assert isinstance(pipeline.failure, RuntimeFailure)
     assert "source folder" in pipeline.failure.message
+
+
+def test_sources_come_and_go_while_others_stay(make, model_path: Path, pictures: Path):
+    """By id: one that is added starts at once, one that is removed gets its `end` and is forgotten. If it comes again,
+    its counters go on."""
+    pipeline = make(model_path, SourceConfig("stays", "path", str(pictures), loop=True))
+    sent: list[tuple[str, str]] = []
+
+    def keep(topic: str, message: dict[str, Any]) -> None:
+        sent.append((message["kind"], message.get("source", "")))
+
+    def until(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < end
+            pipeline.tick(time.monotonic())
+            time.sleep(0.005)
+
+    pipeline._outlet.send = keep
+    pipeline.start()
+    for times in (1, 2):
+        pipeline.add(SourceConfig("comes", "path", str(pictures), loop=True))
+        with pytest.raises(ValueError, match="'comes'"):
+            pipeline.add(SourceConfig("comes", "path", str(pictures)))
+        before = sent.count(("frame", "comes"))
+        until(lambda before=before: sent.count(("frame", "comes")) > before + 10)
+        pipeline.remove("comes")
+        until(lambda: "comes" not in pipeline.sources)
+        assert sent.count(("end", "comes")) == times
+        counters = pipeline.ledger.source("comes").counters()
+        assert (counters["in_flight"], counters["published"]) == (0, sent.count(("frame", "comes")))
+    assert not pipeline.finished
+    assert pipeline.stop(10)
+    assert sent.count(("end", "stays")) == 1
 
 
 def test_the_configuration_overrides_the_manifests_thresholds(model_path: Path):

@@ -73,11 +73,8 @@ class Line:
         self._empty_frames = empty_frames
         self._on_failure = on_failure
         self._on_settled = on_settled
-        name = served.info.name
-        self._feeder = threading.Thread(target=self._guard, args=(self._feed,), name=f"feeder-{name}", daemon=True)
-        self._deliverer = threading.Thread(
-            target=self._guard, args=(self._deliver,), name=f"deliverer-{name}", daemon=True
-        )
+        self._feeder = threading.Thread(target=self._guard, args=(self._feed,), name="feeder", daemon=True)
+        self._deliverer = threading.Thread(target=self._guard, args=(self._deliver,), name="deliverer", daemon=True)
 
     def start(self) -> None:
         """Starts both threads."""

@@ -24,19 +24,18 @@ Served = ServedModel[list[Pending]]
 
 
 class Models:
-    """The models in service, by name. The first is the one that heartbeats name."""
+    """The models in service. The first is the one that heartbeats name."""
 
     def __init__(self, first: Served, *others: Served) -> None:
         self.main = first
-        self._by_name = {served.info.name: served for served in (first, *others)}
+        self._all = (first, *others)
 
-    def of(self, source: SourceConfig) -> Served:
+    def of(self, _source: SourceConfig) -> Served:
         """The model that looks at a source's frames: a configuration names one for all of them."""
-        del source
         return self.main
 
     def __iter__(self) -> Iterator[Served]:
-        return iter(self._by_name.values())
+        return iter(self._all)
 
 
 def put_into_service(config: ModelConfig, ledger: Ledger, log: Any, exits: contextlib.ExitStack) -> Served:

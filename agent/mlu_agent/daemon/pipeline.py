@@ -55,7 +55,7 @@ class Pipeline:
         self._log = log
         self._wake = wake
         self._announcer = Announcer(config.box, config.publish.heartbeat_s, outlet)
-        self._lines = {id(served): self._make_line(served) for served in models}
+        self._lines = {served: self._make_line(served) for served in models}
         self._running = False
         self._started = time.monotonic()
         self._next_heartbeat = 0.0
@@ -192,7 +192,7 @@ class Pipeline:
     # ---- within ---------------------------------------------------------------------------------------------------
 
     def _line_of(self, config: SourceConfig) -> Line:
-        return self._lines[id(self.models.of(config))]
+        return self._lines[self.models.of(config)]
 
     def _give_up(self, error: MluAgentError) -> None:
         if self.failure is None:

@@ -1,0 +1,141 @@
+"""A model in service: pictures in, groups and detections out, in order, and when it has to be given up."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from tests.models import small_bundle
+from tests.pipeline.runs import folder_source, run_to_end
+
+from mlu_agent import cnrt
+from mlu_agent.daemon.models import Models, serve
+from mlu_agent.daemon.pipeline import Pipeline
+from mlu_agent.engine import Engine
+from mlu_agent.engine.served import RECOVERY_S, ServedModel
+from mlu_agent.errors import RuntimeFailure
+from mlu_agent.ledger import Ledger
+from mlu_agent.model.bundle import load_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mlu_agent.cnrt import Library
+    from mlu_agent.config import SourceConfig
+
+
+@pytest.fixture
+def served(library: Library, model_path: Path) -> Iterator[ServedModel[int]]:
+    """A small model on two cores, whose groups are numbers."""
+    spec = load_bundle(model_path)
+    with Engine(library, model_path, cores=2) as engine:
+        yield ServedModel(spec, engine, spec.thresholds)
+
+
+def submit(served: ServedModel[int], number: int) -> Any:
+    slot = served.engine.acquire(30)
+    assert slot is not None
+    letterbox = served.place(np.full((24, 40, 3), number * 9, np.uint8), slot, 0)
+    served.submit(slot, number)
+    return letterbox
+
+
+def test_groups_come_back_in_order_and_are_pending_until_released(served: ServedModel[int]):
+    """What is collected is still pending, so that nothing pending means that everything has left."""
+    letterboxes = [submit(served, number) for number in range(4)]
+    for number, letterbox in enumerate(letterboxes):
+        done = served.collect()
+        assert done is not None
+        assert done.slot is not None
+        assert (done.group, served.pending) == (number, 4 - number)
+        served.read(done.slot, 0, letterbox)
+        served.release(done)
+    assert served.pending == 0
+
+
+def test_a_failure_comes_with_the_group_that_it_cost(served: ServedModel[int], monkeypatch: pytest.MonkeyPatch):
+    """Without a recovery it is told at once; the slot is free again."""
+    submit(served, 7)
+
+    def fail(_self: object) -> None:
+        raise RuntimeFailure("injected")
+
+    monkeypatch.setattr(cnrt.Notifier, "wait", fail)
+    done = served.collect()
+    assert done is not None
+    assert (done.group, done.slot) == (7, None)
+    assert isinstance(done.failure, RuntimeFailure)
+    served.release(done)
+    assert served.pending == 0
+    monkeypatch.undo()
+    for number in range(served.engine.slots):
+        submit(served, number)
+
+
+def test_a_submission_that_fails_leaves_nothing_pending(served: ServedModel[int], monkeypatch: pytest.MonkeyPatch):
+    """The slot is still the caller's, and no later group is taken for this one."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeFailure("injected")
+
+    monkeypatch.setattr(cnrt.Notifier, "place", fail)
+    with pytest.raises(RuntimeFailure, match="injected"):
+        submit(served, 1)
+    assert served.pending == 0
+
+
+def test_the_deadline_is_looked_at_in_time(served: ServedModel[int], monkeypatch: pytest.MonkeyPatch):
+    """With nothing in flight a whole deadline from now, since work may begin the next moment; else what is left of it.
+    A recovery has more time, and is looked at as often as if it had not, since it may end at once."""
+    stuck = [0.0]
+    monkeypatch.setattr(served.engine, "stuck_for", lambda _now: stuck[0])
+    assert served.due(100.0, 2.0) == 102.0
+    stuck[0] = 1.5
+    assert served.due(100.0, 2.0) == 100.5
+    assert served.overdue(100.0, 2.0) is None
+    served.engine.recovering = True
+    stuck[0] = 3.0
+    assert served.deadline_s(2.0) == RECOVERY_S
+    assert served.overdue(100.0, 2.0) is None
+    assert served.due(100.0, 2.0) == 102.0
+    served.engine.recovering = False
+    assert served.overdue(100.0, 2.0) is not None
+
+
+class ByNumber(Models):
+    """The source "second" goes to the second model."""
+
+    def of(self, source: SourceConfig) -> Any:
+        return list(self)[source.id == "second"]
+
+
+def test_two_models_serve_in_one_process_and_each_frame_names_its_own(
+    make, library: Library, model_path: Path, pictures: Path, tmp_path: Path
+):
+    """Each has threads, mailboxes and a device deadline of its own; nothing of one is told of the other."""
+    other = small_bundle(tmp_path)
+    first = make(model_path)  # closes what it opened
+    ledger = Ledger()
+    sent: list[tuple[str, str]] = []
+    arrived = threading.Lock()
+
+    def keep(topic: str, message: dict[str, Any]) -> None:
+        if message["kind"] == "frame":
+            with arrived:
+                sent.append((topic, message["model"]["thresholds"]["confidence"]))
+
+    config = first._config
+    sources = (folder_source(pictures, "first"), folder_source(pictures, "second"))
+    with Engine(library, other, cores=1) as engine:
+        spec = load_bundle(other)
+        served = serve(spec, engine, type(config.model)(other, confidence=0.75), ledger, first._log)
+        models = ByNumber(first.models.main, served)
+        first._outlet.send = keep
+        both = Pipeline(type(config)("box", config.model, sources), models, first._outlet, ledger, first._log)
+        counters = run_to_end(both)
+    assert {name: one["published"] for name, one in counters.items()} == {"first": 30, "second": 30}
+    usual = load_bundle(model_path).thresholds.confidence
+    assert set(sent) == {("1/frame/first", usual), ("1/frame/second", 0.75)}

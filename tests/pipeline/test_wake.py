@@ -1,0 +1,125 @@
+"""What the daemon's loop sleeps on: everything that it must not miss ends its sleep."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import zmq
+
+from mlu_agent.config import PublishConfig
+from mlu_agent.daemon.service import Notifications, Watchdog
+from mlu_agent.daemon.wake import Wake
+from mlu_agent.ledger import SinkAccount
+from mlu_agent.publish.publisher import Publisher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECONDS = 30  # for what takes milliseconds; only a broken tree waits for so long
+FOR_EVER = 10 * SECONDS
+
+
+@pytest.fixture
+def wake() -> Iterator[Wake]:
+    """One to sleep on."""
+    made = Wake()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, wake: Wake) -> Iterator[Publisher]:
+    """The agent's socket, on a file; it wakes."""
+    made = Publisher(PublishConfig(f"ipc://{tmp_path}/out.sock"), SinkAccount(), None, wake.set)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def asleep():
+    """A function that runs another in a thread and gives a function which says whether that has ended."""
+    threads = []
+
+    def run(work: Any) -> Any:
+        thread = threading.Thread(target=work, daemon=True)
+        threads.append(thread)
+        thread.start()
+
+        def ended() -> bool:
+            thread.join(SECONDS)
+            return not thread.is_alive()
+
+        return ended
+
+    yield run
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_it_wakes_whoever_sleeps_and_whoever_is_about_to(wake: Wake, asleep):
+    """A call that comes before the sleep is not lost, and many are one."""
+    ended = asleep(lambda: wake.wait(FOR_EVER))
+    wake.set()
+    assert ended()
+    for _ in range(10_000):  # more than the buffer holds
+        wake.set()
+    assert asleep(lambda: wake.wait(FOR_EVER))()
+    wake.wait(0.0)
+    wake.wait(-math.inf)
+
+
+def test_a_signals_handler_wakes(wake: Wake):
+    """The handler runs in the very thread that sleeps."""
+    previous = signal.signal(signal.SIGUSR1, lambda *_: wake.set())
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    begin = time.monotonic()
+    wake.wait(FOR_EVER)
+    signal.signal(signal.SIGUSR1, previous)
+    timer.join()
+    assert time.monotonic() - begin < FOR_EVER
+
+
+def test_a_subscriber_wakes_although_nothing_is_sent(wake: Wake, publisher: Publisher, asleep):
+    """Whoever comes to silent cameras gets their states at once."""
+
+    def until_somebody_came() -> None:
+        while not publisher.look_for_subscribers():
+            wake.wait(FOR_EVER, [publisher.fileno()])
+
+    ended = asleep(until_somebody_came)
+    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+        socket.subscribe("")
+        socket.connect(publisher.endpoint)
+        assert ended()
+
+
+def test_a_subscriber_wakes_although_a_sender_heard_of_it_first(wake: Wake, publisher: Publisher, asleep):
+    """Sending takes in what has arrived: the descriptor tells nobody of it any more, so the sender does."""
+    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+        socket.subscribe("")
+        socket.connect(publisher.endpoint)
+        end = time.monotonic() + SECONDS
+        while not publisher.subscriptions:
+            assert time.monotonic() < end
+            publisher.send(b"x")
+        assert asleep(lambda: wake.wait(FOR_EVER))()
+        assert publisher.look_for_subscribers()
+        assert not publisher.look_for_subscribers()
+
+
+def test_the_watchdog_says_when_it_is_to_be_looked_at():
+    """After a meal at the next one; while nothing is done that could feed it, soon again; never if nobody asks."""
+    progress = [1]
+    dog = Watchdog(Notifications("", "8000000"), lambda: progress[0], lambda: False)
+    assert dog.tick(100.0)
+    assert dog.due(100.0) == 102.0
+    assert not dog.tick(102.0)
+    assert 102.0 < dog.due(102.0) <= 103.0
+    assert Watchdog(Notifications("", "0"), lambda: 0, lambda: False).due(100.0) == math.inf
