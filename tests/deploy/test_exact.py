@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import random_networks
 
-from mlu_export.values.network import FLOAT16, FLOAT32, FUNCTIONS, UINT8
+from mlu_export.values.network import ACTIVATION, CONV, DECONV, FLOAT16, FLOAT32, FUNCTIONS, OPCODES, UINT8
 
 pytestmark = pytest.mark.torch
 
@@ -50,15 +50,17 @@ def test_the_random_networks_have_everything():
     for seed in range(GRAPHS):
         network = random_networks.random_network(seed)
         operators |= {operator.opcode for operator in network.operators}
-        functions |= {operator.attributes[0] for operator in network.operators if operator.opcode == 8}
+        functions |= {operator.attributes[0] for operator in network.operators if operator.opcode == ACTIVATION}
         weights |= {
-            (o.opcode, network.constants[o.constants[0]].dtype.str) for o in network.operators if o.opcode in (1, 20)
+            (o.opcode, network.constants[o.constants[0]].dtype.str)
+            for o in network.operators
+            if o.opcode in (CONV, DECONV)
         }
         inputs |= {network.tensors[number].dtype for number in network.inputs}
         tensors |= {tensor.dtype for tensor in network.tensors}
         batches |= {network.tensors[0].dims[0]}
-    assert operators == set(range(1, 26))
+    assert operators == OPCODES.keys()
     assert functions == set(FUNCTIONS.values())
-    assert weights == {(opcode, kind) for opcode in (1, 20) for kind in ("|i1", "<i2", "<f4")}
+    assert weights == {(opcode, kind) for opcode in (CONV, DECONV) for kind in ("|i1", "<i2", "<f4")}
     assert inputs == tensors == {UINT8, FLOAT16, FLOAT32}
     assert batches == {1, 2, 3}

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# cnrtDataType_t
-FLOAT16, FLOAT32, INT8, INT16, UINT8 = 0x12, 0x13, 0x21, 0x22, 0x31
+from .codes import *  # noqa: F403 - its numbers are part of a network
+from .codes import FLOAT16, FLOAT32, INT8, INT16, UINT8
+
 DTYPES: dict[int, np.dtype[Any]] = {
     FLOAT16: np.dtype("<f2"),
     FLOAT32: np.dtype("<f4"),
@@ -21,15 +22,6 @@ DTYPES: dict[int, np.dtype[Any]] = {
 CONSTANT_DTYPES = (INT8, INT16, FLOAT32)
 DTYPE_NAMES = {FLOAT16: "CNRT_FLOAT16", FLOAT32: "CNRT_FLOAT32", UINT8: "CNRT_UINT8"}
 
-CONV, MAX_POOL, UPSAMPLE_NEAREST, CONCAT, ADD, MUL, SLICE, ACTIVATION = 1, 2, 3, 4, 5, 6, 7, 8
-SOFTMAX, RESHAPE, PERMUTE, NORMALIZE, CAST = 9, 10, 11, 12, 13
-SUB, DIV, MAX, MIN, AVERAGE_POOL, REDUCE = 14, 15, 16, 17, 18, 19
-DECONV, RESIZE_BILINEAR, PAD, AFFINE, L2_NORMALIZE, DETECTION_OUTPUT = 20, 21, 22, 23, 24, 25
-
-FUNCTIONS = {
-    "relu": 1, "leaky_relu": 2, "sigmoid": 3, "silu": 4, "hardswish": 5, "mish": 6, "relu6": 7, "tanh": 8, "prelu": 9,
-    "hardsigmoid": 10, "exp": 11, "sqrt": 12, "softplus": 13, "elu": 14, "clip": 15,
-}  # fmt: skip
 ABSENT = 0xFFFFFFFF
 
 Dims = tuple[int, int, int, int]

@@ -11,14 +11,6 @@ from ...values import network as net
 if TYPE_CHECKING:
     from ...values.network import Array, Network, Operator
 
-OPCODES = {
-    getattr(net, name): name.lower()
-    for name in (
-        "CONV", "MAX_POOL", "UPSAMPLE_NEAREST", "CONCAT", "ADD", "MUL", "SLICE", "ACTIVATION", "SOFTMAX", "RESHAPE",
-        "PERMUTE", "NORMALIZE", "CAST", "SUB", "DIV", "MAX", "MIN", "AVERAGE_POOL", "REDUCE", "DECONV",
-        "RESIZE_BILINEAR", "PAD", "AFFINE", "L2_NORMALIZE", "DETECTION_OUTPUT",
-    )
-}  # fmt: skip
 _CONV = ("weights", "scale", "bias", "alpha", "beta")
 CONSTANTS = {
     net.CONV: _CONV, net.DECONV: _CONV, net.NORMALIZE: ("mean", "std"), net.AFFINE: ("alpha", "beta"),
@@ -51,7 +43,7 @@ def _ends(network: Network) -> tuple[tuple[int, tuple[int, ...], int], ...]:
 def _operator(expected: Network, found: Network, wanted: Operator, held: Operator) -> str:
     """One sentence's end, empty if nothing differs."""
     if (wanted.opcode, wanted.name) != (held.opcode, held.name):
-        return f"the file has the {OPCODES.get(held.opcode, 'operator')} {held.name!r:.60} in its place"
+        return f"the file has the {net.OPCODES.get(held.opcode, 'operator')} {held.name!r:.60} in its place"
     if (wanted.inputs, wanted.output) != (held.inputs, held.output):
         return "the file connects it to other tensors"
     tensors = [network.tensors[operator.output] for network, operator in ((expected, wanted), (found, held))]

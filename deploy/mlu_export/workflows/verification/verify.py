@@ -31,7 +31,7 @@ from ...values.head_request import request_of
 from ..build import Request, lowered, prepare, read_model
 from ..compile import checkpoint_recipe
 from .probes import is_quantized, parts
-from .stored import OPCODES, stored_differences
+from .stored import stored_differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,7 +116,7 @@ def verify(request: VerifyRequest) -> Verification:
     """Compares file and checkpoint. Raises UserError and DataError where they cannot be read or belong to others."""
     found = load_network(request.model)
     expected = expected_network(request, found)
-    layers = [Layer(operator.name, OPCODES.get(operator.opcode, "?")) for operator in expected.operators]
+    layers = [Layer(operator.name, net.OPCODES.get(operator.opcode, "?")) for operator in expected.operators]
     odd = stored_differences(expected, found)
     for layer in layers:
         if layer.name in odd:
