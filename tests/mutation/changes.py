@@ -162,7 +162,7 @@ AGENT = (
         "suppression by overlap over the sum",
         "overlap *= np.float32(1 + iou)",
         "overlap *= np.float32(1)",
-        "test_suppression_equals_the_greedy_definition",
+        "test_a_pair_at_exactly_the_threshold_stays",
     ),
     _agent(
         "suppression at exactly the threshold",
