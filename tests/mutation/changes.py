@@ -147,6 +147,18 @@ AGENT = (
         "test_a_bucket_holds_what_is_at_most_its_bound",
     ),
     _agent(
+        "a loop that sleeps through a stall",
+        "*(source.stall_due for source in self.sources.values()),",
+        "",
+        "test_whoever_sleeps_until_it_is_due_misses_no_stall_no_hang_and_no_heartbeat",
+    ),
+    _agent(
+        "a loop that sleeps while the device hangs",
+        "*(served.due(now, timeout_s) for served in self.models),",
+        "",
+        "test_whoever_sleeps_until_it_is_due_misses_no_stall_no_hang_and_no_heartbeat",
+    ),
+    _agent(
         "a live mailbox keeps the oldest frame",
         "self._items.clear()\n                outcome = _REPLACED",
         "return _REPLACED",

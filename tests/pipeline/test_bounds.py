@@ -6,6 +6,7 @@ handed in, sockets and the simulator are real.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from mlu_agent import cnrt
 from mlu_agent.config import PublishConfig, ServiceConfig, SourceConfig
 from mlu_agent.daemon.service import Notifications, Watchdog
 from mlu_agent.engine import Engine
+from mlu_agent.engine.served import ServedModel
 from mlu_agent.errors import DeviceLost, RuntimeFailure
 from mlu_agent.ledger import SinkAccount, SourceAccount
 from mlu_agent.publish.publisher import Publisher
@@ -79,8 +81,11 @@ def test_a_slow_camera_is_stalled_after_three_of_its_own_intervals():
     arrived = time.monotonic()
     source.check_stall(arrived + 80.0)
     assert source.status.state is SourceState.LIVE
+    source.check_stall(source.stall_due)
+    assert source.status.state is SourceState.LIVE
     source.check_stall(arrived + 120.1)
     assert source.status.state is SourceState.STALLED
+    assert source.stall_due == math.inf
     capture.ended.set()
     assert source.join(SECONDS)
 
@@ -152,6 +157,22 @@ def test_the_deadline_of_the_device_is_twenty_of_its_slowest_invocations(
     assert early is None
     assert isinstance(pipeline.failure, DeviceLost)
     assert "for more than 100.0 s" in pipeline.failure.message
+
+
+def test_whoever_sleeps_until_it_is_due_misses_no_stall_no_hang_and_no_heartbeat(
+    make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The pipeline is due when the first of its sources, its models and its heartbeat is."""
+    pipeline = make(model_path, looping(pictures))
+    pipeline.tick(100.0)
+    dues = {"stall": math.inf, "hang": math.inf}
+    monkeypatch.setattr(Source, "stall_due", property(lambda _self: dues["stall"]))
+    monkeypatch.setattr(ServedModel, "due", lambda _self, _now, _timeout_s: dues["hang"])
+    assert pipeline.due(100.0) == 101.0
+    dues["hang"] = 100.5
+    assert pipeline.due(100.0) == 100.5
+    dues["stall"] = 100.25
+    assert pipeline.due(100.0) == 100.25
 
 
 def test_frames_that_the_device_fails_do_not_feed_the_watchdog(
