@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import cv2
 import numpy as np
@@ -56,7 +56,7 @@ def make(tmp_path: Path, library: Library):
     """A function from a model and sources to a Pipeline; everything is closed at the end."""
     closers: list[Any] = []
 
-    def build(model: Path, *sources: SourceConfig, **options: Any) -> Pipeline:
+    def build(model: Path, *sources: SourceConfig, wake: Callable[[], None] = lambda: None, **options: Any) -> Pipeline:
         config = Config("box", ModelConfig(model), sources, PublishConfig(f"ipc://{tmp_path}/out.sock"), **options)
         log = Log()
         engine = Engine(library, model)
@@ -66,7 +66,7 @@ def make(tmp_path: Path, library: Library):
         closers.append(publisher)
         served = serve(load_bundle(model), engine, config.model, ledger, log)
         served.self_test()
-        return Pipeline(config, Models(served), Outlet([publisher]), ledger, log)
+        return Pipeline(config, Models(served), Outlet([publisher]), ledger, log, wake)
 
     yield build
     for closer in reversed(closers):

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
-from mlu_agent.config import PublishConfig
+from mlu_agent import cnrt
+from mlu_agent.config import PublishConfig, ServiceConfig, SourceConfig
 from mlu_agent.daemon.service import Notifications, Watchdog
 from mlu_agent.daemon.wake import Wake
+from mlu_agent.errors import RuntimeFailure
 from mlu_agent.ledger import SinkAccount
 from mlu_agent.publish.publisher import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from mlu_agent.daemon.pipeline import Pipeline
 
 SECONDS = 30  # for what takes milliseconds; only a broken tree waits for so long
 FOR_EVER = 10 * SECONDS
@@ -112,6 +118,56 @@ def test_a_subscriber_wakes_although_a_sender_heard_of_it_first(wake: Wake, publ
         assert asleep(lambda: wake.wait(FOR_EVER))()
         assert publisher.look_for_subscribers()
         assert not publisher.look_for_subscribers()
+
+
+def run_when_woken(pipeline: Pipeline, woken: threading.Event) -> None:
+    """A loop that has no clock: it looks only when it was woken."""
+    pipeline.start()
+    while not pipeline.finished and pipeline.failure is None:
+        assert woken.wait(SECONDS), "nothing woke the loop"
+        woken.clear()
+        pipeline.tick(time.monotonic())
+    assert pipeline.stop(SECONDS)
+
+
+def test_the_end_of_each_source_wakes(make, model_path: Path, pictures: Path):
+    """When the last frame has left after the source ended, or the source ended after its last frame had left, or it
+    never had a frame."""
+    woken = threading.Event()
+    names = ("a", "b", "c")
+    sources = [SourceConfig(name, "path", str(pictures)) for name in names]
+    pipeline = make(model_path, *sources, SourceConfig("none", "path", "/nonexistent.mp4"), wake=woken.set)
+    run_when_woken(pipeline, woken)
+    assert pipeline.failure is None
+    published = {name: counters["published"] for name, counters in pipeline.ledger.snapshot().sources.items()}
+    assert published == {"a": 30, "b": 30, "c": 30, "none": 0}
+
+
+def test_a_failure_of_the_device_wakes(make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whatever else is due later."""
+
+    def fail(_self: object) -> None:
+        raise RuntimeFailure("injected")
+
+    woken = threading.Event()
+    pipeline = make(model_path, SourceConfig("a", "path", str(pictures), loop=True), wake=woken.set)
+    monkeypatch.setattr(cnrt.Notifier, "wait", fail)
+    run_when_woken(pipeline, woken)
+    assert isinstance(pipeline.failure, RuntimeFailure)
+
+
+def test_a_look_is_due_at_the_next_heartbeat_stall_or_deadline(make, model_path: Path, pictures: Path):
+    """Whichever comes first."""
+    config = PublishConfig(heartbeat_s=50.0)
+    pipeline = make(model_path, SourceConfig("a", "path", str(pictures)), service=ServiceConfig(device_timeout_s=600.0))
+    pipeline._config = dataclasses.replace(pipeline._config, publish=config)
+    assert pipeline.due(1000.0) <= 1000.0  # the first heartbeat is due at once
+    pipeline.tick(1000.0)
+    assert pipeline.due(1000.0) == 1050.0
+    pipeline.sources["b"] = SimpleNamespace(stall_due=1020.0)
+    assert pipeline.due(1000.0) == 1020.0
+    pipeline._config = dataclasses.replace(pipeline._config, service=ServiceConfig(device_timeout_s=10.0))
+    assert pipeline.due(1000.0) == 1010.0
 
 
 def test_the_watchdog_says_when_it_is_to_be_looked_at():
