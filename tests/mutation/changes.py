@@ -159,6 +159,18 @@ AGENT = (
         "test_whoever_sleeps_until_it_is_due_misses_no_stall_no_hang_and_no_heartbeat",
     ),
     _agent(
+        "calm after six seconds",
+        "CALM_S = 60.0",
+        "CALM_S = 6.0",
+        "test_a_minute_without_a_failure_is_calm",
+    ),
+    _agent(
+        "twenty pictures of a file decoded in advance",
+        "FILE_CAPACITY = 2",
+        "FILE_CAPACITY = 20",
+        "test_no_more_than_two_pictures_of_a_file_are_decoded_in_advance",
+    ),
+    _agent(
         "a live mailbox keeps the oldest frame",
         "self._items.clear()\n                outcome = _REPLACED",
         "return _REPLACED",

@@ -7,8 +7,10 @@ handed in, sockets and the simulator are real.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +22,10 @@ from mlu_agent import cnrt
 from mlu_agent.config import PublishConfig, ServiceConfig, SourceConfig
 from mlu_agent.daemon.service import Notifications, Watchdog
 from mlu_agent.engine import Engine
+from mlu_agent.engine.recovery import Recovery
 from mlu_agent.engine.served import ServedModel
 from mlu_agent.errors import DeviceLost, RuntimeFailure
-from mlu_agent.ledger import SinkAccount, SourceAccount
+from mlu_agent.ledger import Ledger, SinkAccount, SourceAccount
 from mlu_agent.publish.publisher import Publisher
 from mlu_agent.sources import Capture, Exchange, Grab, Source, SourceState
 from mlu_agent.sources.rate import Rate
@@ -35,6 +38,20 @@ if TYPE_CHECKING:
     from mlu_agent.cnrt import Library
 
 SECONDS = 30  # for what takes milliseconds; only a broken tree waits for so long
+
+
+class Quiet:
+    """A logger that says nothing."""
+
+    def __getattr__(self, level: str) -> Any:
+        return lambda event, **fields: None
+
+
+def wait_until(condition: Any) -> None:
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.001)
 
 
 # ---- sources --------------------------------------------------------------------------------------------------------
@@ -114,18 +131,23 @@ def test_a_rate_is_never_made_up_for_in_a_burst():
     assert rate.wait(160.1) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_no_more_than_two_pictures_of_a_file_are_decoded_in_advance():
+    """Its reader waits for the third picture's room, with everything else at rest."""
+    box = Exchange[int]().mailbox("file", live=False)
+    reader = threading.Thread(target=lambda: [box.put(number, threading.Event()) for number in range(20)])
+    reader.start()
+    wait_until(lambda: len(box) >= 2)
+    reader.join(0.1)
+    assert (len(box), reader.is_alive()) == (2, True)
+    box.clear()
+    reader.join(SECONDS)
+
+
 # ---- the device -----------------------------------------------------------------------------------------------------
 
 
 def looping(pictures: Path) -> SourceConfig:
     return SourceConfig("folder", "path", str(pictures), loop=True)
-
-
-def wait_until(condition: Any) -> None:
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.001)
 
 
 def test_the_deadline_of_the_device_is_twenty_of_its_slowest_invocations(
@@ -157,6 +179,21 @@ def test_the_deadline_of_the_device_is_twenty_of_its_slowest_invocations(
     assert early is None
     assert isinstance(pipeline.failure, DeviceLost)
     assert "for more than 100.0 s" in pipeline.failure.message
+
+
+def test_a_minute_without_a_failure_is_calm(library: Library, model_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A device that fails again 59 s after it was mended is mended more thoroughly; after 60 s, as the first time."""
+    clock = SimpleNamespace(monotonic=lambda: clock.now)
+    monkeypatch.setattr(sys.modules[Recovery.__module__], "time", clock)
+    account = Ledger().model("small")
+    with Engine(library, model_path, cores=1) as engine:
+        recovery = Recovery(engine, account, Quiet())
+        slot = engine.acquire(SECONDS)
+        assert slot is not None
+        for clock.now in (1000.0, 1059.0, 1119.5):
+            recovery(slot, RuntimeFailure("injected"))
+        engine.release(slot)
+    assert account.steps() == {"retry": 2, "renew": 1, "reopen": 0}
 
 
 def test_whoever_sleeps_until_it_is_due_misses_no_stall_no_hang_and_no_heartbeat(
@@ -270,13 +307,6 @@ def test_a_context_never_has_two_invocations_at_once(
 
 
 # ---- subscribers ----------------------------------------------------------------------------------------------------
-
-
-class Quiet:
-    """A logger that says nothing."""
-
-    def __getattr__(self, level: str) -> Any:
-        return lambda event, **fields: None
 
 
 @pytest.fixture
