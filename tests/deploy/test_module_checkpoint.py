@@ -250,3 +250,28 @@ def test_the_vendors_own_checkpoint_compiles_and_ours_has_its_keys(tmp_path, sha
         if key.endswith(".scale"):
             assert ours.tensors[key][1] == value[1], key
     assert ours.tensors["conv1.scale"][0] == theirs.tensors["conv1.scale"][0]
+
+
+def test_the_users_file_is_run_once_a_command(tiny, words, export):
+    """Whatever a command makes of a module, it makes of the one that it got from the file: what it wrote, read from
+    elsewhere or counted while it ran is the same for all of the command, and a slow file is slow once.
+    """
+    path, runs = tiny / "network.py", tiny / "runs.txt"
+    counting = f"with open({str(runs)!r}, 'a') as file:\n    file.write('run ')\n"
+    path.write_text(counting + path.read_text())
+    pictures = ("--calibration", tiny / "pictures", "--observer", "minmax")
+    module = ("--module", f"{path}:network")
+    recipe, checkpoint = tiny / "q" / "net.recipe.toml", tiny / "q" / "net_int8.pth"
+    for command in (
+        words("quantize", *pictures),
+        words("quantize", "--recipe", recipe, output="again"),
+        words("build", *pictures, output="b"),
+        words("build", "--recipe", recipe, output="b"),
+        words("compile", "--weights", checkpoint, output="c"),
+        ("verify", tiny / "b" / "net.cambricon", *module),
+        ("verify", tiny / "b" / "net.cambricon", *module, "--recipe", recipe, "--arch", "module"),
+        ("verify", tiny / "c" / "net.cambricon", *module, "--weights", checkpoint),
+    ):
+        runs.write_text("")
+        code, _, err = export(*command)
+        assert (code, runs.read_text()) == (0, "run "), (command, err)

@@ -213,14 +213,15 @@ def test_the_driver_also_runs_with_our_torch_mlu_and_its_model_computes_the_same
     from mlu_agent.cnrt import open_library
     from mlu_agent.engine import Engine
     from mlu_export.formats.checkpoint import read_checkpoint
-    from mlu_export.workflows.build import Request
     from mlu_export.workflows.compile import prepare_checkpoint
+    from mlu_export.workflows.request import Files, Form, Wanted
 
     (tiny / "tiny.cfg").write_text(nets.TINY_CFG.replace("swish", "leaky"))
     weights = checkpoint()
     assert export(*[part for part in compiled(tiny, weights, "--input", "half") if part not in ("--backend", "vendor")])
-    request = Request(weights, tiny, "darknet", tiny / "tiny.cfg", input="half", labels=tiny / "names.txt")
-    model, recipe = prepare_checkpoint(request)
+    files = Files("darknet", weights, tiny / "tiny.cfg")
+    prepared = prepare_checkpoint(Wanted(files, Form(input="half", labels=tiny / "names.txt")))
+    model, recipe = prepared.model, prepared.recipe
     plan = backend.make_plan(model, recipe.settings, read_checkpoint(weights))
     (tiny / "plan.json").write_text(json.dumps(plan))
     shutil.copy(weights, tiny / plan["checkpoint"])

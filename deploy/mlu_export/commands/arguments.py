@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlu_agent.model.output_spec import DECODES
 
@@ -13,13 +14,33 @@ from ..calibration.observe import OBSERVERS, USUAL_PERCENTILE
 from ..importers.darknet.archs import ARCHS
 from ..lowering.lower import CHANNEL_SOURCES
 from ..support.files import sha256_hex
-from ..values.head_request import Anchors, parse_anchors
+from ..values.head_request import Anchors, HeadRequest, parse_anchors
+from ..workflows.request import Calibration, Files, Form, Pixels, Precision, Quantization, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
+Part = TypeVar("Part")
 SMALLEST_DEVIATION = 1e-6  # as recipes and manifests have it
+
+
+def taken(kind: type[Part], arguments: argparse.Namespace, **more: Any) -> Part:
+    """A part of a request, its fields by the names of their options; what was not said keeps its default."""
+    given = {field.name: getattr(arguments, field.name, None) for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{key: value for key, value in {**given, **more}.items() if value is not None})
+
+
+def wanted_of(arguments: argparse.Namespace) -> Wanted:
+    """Which model is wanted, by the options of ``declare_weights`` and ``declare_output``."""
+    return Wanted(
+        taken(Files, arguments), taken(Form, arguments), taken(HeadRequest, arguments), taken(Pixels, arguments)
+    )
+
+
+def quantization_of(arguments: argparse.Namespace) -> Quantization:
+    """Where ranges come from, by the options of ``declare_quantization``."""
+    calibration = taken(Calibration, arguments, pictures=arguments.calibration)
+    return Quantization(arguments.recipe, calibration, taken(Precision, arguments))
 
 
 def declare_model(parser: argparse.ArgumentParser) -> None:

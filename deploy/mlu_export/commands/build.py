@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..workflows.build import Request, build
-from .arguments import declare_json, declare_model, declare_workers, print_files
+from ..workflows.build import build
+from ..workflows.request import BuildRequest, Workers
+from .arguments import declare_json, declare_model, declare_workers, print_files, quantization_of, taken, wanted_of
 
 if TYPE_CHECKING:
     import argparse
@@ -20,6 +21,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Builds, and prints the paths of what was written."""
-    values = {key: value for key, value in vars(arguments).items() if key not in ("run", "json")}
-    print_files(build(Request(**values)), arguments.json)
+    request = BuildRequest(
+        wanted_of(arguments), arguments.output, quantization_of(arguments), taken(Workers, arguments)
+    )
+    print_files(build(request), arguments.json)
     return 0

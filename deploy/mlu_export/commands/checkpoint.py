@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import UserError
 
 from ..lowering.lower import CHANNEL_SOURCES
-from ..workflows.build import HEAD_OPTIONS, PIXEL_OPTIONS, Request
+from ..values.head_request import HeadRequest
 from ..workflows.compile import compile_files
-from .arguments import Integer, declare_network, size
+from ..workflows.request import CompileRequest, Pixels
+from .arguments import Integer, declare_network, size, wanted_of
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pth", ".pt")
 # What makes a model of a checkpoint, as `compile` takes it; a model file has it all inside.
-OPTIONS = ("arch", "labels", "size", "input", "channels", "core_number", "target", *HEAD_OPTIONS, *PIXEL_OPTIONS)
+FORM = ("arch", "labels", "size", "input", "channels", "core_number", "target")
+OPTIONS = (*FORM, *(field.name for field in (*fields(HeadRequest), *fields(Pixels))))
 
 
 def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +63,7 @@ def model_file(arguments: argparse.Namespace, *, takes_module: bool = False) -> 
         yield arguments.model
         return
     with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
-        batch = getattr(arguments, "batch", None)
-        cfg = getattr(arguments, "cfg", None)
-        places: dict[str, Any] = {"weights": arguments.model, "output": Path(folder), "cfg": cfg}
-        request = Request(**places, batch=batch, module=arguments.module, **given)
-        yield next(path for path in compile_files(request) if path.suffix == ".cambricon")
+        wanted = wanted_of(arguments)
+        wanted = replace(wanted, files=replace(wanted.files, weights=arguments.model))
+        files = compile_files(CompileRequest(wanted, Path(folder)))
+        yield next(path for path in files if path.suffix == ".cambricon")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..workflows.build import Request
 from ..workflows.compile import compile_files
-from .arguments import declare_json, declare_output, declare_weights, print_files
+from ..workflows.request import CompileRequest, VendorSdk
+from .arguments import declare_json, declare_output, declare_weights, print_files, wanted_of
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +30,6 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compiles, and prints the paths of what was written."""
-    values = {key: value for key, value in vars(arguments).items() if key not in ("run", "json")}
-    print_files(compile_files(Request(**values)), arguments.json)
+    device = VendorSdk(arguments.vendor_python) if arguments.backend == "vendor" else None
+    print_files(compile_files(CompileRequest(wanted_of(arguments), arguments.output, device)), arguments.json)
     return 0

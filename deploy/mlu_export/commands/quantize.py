@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
 
-from ..workflows.build import Request
 from ..workflows.quantize import quantize
+from ..workflows.request import Knobs, QuantizeRequest, Workers
 from ..workflows.search import Target
-from .arguments import Integer, Number, declare_model, declare_workers
+from .arguments import Integer, Number, declare_model, declare_workers, quantization_of, taken, wanted_of
 from .report_file import check_report
 
 if TYPE_CHECKING:
@@ -75,9 +75,14 @@ def declare_knobs(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Calibrates, writes recipe and checkpoint, and prints what was found."""
     check_report(arguments)
-    own = ("run", "report", "propose", "propose_map", "images", "annotations", "json")
-    values = {key: value for key, value in vars(arguments).items() if key not in own}
-    result = quantize(Request(**values), arguments.report, arguments.propose, _target(arguments))
+    request = QuantizeRequest(
+        wanted_of(arguments),
+        arguments.output,
+        quantization_of(arguments),
+        taken(Knobs, arguments),
+        taken(Workers, arguments),
+    )
+    result = quantize(request, arguments.report, arguments.propose, _target(arguments))
     print(result.json() if arguments.json else result.text())
     return 0
 

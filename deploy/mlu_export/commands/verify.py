@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runners.simulated import simulate_target
+from ..workflows.request import Files
 from ..workflows.verification.verify import VerifyRequest, verify
-from .arguments import Integer
+from .arguments import Integer, taken
 
 if TYPE_CHECKING:
     import argparse
@@ -42,9 +43,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verifies and prints the table; the first difference is a sentence and exit code 2."""
-    values = {key: value for key, value in vars(arguments).items() if key not in ("run", "json")}
     simulate_target(arguments.model)
-    result = verify(VerifyRequest(**values))
+    result = verify(taken(VerifyRequest, arguments, files=taken(Files, arguments)))
     print(result.json() if arguments.json else result.text())
     if result.difference:
         print(f"mlu-export: {result.model} is not what its weights say: {result.difference}", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Callable
 
 from mlu_agent.config.fields import is_number, show
@@ -49,6 +49,11 @@ class HeadRequest:
         if self.decode and not anchored and not self.strides:
             raise UserError(f"--decode {self.decode} needs --strides, the levels' in output order: 8,16,32 as a rule")
         return self
+
+    def over(self, base: HeadRequest) -> HeadRequest:
+        """``base`` with what is said here."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(base, **{key: value for key, value in said.items() if value})
 
     def table(self) -> dict[str, Any]:
         """What a recipe keeps of it; nothing where nothing was asked."""

@@ -6,22 +6,21 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..importers.darknet.archs import find_arch
-from ..importers.source import read_source
 from ..support.torch_needed import import_torch
-from .build import Request, calibration_pictures
 from .convert import state_of
+from .ranges import calibration_pictures
 
 if TYPE_CHECKING:
-    from ..formats.recipe import Recipe
     from ..shards.team import Team
-    from ..values.graph import ImportedModel
     from ..values.ranges import Range
+    from .build import Prepared
+    from .request import QuantizeRequest
 
 
-def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, bytes]:
+def make_checkpoint(request: QuantizeRequest, prepared: Prepared, team: Team) -> dict[str, bytes]:
     """The checkpoint's bytes by file name; empty for a network that has no layout there. Raises UserError."""
-    arch = find_arch(recipe.settings.arch)
+    arch, source = prepared.read.arch, prepared.read.source
+    model, recipe = prepared.model, prepared.recipe
     if arch.family == "onnx" or model.keys is None:  # names of nodes are no state dict's
         return {}
     import_torch()
@@ -33,11 +32,10 @@ def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe, team
     scheme = Scheme(
         iteration=1,
         data_scale=settings.data_scale,
-        firstconv=bool(request.first_conv),
+        firstconv=bool(request.knobs.first_conv),
         per_channel=settings.per_channel,
     )
-    ranges = {**_depthwise_ranges(request, model, recipe, team), **recipe.ranges}
-    source = read_source(arch, request.weights, request.cfg, request.module)
+    ranges = {**_depthwise_ranges(request, prepared, team), **recipe.ranges}
     if arch.family == "module":
         data, unseen = module_checkpoint(source.module, model, ranges, settings.bits, scheme)
     else:  # of a quantized checkpoint, the float part is what is wanted: its scales are not taken over
@@ -52,14 +50,16 @@ def make_checkpoint(request: Request, model: ImportedModel, recipe: Recipe, team
     return {f"{settings.name}_int{settings.bits}.pth": data}
 
 
-def _depthwise_ranges(request: Request, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, Range]:
+def _depthwise_ranges(request: QuantizeRequest, prepared: Prepared, team: Team) -> dict[str, Range]:
     """The vendor's checkpoint has scales of depthwise layers too, though its compiler keeps their weights in float."""
+    model, settings = prepared.model, prepared.recipe.settings
     names = [conv.name for conv in model.graph.convolutions() if conv.is_depthwise]
-    if not names or request.calibration is None:
+    pictures = request.quantization.calibration.pictures
+    if not names or pictures is None:
         return {}
     from ..quantizer.calibration import observe_layers  # noqa: PLC0415 - torch
     from ..quantizer.scheme import Scheme  # noqa: PLC0415
 
-    paths = calibration_pictures(request)
-    scheme = Scheme(len(paths), bool(request.use_avg), recipe.settings.data_scale)
-    return observe_layers(model, recipe.settings.preprocessing, paths, names, scheme, team)
+    paths = calibration_pictures(pictures, request.knobs.iterations)
+    scheme = Scheme(len(paths), bool(request.knobs.use_avg), settings.data_scale)
+    return observe_layers(model, settings.preprocessing, paths, names, scheme, team)

@@ -8,75 +8,69 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlu_agent.errors import DataError, UserError
+from mlu_agent.errors import DataError
 
 from ..formats.recipe import Recipe, Settings
 from ..formats.toml_text import dump
-from ..importers.source import MAX_WEIGHT_BYTES
 from ..quantizer.backend import compile_for_device
-from ..support.files import read_bounded, sha256_hex, write_all
-from .build import Request, choose_settings, read_model, render
+from ..support.files import sha256_hex, write_all
+from .build import Prepared, render
+from .read import read_network
+from .settings import choose_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from ..formats.manifest import Preprocessing
-    from ..importers.darknet.archs import Arch
-    from ..importers.source import Source
     from ..values.graph import ImportedModel
     from ..values.quantizer_parameters import QuantParameters
     from ..values.ranges import Range
+    from .read import Read
+    from .request import CompileRequest, VendorSdk, Wanted
 
-ONLY_BUILD = ("calibration", "recipe", "bits", "per_channel", "observer", "keep_int16", "keep_float")
 
-
-def compile_files(request: Request) -> list[Path]:
+def compile_files(request: CompileRequest) -> list[Path]:
     """Compiles and writes; returns the paths. Raises UserError and DataError; then nothing is written."""
     contents = compile_model(request)
     write_all(request.output, contents)
     return [request.output / name for name in contents]
 
 
-def compile_model(request: Request) -> dict[str, bytes]:
+def compile_model(request: CompileRequest) -> dict[str, bytes]:
     """The bytes of NAME.cambricon, NAME.cambricon_twins and NAME.toml by name. Raises UserError and DataError."""
-    model, recipe = prepare_checkpoint(request)
-    contents = render(model, recipe)
+    prepared = prepare_checkpoint(request.wanted)
+    contents = render(prepared.model, prepared.recipe)
     made = {name: data for name, data in contents.items() if not name.endswith(".recipe.toml")}
-    return {**made, **_device_files(request, model, recipe, made)} if request.backend == "vendor" else made
+    return made if request.device is None else {**made, **_device_files(request.device, prepared, made)}
 
 
-def _device_files(
-    request: Request, model: ImportedModel, recipe: Recipe, made: Mapping[str, bytes]
-) -> dict[str, bytes]:
+def _device_files(sdk: VendorSdk, prepared: Prepared, made: Mapping[str, bytes]) -> dict[str, bytes]:
     """The vendor's file, its side-car, and the manifest that names both files."""
-    name = f"{recipe.settings.name}.device.cambricon"
-    assert request.weights is not None  # a checkpoint was read from it
-    checkpoint = read_bounded(request.weights, MAX_WEIGHT_BYTES, "weights")
-    data, twins = compile_for_device(model, recipe.settings, checkpoint, request.vendor_python)
-    manifest = f"{recipe.settings.name}.toml"
+    settings = prepared.recipe.settings
+    name = f"{settings.name}.device.cambricon"
+    data, twins = compile_for_device(prepared.model, settings, prepared.read.source.weights, sdk.python)
+    manifest = f"{settings.name}.toml"
     entry = "\n" + dump({"device": {"model": name, "sha256": sha256_hex(data)}})
     return {name: data, f"{name}_twins": twins, manifest: made[manifest] + entry.encode("utf-8")}
 
 
-def prepare_checkpoint(request: Request) -> tuple[ImportedModel, Recipe]:
+def prepare_checkpoint(wanted: Wanted) -> Prepared:
     """The imported network and a recipe whose ranges are the checkpoint's scales. Raises UserError and DataError."""
-    for option in ONLY_BUILD:
-        if getattr(request, option) is not None:
-            raise UserError(f"compile takes no {option}: precision and ranges come from the checkpoint")
-    arch, source, model = read_model(request)
-    if model.quantized is None:
+    read = read_network(wanted)
+    if read.model.quantized is None:
         raise DataError(
-            f"{source.name} has float weights and no scales: make the checkpoint with `mlu-export quantize`, or use "
-            "`mlu-export build`, which calibrates and compiles in one go"
+            f"{read.source.name} has float weights and no scales: make the checkpoint with `mlu-export quantize`, or "
+            "use `mlu-export build`, which calibrates and compiles in one go"
         )
-    return model, checkpoint_recipe(request, arch, source, model)
+    return Prepared(read, read.model, checkpoint_recipe(wanted, read))
 
 
-def checkpoint_recipe(request: Request, arch: Arch, source: Source, model: ImportedModel) -> Recipe:
+def checkpoint_recipe(wanted: Wanted, read: Read) -> Recipe:
     """What a request makes of a checkpoint, whose scales are the ranges. Raises UserError and DataError."""
+    model, source = read.model, read.source
     assert model.quantized is not None
-    settings = checkpoint_settings(choose_settings(request, None, arch, model), model, model.quantized)
+    settings = checkpoint_settings(choose_settings(wanted, read), model, model.quantized)
     settings = replace(settings, preprocessing=_normalisation(settings.preprocessing, model.quantized))
     ranges = checkpoint_ranges(model, model.quantized)
     described = f"the scales of {source.name}"

@@ -17,9 +17,8 @@ from ..calibration.refine import choose_pictures
 from ..formats.pictures import float_input, float_picture, list_pictures, read_picture
 from ..formats.recipe import DEPTHWISE_USE, Recipe, recipe_text
 from ..report.quantization import DRAWN_LAYERS, measure_spread, quantization_page
-from ..shards.team import Team
 from ..support.files import write_all
-from .build import Request, prepare
+from .build import prepare
 from .checkpoint import make_checkpoint
 from .search import MapProposal, Search, Target
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..values.graph import FloatArray, ImportedModel
+    from .request import QuantizeRequest
 
 SCHEMA = 1
 
@@ -80,7 +80,7 @@ class Result:
 
 
 def quantize(
-    request: Request, report: Path | None, decibel: float | None = None, accuracy: Target | None = None
+    request: QuantizeRequest, report: Path | None, decibel: float | None = None, accuracy: Target | None = None
 ) -> Result:
     """Writes ``NAME.recipe.toml`` and the vendor's checkpoint (``NAME_int8.pth`` or ``NAME_int16.pth``) of a network
     that has a layout there into the output folder, and the report.
@@ -90,17 +90,19 @@ def quantize(
     DataError; then nothing is written.
     """
     wanted = _why_pictures(report, decibel, accuracy)
-    if wanted and request.calibration is None:
+    folder = request.quantization.calibration.pictures
+    if wanted and folder is None:
         raise UserError(f"{wanted} measures on pictures: give --calibration DIR, also beside --recipe")
     search = None if accuracy is None else Search(request, accuracy)
     layers: list[LayerNoise] = []
     proposal, found, pictures = None, None, None
-    with Team(request.workers, request.ray) as team:
-        model, recipe = prepare(replace(request, pictures_for=_uses(wanted, accuracy)), team)
+    with request.workers.team() as team:
+        prepared = prepare(request.wanted, request.quantization, request.knobs, team, _uses(wanted, accuracy))
+        model, recipe = prepared.model, prepared.recipe
         settings = recipe.settings
         _check_layers(model, settings.keep_float)
-        if wanted:
-            pictures = _pictures(model, recipe, request)
+        if wanted and folder is not None:
+            pictures = _pictures(model, recipe, folder)
             meter = NoiseMeter(model.graph, recipe.ranges, settings.bits, settings.per_channel, pictures, team)
             layers = meter.layers()
             proposal = None if decibel is None else propose(meter, layers, decibel)
@@ -108,7 +110,7 @@ def quantize(
             found, recipe = search.run(model, recipe, layers, team)
             kept = recipe.settings.keep_int16
             model = replace(model, graph=keep_layers(model.graph, kept, settings.keep_float))
-        checkpoint = make_checkpoint(request, model, recipe, team)
+        checkpoint = make_checkpoint(request, replace(prepared, model=model, recipe=recipe), team)
     path = request.output / f"{settings.name}.recipe.toml"
     write_all(request.output, {path.name: recipe_text(recipe).encode("utf-8"), **checkpoint})
     written = next((request.output / name for name in checkpoint), None)
@@ -174,10 +176,9 @@ def _sentence(proposal: Proposal) -> str:
     return f"{now}; with {options} they have {proposal.after:.1f} dB{short}"
 
 
-def _pictures(model: ImportedModel, recipe: Recipe, request: Request) -> FloatArray:
+def _pictures(model: ImportedModel, recipe: Recipe, folder: Path) -> FloatArray:
     """Some of the calibration pictures, evenly spread, as one normalised batch."""
-    assert request.calibration is not None
-    paths = list_pictures(request.calibration)
+    paths = list_pictures(folder)
     spec = float_input(model.graph, recipe.settings.preprocessing)
     some = choose_pictures(paths, spec.height, spec.width)
     if len(some) < len(paths):

@@ -23,7 +23,8 @@ from ..formats.pictures import float_input
 from ..measurement.annotations import Annotations, import_pycocotools
 from ..measurement.evaluate import Job, detect_files, summarize, unpack
 from ..values.ranges import Range, storable
-from .build import Request, calibration_pictures, render
+from .build import render
+from .ranges import calibration_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ..measurement.accuracy import Evaluation
     from ..shards.team import Team
     from ..values.graph import ImportedModel
+    from .request import QuantizeRequest
 
 MOST_GIVEN_BACK = 8  # trials after the bisection
 
@@ -69,7 +71,7 @@ class MapProposal:
 class Search:
     """One search; it checks what it is given before the calibration that comes first."""
 
-    def __init__(self, request: Request, target: Target) -> None:
+    def __init__(self, request: QuantizeRequest, target: Target) -> None:
         import_pycocotools()
         self.request = request
         self.target = target
@@ -105,7 +107,10 @@ class Search:
     def _seen(self, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, Range]:
         """The widest range of every layer, as it is stored for 16 bits."""
         spec = float_input(model.graph, recipe.settings.preprocessing)
-        layers = observe_layers(model.graph, spec, calibration_pictures(self.request), team)
+        folder = self.request.quantization.calibration.pictures
+        assert folder is not None  # without pictures there were no noises to search by
+        paths = calibration_pictures(folder, self.request.knobs.iterations)
+        layers = observe_layers(model.graph, spec, paths, team)
         scale = recipe.settings.data_scale
         return {name: storable(Range(seen.low * scale, seen.high * scale), 16) for name, seen in layers.items()}
 
@@ -157,11 +162,11 @@ class _Trials:
         return self._figures[key]
 
     def _measure(self, recipe: Recipe, mode: str) -> Evaluation:
-        request = self._search.request
+        asked = self._search.request.wanted.files
         files = render(self._model, recipe)
         truth = self._search.truth
         made = Path(f"{recipe.settings.name}.cambricon")
-        job = Job(made, mode, "simulator", None, request.weights, request.cfg, request.module)
+        job = Job(made, mode, "simulator", None, asked.weights, asked.cfg, asked.module)
         with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:
             spec = load_detection_bundle(unpack(files, folder, job).model)
         truth.category_ids(spec.labels)

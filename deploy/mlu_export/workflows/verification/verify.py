@@ -8,7 +8,7 @@ simulator against the exact torch network, bit for bit; and the outputs of the v
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +28,10 @@ from ...support.files import read_bounded
 from ...support.torch_needed import import_torch
 from ...values import network as net
 from ...values.head_request import request_of
-from ..build import Request, lowered, prepare, read_model
+from ..build import lowered, prepare
 from ..compile import checkpoint_recipe
+from ..read import read_network
+from ..request import Files, Form, Pixels, Quantization, Wanted
 from .probes import is_quantized, parts
 from .stored import stored_differences
 
@@ -48,11 +50,8 @@ class VerifyRequest:
     """What the command line asked for; None where it said nothing."""
 
     model: Path
-    weights: Path | None
-    arch: str | None = None
-    cfg: Path | None = None
+    files: Files = field(default_factory=Files)
     recipe: Path | None = None
-    module: str | None = None
     images: Path | None = None
     count: int = 2
     seed: int = 0
@@ -136,43 +135,37 @@ def expected_network(request: VerifyRequest, found: Network) -> Network:
     """The network that weights and recipe, or a checkpoint, give for an input like the file's. UserError, DataError."""
     beside = request.model.with_name(f"{request.model.stem}.recipe.toml")
     manifest = _manifest(request.model)
-    asked = Request(
-        request.weights,
-        request.model.parent,
-        request.arch,
-        request.cfg,
-        module=request.module,
-        **_entry(found, manifest),
-    )
+    asked = Wanted(request.files, _entry(found, manifest))
     if request.recipe is not None:
-        return lowered(*prepare(replace(asked, recipe=request.recipe)))[0]
-    asked = _as_described(
-        replace(asked, arch=request.arch or _arch_of(request.model, manifest)), request.model, manifest
-    )
-    kind, source, model = read_model(asked)
-    if model.quantized is not None:
+        prepared = prepare(asked, Quantization(request.recipe))
+        return lowered(prepared.model, prepared.recipe)[0]
+    asked = _as_described(asked, request.model, manifest)
+    read = read_network(asked)
+    if read.model.quantized is not None:
+        model = read.model
         model = replace(model, labels=model.labels or tuple(str(number) for number in range(model.classes)))
-        return lowered(model, checkpoint_recipe(asked, kind, source, model))[0]
+        return lowered(model, checkpoint_recipe(asked, replace(read, model=model)))[0]
     if beside.is_file():
-        return lowered(*prepare(replace(asked, recipe=beside)))[0]
+        prepared = prepare(asked, Quantization(beside), read=read)
+        return lowered(prepared.model, prepared.recipe)[0]
     raise UserError(
-        f"{source.name} has float weights: give --recipe with the recipe that the model was built from, "
+        f"{read.source.name} has float weights: give --recipe with the recipe that the model was built from, "
         "or --weights with its quantized checkpoint"
     )
 
 
-def _entry(found: Network, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(found: Network, manifest: Mapping[str, Any]) -> Form:
     """Size, batch, type and channel order of the file's input; the order by the manifest where it says one."""
     tensor = found.tensors[found.inputs[0]]
     batch, height, width, channels = tensor.dims
     kind = next((name for name, dtype in INPUT_DTYPES.items() if dtype == tensor.dtype), None)
     told = _table(manifest, "input").get("channels")
     if kind is not None and told in CHANNEL_SOURCES and len(str(told)) == channels:
-        return {"size": (height, width), "batch": batch, "input": kind, "channels": told}
+        return Form(size=(height, width), batch=batch, input=kind, channels=told)
     sources = found.operators[0].attributes if found.operators[0].opcode == net.NORMALIZE else (0, 1, 2)
     for name, order in CHANNEL_SOURCES.items():
         if len(name) == channels and order == sources and kind is not None:
-            return {"size": (height, width), "batch": batch, "input": kind, "channels": name}
+            return Form(size=(height, width), batch=batch, input=kind, channels=name)
     raise DataError(
         "the file's input is not that of a network of mlu-export: verify compares what build and compile make"
     )
@@ -199,23 +192,17 @@ def _arch_of(model: Path, manifest: Mapping[str, Any]) -> str:
     return found
 
 
-def _as_described(asked: Request, model: Path, manifest: Mapping[str, Any]) -> Request:
-    """What only the user could say of an ONNX file or a module when it was built: the bundle remembers it."""
-    if find_arch(asked.arch or "").family not in ("onnx", "module"):
-        return asked
+def _as_described(asked: Wanted, model: Path, manifest: Mapping[str, Any]) -> Wanted:
+    """With the network's name, and with what only the user could say of an ONNX file or a module when it was built: the
+    bundle remembers it.
+    """
+    files = replace(asked.files, arch=asked.files.arch or _arch_of(model, manifest))
+    if find_arch(files.arch or "").family not in ("onnx", "module"):
+        return replace(asked, files=files)
     spec = load_bundle(model)
-    heads = request_of(spec)
-    return replace(
-        asked,
-        outputs=heads.outputs or None,
-        decode=heads.decode or None,
-        anchors=heads.anchors or None,
-        strides=heads.strides or None,
-        resize=spec.input.resize,
-        mean=spec.input.mean,
-        std=spec.input.std,
-        colours=_table(manifest, "provenance").get("colours", "rgb"),
-    )
+    colours = _table(manifest, "provenance").get("colours", "rgb")
+    pixels = Pixels(spec.input.resize, spec.input.mean, spec.input.std, colours)
+    return replace(asked, files=files, heads=request_of(spec), pixels=pixels)
 
 
 def _inputs(request: VerifyRequest, found: Network) -> tuple[Iterator[list[Array]], str]:

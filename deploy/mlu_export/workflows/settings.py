@@ -1,0 +1,99 @@
+"""The settings of a model: a recipe's or the network's usual ones, with what the user says on top."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlu_agent.errors import UserError
+
+from ..calibration.mixed import choose_layers
+from ..formats.labels import choose_labels, read_labels
+from ..formats.manifest import Preprocessing, Thresholds
+from ..formats.recipe import Settings
+from ..values.graph import TENSORS
+from .request import USUAL_KNOBS, USUAL_PRECISION
+
+if TYPE_CHECKING:
+    from .read import Read
+    from .request import Knobs, Precision, Wanted
+
+CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
+DEFAULT_CHANNELS = "rgba"  # of a u8 input; the others have the network's own order
+IOUS = {"yolov5": 0.6, "yolov8": 0.7, "yolox": 0.65}  # of suppression, as their authors measure
+FORM = ("name", "input", "channels", "batch", "core_number", "target")
+
+
+def choose_settings(
+    wanted: Wanted,
+    read: Read,
+    recipe: Settings | None = None,
+    precision: Precision = USUAL_PRECISION,
+    knobs: Knobs = USUAL_KNOBS,
+) -> Settings:
+    """The recipe's settings or the network's defaults, with what is asked for on top. Raises UserError."""
+    base = _base(wanted, read, recipe)
+    changes = _said(wanted.form, FORM) | _said(precision, ("bits", "per_channel")) | _said(knobs, ("data_scale",))
+    for key, patterns in _said(precision, ("keep_int16", "keep_float")).items():
+        changes[key] = choose_layers(read.model.graph, patterns, f"--{key.replace('_', '-')}")
+    preprocessing = wanted.pixels.over(base.preprocessing)
+    kind = changes.get("input", base.input)
+    if "channels" not in changes and (recipe is None or kind != base.input or preprocessing != base.preprocessing):
+        changes["channels"] = DEFAULT_CHANNELS if kind == "u8" else preprocessing.colours
+    height, width, _ = read.model.graph.input_shape
+    return _checked(replace(base, width=width, height=height, preprocessing=preprocessing, heads=read.heads, **changes))
+
+
+def _base(wanted: Wanted, read: Read, recipe: Settings | None) -> Settings:
+    """What holds without a word of the user, apart from the labels, which are checked here."""
+    model, arch = read.model, read.arch
+    given = None if wanted.form.labels is None else read_labels(wanted.form.labels)
+    plain = model.decode == TENSORS
+    if recipe is not None:
+        kept = given or recipe.labels
+        return replace(recipe, labels=kept if plain else choose_labels(model.classes, kept, None))
+    return Settings(
+        wanted.form.name or _default_name(wanted, read),
+        arch.name,
+        given or () if plain else choose_labels(model.classes, given, model.labels),
+        width=0,
+        height=0,
+        preprocessing=Preprocessing(arch.resize, arch.pad_value),
+        thresholds=Thresholds(iou=IOUS.get(wanted.heads.decode, arch.iou)),
+    )
+
+
+def _said(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of a request's part that are not None, of those named."""
+    given = {field.name: getattr(value, field.name) for field in fields(value) if field.name in names}
+    return {key: one for key, one in given.items() if one is not None}
+
+
+def _default_name(wanted: Wanted, read: Read) -> str:
+    """The arch's name; for what has no name of its own, that of its file."""
+    arch, files = read.arch, wanted.files
+    file = files.module.rpartition(":")[2] if files.module else files.weights
+    if arch.family not in ("onnx", "module") or file is None:
+        return arch.model_name
+    stem = re.sub(r"[^A-Za-z0-9._+-]", "_", Path(file).stem)[:100]
+    return stem if re.match(r"[A-Za-z0-9_]", stem) else arch.model_name
+
+
+def _checked(settings: Settings) -> Settings:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}", settings.name):
+        raise UserError(f"--name {settings.name!r:.60}: a name has up to 100 letters, digits, '.', '_', '+' and '-'")
+    if settings.core_number not in CORE_NUMBERS[settings.target]:
+        *others, last = map(str, CORE_NUMBERS[settings.target])
+        allowed = f"{', '.join(others)} or {last}"
+        raise UserError(f"--core-number {settings.core_number}: an {settings.target} runs a model on {allowed} cores")
+    if settings.input != "u8" and len(settings.channels) == 4:
+        three = settings.preprocessing.colours
+        raise UserError(f"--channels {settings.channels}: a {settings.input} input has three channels: {three}")
+    colours = settings.preprocessing.colours
+    if settings.input != "u8" and settings.channels != colours:
+        raise UserError(
+            f"--channels {settings.channels}: only a u8 input reorders channels on the device; use {colours}"
+        )
+    return settings
