@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import signal
 import threading
 import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
 from mlu_agent import cnrt
-from mlu_agent.config import PublishConfig, ServiceConfig, SourceConfig
+from mlu_agent.config import PublishConfig, SourceConfig
 from mlu_agent.daemon.service import Notifications, Watchdog
 from mlu_agent.daemon.wake import Wake
 from mlu_agent.errors import RuntimeFailure
@@ -154,20 +152,6 @@ def test_a_failure_of_the_device_wakes(make, model_path: Path, pictures: Path, m
     monkeypatch.setattr(cnrt.Notifier, "wait", fail)
     run_when_woken(pipeline, woken)
     assert isinstance(pipeline.failure, RuntimeFailure)
-
-
-def test_a_look_is_due_at_the_next_heartbeat_stall_or_deadline(make, model_path: Path, pictures: Path):
-    """Whichever comes first."""
-    config = PublishConfig(heartbeat_s=50.0)
-    pipeline = make(model_path, SourceConfig("a", "path", str(pictures)), service=ServiceConfig(device_timeout_s=600.0))
-    pipeline._config = dataclasses.replace(pipeline._config, publish=config)
-    assert pipeline.due(1000.0) <= 1000.0  # the first heartbeat is due at once
-    pipeline.tick(1000.0)
-    assert pipeline.due(1000.0) == 1050.0
-    pipeline.sources["b"] = SimpleNamespace(stall_due=1020.0)
-    assert pipeline.due(1000.0) == 1020.0
-    pipeline._config = dataclasses.replace(pipeline._config, service=ServiceConfig(device_timeout_s=10.0))
-    assert pipeline.due(1000.0) == 1010.0
 
 
 def test_the_watchdog_says_when_it_is_to_be_looked_at():

@@ -77,7 +77,7 @@ class Publisher:
                 return
             self._socket.send(data, zmq.NOBLOCK)
             # sending takes in what has arrived, and `fileno` tells nobody of it any more
-            new = bool(self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN) and self._read_subscriptions()
+            new = bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN) and self._read_subscriptions()
             self._unseen |= new
         self._account.count_sent(len(data))
         if new:
