@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..ledger import Ledger
-from ..publish.publisher import Publisher
 from ..publish.sink import Outlet
+from ..publish.sinks import open_sinks
 from ..sources import SourceState
 from .models import Models, put_into_service
 from .pipeline import Pipeline
@@ -75,10 +75,8 @@ class Daemon:
         notifications.send(STATUS="loading the model")
         self.models = Models(put_into_service(config.model, self.ledger, log, exits))
         # closed before the engine: the exit stack runs backwards
-        publisher = Publisher(config.publish, self.ledger.sink(Publisher.name), log, wake.set)
-        exits.callback(publisher.close)
-        self.outlet = Outlet([publisher])
-        self.endpoint = publisher.endpoint
+        self.outlet = Outlet(open_sinks(config.publish, self.ledger, log, wake.set, exits))
+        self.endpoint = self.outlet.sinks[0].endpoint
         self.pipeline = Pipeline(config, self.models, self.outlet, self.ledger, log, wake.set)
         for served in self.models:
             log.info("self-test passed", device_ms=round(served.self_test(), 3))

@@ -57,6 +57,7 @@ class Publisher:
         self._path: Path | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
+        self._descriptor = int(self._socket.getsockopt(zmq.FD))  # asked now: later other threads use the socket
         self._open = True
         try:
             self._set_options()
@@ -91,8 +92,8 @@ class Publisher:
         return seen
 
     def fileno(self) -> int:
-        """ZeroMQ's descriptor for this socket."""
-        return int(self._socket.getsockopt(zmq.FD))
+        """ZeroMQ's descriptor for this socket; -1 once it is closed."""
+        return self._descriptor if self._open else -1
 
     def _read_subscriptions(self) -> bool:
         """Whether somebody subscribed among those that were waiting to be read."""

@@ -28,7 +28,7 @@ class Sink(Protocol):
         """Whether somebody came since the last look: then the last states are due again."""
 
     def fileno(self) -> int:
-        """A descriptor that becomes readable when somebody may have come; -1 if nobody ever comes."""
+        """A descriptor that becomes readable when somebody may have come; -1 where there is none, or none any more."""
 
     def close(self) -> None:
         """Gives what is on its way a bounded time to leave; a second call does nothing."""
