@@ -112,3 +112,8 @@ def test_the_walls_of_the_executor_would_be_noticed():
     assert "exec/checks.c" in calls["exec/plan.c"]
     assert len(OPERATORS) >= 25
     assert set(_circle({"a": {"b"}, "b": {"a"}})) == {"a", "b"}
+
+
+def test_files_of_the_executor_stay_under_400_lines():
+    """As Python's do: a file is one room that a reader can take in."""
+    assert {_name(path): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 400} == {}
