@@ -3,7 +3,8 @@
  *     bench_model MODEL [runs] [streams] [team]
  *
  * streams: invocations in flight at once, each in a thread of its own; team: threads of one invocation. Prints frames per
- * second, the median and least time of one run, and a hash of the outputs. CNRT_SIMULATOR_KERNELS and CNRT_SIMULATOR_PROFILE mean what ABI.md section 10 says. */
+ * second, the median and least time of one run, and a hash of the outputs. Where the time goes is told by the simulator's
+ * own profile: CNRT_SIMULATOR_KERNELS and CNRT_SIMULATOR_PROFILE mean what ABI.md section 10 says. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

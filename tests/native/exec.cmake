@@ -25,6 +25,7 @@ endfunction()
 exec_test(kernels_test kernels_test.c)
 exec_test(container_test container_test.c)
 exec_test(network_test network_test.c)
+exec_test(bench_model ../../native/bench/bench_model.c)
 if(CMAKE_CROSSCOMPILING) # emulated: fewer cases
   set(KERNEL_CASES 300)
   set(RANDOM_COUNT 40)
@@ -41,6 +42,10 @@ add_test(NAME network_random COMMAND network_test --folder ${RANDOM_MODELS} ${RA
 add_test(NAME network_golden_operators COMMAND network_test --golden 4da40f419b078818 ${TEST_MODEL_operators_half} ${TEST_MODEL_operators_float})
 add_test(NAME network_golden_more COMMAND network_test --golden 352938746b3b9e6c ${TEST_MODEL_more_half} ${TEST_MODEL_more_float})
 add_test(NAME network_golden_yolov3_tiny COMMAND network_test --golden 4969c24e4b36ce01 ${TEST_MODEL_yolov3_tiny})
-set_tests_properties(kernels container network_operators network_random network_golden_operators network_golden_more
+# Two streams with teams of two fill one profile; what comes out is what one thread computes.
+add_test(NAME bench COMMAND bench_model ${TEST_MODEL_small} 20 2 2)
+set_tests_properties(bench PROPERTIES ENVIRONMENT CNRT_SIMULATOR_PROFILE=1
+                     PASS_REGULAR_EXPRESSION ", 40 runs.*outputs 590bca94556ef809")
+set_tests_properties(bench kernels container network_operators network_random network_golden_operators network_golden_more
                      network_golden_yolov3_tiny
                      PROPERTIES TIMEOUT 600)
