@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
 from ..config import Config, load_config, redact
-from ..config.files import path_problem
-from ..errors import UserError
 from ..model.bundle import load_detection_bundle
-from ..publish.publisher import endpoint_in_use, is_socket_file
+from ..publish.endpoint import endpoint_note
+from ..sources import check_paths
 
 if TYPE_CHECKING:
     import argparse
@@ -35,8 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     library = open_library(config.model.runtime)
     spec = spec.on(library.kind)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
-    _check_paths(config)
-    note = _endpoint_note(config)
+    check_paths(config.sources)
+    note = endpoint_note(config.publish.endpoint)
     if arguments.json:
         print(json.dumps({**_describe(config, spec, library), "endpoint_note": note}, ensure_ascii=False))
         return 0
@@ -66,25 +63,3 @@ def _describe(config: Config, spec: ModelSpec, library: Library) -> dict[str, An
         "endpoint": config.publish.endpoint,
         "insecure": config.publish.insecure,
     }
-
-
-def _endpoint_note(config: Config) -> str:
-    """What is not as it will have to be at the start, but no mistake: the unit makes the folder at each start, so it
-    need not be there yet, and the daemon itself may be what uses the endpoint."""
-    endpoint = config.publish.endpoint
-    if is_socket_file(endpoint):
-        path = Path(endpoint[len("ipc://") :])
-        if not path.parent.is_dir():
-            return f"{path.parent} is no folder yet; make it, unless the unit does (RuntimeDirectory=)"
-        if os.access(path, os.F_OK) and not os.access(path, os.W_OK):
-            return f"{path} belongs to another user: whether it is in use could not be tried"
-    if endpoint_in_use(endpoint):
-        return f"{endpoint} is in use now; fine if that is this daemon, else end it or choose another endpoint"
-    return ""
-
-
-def _check_paths(config: Config) -> None:
-    paths = [(source, path_problem(source.location)) for source in config.sources if source.kind == "path"]
-    lines = [f"source {source.id}: {source.location}: {problem}" for source, problem in paths if problem]
-    if lines:
-        raise UserError("\n".join(lines))

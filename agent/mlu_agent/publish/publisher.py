@@ -6,9 +6,6 @@ states at once. Every option that matters for years of running is set here, not 
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import stat
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
@@ -16,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Callable
 import zmq
 
 from ..config import PublishConfig, endpoint_problem, is_local_endpoint
-from ..config.files import path_problem
 from ..errors import UserError
+from .endpoint import clear_stale_socket, is_socket_file
 
 if TYPE_CHECKING:
     from ..ledger import SinkAccount
@@ -152,68 +149,3 @@ class Publisher:
                 endpoint=self.endpoint,
                 remedy="insecure = true was written; use ipc or a loopback address unless the whole network is trusted",
             )
-
-
-def is_socket_file(endpoint: str) -> bool:
-    """Whether the endpoint is a file: a leading @ names a socket in the abstract namespace instead."""
-    return endpoint.startswith("ipc://") and not endpoint.startswith("ipc://@")
-
-
-def clear_stale_socket(path: Path, log: Any) -> None:
-    """Removes a socket file that nobody listens on. UserError if somebody does, or if it is another kind of file.
-
-    ZeroMQ itself would take the path away from a running publisher without a word.
-    """
-    problem = path_problem(path.parent)
-    if problem:
-        raise UserError(
-            f"publish.endpoint: the folder {path.parent}: {problem} (RuntimeDirectory= in the unit makes it)"
-        )
-    listening = listens(path)
-    if listening:
-        raise UserError(f"publish.endpoint: another process already listens on {path}: end it or choose another path")
-    if listening is not None:
-        path.unlink()
-        log.info("removed a stale socket", path=str(path))
-
-
-def listens(path: Path) -> bool | None:
-    """Whether somebody listens on the socket file, None if there is none. UserError if it is another kind of file."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UserError(f"publish.endpoint: {path} cannot be reached: {error.strerror}") from None
-    if not stat.S_ISSOCK(mode):
-        raise UserError(f"publish.endpoint: {path} exists and is not a socket: remove it or choose another path")
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-        except OSError as error:
-            raise UserError(f"publish.endpoint: {path} cannot be checked: {error.strerror}") from None
-    return True
-
-
-def endpoint_in_use(endpoint: str) -> bool:
-    """Whether another process has the endpoint now. UserError if nobody could bind it, whoever runs.
-
-    An address is tried by binding it for a moment, a socket file by connecting: binding would take it away.
-    """
-    if is_socket_file(endpoint):
-        return bool(listens(Path(endpoint[6:])))
-    with zmq.Context() as context, context.socket(zmq.XPUB) as trial:
-        trial.setsockopt(zmq.LINGER, 0)
-        trial.setsockopt(zmq.IPV6, 1 if "[" in endpoint else 0)
-        try:
-            trial.bind(endpoint)
-        except zmq.ZMQError as error:
-            if error.errno == zmq.EADDRINUSE:
-                return True
-            raise UserError(
-                f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose an address of this machine"
-            ) from None
-    return False
