@@ -118,6 +118,12 @@ def sanitizers() -> Result:
     return _ctest("ctest (ASan, UBSan)", "asan", *options, need="sanitizers")
 
 
+def threads() -> Result:
+    """The C tests with ThreadSanitizer: queues, teams of cores and notifiers; a data race is a failure."""
+    options = ("-DSIM_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+    return _ctest("ctest (TSan)", "tsan", *options, need="threads")
+
+
 def aarch64() -> Result:
     """The C tests compiled for the boxes' processor and run by qemu: the NEON kernels."""
     options = (f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/native/cmake/aarch64-linux-gnu.cmake",)
@@ -219,6 +225,7 @@ PARTS: dict[str, Callable[[], Result]] = {
     "python39": python39,
     "fuzz": fuzz,
     "sanitizers": sanitizers,
+    "threads": threads,
     "aarch64": aarch64,
     "pytest": pytest,
     "mutations": mutations,

@@ -33,12 +33,17 @@ api_knob(version CNRT_SIMULATOR_VERSION=4.10.4)
 api_knob(forced CNRT_SIMULATOR_DEVICES=3 CNRT_DEFAULT_DEVICE=2)
 api_knob(forced_wrong CNRT_DEFAULT_DEVICE=7)
 api_knob(memory CNRT_SIMULATOR_MEMORY_MB=2)
+api_knob(memory_of_each CNRT_SIMULATOR_MEMORY_MB=2 CNRT_SIMULATOR_DEVICES=2)
 api_knob(failure CNRT_SIMULATOR_FAIL_INVOCATION=2)
 api_knob(failure_until_context CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=context)
 api_knob(failure_until_init CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=init)
 api_knob(failure_forever CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=forever)
 
-# The only test that sees inside: it holds queues at a gate.
+# The tests that see inside: of faults and clocks alone, and one that holds queues at a gate.
+add_executable(core_test core_test.c $<TARGET_OBJECTS:sim_core> $<TARGET_OBJECTS:sim_exec> $<TARGET_OBJECTS:sim_kernels>)
+target_include_directories(core_test PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/sim)
+target_link_libraries(core_test PRIVATE Threads::Threads m)
+add_test(NAME core COMMAND core_test)
 get_target_property(CNRT_SOURCES cnrt SOURCES)
 set(API_CORE_SOURCES "")
 foreach(SOURCE ${CNRT_SOURCES})

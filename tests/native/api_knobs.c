@@ -57,6 +57,29 @@ static void invocations_fail_until(const char *path, bool context_mends, bool in
     CHECK_CODE(context_mends || init_mends ? CNRT_RET_SUCCESS : CNRT_RET_ERR_QUEUE, invoke(&j));
 }
 
+static void select_device(int ordinal)
+{
+    cnrtDev_t device;
+    OK(cnrtGetDeviceHandle(&device, ordinal));
+    OK(cnrtSetCurrentDevice(device));
+}
+
+/* Two devices of 2 MB: what one has given away is missing there alone, and freed memory returns to where it was. */
+static void two_devices_have_memory_of_their_own(void)
+{
+    void *first, *second;
+    OK(cnrtInit(0));
+    select_device(0);
+    OK(cnrtMalloc(&first, 2 << 20));
+    CHECK_CODE(CNRT_RET_ERR_NOMEM, cnrtMalloc(&second, 1));
+    select_device(1);
+    OK(cnrtMalloc(&second, 2 << 20));
+    OK(cnrtFree(first));
+    CHECK_CODE(CNRT_RET_ERR_NOMEM, cnrtMalloc(&first, 1));
+    select_device(0);
+    OK(cnrtMalloc(&first, 2 << 20));
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2 || argc == 3);
@@ -87,6 +110,8 @@ int main(int argc, char **argv)
         OK(cnrtInit(0));
         OK(cnrtMalloc(&memory, 2 << 20));
         CHECK_CODE(CNRT_RET_ERR_NOMEM, cnrtMalloc(&memory, 1));
+    } else if (strcmp(argv[1], "memory_of_each") == 0) {
+        two_devices_have_memory_of_their_own();
     } else if (strcmp(argv[1], "failure") == 0) {
         second_invocation_fails(argv[2]);
     } else if (strcmp(argv[1], "failure_until_context") == 0) {

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "api/api.h"
-#include "core/device.h"
 #include "core/notifier.h"
+#include "core/runtime.h"
 
 static sim_context *get(cnrtRuntimeContext_t handle)
 {
@@ -59,7 +59,7 @@ cnrtRet_t cnrtSetRuntimeContextDeviceId(cnrtRuntimeContext_t pctx, int dev_ordin
         return CNRT_RET_ERR_INVALID;
     }
     bool exists = dev_ordinal >= 0 && dev_ordinal < (int)sim_device_count();
-    bool set = exists && sim_context_set_ordinal(context, (int)sim_device_effective((unsigned)dev_ordinal));
+    bool set = exists && sim_context_set_ordinal(context, (int)sim_runtime_effective((unsigned)dev_ordinal));
     sim_object_release(context);
     REQUIRE(exists, CNRT_RET_ERR_NODEV, "There is no device with ordinal %d: there are %u.", dev_ordinal,
             sim_device_count());
@@ -89,7 +89,7 @@ cnrtRet_t cnrtInitRuntimeContext(cnrtRuntimeContext_t pctx, void *extra)
     if (context == NULL) {
         return CNRT_RET_ERR_INVALID;
     }
-    cnrtRet_t code = sim_context_init(context, sim_device_current());
+    cnrtRet_t code = sim_context_init(context, sim_runtime_ordinal());
     sim_object_release(context);
     return code;
 }
@@ -142,10 +142,10 @@ cnrtRet_t cnrtRuntimeContextCreateNotifier(cnrtRuntimeContext_t pctx, cnrtNotifi
 /* The default queue is the one of the context's device, whatever device the thread has selected. */
 static sim_queue *queue_for(sim_context *context, cnrtQueue_t handle)
 {
-    unsigned selected = sim_device_current();
-    sim_device_set_current((unsigned)sim_context_ordinal(context));
+    unsigned selected = sim_runtime_ordinal();
+    sim_runtime_select((unsigned)sim_context_ordinal(context));
     sim_queue *queue = sim_queue_get(handle);
-    sim_device_set_current(selected);
+    sim_runtime_select(selected);
     return queue;
 }
 
@@ -254,7 +254,7 @@ cnrtRet_t cnrtSetCurrentContextDevice(cnrtRuntimeContext_t pctx)
     int ordinal = sim_context_ordinal(context);
     sim_object_release(context);
     REQUIRE(ordinal >= 0, CNRT_RET_ERR_INIT, "The runtime context has no device yet: set one, or initialise it.");
-    sim_device_set_current((unsigned)ordinal);
+    sim_runtime_select((unsigned)ordinal);
     return CNRT_RET_SUCCESS;
 }
 

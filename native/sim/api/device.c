@@ -1,4 +1,4 @@
-#include "core/device.h"
+#include "core/runtime.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,17 +21,17 @@ cnrtRet_t cnrtGetDeviceHandle(cnrtDev_t *pdev, int ordinal)
     TRY(sim_runtime_require_device());
     REQUIRE(ordinal >= -1 && ordinal < (int)sim_device_count(), CNRT_RET_ERR_INVALID,
             "There is no device with ordinal %d: there are %u.", ordinal, sim_device_count());
-    *pdev = sim_device_handle(ordinal < 0 ? 0 : (unsigned)ordinal);
+    *pdev = sim_runtime_handle(ordinal < 0 ? 0 : (unsigned)ordinal);
     return CNRT_RET_SUCCESS;
 }
 
 cnrtRet_t cnrtSetCurrentDevice(cnrtDev_t dev)
 {
-    int ordinal = sim_device_ordinal(dev);
+    int ordinal = sim_runtime_ordinal_of(dev);
     REQUIRE(ordinal >= 0, CNRT_RET_ERR_INVALID, "%#llx is not a device handle: take one from cnrtGetDeviceHandle.",
             (unsigned long long)dev);
     TRY(sim_runtime_require_device());
-    sim_device_set_current((unsigned)ordinal);
+    sim_runtime_select((unsigned)ordinal);
     return CNRT_RET_SUCCESS;
 }
 
@@ -39,7 +39,7 @@ cnrtRet_t cnrtGetCurrentDevice(cnrtDev_t *pdev)
 {
     REQUIRE_POINTER(pdev, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
-    *pdev = sim_device_handle(sim_device_current());
+    *pdev = sim_runtime_handle(sim_runtime_ordinal());
     return CNRT_RET_SUCCESS;
 }
 
@@ -47,7 +47,7 @@ cnrtRet_t cnrtGetCurrentOrdinal(unsigned int *dev_ordinal)
 {
     REQUIRE_POINTER(dev_ordinal, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
-    *dev_ordinal = sim_device_current();
+    *dev_ordinal = sim_runtime_ordinal();
     return CNRT_RET_SUCCESS;
 }
 
@@ -69,7 +69,7 @@ cnrtRet_t cnrtGetDeviceInfo(cnrtDeviceInfo_t *info, int device_ordinal)
 cnrtRet_t cnrtSyncDevice(void)
 {
     TRY(sim_runtime_require_device());
-    return sim_queue_sync_device(sim_device_current());
+    return sim_queue_sync_device(sim_runtime_ordinal());
 }
 
 cnrtRet_t cnrtSetDeviceFlag(unsigned int flags)
@@ -77,7 +77,7 @@ cnrtRet_t cnrtSetDeviceFlag(unsigned int flags)
     REQUIRE(flags < CNRT_QUEUE_SYNC_MAX, CNRT_RET_ERR_INVALID,
             "A device flag is 0 (spin), 1 (block) or 2 (yield), not %u.", flags);
     TRY(sim_runtime_require_device());
-    sim_device_set_setting(sim_device_current(), SIM_SETTING_FLAG, flags);
+    atomic_store(&sim_runtime_device()->settings[SIM_SETTING_FLAG], flags);
     return CNRT_RET_SUCCESS;
 }
 
@@ -85,7 +85,7 @@ cnrtRet_t cnrtGetDeviceFlag(unsigned int *flags)
 {
     REQUIRE_POINTER(flags, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
-    *flags = sim_device_get_setting(sim_device_current(), SIM_SETTING_FLAG);
+    *flags = atomic_load(&sim_runtime_device()->settings[SIM_SETTING_FLAG]);
     return CNRT_RET_SUCCESS;
 }
 
@@ -93,14 +93,14 @@ cnrtRet_t cnrtSetCurrentChannel(cnrtChannelType_t channel)
 {
     REQUIRE((int)channel >= CNRT_CHANNEL_TYPE_DUPLICATE && (int)channel <= CNRT_CHANNEL_TYPE_3, CNRT_RET_ERR_INVALID,
             "A channel is -2 (duplicate), -1 (none) or 0 to 3, not %d.", (int)channel);
-    sim_device_set_current_channel(channel);
+    sim_runtime_select_channel(channel);
     return CNRT_RET_SUCCESS;
 }
 
 cnrtRet_t cnrtGetCurrentChannel(cnrtChannelType_t *channel)
 {
     REQUIRE_POINTER(channel, CNRT_RET_ERR_INVALID);
-    *channel = sim_device_current_channel();
+    *channel = sim_runtime_channel();
     return CNRT_RET_SUCCESS;
 }
 
@@ -109,7 +109,7 @@ static cnrtRet_t set_megabytes(sim_setting setting, const char *what, unsigned m
     REQUIRE(megabytes >= LEAST_MB && megabytes <= MOST_MB, CNRT_RET_ERR_INVALID,
             "The %s memory of a core is %d to %d megabytes, not %u.", what, LEAST_MB, MOST_MB, megabytes);
     TRY(sim_runtime_require_device());
-    sim_device_set_setting(sim_device_current(), setting, megabytes);
+    atomic_store(&sim_runtime_device()->settings[setting], megabytes);
     return CNRT_RET_SUCCESS;
 }
 
@@ -122,7 +122,7 @@ cnrtRet_t cnrtGetStackMem(unsigned int *megabytes)
 {
     REQUIRE_POINTER(megabytes, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
-    *megabytes = sim_device_get_setting(sim_device_current(), SIM_SETTING_STACK_MB);
+    *megabytes = atomic_load(&sim_runtime_device()->settings[SIM_SETTING_STACK_MB]);
     return CNRT_RET_SUCCESS;
 }
 
@@ -135,6 +135,6 @@ cnrtRet_t cnrtGetLocalMem(unsigned int *megabytes)
 {
     REQUIRE_POINTER(megabytes, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
-    *megabytes = sim_device_get_setting(sim_device_current(), SIM_SETTING_LOCAL_MB);
+    *megabytes = atomic_load(&sim_runtime_device()->settings[SIM_SETTING_LOCAL_MB]);
     return CNRT_RET_SUCCESS;
 }

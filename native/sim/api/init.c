@@ -1,5 +1,6 @@
 #include "api/api.h"
-#include "core/device.h"
+#include "core/environment.h"
+#include "core/runtime.h"
 
 cnrtRet_t cnrtInit(unsigned int flags)
 {
@@ -16,16 +17,14 @@ void cnrtDestroy(void)
 cnrtRet_t cnrtGetVersion(unsigned int *ver)
 {
     REQUIRE_POINTER(ver, CNRT_RET_ERR_INVALID);
-    int major, minor, patch;
-    sim_device_version(&major, &minor, &patch);
-    *ver = (unsigned)(major * 10000 + minor * 100 + patch);
+    const int *version = sim_environment_get()->version;
+    *ver = (unsigned)(version[0] * 10000 + version[1] * 100 + version[2]);
     return CNRT_RET_SUCCESS;
 }
 
 void cnrtGetLibVersion(int *major, int *minor, int *patch)
 {
-    int version[3];
-    sim_device_version(&version[0], &version[1], &version[2]);
+    const int *version = sim_environment_get()->version;
     int *const out[3] = {major, minor, patch};
     for (int part = 0; part < 3; part++) {
         if (out[part] != NULL) {

@@ -3,15 +3,15 @@
 #include <string.h>
 
 #include "api/api.h"
-#include "core/device.h"
 #include "core/queue.h"
+#include "core/runtime.h"
 
 cnrtRet_t cnrtMalloc(void **pPtr, size_t bytes)
 {
     REQUIRE_POINTER(pPtr, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *pPtr = NULL;
-    return bytes == 0 ? CNRT_RET_SUCCESS : sim_memory_allocate(bytes, pPtr);
+    return bytes == 0 ? CNRT_RET_SUCCESS : sim_memory_allocate(sim_runtime_device(), bytes, pPtr);
 }
 
 cnrtRet_t cnrtFree(void *ptr)
@@ -100,9 +100,10 @@ cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir)
 
 static void run_copy(sim_work *work, sim_status *status)
 {
+    sim_faults_pass(sim_device_at(sim_queue_ordinal(work->queue))->faults, SIM_FAULT_COPY, status);
     for (int side = 0; side < 2; side++) {
         sim_block *block = work->as.copy.blocks[side];
-        if (block != NULL && sim_memory_is_freed(block)) {
+        if (status->code == CNRT_RET_SUCCESS && block != NULL && sim_memory_is_freed(block)) {
             sim_status_set(status, CNRT_RET_ERR_FIND_DEV_ADDR,
                            "The %s of a copy was freed while the copy waited in its queue: synchronise first.",
                            side == 0 ? "destination" : "source");
@@ -267,7 +268,7 @@ cnrtRet_t cnrtGetMemInfo(size_t *free, size_t *total, cnrtChannelType_t channel)
             "A channel is -2 (duplicate), -1 (none) or 0 to 3, not %d.", (int)channel);
     TRY(sim_runtime_require_device());
     size_t used, all;
-    sim_memory_usage(&used, &all);
+    sim_memory_usage(sim_runtime_device(), &used, &all);
     *free = (all - used) >> 20;
     *total = all >> 20;
     return CNRT_RET_SUCCESS;

@@ -1,7 +1,7 @@
 #include "core/notifier.h"
 
 #include "api/api.h"
-#include "core/device.h"
+#include "core/runtime.h"
 
 static sim_notifier *get(cnrtNotifier_t handle)
 {

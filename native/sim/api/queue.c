@@ -1,14 +1,14 @@
 #include "core/queue.h"
 
 #include "api/api.h"
-#include "core/device.h"
 #include "core/notifier.h"
+#include "core/runtime.h"
 
 cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue)
 {
     REQUIRE_POINTER(pqueue, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
-    sim_queue *queue = sim_queue_create(sim_device_current());
+    sim_queue *queue = sim_queue_create(sim_runtime_ordinal());
     if (queue == NULL) {
         return CNRT_RET_ERR_NOMEM;
     }

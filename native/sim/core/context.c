@@ -55,7 +55,7 @@ sim_context *sim_context_create(sim_function *function, sim_loaded_model *model)
     }
     context->function = sim_object_retain(function);
     context->model = sim_object_retain(model);
-    sim_device_mend(SIM_FAILURE_UNTIL_CONTEXT);
+    sim_device_mend(SIM_FAULT_UNTIL_CONTEXT);
     return context;
 }
 
@@ -130,7 +130,7 @@ static cnrtRet_t prepare(sim_context *context, unsigned ordinal)
     if (context->plan == NULL) {
         return sim_error_peek();
     }
-    unsigned team = sim_cores_team_size(sim_device_cores(ordinal), info->parallelism);
+    unsigned team = sim_cores_team_size(&sim_device_at(ordinal)->cores, info->parallelism);
     context->workspace_bytes = (size_t)sim_plan_workspace_bytes(context->plan, team);
     context->workspaces = workspace_create(context->workspace_bytes);
     if (context->workspaces == NULL) {
@@ -212,7 +212,7 @@ static const char *side_of(const sim_model_info *info, int index, int *number)
 
 static void run_network(sim_context *context, void *const *buffers, sim_status *status)
 {
-    sim_cores *cores = sim_device_cores((unsigned)context->ordinal);
+    sim_cores *cores = &sim_device_at((unsigned)context->ordinal)->cores;
     sim_grant grant;
     sim_cores_acquire(cores, sim_context_info(context)->parallelism, &grant);
     workspace *space = take_workspace(context);
@@ -226,20 +226,10 @@ static void run_network(sim_context *context, void *const *buffers, sim_status *
     sim_cores_release(cores, &grant);
 }
 
-/* CNRT_SIMULATOR_FAIL_INVOCATION: lets programs try what they do when the device fails. */
-static void fail_on_demand(sim_status *status)
-{
-    unsigned number = sim_device_fail_invocation();
-    if (number != 0) {
-        sim_status_set(status, CNRT_RET_ERR_QUEUE,
-                       "Invocation %u failed because CNRT_SIMULATOR_FAIL_INVOCATION says so.", number);
-    }
-}
-
 static void run_invoke(sim_work *work, sim_status *status)
 {
     sim_context *context = work->as.invoke.context;
-    fail_on_demand(status);
+    sim_faults_pass(sim_device_at((unsigned)context->ordinal)->faults, SIM_FAULT_INVOKE, status);
     for (int index = 0; index < work->as.invoke.count && status->code == CNRT_RET_SUCCESS; index++) {
         if (sim_memory_is_freed(work->as.invoke.blocks[index])) {
             int number;

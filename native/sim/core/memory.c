@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/device.h"
-
 enum { ALIGNMENT = 64 }; /* a cache line: the kernels read whole vectors */
 
 struct sim_block {
+    sim_device *device; /* NULL: host memory */
     uint8_t *base;
     size_t bytes;
     unsigned pins;
@@ -24,7 +23,6 @@ typedef struct registry {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static registry device_blocks, host_blocks;
-static size_t device_bytes_used; /* blocks that were freed while pinned count until they are unpinned */
 
 /* Index of the first block that starts after `address`. */
 static size_t upper_bound(const registry *r, const void *address)
@@ -76,7 +74,7 @@ static void remove_at(registry *r, size_t index)
     memmove(&r->blocks[index], &r->blocks[index + 1], (r->count - index) * sizeof(sim_block *));
 }
 
-static sim_block *block_create(size_t bytes)
+static sim_block *block_create(sim_device *device, size_t bytes)
 {
     sim_block *block = calloc(1, sizeof *block);
     void *base = NULL;
@@ -84,6 +82,7 @@ static sim_block *block_create(size_t bytes)
         free(block);
         return NULL;
     }
+    block->device = device;
     block->base = base;
     block->bytes = bytes;
     return block;
@@ -97,14 +96,13 @@ static void block_destroy(sim_block *block)
     }
 }
 
-cnrtRet_t sim_memory_allocate(size_t bytes, void **address)
+cnrtRet_t sim_memory_allocate(sim_device *device, size_t bytes, void **address)
 {
-    size_t limit = sim_device_memory_bytes();
     pthread_mutex_lock(&lock);
-    bool fits = bytes <= limit - device_bytes_used;
-    size_t left = limit - device_bytes_used;
+    size_t left = device->memory_bytes - device->memory_used; /* freed while pinned: used until unpinned */
+    bool fits = bytes <= left;
     if (fits) {
-        device_bytes_used += bytes;
+        device->memory_used += bytes;
     }
     pthread_mutex_unlock(&lock);
     if (!fits) {
@@ -113,11 +111,11 @@ cnrtRet_t sim_memory_allocate(size_t bytes, void **address)
                              "CNRT_SIMULATOR_MEMORY_MB.",
                              left, bytes);
     }
-    sim_block *block = block_create(bytes);
+    sim_block *block = block_create(device, bytes);
     pthread_mutex_lock(&lock);
     bool entered = block != NULL && insert(&device_blocks, block);
     if (!entered) {
-        device_bytes_used -= bytes;
+        device->memory_used -= bytes;
     }
     pthread_mutex_unlock(&lock);
     if (!entered) {
@@ -138,7 +136,7 @@ cnrtRet_t sim_memory_free(void *address)
     if (owner) {
         remove_at(&device_blocks, index);
         block->freed = true;
-        device_bytes_used -= unused ? block->bytes : 0;
+        block->device->memory_used -= unused ? block->bytes : 0;
     }
     pthread_mutex_unlock(&lock);
     if (!owner) {
@@ -156,7 +154,7 @@ cnrtRet_t sim_memory_free(void *address)
 
 cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address)
 {
-    sim_block *block = block_create(bytes);
+    sim_block *block = block_create(NULL, bytes);
     pthread_mutex_lock(&lock);
     bool entered = block != NULL && insert(&host_blocks, block);
     pthread_mutex_unlock(&lock);
@@ -206,7 +204,7 @@ void sim_memory_unpin(sim_block *block)
     pthread_mutex_lock(&lock);
     bool last = --block->pins == 0 && block->freed;
     if (last) {
-        device_bytes_used -= block->bytes;
+        block->device->memory_used -= block->bytes;
     }
     pthread_mutex_unlock(&lock);
     if (last) {
@@ -242,10 +240,10 @@ bool sim_memory_is_device(const void *address)
     return sim_memory_find(address, &base, &bytes);
 }
 
-void sim_memory_usage(size_t *used, size_t *total)
+void sim_memory_usage(const sim_device *device, size_t *used, size_t *total)
 {
-    *total = sim_device_memory_bytes();
+    *total = device->memory_bytes;
     pthread_mutex_lock(&lock);
-    *used = device_bytes_used;
+    *used = device->memory_used;
     pthread_mutex_unlock(&lock);
 }

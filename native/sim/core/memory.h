@@ -1,4 +1,4 @@
-/* Device memory and page-locked host memory, by address.
+/* Device memory and page-locked host memory, by address. Each block counts against the memory of its device.
  *
  * Device pointers are addresses of this process, so interior pointers (base + offset) come for free; every use asks the
  * registry which block an address lies in and how much of it is left. Pinned blocks outlive cnrtFree until the work that
@@ -6,11 +6,12 @@
 #ifndef SIM_CORE_MEMORY_H
 #define SIM_CORE_MEMORY_H
 
+#include "core/device.h"
 #include "core/error.h"
 
 typedef struct sim_block sim_block;
 
-cnrtRet_t sim_memory_allocate(size_t bytes, void **address);
+cnrtRet_t sim_memory_allocate(sim_device *device, size_t bytes, void **address);
 cnrtRet_t sim_memory_free(void *address);
 cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address);
 cnrtRet_t sim_memory_free_host(void *address);
@@ -22,6 +23,6 @@ bool sim_memory_is_freed(sim_block *block);
 /* Start and size of the device block that holds `address`; false when there is none. */
 bool sim_memory_find(const void *address, void **base, size_t *bytes);
 bool sim_memory_is_device(const void *address);
-void sim_memory_usage(size_t *used, size_t *total);
+void sim_memory_usage(const sim_device *device, size_t *used, size_t *total);
 
 #endif

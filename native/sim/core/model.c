@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/environment.h"
 #include "core/profile.h"
 
 #define MAX_FILE_BYTES 0x7fffffffu /* the ABI returns sizes in an int */
@@ -150,8 +151,7 @@ uint64_t sim_loaded_model_bytes(const sim_loaded_model *model)
 /* CNRT_SIMULATOR_KERNELS: for tests, so its use is said. */
 static sim_result make_plan(sim_loaded_model *model, sim_error *error)
 {
-    const char *kernels = getenv("CNRT_SIMULATOR_KERNELS");
-    const sim_settings settings = {.kernels = kernels != NULL && kernels[0] != '\0' ? kernels : NULL};
+    const sim_settings settings = {.kernels = sim_environment_kernels()};
     sim_result result = sim_plan_create(model->model, &settings, &model->plan, error);
     if (result == SIM_OK && settings.kernels != NULL) {
         fprintf(stderr, "cnrt simulator: kernels \"%s\" as CNRT_SIMULATOR_KERNELS says\n", settings.kernels);

@@ -1,9 +1,9 @@
-#define _POSIX_C_SOURCE 200809L
 #include "core/notifier.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "core/device.h"
 
 struct sim_notifier {
     sim_object base;
@@ -45,14 +45,12 @@ void *sim_notifier_handle(const sim_notifier *notifier)
 
 static void run_place(sim_work *work, sim_status *status)
 {
-    (void)status;
     sim_notifier *notifier = work->as.notify.notifier;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    sim_faults_pass(sim_device_at(sim_queue_ordinal(work->queue))->faults, SIM_FAULT_PLACE, status);
     pthread_mutex_lock(&notifier->lock);
     if (work->as.notify.placement > notifier->passed) { /* a later placement may stand in a faster queue */
         notifier->passed = work->as.notify.placement;
-        notifier->nanoseconds = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+        notifier->nanoseconds = sim_queue_clock(work->queue)->nanoseconds;
     }
     pthread_cond_broadcast(&notifier->passed_signal);
     pthread_mutex_unlock(&notifier->lock);

@@ -6,16 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "1": a table on stderr; else the folder for a file of each model. NULL: no profile. */
-static const char *wanted(void)
-{
-    const char *text = getenv("CNRT_SIMULATOR_PROFILE");
-    return text == NULL || text[0] == '\0' || strcmp(text, "0") == 0 ? NULL : text;
-}
+#include "core/environment.h"
 
 sim_profile *sim_profile_begin(const sim_plan *plan)
 {
-    if (wanted() == NULL) {
+    if (sim_environment_profile() == NULL) {
         return NULL;
     }
     sim_profile *profile = sim_profile_create(plan);
@@ -39,7 +34,7 @@ static void save(const sim_profile *profile, const char *folder)
 
 void sim_profile_end(sim_profile *profile)
 {
-    const char *where = wanted();
+    const char *where = sim_environment_profile();
     if (profile != NULL && where != NULL && strcmp(where, "1") == 0) {
         sim_profile_print(profile, stderr);
     } else if (profile != NULL && where != NULL) {

@@ -3,7 +3,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "core/device.h"
+#include "core/environment.h"
+#include "core/runtime.h"
 #include "core/thread.h"
 
 enum { MAX_PENDING = 4096 }; /* a program that submits faster than the device works is made to wait */
@@ -11,6 +12,7 @@ enum { MAX_PENDING = 4096 }; /* a program that submits faster than the device wo
 struct sim_queue {
     sim_object base;
     unsigned ordinal;
+    sim_clock clock;
     pthread_mutex_t lock;
     pthread_cond_t submitted_signal, completed_signal;
     sim_work *first, *last, *spare;
@@ -89,6 +91,7 @@ static void *worker_body(void *argument)
     sim_queue *queue = argument;
     for (sim_work *work = next_work(queue); work != NULL; work = next_work(queue)) {
         sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
+        sim_clock_advance(&queue->clock);
         work->run(work, &status);
         complete(queue, work, &status);
     }
@@ -149,12 +152,17 @@ unsigned sim_queue_ordinal(const sim_queue *queue)
     return queue->ordinal;
 }
 
+const sim_clock *sim_queue_clock(const sim_queue *queue)
+{
+    return &queue->clock;
+}
+
 static sim_queue *get_default(void)
 {
     if (sim_runtime_require_device() != CNRT_RET_SUCCESS) {
         return NULL;
     }
-    unsigned ordinal = sim_device_current();
+    unsigned ordinal = sim_runtime_ordinal();
     pthread_mutex_lock(&default_lock);
     if (default_queues[ordinal] == NULL) {
         default_queues[ordinal] = sim_queue_create(ordinal);
@@ -201,7 +209,9 @@ sim_work *sim_queue_take_work(sim_queue *queue)
     if (work == NULL) {
         work = malloc(sizeof *work);
     }
-    if (work == NULL) {
+    if (work != NULL) {
+        work->queue = queue;
+    } else {
         sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for another operation on the queue.");
     }
     return work;

@@ -5,6 +5,7 @@
 #ifndef SIM_CORE_QUEUE_H
 #define SIM_CORE_QUEUE_H
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/memory.h"
 #include "core/object.h"
@@ -17,6 +18,7 @@ struct sim_notifier;
 
 struct sim_work {
     sim_work *next;
+    sim_queue *queue;
     /* Does the work and releases everything that the record holds. On failure it fills `status`. */
     void (*run)(sim_work *work, sim_status *status);
     union {
@@ -55,6 +57,8 @@ sim_queue *sim_queue_get(const void *handle);
 /* Closes the handle; pending work still runs. False when it is no open queue. */
 bool sim_queue_close(const void *handle);
 unsigned sim_queue_ordinal(const sim_queue *queue);
+/* Where the device is in the queue: for its own work, while that runs. */
+const sim_clock *sim_queue_clock(const sim_queue *queue);
 
 sim_work *sim_queue_take_work(sim_queue *queue);              /* NULL after reporting NOMEM */
 void sim_queue_return_work(sim_queue *queue, sim_work *work); /* unused */

@@ -1,0 +1,30 @@
+/* What the environment chooses (ABI.md lists the variables): the one place of the library that asks for it. */
+#ifndef SIM_CORE_ENVIRONMENT_H
+#define SIM_CORE_ENVIRONMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/faults.h"
+
+enum { SIM_MAX_DEVICES = 8 };
+
+/* Of the whole process; read once. A value that cannot be used is said on stderr and replaced by the default. */
+typedef struct sim_environment {
+    const char *device; /* "MLU220" or "MLU270" */
+    unsigned devices;
+    size_t memory_bytes; /* of each device */
+    int version[3];
+    int default_device;          /* -1: none */
+    const char *bad_default;     /* CNRT_DEFAULT_DEVICE when it names no device, or NULL */
+    unsigned failing_invocation; /* 0: none */
+    sim_fault_end fault_end;
+} sim_environment;
+
+const sim_environment *sim_environment_get(void);
+
+/* Asked for again with each model that is loaded; NULL: nothing was chosen. */
+const char *sim_environment_kernels(void);
+const char *sim_environment_profile(void);
+
+#endif
