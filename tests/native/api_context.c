@@ -64,7 +64,7 @@ static void buffers_are_checked(void)
     cnrtInvokeParam_t dangling = {CNRT_INVOKE_PARAM_TYPE_0, {(unsigned *)(uintptr_t)0x10}};
     OK(cnrtInvokeRuntimeContext(j.context, j.params, j.queue, &dangling)); /* its content is not looked at */
     OK(cnrtInvokeRuntimeContext_V2(j.context, NULL, j.params, j.queue, NULL));
-    OK(cnrtSyncQueue(j.queue)); /* both queues write the same memory */
+    OK(cnrtSyncQueue(j.queue));                                             /* both queues write the same memory */
     OK(cnrtInvokeRuntimeContext_V3(j.context, NULL, j.params, NULL, NULL)); /* the default queue */
     OK(cnrtSyncQueue(NULL));
     int batch = 1, too_many = 2;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 enum { DEFAULT_MEMORY_MB = 4096, MAX_MEMORY_MB = 1 << 20 };
 
 static sim_environment environment;
