@@ -141,6 +141,7 @@ run() { # run USER COMMAND: true when it passed
     return "$status"
 }
 
+{ # read to its end before it runs: the checkout may change meanwhile
 if [ "${1:-}" = --inside ]; then
     shift
     inside "$@"
@@ -183,3 +184,5 @@ for user in $users; do
 done
 [ -z "$failed" ] || { echo "clean-root: failed$failed" && exit 1; }
 echo "clean-root: all passed"
+exit 0
+}
