@@ -88,6 +88,17 @@ def test_imports_go_down_only(path: Path):
     assert wrong == []
 
 
+def test_no_module_needs_itself():
+    """Within a room modules have an order too: following imports, late ones and those for types among them, never leads
+    back to where one came from.
+    """
+    left = {name: _modules_used(path) - {name} for name, path in MODULES.items()}
+    while free := [name for name, used in left.items() if not used & left.keys()]:
+        for name in free:
+            del left[name]
+    assert left == {}
+
+
 @PATHS
 def test_each_dependency_enters_by_its_door(path: Path):
     """numpy and the agent anywhere, the others in their rooms alone."""

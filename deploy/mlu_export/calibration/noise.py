@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ..shards.team import Team
-    from ..values.graph import FloatArray
+    from ..values.arrays import FloatArray
     from ..values.ranges import Range
 
 MAX_DB = 200.0  # said of no noise at all, so that every figure is a number

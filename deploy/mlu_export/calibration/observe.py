@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ..values.ranges import Range, qmax_of
 
 if TYPE_CHECKING:
-    from ..values.graph import FloatArray
+    from ..values.arrays import FloatArray
 
 OBSERVERS = ("heads", "mse", "minmax", "percentile")
 USUAL_PERCENTILE = 99.99

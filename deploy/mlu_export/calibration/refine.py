@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..shards.team import Shards
-    from ..values.graph import FloatArray, ImportedModel
+    from ..values.arrays import FloatArray
+    from ..values.graph import ImportedModel
 
 MAX_PICTURES = 32
 MAX_PIXELS = 16 * 640 * 640  # of all pictures together: what time and memory depend on

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from mlu_agent.geometry import Letterbox
 
-    from ..values.graph import FloatArray, Graph
+    from ..values.arrays import FloatArray
+    from ..values.graph import Graph
     from .manifest import Preprocessing
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}

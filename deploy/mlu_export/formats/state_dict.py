@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ..values.graph import FloatArray
+    from ..values.arrays import FloatArray
 
 # Where training scripts put the state dict, and what data-parallel training puts before every key.
 WRAPPERS = ("state_dict", "model_state_dict", "ema", "model")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .lower import CHANNEL_SOURCES
 
 if TYPE_CHECKING:
     from ..recording.values import Shape
@@ -55,3 +58,24 @@ def unstore(array: Array, shape: Shape) -> Array:
     elif len(shape) == 3:
         result = array.reshape(shape[0], shape[2], shape[1]).transpose(0, 2, 1)
     return np.ascontiguousarray(result).reshape(shape)
+
+
+def pixel_sources(channels: str, count: int) -> tuple[int, ...]:
+    """For each channel of the network, the one of the stored picture it comes from; one channel: the first colour."""
+    return CHANNEL_SOURCES[channels][:count] if count < 4 else tuple(range(count))
+
+
+def merged_axes(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Sizes and order of a permutation with neighbours that stay neighbours merged, axes of size one left out."""
+    real = [axis for axis in axes if shape[axis] != 1]
+    groups: list[list[int]] = []
+    kept = [axis for axis in range(len(shape)) if shape[axis] != 1]
+    follower = dict(zip(kept, kept[1:]))
+    for axis in real:
+        if groups and follower.get(groups[-1][-1]) == axis:
+            groups[-1].append(axis)
+        else:
+            groups.append([axis])
+    in_order = sorted(groups)
+    sizes = [math.prod(shape[axis] for axis in group) for group in in_order]
+    return sizes, [in_order.index(group) for group in groups]

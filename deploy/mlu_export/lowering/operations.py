@@ -12,10 +12,10 @@ from ..recording.values import UnsupportedError, Value
 from ..values import network as net
 from ..values.graph import BatchNorm
 from ..values.network import float_word
-from .layout import is_spatial, plain_dims
+from .layout import is_spatial, merged_axes, pixel_sources, plain_dims
 
 if TYPE_CHECKING:
-    from .recorded import Lowering
+    from .state import State
 
 BINARIES = {"add": net.ADD, "mul": net.MUL, "sub": net.SUB, "div": net.DIV, "max": net.MAX, "min": net.MIN}
 REDUCTIONS = {"sum": 1, "mean": 2, "max": 3}
@@ -29,7 +29,7 @@ def _nhwc(value: Value) -> tuple[int, int, int, int]:
     return n, height, width, channels
 
 
-def _same_place(state: Lowering, value: Value, *others: Value) -> tuple[str, list[int], net.Dims]:
+def _same_place(state: State, value: Value, *others: Value) -> tuple[str, list[int], net.Dims]:
     """The layout in which all operands lie alike, their tensors, and the dims of the result."""
     operands = (*value.inputs, *others)
     spatial = all(is_spatial(one.shape) for one in (value, *operands))
@@ -41,12 +41,12 @@ def _same_place(state: Lowering, value: Value, *others: Value) -> tuple[str, lis
     return layout, numbers, dims
 
 
-def _elementwise(state: Lowering, value: Value, opcode: int, attributes: Any = (), name: str = "") -> None:
+def _elementwise(state: State, value: Value, opcode: int, attributes: Any = (), name: str = "") -> None:
     layout, numbers, dims = _same_place(state, value)
     state.put(value, layout, state.emit(opcode, numbers, dims, value.half, attributes, name=name))
 
 
-def _on_channels(state: Lowering, value: Value) -> tuple[str, int, net.Dims]:
+def _on_channels(state: State, value: Value) -> tuple[str, int, net.Dims]:
     """The input with its channels in the last place."""
     source = value.inputs[0]
     if is_spatial(value.shape):
@@ -55,11 +55,11 @@ def _on_channels(state: Lowering, value: Value) -> tuple[str, int, net.Dims]:
     return "plain", state.as_dims(state.place(source, "plain"), dims, source.half), dims
 
 
-def _conv(state: Lowering, value: Value) -> None:
+def _conv(state: State, value: Value) -> None:
     state.put(value, "nhwc", _emit_conv(state, value, None))
 
 
-def _emit_conv(state: Lowering, conv: Value, norm: Value | None) -> int:
+def _emit_conv(state: State, conv: Value, norm: Value | None) -> int:
     a = conv.attributes
     array = np.asarray(a["weight"].array, np.float32)
     source = state.place(conv.inputs[0], "nhwc")
@@ -68,7 +68,7 @@ def _emit_conv(state: Lowering, conv: Value, norm: Value | None) -> int:
 
 
 def _weighted(
-    state: Lowering, opcode: int, source: int, dims: net.Dims, half: bool, array: Any, a: dict[str, Any], pad: Any,
+    state: State, opcode: int, source: int, dims: net.Dims, half: bool, array: Any, a: dict[str, Any], pad: Any,
     norm: Value | None,
 ) -> int:  # fmt: skip
     depthwise = a["groups"] > 1 and array.shape[1] == 1
@@ -86,7 +86,7 @@ def _weighted(
     return state.emit(opcode, (source,), dims, half, words, constants, "deconv" if opcode == net.DECONV else "conv")
 
 
-def _deconv(state: Lowering, value: Value) -> None:
+def _deconv(state: State, value: Value) -> None:
     a = value.attributes
     weight = np.asarray(a["weight"].array, np.float32)  # [in, out / groups, kh, kw] -> [out, in / groups, kh, kw]
     groups, inputs = a["groups"], weight.shape[0]
@@ -96,7 +96,7 @@ def _deconv(state: Lowering, value: Value) -> None:
     state.put(value, "nhwc", _weighted(state, net.DECONV, source, _nhwc(value), value.half, array, a, a["pad"], None))
 
 
-def _linear(state: Lowering, value: Value) -> None:
+def _linear(state: State, value: Value) -> None:
     a = value.attributes
     rows = math.prod(value.shape[1:-1])
     array = np.asarray(a["weight"].array, np.float32)[:, :, None, None]
@@ -116,7 +116,7 @@ def affine_of(norm: Value) -> tuple[Any, Any]:
     return BatchNorm(gamma, beta, mean, a["variance"].array.astype(np.float32), a["eps"]).affine()
 
 
-def _batch_norm(state: Lowering, value: Value) -> None:
+def _batch_norm(state: State, value: Value) -> None:
     source = value.inputs[0]
     if source.operation == "conv" and (id(source), "nhwc") not in state.places and source.array is None:
         state.label = source.name or value.name
@@ -127,7 +127,7 @@ def _batch_norm(state: Lowering, value: Value) -> None:
     state.put(value, layout, state.emit(net.AFFINE, (number,), dims, value.half, (), constants, "batch_norm"))
 
 
-def _everywhere(state: Lowering, value: Value, alpha: Any, beta: Any) -> None:
+def _everywhere(state: State, value: Value, alpha: Any, beta: Any) -> None:
     """An own factor and summand for every element: the whole picture lies on the channels for the while."""
     layout = state.layout_of(value.inputs[0]) if is_spatial(value.shape) else "plain"
     order = (1, 2, 0) if layout == "nhwc" else tuple(range(alpha.ndim))
@@ -139,7 +139,7 @@ def _everywhere(state: Lowering, value: Value, alpha: Any, beta: Any) -> None:
     state.put(value, layout, state.as_dims(made, dims, value.half))
 
 
-def _expand(state: Lowering, value: Value) -> None:
+def _expand(state: State, value: Value) -> None:
     """Axes of size one repeated: with such an axis as the width, that is a nearest enlargement."""
     source = value.inputs[0]
     layout = state.layout_of(source) if is_spatial(source.shape) and is_spatial(value.shape) else "plain"
@@ -159,7 +159,7 @@ def _expand(state: Lowering, value: Value) -> None:
     state.put(value, layout, state.as_dims(number, dims, value.half))
 
 
-def _affine(state: Lowering, value: Value) -> None:
+def _affine(state: State, value: Value) -> None:
     alpha, beta = value.attributes["alpha"].array, value.attributes["beta"].array
     if alpha.ndim > 1:
         _everywhere(state, value, alpha, beta)
@@ -173,7 +173,7 @@ def _affine(state: Lowering, value: Value) -> None:
     state.put(value, layout, state.emit(net.AFFINE, (number,), dims, value.half, (), constants, "affine"))
 
 
-def _prelu(state: Lowering, value: Value) -> None:
+def _prelu(state: State, value: Value) -> None:
     layout, number, dims = _on_channels(state, value)
     slope = value.attributes["slope"]
     if slope is None or not hasattr(slope, "array"):
@@ -183,13 +183,13 @@ def _prelu(state: Lowering, value: Value) -> None:
     state.put(value, layout, state.emit(net.ACTIVATION, (number,), dims, value.half, words, constants, "prelu"))
 
 
-def _activation(state: Lowering, value: Value) -> None:
+def _activation(state: State, value: Value) -> None:
     a = value.attributes
     words = (net.FUNCTIONS[a["function"]], float_word(a["a"]), float_word(a["b"]))
     _elementwise(state, value, net.ACTIVATION, words, a["function"])
 
 
-def _binary(state: Lowering, value: Value) -> None:
+def _binary(state: State, value: Value) -> None:
     kind = value.attributes["kind"]
     if any(one.shape != value.shape for one in value.inputs):
         numbers = [state.place(one, "nhwc") for one in value.inputs]
@@ -198,8 +198,8 @@ def _binary(state: Lowering, value: Value) -> None:
     _elementwise(state, value, BINARIES[kind], name=kind)
 
 
-def _spatial(opcode: int, name: str, words: Callable[[dict[str, Any]], Any]) -> Callable[[Lowering, Value], None]:
-    def lower(state: Lowering, value: Value) -> None:
+def _spatial(opcode: int, name: str, words: Callable[[dict[str, Any]], Any]) -> Callable[[State, Value], None]:
+    def lower(state: State, value: Value) -> None:
         source = state.place(value.inputs[0], "nhwc")
         made = state.emit(opcode, (source,), _nhwc(value), value.half, words(value.attributes), name=name)
         state.put(value, "nhwc", made)
@@ -207,7 +207,7 @@ def _spatial(opcode: int, name: str, words: Callable[[dict[str, Any]], Any]) -> 
     return lower
 
 
-def _softmax(state: Lowering, value: Value) -> None:
+def _softmax(state: State, value: Value) -> None:
     dim = value.attributes["dim"]
     if is_spatial(value.shape) and dim and state.layout_of(value.inputs[0]) == "nhwc":
         number = state.place(value.inputs[0], "nhwc")
@@ -225,7 +225,7 @@ def _around(shape: tuple[int, ...], dim: int) -> net.Dims:
     return math.prod(shape[:dim]), shape[dim], math.prod(shape[dim + 1 :]), 1
 
 
-def _reduce(state: Lowering, value: Value) -> None:
+def _reduce(state: State, value: Value) -> None:
     source, axes = value.inputs[0], value.attributes["axes"]
     kind = REDUCTIONS[value.attributes["kind"]]
     if is_spatial(source.shape):
@@ -243,7 +243,7 @@ def _reduce(state: Lowering, value: Value) -> None:
     state.put(value, layout, state.emit(net.REDUCE, (number,), dims, value.half, (kind, mask), name="reduce"))
 
 
-def _reshape(state: Lowering, value: Value) -> None:
+def _reshape(state: State, value: Value) -> None:
     source = value.inputs[0]
     number = state.place(source, "plain")
     state.put(value, "plain", state.as_dims(number, plain_dims(value.shape), value.half))
@@ -254,7 +254,7 @@ def _from_nhwc(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(SPATIAL_AXIS[axis] for axis in axes)
 
 
-def _permuted_in_steps(state: Lowering, value: Value, sizes: list[int], order: list[int]) -> int:
+def _permuted_in_steps(state: State, value: Value, sizes: list[int], order: list[int]) -> int:
     """More than four separate axes: one after the other is brought forward to its place."""
     number = state.place(value.inputs[0], "plain")
     now = list(range(len(sizes)))
@@ -269,9 +269,7 @@ def _permuted_in_steps(state: Lowering, value: Value, sizes: list[int], order: l
     return state.as_dims(number, plain_dims(value.shape), value.half)
 
 
-def _permute(state: Lowering, value: Value) -> None:
-    from .recorded import merged_axes  # noqa: PLC0415 - the two modules know each other
-
+def _permute(state: State, value: Value) -> None:
     source, axes = value.inputs[0], value.attributes["axes"]
     if is_spatial(source.shape) and state.layout_of(source) == "nhwc":
         state.put(value, "plain", state.permuted(state.place(source, "nhwc"), _from_nhwc(axes), value.half))
@@ -295,7 +293,7 @@ def _permute(state: Lowering, value: Value) -> None:
     state.put(value, "plain", state.as_dims(made, plain_dims(value.shape), value.half))
 
 
-def _slice(state: Lowering, value: Value) -> None:
+def _slice(state: State, value: Value) -> None:
     source, a = value.inputs[0], value.attributes
     if is_spatial(source.shape) and state.layout_of(source) == "nhwc":
         number, axis, dims, layout = state.place(source, "nhwc"), SPATIAL_AXIS[a["dim"]], _nhwc(value), "nhwc"
@@ -309,7 +307,7 @@ def _slice(state: Lowering, value: Value) -> None:
     state.put(value, layout, made)
 
 
-def _cat(state: Lowering, value: Value) -> None:
+def _cat(state: State, value: Value) -> None:
     dim = value.attributes["dim"]
     if is_spatial(value.shape) and dim and any(state.layout_of(one) == "nhwc" for one in value.inputs):
         numbers = [state.place(one, "nhwc") for one in value.inputs]
@@ -321,13 +319,11 @@ def _cat(state: Lowering, value: Value) -> None:
     state.put(value, "plain", made)
 
 
-def _cast(state: Lowering, value: Value) -> None:
+def _cast(state: State, value: Value) -> None:
     _elementwise(state, value, net.CAST, name="cast")
 
 
-def _normalize_input(state: Lowering, value: Value) -> None:
-    from .recorded import pixel_sources  # noqa: PLC0415 - as above
-
+def _normalize_input(state: State, value: Value) -> None:
     channels = value.shape[1]
     pixels = state.pixels is not None and value.inputs[0] in state.inputs
     sources = pixel_sources(state.pixels or "", channels) if pixels else tuple(range(channels))
@@ -339,7 +335,7 @@ def _normalize_input(state: Lowering, value: Value) -> None:
     state.put(value, "nhwc", made)
 
 
-def _l2_normalize(state: Lowering, value: Value) -> None:
+def _l2_normalize(state: State, value: Value) -> None:
     number = state.place(value.inputs[0], "nhwc")
     scale, eps = value.attributes["scale"], float_word(value.attributes["eps"])
     constants = (state.optional(scale),)
@@ -347,7 +343,7 @@ def _l2_normalize(state: Lowering, value: Value) -> None:
     state.put(value, "nhwc", made)
 
 
-def _detection(state: Lowering, value: Value) -> None:
+def _detection(state: State, value: Value) -> None:
     a = value.attributes
     heads = [state.place(one, "nhwc") for one in value.inputs]
     floats = [a["scale"]] * len(heads) + ([] if a["beta"] is None else [a["beta"]])
@@ -364,7 +360,7 @@ def _window(a: dict[str, Any]) -> tuple[int, ...]:
     return (*a["kernel"], *a["stride"], *a["pad"])
 
 
-OPERATIONS: dict[str, Callable[[Lowering, Value], None]] = {
+OPERATIONS: dict[str, Callable[[State, Value], None]] = {
     "conv": _conv,
     "deconv": _deconv,
     "linear": _linear,

@@ -1,7 +1,7 @@
 """A recorded computation -> the float graph that calibration, precision rules and lowering work on.
 
-``Lowering`` has settled the layout of every tensor by then. Convolutions become graph nodes of their own, as they are
-what quantization is about; every other operator stays as it is, a generic node.
+``lower_recorded`` has settled the layout of every tensor by then. Convolutions become graph nodes of their own, as they
+are what quantization is about; every other operator stays as it is, a generic node.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mlu_agent.errors import DataError
 
 from ..values import network as net
 from ..values.graph import INPUT, BatchNorm, Conv, Graph, Node, Operation
-from .recorded import Lowering
+from .recorded import lower_recorded
 from .simplify import simplify
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def graph_of(source: Value, outputs: Sequence[Value], names: Sequence[str]) -> t
     Raises UnsupportedError, DataError.
     """
     simplify(outputs)
-    maker = _Maker(Lowering([source], outputs).run(), names)
+    maker = _Maker(lower_recorded([source], outputs), names)
     return maker.run(), maker.origins
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from mlu_agent.model.bundle import ModelSpec
 
-    from ..values.graph import Conv, FloatArray, Graph
+    from ..values.arrays import FloatArray
+    from ..values.graph import Conv, Graph
     from ..values.network import Array, Network, Operator
 
 QUANT_SCALE = 9  # the attribute of convolutions that quantizes their input

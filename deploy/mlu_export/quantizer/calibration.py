@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from mlu_agent.model.bundle import InputSpec
 
     from ..formats.manifest import Preprocessing
-    from ..values.graph import Conv, FloatArray, Graph, ImportedModel
+    from ..values.arrays import FloatArray
+    from ..values.graph import Conv, Graph, ImportedModel
     from .scheme import Scheme
 
 

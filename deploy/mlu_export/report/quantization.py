@@ -15,7 +15,8 @@ from . import html, svg
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..values.graph import FloatArray, Graph
+    from ..values.arrays import FloatArray
+    from ..values.graph import Graph
     from ..values.ranges import Range
     from .html import Html
 

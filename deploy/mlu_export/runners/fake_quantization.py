@@ -13,7 +13,8 @@ from .float_graph import FloatRunner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..values.graph import FloatArray, Graph, Node
+    from ..values.arrays import FloatArray
+    from ..values.graph import Graph, Node
 
 Values = dict[str, Any]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import numpy as np
 
 from ..support.torch_needed import import_torch
+from ..values.arrays import FloatArray
 from ..values.graph import (
     INPUT,
     Activation,
@@ -14,7 +15,6 @@ from ..values.graph import (
     AveragePool,
     Concat,
     Conv,
-    FloatArray,
     Graph,
     MaxPool,
     Mul,

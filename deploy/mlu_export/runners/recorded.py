@@ -6,7 +6,7 @@ import collections
 from typing import TYPE_CHECKING
 
 from ..lowering.layout import store, unstore
-from ..lowering.recorded import Lowering
+from ..lowering.recorded import lower_recorded
 from ..recording.values import Value, ordered, signature
 from .simulator import Runner
 
@@ -45,7 +45,7 @@ def materialize(outputs: Sequence[Value]) -> None:
     values = ordered(wanted)
     leaves = [value for value in values if value.array is not None]
     key = signature(values, wanted)
-    runner = CACHE.get(key) or CACHE.put(key, Runner(Lowering(leaves, wanted).run()))
+    runner = CACHE.get(key) or CACHE.put(key, Runner(lower_recorded(leaves, wanted)))
     arrays = [store(value.array) for value in leaves if value.array is not None]
     for value, array in zip(wanted, runner.run(arrays)):
         value.array = unstore(array, value.shape).astype(value.dtype, copy=False)

@@ -16,8 +16,8 @@ from mlu_agent.errors import MluAgentError, UserError
 
 from ..formats.container import write_model
 from ..formats.twins import twins_text
-from ..lowering.layout import store, unstore
-from ..lowering.recorded import Lowering
+from ..lowering.layout import pixel_sources, store, unstore
+from ..lowering.recorded import lower_recorded
 from ..recording.values import UnsupportedError, Value, ordered
 from ..runners.simulator import Runner
 from ..support.files import write_all
@@ -92,7 +92,7 @@ class FusedModule(torch.nn.Module):  # type: ignore[misc]
         leaves, structure = pytree.tree_flatten(result)
         outputs = [_output(one) for one in leaves]
         pixels = channels if _takes_pixels(values, outputs) else None
-        network = Lowering(values, outputs, pixels).run()
+        network = lower_recorded(values, outputs, pixels)
         return _Compiled(network, Runner(network), values, outputs, structure, pixels)
 
     def _replay(self, values: list[Value]) -> Any:
@@ -134,8 +134,6 @@ def _takes_pixels(inputs: list[Value], outputs: list[Value]) -> bool:
 
 def _as_pixels(array: Array, channels: str) -> Array:
     """(N, C, H, W) of 0..255 -> bytes with four channels in the order of set_input_format; alpha is 255."""
-    from ..lowering.recorded import pixel_sources  # noqa: PLC0415 - small and only here
-
     clean = np.nan_to_num(array.astype(np.float32))
     rounded = np.clip(np.rint(clean), 0, 255).astype(np.uint8)
     if not np.array_equal(rounded, array):

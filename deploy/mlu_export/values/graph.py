@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from mlu_agent.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .arrays import FloatArray
     from .quantizer_parameters import QuantParameters
 
-FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, int, int]
 Dims = tuple[int, int, int, int]
 

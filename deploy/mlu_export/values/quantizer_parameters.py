@@ -14,7 +14,7 @@ from .ranges import LayerRange, Range, qmax_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .graph import FloatArray
+    from .arrays import FloatArray
 
 # quantized_mode: 1 int8, 2 int16 and the same per output channel; 0 is a layer in float.
 MODE_BITS = {1: 8, 2: 16, 3: 8, 4: 16}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mlu_agent.errors import DataError
 
 if TYPE_CHECKING:
-    from .graph import FloatArray
+    from .arrays import FloatArray
 
 # int8 sums of longer kernels could leave 32 bits: floor((2^31 - 1) / 127^2)
 MAX_INT8_KERNEL = 133_143

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ..values.graph import FloatArray, ImportedModel
+    from ..values.arrays import FloatArray
+    from ..values.graph import ImportedModel
     from .request import QuantizeRequest
 
 SCHEMA = 1

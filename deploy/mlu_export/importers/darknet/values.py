@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from mlu_agent.errors import DataError
 
-from ...values.graph import BatchNorm, FloatArray
+from ...values.graph import BatchNorm
 from .weights import WeightStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...formats.state_dict import StateDict
+    from ...values.arrays import FloatArray
     from ...values.quantizer_parameters import QuantParameters
 
 # Batch-norm as in the ports that the reference figures were taken with.

@@ -10,7 +10,7 @@ import numpy as np
 from mlu_agent.errors import DataError
 
 if TYPE_CHECKING:
-    from ...values.graph import FloatArray
+    from ...values.arrays import FloatArray
 
 
 class WeightStream:

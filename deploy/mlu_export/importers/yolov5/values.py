@@ -14,7 +14,7 @@ from ...values.graph import BatchNorm
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ...values.graph import FloatArray
+    from ...values.arrays import FloatArray
 
 
 def batch_norm(norm: Any, channels: int, name: str) -> BatchNorm | None:
