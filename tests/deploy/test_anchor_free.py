@@ -13,7 +13,8 @@ from mlu_agent.model.bundle import Thresholds, load_bundle
 from mlu_agent.postprocess import postprocess
 from mlu_export.formats.recipe import Recipe, Settings
 from mlu_export.support.files import write_all
-from mlu_export.values.graph import INPUT, Activation, Conv, Graph, Head, HeadLayout, ImportedModel
+from mlu_export.values.graph import INPUT, Activation, Conv, Graph, ImportedModel
+from mlu_export.values.heads import Head, HeadLayout
 from mlu_export.values.ranges import Range
 from mlu_export.workflows.build import render
 
@@ -93,9 +94,9 @@ def test_a_network_without_anchors_is_written_and_read_with_its_layout(tmp_path,
 def test_detections_of_the_file_are_those_of_the_float_network(tmp_path, simulator_path, decode, layout):
     """Through the simulator: most sure detections have an equal in the float network's."""
     from mlu_export.calibration.calibrate import calibrate
-    from mlu_export.formats.manifest import Preprocessing
     from mlu_export.formats.pictures import float_input, float_picture
     from mlu_export.runners.float_graph import FloatRunner
+    from mlu_export.values.pixels import Preprocessing
 
     model = network(decode, layout)
     pixels = np.random.default_rng(1).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)

@@ -108,10 +108,10 @@ def test_the_checkpoint_is_what_the_vendors_quantizer_writes(tiny, export, knobs
     import torch
 
     from mlu_export.formats.checkpoint import read_checkpoint
-    from mlu_export.formats.manifest import Preprocessing
     from mlu_export.formats.pictures import float_input, float_picture, list_pictures, read_picture
     from mlu_export.quantizer.dynamic import MLUConv2d, quantize_dynamic_mlu
     from mlu_export.values.graph import Graph
+    from mlu_export.values.pixels import Preprocessing
 
     options = KNOBS[knobs]
     code, out, err = export(*quantize(tiny, "--observer", "minmax", *options))

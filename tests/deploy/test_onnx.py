@@ -16,7 +16,7 @@ from mlu_export.lowering.lower import LowerOptions, lower
 from mlu_export.measurement.evaluate import FloatModel
 from mlu_export.recording.values import UnsupportedError
 from mlu_export.runners.reference.network import run_network
-from mlu_export.values.head_request import HeadRequest, parse_anchors, read_request, request_of
+from mlu_export.values.heads import HeadRequest, parse_anchors, read_request, request_of
 
 onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from mlu_agent.model.bundle import InputSpec
 
-    from ..formats.manifest import Preprocessing
     from ..values.graph import Graph, ImportedModel
+    from ..values.pixels import Preprocessing
     from ..values.ranges import Range
 
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlu_agent.model.output_spec import TENSORS
+
 from ..runners.fake_quantization import FakeQuantRunner
 from ..runners.float_graph import FloatRunner
 from ..shards.team import Team
 from ..support.progress import show_progress
-from ..values.graph import TENSORS, Conv
+from ..values.graph import Conv
 from ..values.ranges import Range
 from .head_parts import head_parts
 

@@ -12,9 +12,10 @@ from mlu_agent.model.output_spec import DECODES
 
 from ..calibration.observe import OBSERVERS, USUAL_PERCENTILE
 from ..importers.darknet.archs import ARCHS
-from ..lowering.lower import CHANNEL_SOURCES
 from ..support.files import sha256_hex
-from ..values.head_request import Anchors, HeadRequest, parse_anchors
+from ..values.heads import Anchors, HeadRequest, parse_anchors
+from ..values.pixels import CHANNEL_SOURCES, COLOURS, INPUT_DTYPES
+from ..values.targets import CORE_NUMBERS
 from ..workflows.request import Calibration, Files, Form, Pixels, Precision, Quantization, Wanted
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def declare_output(parser: argparse.ArgumentParser) -> None:
         "--size", type=size, metavar="N|WxH", help="input size in pixels (default: the network's own, YOLOv5 640)"
     )
     parser.add_argument(
-        "--input", choices=("u8", "half", "float"), help="input type; u8 (default) normalises on the device"
+        "--input", choices=tuple(INPUT_DTYPES), help="input type; u8 (default) normalises on the device"
     )
     parser.add_argument(
         "--channels", choices=tuple(CHANNEL_SOURCES), help="channel order of the input (default: rgba for u8, else rgb)"
@@ -121,7 +122,7 @@ def declare_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--core-number", type=Integer(1, 64), metavar="N", help="cores per invocation: 1 (default), 4; MLU270 also 16"
     )
-    parser.add_argument("--target", choices=("MLU220", "MLU270"), help="device (default MLU220)")
+    parser.add_argument("--target", choices=tuple(CORE_NUMBERS), help="device (default MLU220)")
 
 
 def declare_network(parser: argparse._ActionsContainer) -> None:
@@ -146,7 +147,7 @@ def declare_network(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--std", type=deviations, metavar="A,B,C", help="of pixels 0..255, divided by (default 255,255,255)"
     )
-    parser.add_argument("--colours", choices=("rgb", "bgr"), help="the order that the network was trained with (rgb)")
+    parser.add_argument("--colours", choices=COLOURS, help="the order that the network was trained with (rgb)")
 
 
 def names(text: str) -> tuple[str, ...]:

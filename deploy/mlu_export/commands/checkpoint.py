@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import UserError
 
-from ..lowering.lower import CHANNEL_SOURCES
-from ..values.head_request import HeadRequest
+from ..values.heads import HeadRequest
+from ..values.pixels import CHANNEL_SOURCES, INPUT_DTYPES
+from ..values.targets import CORE_NUMBERS
 from ..workflows.compile import compile_files
 from ..workflows.request import CompileRequest, Pixels
 from .arguments import Integer, declare_network, size, wanted_of
@@ -36,10 +37,10 @@ def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--arch", metavar="NAME", help="the network")
     group.add_argument("--labels", **path, help="class names, one a line")
     group.add_argument("--size", type=size, metavar="N|WxH", help="input size in pixels")
-    group.add_argument("--input", choices=("u8", "half", "float"), help="input type")
+    group.add_argument("--input", choices=tuple(INPUT_DTYPES), help="input type")
     group.add_argument("--channels", choices=tuple(CHANNEL_SOURCES), help="channel order of the input")
     group.add_argument("--core-number", type=Integer(1, 64), metavar="N", help="cores per invocation")
-    group.add_argument("--target", choices=("MLU220", "MLU270"), help="device")
+    group.add_argument("--target", choices=tuple(CORE_NUMBERS), help="device")
     declare_network(group)
 
 

@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlu_agent.model.output_spec import ANCHORED, FIELDS
+from mlu_agent.model.output_spec import ANCHORED, FIELDS, TENSORS
 
-from ..lowering.lower import PIXEL_MEAN, PIXEL_STD, LowerOptions
 from ..values import network as net
-from ..values.graph import TENSORS
 from .toml_text import dump
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..values.graph import Head, ImportedModel
+    from mlu_agent.model.bundle import Thresholds
+
+    from ..lowering.lower import LowerOptions
+    from ..values.graph import ImportedModel
+    from ..values.heads import Head
     from ..values.network import Network
+    from ..values.pixels import Preprocessing
 
-Triple = tuple[float, float, float]
 DTYPES = {net.UINT8: "uint8", net.FLOAT16: "float16", net.FLOAT32: "float32"}
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a picture is brought to the input's size, and its pixels (0..255) to what the network wants to see.
-
-    ``mean`` and ``std`` are in the network's order of colours, which is ``colours``: rgb or bgr.
-    """
-
-    resize: str = "letterbox"
-    pad_value: int = 128
-    mean: Triple = PIXEL_MEAN
-    std: Triple = PIXEL_STD
-    colours: str = "rgb"
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Defaults of the agent's postprocessing for this model."""
-
-    confidence: float = 0.25
-    iou: float = 0.45
-    max_detections: int = 300
 
 
 def manifest_text(
@@ -66,14 +44,16 @@ def manifest_text(
         "labels": list(labels),
         "input": _input(network, options, preprocessing),
         "output": _output(model),
-        "thresholds": {
-            "confidence": thresholds.confidence,
-            "iou": thresholds.iou,
-            "max_detections": thresholds.max_detections,
-        },
+        "thresholds": thresholds_table(thresholds),
         "provenance": dict(provenance),
     }
     return dump(document)
+
+
+def thresholds_table(thresholds: Thresholds) -> dict[str, Any]:
+    """What manifests and recipes keep of thresholds; whether a box may have several classes is the agent's to say."""
+    kept = ("confidence", "iou", "max_detections")
+    return {key: getattr(thresholds, key) for key in kept}
 
 
 def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing) -> dict[str, Any]:

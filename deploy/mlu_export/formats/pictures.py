@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..values.arrays import FloatArray
     from ..values.graph import Graph
-    from .manifest import Preprocessing
+    from ..values.pixels import Preprocessing
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
 

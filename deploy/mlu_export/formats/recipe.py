@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from mlu_agent.config.fields import Fields, is_number, raise_problems, show
 from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError, UserError
-from mlu_agent.model.bundle import RESIZES
+from mlu_agent.model.bundle import RESIZES, Thresholds
 
 from ..support.files import read_bounded
-from ..values.head_request import HeadRequest, read_request
+from ..values.heads import HeadRequest, read_request
+from ..values.pixels import CHANNEL_SOURCES, COLOURS, INPUT_DTYPES, Preprocessing, Triple
 from ..values.ranges import Range
-from .manifest import Preprocessing, Thresholds, Triple
+from ..values.targets import CORE_NUMBERS
+from .manifest import thresholds_table
 from .toml_text import dump
 
 if TYPE_CHECKING:
@@ -92,11 +94,7 @@ def recipe_text(recipe: Recipe) -> str:
             **({"data_scale": settings.data_scale} if settings.data_scale != 1.0 else {}),
         },
         "preprocessing": _preprocessing_table(settings.preprocessing),
-        "thresholds": {
-            "confidence": settings.thresholds.confidence,
-            "iou": settings.thresholds.iou,
-            "max_detections": settings.thresholds.max_detections,
-        },
+        "thresholds": thresholds_table(settings.thresholds),
         **({"heads": settings.heads.table()} if settings.heads != HeadRequest() else {}),
         "calibration": {"description": recipe.calibration},
         "ranges": {name: [seen.low, seen.high] for name, seen in recipe.ranges.items()},
@@ -177,11 +175,11 @@ def _settings(root: Fields) -> Settings:
         labels=_names(root, "labels"),
         width=build.integer("width", minimum=8, maximum=8192),
         height=build.integer("height", minimum=8, maximum=8192),
-        input=build.text("input", choices=("u8", "half", "float")),
-        channels=build.text("channels", choices=("rgb", "bgr", "rgba", "bgra", "argb", "abgr")),
+        input=build.text("input", choices=tuple(INPUT_DTYPES)),
+        channels=build.text("channels", choices=tuple(CHANNEL_SOURCES)),
         batch=build.integer("batch", minimum=1, maximum=1024),
         core_number=build.integer("core_number", minimum=1, maximum=64),
-        target=build.text("target", choices=("MLU220", "MLU270")),
+        target=build.text("target", choices=tuple(CORE_NUMBERS)),
         bits=_bits(build),
         per_channel=build.boolean("per_channel"),
         keep_int16=_names(build, "keep_int16", []),
@@ -210,7 +208,7 @@ def _preprocessing(table: Fields) -> Preprocessing:
         table.integer("pad_value", minimum=0, maximum=255),
         _triple(table, "mean", plain.mean, -MAX_PIXEL),
         _triple(table, "std", plain.std, 1e-6),
-        table.text("colours", plain.colours, choices=("rgb", "bgr")),
+        table.text("colours", plain.colours, choices=COLOURS),
     )
     table.close()
     return preprocessing

@@ -8,7 +8,7 @@ from mlu_agent.errors import UserError
 from mlu_agent.model.output_spec import FIELDS, MAX_REG
 
 from ..recording.values import Value
-from ..values.graph import Head, HeadLayout
+from ..values.heads import Head, HeadLayout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

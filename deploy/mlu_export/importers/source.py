@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..values.graph import ImportedModel
-    from ..values.head_request import HeadRequest
+    from ..values.heads import HeadRequest
     from ..values.quantizer_parameters import QuantParameters
     from .darknet.archs import Arch
 

@@ -9,17 +9,18 @@ import math
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import DataError, UserError
-from mlu_agent.model.output_spec import ANCHORED
+from mlu_agent.model.output_spec import ANCHORED, TENSORS, PlainSpec
 
 from ..lowering.to_graph import graph_of
-from ..values.graph import TENSORS, Graph, Head, ImportedModel, PlainTensor
+from ..values.graph import Graph, ImportedModel
+from ..values.heads import Head
 from .free_heads import free_heads, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..recording.values import Value
-    from ..values.head_request import HeadRequest
+    from ..values.heads import HeadRequest
 
 
 def imported(
@@ -36,7 +37,7 @@ def imported(
         found, layout, count = free_heads(graph.outputs, outputs, heads.decode, heads.strides)
         return ImportedModel(graph, heads.decode, found, count, None, warnings, layout, keys=keys)
     if not heads.decode:
-        tensors = tuple(PlainTensor(name, value.shape) for name, (_, value) in zip(graph.outputs, outputs))
+        tensors = tuple(PlainSpec(name, value.shape) for name, (_, value) in zip(graph.outputs, outputs))
         return ImportedModel(graph, TENSORS, (), 0, None, warnings, tensors=tensors, keys=keys)
     made, classes = _anchored(graph, outputs, heads)
     return ImportedModel(graph, heads.decode, made, classes, None, warnings, keys=keys)

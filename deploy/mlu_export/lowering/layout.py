@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .lower import CHANNEL_SOURCES
+from ..values.pixels import CHANNEL_SOURCES
 
 if TYPE_CHECKING:
     from ..recording.values import Shape

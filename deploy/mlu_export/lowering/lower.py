@@ -6,7 +6,7 @@ float.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Callable
 
 import numpy as np
@@ -31,32 +31,18 @@ from ..values.graph import (
     infer_shapes,
 )
 from ..values.network import Array, Network, Operator, Tensor
+from ..values.pixels import CHANNEL_SOURCES, INPUT_DTYPES, Preprocessing
 from ..values.ranges import Range, quantize_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-# The input's channel order -> for each of R, G, B the channel it comes from.
-CHANNEL_SOURCES = {
-    "rgb": (0, 1, 2),
-    "bgr": (2, 1, 0),
-    "rgba": (0, 1, 2),
-    "bgra": (2, 1, 0),
-    "argb": (1, 2, 3),
-    "abgr": (3, 2, 1),
-}
-INPUT_DTYPES = {"u8": net.UINT8, "half": net.FLOAT16, "float": net.FLOAT32}
-Triple = tuple[float, float, float]
-PIXEL_MEAN: Triple = (0.0, 0.0, 0.0)
-PIXEL_STD: Triple = (255.0, 255.0, 255.0)
 
 
 @dataclass(frozen=True)
 class LowerOptions:
     """How the network is lowered: input kind (u8, half, float), its channel order, batch, bits and granularity.
 
-    ``mean`` and ``std`` (pixels of 0..255) and ``colours`` (rgb or bgr) say what the network itself wants to see: the
-    device does it for a u8 input, the agent for the others.
+    ``pixels`` says what the network itself wants to see: the device does it for a u8 input, the agent for the others.
     """
 
     input: str = "u8"
@@ -64,9 +50,7 @@ class LowerOptions:
     batch: int = 1
     bits: int = 8
     per_channel: bool = True
-    mean: Triple = PIXEL_MEAN
-    std: Triple = PIXEL_STD
-    colours: str = "rgb"
+    pixels: Preprocessing = field(default_factory=Preprocessing)
 
 
 def lower(graph: Graph, ranges: Mapping[str, Range], options: LowerOptions) -> Network:
@@ -110,11 +94,11 @@ class _Lowering:
         if self.options.input != "u8":
             self.numbers[INPUT] = entry
             return entry
-        pixels = (np.array(values, np.float32) for values in (self.options.mean, self.options.std))
+        pixels = (np.array(values, np.float32) for values in (self.options.pixels.mean, self.options.pixels.std))
         constants = tuple(self._constant(values) for values in pixels)
         output = self._tensor((self.options.batch, height, width, channels), self.dtype)
         sources = CHANNEL_SOURCES[self.options.channels]
-        sources = sources if self.options.colours == "rgb" else sources[::-1]
+        sources = sources if self.options.pixels.colours == "rgb" else sources[::-1]
         self.operators.append(Operator(net.NORMALIZE, (entry,), constants, sources, output, "normalize"))
         self.numbers[INPUT] = output
         return entry

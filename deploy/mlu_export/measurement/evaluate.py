@@ -21,14 +21,14 @@ from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import ModelSpec, Thresholds, load_detection_bundle
 from mlu_agent.postprocess import postprocess
 
-from ..formats.manifest import Preprocessing
 from ..formats.pictures import float_input, float_picture, read_picture
 from ..importers.darknet.archs import find_arch
 from ..importers.source import import_model, read_source
 from ..runners.float_graph import FloatRunner
 from ..runners.simulated import simulate_target
 from ..shards.team import Team
-from ..values.head_request import request_of
+from ..values.heads import request_of
+from ..values.pixels import Preprocessing
 from .accuracy import Evaluation, Results
 from .annotations import Annotations, import_pycocotools
 from .online import OnlineDetector

@@ -21,9 +21,9 @@ from mlu_agent.errors import DataError, RuntimeFailure, UserError
 from mlu_agent.model.offline_model import read_offline_model
 
 from ..formats.checkpoint import parse_checkpoint
-from ..lowering.lower import INPUT_DTYPES
 from ..values.graph import Activation, Add, Concat, Conv, MaxPool, Mul, Slice, Upsample
 from ..values.network import DTYPES
+from ..values.pixels import INPUT_DTYPES
 from .layout import norm_key
 
 if TYPE_CHECKING:

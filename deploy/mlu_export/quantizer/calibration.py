@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from mlu_agent.model.bundle import InputSpec
 
-    from ..formats.manifest import Preprocessing
     from ..values.arrays import FloatArray
     from ..values.graph import Conv, Graph, ImportedModel
+    from ..values.pixels import Preprocessing
     from .scheme import Scheme
 
 

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlu_agent.model.bundle import Thresholds
+
 from ..formats.labels import COCO
-from ..formats.manifest import DTYPES, Thresholds
+from ..formats.manifest import DTYPES
 from ..formats.toml_text import dump
 from ..runners.reference.detection import YOLOV5
 from ..support.files import sha256_hex
 from ..values import network as net
 from ..values.network import word_float
+from ..values.pixels import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..values.network import Network, Operator, Tensor
 
-LETTERBOX_GREY = {YOLOV5: 114}  # of the family's own preprocessing; the others' is 128
+LETTERBOX_GREY = {YOLOV5: 114}  # of the family's own preprocessing; the others have the usual one
 COLOURS = 3
 
 HEAD = """\
@@ -83,15 +86,18 @@ def _labels(operator: Operator | None) -> list[str]:
 
 
 def _input(picture: Tensor, channels: str, operator: Operator | None) -> dict[str, Any]:
+    plain = Preprocessing()
     return {
         "width": picture.dims[2],
         "height": picture.dims[1],
-        "resize": "stretch" if operator is None else "letterbox",
-        "pad_value": 128 if operator is None else LETTERBOX_GREY.get(operator.attributes[0], 128),
+        "resize": "stretch" if operator is None else plain.resize,
+        "pad_value": plain.pad_value
+        if operator is None
+        else LETTERBOX_GREY.get(operator.attributes[0], plain.pad_value),
         "channels": channels,
         "dtype": DTYPES[picture.dtype],
-        "mean": [0.0] * COLOURS,
-        "std": [255.0] * COLOURS,
+        "mean": list(plain.mean),
+        "std": list(plain.std),
     }
 
 

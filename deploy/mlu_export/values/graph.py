@@ -6,24 +6,28 @@ network's only input is called ``INPUT`` and holds normalised float pictures. No
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlu_agent.errors import DataError
 
+from .heads import HeadLayout
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlu_agent.model.output_spec import PlainSpec
+
     from .arrays import FloatArray
+    from .heads import Head
     from .quantizer_parameters import QuantParameters
 
 Shape = tuple[int, int, int]
 Dims = tuple[int, int, int, int]
 
 INPUT = "input"
-TENSORS = "tensors"
 MAX_DIMENSION = 1 << 24
 MAX_ELEMENTS = 1 << 28  # of one tensor and picture: a gigabyte in float32
 
@@ -241,43 +245,6 @@ class Graph:
 
 
 @dataclass(frozen=True)
-class Head:
-    """One detection head: the output tensor, its stride and its anchors in pixels of the network's input.
-
-    Decode rules without anchors leave ``anchors`` empty. Their levels may have several tensors (``more`` names those
-    after the first), or share the tensors of all levels (``HeadLayout.joined``).
-    """
-
-    tensor: str
-    stride: int
-    anchors: tuple[tuple[float, float], ...] = ()
-    scale_x_y: float = 1.0
-    more: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class HeadLayout:
-    """What the tensors of heads without anchors hold: the fields of the same names of
-    ``mlu_agent.model.output_spec.OutputSpec``.
-
-    The defaults are what the networks' authors export: one tensor per level, all fields in it, all of them logits.
-    """
-
-    reg_max: int = 16
-    tensors: tuple[tuple[str, ...], ...] = ()
-    activated: tuple[str, ...] = ()
-    joined: bool = False
-
-
-@dataclass(frozen=True)
-class PlainTensor:
-    """An output as the network's author knows it: name and shape in the original axis order, batch of one first."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class ImportedModel:
     """A network as read from a weight file: the graph, its heads (in output order) and what they detect.
 
@@ -294,10 +261,10 @@ class ImportedModel:
     classes: int
     labels: tuple[str, ...] | None
     warnings: tuple[str, ...] = ()
-    layout: HeadLayout = HeadLayout()
+    layout: HeadLayout = field(default_factory=HeadLayout)
     quantized: Mapping[str, QuantParameters] | None = None
     keys: Mapping[str, str] | None = None
-    tensors: tuple[PlainTensor, ...] = ()
+    tensors: tuple[PlainSpec, ...] = ()
 
 
 def infer_shapes(graph: Graph) -> dict[str, Shape]:

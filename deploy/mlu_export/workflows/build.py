@@ -108,16 +108,13 @@ def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
 def lowered(model: ImportedModel, recipe: Recipe) -> tuple[Network, LowerOptions]:
     """The network that the model file holds."""
     settings = recipe.settings
-    preprocessing = settings.preprocessing
     options = LowerOptions(
         settings.input,
         settings.channels,
         settings.batch,
         settings.bits,
         settings.per_channel,
-        preprocessing.mean,
-        preprocessing.std,
-        preprocessing.colours,
+        settings.preprocessing,
     )
     graph = _with_rules(model, settings).graph
     return lower(graph, _with_data_scale(graph, settings, recipe.ranges), options), options

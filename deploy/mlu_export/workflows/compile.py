@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ..formats.manifest import Preprocessing
     from ..values.graph import ImportedModel
+    from ..values.pixels import Preprocessing
     from ..values.quantizer_parameters import QuantParameters
     from ..values.ranges import Range
     from .read import Read

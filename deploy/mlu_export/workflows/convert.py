@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from ..importers.darknet.archs import Arch
     from ..importers.source import Source
-    from ..values.graph import Graph, Head, ImportedModel
+    from ..values.graph import Graph, ImportedModel
+    from ..values.heads import Head
 
 MAX_MODULES = 100_000
 MAX_DEPTH = 100

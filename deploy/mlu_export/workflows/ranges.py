@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
+from mlu_agent.model.output_spec import TENSORS
 
 from ..calibration.calibrate import calibrate
 from ..calibration.observe import USUAL_PERCENTILE
 from ..formats.pictures import list_pictures
 from ..formats.recipe import pictures_use
 from ..support.torch_needed import import_torch
-from ..values.graph import TENSORS
 from ..values.ranges import Range, storable
 
 if TYPE_CHECKING:

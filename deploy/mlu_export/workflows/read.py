@@ -10,7 +10,7 @@ from mlu_agent.errors import DataError, UserError
 
 from ..importers.darknet.archs import Arch, find_arch
 from ..importers.source import Source, import_model, read_source
-from ..values.head_request import HeadRequest
+from ..values.heads import HeadRequest
 
 if TYPE_CHECKING:
     from ..formats.recipe import Recipe

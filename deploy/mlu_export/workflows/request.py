@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from ..shards.team import Team
-from ..values.head_request import HeadRequest
+from ..values.heads import HeadRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..formats.manifest import Preprocessing, Triple
+    from ..values.pixels import Preprocessing, Triple
 
 
 @dataclass(frozen=True)

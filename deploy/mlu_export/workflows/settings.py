@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import UserError
+from mlu_agent.model.bundle import Thresholds
+from mlu_agent.model.output_spec import TENSORS
 
 from ..calibration.mixed import choose_layers
 from ..formats.labels import choose_labels, read_labels
-from ..formats.manifest import Preprocessing, Thresholds
 from ..formats.recipe import Settings
-from ..values.graph import TENSORS
+from ..values.pixels import Preprocessing
+from ..values.targets import CORE_NUMBERS
 from .request import USUAL_KNOBS, USUAL_PRECISION
 
 if TYPE_CHECKING:
     from .read import Read
     from .request import Knobs, Precision, Wanted
 
-CORE_NUMBERS = {"MLU220": (1, 4), "MLU270": (1, 4, 16)}
 DEFAULT_CHANNELS = "rgba"  # of a u8 input; the others have the network's own order
 IOUS = {"yolov5": 0.6, "yolov8": 0.7, "yolox": 0.65}  # of suppression, as their authors measure
 FORM = ("name", "input", "channels", "batch", "core_number", "target")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlu_agent.errors import DataError
 
-from ...values.graph import Activation, Head, ImportedModel, Node, Shape
+from ...values.graph import Activation, ImportedModel, Node, Shape
+from ...values.heads import Head
 
 if TYPE_CHECKING:
     from .cfg import Section

@@ -21,7 +21,7 @@ from ...recording.fuse import fused
 from ...recording.record import RECORDERS
 from ...recording.values import Constant, UnsupportedError, Value, new_identity
 from ...support.torch_needed import import_torch
-from ...values.head_request import HeadRequest
+from ...values.heads import HeadRequest
 from ..traced import imported
 
 if TYPE_CHECKING:

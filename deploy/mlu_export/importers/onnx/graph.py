@@ -11,7 +11,7 @@ from mlu_agent.errors import DataError, UserError
 
 from ...recording.fuse import fused
 from ...recording.values import Constant, UnsupportedError, Value
-from ...values.head_request import HeadRequest
+from ...values.heads import HeadRequest
 from ..traced import imported
 from .call import Call, Operand, Tensor
 from .file import MAX_ELEMENTS, import_package, opset_of, parse, tensor_array

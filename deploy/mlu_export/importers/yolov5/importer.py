@@ -23,7 +23,6 @@ from ...values.graph import (
     Concat,
     Conv,
     Graph,
-    Head,
     ImportedModel,
     MaxPool,
     Node,
@@ -32,6 +31,7 @@ from ...values.graph import (
     Upsample,
     infer_shapes,
 )
+from ...values.heads import Head
 from .state import modules_of
 from .values import at_least_one, batch_norm, floats, halves, pair, vector
 

@@ -22,12 +22,12 @@ from mlu_agent.preprocess import preprocess
 from ...formats.container_reader import load_network
 from ...formats.pictures import list_pictures, read_picture
 from ...importers.darknet.archs import find_arch
-from ...lowering.lower import CHANNEL_SOURCES, INPUT_DTYPES
 from ...runners.simulator import Runner, simulator
 from ...support.files import read_bounded
 from ...support.torch_needed import import_torch
 from ...values import network as net
-from ...values.head_request import request_of
+from ...values.heads import request_of
+from ...values.pixels import CHANNEL_SOURCES, INPUT_DTYPES
 from ..build import lowered, prepare
 from ..compile import checkpoint_recipe
 from ..read import read_network

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 from mlu_agent.errors import UserError
+from mlu_agent.model.bundle import Thresholds
 
+from ....values.pixels import Preprocessing
 from ..cfg import Section
 from .yolo_fastest import yolo_fastest_sections
 from .yolov3 import yolov3_sections, yolov3_spp_sections
@@ -25,9 +27,9 @@ class Arch:
 
     name: str
     family: str
-    resize: str = "letterbox"
-    pad_value: int = 128
-    iou: float = 0.45
+    resize: str = Preprocessing.resize
+    pad_value: int = Preprocessing.pad_value
+    iou: float = Thresholds.iou
     sections: Callable[[], Sections] | None = None
     needs_cfg: bool = False
     activation: str | None = None

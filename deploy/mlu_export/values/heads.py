@@ -1,4 +1,7 @@
-"""What only the user can say of an ONNX file or a traced module: where it ends, and how its outputs are decoded."""
+"""Detection heads: what importers find, what only the user can say of an ONNX file or a module, and how both are kept.
+
+What the agent has names for (decode rules, fields, the usual layout) are its own values.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from mlu_agent.config.fields import is_number, show
 from mlu_agent.errors import UserError
-from mlu_agent.model.output_spec import ANCHORED, DECODES
-
-from .graph import TENSORS
+from mlu_agent.model.output_spec import ANCHORED, DECODES, TENSORS, OutputSpec
 
 if TYPE_CHECKING:
     from mlu_agent.config.fields import Fields
@@ -18,6 +19,35 @@ if TYPE_CHECKING:
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
 MAX_SIDE = 1e5
 MAX_LIST = 65536
+
+
+@dataclass(frozen=True)
+class Head:
+    """One detection head: the output tensor, its stride and its anchors in pixels of the network's input.
+
+    Decode rules without anchors leave ``anchors`` empty. Their levels may have several tensors (``more`` names those
+    after the first), or share the tensors of all levels (``HeadLayout.joined``).
+    """
+
+    tensor: str
+    stride: int
+    anchors: tuple[tuple[float, float], ...] = ()
+    scale_x_y: float = 1.0
+    more: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HeadLayout:
+    """What the tensors of heads without anchors hold: the fields of the same names of
+    ``mlu_agent.model.output_spec.OutputSpec``.
+
+    The defaults are what the networks' authors export: one tensor per level, all fields in it, all of them logits.
+    """
+
+    reg_max: int = OutputSpec.reg_max
+    tensors: tuple[tuple[str, ...], ...] = ()
+    activated: tuple[str, ...] = ()
+    joined: bool = False
 
 
 @dataclass(frozen=True)
