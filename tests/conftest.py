@@ -74,7 +74,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real data; only for tests marked `shared`."""
+    """The folder of real data; only for tests marked ``shared``."""
     reason = _missing_shared()
     if reason is not None:
         pytest.fail(f"a test without the marker 'shared' asked for real data: {reason}")
@@ -111,7 +111,7 @@ class RtspServer:
         self.start()
 
     def start(self) -> None:
-        """Start the server, on the port it had before if it had one; returns when it listens."""
+        """Starts the server, on the port it had before if it had one; returns when it listens."""
         script = str(needs.RTSP_SERVER)
         command = [
             needs.SYSTEM_PYTHON,
@@ -132,7 +132,7 @@ class RtspServer:
         self._port = int(self.url.split(":")[2].split("/")[0])
 
     def stop(self) -> None:
-        """Take the server away, as a camera whose cable is pulled."""
+        """Takes the server away, as a camera whose cable is pulled."""
         if self._process is None:
             return
         self._process.kill()
@@ -145,7 +145,7 @@ class RtspServer:
 
 @pytest.fixture
 def rtsp_server() -> Iterator[Callable[[Path], RtspServer]]:
-    """A function from a clip to a running RtspServer; for tests marked `rtsp`. All of them end with the test."""
+    """A function from a clip to a running RtspServer; for tests marked ``rtsp``. All of them end with the test."""
     servers: list[RtspServer] = []
 
     def serve(clip: Path) -> RtspServer:
@@ -159,7 +159,7 @@ def rtsp_server() -> Iterator[Callable[[Path], RtspServer]]:
 
 @pytest.fixture(scope="session")
 def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `mlu-agent` or `mlu-export` as a person would, from this interpreter's environment."""
+    """Runs ``mlu-agent`` or ``mlu-export`` as a person would, from this interpreter's environment."""
 
     def run(program: str, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).parent / program), *map(str, arguments)]

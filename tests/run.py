@@ -1,12 +1,11 @@
-"""Run everything that tells whether this tree is good, and end with one line for each part.
+"""Runs everything that tells whether this tree is good, and end with one line for each part.
 
     python tests/run.py             ctest three times (native, sanitizers, aarch64), fuzz, pytest twice, lint
     python tests/run.py lint        only the parts named; mutations only run when they are
 
 The Python tests wait much and use one core, so they run beside all other parts; each line says whose it is. A part
 that fails does not stop the others: one run shows all that is wrong. The exit status is 0 only when every part passed.
-What a part needs and this machine lacks is said in its line; nothing is installed here but build/venv39 (the Makefile
-does).
+What a part needs and this machine lacks is said in its line; only build/venv39 is installed here.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def _say(line: str) -> None:
 
 
 def _stream(*command: str | Path, env: dict[str, str] | None = None) -> tuple[int, list[str]]:
-    """Run a command with its output passed on as it comes; returns the exit status and the lines."""
+    """Runs a command with its output passed on as it comes; returns the exit status and the lines."""
     _say("$ " + " ".join(map(str, command))[:200])
     environment = {**os.environ, "CTEST_OUTPUT_ON_FAILURE": "1", **(env or {})}
     process = subprocess.Popen(
@@ -74,7 +73,7 @@ def _closing(lines: list[str], pattern: str) -> str:
 
 
 def _build(name: str, *options: str) -> str | None:
-    """Configure and build native/ in build/NAME; returns what failed, if something did."""
+    """Configures and builds native/ in build/NAME; returns what failed, if something did."""
     folder = BUILD / name
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     status, _ = _stream("cmake", "-S", "native", "-B", folder, *generator, *options)
@@ -247,7 +246,7 @@ def _lane(names: list[str], results: dict[str, Result]) -> None:
 
 
 def main(names: list[str]) -> int:
-    """Run the parts named, or all; returns the exit status."""
+    """Runs the parts named, or all; returns the exit status."""
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         print(f"tests/run.py: no part {unknown[0]!r}; there are: {', '.join(PARTS)}")

@@ -1,4 +1,4 @@
-"""Annotated copies of pictures and videos in a folder: `mlu-agent detect --output DIR`."""
+"""Annotated copies of pictures and videos in a folder: ``mlu-agent detect --output DIR``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AnnotatedOutput:
         labels: tuple[str, ...],
         frames_per_second: float | None,
     ) -> None:
-        """Adds one picture (`frames_per_second` None) or one frame of the video `name`; `pixels` is not changed."""
+        """Adds a picture (``frames_per_second`` None) or one frame of the video ``name``; ``pixels`` is not changed."""
         drawn = draw(pixels, detections, labels)
         if frames_per_second is None:
             self._finish_video()

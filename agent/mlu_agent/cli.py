@@ -1,4 +1,4 @@
-"""`mlu-agent`: its commands. What a command line does with errors and exit codes: `command_line`."""
+"""``mlu-agent``: its commands. What a command line does with errors and exit codes: ``command_line``."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _drop_output() -> None:
 
 
 def parser(program: Program, words: Sequence[str]) -> argparse.ArgumentParser:
-    """The program's parser, with the arguments of the one command that `words` name."""
+    """The program's parser, with the arguments of the one command that ``words`` name."""
     made = argparse.ArgumentParser(prog=program.name, description=program.description)
     made.add_argument("--version", action="version", version=f"{program.name} {program.version}")
     commands = made.add_subparsers(metavar="COMMAND", required=True)

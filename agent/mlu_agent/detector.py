@@ -1,4 +1,4 @@
-"""One model, pictures in, detections out: what `mlu-agent detect` and accuracy evaluation share with the daemon."""
+"""One model, pictures in, detections out: what ``mlu-agent detect`` and accuracy evaluation share with the daemon."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ Item = TypeVar("Item")
 class Detector:
     """A loaded model on one runtime; a context manager.
 
-    `runtime`: auto, device, simulator or a library's path; `thresholds`: instead of the manifest's; `cores`: None for
-    all.
-    Attributes: `spec` (ModelSpec), `runtime` ("device" or "simulator"), `reason` (why that one), `thresholds`.
-    Raises UserError, DataError and RuntimeFailure as `load_detection_bundle`, `open_library` and `Engine` do.
+    ``runtime``: auto, device, simulator or a library's path. ``thresholds``, ``cores``: None: the manifest's, all.
+    Attributes: ``spec`` (ModelSpec), ``runtime`` ("device" or "simulator"), ``reason`` (why that one), ``thresholds``.
+    Raises UserError, DataError and RuntimeFailure as ``load_detection_bundle``, ``open_library`` and ``Engine`` do.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Detector:
     def stream(self, items: Iterable[Item]) -> Iterator[tuple[Item, Detections]]:
         """Detections of each item in order, with all cores busy: reads ahead by as many items as there are slots.
 
-        An item is a picture, or anything with a picture in its attribute `pixels` (a Frame).
+        An item is a picture, or anything with a picture in its attribute ``pixels`` (a Frame).
         """
         try:
             for group in _groups(items, self.spec.batch):

@@ -9,7 +9,7 @@
 
 A message is one clear sentence, or one per line where several problems of a file are told together: the field, the
 value and the remedy. Only kinds that change what someone does get a class. What a listener can meet stands in
-`mlu_client.errors`; here the tree grows on.
+``mlu_client.errors``; here the tree grows on.
 """
 
 from __future__ import annotations

@@ -35,8 +35,7 @@ def box_area(boxes: FloatArray) -> FloatArray:
 
 
 def iou_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersection over union of every box of ``a`` (N, 4) with every box of ``b`` (M, 4): (N, M), 0 for empty
-    boxes."""
+    """Intersection over union of each box of ``a`` (N, 4) with each of ``b`` (M, 4): (N, M), 0 for empty boxes."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     overlap = np.prod(np.maximum(high - low, 0), axis=-1)
@@ -68,8 +67,7 @@ class Letterbox:
         return min(self.scale_x, self.scale_y)
 
     def invert(self, xyxy: FloatArray) -> NDArray[np.float32]:
-        """Boxes (N, 4) in network pixels -> float32 (N, 4) in frame pixels, clipped to the frame. ``xyxy`` is not
-        changed."""
+        """Boxes (N, 4) in network pixels -> new float32 (N, 4) in frame pixels, clipped to the frame."""
         shift = np.array([self.pad_x, self.pad_y] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         limit = np.array([self.width, self.height] * 2, np.float32)

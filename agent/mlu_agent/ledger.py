@@ -29,7 +29,7 @@ Account = TypeVar("Account")
 class Latency:
     """The latencies of one stage, milliseconds: how many, their sum, the greatest, and how many lie in each bucket.
 
-    `buckets[i]` counts those of at most BUCKETS_MS[i] that no bucket before has; the last one counts all the others.
+    ``buckets[i]`` counts those of at most BUCKETS_MS[i] that no bucket before has; the last one counts all the others.
     """
 
     count: int = 0
@@ -84,7 +84,7 @@ class SourceAccount:
             self._read += 1
 
     def count_published(self, stages_ms: Mapping[str, float]) -> None:
-        """A frame's message was handed to the sinks; `stages_ms` is how long each stage took."""
+        """A frame's message was handed to the sinks; ``stages_ms`` is how long each stage took."""
         with self._lock:
             self._published += 1
             self._progress += 1
@@ -110,8 +110,7 @@ class SourceAccount:
             self._progress += reason != DEVICE
 
     def count_invalid(self, candidates: int) -> int:
-        """Candidates of a frame were thrown away because a number in them was not finite. How many there were
-        before."""
+        """Candidates of a frame were thrown away for numbers that are not finite. How many there were before."""
         with self._lock:
             before = self._invalid
             self._invalid += candidates

@@ -12,7 +12,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 def configure(level: str = "info", style: str = "auto", stream: TextIO | None = None) -> None:
-    """Sets up logging for the process. `style`: "json", "text" or "auto" (text on a terminal)."""
+    """Sets up logging for the process. ``style``: "json", "text" or "auto" (text on a terminal)."""
     output = stream or sys.stdout
     text = style == "text" or (style == "auto" and output.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
@@ -31,5 +31,5 @@ def configure(level: str = "info", style: str = "auto", stream: TextIO | None = 
 
 
 def get_logger() -> Any:
-    """A logger with keyword context; configured by `configure`."""
+    """A logger with keyword context; configured by ``configure``."""
     return structlog.get_logger()

@@ -34,8 +34,7 @@ _MIXES = {"argb": [2, 1, 1, 2, 0, 3], "abgr": [0, 1, 1, 2, 2, 3]}
 
 
 class _Plan(NamedTuple):
-    """Where a frame of one size goes: the new size, its corner, and the odd ratio at which pixels are only picked
-    (else 0)."""
+    """Where a frame of one size goes: new size, its corner, and the odd ratio at which pixels are picked (or 0)."""
 
     width: int
     height: int
@@ -48,8 +47,7 @@ class _Plan(NamedTuple):
 class Preprocessor:
     """``preprocess`` with its scratch memory kept: one per thread, for any mixture of frame sizes.
 
-    It keeps no memory of the buffers it writes: every call writes every byte of ``out``, so slots may be shared and
-    reused.
+    It keeps no memory of the buffers it writes: every call writes every byte of ``out``, which may thus be shared.
     """
 
     def __init__(self, spec: InputSpec) -> None:
@@ -64,7 +62,7 @@ class Preprocessor:
         )
 
     def __call__(self, pixels: NDArray[np.uint8], out: NDArray[Any]) -> Letterbox:
-        """Fill ``out`` (H, W, C of ``spec``, its dtype, C-contiguous) from ``pixels`` uint8 (h, w, 3) BGR.
+        """Fills ``out`` (H, W, C of ``spec``, its dtype, C-contiguous) from ``pixels`` uint8 (h, w, 3) BGR.
 
         Raises ValueError if either array has another shape or dtype.
         """
@@ -138,7 +136,7 @@ class Preprocessor:
 
 
 def preprocess(pixels: NDArray[np.uint8], spec: InputSpec, out: NDArray[Any]) -> Letterbox:
-    """Fill ``out`` (H, W, C) from ``pixels`` uint8 (h, w, 3) BGR as ``spec`` says; returns how the frame lies in it.
+    """Fills ``out`` (H, W, C) from ``pixels`` uint8 (h, w, 3) BGR as ``spec`` says; returns how the frame lies in it.
 
     A Preprocessor does the same without allocating its scratch memory each time.
     """

@@ -1,4 +1,4 @@
-"""`mlu-export`: its commands. What a command line does with errors and exit codes: `mlu_agent.command_line`."""
+"""``mlu-export``: its commands. What a command line does with errors and exit codes: ``mlu_agent.command_line``."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ PATHS = pytest.mark.parametrize("path", MODULES.values(), ids=lambda path: str(p
 
 
 def _modules_used(path: Path) -> set[str]:
-    """The modules of mlu_export that a file imports, wherever in it: of `a.b` the module a.b, or a where b is in it."""
+    """The modules of mlu_export that a file imports, wherever: of ``a.b`` the module a.b, or a where b is in it."""
     used = set()
     for _, name in _imports(path, EXPORT):
         used |= {name} & MODULES.keys() or {name.rpartition(".")[0]} & MODULES.keys()
@@ -152,7 +152,7 @@ def _top_imports(path: Path) -> set[str]:
 
 
 def test_torch_is_imported_late():
-    """`mlu-export build --recipe` works without torch, so no module outside the rooms that are about torch modules
+    """``mlu-export build --recipe`` works without torch, so no module outside the rooms that are about torch modules
     imports it at its top, be it through another module.
     """
     imports = {name: _top_imports(path) for name, path in MODULES.items()}

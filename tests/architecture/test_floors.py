@@ -58,7 +58,7 @@ def _room(path: Path, package: Path) -> str:
 
 
 def _imports(path: Path, package: Path) -> list[tuple[int, str]]:
-    """Every import of a file as (line, absolute dotted name), wherever it stands; `from a import b` counts as a.b."""
+    """Every import of a file as (line, absolute dotted name), wherever it stands; ``from a import b`` counts as a.b."""
     module = [package.name, *path.relative_to(package).with_suffix("").parts]
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):

@@ -24,7 +24,7 @@ def device(library: Library):
 
 
 def test_the_simulator_shows_one_mlu220_with_four_cores(library: Library):
-    """What `devices` prints: clients look for MLU220 in the name."""
+    """What ``devices`` prints: clients look for MLU220 in the name."""
     (info,) = list_devices(library)
     assert (info.ordinal, info.target, info.cores) == (0, "MLU220", 4)
     assert "MLU220" in info.name
@@ -83,7 +83,7 @@ def test_a_notifier_that_was_never_placed_has_no_duration(device: Device):
 
 
 def test_close_is_idempotent(device: Device):
-    """A second close of any handle does nothing, and `closed` tells."""
+    """A second close of any handle does nothing, and ``closed`` tells."""
     buffer = DeviceBuffer(device.library, 64)
     assert not buffer.closed
     buffer.close()

@@ -23,8 +23,7 @@ def loaded(statements: str) -> set[str]:
 
 
 def test_a_listener_loads_neither_numpy_nor_the_agent():
-    """All modules of mlu_client in a fresh interpreter bring pyzmq and msgpack, and nothing that the agent needs
-    besides."""
+    """All modules of mlu_client in a fresh interpreter bring pyzmq and msgpack, and none of the agent's other needs."""
     assert len(MODULES) >= 6
     names = loaded("import " + ", ".join(MODULES))
     assert names >= {*MODULES, "zmq", "msgpack"}

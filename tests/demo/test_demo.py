@@ -1,4 +1,4 @@
-"""`make demo` with files given by hand: the whole way from real weights to drawn pictures."""
+"""``make demo`` with files given by hand: the whole way from real weights to drawn pictures."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Section:
 
     @property
     def blocks(self) -> list[str]:
-        """The fenced blocks marked `console`, without their fences."""
+        """The fenced blocks marked ``console``, without their fences."""
         return re.findall(r"^```console\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
 
     @property

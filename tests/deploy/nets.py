@@ -246,7 +246,7 @@ def pt_archive(pickled: bytes, storages: dict[str, bytes]) -> bytes:
 def module(
     kind: str, children: dict | None = None, parameters: dict | None = None, buffers: dict | None = None, **more
 ):
-    """A pickled torch.nn.Module; `kind` is "nn.Conv2d", "common.C3" and so on."""
+    """A pickled torch.nn.Module; ``kind`` is "nn.Conv2d", "common.C3" and so on."""
     home = {"nn": "torch.nn.modules.some", "common": "models.common", "yolo": "models.yolo"}
     package, name = kind.split(".")
     return _Object(

@@ -167,7 +167,7 @@ def test_what_is_compared_are_the_boxes_and_confidences_of_the_agent():
 
 
 def test_a_model_without_detection_heads_can_be_timed(tmp_path, simulator_path, export, monkeypatch):
-    """`bench` needs no detections."""
+    """``bench`` needs no detections."""
     monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
     layout = HeadLayout(reg_max=1)
     path = write(network("yolov8", layout), tmp_path, full_ranges(network("yolov8", layout)))

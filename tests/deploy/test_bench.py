@@ -1,4 +1,4 @@
-"""`mlu-export bench`: the guide's formulas, and ours."""
+"""``mlu-export bench``: the guide's formulas, and ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlu-export build` and recipes, as a person types them."""
+"""``mlu-export build`` and recipes, as a person types them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlu-export quantize` writes the vendor's checkpoint, and `mlu-export compile` makes a model of it."""
+"""``mlu-export quantize`` writes the vendor's checkpoint, and ``mlu-export compile`` makes a model of it."""
 
 from __future__ import annotations
 

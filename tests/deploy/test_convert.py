@@ -1,4 +1,4 @@
-"""`mlu-export convert`: weights in, a float state dict out, and back to the same network."""
+"""``mlu-export convert``: weights in, a float state dict out, and back to the same network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlu-export eval`: the file that ships, measured."""
+"""``mlu-export eval``: the file that ships, measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlu-export eval` beyond one figure: ways of running, results of a device, the working point, the gate."""
+"""``mlu-export eval`` beyond one figure: ways of running, results of a device, the working point, the gate."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_pictures_may_be_split_in_any_way(tiny, tiny_model, tiny_annotations, si
 
 
 def test_the_text_has_the_vendors_line_and_names_the_worst_classes(run):
-    """`Mean AP: 0.xxx` is AP at IoU .5, as the vendor's example prints it."""
+    """``Mean AP: 0.xxx`` is AP at IoU .5, as the vendor's example prints it."""
     code, out, _ = run()
     assert code == 0
     lines = out.splitlines()
@@ -230,7 +230,7 @@ def recording(tiny, tiny_model, simulator_path):
 
 
 def test_detect_gives_every_class_of_a_box_if_asked(recording, tiny, tiny_model, simulator_path):
-    """`mlu-agent detect --multi-label`: more detections in no more boxes; without it a box has its best class alone."""
+    """``mlu-agent detect --multi-label``: more detections in no more boxes; else a box has its best class alone."""
     done = subprocess.run(
         [*AGENT, "detect", tiny_model, tiny / "pictures", "--json", "--runtime", simulator_path, *MEASURING[:-1]],
         capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=120,

@@ -115,7 +115,7 @@ def test_every_option_in_running_text_exists():
 
 
 def test_every_command_in_running_text_exists():
-    """`mlu-export NAME`: a command of that program."""
+    """``mlu-export NAME``: a command of that program."""
     for section in SECTIONS["en"]:
         for span in section.code:
             words = span.split()

@@ -1,4 +1,4 @@
-"""`mlu-export eval` and `bench` of a quantized checkpoint, and of models that detect nothing."""
+"""``mlu-export eval`` and ``bench`` of a quantized checkpoint, and of models that detect nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ARCH = ("--arch", "darknet")
 
 @pytest.fixture
 def checkpoint(tiny, tiny_annotations, export):
-    """The small network's checkpoint, as `quantize` writes it; a function of further options."""
+    """The small network's checkpoint, as ``quantize`` writes it; a function of further options."""
 
     def make(*more):
         code, _, err = export(

@@ -1,4 +1,4 @@
-"""What `mlu-export` does where its output is no longer wanted, or cannot be written."""
+"""What ``mlu-export`` does where its output is no longer wanted, or cannot be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlu-export compile --backend vendor` against a double that records the calls of the vendor's documented interface.
+"""``mlu-export compile --backend vendor`` against a double that records the calls of the vendor's documented interface.
 
 The SDK itself is not here: that it takes these calls as documented is what these tests cannot show.
 """
@@ -205,7 +205,7 @@ def test_a_file_for_the_simulator_is_no_file_for_a_device(tiny, sdk, checkpoint,
 def test_the_driver_also_runs_with_our_torch_mlu_and_its_model_computes_the_same(
     tiny, checkpoint, export, simulator_path, monkeypatch
 ):
-    """`mlu-export run driver.py`: the same to the bit as compile (but for silu, two layers there)."""
+    """``mlu-export run driver.py``: the same to the bit as compile (but for silu, two layers there)."""
     import shutil
     import subprocess
 

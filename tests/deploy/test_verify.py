@@ -1,4 +1,4 @@
-"""`mlu-export verify`: the file that ships against its checkpoint, what it holds and what it computes."""
+"""``mlu-export verify``: the file that ships against its checkpoint, what it holds and what it computes."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_the_averaged_model_is_taken_before_the_last_one(pictures):
 
 
 def test_half_precision_and_data_parallel_wrapping_change_nothing():
-    """Published files hold float16; training on several cards puts `module` around everything."""
+    """Published files hold float16; training on several cards puts ``module`` around everything."""
     network = yolo_modules.network(classes=2).half()
     plain = import_yolov5(yolo_modules.save({"model": network}), SIZE)
     wrapped = import_yolov5(yolo_modules.save({"model": torch.nn.DataParallel(network)}), SIZE)
@@ -102,7 +102,7 @@ def test_a_state_dict_without_a_named_release_gets_the_usual_activation_and_a_wa
 
 
 def test_the_release_is_part_of_the_networks_name():
-    """`yolov5s@v3.0` says which activation a state dict was trained with; a release of nothing else exists."""
+    """``yolov5s@v3.0`` says which activation a state dict was trained with; a release of nothing else exists."""
     assert find_arch("yolov5s@v3.0").activation == "leaky_relu"
     assert find_arch("yolov5s@v3.1").activation == "hardswish"
     assert find_arch("yolov5s@v7.0").activation == "silu"

@@ -39,7 +39,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Daemon:
-    """`mlu-agent run` as a process; its log lines are collected."""
+    """``mlu-agent run`` as a process; its log lines are collected."""
 
     def __init__(self, config: Path, simulator: Path, code: str, *arguments: str, **environment: str) -> None:
         program = ["-c", code] if code else ["-m", "mlu_agent.cli"]

@@ -285,7 +285,7 @@ def ctrl_c_is_heard() -> Iterator[None]:
 
 @pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_a_reader_that_goes_away_and_ctrl_c_are_no_tracebacks(model_path: Path, clip: Path, simulator_path: Path):
-    """`mlu-agent detect ... | head -1` ends quietly, and so does Ctrl-C."""
+    """``mlu-agent detect ... | head -1`` ends quietly, and so does Ctrl-C."""
     env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
     command = [sys.executable, "-m", "mlu_agent.cli", "detect", str(model_path), *[str(clip)] * 50, "--json"]
     for interrupt in (False, True):

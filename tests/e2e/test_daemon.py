@@ -35,7 +35,7 @@ def check_sequence(messages: list[dict[str, Any]], start: int = 0) -> None:
 
 
 def test_every_frame_of_a_file_arrives_and_the_daemon_ends_with_it(run_daemon, listen, endpoint: str, clip: Path):
-    """40 frames in, 40 messages out without a gap, then `end`; the exit code is 0."""
+    """40 frames in, 40 messages out without a gap, then ``end``; the exit code is 0."""
     listener = listen(endpoint)
     daemon = run_daemon(source("clip", path=str(clip)), *WAIT)
     assert daemon.wait() == 0, daemon.errors
@@ -74,8 +74,7 @@ def test_the_daemon_says_which_runtime_and_why(run_daemon, clip: Path):
 def test_two_looping_files_share_the_device_fairly_and_sigterm_ends_cleanly(
     run_daemon, listen, endpoint: str, clip: Path
 ):
-    """Neither source starves; SIGTERM loses no frame in flight and every counter adds
-    up."""
+    """Neither source starves; SIGTERM loses no frame in flight and every counter adds up."""
     listener = listen(endpoint)
     two = source("one", path=str(clip), loop=True) + source("two", path=str(clip), loop=True)
     daemon = run_daemon(two, *WAIT, publish="high_water_mark = 100000")
@@ -150,8 +149,7 @@ def test_a_source_that_can_never_work_is_the_users_mistake(run_daemon, clip: Pat
 def test_a_stream_that_goes_away_and_returns_is_taken_up_again(
     run_daemon, listen, endpoint: str, clip: Path, rtsp_server
 ):
-    """A real RTSP server killed and started again: lost, live again, the sequence goes on, the other source is
-    untouched."""
+    """A real RTSP server killed and started again: lost, live again, the sequence goes on, the other source too."""
     server = rtsp_server(clip)
     listener = listen(endpoint)
     text = source("cam", url=server.url) + source("clip", path=str(clip), loop=True, realtime=True)
@@ -188,8 +186,7 @@ def test_a_stream_that_goes_away_and_returns_is_taken_up_again(
 def test_a_silent_stream_stalls_is_lost_and_never_delays_the_end(
     run_daemon, listen, endpoint: str, clip: Path, rtsp_server
 ):
-    """A server that keeps its connection open and sends nothing: stalled first, then lost; SIGTERM is clean
-    meanwhile."""
+    """A server that keeps its connection open and sends nothing: stalled, then lost; SIGTERM is clean meanwhile."""
     server = rtsp_server(clip)
     listener = listen(endpoint)
     daemon = run_daemon(source("cam", url=server.url), *WAIT)
@@ -218,7 +215,7 @@ class Manager:
         self.received: list[str] = []
 
     def wait_for(self, text: str) -> None:
-        """Reads datagrams until one has the line `text`."""
+        """Reads datagrams until one has the line ``text``."""
         while not any(text in datagram.split("\n") for datagram in self.received):
             self.received.append(self._socket.recv(4096).decode())
 
@@ -312,8 +309,7 @@ def test_a_device_that_nothing_helps_ends_the_process_with_3(run_daemon, listen,
 
 
 def test_a_second_signal_ends_at_once(run_daemon, clip: Path, tmp_path: Path):
-    """While the daemon waits for a subscriber, one signal is a clean end; with a second the process is gone, 128 +
-    15."""
+    """While the daemon waits for a subscriber, one signal is a clean end; a second ends it at once, with 128 + 15."""
     daemon = run_daemon(source("clip", path=str(clip), loop=True))
     daemon.wait_for_log("ready")
     os.kill(daemon.process.pid, signal.SIGSTOP)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Change(NamedTuple):
-    """`old` in some file under `folder` becomes `new`: of the tests, one must fail."""
+    """``old`` in some file under ``folder`` becomes ``new``: of the tests, one must fail."""
 
     name: str
     folder: str

@@ -1,11 +1,12 @@
-"""Show that the tests hold what they promise: change one line of a copy, and expect its tests to fail.
+"""Shows that the tests hold what they promise: changes one line of a copy, and expects its tests to fail.
 
     python tests/mutation/run.py            every change of changes.py
     python tests/mutation/run.py NAME...    those named
 
-First the tests named must pass on the copy as it is. A change ends as `killed` (a test failed), `SURVIVED` (all passed:
-the promise is not tested) or `BROKEN` (its text is not there exactly once, or nothing could be built or collected). The
-exit status is 0 only if all were killed. It works on copies in a temporary folder and takes two at a time.
+First the tests named must pass on the copy as it is. A change ends as ``killed`` (a test failed), ``SURVIVED``
+(all passed: the promise is not tested) or ``BROKEN`` (its text is not there exactly once, or nothing could be
+built or collected). The exit status is 0 only if all were killed. It works on copies in a temporary folder and
+takes two at a time.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class MoreLayers:
         return int(self.model.operator(codes.DETECTION_OUTPUT, heads, out, constants, words + scales, "detection"))
 
     def random(self, x: int, same: Sequence[int]) -> int:
-        """Any of them, for a random graph; `same`: tensors of x's size."""
+        """Any of them, for a random graph; ``same``: tensors of x's size."""
         rng, (_, h, w, c) = self.rng, self.layers.dims(x)
         choice = rng.randrange(10)
         if choice < 3:

@@ -15,7 +15,7 @@ def check(script: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_committed_module_is_current() -> None:
-    """`generate_abi.py --check` finds no difference between the header and the committed module."""
+    """``generate_abi.py --check`` finds no difference between the header and the committed module."""
     result = check(NATIVE / "generate_abi.py")
     assert result.returncode == 0, result.stderr
 

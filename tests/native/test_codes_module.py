@@ -32,7 +32,7 @@ def generate(native: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_committed_modules_are_current() -> None:
-    """`generate_codes.py --check` finds no difference between the lists and what is committed."""
+    """``generate_codes.py --check`` finds no difference between the lists and what is committed."""
     result = generate(NATIVE, "--check")
     assert result.returncode == 0, result.stderr
 

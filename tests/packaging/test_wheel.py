@@ -159,7 +159,7 @@ def _libdir(installed: Path) -> Path:
 
 
 def test_the_installed_wheel_finds_its_simulator(installed: Path):
-    """`mlu-agent simulator` names folders inside the installation, not in a checkout."""
+    """``mlu-agent simulator`` names folders inside the installation, not in a checkout."""
     includes = Path(_run(installed / "bin" / "mlu-agent", "simulator", "--includedir", cwd=installed).strip())
     assert installed in _libdir(installed).parents
     assert (includes / "cnrt.h").is_file()
@@ -178,7 +178,7 @@ def test_the_installed_headers_compile_and_link(installed: Path, tmp_path: Path)
 
 
 def test_import_does_nothing(installed: Path):
-    """`import mlu_agent` loads no OpenCV, no numpy, no ZeroMQ, no cffi and starts no thread."""
+    """``import mlu_agent`` loads no OpenCV, no numpy, no ZeroMQ, no cffi and starts no thread."""
     script = (
         "import sys, threading, mlu_agent\n"
         "heavy = {'cv2', 'numpy', 'zmq', 'msgpack', '_cffi_backend', 'cffi', 'structlog', 'torch'} & set(sys.modules)\n"

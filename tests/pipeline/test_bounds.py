@@ -338,7 +338,7 @@ def subscribe() -> Iterator[Any]:
 
 
 def arrives(socket: zmq.Socket[bytes], send: Any) -> bytes:
-    """The first message that the socket receives while `send` is called again and again."""
+    """The first message that the socket receives while ``send`` is called again and again."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         send()
@@ -371,7 +371,7 @@ def test_a_late_subscriber_gets_the_last_states_although_another_has_subscribed_
 
 
 def test_a_heartbeat_comes_when_it_was_promised(make, model_path: Path, pictures: Path, subscribe):
-    """One for each second that passed (`heartbeat_s`), however often the pipeline looks whether it is time."""
+    """One for each second that passed (``heartbeat_s``), however often the pipeline looks whether it is time."""
     pipeline = make(model_path, looping(pictures))
     socket = subscribe(pipeline._outlet.sinks[0].endpoint, "1/heartbeat/", "ready", "last")
     arrives(socket, lambda: pipeline._outlet.send("ready", {}))

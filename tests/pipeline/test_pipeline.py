@@ -29,8 +29,7 @@ def test_a_batch_model_serves_several_sources_and_loses_nothing(make, four_core_
 
 
 def test_a_busy_device_is_shared_evenly(make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch):
-    """Three sources that always have a frame ready get the same number of invocations within a fifth, of a slow
-    device."""
+    """Three sources that always have a frame ready get equally many invocations of a slow device, within a fifth."""
     names = ("a", "b", "c")
     pipeline = make(model_path, *(SourceConfig(name, "path", str(pictures), loop=True) for name in names))
     original = cnrt.Notifier.wait
@@ -54,8 +53,7 @@ def test_a_busy_device_is_shared_evenly(make, model_path: Path, pictures: Path, 
 def test_frames_of_a_failing_device_are_counted_and_the_pipeline_gives_up(
     make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """A device that fails whatever is done: every step is taken once, each frame is counted as failed, and the device
-    is lost."""
+    """A device that fails whatever is done: every step is taken once, each frame has failed, the device is lost."""
     pipeline = make(model_path, folder_source(pictures))
 
     def fail(self: object) -> None:
@@ -210,8 +208,8 @@ def test_a_source_whose_thread_dies_ends_the_daemon(make, model_path: Path, pict
 
 
 def test_sources_come_and_go_while_others_stay(make, model_path: Path, pictures: Path):
-    """By id: one that is added starts at once, one that is removed gets its `end` and is forgotten. If it comes again,
-    its counters go on."""
+    """By id: one that is added starts at once, one that is removed gets its ``end`` and is forgotten. If it comes
+    again, its counters go on."""
     pipeline = make(model_path, SourceConfig("stays", "path", str(pictures), loop=True))
     sent: list[tuple[str, str]] = []
 

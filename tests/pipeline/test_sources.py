@@ -20,8 +20,7 @@ from mlu_agent.sources.video import without_password
 
 
 class ScriptedCapture(Capture):
-    """Does what the script says at each open: a CaptureError to raise, or a number of frames before the stream
-    breaks."""
+    """Does at each open what the script says: a CaptureError to raise, or how many frames before the stream breaks."""
 
     remote = True
 

@@ -212,7 +212,7 @@ def test_a_model_without_detection_heads_is_described_by_its_tensors(model):
 
 
 def test_nothing_is_detected_with_a_model_without_detection_heads(model, capsys, monkeypatch):
-    """Detector and every command that detects say so in one sentence; `inspect` describes it."""
+    """Detector and every command that detects say so in one sentence; ``inspect`` describes it."""
     tensors(model)
     sentence = r'small\.toml: output\.kind = "tensors": the model has no detection heads'
     with pytest.raises(UserError, match=sentence):

@@ -138,7 +138,7 @@ def test_a_mistake_is_told_with_path_value_and_remedy(text, sentence):
 
 
 def test_all_mistakes_of_a_file_are_told_together():
-    """One run of `check` is enough."""
+    """One run of ``check`` is enough."""
     message = problem(
         '[model]\npath = "m.cambricon"\ncores = -1\n[[source]]\nid = "a"\n[log]\nformat = "xml"\n[extra]\n'
     )

@@ -14,8 +14,7 @@ def balance(counters: dict[str, int]) -> int:
 
 
 def test_the_counters_of_a_source_add_up_whoever_counts_meanwhile():
-    """In every snapshot that another thread takes, read is published and dropped and failed and in flight, none of them
-    negative."""
+    """In every snapshot of another thread, read is published, dropped, failed and in flight, none of them negative."""
     account, done = SourceAccount(), threading.Event()
 
     def work() -> None:

@@ -2,8 +2,7 @@
 
 Described for subscribers in ``docs/wire.md`` and ``docs/message-1.0.schema.json``. The rules: ``v`` is "major.minor";
 a minor version only adds; unknown fields and unknown kinds are ignored; a major version changes the topic's first
-part. Keys are strings and there are no extension types, so any language's msgpack library reads a message in its
-usual way.
+part. Keys are strings and there are no extension types: any language's msgpack library reads a message as usual.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def topic(kind: str, source_id: str) -> str:
-    """ "1/<kind>/<source_id>"; ``source_id`` is the box's name in a heartbeat. ValueError if either does not fit a
-    topic."""
+    """ "1/<kind>/<source_id>"; a heartbeat's ``source_id`` is the box's name. ValueError if either fits no topic."""
     if kind not in KINDS or not _SOURCE.fullmatch(source_id):
         raise ValueError(f"kind {kind!r} and source id {source_id!r} make no topic: 1 to 64 of A-Z a-z 0-9 . _ -")
     return f"{MAJOR}/{kind}/{source_id}"

@@ -1,6 +1,4 @@
-"""Detections as numpy arrays, for programs that have numpy: it is imported when asked for, and mlu-client does not
-require it.
-"""
+"""Detections as numpy arrays, for programs that have numpy: imported when asked for, not required by mlu-client."""
 
 from __future__ import annotations
 
@@ -29,8 +27,10 @@ class Arrays(NamedTuple):
 
 
 def to_arrays(frame: Frame) -> Arrays:
-    """The frame's detections as new arrays. UserError where numpy is not installed, DataError for a class_id beyond
-    63 bits."""
+    """The frame's detections as new arrays.
+
+    Raises UserError where numpy is not installed, DataError for a class_id beyond 63 bits.
+    """
     try:
         import numpy as np  # noqa: PLC0415 - who only listens has none
     except ImportError:

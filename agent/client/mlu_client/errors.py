@@ -1,4 +1,4 @@
-"""The exceptions of a listener. They are the trunk of the agent's own tree (`mlu_agent.errors`), so that one
+"""The exceptions of a listener. They are the trunk of the agent's own tree (``mlu_agent.errors``), so that one
 ``except MluAgentError`` holds for both.
 
     MluAgentError       base: never raised itself

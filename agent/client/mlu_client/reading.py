@@ -19,9 +19,9 @@ _NAME = r"[A-Za-z0-9._-]{1,64}"
 
 
 def read_message(message: Mapping[str, Any]) -> Message:
-    """``message`` as `mlu_client.codec.decode` or a `Subscriber` gives it -> a `Frame`, `State`, `Heartbeat` or `End`;
-    a bare `Message` for another kind. DataError, one sentence with field, value and remedy, where a field is missing
-    or is not what ``docs/message-1.0.schema.json`` says of it."""
+    """``message`` as ``mlu_client.codec.decode`` or a ``Subscriber`` gives it -> a ``Frame``, ``State``, ``Heartbeat``
+    or ``End``; a bare ``Message`` for another kind. DataError, one sentence with field, value and remedy, where a field
+    is missing or is not what ``docs/message-1.0.schema.json`` says of it."""
     table = Table(message)
     envelope = (
         table.text("kind"),

@@ -68,8 +68,7 @@ class Subscriber:
     ``timeout_s``  iteration ends when nothing arrived for so long; None waits for ever.
 
     A message that cannot be read is dropped and counted; ``counters`` also tells the messages lost on the way. Raises
-    UserError for an endpoint that ZeroMQ refuses. Not to be shared between threads; close it, or use it in a
-    ``with``.
+    UserError for an endpoint that ZeroMQ refuses. Not to be shared between threads; close it, or use it ``with``.
     """
 
     def __init__(
@@ -133,7 +132,7 @@ class Subscriber:
             yield message
 
     def typed(self) -> Iterator[Message]:
-        """Iterates as `__iter__` does, over values (`mlu_client.values`); a message that does not say what its kind
+        """Iterates as ``__iter__`` does, over values (``mlu_client.values``); a message that does not say what its kind
         must is dropped and counted as damaged."""
         for message in self:
             try:
@@ -197,7 +196,7 @@ class Subscriber:
         self._socket.close(linger=0)
 
     def _track(self, name: str, message: dict[str, Any]) -> None:
-        """Count what is missing between this message and the one before it of the same topic."""
+        """Counts what is missing between this message and the one before it of the same topic."""
         boot, sequence = message.get("boot_id"), message.get("seq")
         if not isinstance(boot, str) or isinstance(sequence, bool) or not isinstance(sequence, int):
             return
@@ -216,7 +215,7 @@ class Subscriber:
         self._next[key] = boot, sequence + 1, omitted
 
     def close(self) -> None:
-        """Close the socket; closing twice is fine."""
+        """Closes the socket; closing twice is fine."""
         self._context.destroy(linger=0)
 
     def __enter__(self) -> Subscriber:

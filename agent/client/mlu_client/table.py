@@ -16,8 +16,7 @@ _REMEDY = f"it is damaged, or the publisher is no mlu-agent of version {MAJOR}"
 
 
 class Table:
-    """One map; ``path`` is its full name in sentences, "" for the message itself. Fields that nobody asks for are
-    ignored."""
+    """One map, whose unknown fields are ignored; ``path`` is its name in sentences, "" for the message itself."""
 
     def __init__(self, values: Any, path: str = "") -> None:
         self._path = path

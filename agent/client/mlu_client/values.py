@@ -1,4 +1,4 @@
-"""What a message says, as typed values. Fields and their meaning: ``docs/wire.md``; `mlu_client.reading` makes them.
+"""What a message says, as typed values. Fields and their meaning: ``docs/wire.md``; ``mlu_client.reading`` makes them.
 
 Times are nanoseconds since 1970 UTC by the box's clock. Words that later versions may add to (states, clocks, runtimes,
 flags, counters) are plain texts here.
@@ -86,7 +86,7 @@ class Frame(Message):
 
 @dataclass(frozen=True)
 class State(Message):
-    """How a source is: ``state`` is one of `mlu_client.codec.STATES` or a later version's, ``reason`` one sentence."""
+    """How a source is: ``state`` is one of ``codec.STATES`` or a later version's, ``reason`` one sentence."""
 
     source_id: str
     state: str

@@ -1,6 +1,6 @@
 """The binding to CNRT 4.x: handles and bytes, never boxes.
 
-Importing this package loads nothing and starts nothing; `open_library` does.
+Importing this package loads nothing and starts nothing; ``open_library`` does.
 """
 
 from __future__ import annotations

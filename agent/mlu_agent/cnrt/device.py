@@ -26,7 +26,7 @@ class DeviceInfo:
 
 
 class Device(Handle):
-    """One initialised device. Every thread that uses it calls `make_current` first."""
+    """One initialised device. Every thread that uses it calls ``make_current`` first."""
 
     def __init__(self, library: Library, ordinal: int = 0) -> None:
         super().__init__(library)

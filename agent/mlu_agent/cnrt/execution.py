@@ -34,8 +34,7 @@ class Context(Handle):
             raise
 
     def invoke(self, parameters: Any, queue: Queue) -> None:
-        """Queues one invocation. `parameters`: void *[] of device pointers, inputs first; must live until it is
-        done."""
+        """Queues one invocation. ``parameters``: void *[] of device pointers, inputs first; lives until it is done."""
         null = self.library.ffi.NULL
         self.library.call("cnrtInvokeRuntimeContext", self._handle, parameters, queue.handle, null)
 
@@ -55,7 +54,7 @@ class Queue(Handle):
         self._open = True
 
     def hold(self, notifier: Notifier) -> None:
-        """What is queued from now on waits until `notifier`, as placed last in another queue, is reached."""
+        """What is queued from now on waits until ``notifier``, as placed last in another queue, is reached."""
         self.library.call("cnrtQueueWaitNotifier", notifier.handle, self.handle, 0)
 
     def sync(self) -> None:
@@ -103,7 +102,7 @@ class Notifier(Handle):
 
 
 class DeviceBuffer(Handle):
-    """A block of device memory of `size` bytes."""
+    """A block of device memory of ``size`` bytes."""
 
     def __init__(self, library: Library, size: int) -> None:
         super().__init__(library)
@@ -115,11 +114,11 @@ class DeviceBuffer(Handle):
         self._open = True
 
     def copy_from(self, host: Any) -> None:
-        """Copies `size` bytes from a host pointer (cdata) to the device; returns when done."""
+        """Copies ``size`` bytes from a host pointer (cdata) to the device; returns when done."""
         self.library.call("cnrtMemcpy", self.pointer, host, self.size, HOST_TO_DEVICE)
 
     def copy_to(self, host: Any) -> None:
-        """Copies `size` bytes from the device to a host pointer (cdata); returns when done."""
+        """Copies ``size`` bytes from the device to a host pointer (cdata); returns when done."""
         self.library.call("cnrtMemcpy", host, self.pointer, self.size, DEVICE_TO_HOST)
 
     def _release(self) -> None:

@@ -14,7 +14,7 @@ Self = TypeVar("Self", bound="Handle")
 class Handle:
     """An object of the runtime library that must be closed.
 
-    Subclasses release their object in `_release`, which runs at most once.
+    Subclasses release their object in ``_release``, which runs at most once.
     """
 
     def __init__(self, library: Library) -> None:
@@ -23,7 +23,7 @@ class Handle:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called (or the constructor failed)."""
+        """Whether ``close`` was called (or the constructor failed)."""
         return not self._open
 
     def close(self) -> None:

@@ -28,8 +28,8 @@ _SIMULATOR_MARK = "cnrtSimulatorLastMessage"
 class Library:
     """A loaded runtime library.
 
-    `kind` is "device" or "simulator", `path` where it came from, `reason` one sentence on why it was taken. It stays
-    loaded until the process ends: worker threads of the library may be inside it.
+    ``kind`` is "device" or "simulator", ``path`` where it came from, ``reason`` one sentence on why it was taken. It
+    stays loaded until the process ends: worker threads of the library may be inside it.
     """
 
     def __init__(self, ffi: Any, lib: Any, path: str, reason: str) -> None:
@@ -55,7 +55,7 @@ class Library:
             raise RuntimeFailure(message) from None
 
     def has(self, name: str) -> bool:
-        """Whether the library exports `name`."""
+        """Whether the library exports ``name``."""
         return has_symbol(self.ffi, self.lib, name)
 
     def version(self) -> str:
@@ -81,9 +81,9 @@ def has_symbol(ffi: Any, lib: Any, name: str) -> bool:
 def open_library(choice: str = "auto") -> Library:
     """Loads the runtime library.
 
-    `choice`: "device" (NEUWARE_HOME/lib64, /usr/local/neuware/lib64, then the loader's path), "simulator" (the bundled
-    one, or the file that MLU_AGENT_SIMULATOR names), "auto" (device where its library is found, else simulator) or the
-    path of a library. Raises UserError for a path that is no file, RuntimeFailure when nothing can be loaded.
+    ``choice``: "device" (NEUWARE_HOME/lib64, /usr/local/neuware/lib64, then the loader's path), "simulator" (the
+    bundled one, or the file that MLU_AGENT_SIMULATOR names), "auto" (device where its library is found, else simulator)
+    or the path of a library. Raises UserError for a path that is no file, RuntimeFailure when nothing can be loaded.
     """
     if choice == "simulator":
         return _open_simulator('runtime = "simulator" was asked for')
@@ -162,7 +162,7 @@ def _open_simulator(reason: str) -> Library:
 
 @contextlib.contextmanager
 def bundled_folder() -> Iterator[Path]:
-    """The installed folder with the simulator (`libcnrt.so`) and its headers (`include/`)."""
+    """The installed folder with the simulator (``libcnrt.so``) and its headers (``include/``)."""
     # an editable install answers with an own reader: `__file__` would point where no library is
     resource = importlib.resources.files("mlu_agent") / "_native" / LIBRARY_NAME
     with importlib.resources.as_file(resource) as path:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Model(Handle):
-    """A `.cambricon` file in the runtime, with its first function extracted.
+    """A ``.cambricon`` file in the runtime, with its first function extracted.
 
     The container is read by ourselves first: what cannot run on this library is refused with a sentence (DataError)
-    before the library sees it. `description` is that reading.
+    before the library sees it. ``description`` is that reading.
     """
 
     def __init__(self, library: Library, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""`mlu-agent check`: everything about a configuration that can be known without running it."""
+"""``mlu-agent check``: everything about a configuration that can be known without running it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlu-agent detect`: objects in pictures and videos, printed and drawn."""
+"""``mlu-agent detect``: objects in pictures and videos, printed and drawn."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class _Progress:
         self._shown = False
 
     def show(self, count: int) -> None:
-        """`count` frames were read."""
+        """``count`` frames were read."""
         now = time.monotonic()
         if now < self._next:
             return

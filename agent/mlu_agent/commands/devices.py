@@ -1,4 +1,4 @@
-"""`mlu-agent devices`: which runtime library is taken, why, and what it sees."""
+"""``mlu-agent devices``: which runtime library is taken, why, and what it sees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlu-agent inspect`: what a model file says of itself."""
+"""``mlu-agent inspect``: what a model file says of itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlu-agent run`: the daemon."""
+"""``mlu-agent run``: the daemon."""
 
 from __future__ import annotations
 

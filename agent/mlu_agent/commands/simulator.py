@@ -1,4 +1,4 @@
-"""`mlu-agent simulator`: where the simulator is, for C programs that want to be built and run against it."""
+"""``mlu-agent simulator``: where the simulator is, for C programs that want to be built and run against it."""
 
 from __future__ import annotations
 

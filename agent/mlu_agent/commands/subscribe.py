@@ -1,4 +1,4 @@
-"""`mlu-agent subscribe`: the messages of a running daemon, one line each."""
+"""``mlu-agent subscribe``: the messages of a running daemon, one line each."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints messages until the count, the timeout or Ctrl-C. 3 if the timeout came before the count, or before
-    anything."""
+    """Prints messages until the count, the timeout or Ctrl-C. 3 if the timeout came before the count or anything."""
     if arguments.count is not None and arguments.count < 1:
         raise UserError(f"--count {arguments.count}: give 1 or more")
     if arguments.timeout is not None and not arguments.timeout > 0:

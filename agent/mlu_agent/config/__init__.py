@@ -1,5 +1,7 @@
-"""What others wrote for this machine: the daemon's configuration, and the readers of files and TOML that manifests and
-recipes share."""
+"""What others wrote for this machine: the daemon's configuration.
+
+The readers of files and TOML under it are those of manifests and recipes too.
+"""
 
 from .endpoints import endpoint_problem, is_local_endpoint
 from .fields import redact

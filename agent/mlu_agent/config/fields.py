@@ -34,8 +34,7 @@ def show(value: object) -> str:
 
 
 class Fields:
-    """One table. A wrong or missing field is noted in ``problems``, and a harmless value returned, so that reading
-    goes on."""
+    """One table. A wrong or missing field is noted in ``problems``, and reading goes on with a harmless value."""
 
     def __init__(self, data: Mapping[str, Any], path: str, problems: list[str]) -> None:
         self._data = data
@@ -179,6 +178,6 @@ def is_number(value: object) -> bool:
 
 
 def raise_problems(name: str, problems: Sequence[str], error: type[MluAgentError]) -> None:
-    """Raise ``error`` telling all ``problems`` of the file ``name``, one per line; nothing if there are none."""
+    """Raises ``error`` telling all ``problems`` of the file ``name``, one per line; nothing if there are none."""
     if problems:
         raise error("\n".join(f"{name}: {problem}" for problem in problems))

@@ -80,8 +80,7 @@ class PublishConfig:
 
 @dataclass(frozen=True)
 class LogConfig:
-    """``level``: debug, info, warning, error. ``format``: json or text. ``summary_s``: interval of the summary, 0 for
-    none."""
+    """``level``: debug, info, warning, error. ``format``: json or text. ``summary_s``: between summaries, 0: none."""
 
     level: str = "info"
     format: str = "json"
@@ -90,8 +89,7 @@ class LogConfig:
 
 @dataclass(frozen=True)
 class ServiceConfig:
-    """``watchdog``: feed systemd's, if it asks for that. ``stop_timeout_s``: after that the process ends whatever
-    hangs."""
+    """``watchdog``: feed systemd's, if it asks. ``stop_timeout_s``: after that the process ends, whatever hangs."""
 
     watchdog: bool = True
     device_timeout_s: float = 2.0
@@ -111,13 +109,13 @@ class Config:
 
 
 def load_config(path: str | Path) -> Config:
-    """Read the file ``path``; relative paths in it start at its folder. UserError tells all that is wrong with it."""
+    """Reads the file ``path``; relative paths in it start at its folder. UserError tells all that is wrong with it."""
     file = Path(path)
     return parse_config(read_bounded(file, MAX_CONFIG, UserError), file.name, file.parent)
 
 
 def parse_config(data: bytes, name: str = "configuration", folder: Path = Path()) -> Config:
-    """Read TOML ``data``; ``name`` is what sentences call it, ``folder`` is where relative paths start."""
+    """Reads TOML ``data``; ``name`` is what sentences call it, ``folder`` is where relative paths start."""
     root = Fields(parse_toml(data, name, UserError), "", [])
     agent = root.table("agent")
     box = agent.text("box", "", pattern=f"(?:{SOURCE_ID})?", remedy=_ID_REMEDY)

@@ -17,7 +17,7 @@ _MOST_DOTS = 1000  # the reader's time grows with the square of a dotted key's l
 
 
 def parse_toml(data: bytes, name: str, error: type[MluAgentError]) -> dict[str, Any]:
-    """Parse TOML ``data``; ``name`` is what its sentences call it."""
+    """Parses TOML ``data``; ``name`` is what its sentences call it."""
     if any(line.count(b".") > _MOST_DOTS for line in data.split(b"\n")):
         raise error(f"{name}: a line has more than {_MOST_DOTS} dots; no file that belongs here does")
     try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Announcer:
     """Builds messages and hands them to the outlet; any thread may call. One start of the agent has one.
 
-    `box`: this machine's name in messages; `interval_s`: what heartbeats promise as their distance.
+    ``box``: this machine's name in messages; ``interval_s``: what heartbeats promise as their distance.
     """
 
     def __init__(self, box: str, interval_s: float, outlet: Outlet) -> None:

@@ -29,7 +29,7 @@ LEAST_CLEANUP_S = 0.2
 def serve(config: Config, log: Any, *, wait_for_subscriber_s: float = 0.0) -> int:
     """Runs until a signal, or until all sources came to their end; main thread only.
 
-    0 after a signal; 2 if all came to their end and one of them failed for good. Raises what `Daemon` raises.
+    0 after a signal; 2 if all came to their end and one of them failed for good. Raises what ``Daemon`` raises.
     """
     limit = config.service.stop_timeout_s
     wake = Wake()
@@ -51,10 +51,10 @@ def serve(config: Config, log: Any, *, wait_for_subscriber_s: float = 0.0) -> in
 
 
 class Daemon:
-    """Models, sinks and pipeline, made in order and released by `exits` in the opposite one.
+    """Models, sinks and pipeline, made in order and released by ``exits`` in the opposite one.
 
-    Raises UserError, DataError and RuntimeFailure: what keeps a configuration from running, and from `serve` what ended
-    it.
+    Raises UserError, DataError and RuntimeFailure: what keeps a configuration from running, and from ``serve``
+    what ended it.
     """
 
     def __init__(
@@ -116,8 +116,7 @@ class Daemon:
             self._sleep_until(min(deadline, self._watchdog.due(now)))
 
     def _sleep_until(self, due: float) -> None:
-        """Sleeps until then, or until something happens: a signal, a failure, a source's change or end, a
-        subscriber."""
+        """Sleeps until then, or until a signal, a failure, a source's change or end, or a subscriber wakes it."""
         self._wake.wait(due - time.monotonic(), [sink.fileno() for sink in self.outlet.sinks])
 
     def _loop(self) -> None:

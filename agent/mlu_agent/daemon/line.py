@@ -34,7 +34,7 @@ _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 @dataclass(frozen=True, eq=False)
 class Pending:
-    """One frame in flight; its pixels are gone, the network's input has them. `model` is the one that looks at it."""
+    """One frame in flight; its pixels are gone, the network's input has them. ``model`` is the one that looks at it."""
 
     source: Source
     model: ModelInfo
@@ -49,8 +49,8 @@ class Pending:
 class Line:
     """The two threads of one model in service, and the mailboxes of the sources that it looks at.
 
-    `sources`: by id, as they are now. `empty_frames`: whether frames without detections are published.
-    `on_failure(error)` is called when the device or a thread cannot go on; `on_settled()` when the last frames of a
+    ``sources``: by id, as they are now. ``empty_frames``: whether frames without detections are published.
+    ``on_failure(error)`` is called when the device or a thread cannot go on; ``on_settled()`` when the last frames of a
     source that came to its end may have left. Both in a thread of the line.
     """
 

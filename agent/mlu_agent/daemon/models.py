@@ -39,9 +39,9 @@ class Models:
 
 
 def put_into_service(config: ModelConfig, ledger: Ledger, log: Any, exits: contextlib.ExitStack) -> Served:
-    """Loads a model onto its runtime, until `exits` closes it, and says what runs where.
+    """Loads a model onto its runtime, until ``exits`` closes it, and says what runs where.
 
-    Raises what `load_detection_bundle`, `open_library` and `Engine` raise.
+    Raises what ``load_detection_bundle``, ``open_library`` and ``Engine`` raise.
     """
     spec = load_detection_bundle(config.path)
     library = open_library(config.runtime)

@@ -1,9 +1,9 @@
-"""From sources to messages: a thread for each source, a line of two for each model, and the caller's `tick`.
+"""From sources to messages: a thread for each source, a line of two for each model, and the caller's ``tick``.
 
     Source -> mailbox -> Line: feeder -> device -> deliverer -> sinks
 
-Both hand-offs are bounded: the mailboxes (live: newest frame only; files: wait) and the engine's slots (wait). For
-each source
+Both hand-offs are bounded: the mailboxes (live: newest frame only; files: wait) and the engine's slots (wait).
+For each source
     frames_read == published + dropped (by reason) + failed + in_flight
 holds at any time; after the end in_flight is 0.
 """
@@ -30,11 +30,11 @@ TROUBLED = (SourceState.FAILED, SourceState.STALLED, SourceState.LOST)
 
 
 class Pipeline:
-    """The daemon's work. The caller owns models and sinks, calls `start`, then `tick` when it is due, then `stop`.
+    """The daemon's work. The caller owns models and sinks, calls ``start``, ``tick`` whenever it is due, and ``stop``.
 
-    `failure`: set when the device cannot go on; the caller stops the pipeline and ends with it.
-    `sources`: by id; `add` and `remove` change them, in the thread that calls `tick`.
-    `wake()` is called by any thread when a `tick` is due before `due` said.
+    ``failure``: set when the device cannot go on; the caller stops the pipeline and ends with it.
+    ``sources``: by id; ``add`` and ``remove`` change them, in the thread that calls ``tick``.
+    ``wake()`` is called by any thread when a ``tick`` is due before ``due`` said.
     """
 
     def __init__(
@@ -94,8 +94,7 @@ class Pipeline:
         return source
 
     def remove(self, source_id: str) -> None:
-        """Ends a source: what waits is dropped, what is in flight is published, then its `end` is sent and it is
-        forgotten."""
+        """Ends a source: what waits is dropped, what is in flight published, its ``end`` sent, and it is forgotten."""
         source = self.sources[source_id]
         self._leaving.add(source_id)
         source.stop()
@@ -111,8 +110,7 @@ class Pipeline:
             source.start()
 
     def tick(self, now: float) -> None:
-        """What has to happen regularly: stalls, ends, heartbeats, states for new subscribers. `now`: monotonic
-        seconds."""
+        """Does what is due: stalls, ends, heartbeats, states for new subscribers. ``now``: monotonic seconds."""
         for source in list(self.sources.values()):
             source.check_stall(now)
             self._end_if_done(source)
@@ -133,7 +131,7 @@ class Pipeline:
             self._announcer.heartbeat(self.models.main.info, states, totals, uptime_s=now - self._started)
 
     def due(self, now: float) -> float:
-        """When `tick` is to be called next, monotonic seconds, unless `wake` is called before."""
+        """When ``tick`` is to be called next, monotonic seconds, unless ``wake`` is called before."""
         timeout_s = self._config.service.device_timeout_s
         return min(
             self._next_heartbeat,
@@ -152,8 +150,7 @@ class Pipeline:
         return not self.ledger.snapshot().totals.get("in_flight", 0)
 
     def stop(self, timeout: float) -> bool:
-        """Ends in order: sources, feeders, what is in flight, the `end` messages. False if `timeout` seconds did not
-        do."""
+        """Ends in order: sources, feeders, what is in flight, ``end`` messages. False if ``timeout`` s do not do."""
         deadline = time.monotonic() + timeout
         lines = list(self._lines.values())
         for source in self.sources.values():

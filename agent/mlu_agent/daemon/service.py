@@ -63,7 +63,7 @@ class Notifications:
 class Watchdog:
     """Feeds the service manager's watchdog only while work is really done.
 
-    `progress()` is a number that grows with every piece of work finished; `idle()` is whether there is nothing
+    ``progress()`` is a number that grows with every piece of work finished; ``idle()`` is whether there is nothing
     to do (no frame waiting, none in flight), so that silent cameras do not kill the daemon but a stuck device does.
     """
 
@@ -75,7 +75,7 @@ class Watchdog:
         self._next = 0.0
 
     def due(self, now: float) -> float:
-        """When `tick` is to be called next: when it may feed, or soon again if nothing was done that could feed it."""
+        """When ``tick`` is to be called next: when it may feed, or soon again if nothing was done to feed it."""
         if not self._notifications.watchdog_s:
             return math.inf
         return self._next if self._next > now else now + self._notifications.watchdog_s / LOOKS_PER_PERIOD
@@ -95,8 +95,7 @@ class Watchdog:
 
 
 class Stopper:
-    """SIGTERM and SIGINT ask for a clean end; a second one ends the process at once, and so does a clean end that takes
-    too long.
+    """SIGTERM and SIGINT ask for a clean end; a second one, or an end that takes too long, ends the process at once.
 
     A Python signal handler runs in the main thread between two of its instructions: never while that one is inside a
     device call that hangs. So the bytes that the C handler writes are read by a thread of our own, which needs nobody.
@@ -108,9 +107,9 @@ class Stopper:
         on_late: Callable[[], None] | None = None,
         on_request: Callable[[], None] = lambda: None,
     ) -> None:
-        """`limit_s`: seconds from the first request to the hard end, 0 for no limit; `on_late` is called before it.
+        """``limit_s``: seconds from the first request to the hard end, 0 for no limit; ``on_late`` is called before it.
 
-        `on_request` is called when a signal asked for the end, also within the signal's handler."""
+        ``on_request`` is called when a signal asked for the end, also within the signal's handler."""
         self.requested = threading.Event()
         self.signal_name = ""
         self.limit_s = limit_s
@@ -139,7 +138,7 @@ class Stopper:
         self._reader.close()
 
     def request(self) -> None:
-        """Lets `limit_s` count from now on, for an end that no signal asked for."""
+        """Lets ``limit_s`` count from now on, for an end that no signal asked for."""
         with contextlib.suppress(OSError):
             self._writer.send(NO_SIGNAL)
 
@@ -151,7 +150,7 @@ class Stopper:
             self._on_request()
 
     def _watch(self) -> None:
-        """Reads requests until `close`; the thread's whole life."""
+        """Reads requests until ``close``; the thread's whole life."""
         deadline = 0.0
         signals = 0
         while True:

@@ -24,12 +24,12 @@ class Wake:
         self._writer.setblocking(False)
 
     def set(self) -> None:
-        """Ends the present `wait`, or else the next one at once."""
+        """Ends the present ``wait``, or else the next one at once."""
         with contextlib.suppress(OSError):  # a full buffer wakes as well as one more byte does
             self._writer.send(b"\0")
 
     def wait(self, seconds: float, descriptors: Iterable[int] = ()) -> None:
-        """Sleeps for `seconds`, an hour at most; ends early when `set` was called or a descriptor can be read."""
+        """Sleeps for ``seconds``, an hour at most; ends early when ``set`` was called or a descriptor can be read."""
         poll = select.poll()
         for descriptor in (self._reader.fileno(), *descriptors):
             if descriptor >= 0:

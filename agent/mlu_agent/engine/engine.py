@@ -1,8 +1,8 @@
 """Invocations over all cores of a device: slots with their own buffers, submitted and collected in order.
 
-One context per group of cores that an invocation takes (parallelism 1 on MLU220: four; parallelism 4: one), and `slots`
-slots on each, every one with a queue of its own, so that a core has its next invocation queued while the last one's
-results are read. Everything is allocated once; an invocation allocates nothing that outlives it.
+One context per group of cores that an invocation takes (parallelism 1 on MLU220: four; parallelism 4: one), and
+``slots`` slots on each, every one with a queue of its own, so that a core has its next invocation queued while the last
+one's results are read. Everything is allocated once; an invocation allocates nothing that outlives it.
 
 Copies are the synchronous ones on purpose: cnrtMemcpyAsync is documented for MLU270 only in some versions. The host-to-
 device copy writes to buffers that no running invocation uses, so it overlaps with the invocation queued before it.
@@ -39,9 +39,9 @@ Recover = Callable[[Slot, RuntimeFailure], None]
 class Engine:
     """Runs one model on one device.
 
-    `cores`: how many cores to use, None for all of the device; `slots`: slots per context. Any one thread may submit
-    and any one other thread collect at the same time. Raises UserError for impossible numbers, DataError for a model
-    that this library cannot run, RuntimeFailure when the runtime fails.
+    ``cores``: how many cores to use, None for all of the device; ``slots``: slots per context. Any one thread may
+    submit and any one other thread collect at the same time. Raises UserError for impossible numbers, DataError for a
+    model that this library cannot run, RuntimeFailure when the runtime fails.
     """
 
     def __init__(
@@ -123,19 +123,17 @@ class Engine:
         return len(self._running)
 
     def acquire(self, timeout: float | None = None) -> Slot | None:
-        """A free slot; waits up to `timeout` seconds (None: for ever) and returns None if there was none, or when
-        closed."""
+        """A free slot, waited for up to ``timeout`` seconds (None: for ever); None if there is none, or when closed."""
         with self._lock:
             if not self._lock.wait_for(lambda: self._free or not self._open, timeout) or not self._open:
                 return None
             return self._free.popleft()
 
     def submit(self, slot: Slot, *, defer: bool = False) -> None:
-        """Copies the inputs to the device and queues the invocation; the slot's arrays must not be touched until
-        collected.
+        """Copies the inputs to the device and queues the invocation; until collected its arrays are the device's.
 
-        RuntimeFailure if the device refuses; the slot is still the caller's then. With `defer` nothing is raised: the
-        slot counts as submitted, and `collect` tells of the failure in its turn.
+        RuntimeFailure if the device refuses; the slot is still the caller's then. With ``defer`` nothing is raised: the
+        slot counts as submitted, and ``collect`` tells of the failure in its turn.
         """
         with self._device_lock:
             self._make_current()
@@ -152,9 +150,9 @@ class Engine:
     def collect(self, timeout: float | None = None, recover: Recover | None = None) -> Slot | None:
         """The oldest submitted slot, with its outputs filled; in submission order over all cores.
 
-        `timeout` bounds the wait for something to be submitted (None: for ever), not the device. Returns None when it
-        runs out or the engine is closed. If that slot's invocation failed, `recover` may call `again`, `renew` and
-        `reopen` with it; without, or if it raises, RuntimeFailure: the slot is free again.
+        ``timeout`` bounds the wait for something to be submitted (None: for ever), not the device. Returns None when it
+        runs out or the engine is closed. If that slot's invocation failed, ``recover`` may call ``again``, ``renew``
+        and ``reopen`` with it; without, or if it raises, RuntimeFailure: the slot is free again.
         """
         with self._lock:
             if not self._lock.wait_for(lambda: self._running or not self._open, timeout) or not self._running:
@@ -184,21 +182,19 @@ class Engine:
             recover(slot, error)
 
     def again(self, slot: Slot) -> None:
-        """Runs a slot that failed once more; RuntimeFailure if that fails too. Only within `recover`, as the next."""
+        """Runs a slot that failed once more; RuntimeFailure if that fails too. Only within ``recover``, as the next."""
         self._begin_step()
         with self._device_lock:
             slot.submit()
         slot.finish()
 
     def renew(self, slot: Slot) -> None:
-        """Makes contexts, queues and buffers anew, and submits this slot and all others in flight again: nothing is
-        lost."""
+        """Makes contexts, queues and buffers anew, and submits this slot and all in flight again: none is lost."""
         self._begin_step()
         self._rebuild(slot, reopen=False)
 
     def reopen(self, slot: Slot) -> None:
-        """As `renew`, with device and model closed and opened again. RuntimeFailure if the model's file is another
-        one now."""
+        """As ``renew``, with device and model opened anew. RuntimeFailure if the model's file is another one now."""
         self._begin_step()
         if _stamp(self._path) != self._stamp:
             raise RuntimeFailure(f"{self._path}: the file was changed meanwhile; a restart takes the new one")
@@ -232,14 +228,13 @@ class Engine:
             self._lock.notify_all()
 
     def stuck_for(self, now: float) -> float:
-        """Seconds for which something has been in flight without anything being collected; `now` of the monotonic
-        clock."""
+        """Seconds in which something was in flight and nothing collected; ``now`` of the monotonic clock."""
         with self._lock:
             busy = bool(self._running) or self._collecting > 0
             return now - self._last_progress if busy else 0.0
 
     def interrupt(self) -> None:
-        """Wakes every waiting `acquire` and `collect`; they return None from now on. `close` is still needed."""
+        """Wakes every waiting ``acquire`` and ``collect``; they return None from now on. ``close`` is still needed."""
         with self._lock:
             self._open = False
             self._lock.notify_all()

@@ -25,9 +25,9 @@ CALM_S = 60.0
 
 
 class Recovery:
-    """The ladder of one engine; called as `Engine.collect` wants it, by the collecting thread alone.
+    """The ladder of one engine; called as ``Engine.collect`` wants it, by the collecting thread alone.
 
-    `account`: where each step is counted. `lost`: what ended it, None so far; from then on every failure is final.
+    ``account``: where each step is counted. ``lost``: what ended it, None so far; from then on every failure is final.
     """
 
     def __init__(self, engine: Engine, account: ModelAccount, log: Any, calm_s: float = CALM_S) -> None:

@@ -3,7 +3,7 @@
     place: pixels -> the slot's input        submit, collect: the device        read: the slot's outputs -> Detections
 
 A group is what the pictures of one invocation belong to; it waits here while the device works, in the order of
-submission. `mlu_agent.detector.Detector` and the daemon stand on the same object.
+submission. ``mlu_agent.detector.Detector`` and the daemon stand on the same object.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Done(Generic[Group]):
 class ServedModel(Generic[Group]):
     """A model on its engine, whose owner closes it. Any one thread may submit and any one other thread collect.
 
-    `recovery`: what is tried when the device failed; None: nothing, the failure is told at once.
-    `info`: what is told of the model. `thresholds`: those in force.
+    ``recovery``: what is tried when the device failed; None: nothing, the failure is told at once.
+    ``info``: what is told of the model. ``thresholds``: those in force.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class ServedModel(Generic[Group]):
         self._slowest_s = 0.0
 
     def place(self, pixels: NDArray[np.uint8], slot: Slot, index: int) -> Letterbox:
-        """Makes one picture, uint8 (H, W, 3) BGR, the input number `index` of the slot."""
+        """Makes one picture, uint8 (H, W, 3) BGR, the input number ``index`` of the slot."""
         return self._preprocess(pixels, slot.inputs[0][index])
 
     def submit(self, slot: Slot, group: Group, *, defer: bool = False) -> None:
-        """As `Engine.submit`; `group` comes back from `collect`."""
+        """As ``Engine.submit``; ``group`` comes back from ``collect``."""
         # before submitting: the collecting thread may have it the next moment
         self._pending.append(group)
         try:
@@ -95,12 +95,12 @@ class ServedModel(Generic[Group]):
         return Done(self._pending[0], slot, None)
 
     def read(self, slot: Slot, index: int, letterbox: Letterbox) -> Detections:
-        """What was found in the picture number `index` of a collected slot, in the picture's pixels."""
+        """What was found in the picture number ``index`` of a collected slot, in the picture's pixels."""
         outputs: list[NDArray[Any]] = [output[index] for output in slot.outputs]
         return postprocess(outputs, self.spec, letterbox, self.thresholds, image=index)
 
     def release(self, done: Done[Group]) -> None:
-        """Gives back what `collect` gave, after its outputs were read; the oldest first."""
+        """Gives back what ``collect`` gave, after its outputs were read; the oldest first."""
         self._pending.popleft()
         if done.slot is not None:  # the engine has that of a failed one already
             self.engine.release(done.slot)
@@ -134,21 +134,20 @@ class ServedModel(Generic[Group]):
         return done.device_us / 1000
 
     def deadline_s(self, timeout_s: float) -> float:
-        """Seconds after which an invocation counts as hanging: `timeout_s`, more where invocations are slow or the
+        """Seconds after which an invocation counts as hanging: ``timeout_s``, more where invocations are slow or the
         device is being made ready again."""
         limit = max(timeout_s, SLOWEST_FACTOR * self._slowest_s)
         return max(limit, RECOVERY_S) if self.engine.recovering else limit
 
     def overdue(self, now: float, timeout_s: float) -> DeviceLost | None:
-        """Why the device has to be given up, if it has not finished an invocation in time; `now` of the monotonic
-        clock."""
+        """Why the device has to be given up, if no invocation was finished in time; ``now`` of the monotonic clock."""
         limit = self.deadline_s(timeout_s)
         if self.engine.stuck_for(now) > limit:
             return DeviceLost(f"the device has not finished an invocation for more than {limit:.1f} s")
         return None
 
     def due(self, now: float, timeout_s: float) -> float:
-        """When `overdue` is to be asked again at the latest, whatever is submitted until then."""
+        """When ``overdue`` is to be asked again at the latest, whatever is submitted until then."""
         limit = max(timeout_s, SLOWEST_FACTOR * self._slowest_s)  # not that of a recovery, which may end at once
         rest = limit - self.engine.stuck_for(now)
         return now + (rest if rest >= 0 else limit)

@@ -28,11 +28,11 @@ class Lane:
 class Slot:
     """One in-flight invocation's buffers.
 
-    `inputs`, `outputs`: host arrays of the whole batch, (N, H, W, C) in the container's dtype; fixed memory that
-    belong to the holder between `acquire` and `submit`, and between `collect` and `release`.
-    `device_us`: device time of the last invocation, microseconds; `copy_in_us`, `copy_out_us`: the host's time for the
-    copies before and after it.
-    The methods, and `failure`, a failure that `finish` is to tell, are for the engine.
+    ``inputs``, ``outputs``: host arrays of the whole batch, (N, H, W, C) in the container's dtype; fixed memory that
+    belong to the holder between ``acquire`` and ``submit``, and between ``collect`` and ``release``.
+    ``device_us``: device time of the last invocation, microseconds; ``copy_in_us``, ``copy_out_us``: the host's time
+    for the copies before and after it.
+    The methods, and ``failure``, a failure that ``finish`` is to tell, are for the engine.
     """
 
     def __init__(self, description: OfflineModel) -> None:
@@ -43,7 +43,7 @@ class Slot:
         self.failure: RuntimeFailure | None = None
 
     def attach(self, lane: Lane, library: Library, exits: contextlib.ExitStack) -> None:
-        """Makes everything that lies on the device, until `exits` closes it."""
+        """Makes everything that lies on the device, until ``exits`` closes it."""
         self._lane = lane
         # one of its own: only synchronising a queue tells of failures, and waits for all that is in it
         self._queue = Queue(library)

@@ -1,5 +1,4 @@
-"""A model and its manifest, checked against each other: ``load_bundle`` gives the ModelSpec that everything else
-works from.
+"""A model and its manifest, checked against each other: ``load_bundle`` gives the ModelSpec that all else works from.
 
 The manifest's fields are described in ``deploy/FORMAT.md`` section 3.
 """
@@ -101,7 +100,7 @@ class ModelSpec:
 
 
 def load_bundle(path: str | Path) -> ModelSpec:
-    """Read a model and its manifest; ``path`` may be either of the two, which lie beside each other.
+    """Reads a model and its manifest; ``path`` may be either of the two, which lie beside each other.
 
     Raises UserError for a path that is neither, DataError if a file is wrong or the two do not fit each other.
     """

@@ -55,8 +55,7 @@ _DTYPES = {  # cnrtDataType_t: name, bytes
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One input or output: ``shape`` as stored (NHWC for rank 4, the compiled batch first), ``bytes`` for the whole
-    batch."""
+    """One input or output: ``shape`` as stored (NHWC for rank 4, compiled batch first), ``bytes`` of all of it."""
 
     name: str
     shape: tuple[int, ...]
@@ -326,7 +325,7 @@ def _read_descriptor(reader: _Reader) -> TensorInfo:
 
 
 def _read_footer(data: memoryview, layout: _Layout, named: _Descriptors) -> str:
-    """Check the footer against the named descriptors; returns the function's symbol."""
+    """Checks the footer against the named descriptors; returns the function's symbol."""
     reader = _Reader(data, layout.footer, len(data), "the footer")
     reader.tag(b"ZLYF")
     for what, group in (("inputs", named.inputs), ("outputs", named.outputs)):

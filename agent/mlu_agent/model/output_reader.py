@@ -121,8 +121,7 @@ def _read_anchors(table: Fields) -> NDArray[np.float32]:
 def check_output(
     spec: OutputSpec, width: int, height: int, classes: int, offline: OfflineModel, problems: list[str]
 ) -> None:
-    """Note in ``problems`` where ``spec``, with an input of that size and that many labels, is not what ``offline``
-    puts out."""
+    """Notes in ``problems`` where ``spec``, with that input and as many labels, is not what ``offline`` puts out."""
     if spec.kind == TENSORS:
         _check_plain(spec, offline, problems)
         return

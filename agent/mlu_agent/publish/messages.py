@@ -1,6 +1,6 @@
 """What the agent says, as maps of version 1.0: one builder for each kind of message.
 
-The fields are described in ``docs/wire.md`` and ``docs/message-1.0.schema.json``; `mlu_client.codec` makes them bytes.
+The fields are described in ``docs/wire.md`` and ``docs/message-1.0.schema.json``; the codec makes them bytes.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ BACKLOG = 100
 class Publisher:
     """Sends messages to any number of subscribers; a slow one loses its own messages and holds nobody up.
 
-    A `Sink`; `send` may be called by any thread. `wake()` is called when a subscriber was heard of meanwhile, in the
-    thread that sent. Raises UserError when the endpoint cannot or must not be bound.
+    A ``Sink``; ``send`` may be called by any thread. ``wake()`` is called when a subscriber was heard of meanwhile, in
+    the thread that sent. Raises UserError when the endpoint cannot or must not be bound.
     """
 
     name = "zeromq"
@@ -69,7 +69,7 @@ class Publisher:
         return self._subscriptions
 
     def send(self, data: bytes) -> None:
-        """Sends one message; never waits. After `close` it does nothing."""
+        """Sends one message; never waits. After ``close`` it does nothing."""
         with self._lock:
             if not self._open:
                 return

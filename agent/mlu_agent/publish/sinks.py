@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def open_sinks(
     config: PublishConfig, ledger: Ledger, log: Any, wake: Callable[[], None], exits: contextlib.ExitStack
 ) -> list[Sink]:
-    """Every sink that the configuration names, until `exits` closes them; the first is the one that people are told of.
+    """Every sink that the configuration names, until ``exits`` closes them; people are told of the first.
 
-    `wake()` is called, in any thread, when somebody came to a sink while no one was looking. Raises UserError.
+    ``wake()`` is called, in any thread, when somebody came to a sink while no one was looking. Raises UserError.
     """
     sinks: list[Sink] = []
     for sink in (Publisher,):

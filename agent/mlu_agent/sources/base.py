@@ -1,7 +1,7 @@
 """What every source of frames has in common: a capture that reads, a thread that keeps it going, states and what
 is counted of it.
 
-A capture knows one kind of input and may block or fail. The `Source` around it owns the thread: it reconnects, notices
+A capture knows one kind of input and may block or fail. The ``Source`` around it owns the thread: reconnects, notices
 stalls, hands frames to its mailbox and counts what happens to them. Nothing that one source does touches another.
 """
 
@@ -35,7 +35,7 @@ DROPPED_STOPPING = "dropped_stopping"
 
 
 class SourceState(str, enum.Enum):
-    """What a source is doing, in the words of the wire (`mlu_client.codec.STATES`)."""
+    """What a source is doing, in the words of the wire (``mlu_client.codec.STATES``)."""
 
     CONNECTING = "connecting"
     LIVE = "live"
@@ -59,9 +59,9 @@ class SourceStatus:
 
 @dataclass(frozen=True, eq=False)
 class Grab:
-    """One decoded picture as a capture reads it; `pixels` uint8 (H, W, 3) BGR.
+    """One decoded picture as a capture reads it; ``pixels`` uint8 (H, W, 3) BGR.
 
-    `grabbed_ns`: monotonic clock when the pixels were there. `grab_ms`: from the picture's arrival to that moment:
+    ``grabbed_ns``: monotonic clock when the pixels were there. ``grab_ms``: from the picture's arrival to that moment:
     decoding a picture file, converting a video's frame.
     """
 
@@ -75,7 +75,7 @@ class Grab:
 
 
 class CaptureError(Exception):
-    """The input cannot be opened or stopped answering; `permanent` if trying again is pointless."""
+    """The input cannot be opened or stopped answering; ``permanent`` if trying again is pointless."""
 
     def __init__(self, reason: str, *, permanent: bool = False) -> None:
         super().__init__(reason)
@@ -86,8 +86,8 @@ class CaptureError(Exception):
 class Capture(abc.ABC):
     """One kind of input. Used by one thread at a time.
 
-    Reading has two steps, so that a picture that is not wanted costs no pixels: `advance` waits for the next one,
-    `take` makes its pixels.
+    Reading has two steps, so that a picture that is not wanted costs no pixels: ``advance`` waits for the next one,
+    ``take`` makes its pixels.
     """
 
     remote = (
@@ -102,12 +102,11 @@ class Capture(abc.ABC):
 
     @abc.abstractmethod
     def advance(self) -> bool:
-        """Waits for the next picture, which becomes the present one; False at the end, CaptureError if the input is
-        lost."""
+        """Waits for the next picture, then the present one; False at the end, CaptureError if the input is lost."""
 
     @abc.abstractmethod
     def take(self) -> Grab:
-        """The present picture with its pixels; once after each `advance` at most."""
+        """The present picture with its pixels; once after each ``advance`` at most."""
 
     def read(self) -> Grab | None:
         """The next picture, None at the end; CaptureError if the input is lost."""
@@ -129,12 +128,12 @@ class Capture(abc.ABC):
 
     @property
     def end_reason(self) -> str:
-        """How the input came to its end, once `advance` said so."""
+        """How the input came to its end, once ``advance`` said so."""
         return "the input came to its end"
 
 
 class Backoff:
-    """Pauses between the starts of attempts: doubling from `first` to `limit` seconds, each with +-20 % jitter.
+    """Pauses between the starts of attempts: doubling from ``first`` to ``limit`` seconds, each with +-20 % jitter.
 
     An attempt that took long itself has used its pause up, but for the first one: an input that answers again while an
     attempt times out must not wait for a whole pause on top.
@@ -147,7 +146,7 @@ class Backoff:
         self._delay = first
 
     def next(self, spent: float = 0.0) -> float:
-        """Seconds to wait before the next attempt, when the last one took `spent` seconds."""
+        """Seconds to wait before the next attempt, when the last one took ``spent`` seconds."""
         delay = max(self._first, self._delay - spent)
         self._delay = min(self._delay * 2, self._limit)
         return delay * self._random.uniform(1 - BACKOFF_JITTER, 1 + BACKOFF_JITTER)
@@ -160,7 +159,7 @@ class Backoff:
 class Source:
     """A capture kept going by a thread of its own, feeding one mailbox.
 
-    `on_state(source)` is called, in whatever thread noticed it, after every change of state; `on_over()` by the
+    ``on_state(source)`` is called, in whatever thread noticed it, after every change of state; ``on_over()`` by the
     source's own when no frame will come any more.
     """
 
@@ -218,7 +217,7 @@ class Source:
 
     @property
     def stall_due(self) -> float:
-        """When `check_stall` may notice something, monotonic seconds; infinite as long as nothing can stall."""
+        """When ``check_stall`` may notice something, monotonic seconds; infinite as long as nothing can stall."""
         can_stall = self.capture.remote and self._status.state is SourceState.LIVE
         return self._last_frame + self._stall_limit if can_stall else math.inf
 
@@ -235,7 +234,7 @@ class Source:
         self._stop.set()
 
     def join(self, timeout: float) -> bool:
-        """Waits for the thread; False if it is still inside a blocking read after `timeout` seconds."""
+        """Waits for the thread; False if it is still inside a blocking read after ``timeout`` seconds."""
         if self._thread.ident is None:  # told to stop before it was started
             return True
         self._thread.join(timeout)
@@ -259,8 +258,7 @@ class Source:
         self.account.count_dropped(DROPPED_STOPPING, self._mailbox.clear())
 
     def check_stall(self, now: float) -> None:
-        """Notices a live source that is connected and silent; `now` of the monotonic clock. Called by the pipeline's
-        tick."""
+        """Notices a live source that is connected and silent; ``now`` of the monotonic clock. Part of every tick."""
         limit = self._stall_limit
         silent = now - self._last_frame
         if self.capture.remote and self._status.state is SourceState.LIVE and silent > limit:

@@ -49,7 +49,7 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
 class PictureCapture(Capture):
     """The pictures of a folder (not of folders in it), or one picture. A broken one is skipped, counted and reported.
 
-    `on_unreadable` is told the sentence.
+    ``on_unreadable`` is told the sentence.
     """
 
     def __init__(self, path: str, *, on_unreadable: Callable[[str], None] | None = None) -> None:

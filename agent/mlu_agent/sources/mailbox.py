@@ -13,7 +13,7 @@ FILE_CAPACITY = 2
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a put: `replaced` older items gave way; not `accepted` when stopped while waiting for room."""
+    """What became of a put: ``replaced`` older items gave way; not ``accepted`` when stopped while waiting for room."""
 
     accepted: bool
     replaced: int = 0
@@ -25,8 +25,7 @@ _REFUSED = Outcome(accepted=False)
 
 
 class Mailbox(Generic[T]):
-    """One source's hand-off, made by `Exchange.mailbox`. Live: holds the newest item only. Else: a full box makes put
-    wait."""
+    """One source's hand-off, made by ``Exchange.mailbox``. Live: the newest item. Else a full box makes put wait."""
 
     def __init__(self, changed: threading.Condition, live: bool) -> None:
         self._changed = changed
@@ -35,8 +34,7 @@ class Mailbox(Generic[T]):
         self._closed = False
 
     def put(self, item: T, stop: threading.Event) -> Outcome:
-        """Hands an item over. A waiting put gives up once `stop` is set (and the exchange woken) or the box is
-        cleared."""
+        """Hands an item over. A waiting put gives up once ``stop`` is set (and the exchange woken) or the box shut."""
         with self._changed:
             outcome = _ACCEPTED
             if self._live and self._items:
@@ -67,8 +65,7 @@ class Mailbox(Generic[T]):
 
 
 class Exchange(Generic[T]):
-    """All mailboxes together. `take` goes round them, so that no source with frames ready waits for another's
-    second."""
+    """All mailboxes together. ``take`` goes round them: no source with frames ready waits for another's second."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -76,7 +73,7 @@ class Exchange(Generic[T]):
         self._open = True
 
     def mailbox(self, key: str, live: bool) -> Mailbox[T]:
-        """A new mailbox; `take` names it by its key, which no other one has."""
+        """A new mailbox; ``take`` names it by its key, which no other one has."""
         box: Mailbox[T] = Mailbox(self._changed, live)
         with self._changed:
             if key in self._boxes:
@@ -90,7 +87,7 @@ class Exchange(Generic[T]):
             self._boxes.pop(key).clear()
 
     def take(self, timeout: float | None) -> tuple[str, T] | None:
-        """The key of a mailbox and its oldest item; None after `timeout` seconds (None: for ever) or when closed."""
+        """The key of a mailbox and its oldest item; None after ``timeout`` seconds (None: for ever) or when closed."""
         with self._changed:
             if not self._changed.wait_for(self._ready, timeout) or not self._open:
                 return None
@@ -103,7 +100,7 @@ class Exchange(Generic[T]):
             return None
 
     def close(self) -> None:
-        """Wakes a waiting `take`, which returns None from now on."""
+        """Wakes a waiting ``take``, which returns None from now on."""
         with self._changed:
             self._open = False
             self._changed.notify_all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Rate:
-    """At most `per_second` frames a second. Counted from when each was due, so that those which come a little late do
+    """At most ``per_second`` frames a second. Counted from when each was due, so that those which come a little late do
     not lower the rate; after a pause one frame is made up for, not all. Times: seconds of a clock that never goes back.
     """
 
@@ -17,5 +17,5 @@ class Rate:
         return max(0.0, self._due - now)
 
     def passed(self, now: float) -> None:
-        """Counts a frame that passes at `now`."""
+        """Counts a frame that passes at ``now``."""
         self._due = max(self._due, now - self._interval) + self._interval

@@ -10,7 +10,7 @@ from .base import Capture, Grab
 
 
 class SyntheticCapture(Capture):
-    """A gradient with a bright square that moves 8 pixels per frame, at `fps` frames per second; it never ends."""
+    """A gradient with a bright square that moves 8 pixels per frame, at ``fps`` frames per second; it never ends."""
 
     def __init__(self, width: int, height: int, fps: float) -> None:
         self._interval = 1.0 / fps

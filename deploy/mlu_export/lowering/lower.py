@@ -1,7 +1,6 @@
 """Float network + activation ranges -> the lowered network that the model file holds.
 
-Activations between layers are float16 for half and uint8 inputs, float32 for float inputs. Depthwise weights stay
-float.
+Activations between layers are float16 for half and uint8 inputs, else float32. Depthwise weights stay float.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Figures of a set of detections against annotations: pycocotools' mean average precisions, and what the working
-threshold gives.
+"""Figures of detections against annotations: pycocotools' mean APs, and what the working threshold gives.
 
 **Working point.** Accuracy is measured on everything down to a confidence of .001 with every class of a box. A daemon
 reports what reaches the manifest's confidence, and of one box the best class alone. Precision and recall are those of

@@ -75,8 +75,7 @@ class Job:
 def detect_all(job: Job, entries: Sequence[tuple[int, Path]], team: Team | None = None) -> tuple[str, Found]:
     """What ran ("simulator", "device" or "float"), and the detections of each (image id, path), in their order.
 
-    A picture's detections do not depend on the others: a ``team`` finds the same as this process alone (None).
-    Raises MluAgentError.
+    No picture's detections depend on the others: a ``team`` finds what one process does (None). Raises MluAgentError.
     """
     _simulate_target(job)  # once, here: processes of this machine inherit it
     work: Callable[[Sequence[tuple[int, Path]]], Iterator[Row]] = partial(detect, job)

@@ -66,8 +66,7 @@ def checkpoint_of(
     """The checkpoint's bytes, and the names of layers whose scale is 1 because nobody saw their input.
 
     ``state`` is the float state dict, whose keys ``model.keys`` gives by layer. Layers with rules of their own
-    (``Conv.bits``) have their bits; those in float have no scales. Raises QuantizeError where the first convolution
-    cannot normalise.
+    (``Conv.bits``) have their bits; those in float no scales. QuantizeError if the first convolution cannot normalise.
     """
     layers = {(model.keys or {})[conv.name]: conv for conv in model.graph.convolutions()}
     made: OrderedDict[str, Any] = OrderedDict()

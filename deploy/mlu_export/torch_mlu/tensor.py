@@ -24,8 +24,7 @@ _OVERWRITING = ("aten.copy_.default", "aten.fill_.Scalar", "aten.zero_.default")
 
 
 class MluTensor(torch.Tensor):  # type: ignore[misc]
-    """A tensor on the device. ``host`` holds its numbers (a CPU tensor); where it is None, ``value`` says how to
-    get them.
+    """A tensor on the device. ``host`` holds its numbers (a CPU tensor); where it is None, ``value`` can give them.
 
     ``part`` marks a view of some elements of another tensor: writing into it would have to change that one, too, and is
     refused. ``base`` is the tensor that this one shows in another shape: it gets what is written here.

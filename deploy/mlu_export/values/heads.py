@@ -38,8 +38,7 @@ class Head:
 
 @dataclass(frozen=True)
 class HeadLayout:
-    """What the tensors of heads without anchors hold: the fields of the same names of
-    ``mlu_agent.model.output_spec.OutputSpec``.
+    """What the tensors of heads without anchors hold, in fields named as those of the agent's ``OutputSpec``.
 
     The defaults are what the networks' authors export: one tensor per level, all fields in it, all of them logits.
     """
