@@ -1,0 +1,93 @@
+"""Nothing goes round in a circle: neither rooms nor, at run time, modules; neither headers nor folders of C."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.architecture.test_client import CLIENT
+from tests.architecture.test_export_floors import EXPORT
+from tests.architecture.test_floors import AGENT, SIM, _files, _imports, _room
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PACKAGES = pytest.mark.parametrize("package", [CLIENT, AGENT, EXPORT], ids=lambda package: package.name)
+
+
+def _circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """One circle of the graph, its first node twice; empty if there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def _module(path: Path, package: Path) -> str:
+    parts = [package.name, *path.relative_to(package).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _for_types_alone(path: Path) -> set[int]:
+    """Lines under `if TYPE_CHECKING:`."""
+    blocks = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    ]
+    return {line for block in blocks for line in range(block.lineno, (block.end_lineno or block.lineno) + 1)}
+
+
+@PACKAGES
+def test_no_circle_of_rooms(package: Path):
+    """Rooms import each other one way only, at run time, late and for types alike."""
+    graph: dict[str, set[str]] = {}
+    rooms = {_room(path, package) for path in _files(package)} - {"__init__"}
+    for path in _files(package):
+        room = _room(path, package)
+        names = [name.split(".") for _, name in _imports(path, package)]
+        used = {parts[1] for parts in names if parts[0] == package.name and len(parts) > 1 and parts[1] in rooms}
+        graph.setdefault(room, set()).update(used - {room})
+    assert _circle(graph) == []
+
+
+@PACKAGES
+def test_no_circle_of_modules(package: Path):
+    """Within a room too: what runs, late imports among it, can be read from below."""
+    modules = {_module(path, package): path for path in _files(package)}
+    graph: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        types = _for_types_alone(path)
+        names = {name for line, name in _imports(path, package) if line not in types}
+        used = {name if name in modules else name.rpartition(".")[0] for name in names}
+        graph[module] = (used & modules.keys()) - {module}
+    assert _circle(graph) == []
+
+
+def _includes(path: Path) -> set[Path]:
+    """Files of the simulator that a file includes: beside it, or from native/sim or one of its floors."""
+    homes = (path.parent, SIM, *(SIM / floor for floor in ("exec", "kernels")))
+    names = re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    found = (next((home / name for home in homes if (home / name).is_file()), None) for name in names)
+    return {target.resolve() for target in found if target is not None}
+
+
+def test_no_circle_of_c_headers_or_folders():
+    """A header can be read from below, and so can a folder of the simulator, with all that is in it."""
+    headers: dict[str, set[str]] = {}
+    folders: dict[str, set[str]] = {}
+    for path in (path for ending in ("*.c", "*.h", "*.inc") for path in SIM.rglob(ending)):
+        targets = _includes(path)
+        if path.suffix == ".h":
+            headers[str(path)] = {str(target) for target in targets}
+        folder = path.parent.relative_to(SIM).parts[0]
+        folders.setdefault(folder, set()).update({target.relative_to(SIM).parts[0] for target in targets} - {folder})
+    assert len(headers) > 20
+    assert folders["api"] >= {"core"}, "the reader of includes is blind"
+    assert _circle(headers) == []
+    assert _circle(folders) == []
