@@ -22,10 +22,11 @@ import sys
 import tempfile
 import threading
 import time
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from changes import CHANGES, Change
+
+from mlu_agent.cnrt.library import bundled_folder
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COPIED = ("agent", "deploy", "docs", "native", "systemd", "tests", "pyproject.toml", "README.md")
@@ -81,7 +82,7 @@ class Copy:
             else:
                 shutil.copy2(source, root / name)
         native = root / "agent" / "mlu_agent" / "_native"
-        with as_file(files("mlu_agent") / "_native") as folder:
+        with bundled_folder() as folder:
             if not native.exists():
                 shutil.copytree(folder, native)
         (root / "site").mkdir()

@@ -1,5 +1,4 @@
-/* Every fast kernel and every convolution algorithm equals the plain C reference to the bit, on random shapes and on special
- * values.
+/* Every fast kernel and every convolution algorithm equals the plain C reference to the bit: random shapes, odd values.
  *
  *     kernels_test [cases] [seed]
  */
