@@ -16,8 +16,8 @@ from mlu_agent.model.bundle import load_bundle
 from mlu_export.calibration.mixed import keep_layers
 from mlu_export.calibration.observe import LayerObserver
 from mlu_export.importers.module.file import load_module
-from mlu_export.lowering.layout import unstore
 from mlu_export.lowering.lower import LowerOptions, lower
+from mlu_export.recording.layout import unstore
 from mlu_export.runners.float_graph import FloatRunner
 from mlu_export.runners.simulator import Runner
 from mlu_export.values.graph import Conv

@@ -11,9 +11,9 @@ from mlu_agent.config.fields import Fields
 from mlu_agent.errors import DataError, MluAgentError, UserError
 from mlu_agent.model.bundle import load_bundle
 from mlu_export.calibration.mixed import keep_layers
-from mlu_export.lowering.layout import unstore
 from mlu_export.lowering.lower import LowerOptions, lower
 from mlu_export.measurement.evaluate import FloatModel
+from mlu_export.recording.layout import unstore
 from mlu_export.recording.values import UnsupportedError
 from mlu_export.runners.reference.network import run_network
 from mlu_export.values.heads import HeadRequest, parse_anchors, read_request, request_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.model.output_spec import ANCHORED, TENSORS, PlainSpec
 
-from ..lowering.to_graph import graph_of
+from ..recording.to_graph import graph_of
 from ..values.graph import Graph, ImportedModel
 from ..values.heads import Head
 from .free_heads import free_heads, prepared

@@ -1,1 +1,1 @@
-"""Down to the lowered network, which is what a model file holds: from a graph with ranges, and from recorded values."""
+"""From a float graph and ranges to the lowered network, which is what a model file holds."""

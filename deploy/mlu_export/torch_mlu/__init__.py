@@ -3,6 +3,6 @@
 ``tensor`` is the device as torch sees it, ``device`` makes torch know it, ``functions`` are those of torch that it
 takes over. ``trace`` is the patched ``torch.jit.trace`` with the export, ``description`` the manifest beside it,
 ``modules`` the names that scripts import, ``vision`` and ``yolov3`` those of the vendor's torchvision, ``run`` the
-command. What is recorded, lowered and run lies in ``recording``, ``lowering`` and ``runners``. Importing
-this loads nothing of torch.
+command. ``materialize`` computes what was recorded; the recording itself lies in the room ``recording``. Importing this
+loads nothing of torch.
 """

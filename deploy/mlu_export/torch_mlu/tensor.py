@@ -10,8 +10,8 @@ from torch.utils import _pytree as pytree
 
 from ..recording.record import RECORDERS, reshape
 from ..recording.values import Constant, PartWriteError, UnsupportedError, Value, new_identity
-from ..runners import recorded
 from .functions import FUNCTIONS
+from .materialize import materialize
 from .settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def host_of(tensor: MluTensor) -> Any:
                 "a traced model reads numbers that it computes itself, which the compiled network cannot do; keep such "
                 "code out of forward() or use a detection operator of torch_mlu"
             )
-        recorded.materialize([value])
+        materialize([value])
         tensor.host = torch.from_numpy(value.array.copy())  # type: ignore[union-attr]
     return tensor.host
 

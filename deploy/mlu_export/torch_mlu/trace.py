@@ -16,8 +16,8 @@ from mlu_agent.errors import MluAgentError, UserError
 
 from ..formats.container import write_model
 from ..formats.twins import twins_text
-from ..lowering.layout import pixel_sources, store, unstore
-from ..lowering.recorded import lower_recorded
+from ..recording.layout import pixel_sources, store, unstore
+from ..recording.lowering import lower_recorded
 from ..recording.values import UnsupportedError, Value, ordered
 from ..runners.simulator import Runner
 from ..support.files import write_all

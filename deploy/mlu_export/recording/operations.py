@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
-from ..recording.layers import quantization
-from ..recording.values import UnsupportedError, Value
 from ..values import network as net
 from ..values.graph import BatchNorm
 from ..values.network import float_word
+from .layers import quantization
 from .layout import is_spatial, merged_axes, pixel_sources, plain_dims
+from .values import UnsupportedError, Value
 
 if TYPE_CHECKING:
     from .state import State

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..recording.values import Constant, Value, new_identity, ordered
 from .operations import affine_of
+from .values import Constant, Value, new_identity, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

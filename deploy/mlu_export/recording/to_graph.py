@@ -14,14 +14,14 @@ from mlu_agent.errors import DataError
 
 from ..values import network as net
 from ..values.graph import INPUT, BatchNorm, Conv, Graph, Node, Operation
-from .recorded import lower_recorded
+from .lowering import lower_recorded
 from .simplify import simplify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..recording.values import Value
     from ..values.network import Array, Network, Operator
+    from .values import Value
 
 MAX_NAME = 96  # bytes: the file has room for 127
 

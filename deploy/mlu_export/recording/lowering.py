@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..recording.values import UnsupportedError, Value
 from .operations import OPERATIONS
 from .state import State
+from .values import UnsupportedError, Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

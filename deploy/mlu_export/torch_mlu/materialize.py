@@ -5,10 +5,10 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING
 
-from ..lowering.layout import store, unstore
-from ..lowering.recorded import lower_recorded
+from ..recording.layout import store, unstore
+from ..recording.lowering import lower_recorded
 from ..recording.values import Value, ordered, signature
-from .simulator import Runner
+from ..runners.simulator import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

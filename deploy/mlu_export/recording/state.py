@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..recording.values import Constant, UnsupportedError, Value, ordered
 from ..values import network as net
 from .layout import is_spatial, plain_dims, stored_dims
+from .values import Constant, UnsupportedError, Value, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

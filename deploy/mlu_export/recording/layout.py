@@ -10,8 +10,8 @@ import numpy as np
 from ..values.pixels import CHANNEL_SOURCES
 
 if TYPE_CHECKING:
-    from ..recording.values import Shape
     from ..values.network import Array, Dims
+    from .values import Shape
 
 
 def is_spatial(shape: Shape) -> bool:
