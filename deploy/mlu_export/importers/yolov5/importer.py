@@ -3,7 +3,7 @@
 Architecture facts: Conv is convolution, batch-norm (eps 1e-3) and an activation; C3 is cv3(concat(m(cv1 x), cv2 x));
 BottleneckCSP is cv4(act(bn(concat(cv3(m(cv1 x)), cv2 x)))) with plain convolutions cv2 and cv3; SPPF is three chained
 5x5 pools; Focus takes every second pixel, four ways; Detect is a 1x1 convolution per level. Layer numbers and sources
-come from the file itself, or where it has none, from the releases (``yolov5_state``).
+come from the file itself, or where it has none, from the releases (``state``).
 """
 
 from __future__ import annotations
