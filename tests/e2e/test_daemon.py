@@ -114,6 +114,7 @@ def test_a_late_subscriber_gets_the_states_at_once(run_daemon, listen, endpoint:
     early = listen(endpoint)
     daemon = run_daemon(source("clip", path=str(clip), loop=True) + source("gone", path="/nonexistent/clip.mp4"), *WAIT)
     early.wait_for(lambda: early.of_kind("frame"))
+    early.wait_for(lambda: [message for message in early.of_kind("state", "gone") if message["state"] == "failed"])
     late = listen(endpoint)
     late.wait_for(lambda: late.of_kind("state", "gone"))
     state = late.of_kind("state", "gone")[0]
