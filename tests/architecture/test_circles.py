@@ -34,7 +34,7 @@ def _module(path: Path, package: Path) -> str:
 
 
 def _for_types_alone(path: Path) -> set[int]:
-    """Lines under `if TYPE_CHECKING:`."""
+    """Lines under ``if TYPE_CHECKING:``."""
     blocks = [
         node
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
