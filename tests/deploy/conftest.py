@@ -7,15 +7,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # for the small networks in nets.py
-
-import nets
+from tests.deploy import nets
 
 from mlu_export.cli import main
 from mlu_export.values.ranges import Range

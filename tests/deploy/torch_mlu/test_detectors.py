@@ -7,11 +7,10 @@ import os
 import subprocess
 import sys
 
-import compat_detector_scripts
-import compat_scripts
 import cv2
 import numpy as np
 import pytest
+from tests.deploy.torch_mlu import detector_scripts, scripts
 
 pytestmark = pytest.mark.torch
 
@@ -59,7 +58,7 @@ def test_each_suppression_of_yolov4_online_fused_offline_and_in_the_reference(ru
     from mlu_export.formats.container_reader import read_network
     from mlu_export.runners.reference.network import run_network
 
-    done = run(compat_detector_scripts.YOLOV4)
+    done = run(detector_scripts.YOLOV4)
     assert done.returncode == 0, done.stderr
     import torch
 
@@ -88,7 +87,7 @@ def test_yolov3_of_the_vendors_torchvision(run, tmp_path, monkeypatch, detect):
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
-    done = run(compat_detector_scripts.YOLOV3)
+    done = run(detector_scripts.YOLOV3)
     for heavy in tmp_path.rglob("*.pth"):
         heavy.unlink()
     assert done.returncode == 0, done.stderr
@@ -113,7 +112,7 @@ def test_quantized_networks_of_an_installed_torchvision(run, tmp_path, monkeypat
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'package'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    done = run(compat_detector_scripts.CLASSIFIER)
+    done = run(detector_scripts.CLASSIFIER)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "torchvision.models.quantization.mobilenet is not here" in done.stderr.splitlines()[-1]
@@ -135,7 +134,7 @@ def test_quantized_networks_of_an_installed_torchvision(run, tmp_path, monkeypat
 def test_wrong_calls_of_yolov3_are_one_sentence(run, monkeypatch, call, said):
     """Exit code 2, no traceback."""
     monkeypatch.delenv("TORCH_HOME", raising=False)
-    done = run(compat_scripts.missing(call))
+    done = run(scripts.missing(call))
     assert done.returncode == 2
     assert said in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr
@@ -143,6 +142,6 @@ def test_wrong_calls_of_yolov3_are_one_sentence(run, monkeypatch, call, said):
 
 def test_layers_of_one_dimension_and_the_calls_of_training(run):
     """conv1d with batch-norm and PReLU behind it, quantized; adaptive_quantize swaps layers, dequantize undoes it."""
-    done = run(compat_scripts.ONE_DIMENSION)
+    done = run(scripts.ONE_DIMENSION)
     assert done.returncode == 0, done.stderr
     assert "gathers no statistics of training" in done.stderr

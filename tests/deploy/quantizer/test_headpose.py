@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from device_code import device_weights
 from tests.conftest import SHARED
+from tests.deploy.quantizer.device_code import device_weights
 
 from mlu_export.formats.checkpoint import checkpoint_bytes, read_checkpoint
 from mlu_export.values.ranges import quantize_weights
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.shared, pytest.mark.torch]
 
 @pytest.fixture(scope="module")
 def headpose():
-    import headpose
+    from tests.deploy.quantizer import headpose
 
     return headpose
 

@@ -219,13 +219,15 @@ def test_a_checkpoint_that_wants_to_run_code_is_a_sentence(tiny, words, export, 
 @pytest.mark.shared
 def test_the_vendors_own_checkpoint_compiles_and_ours_has_its_keys(tmp_path, shared, export):
     """headpose: 33 keys in order with equal types, shapes and weight scales; conv1's input scale; integers inside."""
-    import headpose
+    from tests.deploy.quantizer import headpose
 
     from mlu_export.formats.checkpoint import read_checkpoint
     from mlu_export.values.ranges import qmax_of
 
     folder = headpose.folder(shared)
-    (tmp_path / "net.py").write_text("from headpose import Headpose\ndef net():\n    return Headpose()\n")
+    (tmp_path / "net.py").write_text(
+        "from tests.deploy.quantizer.headpose import Headpose\ndef net():\n    return Headpose()\n"
+    )
     pixels = ("--size", "48", "--mean", "104,117,124", "--std", "128", "--colours", "bgr", "--resize", "stretch")
     module = ("--module", f"{tmp_path / 'net.py'}:net")
     network = ("--arch", "module", *module, *pixels, "--name", "headpose")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import random_networks
+from tests.deploy.runners import random_networks
 from tests.native.make_model import make
 
 from mlu_export.formats.container import write_model

@@ -8,14 +8,14 @@ import json
 import re
 from pathlib import Path
 
-import guide
 import pytest
+from tests.deploy.commands import guide
 
 import mlu_agent.cli
 import mlu_export.cli
 from mlu_agent import command_line
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 GUIDES = {"en": ROOT / "docs" / "porting-guide.md", "zh": ROOT / "docs" / "zh" / "porting-guide.md"}
 SECTIONS = {language: guide.read_sections(path.read_text("utf-8")) for language, path in GUIDES.items()}
 CLIS = {"mlu-export": mlu_export.cli, "mlu-agent": mlu_agent.cli}

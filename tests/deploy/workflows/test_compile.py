@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import nets
 import numpy as np
 import pytest
+from tests.deploy import nets
 
 from mlu_agent.model.bundle import load_bundle
 from mlu_export.formats.container_reader import read_network

@@ -7,8 +7,8 @@ import struct
 import zipfile
 from functools import lru_cache
 
-import nets
 import numpy as np
+from tests.deploy import nets
 
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF)
 # Opcodes and pieces of pickles, cfgs and zips that are worth putting where they do not belong.

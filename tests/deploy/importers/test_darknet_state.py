@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import nets
 import numpy as np
 import pytest
+from tests.deploy import nets
 
 from mlu_agent.errors import DataError
 from mlu_export.importers.darknet.cfg import parse_cfg

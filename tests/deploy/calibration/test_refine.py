@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nets
 import numpy as np
 import pytest
+from tests.deploy import nets
 
 from mlu_export.calibration.refine import DetectionError, choose_pictures, clipped, refine
 from mlu_export.importers.darknet.cfg import parse_cfg

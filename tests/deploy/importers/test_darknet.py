@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 
-import nets
 import numpy as np
 import pytest
+from tests.deploy import nets
 
 from mlu_agent.errors import DataError
 from mlu_export.importers.darknet.archs import ARCHS

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
-import nets
 import numpy as np
 import pytest
-import sharded
 from hypothesis import given, strategies as st
+from tests.conftest import ROOT
+from tests.deploy import nets
+from tests.deploy.shards import sharded
 
 from mlu_agent.errors import DataError, RuntimeFailure, UserError
 from mlu_export.calibration.observe import LayerObserver
@@ -28,8 +28,7 @@ OTHERS = TEAMS[1:]
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     """Workers find the helpers of these tests: a new process gets the path of this one, Ray's the environment's."""
-    folder = str(Path(__file__).parent)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
 
 
 @given(st.lists(st.integers(), max_size=40), st.integers(1, 50))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-import compat_scripts
 import numpy as np
 import pytest
+from tests.deploy.torch_mlu import scripts
 
 from mlu_agent.model.bundle import load_bundle
 
@@ -27,7 +27,7 @@ def _described(path):
 
 def test_quantise_save_load_trace_export_and_online_fused_offline_agree_to_the_bit(run, tmp_path, offline):
     """What the script asserts holds (online equals fused), and the MLU270 file gives the same bits."""
-    done = run(compat_scripts.HEADPOSE)
+    done = run(scripts.HEADPOSE)
     assert done.returncode == 0, done.stderr
     assert "wrote net.cambricon" in done.stdout
     described = _described(tmp_path / "net.cambricon")
@@ -43,7 +43,7 @@ def test_quantise_save_load_trace_export_and_online_fused_offline_agree_to_the_b
 
 def test_detection_output_in_half_with_both_orders_of_arming_rearming_and_disarming(run, tmp_path, offline):
     """Armed after the trace, twice with different batches, disarmed, forgotten; 16 cores become an MLU220's 4."""
-    done = run(compat_scripts.YOLOV5)
+    done = run(scripts.YOLOV5)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.rglob("*.cambricon")) == ["first.cambricon", "second.b1.cambricon"]
     first, second = _described(tmp_path / "first.cambricon"), _described(tmp_path / "folder" / "second.b1.cambricon")
@@ -59,7 +59,7 @@ def test_detection_output_in_half_with_both_orders_of_arming_rearming_and_disarm
 
 def test_a_first_convolution_that_normalises_makes_a_file_of_bytes_in_the_chosen_order(run, tmp_path, offline):
     """Input format 2 is bgra: the file takes bytes, and gives what the fused call gave."""
-    done = run(compat_scripts.FIRSTCONV)
+    done = run(scripts.FIRSTCONV)
     assert done.returncode == 0, done.stderr
     described = _described(tmp_path / "pixels.cambricon")
     assert (described.inputs[0].shape, described.inputs[0].dtype) == ((2, 16, 16, 4), "uint8")
@@ -74,25 +74,25 @@ def test_a_first_convolution_that_normalises_makes_a_file_of_bytes_in_the_chosen
 
 def test_operators_of_other_networks_compute_what_torch_computes(run):
     """Grouped and transposed convolution, lone batch-norm, shuffles, pools, resizing, padding, reductions, softmax."""
-    done = run(compat_scripts.OPERATORS)
+    done = run(scripts.OPERATORS)
     assert done.returncode == 0, done.stderr
 
 
 def test_operators_that_move_elements_and_tensors_made_on_the_device(run):
     """Online and fused, they give exactly what torch gives."""
-    done = run(compat_scripts.SHAPES)
+    done = run(scripts.SHAPES)
     assert done.returncode == 0, done.stderr
 
 
 def test_constants_of_any_shape_take_part_in_a_network(run):
     """Added, multiplied, concatenated: near torch, and fused equal to online though traced with one picture."""
-    done = run(compat_scripts.CONSTANTS)
+    done = run(scripts.CONSTANTS)
     assert done.returncode == 0, done.stderr
 
 
 def test_transposed_convolutions_stay_float_among_quantized_layers(run, tmp_path, offline):
     """Online, fused and offline agree to the bit; 16 bits elsewhere keep it within .001 of float."""
-    done = run(compat_scripts.UPSAMPLING)
+    done = run(scripts.UPSAMPLING)
     assert done.returncode == 0, done.stderr
     x, fused = _expected(tmp_path)
     (result,) = offline(tmp_path / "up.cambricon", x.transpose(0, 2, 3, 1))
@@ -123,7 +123,7 @@ def test_transposed_convolutions_stay_float_among_quantized_layers(run, tmp_path
 )
 def test_what_is_not_there_is_one_sentence_that_names_it(run, call, said):
     """Exit code 2, no traceback."""
-    done = run(compat_scripts.missing(call))
+    done = run(scripts.missing(call))
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("mlu-export: ")
@@ -146,10 +146,10 @@ def test_what_is_not_there_is_one_sentence_that_names_it(run, call, said):
 )
 def test_another_number_of_device_is_the_only_one_and_that_is_said(run, call, asked):
     """As it is of set_device; number 0 goes without a word."""
-    done = run(compat_scripts.missing(call))
+    done = run(scripts.missing(call))
     assert done.returncode == 0, done.stderr
     assert f"mlu-export: warning: {asked}: there is one simulated device, and it is used" in done.stderr
-    zero = run(compat_scripts.missing(call.replace("99", "0").replace("7", "0")))
+    zero = run(scripts.missing(call.replace("99", "0").replace("7", "0")))
     assert (zero.returncode, zero.stderr) == (0, "")
 
 

@@ -18,7 +18,7 @@ from mlu_export.workflows.convert import same_network
 pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch", reason="the networks of these tests are torch modules")
 
-import yolo_modules  # noqa: E402 - it needs torch at its top
+from tests.deploy.importers import yolo_modules  # noqa: E402 - it needs torch at its top
 
 SIZE = (64, 96)
 RELEASES = [(3, "leaky_relu"), (3, "hardswish"), (4, "silu"), (6, "silu")]

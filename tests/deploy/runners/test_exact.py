@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import random_networks
+from tests.deploy.runners import random_networks
 
 from mlu_export.values.network import ACTIVATION, CONV, DECONV, FLOAT16, FLOAT32, FUNCTIONS, OPCODES, UINT8
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 import zlib
 
-import nets
 import numpy as np
 import pytest
+from tests.deploy import nets
 
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.model.offline_model import read_offline_model

@@ -6,9 +6,9 @@ import json
 import os
 from pathlib import Path
 
-import nets
 import numpy as np
 import pytest
+from tests.deploy import nets
 
 from mlu_export.cli import main
 from mlu_export.formats.checkpoint import read_checkpoint
@@ -95,7 +95,7 @@ def test_the_public_port_has_its_anchors_in_pixels(tiny, export):
 @pytest.mark.parametrize("release, act", [(3, "leaky_relu"), (3, "hardswish"), (4, "silu"), (6, "silu")])
 def test_a_pickled_yolov5_becomes_its_state_dict(tmp_path, export, release, act):
     """The keys that the model's own state_dict() has; a release is named where the file cannot tell it."""
-    import yolo_modules
+    from tests.deploy.importers import yolo_modules
 
     network = yolo_modules.network(release, act, classes=10).half()
     (tmp_path / "a.pt").write_bytes(yolo_modules.save({"model": network, "ema": None}))

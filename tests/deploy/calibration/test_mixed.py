@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-import nets
 import numpy as np
 import pytest
+from tests.deploy import nets
 
 from mlu_agent.errors import UserError
 from mlu_export.calibration.mixed import choose_layers, keep_layers

@@ -9,9 +9,9 @@ import json
 import sys
 from pathlib import Path
 
-import nets
 import numpy as np
 import pytest
+from tests.deploy import nets
 
 from mlu_agent.errors import DataError
 from mlu_agent.model.bundle import load_bundle

@@ -11,11 +11,11 @@ import tracemalloc
 import zipfile
 from contextlib import contextmanager
 
-import mutations
-import nets
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from tests.deploy import nets
+from tests.deploy.importers import mutations
 
 from mlu_agent.errors import DataError
 from mlu_export.formats.torch_file import read_torch

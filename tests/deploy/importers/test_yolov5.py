@@ -8,9 +8,9 @@ import struct
 import zipfile
 from dataclasses import replace
 
-import nets
 import numpy as np
 import pytest
+from tests.deploy import nets
 
 from mlu_agent.errors import DataError
 from mlu_export.formats.torch_file import read_pt

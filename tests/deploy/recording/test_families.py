@@ -67,7 +67,7 @@ def exported(net, size, opset):
 
 
 def imported(name):
-    import nets_torch
+    from tests.deploy.recording import nets_torch
 
     from mlu_export.importers.module.importer import import_module
 
@@ -88,7 +88,7 @@ def test_a_traced_module_is_the_module(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_onnx_file_is_the_module(name, opset):
     """The same network through ONNX of the oldest, a middle and the newest opset gives the same."""
-    import nets_torch
+    from tests.deploy.recording import nets_torch
 
     from mlu_export.importers.onnx.graph import import_onnx
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from device_code import device_weights
-from tests.conftest import SHARED
+from tests.conftest import ROOT, SHARED
+from tests.deploy.quantizer.device_code import device_weights
 
 from mlu_export.formats.container_reader import read_network
 from mlu_export.values import network as net
@@ -22,7 +21,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
-import headpose
+from tests.deploy.quantizer import headpose
 import numpy as np
 import torch
 import torch_mlu.core.mlu_model as ct
@@ -50,8 +49,7 @@ def compiled(tmp_path_factory, simulator_path):
     """The network of our model file, and float and fused outputs over all pictures."""
     folder = tmp_path_factory.mktemp("headpose")
     (folder / "script.py").write_text(SCRIPT)
-    tests = str(Path(__file__).parent)
-    command = [sys.executable, "-m", "mlu_export.cli", "run", "script.py", tests, str(SHARED.resolve())]
+    command = [sys.executable, "-m", "mlu_export.cli", "run", "script.py", str(ROOT), str(SHARED.resolve())]
     environment = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
