@@ -69,6 +69,21 @@ def test_an_operator_is_named_in_one_file_beside_the_list(upper: str, lower: str
     assert [path.parent for path in named] == [EXEC / "operators"]
 
 
+def _kernels() -> list[str]:
+    """What is there for an operator alone, as its caller writes it: functions in a file of their own, or a table's."""
+    files = (SIM / "kernels" / name for name in ("operators.c", "detection.c"))
+    functions = {symbol for path in files for symbol in DEFINITION.findall(_text(path))}
+    return sorted(functions | {"kernels->max_pool", "kernels->binary", "kernels->activate"})
+
+
+@pytest.mark.parametrize("kernel", _kernels())
+def test_a_kernel_is_called_from_one_file(kernel: str):
+    """That of its operator: no fourth file knows what an operator computes."""
+    above = [path for path in SIM.rglob("*.[ch]") if SIM / "kernels" not in path.parents]
+    callers = {path for path in above if re.search(rf"{kernel}\b", _text(path))}
+    assert [path.parent for path in callers] == [EXEC / "operators"]
+
+
 def test_every_file_of_operators_is_there_for_an_operator():
     """It has a row, or lends a step to those that have."""
     rows = {path.name for path in EXEC.glob("operators/*.c") if re.search(r"sim_row_\w+ = ", _text(path))}
