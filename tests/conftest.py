@@ -11,7 +11,6 @@ import functools
 import importlib.util
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
@@ -155,19 +154,6 @@ def rtsp_server() -> Iterator[Callable[[Path], RtspServer]]:
     yield serve
     for server in servers:
         server.stop()
-
-
-@pytest.fixture(scope="session")
-def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs ``mlu-agent`` or ``mlu-export`` as a person would, from this interpreter's environment."""
-
-    def run(program: str, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).parent / program), *map(str, arguments)]
-        return subprocess.run(
-            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False
-        )
-
-    return run
 
 
 @pytest.fixture

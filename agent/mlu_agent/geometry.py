@@ -1,4 +1,4 @@
-"""Box formats, overlap, and the mapping between a frame and the network's input.
+"""Overlap of boxes, and the mapping between a frame and the network's input.
 
 Coordinates are continuous: pixel i covers [i, i + 1), so a box over the whole frame is (0, 0, width, height). Boxes
 may have any leading shape (..., 4) and any float dtype.
@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.floating[Any]]
-
-
-def cxcywh_to_xyxy(boxes: FloatArray) -> FloatArray:
-    """(..., 4) centre x, centre y, width, height -> left, top, right, bottom."""
-    half = boxes[..., 2:] / 2
-    return np.concatenate((boxes[..., :2] - half, boxes[..., :2] + half), axis=-1)
-
-
-def xyxy_to_cxcywh(boxes: FloatArray) -> FloatArray:
-    """(..., 4) left, top, right, bottom -> centre x, centre y, width, height."""
-    return np.concatenate(((boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]), axis=-1)
 
 
 def box_area(boxes: FloatArray) -> FloatArray:

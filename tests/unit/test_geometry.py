@@ -7,16 +7,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from mlu_agent.detections import Detections
-from mlu_agent.geometry import Letterbox, cxcywh_to_xyxy, iou_matrix, xyxy_to_cxcywh
+from mlu_agent.geometry import Letterbox, iou_matrix
 from mlu_agent.model.bundle import InputSpec
 from mlu_agent.preprocess import letterbox_of
-
-
-def test_the_two_box_formats_are_inverse():
-    """cxcywh and xyxy say the same, for any leading shape."""
-    boxes = np.array([[[10, 20, 4, 6]], [[0, 0, 1, 1]]], np.float64)
-    assert cxcywh_to_xyxy(boxes)[0, 0].tolist() == [8, 17, 12, 23]
-    assert np.array_equal(xyxy_to_cxcywh(cxcywh_to_xyxy(boxes)), boxes)
 
 
 def test_iou_is_shared_area_over_joint_area():

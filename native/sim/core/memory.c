@@ -233,13 +233,6 @@ bool sim_memory_find(const void *address, void **base, size_t *bytes)
     return block != NULL;
 }
 
-bool sim_memory_is_device(const void *address)
-{
-    void *base;
-    size_t bytes;
-    return sim_memory_find(address, &base, &bytes);
-}
-
 void sim_memory_usage(const sim_device *device, size_t *used, size_t *total)
 {
     *total = device->memory_bytes;

@@ -22,7 +22,6 @@ void sim_memory_unpin(sim_block *block); /* NULL is allowed */
 bool sim_memory_is_freed(sim_block *block);
 /* Start and size of the device block that holds `address`; false when there is none. */
 bool sim_memory_find(const void *address, void **base, size_t *bytes);
-bool sim_memory_is_device(const void *address);
 void sim_memory_usage(const sim_device *device, size_t *used, size_t *total);
 
 #endif
