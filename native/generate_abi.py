@@ -1,4 +1,4 @@
-"""Turn ``include/cnrt_abi.h`` into the agent's cffi module (out-of-line ABI mode: nothing is compiled).
+"""Turns ``include/cnrt_abi.h`` into the agent's cffi module (out-of-line ABI mode: nothing is compiled).
 
 ``python generate_abi.py`` writes ``agent/mlu_agent/cnrt/_abi.py``; ``--check`` writes nothing and exits with 1 when the
 committed file is not what the header gives.

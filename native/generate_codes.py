@@ -1,4 +1,4 @@
-"""Turn the simulator's lists of numbers into Python: operators, activation functions and data types of a model file.
+"""Turns the simulator's lists of numbers into Python: operators, activation functions and data types of a model file.
 
 ``python generate_codes.py`` writes the modules of ``MODULES``; ``--check`` writes nothing and exits with 1 when a
 committed one is not what the lists give. Standard library only.

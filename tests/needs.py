@@ -171,7 +171,7 @@ def missing(name: str) -> str | None:
 
 
 def main(arguments: list[str]) -> int:
-    """Try all; print them as the arguments ask."""
+    """Tries all; prints them as the arguments ask."""
     for name, need in NEEDS.items():
         reason = missing(name)
         if reason or not arguments:

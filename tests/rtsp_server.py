@@ -50,7 +50,7 @@ class LoopingFactory(GstRtspServer.RTSPMediaFactory):
         self.connect("media-configure", self._on_media)
 
     def do_create_element(self, _url: object) -> Gst.Element:
-        """Start ffmpeg and return the pipeline that reads its pictures."""
+        """Starts ffmpeg and returns the pipeline that reads its pictures."""
         command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-threads", "1", "-stream_loop", "-1", "-i", self._file]
         command += [
             "-vf",

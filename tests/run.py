@@ -1,6 +1,6 @@
-"""Runs everything that tells whether this tree is good, and end with one line for each part.
+"""Runs everything that tells whether this tree is good, and ends with one line for each part.
 
-    python tests/run.py             ctest three times (native, sanitizers, aarch64), fuzz, pytest twice, lint
+    python tests/run.py             ctest four times (native, sanitizers, threads, aarch64), fuzz, pytest twice, lint
     python tests/run.py lint        only the parts named; mutations only run when they are
 
 The Python tests wait much and use one core, so they run beside all other parts; each line says whose it is. A part
@@ -198,8 +198,8 @@ def mutations() -> Result:
 
 def lint() -> Result:
     """ruff and mypy --strict over all Python files, ruff's and clang-format's hand over all files."""
-    folders = (ROOT / "native", ROOT / "tests" / "native")
-    c_files = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in {".c", ".h", ".inc"})
+    files = [path for folder in ("native", "tests/native") for path in (ROOT / folder).rglob("*")]
+    c_files = sorted(path for path in files if path.suffix in {".c", ".h", ".inc", ".cpp"})
     tools: dict[str, list[str | Path]] = {
         "ruff": ["check", "."],
         "ruff format": ["format", "--check", "."],
@@ -234,7 +234,7 @@ WHEN_NAMED = ("mutations",)  # minutes on all cores, for what pytest has already
 
 
 def _lane(names: list[str], results: dict[str, Result]) -> None:
-    """Run parts one after the other; the thread bears the part's name."""
+    """Runs parts one after the other; the thread bears the part's name."""
     for name in names:
         threading.current_thread().name = name
         start = time.monotonic()
