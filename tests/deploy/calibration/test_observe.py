@@ -8,6 +8,7 @@ from mlu_export.calibration.observe import BINS, LayerObserver
 
 
 def test_minmax_is_all_that_was_seen():
+    """The range goes from the least to the largest value of all batches."""
     observer = LayerObserver()
     for values in ([-1.0, 2.0], [0.5], [-3.0, 1.0]):
         observer.see(np.array(values, np.float32))
@@ -48,6 +49,7 @@ def test_least_error_clips_outliers_and_keeps_what_is_common():
 
 
 def test_least_error_never_leaves_what_was_seen():
+    """A limit is sought below what occurred, never beyond it."""
     observer = LayerObserver()
     observer.see(np.array([-0.25, 4.0], np.float32))
     seen = observer.finish("mse", 8)
@@ -56,6 +58,7 @@ def test_least_error_never_leaves_what_was_seen():
 
 
 def test_a_layer_of_zeros_has_an_empty_range():
+    """Where only zero occurred there is nothing to scale, and no division by it."""
     observer = LayerObserver()
     observer.see(np.zeros(10, np.float32))
     assert observer.finish("mse", 8).absmax == 0

@@ -73,6 +73,7 @@ def test_the_fast_quantized_network_is_the_integer_one_but_for_roundings(model, 
 
 
 def test_the_exact_network_has_no_error(model, pictures):
+    """Outputs that are the truth cost nothing, and moved ones cost something."""
     runner, _ = observed(model, pictures)
     outputs = runner.run(pictures)
     moved = [runner.torch.from_numpy(output.transpose(0, 3, 1, 2).copy()) for output in outputs]
@@ -82,6 +83,7 @@ def test_the_exact_network_has_no_error(model, pictures):
 
 
 def test_noise_of_the_last_digits_is_rounded_away():
+    """A limit has four digits, so that it is the same on every machine, and stays in the range."""
     seen = Range(-1.0, 10.0)
     assert clipped(seen, 3.14159265) == clipped(seen, 3.14159301) == Range(-1.0, 3.142)
     assert clipped(seen, 0.5) == Range(-0.5, 0.5)

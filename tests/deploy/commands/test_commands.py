@@ -250,6 +250,7 @@ def test_options_reach_the_files(tiny, tiny_recipe, export):
 
 
 def test_per_tensor_and_channel_order_change_the_model(tiny, tiny_recipe, export):
+    """Both options reach the file, and its manifest says so."""
     export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
     assert (
         export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "b", "--per-tensor", "--channels", "abgr"))[0]
@@ -324,6 +325,7 @@ def test_wrong_files_give_one_sentence_and_nothing_is_written(tiny, tiny_recipe,
     ],
 )
 def test_wrong_options_are_named(tiny, tiny_recipe, export, options, word):
+    """The sentence names the option or file that is wrong, and nothing is written."""
     code, out, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a", *options))
     assert (code, out) == (2, "")
     assert word in err
@@ -334,6 +336,7 @@ def test_wrong_options_are_named(tiny, tiny_recipe, export, options, word):
 @pytest.mark.torch
 @pytest.mark.parametrize("case", ["empty", "missing", "broken", "none given"])
 def test_a_calibration_folder_must_hold_readable_pictures(tiny, export, case):
+    """Without a folder, a picture in it or a readable one there is no model."""
     folder = tiny / "calibration"
     options = ("--calibration", folder)
     if case in ("empty", "broken"):
@@ -352,6 +355,7 @@ def test_a_calibration_folder_must_hold_readable_pictures(tiny, export, case):
 
 
 def test_labels_are_asked_for_where_nobody_knows_them(tiny, export):
+    """Weights of two classes have no names of their own, so the option is named."""
     code, _, err = export(*build(tiny, "--calibration", tiny / "pictures", "--output", tiny / "a"))
     assert code == 2
     assert "--labels" in err

@@ -40,6 +40,7 @@ def test_a_reader_that_goes_does_not_cost_the_report_of_bench(unread, tiny_model
 
 
 def test_a_reader_that_goes_does_not_cost_the_report_of_eval(unread, tiny_model, tiny, tiny_annotations):
+    """The page is written whole though nobody reads the output."""
     pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
     code, err = unread(
         "eval", tiny_model, "--images", tiny / "pictures", "--annotations", tiny_annotations,
@@ -51,6 +52,7 @@ def test_a_reader_that_goes_does_not_cost_the_report_of_eval(unread, tiny_model,
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the machine has no /dev/full")
 def test_a_full_disk_is_one_sentence(tiny_model):
+    """Output that cannot be written is a failure of the machine: code 3 and no traceback."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*MAIN, "bench", str(tiny_model), "--count", "1"],

@@ -29,6 +29,7 @@ def test_toml_text_reads_back_as_it_was(document):
 
 
 def test_labels_come_from_the_user_then_the_file_then_coco():
+    """The first of them that is given counts, and must name each class once."""
     assert choose_labels(2, ("a", "b"), ("c", "d")) == ("a", "b")
     assert choose_labels(2, None, ("c", "d")) == ("c", "d")
     assert choose_labels(80, None, None) == COCO

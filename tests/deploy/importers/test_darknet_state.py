@@ -39,6 +39,7 @@ def test_both_layouts_give_the_network_of_the_weight_file(layout, form, wrapper,
 
 
 def test_the_prefix_of_data_parallel_training_is_left_out(plain):
+    """Keys that begin with ``module.`` mean the same network."""
     state = {f"module.{key}": value for key, value in nets.darknet_state().items()}
     assert same_network(load(state).graph, plain.graph)
 
@@ -54,6 +55,7 @@ def test_grids_and_counters_are_known_other_entries_are_told():
 
 
 def test_a_fused_state_dict_has_biases_where_the_cfg_says_batch_norm():
+    """Its convolutions have a bias and no statistics left."""
     convolutions = load(nets.darknet_state(fused=True)).graph.convolutions()
     assert all(conv.norm is None and conv.bias is not None for conv in convolutions)
 
@@ -111,6 +113,7 @@ def test_scales_per_channel_and_the_normalisation_of_a_first_convolution_are_rea
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused_by_its_first_misfit(key, value, sentence):
+    """The sentence names the key that is missing, too many or wrong."""
     state = nets.darknet_state()
     if value is None:
         del state[key]
@@ -134,6 +137,7 @@ def test_a_checkpoint_of_another_network_is_refused_by_its_first_misfit(key, val
     ],
 )
 def test_impossible_scales_are_refused_with_the_layers_name(name, value, sentence):
+    """A scale that cannot be is no number to compute with."""
     state = _quantized()
     state[f"module_list.2.Conv2d.{name}"] = value
     if name == "input_std":

@@ -104,11 +104,13 @@ def test_a_tensor_may_not_reach_beyond_its_storage(size, stride, offset):
 
 @pytest.mark.parametrize("keep", [0, 10, 1000, -100])
 def test_a_truncated_archive_is_refused(checkpoint, keep):
+    """However much of it is left."""
     with pytest.raises(DataError):
         import_yolov5(nets.save_pt(checkpoint)[:keep], (64, 64))
 
 
 def test_a_storage_of_the_wrong_size_is_refused(checkpoint):
+    """Weights that end too early are truncated, not padded."""
     data = nets.save_pt(checkpoint)
     import io
 
@@ -161,6 +163,7 @@ def test_the_name_of_another_size_is_refused(checkpoint):
 
 
 def test_weights_that_are_not_finite_are_refused(checkpoint):
+    """A NaN among the weights is told, not computed with."""
     sequence = checkpoint["model"].state["_modules"]["model"].state["_modules"]
     convolution = sequence["0"].state["_modules"]["conv"].state["_parameters"]
     convolution["weight"][0, 0, 0, 0] = np.nan

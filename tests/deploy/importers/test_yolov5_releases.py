@@ -198,6 +198,7 @@ def test_a_quantized_checkpoint_brings_each_layers_parameters():
     ],
 )
 def test_a_state_dict_of_another_network_is_refused_by_its_first_misfit(change, sentence):
+    """The sentence names the key that is missing, too many or wrong."""
     state = yolo_modules.network(6, "silu", 2).state_dict()
     change(state)
     with pytest.raises(DataError, match=sentence):

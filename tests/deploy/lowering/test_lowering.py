@@ -46,6 +46,7 @@ def test_weights_are_quantized_per_channel_as_the_vendor_does():
 
 
 def test_per_tensor_weights_share_the_largest_magnitude():
+    """All channels are scaled by the largest weight of the tensor."""
     weight = np.array([[[[2.0]]], [[[1.0]]]], np.float32)
     done = quantize_weights(weight, Range(0.0, 1.0), 16, False, "x")
     assert done.weight.dtype == np.dtype("<i2")
@@ -54,12 +55,14 @@ def test_per_tensor_weights_share_the_largest_magnitude():
 
 
 def test_a_range_of_nothing_means_a_scale_of_one():
+    """A layer that only ever saw zero can be quantized too."""
     done = quantize_weights(np.ones((1, 1, 1, 1), np.float32), Range(0.0, 0.0), 8, True, "x")
     assert done.quant_scale == 1.0
     assert np.isclose(done.scale[0], 1 / 127)
 
 
 def test_sums_that_could_overflow_are_refused():
+    """A layer whose sum of products could leave 32 bits is refused, never wrong."""
     with pytest.raises(DataError, match="overflow"):
         quantize_weights(np.ones((1, 133_144, 1, 1), np.float32), Range(0, 1), 8, True, "x")
 
@@ -105,6 +108,7 @@ def test_input_kinds(graph, ranges_of, kind, channels, dtype, first):
 
 
 def test_ranges_of_another_network_are_refused(graph, ranges_of):
+    """Each quantized layer has a range, and each range a layer."""
     ranges = ranges_of(graph)
     ranges["other"] = ranges.pop("0_conv")
     with pytest.raises(DataError, match="do not belong"):
@@ -131,11 +135,13 @@ def test_the_file_is_a_container_that_the_agent_reads(lowered):
 
 
 def test_equal_inputs_give_equal_bytes(graph, ranges_of, lowered):
+    """Nothing of the time, the place or an order of hashing is in a model file."""
     again = lower(graph, ranges_of(graph), LowerOptions())
     assert write_model(lowered, "tiny", "MLU220", 1) == write_model(again, "tiny", "MLU220", 1)
 
 
 def test_reading_back_gives_the_same_network(lowered):
+    """Tensors, operators and constants are those that were written."""
     read = read_network(write_model(lowered, "tiny", "MLU220", 1))
     assert (read.tensors, read.operators, read.inputs, read.outputs) == (
         lowered.tensors, lowered.operators, lowered.inputs, lowered.outputs,
@@ -146,6 +152,7 @@ def test_reading_back_gives_the_same_network(lowered):
 
 
 def test_a_damaged_file_is_refused_when_read_back(lowered):
+    """A single changed bit does not pass the checksum."""
     data = bytearray(write_model(lowered, "tiny", "MLU220", 1))
     data[0x2000] ^= 1
     with pytest.raises(DataError, match="checksum"):
@@ -154,11 +161,13 @@ def test_a_damaged_file_is_refused_when_read_back(lowered):
 
 @pytest.mark.parametrize("name", ["", "x" * 128, "ü" * 64])
 def test_names_are_bounded(lowered, name):
+    """A model's name has 1 to 127 bytes of UTF-8."""
     with pytest.raises(UserError, match="--name"):
         write_model(lowered, name, "MLU220", 1)
 
 
 def test_twins_say_what_the_container_says(lowered):
+    """The text beside the model has its shapes, types, names and cores."""
     text = twins_text(lowered, "tiny.cambricon", 4)
     assert text.startswith('This is the Twins File of "tiny.cambricon".\nFunction number: 1\n')
     assert "Shape(dim): 1 32 64 4 \n        Name: input\n" in text

@@ -128,6 +128,7 @@ def test_the_warm_up_has_as_many_invocations_as_are_asked_for_and_ends_by_itself
     "options", [["--count", "0"], ["--warm-up", "-1"], ["--images", "/nonexistent"], ["--runtime", "cuda"]]
 )
 def test_wrong_options_are_one_sentence(tiny_model, export, options):
+    """No figure is printed, and no traceback."""
     code, out, err = export("bench", tiny_model, *options)
     assert (code, out) == (2, "")
     assert "Traceback" not in err

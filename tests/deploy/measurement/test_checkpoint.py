@@ -124,6 +124,7 @@ def test_a_model_file_needs_no_arch(tiny_model, run, export):
 
 
 def test_a_file_that_is_no_checkpoint_is_one_sentence(run, tiny):
+    """An empty file, and a pickle of something else."""
     for content in (b"", b"\x80\x02}q\x00."):
         (tiny / "no.pth").write_bytes(content)
         code, out, err = run(tiny / "no.pth")

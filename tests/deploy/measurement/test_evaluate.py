@@ -46,6 +46,7 @@ def test_a_models_own_detections_are_all_found_again(tiny, model, annotated, exp
 
 
 def test_without_json_a_person_reads_one_line(tiny, model, annotated, export, simulator_path):
+    """It says how many pictures, on what, and the figure first."""
     code, out, _ = run(export, tiny, model, simulator_path)
     assert code == 0
     assert out.startswith("3 pictures on simulator: mAP50-95 ")

@@ -128,6 +128,7 @@ def test_layer_by_layer_gives_the_same_to_the_bit(tiny, tiny_recipe, tiny_annota
 
 
 def test_online_prints_the_figures_of_offline(run):
+    """Operator by operator computes what the whole model does, to the last digit."""
     code, out, err = run("--compare", "online,offline", "--json")
     assert code == 0, err
     result = json.loads(out)
@@ -208,6 +209,7 @@ def test_the_gate_refuses_what_lost_more_than_asked(run, tiny):
     ],
 )
 def test_options_that_do_not_go_together_are_one_sentence(run, tiny, options, word):
+    """The sentence says which, and there is no traceback."""
     (tiny / "base.json").write_text('{"images": 7, "map50_95": 0.5}')
     (tiny / "empty").write_text("")
     named = {"BASE": tiny / "base.json", "EMPTY": tiny / "empty"}
@@ -280,6 +282,7 @@ def first_box(**values):
     ],
 )
 def test_wrong_recordings_give_one_sentence(run, recording, damage, word):
+    """What a device is said to have found is checked like any file, and never printed whole."""
     damage(recording)
     code, out, err = run("--recorded", recording)
     assert (code, out) == (2, "")

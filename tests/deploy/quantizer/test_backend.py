@@ -164,6 +164,7 @@ def test_yolov5_is_given_too(tiny, sdk, export):
 def test_what_goes_wrong_is_a_sentence_and_nothing_is_written(
     tiny, sdk, checkpoint, export, monkeypatch, quantize, options, environment, exit_code, sentence
 ):
+    """A user's mistake ends with code 2, one of the vendor's compiler with 3."""
     weights = checkpoint(*quantize)
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
@@ -184,6 +185,7 @@ def test_what_goes_wrong_is_a_sentence_and_nothing_is_written(
     ],
 )
 def test_a_wrong_entry_of_the_manifest_is_told(tiny, sdk, checkpoint, export, old, new, sentence):
+    """The device's file is checked as the simulator's is: its digest, its name and every key."""
     export(*compiled(tiny, checkpoint("--first-conv")))
     manifest = tiny / "c" / "net.toml"
     manifest.write_text(manifest.read_text().replace(old, new))
@@ -192,6 +194,7 @@ def test_a_wrong_entry_of_the_manifest_is_told(tiny, sdk, checkpoint, export, ol
 
 
 def test_a_file_for_the_simulator_is_no_file_for_a_device(tiny, sdk, checkpoint, export):
+    """What stands in the place of device code is looked at."""
     export(*compiled(tiny, checkpoint("--first-conv")))
     manifest, ours = tiny / "c" / "net.toml", tiny / "c" / "net.cambricon"
     device = tiny / "c" / "net.device.cambricon"

@@ -101,6 +101,7 @@ def test_the_checkpoint_is_the_modules_state_dict_with_scales(tiny, words, expor
 
 
 def test_a_checkpoint_of_another_module_is_a_sentence(tiny, words, export):
+    """Weights that do not fit the module are refused, and nothing is written."""
     export(*words("quantize", "--calibration", tiny / "pictures", "--observer", "minmax"))
     path = tiny / "network.py"
     path.write_text(path.read_text().replace("nn.Linear(4, 5)", "nn.Linear(4, 7)"))

@@ -71,6 +71,7 @@ def drawings(data: bytes):
 
 
 def test_texts_are_escaped_and_forbidden_characters_replaced():
+    """No text becomes markup, and a control character cannot break the page."""
     data = parts.page("<b>", 'a "quote" & more', [parts.table(["<th>"], [["</td>\x00\x1b"], [("<i>", 'bad"')]])])
     page = Page(data)
     page.check_complete()
@@ -111,6 +112,7 @@ def test_a_bar_is_as_long_as_its_value():
 
 
 def test_ticks_are_round_and_within():
+    """A person reads them at once, and none lies outside the axis."""
     assert Axis("", 0, 1).ticks() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     assert Axis("", -3, 47).ticks() == pytest.approx([0, 10, 20, 30, 40])
     assert Axis("", 0, 2.1, whole=True).ticks() == [0, 1, 2]
@@ -136,6 +138,7 @@ def test_the_report_of_bench(tiny_model, tiny, export):
 
 
 def test_the_histogram_of_latencies_counts_every_invocation():
+    """Its bars together are all invocations."""
     spread = tuple(Parts(0.0, 0.0, float(n), 0.0, 0.0, 1.0) for n in range(1, 101))
     data = timing_page(Timing("net", "offline", "device", 1, 4, 10, "x", spread, Busy(1.0, 1.0)))
     counts = [int(float(one.text.rsplit(" ", 1)[1])) for one in drawings(data)[0].iter("title")]
@@ -185,6 +188,7 @@ def test_a_report_that_cannot_be_written_is_told_before_a_long_run(tiny, tiny_mo
 
 @pytest.mark.torch
 def test_the_report_of_eval_shows_float_beside_it(tiny, tiny_model, tiny_annotations, export, simulator_path):
+    """Each picture is shown as annotated, as float sees it and as the model does."""
     path = tiny / "eval.html"
     code, _, err = export(
         "eval", tiny_model, "--images", tiny / "pictures", "--annotations", tiny_annotations, "--runtime",

@@ -78,12 +78,14 @@ def test_a_worker_that_dies_is_told(what, words):
 
 @pytest.mark.ray
 def test_a_ray_worker_that_dies_is_told():
+    """One sentence says which."""
     with Team(2, "local") as team, pytest.raises(RuntimeFailure, match=r"^worker 2 of 2 of the Ray cluster was lost"):
         team.map(sharded.double, [1, 2, 3, "leave"], "doubling")
 
 
 @pytest.mark.ray
 def test_a_ray_cluster_that_is_not_there_is_the_users_mistake():
+    """The sentence begins with the option and the address."""
     with Team(2, "nonsense://127.0.0.1:1") as team, pytest.raises(UserError, match=r"--ray nonsense://127.0.0.1:1: "):
         team.map(sharded.double, [1], "doubling")
 
@@ -117,6 +119,7 @@ def test_interrupting_ends_the_workers(tmp_path):
 
 
 def test_few_pictures_need_no_other_process():
+    """A worker costs more to start than three pictures take; and there is at most one for each core."""
     assert usual_workers(3) == 1
     assert 1 <= usual_workers(10_000) <= (os.cpu_count() or 1)
 
@@ -141,6 +144,7 @@ def test_what_was_seen_of_parts_is_what_was_seen_of_all(tensors, data):
 
 
 def test_values_that_are_not_finite_survive_merging():
+    """Whichever part saw the NaN, the whole has seen it."""
     good, bad = LayerObserver(), LayerObserver()
     good.see(np.ones(3, np.float32))
     bad.see(np.array([1, np.nan], np.float32))
@@ -197,6 +201,7 @@ def test_a_recipe_does_not_show_how_many_made_it(pictures, export, monkeypatch, 
 
 @pytest.mark.torch
 def test_an_unreadable_picture_is_told_by_a_worker_too(pictures, export):
+    """The sentence is the one that a single process says, and nothing is written."""
     (pictures / "pictures" / "5.png").write_bytes(b"no picture")
     code, _, err = export(*_quantize(pictures, "out", "--workers", "2"))
     assert code == 2

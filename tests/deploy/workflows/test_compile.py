@@ -286,6 +286,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_checkpoint_is_a_sentence_and_nothing_is_written(tiny, export, case):
+    """Keys, shapes and values are checked before anything is built."""
     change, sentence = WRONG[case]
     export(*quantize(tiny, "--observer", "minmax"))
     path = checkpoint_in(tiny / "q")
@@ -300,6 +301,7 @@ def test_a_wrong_checkpoint_is_a_sentence_and_nothing_is_written(tiny, export, c
 
 
 def test_float_weights_are_sent_to_quantize_or_build(tiny, export):
+    """Weights without scales are no checkpoint; the sentence names both ways on."""
     code, _, err = export(*compiled(tiny, tiny / "tiny.weights"))
     assert code == 2
     assert "no scales" in err
@@ -316,6 +318,7 @@ def test_float_weights_are_sent_to_quantize_or_build(tiny, export):
     ],
 )
 def test_knobs_that_cannot_be_are_sentences(tiny, export, options, sentence):
+    """A value out of its bounds is named, and nothing is written."""
     code, _, err = export(*quantize(tiny, *options))
     assert code == 2
     assert sentence in err

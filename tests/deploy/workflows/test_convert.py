@@ -197,6 +197,7 @@ def test_a_full_or_forbidden_folder_leaves_nothing_behind(tiny, export, monkeypa
 @pytest.mark.shared
 @pytest.mark.parametrize("arch, name", [("yolov3-tiny", "yolov3-tiny.weights"), ("yolov5n", "yolov5n.pt")])
 def test_real_weights_come_back_as_the_same_network(shared_data, tmp_path, export, arch, name):
+    """Every weight and every head of a real network survives the state dict."""
     weights = shared_data / "weights" / name
     assert export("convert", "--arch", arch, "--weights", weights, "--output", tmp_path / "a.pth")[0] == 0
     before, after = load(arch, weights), load(arch, tmp_path / "a.pth")

@@ -151,6 +151,7 @@ def _attribute(name, position, value):
     ],
 )
 def test_a_changed_attribute_is_caught(made, export, layer, position, value, sentence):
+    """A single number of the file that the weights do not give is named with its layer."""
     import re
 
     _rewritten(made / "c" / "net.cambricon", _attribute(layer, position, value))
@@ -210,6 +211,7 @@ def test_a_layer_that_computes_something_else_is_named(made, export, monkeypatch
     ],
 )
 def test_what_cannot_be_compared_is_a_sentence(made, export, more, change, sentence):
+    """A file that is damaged, missing or no model is told in one line."""
     if change is not None:
         change(made)
     code, out, err = export(*verify(made, *more))
@@ -219,6 +221,7 @@ def test_what_cannot_be_compared_is_a_sentence(made, export, more, change, sente
 
 
 def test_float_weights_without_a_recipe_are_not_enough(made, export):
+    """Their ranges stand in the recipe, so the option is named."""
     code, _, err = export(*verify(made, weights=made / "tiny.weights"))
     assert code == 2
     assert "--recipe" in err
