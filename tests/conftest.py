@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
@@ -32,12 +33,12 @@ def _missing_shared() -> str | None:
     return f"no folder of real data at {SHARED}; MLU_AGENT_SHARED says where one is"
 
 
-def _missing_torch() -> str | None:
-    return None if importlib.util.find_spec("torch") else "torch is not installed"
+def _missing_module(name: str) -> str | None:
+    return None if importlib.util.find_spec(name) else f"{name} is not installed"
 
 
-def _missing_ray() -> str | None:
-    return None if importlib.util.find_spec("ray") else "ray is not installed"
+def _missing_full() -> str | None:
+    return None if Path("/dev/full").exists() else "the machine has no /dev/full"
 
 
 def _missing_checkout() -> str | None:
@@ -48,14 +49,39 @@ def _missing_checkout() -> str | None:
 
 _MISSING: dict[str, Callable[[], str | None]] = {
     "shared": functools.lru_cache(None)(_missing_shared),
-    "torch": functools.lru_cache(None)(_missing_torch),
-    "ray": functools.lru_cache(None)(_missing_ray),
+    "torch": functools.partial(_missing_module, "torch"),
+    "eval": functools.partial(_missing_module, "pycocotools"),
+    "onnx": functools.partial(_missing_module, "onnx"),
+    "ray": functools.partial(_missing_module, "ray"),
+    "full": _missing_full,
     "checkout": functools.lru_cache(None)(_missing_checkout),
     "cc": functools.partial(needs.missing, "cc"),
     "readelf": functools.partial(needs.missing, "readelf"),
     "rtsp": functools.partial(needs.missing, "rtsp"),
     "systemd": functools.partial(needs.missing, "systemd"),
 }
+
+
+class _NotHere(pytest.Module):
+    """A file of tests whose need is missing: it may import that at its top, so it is not loaded."""
+
+    reason = ""
+
+    def collect(self) -> list[pytest.Item]:
+        """Skips the file as a whole."""
+        pytest.skip(self.reason, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """What the ``pytestmark`` of a file says that all its tests need is asked before the file is imported."""
+    marks = re.search(r"^pytestmark = (.*)$", module_path.read_text(encoding="utf-8"), re.MULTILINE)
+    for name in re.findall(r"pytest\.mark\.(\w+)", marks[1] if marks else ""):
+        reason = _MISSING.get(name, lambda: None)()
+        if reason is not None:
+            made: _NotHere = _NotHere.from_parent(parent, path=module_path)
+            made.reason = f"{name}: {reason}"
+            return made
+    return None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

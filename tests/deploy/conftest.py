@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from tests.deploy import nets
+from tests.deploy.forks import Forks
 
 from mlu_export.cli import main
 from mlu_export.values.ranges import Range
@@ -97,18 +98,33 @@ def tiny_recipe(tiny, ranges_of):
     return path
 
 
-@pytest.fixture
-def run(tmp_path, simulator_path):
-    """Runs a script in a process of its own (a device can be given to torch only once); gives the finished process."""
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory):
+    """The process that has torch loaded, and forks for each call."""
+    started = Forks(tmp_path_factory.mktemp("forks"))
+    yield started
+    started.close()
 
-    def start(text, *arguments):
+
+@pytest.fixture
+def run(tmp_path, simulator_path, forks):
+    """Runs a script in a process of its own (a device can be given to torch only once); gives the finished process.
+
+    The process is forked from one that has torch loaded, unless ``alone``: then it is a new one, as a user starts it,
+    which it also is where the test has changed Python's own environment.
+    """
+
+    def start(text, *arguments, alone=False):
         script = tmp_path / "script.py"
         script.write_text(text)
         environment = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
-        command = [sys.executable, "-m", "mlu_export.cli", "run", str(script), *arguments]
+        words = ["run", str(script), *arguments]
+        if not alone and forks.serves(environment):
+            return forks.run(words, tmp_path, environment, timeout=300)
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
-        )
+            [sys.executable, "-m", "mlu_export.cli", *words],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
 
     return start
 

@@ -184,10 +184,10 @@ def test_the_seven_scripts_have_one_command_each():
     assert [len(section_of(script).commands) for script in SCRIPTS] == [1] * len(SCRIPTS)
 
 
+@pytest.mark.eval
 @pytest.mark.torch
 def test_the_seven_scripts_equals_run_in_order(porting, export):
     """Each exactly as documented, on a small network under the documented names; each prints what its script prints."""
-    pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
     checkpoint = Path("models/yolov3_int8.pth")
     assert str(checkpoint) in follow("quantize.sh", export).splitlines()
     assert checkpoint.is_file()
@@ -213,12 +213,12 @@ def test_the_seven_scripts_equals_run_in_order(porting, export):
     assert online > 0.2
 
 
+@pytest.mark.eval
 @pytest.mark.shared
 @pytest.mark.torch
 @pytest.mark.slow
 def test_the_walk_through_with_real_weights(tmp_path, monkeypatch, shared_data, simulator_path, export):
     """From Darknet weights to an accuracy, on a handful of pictures: online and offline agree, far from 0."""
-    pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
     _take_some(shared_data / "sets" / "coco128-val", tmp_path / "val", tmp_path / "instances.json", 6)

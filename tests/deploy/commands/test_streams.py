@@ -39,9 +39,9 @@ def test_a_reader_that_goes_does_not_cost_the_report_of_bench(unread, tiny_model
     assert (tiny / "page.html").read_text().rstrip().endswith("</html>")
 
 
+@pytest.mark.eval
 def test_a_reader_that_goes_does_not_cost_the_report_of_eval(unread, tiny_model, tiny, tiny_annotations):
     """The page is written whole though nobody reads the output."""
-    pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
     code, err = unread(
         "eval", tiny_model, "--images", tiny / "pictures", "--annotations", tiny_annotations,
         "--report", tiny / "page.html",
@@ -50,7 +50,7 @@ def test_a_reader_that_goes_does_not_cost_the_report_of_eval(unread, tiny_model,
     assert (tiny / "page.html").read_text().rstrip().endswith("</html>")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the machine has no /dev/full")
+@pytest.mark.full
 def test_a_full_disk_is_one_sentence(tiny_model):
     """Output that cannot be written is a failure of the machine: code 3 and no traceback."""
     with Path("/dev/full").open("w") as full:
@@ -65,7 +65,7 @@ def test_a_full_disk_is_one_sentence(tiny_model):
 @pytest.mark.torch
 def test_a_scripts_own_error_of_a_file_keeps_its_traceback(run):
     """A sentence of ours would not tell the line."""
-    done = run("import sys\nopen('/nonexistent/picture.jpg')\n")
+    done = run("import sys\nopen('/nonexistent/picture.jpg')\n", alone=True)
     assert done.returncode == 1
     assert "script.py" in done.stderr
     assert "line 2" in done.stderr
@@ -116,7 +116,7 @@ torch.load("net.pt")
 @pytest.mark.parametrize("kind", ["new", "old"])
 def test_a_whole_pickled_model_is_refused_in_a_sentence_that_names_the_way(run, kind):
     """The line of the script, and --trust-pickles."""
-    done = run(PICKLED, kind)
+    done = run(PICKLED, kind, alone=kind == "new")
     assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
     assert "mlu-export: script.py, line 9: torch.load found a whole pickled model" in done.stderr
     assert kind == "old" or "(__main__.Net)" in done.stderr
@@ -212,7 +212,7 @@ def test_a_state_dict_is_read_although_the_script_says_weights_only_false(run):
     """Its habit costs it nothing."""
     text = "import pickle, torch\ntorch.save({'a': torch.ones(2)}, 'a.pt')\n"
     text += "print(torch.load('a.pt', None, pickle, weights_only=False, encoding='latin1')['a'])"
-    done = run(text)
+    done = run(text, alone=True)
     assert (done.returncode, done.stdout.strip()) == (0, "tensor([1., 1.])"), done.stderr
 
 

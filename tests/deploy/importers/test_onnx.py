@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from mlu_agent.config.fields import Fields
 from mlu_agent.errors import DataError, MluAgentError, UserError
 from mlu_agent.model.bundle import load_bundle
 from mlu_export.calibration.mixed import keep_layers
+from mlu_export.importers.onnx.file import read_companions
+from mlu_export.importers.onnx.graph import import_onnx
 from mlu_export.lowering.lower import LowerOptions, lower
 from mlu_export.measurement.evaluate import FloatModel
 from mlu_export.recording.layout import unstore
@@ -18,12 +23,7 @@ from mlu_export.recording.values import UnsupportedError
 from mlu_export.runners.reference.network import run_network
 from mlu_export.values.heads import HeadRequest, parse_anchors, read_request, request_of
 
-onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
-
-from mlu_export.importers.onnx.file import read_companions  # noqa: E402
-from mlu_export.importers.onnx.graph import import_onnx  # noqa: E402
+pytestmark = pytest.mark.onnx
 
 SHAPE = (1, 3, 8, 10)
 
@@ -357,7 +357,8 @@ def test_heads_without_anchors(case):
 @pytest.mark.parametrize("case", ["yolov8 apart", "yolox joined"])
 def test_built_heads_detect(case, tiny, export, tmp_path):
     """A file with heads becomes a model that the agent loads and decodes; a recipe remembers what was asked."""
-    cv2 = pytest.importorskip("cv2")
+    import cv2
+
     from mlu_agent.detector import Detector
 
     decode, proto, *_ = FREE[case]

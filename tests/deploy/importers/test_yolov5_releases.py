@@ -7,6 +7,8 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+import torch
+from tests.deploy.importers import yolo_modules
 
 from mlu_agent.errors import DataError, UserError
 from mlu_export.importers.darknet.archs import find_arch
@@ -16,9 +18,6 @@ from mlu_export.runners.float_graph import FloatRunner
 from mlu_export.workflows.convert import same_network
 
 pytestmark = pytest.mark.torch
-torch = pytest.importorskip("torch", reason="the networks of these tests are torch modules")
-
-from tests.deploy.importers import yolo_modules  # noqa: E402 - it needs torch at its top
 
 SIZE = (64, 96)
 RELEASES = [(3, "leaky_relu"), (3, "hardswish"), (4, "silu"), (6, "silu")]

@@ -43,6 +43,7 @@ def run(tiny, tiny_annotations, export):
     return call
 
 
+@pytest.mark.eval
 @pytest.mark.torch
 @pytest.mark.parametrize("options", [(), ("--first-conv",)], ids=["plain", "first convolution"])
 def test_a_checkpoint_is_measured_online_and_beside_its_own_float_network(checkpoint, run, options):
@@ -59,6 +60,7 @@ def test_a_checkpoint_is_measured_online_and_beside_its_own_float_network(checkp
     assert exact["map50"] > 0.5
 
 
+@pytest.mark.eval
 @pytest.mark.torch
 def test_other_float_weights_than_the_checkpoint_are_told(checkpoint, run, tiny):
     """Another file with the same float network is taken, and said; same figures."""
@@ -72,6 +74,7 @@ def test_other_float_weights_than_the_checkpoint_are_told(checkpoint, run, tiny)
     assert json.loads(out)["map50_95"] == pytest.approx(own["map50_95"])
 
 
+@pytest.mark.eval
 @pytest.mark.torch
 @pytest.mark.parametrize("made_from", ["checkpoint", "weights"])
 def test_what_counts_of_float_weights_is_the_network_and_not_the_file(
@@ -113,6 +116,7 @@ def test_a_checkpoint_is_timed_in_the_batch_that_is_asked_for(checkpoint, export
     assert sorted(tiny.rglob("*")) == before
 
 
+@pytest.mark.eval
 def test_a_model_file_needs_no_arch(tiny_model, run, export):
     """What belongs to a checkpoint is refused beside a model file."""
     code, out, err = run(tiny_model)
@@ -123,6 +127,7 @@ def test_a_model_file_needs_no_arch(tiny_model, run, export):
     assert "--size is for a checkpoint" in err
 
 
+@pytest.mark.eval
 def test_a_file_that_is_no_checkpoint_is_one_sentence(run, tiny):
     """An empty file, and a pickle of something else."""
     for content in (b"", b"\x80\x02}q\x00."):
@@ -132,6 +137,7 @@ def test_a_file_that_is_no_checkpoint_is_one_sentence(run, tiny):
         assert err.count("\n") == 1
 
 
+@pytest.mark.eval
 def test_a_model_without_heads_is_timed_but_not_evaluated(tiny, tiny_model, tiny_annotations, export, simulator_path):
     """Its outputs are tensors: eval refuses in a sentence, bench runs it without postprocessing."""
     manifest = tiny_model.with_suffix(".toml")

@@ -12,7 +12,7 @@ from mlu_agent.detector import Detector
 from mlu_agent.geometry import iou_matrix
 from mlu_agent.model.bundle import load_bundle
 
-pycocotools = pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
+pytestmark = pytest.mark.eval
 
 
 @pytest.fixture

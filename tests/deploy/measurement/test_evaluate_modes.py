@@ -17,7 +17,7 @@ from mlu_export.measurement.accuracy import Counts, Results, at_work
 from mlu_export.measurement.annotations import Annotations
 from mlu_export.measurement.evaluate import Job, detect_all
 
-pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
+pytestmark = pytest.mark.eval
 
 AGENT = [sys.executable, "-m", "mlu_agent.cli"]
 MEASURING = ["--confidence", "0.001", "--max-detections", "300", "--multi-label"]

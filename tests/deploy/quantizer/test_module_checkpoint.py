@@ -130,7 +130,6 @@ HEADS = """
 @pytest.fixture
 def detector(tiny, tiny_annotations, export):
     """A module with detection heads: its words, the words of eval, and the checkpoint that quantize made."""
-    pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
     (tiny / "heads.py").write_text(textwrap.dedent(HEADS))
     named = ("--module", f"{tiny / 'heads.py'}:Heads")
     heads = ("--decode", "yolov3", "--anchors", "20,20,40,40", "--labels", tiny / "names.txt")
@@ -142,6 +141,7 @@ def detector(tiny, tiny_annotations, export):
     return words, named, pictures, tiny / "q" / "net_int8.pth"
 
 
+@pytest.mark.eval
 def test_a_modules_checkpoint_is_measured_and_timed_like_any_other(detector, export):
     """Online, offline and beside its own float network, with the words of compile."""
     words, _, pictures, checkpoint = detector
@@ -154,6 +154,7 @@ def test_a_modules_checkpoint_is_measured_and_timed_like_any_other(detector, exp
     assert json.loads(out)["images"] == 2
 
 
+@pytest.mark.eval
 def test_a_modules_model_is_measured_beside_its_float_network(tiny, detector, export):
     """--module gives the float network, with its own weights; unused it is told, and bench has no use for it."""
     words, named, pictures, checkpoint = detector

@@ -55,7 +55,6 @@ def exported(net, size, opset):
     """The module as an ONNX file of that opset, its batch left open."""
     import torch
 
-    pytest.importorskip("onnx")
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter for these opsets is an old one, and says so
@@ -84,6 +83,7 @@ def test_a_traced_module_is_the_module(name):
         np.testing.assert_allclose(got, want, atol=2e-6, rtol=1e-5)
 
 
+@pytest.mark.onnx
 @pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("name", NAMES)
 def test_an_onnx_file_is_the_module(name, opset):

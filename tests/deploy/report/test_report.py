@@ -145,6 +145,7 @@ def test_the_histogram_of_latencies_counts_every_invocation():
     assert sum(counts) == 100
 
 
+@pytest.mark.eval
 def test_the_report_of_eval(tiny, tiny_model, tiny_annotations, export, simulator_path):
     """Figures, curves, classes, and the worst pictures drawn; a file's name cannot break the page."""
     path = tiny / "eval.html"
@@ -171,6 +172,7 @@ def test_the_report_of_eval(tiny, tiny_model, tiny_annotations, export, simulato
     assert first.shape[0] == 60
 
 
+@pytest.mark.eval
 def test_a_report_that_cannot_be_written_is_told_before_a_long_run(tiny, tiny_model, tiny_annotations, export):
     """A sentence, exit code 2, no figures; nothing half written."""
     (tiny / "file").write_text("")
@@ -186,6 +188,7 @@ def test_a_report_that_cannot_be_written_is_told_before_a_long_run(tiny, tiny_mo
     assert err.count("\n") == 1
 
 
+@pytest.mark.eval
 @pytest.mark.torch
 def test_the_report_of_eval_shows_float_beside_it(tiny, tiny_model, tiny_annotations, export, simulator_path):
     """Each picture is shown as annotated, as float sees it and as the model does."""
@@ -246,6 +249,7 @@ def test_a_range_line_stands_where_the_range_ends():
     assert float(mark.get("x1")) == pytest.approx((float(axis.get("x1")) + float(axis.get("x2"))) / 2, abs=0.2)
 
 
+@pytest.mark.eval
 def test_a_report_replaces_nothing_that_the_command_reads_or_makes(
     tiny, tiny_model, tiny_annotations, tiny_recipe, export
 ):

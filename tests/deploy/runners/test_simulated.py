@@ -50,9 +50,9 @@ def test_bench_lets_the_simulator_be_the_models_device(start, big, tiny_model, o
     assert start("mlu-export", "bench", tiny_model, "--count", 1, *options).stderr == ""
 
 
+@pytest.mark.eval
 def test_eval_lets_the_simulator_be_the_models_device(start, big, tiny, tiny_annotations):
     """It says so once, however many pictures there are."""
-    pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
     done = start("mlu-export", "eval", big, "--images", tiny / "pictures", "--annotations", tiny_annotations)
     assert (done.returncode, done.stderr.count(SAID)) == (0, 1), done.stderr
 

@@ -229,11 +229,11 @@ def test_the_percentile_observer_holds_what_it_says(pictures, export):
     assert "--percentile is for --observer percentile" in err
 
 
+@pytest.mark.eval
 @pytest.mark.torch
 @pytest.mark.parametrize("count, ray", OTHERS)
 def test_an_evaluation_does_not_show_how_many_made_it(tiny, tiny_model, tiny_annotations, export, count, ray):
     """The file as it ships and the float network beside it: the same JSON, to the last digit."""
-    pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
     common = (
         "eval", tiny_model, "--images", tiny / "pictures", "--annotations", tiny_annotations, "--json", "--compare",
         "float,offline", "--weights", tiny / "tiny.weights", "--cfg", tiny / "tiny.cfg",

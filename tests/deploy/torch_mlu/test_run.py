@@ -155,7 +155,9 @@ def test_another_number_of_device_is_the_only_one_and_that_is_said(run, call, as
 
 def test_a_script_gets_its_arguments_and_its_exit_code_comes_back(run):
     """sys.argv, __name__ and sys.exit are as under python."""
-    done = run("import sys\nassert __name__ == '__main__'\nprint(sys.argv[1:])\nsys.exit(7)", "--mlu", "true", "-x")
+    done = run(
+        "import sys\nassert __name__ == '__main__'\nprint(sys.argv[1:])\nsys.exit(7)", "--mlu", "true", "-x", alone=True
+    )
     assert (done.returncode, done.stdout.strip()) == (7, "['--mlu', 'true', '-x']")
 
 

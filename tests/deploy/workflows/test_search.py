@@ -9,8 +9,7 @@ from hypothesis import given, strategies as st
 
 from mlu_export.calibration.noise import fewest
 
-pytestmark = pytest.mark.torch
-pytest.importorskip("pycocotools", reason="the extra [eval] is not installed")
+pytestmark = [pytest.mark.torch, pytest.mark.eval]
 
 
 @pytest.fixture
