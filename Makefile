@@ -1,8 +1,8 @@
 # Everything from a bare checkout: each target makes what it needs in .venv and does that once (stamp files).
 #
 #   make demo       real weights -> quantized model -> the daemon on a street clip, on the simulator
-#   make test       all tests of C and Python, and the linters
-#   make mutations  that the tests hold what they promise: one line changed at a time must fail them
+#   make test       all tests of C and Python, one-line changes that they must notice, and the linters
+#   make mutations  those changes alone
 #   make lint       ruff and mypy alone
 #   make bench      how fast this machine runs the simulator
 #   make clean      removes what the above made, but not the downloads in .cache

@@ -1,7 +1,8 @@
 """Runs everything that tells whether this tree is good, and ends with one line for each part.
 
-    python tests/run.py             ctest four times (native, sanitizers, threads, aarch64), fuzz, pytest twice, lint
-    python tests/run.py lint        only the parts named; mutations only run when they are
+    python tests/run.py             ctest four times (native, sanitizers, threads, aarch64), fuzz, pytest twice,
+                                    mutations, lint
+    python tests/run.py lint        only the parts named
 
 The Python tests wait much and use one core, so they run beside all other parts; each line says whose it is. A part
 that fails does not stop the others: one run shows all that is wrong. The exit status is 0 only when every part passed.
@@ -230,7 +231,6 @@ PARTS: dict[str, Callable[[], Result]] = {
     "mutations": mutations,
 }
 BESIDE = "pytest"  # runs beside the others
-WHEN_NAMED = ("mutations",)  # minutes on all cores, for what pytest has already said
 
 
 def _lane(names: list[str], results: dict[str, Result]) -> None:
@@ -251,7 +251,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"tests/run.py: no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
         return 2
-    names = names or [name for name in PARTS if name not in WHEN_NAMED]
+    names = names or list(PARTS)
     results: dict[str, Result] = {}
     lanes = [[name for name in names if name == BESIDE], [name for name in names if name != BESIDE]]
     threads = [threading.Thread(target=_lane, args=(lane, results), daemon=True) for lane in lanes]
