@@ -59,6 +59,13 @@ def test_tests_are_skipped_by_markers_alone():
     assert found == []
 
 
+def test_tests_of_the_export_tool_lie_in_folders_like_its_rooms():
+    """A test file is in the folder of the room that it is about."""
+    rooms = {path.parent.name for path in (TESTS.parent / "deploy" / "mlu_export").glob("*/__init__.py")}
+    found = {path.relative_to(TESTS / "deploy").parts[0] for path in (TESTS / "deploy").rglob("test_*.py")}
+    assert found <= rooms
+
+
 @pytest.mark.checkout
 def test_every_mutation_has_its_place_and_its_tests(monkeypatch: pytest.MonkeyPatch):
     """Its text is found exactly once and its tests exist; that they fail is shown by tests/mutation/run.py."""
