@@ -175,22 +175,24 @@ def test_what_goes_wrong_is_a_sentence_and_nothing_is_written(
     assert not (tiny / "c").exists()
 
 
-@pytest.mark.parametrize(
-    "old, new, sentence",
-    [
-        ("net.device.cambricon", "net.cambricon", "is not the digest"),
-        ("net.device.cambricon", "../net.device.cambricon", "device.model"),
-        ("[device]\nmodel", "[device]\nmodell", "device.modell"),
-        ("[device]", "[divice]", "divice"),
-    ],
+WRONG_ENTRIES = (
+    ("net.device.cambricon", "net.cambricon", "is not the digest"),
+    ("net.device.cambricon", "../net.device.cambricon", "device.model"),
+    ("[device]\nmodel", "[device]\nmodell", "device.modell"),
+    ("[device]", "[divice]", "divice"),
 )
-def test_a_wrong_entry_of_the_manifest_is_told(tiny, sdk, checkpoint, export, old, new, sentence):
+
+
+def test_a_wrong_entry_of_the_manifest_is_told(tiny, sdk, checkpoint, export):
     """The device's file is checked as the simulator's is: its digest, its name and every key."""
     export(*compiled(tiny, checkpoint("--first-conv")))
     manifest = tiny / "c" / "net.toml"
-    manifest.write_text(manifest.read_text().replace(old, new))
-    with pytest.raises(DataError, match=sentence):
-        load_bundle(manifest)
+    right = manifest.read_text()
+    for old, new, sentence in WRONG_ENTRIES:
+        assert old in right
+        manifest.write_text(right.replace(old, new))
+        with pytest.raises(DataError, match=sentence):
+            load_bundle(manifest)
 
 
 def test_a_file_for_the_simulator_is_no_file_for_a_device(tiny, sdk, checkpoint, export):
