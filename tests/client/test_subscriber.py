@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgpack
 import pytest
 import zmq
 
@@ -106,9 +107,21 @@ def test_what_cannot_be_read_is_dropped_and_counted(publisher):
         publisher.wait()
         publisher.socket.send(b"1/frame/a\0\xc1")
         publisher.socket.send_multipart([codec.encode("1/frame/a", {"v": "1.0", "kind": "frame"}), b"more"])
+        publisher.socket.send(codec.encode("1/frame", {"v": "1.0", "kind": "frame", "boot_id": "b", "seq": 0}))
         publisher.send("frame", "a", 0)
         assert len(list(subscriber)) == 1
-        assert subscriber.counters.damaged == 2
+        assert subscriber.counters.damaged == 3
+
+
+def test_a_box_without_a_name_is_still_counted(publisher):
+    """Maps are unchecked, so its name may be lists in lists, more than Python can show."""
+    packed = msgpack.packb({"v": "1.0", "kind": "frame", "boot_id": "b", "seq": 0})
+    nested = b"\x85" + packed[1:] + b"\xa3box" + b"\x91" * 1010 + b"\x00"
+    with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
+        publisher.wait()
+        publisher.socket.send(b"1/frame/a\0" + nested)
+        assert len(list(subscriber)) == 1
+        assert (subscriber.counters.received, subscriber.counters.damaged) == (1, 0)
 
 
 def test_a_message_of_unreasonable_size_never_gets_in(publisher):

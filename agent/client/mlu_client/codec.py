@@ -8,14 +8,12 @@ part. Keys are strings and there are no extension types: any language's msgpack 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import msgpack  # type: ignore[import-untyped,unused-ignore]
 
 from .errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 VERSION = "1.0"
 MAJOR = 1
@@ -23,6 +21,7 @@ KINDS = ("frame", "state", "heartbeat", "end")
 MAX_MESSAGE = 4 << 20  # 10,000 detections with long labels stay below it
 MAX_ITEMS = 16384
 MAX_TOPIC = 256
+LARGEST = 2**64 - 1  # msgpack has no larger integer
 STATES = ("connecting", "live", "stalled", "lost", "failed", "ended")
 _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -52,12 +51,26 @@ def decode(frame: bytes) -> tuple[str, dict[str, Any]]:
         raise DataError("message: does not begin with a topic and a NUL; the publisher is no mlu-agent")
     name = head.decode("ascii")
     message = _unpack(body, name)
-    version = message.get("v")
+    version, kind = message.get("v"), message.get("kind")
     if not isinstance(version, str) or version.split(".")[0] != str(MAJOR):
-        raise DataError(f"message {name!r}: version {version!r:.20} is not {MAJOR}.x; update the subscriber")
-    if not isinstance(message.get("kind"), str) or name.split("/")[:2] != [str(MAJOR), message["kind"]]:
-        raise DataError(f"message {name!r}: kind {message.get('kind')!r:.20} is not that of its topic; it is damaged")
+        raise DataError(f"message {name!r}: version {show(version, 20)} is not {MAJOR}.x; update the subscriber")
+    parts = name.split("/", 2)
+    if len(parts) != 3 or parts[:2] != [str(MAJOR), kind]:
+        raise DataError(f"message {name!r}: kind {show(kind, 20)} is not that of its topic; it is damaged")
     return name, message
+
+
+def show(value: Any, length: int) -> str:
+    """A value in a few words, of a text ``length`` characters. What it holds is not looked into: that may be long, or
+    nested as deep as can be."""
+    if isinstance(value, str):
+        return repr(value[:length])
+    if isinstance(value, bool) or value is None or isinstance(value, float):
+        return repr(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) <= LARGEST else f"a number of {value.bit_length()} bits"
+    kind = "a map" if isinstance(value, Mapping) else "a list" if isinstance(value, (list, tuple)) else None
+    return f"{kind} of {len(value)}" if kind else f"a {type(value).__name__}"
 
 
 def _unpack(body: bytes, name: str) -> dict[str, Any]:

@@ -197,10 +197,10 @@ class Subscriber:
 
     def _track(self, name: str, message: dict[str, Any]) -> None:
         """Counts what is missing between this message and the one before it of the same topic."""
-        boot, sequence = message.get("boot_id"), message.get("seq")
+        box, boot, sequence = message.get("box"), message.get("boot_id"), message.get("seq")
         if not isinstance(boot, str) or isinstance(sequence, bool) or not isinstance(sequence, int):
             return
-        key = str(message.get("box")), name
+        key = box if isinstance(box, str) else "", name
         source = name.split("/", 2)[2]
         omitted = _omitted(message)
         if key in self._next:

@@ -7,10 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from .codec import MAJOR
+from .codec import LARGEST, MAJOR, show
 from .errors import DataError
 
-_LARGEST = 2**64 - 1  # msgpack has no larger integer
 _SHOWN = 40
 _REMEDY = f"it is damaged, or the publisher is no mlu-agent of version {MAJOR}"
 
@@ -27,7 +26,7 @@ class Table:
     def integer(self, key: str, lowest: int = 0) -> int:
         """A whole number from ``lowest`` on."""
         value = self._take(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= _LARGEST:
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= LARGEST:
             self._refuse(key, value, f"a whole number from {lowest} on")
         return value
 
@@ -112,22 +111,10 @@ class Table:
 
     def _refuse(self, key: str, value: Any, wanted: str) -> NoReturn:
         field = self._name(key) or "it"
-        raise DataError(f"message: {field} is {_show(value)}, not {wanted}; {_REMEDY}")
+        raise DataError(f"message: {field} is {show(value, _SHOWN)}, not {wanted}; {_REMEDY}")
 
 
 def _is_number(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return math.isfinite(value) if isinstance(value, float) else abs(value) <= _LARGEST
-
-
-def _show(value: Any) -> str:
-    """A value in a few words. What it holds is not looked into: that may be long, or nested as deep as can be."""
-    if isinstance(value, str):
-        return repr(value[:_SHOWN])
-    if isinstance(value, bool) or value is None or isinstance(value, float):
-        return repr(value)
-    if isinstance(value, int):
-        return str(value) if abs(value) <= _LARGEST else f"a number of {value.bit_length()} bits"
-    kind = "a map" if isinstance(value, Mapping) else "a list" if isinstance(value, (list, tuple)) else None
-    return f"{kind} of {len(value)}" if kind else f"a {type(value).__name__}"
+    return math.isfinite(value) if isinstance(value, float) else abs(value) <= LARGEST
