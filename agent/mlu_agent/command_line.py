@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import MluAgentError, RuntimeFailure, UserError
@@ -44,10 +45,9 @@ class Program:
 def run(program: Program, argv: Sequence[str] | None = None) -> int:
     """Runs one command of ``argv`` (None: the process's own); returns its exit code. A user's mistake is one sentence
     on stderr, never a traceback."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    arguments = parser(program, words).parse_args(words)
+    _stand_in_for_closed_outputs()
     try:
-        code = int(arguments.run(arguments))
+        code = _work(program, list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except MluAgentError as error:
         return _end(program, error.message, error.exit_code)
@@ -61,6 +61,23 @@ def run(program: Program, argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _end(program, program.interrupted, INTERRUPTED)
     return code
+
+
+def _stand_in_for_closed_outputs() -> None:
+    """Whoever closed an output (``>&-``) wants nothing of it. Nor may the next file to be opened take its descriptor:
+    what a library prints would go into it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it stays open
+
+
+def _work(program: Program, words: Sequence[str]) -> int:
+    try:
+        arguments = parser(program, words).parse_args(words)
+    except SystemExit:  # of --help and --version: an output that cannot be written is noticed here, not by Python's end
+        sys.stdout.flush()
+        raise
+    return int(arguments.run(arguments))
 
 
 def _end(program: Program, sentence: str, code: int) -> int:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,36 @@ def test_an_output_that_cannot_be_written_is_dropped(end, code, said):
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (code, said)
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">&- 2>&-", "2>&-"])
+def test_a_closed_output_takes_nothing(redirection):
+    """As if it were /dev/null, and an error's sentence does not move into the other one."""
+    for end, code in (("SystemExit(0)", 0), ("OSError(28, 'No space left on device')", 3)):
+        script = f'exec "$0" -E -c "$1" {redirection}'
+        command = ["sh", "-c", script, sys.executable, UNREAD.format(end=end)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code
+        assert "Traceback" not in done.stdout + done.stderr
+        assert "No space" not in done.stdout
+
+
+def test_an_interruption_while_the_command_is_imported_has_no_traceback(program, capsys):
+    """It takes a while where torch comes along."""
+    made = program(0)
+    sys.modules["of_a_test.work"].declare = lambda parser: (_ for _ in ()).throw(KeyboardInterrupt)
+    assert command_line.run(made, ["work"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["work", "--help"]])
+def test_a_help_that_cannot_be_written_is_a_failure_with_a_sentence(words):
+    """A full disk is no less full for it."""
+    script = UNREAD.format(end="SystemExit").replace('["work"])', f"{words})")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        command = [sys.executable, "-E", "-c", script]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (3, "tool: No space left on device\n")
 
 
 def test_a_program_says_in_its_words_what_was_left(program, capsys):
