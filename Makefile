@@ -3,7 +3,7 @@
 #   make demo       real weights -> quantized model -> the daemon on a street clip, on the simulator
 #   make test       all tests of C and Python, one-line changes that they must notice, and the linters
 #   make mutations  those changes alone
-#   make lint       ruff and mypy alone
+#   make lint       ruff, mypy and clang-format alone
 #   make bench      how fast this machine runs the simulator
 #   make clean      removes what the above made, but not the downloads in .cache
 #

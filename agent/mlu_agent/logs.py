@@ -8,8 +8,6 @@ from typing import Any, TextIO
 
 import structlog
 
-LEVELS = ("debug", "info", "warning", "error")
-
 
 def configure(level: str = "info", style: str = "auto", stream: TextIO | None = None) -> None:
     """Sets up logging for the process. ``style``: "json", "text" or "auto" (text on a terminal)."""

@@ -21,7 +21,6 @@ class Outcome:
 
 _ACCEPTED = Outcome(accepted=True)
 _REPLACED = Outcome(accepted=True, replaced=1)
-_REFUSED = Outcome(accepted=False)
 
 
 class Mailbox(Generic[T]):
