@@ -24,6 +24,8 @@ MAX_MANIFEST = 1 << 20
 MAX_LABELS = 4096
 MAX_LABEL = 128  # bytes: 10,000 detections have to fit into a message
 MAX_SIDE = 16384
+MAX_PIXEL = 1e6  # of mean and std
+SMALLEST_DEVIATION = 1e-6
 RESIZES = ("letterbox", "corner", "stretch")
 CHANNELS = ("rgb", "bgr", "rgba", "bgra", "argb", "abgr")
 _FILE_NAME = r"(?!\.)[^/\\:]{1,200}"
@@ -199,7 +201,7 @@ def _read_manifest(root: Fields) -> dict[str, Any]:
         "labels": _read_labels(root, 0 if output.kind == TENSORS else 1),
         "input": _read_input(root.table("input", required=True)),
         "output": output,
-        "thresholds": _read_thresholds(root.table("thresholds")),
+        "thresholds": read_thresholds(root.table("thresholds"), Thresholds()),
         "device": _read_device(root.table("device")) if root.has("device") else None,
         "provenance": {str(key): str(value)[:4096] for key, value in root.table("provenance").items()},
     }
@@ -230,31 +232,36 @@ def _read_input(table: Fields) -> InputSpec:
         width=table.integer("width", minimum=1, maximum=MAX_SIDE),
         height=table.integer("height", minimum=1, maximum=MAX_SIDE),
         resize=table.text("resize", choices=RESIZES),
-        pad_value=table.integer("pad_value", 128, minimum=0, maximum=255),
+        pad_value=table.integer("pad_value", InputSpec.pad_value, minimum=0, maximum=255),
         channels=table.text("channels", choices=CHANNELS),
         dtype=table.text("dtype", choices=("uint8", "float16", "float32")),
-        mean=_three(table, "mean", (0.0, 0.0, 0.0), -1e6),
-        std=_three(table, "std", (255.0, 255.0, 255.0), 1e-6),
+        mean=read_three(table, "mean", InputSpec.mean, -MAX_PIXEL),
+        std=read_three(table, "std", InputSpec.std, SMALLEST_DEVIATION),
     )
     table.close()
     return spec
 
 
-def _three(table: Fields, key: str, default: tuple[float, float, float], least: float) -> tuple[float, float, float]:
-    remedy = f"write three numbers from {least:g} to 1e+06"
+def read_three(
+    table: Fields, key: str, default: tuple[float, float, float], least: float
+) -> tuple[float, float, float]:
+    """Three numbers from ``least`` on, a mean or a deviation of pixels; the default where the key is missing."""
+    remedy = f"write three numbers from {least:g} to {MAX_PIXEL:g}"
     values = table.array(key, list(default), longest=3, remedy=remedy)
-    if len(values) != 3 or not all(is_number(value) and least <= value <= 1e6 for value in values):
+    if len(values) != 3 or not all(is_number(value) and least <= value <= MAX_PIXEL for value in values):
         table.problem(key, f"{show(values)} is not accepted; {remedy}")
         return default
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _read_thresholds(table: Fields) -> Thresholds:
-    usual = Thresholds()
+def read_thresholds(table: Fields, usual: Thresholds | None = None) -> Thresholds:
+    """A table of thresholds; without ``usual`` each has to be written."""
     spec = Thresholds(
-        confidence=table.number("confidence", usual.confidence, minimum=0.0, maximum=1.0),
-        iou=table.number("iou", usual.iou, minimum=0.0, maximum=1.0),
-        max_detections=table.integer("max_detections", usual.max_detections, minimum=1, maximum=10000),
+        confidence=table.number("confidence", usual.confidence if usual else None, minimum=0.0, maximum=1.0),
+        iou=table.number("iou", usual.iou if usual else None, minimum=0.0, maximum=1.0),
+        max_detections=table.integer(
+            "max_detections", usual.max_detections if usual else None, minimum=1, maximum=10000
+        ),
     )
     table.close()
     return spec

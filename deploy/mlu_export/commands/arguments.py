@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mlu_agent.model.bundle import MAX_PIXEL, SMALLEST_DEVIATION
 from mlu_agent.model.output_spec import DECODES
 
 from ..calibration.observe import OBSERVERS, USUAL_PERCENTILE
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Part = TypeVar("Part")
-SMALLEST_DEVIATION = 1e-6  # as recipes and manifests have it
 
 
 def taken(kind: type[Part], arguments: argparse.Namespace, **more: Any) -> Part:
@@ -180,7 +180,7 @@ def three(text: str) -> tuple[float, float, float]:
     except ValueError:
         values = []
     values = values * 3 if len(values) == 1 else values
-    if len(values) != 3 or not all(abs(value) <= 1e6 for value in values):
+    if len(values) != 3 or not all(abs(value) <= MAX_PIXEL for value in values):
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not three numbers with commas between them")
     return values[0], values[1], values[2]
 

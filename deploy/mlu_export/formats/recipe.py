@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from mlu_agent.config.fields import Fields, is_number, raise_problems, show
 from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError, UserError
-from mlu_agent.model.bundle import RESIZES, Thresholds
+from mlu_agent.model.bundle import MAX_PIXEL, RESIZES, SMALLEST_DEVIATION, Thresholds, read_three, read_thresholds
 
 from ..support.files import read_bounded
 from ..values.heads import HeadRequest, read_request
-from ..values.pixels import CHANNEL_SOURCES, COLOURS, INPUT_DTYPES, Preprocessing, Triple
+from ..values.pixels import CHANNEL_SOURCES, COLOURS, INPUT_DTYPES, Preprocessing
 from ..values.ranges import Range
 from ..values.targets import CORE_NUMBERS
 from .manifest import thresholds_table
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 SCHEMA = 1
 MAX_RECIPE_BYTES = 8 << 20
 DEPTHWISE_USE = "the scales of depthwise layers"  # which a checkpoint holds, and no recipe
-MAX_PIXEL = 1e6  # of mean and std
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ def _settings(root: Fields) -> Settings:
         data_scale=build.number("data_scale", 1.0, minimum=1e-6, maximum=1e6),
         preprocessing=_preprocessing(root.table("preprocessing", required=True)),
         heads=read_request(root.table("heads")),
-        thresholds=_thresholds(root.table("thresholds", required=True)),
+        thresholds=read_thresholds(root.table("thresholds", required=True)),
     )
     build.close()
     return settings
@@ -206,22 +205,12 @@ def _preprocessing(table: Fields) -> Preprocessing:
     preprocessing = Preprocessing(
         table.text("resize", choices=RESIZES),
         table.integer("pad_value", minimum=0, maximum=255),
-        _triple(table, "mean", plain.mean, -MAX_PIXEL),
-        _triple(table, "std", plain.std, 1e-6),
+        read_three(table, "mean", plain.mean, -MAX_PIXEL),
+        read_three(table, "std", plain.std, SMALLEST_DEVIATION),
         table.text("colours", plain.colours, choices=COLOURS),
     )
     table.close()
     return preprocessing
-
-
-def _thresholds(table: Fields) -> Thresholds:
-    thresholds = Thresholds(
-        table.number("confidence", minimum=0.0, maximum=1.0),
-        table.number("iou", minimum=0.0, maximum=1.0),
-        table.integer("max_detections", minimum=1, maximum=10000),
-    )
-    table.close()
-    return thresholds
 
 
 def _text(table: Fields, key: str) -> str:
@@ -237,17 +226,6 @@ def _names(table: Fields, key: str, default: list[Any] | None = None) -> tuple[s
         return tuple(names)
     table.problem(key, f"{show(names)} is not accepted; {remedy}")
     return ()
-
-
-def _triple(table: Fields, key: str, default: Triple, low: float) -> Triple:
-    """Three numbers from ``low`` on; the default where the key is missing."""
-    remedy = f"write three numbers from {low:g} to {MAX_PIXEL:g}"
-    value = table.array(key, list(default), longest=3, remedy=remedy)
-    if len(value) == 3 and all(is_number(one) and low <= one <= MAX_PIXEL for one in value):
-        first, second, third = value
-        return float(first), float(second), float(third)
-    table.problem(key, f"{show(value)} is not accepted; {remedy}")
-    return default
 
 
 def _ranges(table: Fields) -> dict[str, Range]:
