@@ -93,7 +93,8 @@ def test_a_ray_cluster_that_is_not_there_is_the_users_mistake():
 def test_interrupting_ends_the_workers(tmp_path):
     """Ctrl-C reaches a whole terminal; the workers say nothing, the command ends, and no process stays."""
     script = (
-        "import signal, sys; from tests.deploy.shards import sharded\nfrom pathlib import Path\nfrom mlu_export.shards.team import Team\n"
+        "import signal, sys\nfrom pathlib import Path\n"
+        "from mlu_export.shards.team import Team\nfrom tests.deploy.shards import sharded\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # inherited as ignored in the background\n"
         "if __name__ == '__main__':\n"
         "    with Team(2) as team:\n"
