@@ -129,6 +129,8 @@ def test_the_walls_of_the_executor_would_be_noticed():
     assert set(_circle({"a": {"b"}, "b": {"a"}})) == {"a", "b"}
 
 
-def test_files_of_the_executor_stay_under_400_lines():
+def test_files_of_the_simulator_stay_under_400_lines():
     """As Python's do: a file is one room that a reader can take in."""
-    assert {_name(path): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 400} == {}
+    files = [path for path in SIM.rglob("*") if path.suffix in {".c", ".h", ".inc", ".def"}]
+    assert len(files) > len(FILES)
+    assert {_name(path): lines for path in files if (lines := len(path.read_text().splitlines())) > 400} == {}
