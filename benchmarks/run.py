@@ -1,8 +1,8 @@
-"""How fast this machine is: pre- and postprocessing, and whole frames through the simulator. Ends within two minutes.
+"""How fast this machine is: pre- and postprocessing, whole frames through the simulator, and the time of each layer.
 
     python benchmarks/run.py [MODEL.cambricon ...]
 
-Without models it takes the one that ``make demo`` built. Figures are of this machine and of the simulator; a device's
+Ends within two minutes. Without models it takes the one that ``make demo`` built. Figures are of this machine and of the simulator; a device's
 speed cannot be told from them.
 """
 
@@ -20,7 +20,7 @@ from mlu_agent.detector import Detector
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_MODEL = ROOT / "build" / "demo" / "yolov3-tiny.cambricon"
 SECONDS = 5.0
-PARTS = {"vision.py": ("--samples", "20"), "kernels.py": ()}
+LAYER_RUNS = 10
 
 
 def whole_frames(model: Path) -> None:
@@ -41,18 +41,23 @@ def whole_frames(model: Path) -> None:
     print(f"  {model.stem:<24} one frame {one * 1e3:8.2f} ms   all cores {rate:8.2f} frames/s")
 
 
+def script(name: str, *options: str) -> None:
+    """Runs a benchmark that is a program of its own."""
+    subprocess.run([sys.executable, str(ROOT / "benchmarks" / name), *options], check=True, stdin=subprocess.DEVNULL)
+
+
 def main(arguments: list[str]) -> int:
     """Runs what is there; returns the exit status."""
-    for name, options in PARTS.items():
-        script = ROOT / "benchmarks" / name
-        if script.exists():
-            subprocess.run([sys.executable, str(script), *options], check=True, stdin=subprocess.DEVNULL)
+    script("vision.py", "--samples", "20")
     models = [Path(argument) for argument in arguments] or [model for model in [DEMO_MODEL] if model.exists()]
     print("whole frames of 1280x720 on the simulator", flush=True)
     if not models:
         print("  no model: 'make demo' builds one, or name some")
     for model in models:
         whole_frames(model)
+    for model in models:
+        print(f"where {model.stem} spends it, step by step", flush=True)
+        script("layers.py", str(model), str(LAYER_RUNS))
     return 0
 
 
