@@ -194,7 +194,7 @@ static void test_fields(const uint8_t *bytes, uint64_t size)
         {"a constant too long", constants_at(bytes) + 8, 0x7fffffff, SIM_BAD_FILE, "constant"},
         {"a constant of another type", constants_at(bytes) + 16, 0x12, SIM_BAD_FILE, "constant"},
         {"a NaN", data, 0x7fc00000u, SIM_BAD_FILE, "finite"},
-        {"a code to come", first, 26, SIM_NOT_SUPPORTED, "operator code 26"},
+        {"a code to come", first, 63, SIM_NOT_SUPPORTED, "operator code 63"},
         {"no code", first, 64, SIM_BAD_FILE, "code"},
         {"a record too long", first + 4, 0x7fffffff, SIM_BAD_FILE, "words"},
         {"too many inputs", first + 8, 0x40000000u, SIM_BAD_FILE, "words"},

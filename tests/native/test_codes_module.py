@@ -83,6 +83,23 @@ def test_the_formats_description_has_the_same_numbers() -> None:
     assert {name: int(number) for number, name in re.findall(r"(\d+) ([a-z]\w+)", functions[1])} == codes.FUNCTIONS
 
 
+def test_the_formats_description_keeps_the_numbers_behind_the_last():
+    """An operator to come takes the first of them."""
+    text = (ROOT / "deploy" / "FORMAT.md").read_text(encoding="utf-8")
+    assert f"Numbers {max(codes.OPCODES) + 1} to 63 are kept for operators to come" in text
+
+
+def test_the_arithmetic_names_every_operator_and_function():
+    """What each computes, to the bit, is written by hand in native/ARITHMETIC.md: a row of a table, or a section."""
+    text = (NATIVE / "ARITHMETIC.md").read_text(encoding="utf-8")
+    cells = [row.split("|")[1] for row in text.splitlines() if row.startswith("| ")]
+    rows = {re.sub(r"\(.*", "", name).strip() for cell in cells for name in re.sub(r"\(.*?\)", "", cell).split(",")}
+    headings = dict(re.findall(r"^## \d+\. (\w+)(.*)$", text, re.MULTILINE))
+    sections = {"conv": "Convolution", "activation": "Activation", "detection_output": "Detection"}
+    names = set(codes.OPCODES.values()) | set(codes.FUNCTIONS)
+    assert {name for name in names - rows if sections.get(name) not in headings} == set()
+
+
 def test_data_types_are_those_of_the_abi() -> None:
     """They stand in the container, which the vendor's library reads, as ``cnrtDataType_t``."""
     header = (NATIVE / "include" / "cnrt_abi.h").read_text(encoding="utf-8")

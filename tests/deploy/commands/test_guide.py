@@ -123,6 +123,13 @@ def test_every_command_in_running_text_exists():
                 assert words[1] in CLIS[words[0]].COMMANDS, span
 
 
+def test_the_readmes_table_lists_every_command_of_both_programs():
+    """One row for each, and no other."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(mlu-\w+) (\w+)[^`]*` \|", text, re.MULTILINE)
+    assert sorted(rows) == sorted((program, name) for program, cli in CLIS.items() for name in cli.COMMANDS)
+
+
 @pytest.mark.parametrize(
     "path", [*GUIDES.values(), ROOT / "docs" / "zh" / "README.md"], ids=lambda path: path.parent.name
 )
