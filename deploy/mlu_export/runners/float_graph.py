@@ -23,7 +23,7 @@ from ..values.graph import (
     Slice,
     Upsample,
 )
-from .float_operations import run_operation
+from .float_operations import activate, run_operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,7 +92,7 @@ class FloatRunner:
         if isinstance(node, Operation):
             return run_operation(self.torch, node, inputs)
         assert isinstance(node, Activation)
-        return self._activate(node, inputs[0])
+        return activate(self.torch, node.function, inputs[0], node.a)
 
     def _convolve(self, node: Conv, value: Any) -> Any:
         weight, bias, *norm = self._convolutions[node.name]
@@ -115,21 +115,6 @@ class FloatRunner:
         if node.pad == (0, 0, 0, 0):
             return pool(value)
         return pool(value) / pool(self.torch.ones_like(value[:1, :1]))
-
-    def _activate(self, node: Activation, value: Any) -> Any:
-        functional = self.torch.nn.functional
-        functions: dict[str, Callable[[Any], Any]] = {
-            "relu": functional.relu,
-            "silu": functional.silu,
-            "sigmoid": self.torch.sigmoid,
-            "leaky_relu": lambda tensor: functional.leaky_relu(tensor, node.a),
-            "elu": lambda tensor: functional.elu(tensor, node.a),
-            "hardswish": functional.hardswish,
-            "mish": functional.mish,
-            "relu6": functional.relu6,
-            "tanh": self.torch.tanh,
-        }
-        return functions[node.function](value)
 
 
 def _slice(node: Slice, value: Any) -> Any:

@@ -76,19 +76,22 @@ def _slice(_: Any, node: Operation, x: list[Any]) -> Any:
     return x[0][tuple(places)]
 
 
+def activate(torch: Any, name: str, value: Any, a: float, b: float = 0.0, slope: Any = None) -> Any:
+    """A function of ``net.FUNCTIONS`` of every element; ``slope``: prelu's, one or one for each place of the last axis.
+
+    Raises DataError for a name that is none, and for prelu without its slope.
+    """
+    if name not in _FUNCTIONS:
+        raise DataError(f"activation {name} is none of {', '.join(_FUNCTIONS)}; write one of these")
+    if name == "prelu" and slope is None:
+        raise DataError("activation prelu has no slope; make it an Operation whose constant is the slope")
+    return _FUNCTIONS[name](torch, value, a, b, slope)
+
+
 def _activation(torch: Any, node: Operation, x: list[Any]) -> Any:
     function, a, b = node.attributes[0], word_float(node.attributes[1]), word_float(node.attributes[2])
-    name, functional = FUNCTION_NAMES[function], torch.nn.functional
-    if name == "prelu":
-        slope = _constants(torch, node)[0]
-        return torch.where(x[0] >= 0, x[0], x[0] * slope)
-    with_numbers: dict[str, Callable[[Any], Any]] = {
-        "leaky_relu": lambda value: functional.leaky_relu(value, a),
-        "elu": lambda value: functional.elu(value, a),
-        "clip": lambda value: torch.clamp(value, a, b),
-    }
-    plain = getattr(functional, name, None) or getattr(torch, name)
-    return with_numbers.get(name, plain)(x[0])
+    slope = next(iter(_constants(torch, node)), None)
+    return activate(torch, FUNCTION_NAMES[function], x[0], a, b, slope)
 
 
 def _reduce(torch: Any, node: Operation, x: list[Any]) -> Any:
@@ -136,6 +139,24 @@ def _l2_normalize(torch: Any, node: Operation, x: list[Any]) -> Any:
     root = x[0].square().sum(3, keepdim=True).sqrt().clamp(min=word_float(node.attributes[0]))
     return x[0] / root if scale is None else x[0] / root * scale
 
+
+_FUNCTIONS: dict[str, Callable[[Any, Any, float, float, Any], Any]] = {
+    "relu": lambda torch, x, _a, _b, _slope: torch.nn.functional.relu(x),
+    "leaky_relu": lambda torch, x, a, _b, _slope: torch.nn.functional.leaky_relu(x, a),
+    "sigmoid": lambda torch, x, _a, _b, _slope: torch.sigmoid(x),
+    "silu": lambda torch, x, _a, _b, _slope: torch.nn.functional.silu(x),
+    "hardswish": lambda torch, x, _a, _b, _slope: torch.nn.functional.hardswish(x),
+    "mish": lambda torch, x, _a, _b, _slope: torch.nn.functional.mish(x),
+    "relu6": lambda torch, x, _a, _b, _slope: torch.nn.functional.relu6(x),
+    "tanh": lambda torch, x, _a, _b, _slope: torch.tanh(x),
+    "prelu": lambda torch, x, _a, _b, slope: torch.where(x >= 0, x, x * slope),
+    "hardsigmoid": lambda torch, x, _a, _b, _slope: torch.nn.functional.hardsigmoid(x),
+    "exp": lambda torch, x, _a, _b, _slope: torch.exp(x),
+    "sqrt": lambda torch, x, _a, _b, _slope: torch.sqrt(x),
+    "softplus": lambda torch, x, _a, _b, _slope: torch.nn.functional.softplus(x),
+    "elu": lambda torch, x, a, _b, _slope: torch.nn.functional.elu(x, a),
+    "clip": lambda torch, x, a, b, _slope: torch.clamp(x, a, b),
+}
 
 _OPERATIONS: dict[int, Callable[[Any, Any, list[Any]], Any]] = {
     net.MAX_POOL: _max_pool,
