@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [MODEL.cambricon ...]
 
-Ends within two minutes. Without models it takes the one that ``make demo`` built. Figures are of this machine and of the simulator; a device's
-speed cannot be told from them.
+Ends within two minutes. Without models it takes the one that ``make demo`` built. Figures are of this machine and of
+the simulator; a device's speed cannot be told from them.
 """
 
 from __future__ import annotations
