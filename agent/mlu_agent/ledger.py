@@ -181,11 +181,11 @@ class ModelAccount:
 
 
 class SinkAccount:
-    """What was handed to a sink. Safe for several threads."""
+    """What was handed to a sink, and what it lost by failing. Safe for several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._messages = self._bytes = 0
+        self._messages = self._bytes = self._lost = 0
 
     def count_sent(self, size: int) -> None:
         """A message of so many bytes was handed over."""
@@ -193,10 +193,20 @@ class SinkAccount:
             self._messages += 1
             self._bytes += size
 
-    def counters(self) -> dict[str, int]:
-        """messages, bytes."""
+    def count_lost(self) -> None:
+        """A message was lost because the sink failed."""
         with self._lock:
-            return {"messages": self._messages, "bytes": self._bytes}
+            self._lost += 1
+
+    @property
+    def lost(self) -> int:
+        """Messages lost so far."""
+        return self._lost
+
+    def counters(self) -> dict[str, int]:
+        """messages, bytes, lost."""
+        with self._lock:
+            return {"messages": self._messages, "bytes": self._bytes, "lost": self._lost}
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def make(tmp_path: Path, library: Library):
         closers.append(publisher)
         served = serve(load_bundle(model), engine, config.model, ledger, log)
         served.self_test()
-        return Pipeline(config, Models(served), Outlet([publisher]), ledger, log, wake)
+        return Pipeline(config, Models(served), Outlet([publisher], ledger, log), ledger, log, wake)
 
     yield build
     for closer in reversed(closers):

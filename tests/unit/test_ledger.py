@@ -85,11 +85,12 @@ def test_the_snapshot_tells_of_every_account_and_does_not_change():
     ledger.source("b").count_read()
     ledger.model("yolo").count_step("retry")
     ledger.sink("zeromq").count_sent(100)
+    ledger.sink("zeromq").count_lost()
     snapshot = ledger.snapshot()
     ledger.source("a").count_read()
     assert snapshot.sources["a"]["frames_read"] == 1
     assert snapshot.device == {"device_retry": 1}
     assert (snapshot.totals["device_retry"], snapshot.totals["frames_read"]) == (1, 2)
-    assert snapshot.sinks == {"zeromq": {"messages": 1, "bytes": 100}}
+    assert snapshot.sinks == {"zeromq": {"messages": 1, "bytes": 100, "lost": 1}}
     assert ledger.snapshot().sources["a"]["frames_read"] == 2
     assert Ledger().snapshot().device == {}

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
-from ..config import Config, load_config, redact
+from ..config import load_config, redact
+from ..config.files import path_problem
+from ..errors import UserError
 from ..model.bundle import load_detection_bundle
-from ..publish.endpoint import endpoint_note
-from ..sources import check_paths
+from ..publish.sinks import notes
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from ..cnrt import Library
+    from ..config import Config, SourceConfig
     from ..model.bundle import ModelSpec
+    from ..publish.sink import SinkNote
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     library = open_library(config.model.runtime)
     spec = spec.on(library.kind)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
-    check_paths(config.sources)
-    note = endpoint_note(config.publish.endpoint)
+    _check_paths(config.sources)
+    sinks = notes(config.publish)
     if arguments.json:
-        print(json.dumps({**_describe(config, spec, library), "endpoint_note": note}, ensure_ascii=False))
+        print(json.dumps(_describe(config, spec, library, sinks), ensure_ascii=False))
         return 0
     size = f"{spec.input.width}x{spec.input.height}"
     print(f"model    {spec.name}, {size}, {spec.num_classes} labels, sha256 {spec.sha256[:12]}")
@@ -43,16 +47,23 @@ def run(arguments: argparse.Namespace) -> int:
     for source in config.sources:
         rule = "newest frame only" if source.live else "every frame"
         print(f"source   {source.id}: {source.kind} {redact(source.location)} ({rule})")
-    print(f"publish  {config.publish.endpoint}" + (" (insecure = true)" if config.publish.insecure else ""))
-    if note:
-        print(f"         note: {note}")
+    for sink in sinks:
+        print("publish  " + "\n         ".join(sink.lines))
     print(f"{arguments.config}: in order")
     return 0
 
 
-def _describe(config: Config, spec: ModelSpec, library: Library) -> dict[str, Any]:
+def _check_paths(sources: Iterable[SourceConfig]) -> None:
+    """UserError if a path that a source names leads nowhere; all of them are told together."""
+    paths = [(source, path_problem(source.location)) for source in sources if source.kind == "path"]
+    lines = [f"source {source.id}: {source.location}: {problem}" for source, problem in paths if problem]
+    if lines:
+        raise UserError("\n".join(lines))
+
+
+def _describe(config: Config, spec: ModelSpec, library: Library, sinks: Iterable[SinkNote]) -> dict[str, Any]:
     """The same for programs."""
-    return {
+    description: dict[str, Any] = {
         "model": {"name": spec.name, "sha256": spec.sha256, "width": spec.input.width, "height": spec.input.height},
         "runtime": library.kind,
         "reason": library.reason,
@@ -60,6 +71,7 @@ def _describe(config: Config, spec: ModelSpec, library: Library) -> dict[str, An
             {"id": source.id, "kind": source.kind, "location": redact(source.location), "live": source.live}
             for source in config.sources
         ],
-        "endpoint": config.publish.endpoint,
-        "insecure": config.publish.insecure,
     }
+    for sink in sinks:
+        description.update(sink.fields)
+    return description

@@ -75,8 +75,8 @@ class Daemon:
         notifications.send(STATUS="loading the model")
         self.models = Models(put_into_service(config.model, self.ledger, log, exits))
         # closed before the engine: the exit stack runs backwards
-        self.outlet = Outlet(open_sinks(config.publish, self.ledger, log, wake.set, exits))
-        self.endpoint = self.outlet.sinks[0].endpoint
+        self.outlet = Outlet(open_sinks(config.publish, self.ledger, log, wake.set, exits), self.ledger, log)
+        self.endpoint = self.outlet.endpoint
         self.pipeline = Pipeline(config, self.models, self.outlet, self.ledger, log, wake.set)
         for served in self.models:
             log.info("self-test passed", device_ms=round(served.self_test(), 3))
@@ -152,7 +152,7 @@ class Daemon:
         self._log.info("stopping", reason=reason)
         # whatever hangs below, a device call above all, the process ends in time
         self._stopper.request()
-        without_linger = limit - self._config.publish.linger_ms / 1000 - 2 * HARD_END_MARGIN_S
+        without_linger = limit - self.outlet.linger_s - 2 * HARD_END_MARGIN_S
         clean = self.pipeline.stop(max(LEAST_CLEANUP_S, min(limit * CLEANUP_SHARE, without_linger)))
         self._log_summary()
         self._log.info("stopped", clean=clean)

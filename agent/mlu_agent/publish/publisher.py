@@ -14,7 +14,8 @@ import zmq
 
 from ..config import PublishConfig, endpoint_problem, is_local_endpoint
 from ..errors import UserError
-from .endpoint import clear_stale_socket, is_socket_file
+from .endpoint import clear_stale_socket, endpoint_note, is_socket_file
+from .sink import SinkNote
 
 if TYPE_CHECKING:
     from ..ledger import SinkAccount
@@ -51,6 +52,7 @@ class Publisher:
         self._subscriptions = 0
         self._unseen = False  # whether somebody subscribed since the last look
         self.endpoint = config.endpoint
+        self.linger_s = config.linger_ms / 1000
         self._path: Path | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
@@ -62,6 +64,14 @@ class Publisher:
         except BaseException:
             self.close()
             raise
+
+    @staticmethod
+    def note(config: PublishConfig) -> SinkNote:
+        """What can be said of the endpoint without binding it. Raises UserError if nobody could bind it."""
+        note = endpoint_note(config.endpoint)
+        line = config.endpoint + (" (insecure = true)" if config.insecure else "")
+        fields = {"endpoint": config.endpoint, "insecure": config.insecure, "endpoint_note": note}
+        return SinkNote((line, f"note: {note}") if note else (line,), fields)
 
     @property
     def subscriptions(self) -> int:

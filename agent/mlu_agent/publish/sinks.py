@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 
     from ..config import PublishConfig
     from ..ledger import Ledger
-    from .sink import Sink
+    from .sink import Sink, SinkNote
+
+SINKS = (Publisher,)
+
+
+def notes(config: PublishConfig) -> list[SinkNote]:
+    """What can be said of every sink that the configuration names, none of them opened. Raises UserError."""
+    return [sink.note(config) for sink in SINKS]
 
 
 def open_sinks(
@@ -22,7 +29,7 @@ def open_sinks(
     ``wake()`` is called, in any thread, when somebody came to a sink while no one was looking. Raises UserError.
     """
     sinks: list[Sink] = []
-    for sink in (Publisher,):
+    for sink in SINKS:
         sinks.append(sink(config, ledger.sink(sink.name), log, wake))
         exits.callback(sinks[-1].close)
     return sinks

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Callable
+from typing import Callable
 
 from ..config import SourceConfig, parse_synthetic
-from ..config.files import path_problem
 from ..errors import UserError
 from .base import Capture, CaptureError, Grab, Source, SourceState, SourceStatus
 from .images import PictureCapture, is_picture, read_picture
 from .mailbox import Exchange, Mailbox
 from .synthetic import SyntheticCapture
 from .video import CameraCapture, FileCapture, StreamCapture, is_stream
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = [
     "Capture",
@@ -29,7 +25,6 @@ __all__ = [
     "SourceStatus",
     "StreamCapture",
     "capture_for_path",
-    "check_paths",
     "is_picture",
     "is_stream",
     "make_capture",
@@ -57,11 +52,3 @@ def capture_for_path(path: str, on_unreadable: Callable[[str], None] | None = No
     if is_picture(path) or os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir it never raises
         return PictureCapture(path, on_unreadable=on_unreadable)
     return FileCapture(path)
-
-
-def check_paths(sources: Iterable[SourceConfig]) -> None:
-    """UserError if a path that a source names leads nowhere; all of them are told together."""
-    paths = [(source, path_problem(source.location)) for source in sources if source.kind == "path"]
-    lines = [f"source {source.id}: {source.location}: {problem}" for source, problem in paths if problem]
-    if lines:
-        raise UserError("\n".join(lines))
