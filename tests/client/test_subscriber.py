@@ -179,3 +179,16 @@ def test_values_come_in_their_order_and_what_is_none_is_counted_as_damaged(publi
         read = list(subscriber.typed())
         assert [(type(value), value.source_id) for value in read] == [(End, "a"), (State, "a")]
         assert subscriber.counters.damaged == 1
+
+
+def test_no_more_sources_are_told_apart_than_the_bound(publisher):
+    """Names come from outside: beyond 1024 sources with losses, what more are missing is counted under no name."""
+    sources = [f"s{number}" for number in range(1026)]
+    with Subscriber(publisher.endpoint) as messages:
+        publisher.wait(subscriber=messages)
+        for source in sources:
+            for sequence in (0, 2):
+                publisher.send("frame", source, sequence)
+                assert messages.receive(20) is not None
+        assert len(messages.counters.lost) == 1025
+        assert messages.counters.lost[""] == 2

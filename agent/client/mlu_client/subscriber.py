@@ -45,7 +45,8 @@ class Counters:
     """What a subscriber has seen.
 
     ``lost``      messages that were sent and never arrived, and frames that failed in the agent, per source: known by
-                  the sequence numbers, less the empty frames that the agent was told to omit.
+                  the sequence numbers, less the empty frames that the agent was told to omit. At most 1024 sources are
+                  told apart; what others lost stands under "".
     ``restarts``  how often a source began anew, because the agent did.
     ``damaged``   messages that could not be read: dropped.
     ``renewed``   new sockets made because the publisher broke the protocol, or sent a message of unreasonable size.
@@ -209,10 +210,16 @@ class Subscriber:
             if boot != known_boot:
                 self.counters.restarts += 1
             elif lost > 0:
-                self.counters.lost[source] = self.counters.lost.get(source, 0) + lost
+                self._count_lost(source, lost)
         elif len(self._next) >= _MAX_TRACKED:  # names come from outside: memory for them is bounded
             self._next.pop(next(iter(self._next)))
         self._next[key] = boot, sequence + 1, omitted
+
+    def _count_lost(self, source: str, lost: int) -> None:
+        known = self.counters.lost
+        if source not in known and len(known) >= _MAX_TRACKED:
+            source = ""  # names come from outside: what would be one too many is counted without its name
+        known[source] = known.get(source, 0) + lost
 
     def close(self) -> None:
         """Closes the socket; closing twice is fine."""
