@@ -76,6 +76,30 @@ FUNCTIONS = {
     "clip": 15,
 }
 
+# kinds of REDUCE
+REDUCE_SUM = 1
+REDUCE_MEAN = 2
+REDUCE_MAX = 3
+REDUCTIONS = {
+    "sum": REDUCE_SUM,
+    "mean": REDUCE_MEAN,
+    "max": REDUCE_MAX,
+}
+
+# kinds of DETECTION_OUTPUT
+YOLOV3 = 1
+YOLOV5 = 2
+YOLOV4 = 3
+YOLOV4_DISTANCE = 4
+YOLOV4_SINGLE = 5
+DETECTIONS = {
+    "yolov3": YOLOV3,
+    "yolov5": YOLOV5,
+    "yolov4": YOLOV4,
+    "yolov4_diou": YOLOV4_DISTANCE,
+    "yolov4_single": YOLOV4_SINGLE,
+}
+
 # cnrtDataType_t
 FLOAT16 = 0x12
 FLOAT32 = 0x13

@@ -39,7 +39,12 @@ def test_the_committed_modules_are_current() -> None:
 
 @pytest.mark.parametrize(
     "name, old, new",
-    [(LISTS[0], "SIM_OPERATOR(3, UPSAMPLE", "SIM_OPERATOR(30, UPSAMPLE"), (LISTS[1], "clip)", "clamp)")],
+    [
+        (LISTS[0], "SIM_OPERATOR(3, UPSAMPLE", "SIM_OPERATOR(30, UPSAMPLE"),
+        (LISTS[1], "clip)", "clamp)"),
+        (LISTS[1], "REDUCE_MAX, max)", "REDUCE_MAX, most)"),
+        (LISTS[1], "SIM_DETECTION(5", "SIM_DETECTION(6"),
+    ],
 )
 def test_a_changed_list_is_noticed(copy: Path, name: str, old: str, new: str) -> None:
     """A number or name that changed in C alone fails the check, with the command that mends it."""
@@ -81,6 +86,20 @@ def test_the_formats_description_has_the_same_numbers() -> None:
     functions = re.search(r"function \((1 relu,.*?)\), a \(f32\)", table)
     assert functions is not None
     assert {name: int(number) for number, name in re.findall(r"(\d+) ([a-z]\w+)", functions[1])} == codes.FUNCTIONS
+
+
+def test_the_formats_description_has_the_same_kinds():
+    """Those of REDUCE by name, those of DETECTION_OUTPUT by number and the family's name: variants are described."""
+    text = (ROOT / "deploy" / "FORMAT.md").read_text(encoding="utf-8")
+    reduce, detection = (
+        re.search(rf"^\| \d+ {operator} .*\| kind \((.*?)\), ", text, re.MULTILINE)
+        for operator in ("REDUCE", "DETECTION_OUTPUT")
+    )
+    assert reduce is not None
+    assert detection is not None
+    assert {name: int(number) for number, name in re.findall(r"(\d) (\w+)", reduce[1])} == codes.REDUCTIONS
+    kinds = {int(number): family for number, family in re.findall(r"(\d) (yolov\d)", detection[1])}
+    assert kinds == {number: name.partition("_")[0] for name, number in codes.DETECTIONS.items()}
 
 
 def test_the_formats_description_keeps_the_numbers_behind_the_last():

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from .state import State
 
 BINARIES = {"add": net.ADD, "mul": net.MUL, "sub": net.SUB, "div": net.DIV, "max": net.MAX, "min": net.MIN}
-REDUCTIONS = {"sum": 1, "mean": 2, "max": 3}
-DETECTIONS = {"yolov3": 1, "yolov5": 2, "yolov4": 3, "yolov4_diou": 4, "yolov4_single": 5}
 # torch's axis -> the place in N, H, W, C
 SPATIAL_AXIS = {0: 0, 1: 3, 2: 1, 3: 2}
 
@@ -227,7 +225,7 @@ def _around(shape: tuple[int, ...], dim: int) -> net.Dims:
 
 def _reduce(state: State, value: Value) -> None:
     source, axes = value.inputs[0], value.attributes["axes"]
-    kind = REDUCTIONS[value.attributes["kind"]]
+    kind = net.REDUCTIONS[value.attributes["kind"]]
     if is_spatial(source.shape):
         mask = sum(1 << SPATIAL_AXIS[axis] for axis in axes)
         number, dims, layout = state.place(source, "nhwc"), _nhwc(value), "nhwc"
@@ -348,7 +346,7 @@ def _detection(state: State, value: Value) -> None:
     heads = [state.place(one, "nhwc") for one in value.inputs]
     floats = [a["scale"]] * len(heads) + ([] if a["beta"] is None else [a["beta"]])
     words = (
-        DETECTIONS[a["kind"]], a["classes"], a["each"], a["height"], a["width"], float_word(a["confidence"]),
+        net.DETECTIONS[a["kind"]], a["classes"], a["each"], a["height"], a["width"], float_word(a["confidence"]),
         float_word(a["iou"]), a["most"], *(float_word(one) for one in floats),
     )  # fmt: skip
     constants = (state.constant(np.array(a["anchors"], np.float32)),)

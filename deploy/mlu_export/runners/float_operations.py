@@ -97,7 +97,8 @@ def _activation(torch: Any, node: Operation, x: list[Any]) -> Any:
 def _reduce(torch: Any, node: Operation, x: list[Any]) -> Any:
     kind, mask = node.attributes
     axes = [axis for axis in range(4) if mask >> axis & 1]
-    return (torch.sum, torch.mean, torch.amax)[kind - 1](x[0], axes, keepdim=True)
+    reductions = {net.REDUCE_SUM: torch.sum, net.REDUCE_MEAN: torch.mean, net.REDUCE_MAX: torch.amax}
+    return reductions[kind](x[0], axes, keepdim=True)
 
 
 def _deconv(torch: Any, node: Operation, x: list[Any]) -> Any:

@@ -13,7 +13,6 @@ from mlu_agent.model.bundle import Thresholds
 from ..formats.labels import COCO
 from ..formats.manifest import DTYPES
 from ..formats.toml_text import dump
-from ..runners.reference.detection import YOLOV5
 from ..support.files import sha256_hex
 from ..values import network as net
 from ..values.network import word_float
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..values.network import Network, Operator, Tensor
 
-LETTERBOX_GREY = {YOLOV5: 114}  # of the family's own preprocessing; the others have the usual one
+LETTERBOX_GREY = {net.YOLOV5: 114}  # of the family's own preprocessing; the others have the usual one
 COLOURS = 3
 
 HEAD = """\
@@ -107,7 +106,7 @@ def _plain_output(shapes: Sequence[tuple[int, ...]]) -> dict[str, Any]:
 
 
 def _boxes(operator: Operator) -> dict[str, Any]:
-    coordinates = "pixels" if operator.attributes[0] == YOLOV5 else "normalized"
+    coordinates = "pixels" if operator.attributes[0] == net.YOLOV5 else "normalized"
     return {"kind": "detection_output", "coordinates": coordinates, "max_boxes": operator.attributes[7]}
 
 

@@ -22,7 +22,13 @@ enum {
 };
 
 typedef enum sim_binary { SIM_ADD, SIM_MUL, SIM_SUB, SIM_DIV, SIM_MAX, SIM_MIN, SIM_BINARIES } sim_binary;
-typedef enum sim_reduction { SIM_REDUCE_SUM = 1, SIM_REDUCE_MEAN = 2, SIM_REDUCE_MAX = 3 } sim_reduction;
+
+#define SIM_REDUCTION(code, NAME, name) SIM_##NAME = (code),
+typedef enum sim_reduction {
+    SIM_NO_REDUCTION,
+#include "codes.def"
+    SIM_REDUCTIONS,
+} sim_reduction;
 
 static inline size_t sim_dtype_size(uint32_t dtype)
 {
@@ -150,13 +156,12 @@ void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, siz
 
 /* detection.c */
 enum { SIM_MAX_HEADS = 8, SIM_MAX_CANDIDATES = 32768, SIM_DETECTION_HEAD = 64, SIM_DETECTION_ROW = 7 };
-/* yolov4 thrice: plain, with the distance of centres in the suppression, with one class per box. */
+
+#define SIM_DETECTION(code, NAME, name) SIM_##NAME = (code),
 typedef enum sim_detection_kind {
-    SIM_YOLOV3 = 1,
-    SIM_YOLOV5,
-    SIM_YOLOV4,
-    SIM_YOLOV4_DISTANCE,
-    SIM_YOLOV4_SINGLE,
+    SIM_NO_DETECTION,
+#include "codes.def"
+    SIM_DETECTIONS,
 } sim_detection_kind;
 
 typedef struct sim_detection {

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Compute = Callable[[Network, Operator, "list[Any]"], Any]
-REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX = 1, 2, 3
 LOWEST = float("-inf")
 
 
@@ -84,10 +83,10 @@ def _reduce(_: Network, operator: Operator, operands: list[Any]) -> Any:
     kept = [axis for axis in range(4) if axis not in axes]
     x = operands[0].permute(axes + kept)
     flat = x.reshape(-1, *x.shape[len(axes) :])
-    if kind == REDUCE_MAX:
+    if kind == net.REDUCE_MAX:
         return in_order(flat, LOWEST, larger)
     total = in_order(flat, 0.0, torch.add)
-    return total / constant(flat.shape[0]) if kind == REDUCE_MEAN else total
+    return total / constant(flat.shape[0]) if kind == net.REDUCE_MEAN else total
 
 
 def _resize(network: Network, operator: Operator, operands: list[Any]) -> Any:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ...values import network as net
 from ...values.network import Network, Operator, word_float
 from .functions import Floats, exponential, f32, logarithm, sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-YOLOV3, YOLOV5, YOLOV4, YOLOV4_DISTANCE, YOLOV4_SINGLE = 1, 2, 3, 4, 5
 MAX_CANDIDATES = 32768
 HEAD, ROW = 64, 7
 
@@ -53,7 +53,7 @@ def _decode(s: _Settings, head: Floats, anchors: Floats, scale: np.float32) -> t
     """Corners ``[cells * anchors, 4]`` in pixels and scores ``[cells * anchors, classes]``."""
     rows, cols, _ = head.shape
     values = head.reshape(rows, cols, s.anchors, 5 + s.classes)
-    confident = values[..., 4:] if s.kind == YOLOV5 else sigmoid(values[..., 4:])
+    confident = values[..., 4:] if s.kind == net.YOLOV5 else sigmoid(values[..., 4:])
     scores = confident[..., :1] * confident[..., 1:]
     xs = np.arange(cols, dtype=np.float32)[None, :, None]
     ys = np.arange(rows, dtype=np.float32)[:, None, None]
@@ -65,7 +65,7 @@ def _decode(s: _Settings, head: Floats, anchors: Floats, scale: np.float32) -> t
 def _axis(
     s: _Settings, centre: Floats, extent: Floats, cell: Floats, stride: np.float32, anchor: Floats, scale: np.float32
 ) -> tuple[Floats, Floats]:
-    if s.kind == YOLOV5:
+    if s.kind == net.YOLOV5:
         twice = extent * f32(2)
         at = ((centre * f32(2) - f32(0.5)) + cell) * stride
         size = (twice * twice) * anchor
@@ -79,7 +79,7 @@ def _axis(
 def _fill(s: _Settings, boxes: Floats, scores: Floats, n: int, row: Floats) -> None:
     flat = scores.ravel()
     chosen = np.flatnonzero(flat >= s.confidence)
-    if s.kind == YOLOV4_SINGLE:
+    if s.kind == net.YOLOV4_SINGLE:
         chosen = chosen[chosen % s.classes == scores.argmax(axis=1)[chosen // s.classes]]
     chosen = chosen[np.argsort(-flat[chosen], kind="stable")][:MAX_CANDIDATES]
     labels = chosen % s.classes
@@ -91,7 +91,7 @@ def _fill(s: _Settings, boxes: Floats, scores: Floats, n: int, row: Floats) -> N
         rivals = [k for k in kept if labels[k] == labels[i]]
         if (_closeness(s, corners[rivals], corners[i]) < s.iou).all():
             kept.append(i)
-    sides = [f32(1)] * 4 if s.kind == YOLOV5 else [f32(s.width), f32(s.height)] * 2
+    sides = [f32(1)] * 4 if s.kind == net.YOLOV5 else [f32(s.width), f32(s.height)] * 2
     row[0] = len(kept)
     for k, i in enumerate(kept):
         place = [n, labels[i], flat[chosen[i]], *(corners[i] / np.array(sides, np.float32))]
@@ -99,7 +99,7 @@ def _fill(s: _Settings, boxes: Floats, scores: Floats, n: int, row: Floats) -> N
 
 
 def _closeness(s: _Settings, a: Floats, b: Floats) -> npt.NDArray[np.float32]:
-    if s.kind != YOLOV4_DISTANCE:
+    if s.kind != net.YOLOV4_DISTANCE:
         return _iou(a, b)
     apart, across = f32(0), f32(0)
     for axis in (0, 1):

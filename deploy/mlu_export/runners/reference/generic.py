@@ -14,8 +14,6 @@ from .functions import Floats, f32, quantized
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX = 1, 2, 3
-
 
 def _constant(network: Network, number: int) -> Any:
     return None if number == net.ABSENT else network.constants[number]
@@ -55,9 +53,9 @@ def _reduce(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
     kept = [axis for axis in range(4) if axis not in axes]
     x = operands[0].transpose(axes + kept)
     taps = x.reshape(-1, *x.shape[len(axes) :])
-    start = np.full(taps.shape[1:], -np.inf if kind == REDUCE_MAX else 0, np.float32)
-    result = _maximum(taps, start) if kind == REDUCE_MAX else _sum(taps, start)
-    return np.asarray(result / f32(len(taps) if kind == REDUCE_MEAN else 1), np.float32)
+    start = np.full(taps.shape[1:], -np.inf if kind == net.REDUCE_MAX else 0, np.float32)
+    result = _maximum(taps, start) if kind == net.REDUCE_MAX else _sum(taps, start)
+    return np.asarray(result / f32(len(taps) if kind == net.REDUCE_MEAN else 1), np.float32)
 
 
 def _deconv(network: Network, operator: Operator, operands: list[Floats]) -> Floats:

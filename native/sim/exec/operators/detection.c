@@ -48,7 +48,7 @@ static sim_result check_heads(const sim_check *c, int64_t classes, int64_t ancho
 static sim_result check_numbers(const sim_check *c)
 {
     const int32_t *a = c->op->attributes;
-    if (!sim_in_range(a[KIND], SIM_YOLOV3, SIM_YOLOV4_SINGLE) || !sim_in_range(a[CLASSES], 1, 65535) ||
+    if (!sim_in_range(a[KIND], SIM_NO_DETECTION + 1, SIM_DETECTIONS - 1) || !sim_in_range(a[CLASSES], 1, 65535) ||
         !sim_in_range(a[ANCHORS], 1, 64) || !sim_in_range(a[HEIGHT], 1, 65535) || !sim_in_range(a[WIDTH], 1, 65535) ||
         !sim_in_range(a[MAX_BOXES], 1, SIM_MAX_CANDIDATES)) {
         return WRONG(c, "has a kind, classes, anchors, size or max_boxes outside its limits");

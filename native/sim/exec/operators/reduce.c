@@ -10,7 +10,7 @@ typedef struct reduce_step {
 static sim_result check_reduce(const sim_check *c)
 {
     const int32_t kind = c->op->attributes[0], mask = c->op->attributes[1];
-    if (!sim_in_range(kind, SIM_REDUCE_SUM, SIM_REDUCE_MAX) || !sim_in_range(mask, 1, 15)) {
+    if (!sim_in_range(kind, SIM_NO_REDUCTION + 1, SIM_REDUCTIONS - 1) || !sim_in_range(mask, 1, 15)) {
         return WRONG(c, "has a kind outside 1..3 or axes outside 1..15");
     }
     for (int k = 0; k < 4; k++) {
