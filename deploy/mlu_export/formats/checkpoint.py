@@ -72,7 +72,8 @@ def checkpoint_of(loaded: Any) -> Checkpoint:
         raise DataError(f"the file holds a {type(loaded).__name__}, not the state dict of a network")
     tensors: Tensors = OrderedDict()
     for name, value in dict.items(loaded):
-        if not isinstance(name, str) or len(name) > MAX_NAME or not isinstance(value, np.ndarray):
+        named = isinstance(name, str) and len(name) <= MAX_NAME and name.isprintable()  # sentences repeat names
+        if not named or not isinstance(value, np.ndarray):
             raise DataError(f"entry {str(name)[:60]!r} is no tensor: this is not the state dict of a network")
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise DataError(f"{name} holds NaN or infinite values; the weights are damaged")

@@ -76,11 +76,6 @@ class _StorageKind:
         raise DataError("the pickle gives a type of numbers a state; it is damaged")
 
 
-def one_line(text: object, most: int = 200) -> str:
-    """Words of a stranger's file as part of a sentence: without line ends and what else does not print."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:most])
-
-
 class RestrictedUnpickler(pickle.Unpickler):
     """Only names that ``find_class`` lets through exist; none of them is code from outside.
 
@@ -106,7 +101,7 @@ class RestrictedUnpickler(pickle.Unpickler):
             module in ("builtins", "__builtin__") and name in BUILTIN_RECORDS
         ):
             return self._record(f"{module}.{name}")
-        asked = f"{one_line(module, 60)}.{one_line(name, 60)}"
+        asked = "".join(letter if letter.isprintable() else "?" for letter in f"{module[:60]}.{name[:60]}")
         raise DataError(f"it asks to run {asked}, which no weights need: refused, nothing of it was run")
 
     def persistent_load(self, pid: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mlu_agent.errors import DataError
 
-from .pickle_reader import MAX_PICKLE_BYTES, is_same, load_pickle, one_line
+from .pickle_reader import MAX_PICKLE_BYTES, is_same, load_pickle
 
 MAX_ARCHIVE_BYTES = (1 << 31) - 1
 MAX_ENTRIES = 100_000
@@ -48,7 +48,7 @@ def read_pt(data: bytes) -> Any:
             return _Archive(archive, len(data)).load()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, struct.error) as error:
         raise DataError(
-            f"the file is not a .pt archive of torch >= 1.6 ({one_line(error)}); it is damaged or another format"
+            f"the file is not a .pt archive of torch >= 1.6 ({error}); it is damaged or another format"
         ) from error
 
 
@@ -98,7 +98,7 @@ class _Archive:
             with self._archive.open(entry) as stream:
                 data = stream.read(entry.file_size + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, ArithmeticError) as error:
-            raise DataError(f"{name} is damaged ({one_line(error)})") from error
+            raise DataError(f"{name} is damaged ({error})") from error
         if len(data) != entry.file_size:
             raise DataError(f"{name} does not have the size that the archive claims")
         return data
