@@ -72,24 +72,16 @@ static void run_channels(const sim_kernels *kernels, const sim_conv *conv, int32
     }
 }
 
-static void widen_span(const sim_kernels *kernels, const sim_conv *conv, const void *x, uint32_t dtype, size_t count,
-                       void *out)
-{
-    (void)conv;
-    kernels->convert(x, dtype, out, SIM_FLOAT32, count);
-}
-
 static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y,
                 const sim_conv_task *task, void *scratch)
 {
-    static const sim_elements FLOAT32 = {widen_span, NULL};
     const sim_rows rows = rows_of(kernels, conv);
     const int32_t block = kernels->depthwise.block, most = kernels->depthwise.chunk;
     const int32_t end = (task->block + task->blocks) * block, last = end < conv->out_c ? end : conv->out_c;
     int32_t offset[SIM_MOST_RUNS];
     sim_rows_offsets(conv, &rows, conv->kernel_h * conv->kernel_w, offset);
     if (!task->fresh) {
-        sim_rows_copy(kernels, conv, &rows, &FLOAT32, x, task, scratch);
+        sim_rows_copy(kernels, conv, &rows, &SIM_FLOAT32_ELEMENTS, x, task, scratch);
     }
     for (int32_t c = task->block * block; c < last; c += most) {
         sim_walk pixels = sim_walk_start(conv, &rows, scratch, c);

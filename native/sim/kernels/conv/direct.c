@@ -49,6 +49,15 @@ size_t sim_rows_bytes(const sim_conv *conv, const sim_rows *rows)
     return (size_t)(rows_under(conv, sim_rows_of_task(conv, rows)) * row_bytes(rows)) + PAST_THE_END;
 }
 
+static void widen_span(const sim_kernels *kernels, const sim_conv *conv, const void *x, uint32_t dtype, size_t count,
+                       void *out)
+{
+    (void)conv;
+    kernels->convert(x, dtype, out, SIM_FLOAT32, count);
+}
+
+const sim_elements SIM_FLOAT32_ELEMENTS = {widen_span, NULL};
+
 /* Pixels [0, pixels) of one input row, without padding. */
 static void copy_pixels(const sim_kernels *kernels, const sim_conv *conv, const sim_rows *rows,
                         const sim_elements *elements, const sim_view *x, const char *row, size_t pixels, char *out)

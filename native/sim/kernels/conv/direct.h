@@ -36,6 +36,8 @@ typedef struct sim_elements {
                    int64_t out_pitch);
 } sim_elements;
 
+extern const sim_elements SIM_FLOAT32_ELEMENTS; /* widened; no layer of float32 weights has a lookup */
+
 /* element: bytes; channels: values of a pixel, those that fill it up included. */
 sim_rows sim_rows_of(const sim_conv *conv, size_t element, int64_t channels);
 /* The driver can run a layer with such rows: no transposed one, none of too many taps, none whose rows are too large. */

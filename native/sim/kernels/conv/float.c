@@ -1,13 +1,6 @@
 /* float32 weights over float32 elements: every product and every sum rounds, in the order of the taps. */
 #include "direct.h"
 
-static void widen_span(const sim_kernels *kernels, const sim_conv *conv, const void *x, uint32_t dtype, size_t count,
-                       void *out)
-{
-    (void)conv;
-    kernels->convert(x, dtype, out, SIM_FLOAT32, count);
-}
-
 static bool fits(const sim_kernels *kernels, const sim_conv *conv)
 {
     return conv->weight_dtype == SIM_FLOAT32 && kernels->float32.element == SIM_FLOAT32 &&
@@ -27,8 +20,7 @@ static void pack(const sim_kernels *kernels, const sim_conv *conv, const void *w
 static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y,
                 const sim_conv_task *task, void *scratch)
 {
-    static const sim_elements FLOAT32 = {widen_span, NULL};
-    sim_direct_run(kernels, conv, &kernels->float32, &FLOAT32, x, y, task, scratch);
+    sim_direct_run(kernels, conv, &kernels->float32, &SIM_FLOAT32_ELEMENTS, x, y, task, scratch);
 }
 
 const sim_conv_algorithm SIM_CONV_FLOAT = {"float", fits, sizes, pack, run};
