@@ -42,13 +42,6 @@ static inline const sim_operator *sim_operator_of(const sim_builder *b, int32_t 
     return &b->model->operators[number];
 }
 
-static inline float sim_float_of(const sim_operator *op, uint32_t which)
-{
-    float value;
-    __builtin_memcpy(&value, &op->attributes[which], sizeof value);
-    return value;
-}
-
 static inline int64_t sim_aligned(int64_t bytes)
 {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;

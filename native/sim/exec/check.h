@@ -27,13 +27,6 @@ static inline const sim_constant *sim_constant_of(const sim_check *c, int which)
     return c->op->constants[which] == SIM_ABSENT ? NULL : &c->model->constants[c->op->constants[which]];
 }
 
-static inline float sim_attribute_float(const sim_check *c, uint32_t which)
-{
-    float value;
-    memcpy(&value, &c->op->attributes[which], sizeof value);
-    return value;
-}
-
 static inline bool sim_same_batch_and_channels(const sim_check *c)
 {
     return c->x->dims[0] == c->y->dims[0] && c->x->dims[3] == c->y->dims[3];

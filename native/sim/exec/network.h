@@ -53,6 +53,14 @@ static inline uint32_t sim_read_u32(const uint8_t *at)
     return value;
 }
 
+/* An attribute that is a float32. */
+static inline float sim_float_of(const sim_operator *op, uint32_t which)
+{
+    float value;
+    __builtin_memcpy(&value, &op->attributes[which], sizeof value);
+    return value;
+}
+
 static inline uint64_t sim_read_u64(const uint8_t *at)
 {
     uint64_t value;

@@ -15,7 +15,7 @@ typedef struct activation_step {
 
 static sim_result check_activation(const sim_check *c)
 {
-    const float a = sim_attribute_float(c, 1), b = sim_attribute_float(c, 2);
+    const float a = sim_float_of(c->op, 1), b = sim_float_of(c->op, 2);
     const int32_t function = c->op->attributes[0];
     if (!sim_in_range(function, SIM_RELU, SIM_FUNCTIONS - 1)) {
         return WRONG(c, "has an activation function that is not known");

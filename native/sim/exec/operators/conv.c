@@ -41,7 +41,7 @@ static sim_result check_conv_constants(const sim_check *c)
     const int32_t *a = c->op->attributes;
     const sim_constant *weight = sim_constant_of(c, WEIGHT), *scale = sim_constant_of(c, SCALE);
     const int64_t volume = (int64_t)a[KERNEL_H] * a[KERNEL_W] * (c->x->dims[3] / a[GROUPS]);
-    const float quant_scale = sim_attribute_float(c, QUANT_SCALE);
+    const float quant_scale = sim_float_of(c->op, QUANT_SCALE);
     if (!weight || volume > (1LL << 31) || weight->elements != (uint64_t)volume * (uint64_t)c->y->dims[3]) {
         return WRONG(c, "has weights that do not fit its shape");
     }

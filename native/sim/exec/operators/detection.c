@@ -33,7 +33,7 @@ static sim_result check_heads(const sim_check *c, int64_t classes, int64_t ancho
     int64_t candidates = 0;
     for (uint32_t i = 0; i < c->op->input_count; i++) {
         const sim_tensor *head = &c->model->tensors[c->op->inputs[i]];
-        const float scale = sim_attribute_float(c, ATTRIBUTES + i);
+        const float scale = sim_float_of(c->op, ATTRIBUTES + i);
         if (head->dims[0] != c->y->dims[0] || head->dims[3] != anchors * (5 + classes) || head->dtype == SIM_UINT8) {
             return WRONG(c, "has a head that is not N, H, W, anchors * (5 + classes) of floats");
         }
@@ -53,7 +53,7 @@ static sim_result check_numbers(const sim_check *c)
         !sim_in_range(a[MAX_BOXES], 1, SIM_MAX_CANDIDATES)) {
         return WRONG(c, "has a kind, classes, anchors, size or max_boxes outside its limits");
     }
-    if (!fraction(sim_attribute_float(c, CONFIDENCE)) || !fraction(sim_attribute_float(c, IOU))) {
+    if (!fraction(sim_float_of(c->op, CONFIDENCE)) || !fraction(sim_float_of(c->op, IOU))) {
         return WRONG(c, "has a confidence or iou outside 0..1");
     }
     return SIM_OK;
@@ -71,7 +71,7 @@ static sim_result check_detection(const sim_check *c)
         return WRONG(c, "needs eight attributes, a scale_x_y per head, and for kind 4 a beta");
     }
     if (further != 0 &&
-        !(sim_attribute_float(c, ATTRIBUTES + heads) > 0.0f && sim_attribute_float(c, ATTRIBUTES + heads) <= 16.0f)) {
+        !(sim_float_of(c->op, ATTRIBUTES + heads) > 0.0f && sim_float_of(c->op, ATTRIBUTES + heads) <= 16.0f)) {
         return WRONG(c, "has a beta outside 0..16");
     }
     const sim_result result = check_numbers(c);

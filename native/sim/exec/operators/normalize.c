@@ -52,7 +52,7 @@ static sim_result check_affine(const sim_check *c)
 static sim_result check_l2_normalize(const sim_check *c)
 {
     const sim_constant *scale = sim_constant_of(c, 0);
-    const float eps = sim_attribute_float(c, 0);
+    const float eps = sim_float_of(c->op, 0);
     if ((scale && !sim_floats(scale, c->y->dims[3])) || !isfinite(eps) || !(eps > 0.0f)) {
         return WRONG(c, "needs a positive eps and, if any, a float32 scale per channel");
     }

@@ -85,7 +85,7 @@ static sim_result check_pad(const sim_check *c)
         out[2] != (int64_t)in[2] + a[1] + a[3]) {
         return WRONG(c, "has a padding that does not fit its tensors");
     }
-    return isfinite(sim_attribute_float(c, 4)) ? SIM_OK : WRONG(c, "pads with a value that is not finite");
+    return isfinite(sim_float_of(c->op, 4)) ? SIM_OK : WRONG(c, "pads with a value that is not finite");
 }
 
 /* Channels of the same pixels are a view. */
