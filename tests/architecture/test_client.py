@@ -37,8 +37,3 @@ def test_imports_go_down_and_out_by_their_doors(path: Path):
         if not right:
             wrong.append(f"{path.name}:{line} imports {name}")
     assert wrong == []
-
-
-def test_files_stay_under_400_lines():
-    """A file is one room that a reader can take in."""
-    assert {path.name for path in _files(CLIENT) if len(path.read_text().splitlines()) > 400} == set()

@@ -58,14 +58,6 @@ MODULES = {_name(path): path for path in _files(EXPORT)}
 PATHS = pytest.mark.parametrize("path", MODULES.values(), ids=lambda path: str(path.relative_to(EXPORT)))
 
 
-def _modules_used(path: Path) -> set[str]:
-    """The modules of mlu_export that a file imports, wherever: of ``a.b`` the module a.b, or a where b is in it."""
-    used = set()
-    for _, name in _imports(path, EXPORT):
-        used |= {name} & MODULES.keys() or {name.rpartition(".")[0]} & MODULES.keys()
-    return used
-
-
 def test_every_room_has_a_floor():
     """A room that is not in the plan of the house is entered there first, and one that is gone leaves it."""
     assert {_room(path, EXPORT) for path in _files(EXPORT)} - {"__init__"} == set(ROOMS)
@@ -86,17 +78,6 @@ def test_imports_go_down_only(path: Path):
         if top == "mlu_export" and room != "__version__" and (room not in ROOMS or ROOMS.index(room) > floor):
             wrong.append(f"{path.name}:{line} imports {name}")
     assert wrong == []
-
-
-def test_no_module_needs_itself():
-    """Within a room modules have an order too: following imports, late ones and those for types among them, never leads
-    back to where one came from.
-    """
-    left = {name: _modules_used(path) - {name} for name, path in MODULES.items()}
-    while free := [name for name, used in left.items() if not used & left.keys()]:
-        for name in free:
-            del left[name]
-    assert left == {}
 
 
 @PATHS
@@ -162,15 +143,7 @@ def test_torch_is_imported_late():
     assert {name for name in reached - {"torch"} if not _behind(MODULES[name], TORCH)} == set()
 
 
-@PATHS
-def test_files_stay_under_400_lines(path: Path):
-    """A file is one room that a reader can take in."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
-
-
 def test_a_wrong_import_would_be_noticed():
     """The tests above see imports of every kind: torch at a top, late ones, those of a whole module."""
-    assert "mlu_export.torch_mlu.modules" in _modules_used(EXPORT / "torch_mlu" / "run.py")
-    assert "mlu_export.recording.values" in _modules_used(EXPORT / "recording" / "to_graph.py")
     assert "torch" in _top_imports(EXPORT / "quantizer" / "modules.py")
     assert "torch" not in _top_imports(EXPORT / "support" / "torch_needed.py")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import graphlib
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.architecture.test_floors import SIM, _circle
 
-SIM = Path(__file__).resolve().parents[2] / "native" / "sim"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 EXEC = SIM / "exec"
 SOURCES = sorted(EXEC.rglob("*.c"))
-FILES = sorted([*SOURCES, *EXEC.rglob("*.h")])
 OPERATORS = re.findall(r"^SIM_OPERATOR\(\d+, (\w+), (\w+),", (EXEC / "operators.def").read_text(), re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 DEFINITION = re.compile(
@@ -37,15 +38,6 @@ def _found(name: str, path: Path) -> Path | None:
 def _defined(path: Path) -> set[str]:
     """What a C file defines for others. A row is known to the table alone, by its name in operators.def."""
     return set(DEFINITION.findall(_text(path))) | set(re.findall(r"\bsim_row_\w+(?= = )", _text(path)))
-
-
-def _circle(graph: dict[str, set[str]]) -> list[str]:
-    """A circle of the graph, or nothing."""
-    try:
-        graphlib.TopologicalSorter(graph).prepare()
-    except graphlib.CycleError as error:
-        return list(error.args[1])
-    return []
 
 
 def _calls() -> dict[str, set[str]]:
@@ -101,15 +93,6 @@ def test_operators_include_kernels_and_the_executor_alone(path: Path):
         assert found.name not in {"operators.h", "profile.h", "team.h"}
 
 
-def test_no_circle_of_includes():
-    """The headers of the executor have an order."""
-    graph = {}
-    for path in FILES:
-        found = {_found(name, path) for name in INCLUDE.findall(path.read_text(encoding="utf-8"))}
-        graph[_name(path)] = {_name(other) for other in found if other is not None and EXEC in other.parents}
-    assert _circle(graph) == []
-
-
 def test_no_circle_of_calls():
     """Its files call one another in one direction only: a plan calls the operators through their table, and these what
     helps to make a step.
@@ -127,10 +110,3 @@ def test_the_walls_of_the_executor_would_be_noticed():
     assert "exec/checks.c" in calls["exec/plan.c"]
     assert len(OPERATORS) >= 25
     assert set(_circle({"a": {"b"}, "b": {"a"}})) == {"a", "b"}
-
-
-def test_files_of_the_simulator_stay_under_400_lines():
-    """As Python's do: a file is one room that a reader can take in."""
-    files = [path for path in SIM.rglob("*") if path.suffix in {".c", ".h", ".inc", ".def"}]
-    assert len(files) > len(FILES)
-    assert {_name(path): lines for path in files if (lines := len(path.read_text().splitlines())) > 400} == {}
