@@ -136,8 +136,11 @@ class ServedModel(Generic[Group]):
     def deadline_s(self, timeout_s: float) -> float:
         """Seconds after which an invocation counts as hanging: ``timeout_s``, more where invocations are slow or the
         device is being made ready again."""
-        limit = max(timeout_s, SLOWEST_FACTOR * self._slowest_s)
+        limit = self._limit(timeout_s)
         return max(limit, RECOVERY_S) if self.engine.recovering else limit
+
+    def _limit(self, timeout_s: float) -> float:
+        return max(timeout_s, SLOWEST_FACTOR * self._slowest_s)
 
     def overdue(self, now: float, timeout_s: float) -> DeviceLost | None:
         """Why the device has to be given up, if no invocation was finished in time; ``now`` of the monotonic clock."""
@@ -148,6 +151,6 @@ class ServedModel(Generic[Group]):
 
     def due(self, now: float, timeout_s: float) -> float:
         """When ``overdue`` is to be asked again at the latest, whatever is submitted until then."""
-        limit = max(timeout_s, SLOWEST_FACTOR * self._slowest_s)  # not that of a recovery, which may end at once
+        limit = self._limit(timeout_s)  # not that of a recovery, which may end at once
         rest = limit - self.engine.stuck_for(now)
         return now + (rest if rest >= 0 else limit)
