@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
@@ -15,6 +15,7 @@ from ..formats.pictures import list_pictures
 from ..formats.recipe import pictures_use
 from ..support.torch_needed import import_torch
 from ..values.ranges import Range, storable
+from .request import said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,12 +37,11 @@ def recipe_ranges(
     """
     if calibration.pictures is not None and not calibration.pictures.is_dir():
         raise UserError(f"--calibration {calibration.pictures} is not a folder")
-    for field in fields(calibration):
-        if getattr(calibration, field.name) is not None:
-            pictures = field.name == "pictures"
-            use = pictures_use(pictures_for, model) if pictures else "not used"
-            option = "calibration" if pictures else field.name
-            print(f"mlu-export: note: --{option} is {use}, the ranges come from the recipe", file=sys.stderr)
+    for name in said(calibration):
+        pictures = name == "pictures"
+        use = pictures_use(pictures_for, model) if pictures else "not used"
+        option = "calibration" if pictures else name
+        print(f"mlu-export: note: --{option} is {use}, the ranges come from the recipe", file=sys.stderr)
     return _ranges_left(recipe, model)
 
 

@@ -5,7 +5,7 @@ its request. None (or an empty head request) where the command line said nothing
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..shards.team import Team
 from ..values.heads import HeadRequest
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..values.pixels import Preprocessing, Triple
+
+
+def said(part: Any, *names: str) -> dict[str, Any]:
+    """The fields of a request's part that the command line said something of: of those named, or of all."""
+    chosen = {one.name: getattr(part, one.name) for one in fields(part) if not names or one.name in names}
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,7 @@ class Pixels:
 
     def over(self, base: Preprocessing) -> Preprocessing:
         """``base`` with what is said here."""
-        said = {one.name: getattr(self, one.name) for one in fields(self)}
-        return replace(base, **{key: value for key, value in said.items() if value is not None})
+        return replace(base, **said(self))
 
 
 @dataclass(frozen=True)

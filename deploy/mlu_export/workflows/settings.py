@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import Thresholds
@@ -16,7 +16,7 @@ from ..formats.labels import choose_labels, read_labels
 from ..formats.recipe import Settings
 from ..values.pixels import Preprocessing
 from ..values.targets import CORE_NUMBERS
-from .request import USUAL_KNOBS, USUAL_PRECISION
+from .request import USUAL_KNOBS, USUAL_PRECISION, said
 
 if TYPE_CHECKING:
     from .read import Read
@@ -36,8 +36,8 @@ def choose_settings(
 ) -> Settings:
     """The recipe's settings or the network's defaults, with what is asked for on top. Raises UserError."""
     base = _base(wanted, read, recipe)
-    changes = _said(wanted.form, FORM) | _said(precision, ("bits", "per_channel")) | _said(knobs, ("data_scale",))
-    for key, patterns in _said(precision, ("keep_int16", "keep_float")).items():
+    changes = said(wanted.form, *FORM) | said(precision, "bits", "per_channel") | said(knobs, "data_scale")
+    for key, patterns in said(precision, "keep_int16", "keep_float").items():
         changes[key] = choose_layers(read.model.graph, patterns, f"--{key.replace('_', '-')}")
     preprocessing = wanted.pixels.over(base.preprocessing)
     kind = changes.get("input", base.input)
@@ -64,12 +64,6 @@ def _base(wanted: Wanted, read: Read, recipe: Settings | None) -> Settings:
         preprocessing=Preprocessing(arch.resize, arch.pad_value),
         thresholds=Thresholds(iou=IOUS.get(wanted.heads.decode, arch.iou)),
     )
-
-
-def _said(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """The fields of a request's part that are not None, of those named."""
-    given = {field.name: getattr(value, field.name) for field in fields(value) if field.name in names}
-    return {key: one for key, one in given.items() if one is not None}
 
 
 def _default_name(wanted: Wanted, read: Read) -> str:
