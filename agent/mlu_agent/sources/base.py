@@ -259,11 +259,10 @@ class Source:
 
     def check_stall(self, now: float) -> None:
         """Notices a live source that is connected and silent; ``now`` of the monotonic clock. Part of every tick."""
-        limit = self._stall_limit
-        silent = now - self._last_frame
-        if self.capture.remote and self._status.state is SourceState.LIVE and silent > limit:
+        if now > self.stall_due:
+            reason = f"connected, but no frame for more than {self._stall_limit:.1f} s"
             self.account.count_stall()
-            self._set(SourceState.STALLED, f"connected, but no frame for more than {limit:.1f} s", SourceState.LIVE)
+            self._set(SourceState.STALLED, reason, SourceState.LIVE)
 
     def _set(self, state: SourceState, reason: str, only_from: SourceState | None = None) -> None:
         with self._lock:
