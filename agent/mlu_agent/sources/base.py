@@ -74,12 +74,28 @@ class Grab:
     grab_ms: float = 0.0
 
 
-class CaptureError(Exception):
-    """The input cannot be opened or stopped answering; ``permanent`` if trying again is pointless."""
+class Reason(str, enum.Enum):
+    """Why an input cannot be opened or stopped answering, in one word for programs."""
 
-    def __init__(self, reason: str, *, permanent: bool = False) -> None:
+    UNAUTHORIZED = "unauthorized"
+    NOT_FOUND = "not_found"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    UNSUPPORTED = "unsupported"
+    BROKEN = "broken"
+
+
+class CaptureError(Exception):
+    """The input cannot be opened or stopped answering: ``reason`` in a sentence, ``code`` in a word.
+
+    ``permanent`` if trying again is pointless.
+    """
+
+    def __init__(self, reason: str, *, code: Reason = Reason.BROKEN, permanent: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.code = code
         self.permanent = permanent
 
 
