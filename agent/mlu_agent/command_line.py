@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlu_client.text import printable
+
 from .errors import MluAgentError, RuntimeFailure, UserError
 
 if TYPE_CHECKING:
@@ -82,7 +84,9 @@ def _work(program: Program, words: Sequence[str]) -> int:
 
 def _end(program: Program, sentence: str, code: int) -> int:
     if sentence:
-        print(f"{program.name}: {sentence}", file=sys.stderr)
+        # it may repeat names and words from outside, and has several lines where a file has several problems
+        shown = printable(sentence, keep="\n")
+        print(f"{program.name}: {shown}", file=sys.stderr)
     return code
 
 

@@ -49,7 +49,7 @@ DOORS: dict[str, set[str]] = {
     "cffi": {"cnrt"},  # the generated declarations import its C part alone, the next line
     "_cffi_backend": {"cnrt"},
     "zmq": {"publish"},
-    "mlu_client": {"errors", "client", "publish", "daemon", "commands"},
+    "mlu_client": {"errors", "client", "command_line", "publish", "daemon", "commands"},
     "cv2": {"sources", "preprocess", "draw", "annotated"},
     "structlog": {"logs"},
     "tomli": {"config"},

@@ -41,6 +41,7 @@ def program(monkeypatch):
         (0, 0, ""),
         (True, 1, ""),
         (UserError("a: b; do c"), 2, "tool: a: b; do c\n"),
+        (UserError("a\x1b[2J\nb\u202e"), 2, "tool: a\\x1b[2J\nb\\u202e\n"),
         (NotSupportedError("d"), 2, "tool: d\n"),
         (DataError("e"), 2, "tool: e\n"),
         (RuntimeFailure("f", 5), 3, "tool: f\n"),
