@@ -16,7 +16,6 @@ from mlu_agent.errors import DataError
 from mlu_agent.ledger import SourceAccount
 from mlu_agent.sources import Capture, CaptureError, Exchange, Grab, Source, SourceState, make_capture, read_picture
 from mlu_agent.sources.base import Backoff
-from mlu_agent.sources.video import without_password
 
 
 class ScriptedCapture(Capture):
@@ -299,9 +298,3 @@ def test_a_bug_in_a_capture_costs_that_source_only_and_is_told():
     recorder.wait_for(SourceState.FAILED)
     assert source.status.reason == "internal error: ValueError: surprise"
     assert counted(source)["reconnects"] == 0
-
-
-def test_passwords_are_not_shown():
-    """A reason never holds the user and password of a URL."""
-    assert without_password("rtsp://user:secret@10.0.0.1:554/stream") == "rtsp://***@10.0.0.1:554/stream"
-    assert without_password("rtsp://10.0.0.1/a@b") == "rtsp://10.0.0.1/a@b"

@@ -18,7 +18,6 @@ from mlu_agent.config import (
     load_config,
     parse_config,
     parse_synthetic,
-    redact,
 )
 from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import UserError
@@ -181,17 +180,8 @@ SECRET = st.text("abcXYZ019-_.~!$&*+,;=@/:?#", min_size=4, max_size=20).map(lamb
 @given(SECRET)
 @example("S3@@/:7Q")
 def test_a_password_never_shows(secret):
-    """Neither in text for the log nor in the sentence about a wrong URL, whatever characters it holds."""
-    url = f"rtsp://admin:{secret}@cam.local/stream"
-    assert secret not in redact(f"cannot open {url} now")
-    assert "admin:***@cam.local/stream" in redact(url)
-    assert secret not in problem(f"{LEAST}url = 'no{url} '")
-
-
-def test_keys_in_a_query_do_not_show_either():
-    """As some cameras want them."""
-    assert redact("http://cam/v?user=me&password=hunter2&ch=1") == "http://cam/v?user=me&password=***&ch=1"
-    assert redact("no secret in http://cam:80/v?ch=1") == "no secret in http://cam:80/v?ch=1"
+    """Not in the sentence about a wrong URL, whatever characters it holds."""
+    assert secret not in problem(f"{LEAST}url = 'no rtsp://admin:{secret}@cam.local/stream '")
 
 
 @given(st.binary(max_size=200))

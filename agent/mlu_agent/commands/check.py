@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
-from ..config import load_config, redact
+from ..config import load_config, shown
 from ..config.files import path_problem
 from ..errors import UserError
 from ..model.bundle import load_detection_bundle
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"runtime  {library.kind}: {library.reason}")
     for source in config.sources:
         rule = "newest frame only" if source.live else "every frame"
-        print(f"source   {source.id}: {source.kind} {redact(source.location)} ({rule})")
+        print(f"source   {source.id}: {source.kind} {shown(source.location)} ({rule})")
     for sink in sinks:
         print("publish  " + "\n         ".join(sink.lines))
     print(f"{arguments.config}: in order")
@@ -68,7 +68,7 @@ def _describe(config: Config, spec: ModelSpec, library: Library, sinks: Iterable
         "runtime": library.kind,
         "reason": library.reason,
         "sources": [
-            {"id": source.id, "kind": source.kind, "location": redact(source.location), "live": source.live}
+            {"id": source.id, "kind": source.kind, "location": shown(source.location), "live": source.live}
             for source in config.sources
         ],
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..annotated import AnnotatedOutput
+from ..config.addresses import RAW_AT, raw_at, scrub, shown, with_login
 from ..config.files import path_problem
 from ..detector import Detector
 from ..errors import UserError
@@ -59,9 +60,9 @@ class _Item:
 def run(arguments: argparse.Namespace) -> int:
     """0, or 2 if an input could not be read; the readable ones are done all the same."""
     for name in arguments.inputs:
-        problem = "" if is_stream(name) else path_problem(name)
+        problem = _input_problem(name)
         if problem:
-            raise UserError(f"{name}: {problem}")
+            raise UserError(problem)
     if arguments.frames is not None and arguments.frames < 1:
         raise UserError(f"--frames {arguments.frames}: give 1 or more")
     spec = load_detection_bundle(arguments.model)
@@ -82,6 +83,14 @@ def run(arguments: argparse.Namespace) -> int:
         problems.append(f"{invalid} candidates were thrown away: their numbers are not finite; the model is broken")
         print(f"mlu-agent: {problems[-1]}", file=sys.stderr)
     return 2 if problems else 0
+
+
+def _input_problem(name: str) -> str:
+    """Why an input cannot be read, in a sentence without passwords; "" if it may be."""
+    if is_stream(name):
+        return f"{shown(name)}: {RAW_AT}" if raw_at(name) else ""
+    problem = path_problem(name)
+    return f"{scrub(name)}: {problem}" if problem else ""
 
 
 def _thresholds(arguments: argparse.Namespace, usual: Thresholds) -> Thresholds:
@@ -107,15 +116,15 @@ def _items(arguments: argparse.Namespace, problems: list[str]) -> Iterator[_Item
         print(f"mlu-agent: {sentence}", file=sys.stderr)
 
     for name in arguments.inputs:
-        capture = StreamCapture(name) if is_stream(name) else capture_for_path(name, say)
+        capture = StreamCapture(with_login(name)) if is_stream(name) else capture_for_path(name, say)
         try:
-            yield from _frames(name, capture, arguments.frames)
+            yield from _frames(shown(name), capture, arguments.frames)
             if capture.cut_off:
                 say(capture.end_reason)
         except CaptureError as error:
             # a picture that cannot be decoded has been told already
             if not capture.unreadable:
-                say(error.reason)
+                say(scrub(error.reason, name))
 
 
 def _frames(name: str, capture: Capture, limit: int | None) -> Iterator[_Item]:

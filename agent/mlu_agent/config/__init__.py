@@ -3,8 +3,8 @@
 The readers of files and TOML under it are those of manifests and recipes too.
 """
 
+from .addresses import scrub, shown
 from .endpoints import endpoint_problem, is_local_endpoint
-from .fields import redact
 from .read import (
     Config,
     LogConfig,
@@ -29,5 +29,6 @@ __all__ = [
     "load_config",
     "parse_config",
     "parse_synthetic",
-    "redact",
+    "scrub",
+    "shown",
 ]

@@ -7,29 +7,19 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from .addresses import scrub
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ..errors import MluAgentError
 
 SHOWN = 60
-_SECRETS = (
-    # user:password@ in a URL, greedy: rather hide a piece of a path than show a piece of a password
-    (re.compile(r"(\w://[^\s:/@]*):\S*@"), r"\1:***@"),
-    (re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token|key|auth)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE), r"\1***"),
-)
-
-
-def redact(text: str) -> str:
-    """``text`` with every password hidden that a URL in it carries: "rtsp://admin:***@camera/1"."""
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
 
 
 def show(value: object) -> str:
     """``value`` for a sentence: short, of one line, and without passwords."""
-    text = redact(repr(value))
+    text = repr(scrub(value)) if isinstance(value, str) else scrub(repr(value))
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 

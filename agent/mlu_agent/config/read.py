@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import UserError
+from .addresses import RAW_AT, raw_at, with_login
 from .endpoints import LOOPBACK, endpoint_problem
 from .fields import Fields, raise_problems, show
 from .files import read_bounded
@@ -44,7 +45,7 @@ class SourceConfig:
     """One source.
 
     ``kind``      "url", "path", "camera" or "synthetic": which of the four the file says.
-    ``location``  the URL (may hold a password: show it with ``redact``), the path, the camera's index or device path,
+    ``location``  the URL (may hold a password: show it with ``shown``), the path, the camera's index or device path,
                   or "WIDTHxHEIGHT@FPS".
     ``max_fps``   frames per second taken at most; 0 takes all.
     """
@@ -230,8 +231,15 @@ def _read_camera(table: Fields) -> str:
 
 
 def _read_url(table: Fields) -> str:
-    remedy = f"write SCHEME://HOST/… with one of the schemes {', '.join(_URL_SCHEMES)}; a file belongs to path"
-    url = table.text("url", pattern=r"\S+", remedy=remedy)
+    """The URL, with user and password percent-encoded."""
+    remedy = (
+        f"write SCHEME://HOST/… with one of the schemes {', '.join(_URL_SCHEMES)}, and a blank in it as %20; "
+        "a file belongs to path"
+    )
+    url = with_login(table.text("url", pattern=r"\S+", remedy=remedy))
+    if raw_at(url):
+        table.problem("url", f"{show(url)} is not accepted; {RAW_AT}")
+        return url
     try:
         parts = urlsplit(url)
         right = parts.scheme in _URL_SCHEMES and bool(parts.hostname) and parts.port != 0

@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
+from ..config.addresses import scrub
 from ..frame import Frame
 from .rate import Rate
 
@@ -307,6 +308,7 @@ class Source:
                 self._session(backoff)
             except Exception as error:  # noqa: PERF203 - a session lasts seconds to years
                 reason, permanent = explain(error)
+                reason = scrub(reason, self.config.location)  # it may be a library's, or a camera's, own
                 if permanent or not self.capture.remote:
                     self._set(SourceState.FAILED, reason)
                     return

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..config.addresses import shown
 from ..config.files import path_problem
 from .base import Capture, CaptureError, Grab
 
@@ -177,7 +178,7 @@ class StreamCapture(_VideoCapture):
         # UDP loses packets silently and cannot pass most firewalls; an operator's own choice wins
         os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
         video = cv2.VideoCapture(self.address, cv2.CAP_FFMPEG, self._parameters)
-        self._adopt(video, f"{without_password(self.address)} does not answer, refuses, or is no video stream")
+        self._adopt(video, f"{shown(self.address)} does not answer, refuses, or is no video stream")
 
     def advance(self) -> bool:
         if not super().advance():
@@ -217,12 +218,3 @@ class CameraCapture(_VideoCapture):
 
 def _unreadable(error: cv2.error) -> CaptureError:
     return CaptureError(f"OpenCV cannot read it: {error.err or error}")
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown: user and password replaced."""
-    scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    if separator and "@" in host:
-        host = "***@" + host.rsplit("@", 1)[1]
-    return scheme + separator + host + slash + path
