@@ -183,6 +183,12 @@ AGENT = (
         "test_backoff_doubles_to_its_limit_with_a_fifth_of_jitter",
     ),
     _agent(
+        "nine tenths of jitter between attempts",
+        "BACKOFF_JITTER = 0.2",
+        "BACKOFF_JITTER = 0.9",
+        "test_backoff_doubles_to_its_limit_with_a_fifth_of_jitter",
+    ),
+    _agent(
         "suppression by overlap over the sum",
         "overlap *= np.float32(1 + iou)",
         "overlap *= np.float32(1)",
