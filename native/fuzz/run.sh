@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuzzes the model reader, the planner and the kernels under ASan and UBSan.
+# Fuzzes the model reader, the planner and the kernels, and the reader of fault files, under ASan and UBSan.
 #
 #     native/fuzz/run.sh [seconds] [build folder]
 #
@@ -10,13 +10,14 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=${2:-$here/../../build/fuzz}
 native=$here/..
 python=${PYTHON:-python3}
-mkdir -p "$build/corpus" "$build/crashes"
+mkdir -p "$build/corpus" "$build/crashes" "$build/faults"
 for kind in small operators more; do
     "$python" "$here/../../tests/native/make_model.py" "$kind" "$build/corpus/$kind.cambricon"
 done
 "$python" "$here/../../tests/native/make_model.py" operators "$build/corpus/operators1.cambricon" --seed 1
 "$python" "$here/../../tests/native/make_model.py" more "$build/corpus/more1.cambricon" --seed 1
 "$python" "$here/../../tests/native/make_model.py" random "$build/corpus" --count 40
+cp "$here"/../sim/faults.example.toml "$build/faults/example.toml"
 for variant in checked unchecked; do
     define=""
     [ "$variant" = checked ] || define="-DSIM_FUZZ_WITHOUT_CRC"
@@ -24,10 +25,16 @@ for variant in checked unchecked; do
     cmake -S "$native" -B "$objects" -DSIM_TESTS=OFF -DSIM_WERROR=OFF -DCMAKE_C_COMPILER=clang \
         -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS="-g $define" \
         -DSIM_SANITIZE=fuzzer-no-link,address,undefined >/dev/null
-    cmake --build "$objects" --target sim_exec sim_kernels --parallel >/dev/null
+    cmake --build "$objects" --target sim_exec sim_kernels sim_core --parallel >/dev/null
     # shellcheck disable=SC2046
     clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -I"$native/sim/exec" -I"$native/sim/kernels" \
-        "$here/fuzz_model.c" $(find "$objects" -name '*.c.o') -lm -lpthread -o "$build/fuzz-$variant"
+        "$here/fuzz_model.c" $(find "$objects" -name '*.c.o' -not -path '*sim_core*') -lm -lpthread -o "$build/fuzz-$variant"
     "$build/fuzz-$variant" -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=4096 \
         -artifact_prefix="$build/crashes/" -print_final_stats=1 "$build/corpus"
 done
+# What people write: a smaller grammar, so a smaller share of the time. The last objects will do.
+# shellcheck disable=SC2046
+clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -I"$native/sim" -I"$native/include" \
+    "$here/fuzz_faults.c" $(find "$objects" -name '*.c.o') -lm -lpthread -o "$build/fuzz-faults"
+"$build/fuzz-faults" -max_total_time="$((seconds / 3 + 1))" -max_len=4096 -timeout=20 -dict="$here/toml.dict" \
+    -artifact_prefix="$build/crashes/" -print_final_stats=1 "$build/faults"

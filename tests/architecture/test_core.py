@@ -1,10 +1,10 @@
-"""One file of the simulator asks the environment, and hands down what it was told."""
+"""The simulator's core: one file asks the environment, and every function that does something can be made to fail."""
 
 from __future__ import annotations
 
 import re
 
-from tests.architecture.test_floors import SIM
+from tests.architecture.test_floors import ROOT, SIM
 
 
 def test_only_one_file_asks_the_environment():
@@ -15,3 +15,34 @@ def test_only_one_file_asks_the_environment():
         if re.search(r"\b(?:secure_)?getenv\s*\(|\benviron\b", path.read_text(encoding="utf-8"))
     }
     assert asking == {"core/environment.c"}
+
+
+HEADER = ROOT / "native" / "include" / "cnrt_abi.h"
+NO_FAULTS = {"Errors", "Data helpers (host memory only)"}  # sections of functions that need no device
+NO_FAULT_FUNCTIONS = {"cnrtGetVersion", "cnrtGetLibVersion"}
+
+
+def _declared() -> set[str]:
+    """Functions of the header that do something to or with a device; a later version counts with its function."""
+    found = set()
+    sections = re.split(r"/\* ---- (.*?) -+ \*/", HEADER.read_text(encoding="utf-8"))
+    for title, text in zip(sections[1::2], sections[2::2]):
+        if title not in NO_FAULTS and not title.startswith("Ours"):
+            found |= set(re.findall(r"\b(cnrt\w+?)(?:_V\d)?\([^;{]*\);", text))
+    return found - NO_FAULT_FUNCTIONS
+
+
+def test_every_function_that_does_something_can_be_made_to_fail():
+    """It is a line of functions.def, and enters by its own name before it does anything else."""
+    listed = re.findall(r"^SIM_FUNCTION\((\w+),", (SIM / "core" / "functions.def").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(_declared())
+    assert len(listed) > 80
+    api = "\n".join(path.read_text(encoding="utf-8") for path in sorted((SIM / "api").glob("*.c")))
+    for name in listed:
+        entering = re.search(
+            rf"^(?:cnrtRet_t|void) {name}\([^;{{]*\)\n\{{\n"
+            rf"    (?:ENTER(?:_COPY)?\({name}[,)]|if \(sim_faults_enter\(SIM_CALL_{name},)",
+            api,
+            re.MULTILINE,
+        )
+        assert entering, f"{name} does not begin with ENTER({name})"

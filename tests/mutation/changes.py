@@ -281,6 +281,21 @@ NATIVE = (
     _native(
         "the last failure told instead of the first", " && queue->failure.code == CNRT_RET_SUCCESS", "", "api_core"
     ),
+    _native("a fault of every call but the n-th", "rule->calls == rule->nth", "rule->calls != rule->nth", "core"),
+    _native("chance without its seed", "mixed(mixed(mixed(seed) +", "mixed(mixed(mixed(seed & 0) +", "core"),
+    _native(
+        "fault files of any length",
+        "if (bytes > SIM_TOML_MOST_BYTES) {",
+        "if (bytes > 2 * SIM_TOML_MOST_BYTES) {",
+        "core",
+    ),
+    _native("one fault more than there is room for", "SIM_MOST_RULES = 256,", "SIM_MOST_RULES = 257,", "core"),
+    _native(
+        "a lost device keeps what is given back",
+        "(sim_function_traits(function) & SIM_RELEASES) == 0;",
+        "true;",
+        "core",
+    ),
 )
 
 EXPORT = (

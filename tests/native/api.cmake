@@ -39,7 +39,7 @@ api_knob(failure_until_context CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_F
 api_knob(failure_until_init CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=init)
 api_knob(failure_forever CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=forever)
 
-# The tests that see inside: of faults and clocks alone, and one that holds queues at a gate.
+# The tests that see inside: of rules for faults and of clocks alone, and one that holds queues at a gate.
 add_executable(core_test core_test.c $<TARGET_OBJECTS:sim_core> $<TARGET_OBJECTS:sim_exec> $<TARGET_OBJECTS:sim_kernels>)
 target_include_directories(core_test PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/sim)
 target_link_libraries(core_test PRIVATE Threads::Threads m)

@@ -39,7 +39,7 @@ static void second_invocation_fails(const char *path)
     for (int i = 1; i <= 3; i++) {
         CHECK_CODE(i == 2 ? CNRT_RET_ERR_QUEUE : CNRT_RET_SUCCESS, invoke(&j));
     }
-    CHECK(strstr(cnrtSimulatorLastMessage(), "Invocation 2 failed") != NULL);
+    CHECK(strstr(cnrtSimulatorLastMessage(), "Call 2 of cnrtInvokeRuntimeContext failed") != NULL);
 }
 
 /* With CNRT_SIMULATOR_FAIL_UNTIL all fail from the second on; a new context and a new cnrtInit end it, or do not. */
@@ -50,7 +50,7 @@ static void invocations_fail_until(const char *path, bool context_mends, bool in
     CHECK_CODE(CNRT_RET_SUCCESS, invoke(&j));
     CHECK_CODE(CNRT_RET_ERR_QUEUE, invoke(&j));
     CHECK_CODE(CNRT_RET_ERR_QUEUE, invoke(&j));
-    CHECK(strstr(cnrtSimulatorLastMessage(), "Invocation 3 failed") != NULL);
+    CHECK(strstr(cnrtSimulatorLastMessage(), "Call 3 of cnrtInvokeRuntimeContext failed") != NULL);
     open_context(&j);
     CHECK_CODE(context_mends ? CNRT_RET_SUCCESS : CNRT_RET_ERR_QUEUE, invoke(&j));
     OK(cnrtInit(0));

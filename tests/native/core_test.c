@@ -1,61 +1,224 @@
-/* Faults and clocks of the simulated device, each alone: what of them the environment cannot arm yet is held here. */
+/* Rules for faults, the reader of their file and clocks, each alone. */
+#include <math.h>
 #include <string.h>
 
 #include "api_check.h"
 #include "core/clock.h"
-#include "core/faults.h"
+#include "core/rules.h"
+#include "core/toml.h"
 
-/* Works of a point that fail, of the first `count`: bit i for work i + 1. */
-static unsigned failures(sim_faults *faults, sim_fault_point point, unsigned count)
+static sim_rules rules;
+
+static void read_rules(const char *text)
 {
-    unsigned failed = 0;
+    char problem[200] = "";
+    memset(&rules, 0, sizeof rules);
+    pthread_mutex_init(&rules.lock, NULL);
+    if (!sim_rules_read(&rules, text, strlen(text), "faults.toml", problem, sizeof problem)) {
+        fprintf(stderr, "%s\n", problem);
+        CHECK(!"the rules are read");
+    }
+}
+
+static sim_fault meet(sim_function_number function, int direction, unsigned device, double seconds)
+{
+    const sim_call call = {function, direction, device, seconds};
+    return sim_rules_match(&rules, &call);
+}
+
+/* Calls of cnrtInvokeRuntimeContext that are hit, of the next `count`: bit i for the (i + 1)th. */
+static unsigned hits(unsigned count)
+{
+    unsigned found = 0;
     for (unsigned i = 0; i < count; i++) {
-        sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
-        sim_faults_pass(faults, point, &status);
-        failed |= (unsigned)(status.code != CNRT_RET_SUCCESS) << i;
-        CHECK(status.code == CNRT_RET_SUCCESS || status.code == CNRT_RET_ERR_QUEUE);
+        found |= (unsigned)(meet(SIM_CALL_cnrtInvokeRuntimeContext, SIM_ANY, 0, 1).rule != NULL) << i;
     }
-    return failed;
+    return found;
 }
 
-static void unarmed_points_never_fail(void)
+#define INVOKE "[[fault]]\nfunction = \"cnrtInvokeRuntimeContext\"\ncode = \"CNRT_RET_ERR_QUEUE\"\n"
+
+static void a_rule_hits_the_calls_that_it_names(void)
 {
-    sim_faults faults = {0};
-    sim_faults_arm(&faults, SIM_FAULT_INVOKE, 1, SIM_FAULT_FOREVER, "a test");
-    CHECK(failures(&faults, SIM_FAULT_COPY, 5) == 0);
-    CHECK(failures(&faults, SIM_FAULT_PLACE, 5) == 0);
-    CHECK(failures(&faults, SIM_FAULT_INVOKE, 3) == 7);
+    read_rules(INVOKE "nth = 3");
+    CHECK(hits(8) == 0x04);
+    read_rules(INVOKE "nth = 3\ncount = 2");
+    CHECK(hits(8) == 0x0c);
+    read_rules(INVOKE "every = 3");
+    CHECK(hits(8) == 0x24);
+    read_rules(INVOKE "every = 3\ncount = 1");
+    CHECK(hits(8) == 0x04);
+    read_rules(INVOKE);
+    CHECK(hits(8) == 0xff);
+    read_rules(INVOKE "count = 2");
+    CHECK(hits(8) == 0x03);
+    read_rules(INVOKE "probability = 0");
+    CHECK(hits(32) == 0);
 }
 
-static void each_point_counts_its_own_work(void)
+static void chance_depends_on_the_seed_alone(void)
 {
-    sim_faults faults = {0};
-    for (unsigned point = 0; point < SIM_FAULT_POINTS; point++) {
-        sim_faults_arm(&faults, (sim_fault_point)point, point + 2, SIM_FAULT_ONCE, "a test");
+    read_rules(INVOKE "probability = 0.5\nseed = 7");
+    const unsigned first = hits(32);
+    read_rules(INVOKE "probability = 0.5\nseed = 7");
+    CHECK(hits(32) == first && first != 0 && first != 0xffffffff);
+    read_rules(INVOKE "probability = 0.5\nseed = 8");
+    CHECK(hits(32) != first);
+    CHECK(first == 0xcf423aa); /* on every processor */
+    unsigned count = 0;
+    read_rules(INVOKE "probability = 0.01\nseed = 1");
+    for (unsigned i = 0; i < 10000; i++) {
+        count += hits(1);
     }
-    for (unsigned point = 0; point < SIM_FAULT_POINTS; point++) {
-        CHECK(failures(&faults, (sim_fault_point)point, 6) == 1u << (point + 1));
-    }
+    CHECK(count > 70 && count < 130);
+}
+
+static void a_rule_looks_at_its_function_direction_device_and_time_alone(void)
+{
+    read_rules("[[fault]]\nfunction = \"cnrtMemcpy\"\ndirection = \"out\"\ndevice = 1\nafter_s = 2.5\nhang = true\n");
+    const int out = CNRT_MEM_TRANS_DIR_DEV2HOST;
+    CHECK(meet(SIM_CALL_cnrtMemcpy, CNRT_MEM_TRANS_DIR_HOST2DEV, 1, 3).rule == NULL);
+    CHECK(meet(SIM_CALL_cnrtMemcpy, out, 0, 3).rule == NULL);
+    CHECK(meet(SIM_CALL_cnrtMemcpy, out, 1, 2.4).rule == NULL);
+    CHECK(meet(SIM_CALL_cnrtMemcpyAsync, out, 1, 3).rule == NULL);
+    const sim_fault fault = meet(SIM_CALL_cnrtMemcpy, out, 1, 3);
+    CHECK(fault.rule != NULL && fault.number == 1 && fault.first && isinf(fault.rule->hang_s));
+    CHECK(!meet(SIM_CALL_cnrtMemcpy, out, 1, 3).first);
 }
 
 static void a_fault_lasts_until_what_ends_it(void)
 {
-    sim_faults faults = {0};
-    sim_faults_arm(&faults, SIM_FAULT_COPY, 2, SIM_FAULT_UNTIL_INIT, "a test");
-    CHECK(failures(&faults, SIM_FAULT_COPY, 4) == 0xe);
-    sim_faults_mend(&faults, SIM_FAULT_UNTIL_CONTEXT);
-    CHECK(failures(&faults, SIM_FAULT_COPY, 2) == 3);
-    sim_faults_mend(&faults, SIM_FAULT_UNTIL_INIT);
-    CHECK(failures(&faults, SIM_FAULT_COPY, 2) == 0);
+    read_rules(INVOKE "nth = 2\nuntil = \"init\"");
+    CHECK(hits(4) == 0xe);
+    sim_rules_mend(&rules, SIM_FAULT_UNTIL_CONTEXT);
+    CHECK(hits(2) == 3);
+    sim_rules_mend(&rules, SIM_FAULT_UNTIL_INIT);
+    CHECK(hits(2) == 0);
+    read_rules(INVOKE "every = 4\nuntil = \"context\"");
+    CHECK(hits(6) == 0x38);
+    sim_rules_mend(&rules, SIM_FAULT_UNTIL_CONTEXT);
+    CHECK(hits(2) == 2);
 }
 
-static void the_sentence_names_point_number_and_cause(void)
+static void a_lost_device_is_lost_for_all_but_what_gives_back(void)
 {
-    sim_faults faults = {0};
-    sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
-    sim_faults_arm(&faults, SIM_FAULT_PLACE, 1, SIM_FAULT_ONCE, "CNRT_SIMULATOR_EXAMPLE");
-    sim_faults_pass(&faults, SIM_FAULT_PLACE, &status);
-    CHECK(strcmp(status.text, "Notifier placement 1 failed because CNRT_SIMULATOR_EXAMPLE says so.") == 0);
+    read_rules("[[fault]]\nfunction = \"cnrtSyncQueue\"\nlost = true\n");
+    CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtMalloc, 1) == NULL);
+    CHECK(meet(SIM_CALL_cnrtSyncQueue, SIM_ANY, 1, 0).rule != NULL);
+    CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtMalloc, 1) != NULL);
+    CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtMalloc, 0) == NULL);
+    CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtFree, 1) == NULL);
+    CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtInit, 1) == NULL);
+    sim_rules_mend(&rules, SIM_FAULT_UNTIL_INIT);
+    CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtMalloc, 1) == NULL);
+    read_rules("[[fault]]\nfunction = \"cnrtSyncQueue\"\nlost = true\nuntil = \"forever\"");
+    meet(SIM_CALL_cnrtSyncQueue, SIM_ANY, 0, 0);
+    sim_rules_mend(&rules, SIM_FAULT_UNTIL_INIT);
+    CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtInit, 0) != NULL);
+}
+
+static void of_two_rules_for_a_call_the_first_acts_and_both_count(void)
+{
+    read_rules(INVOKE "nth = 2\n" INVOKE "every = 2");
+    CHECK(hits(1) == 0);
+    CHECK(meet(SIM_CALL_cnrtInvokeRuntimeContext, SIM_ANY, 0, 0).rule == &rules.items[0]);
+    CHECK(hits(1) == 0);
+    CHECK(meet(SIM_CALL_cnrtInvokeRuntimeContext, SIM_ANY, 0, 0).rule == &rules.items[1]);
+}
+
+static void values_are_read_as_toml_says(void)
+{
+    read_rules(
+        "# a comment\r\n\r\n  [[fault]] # one\r\n function='cnrtNotifierDuration'\t\r\nduration = -1_0.25e-1 #x\r\n"
+        "[[ fault ]]\nfunction = \"cnrtInit\"\ncode = 632_011\nslow_ms = 250\ncount = +3\n"
+        "[[fault]]\nfunction = \"cnrtNotifierDuration\"\nduration = nan");
+    CHECK(rules.count == 3);
+    CHECK(rules.items[0].duration == -1.025 && strcmp(rules.items[0].said_by, "line 3 of faults.toml") == 0);
+    CHECK(rules.items[1].code == CNRT_RET_ERR_SYS && rules.items[1].slow_s == 0.25 && rules.items[1].most == 3);
+    CHECK(isnan(rules.items[2].duration));
+}
+
+/* Each text is refused, with words of its sentence. */
+static const char *const REFUSED[][2] = {
+    {"", "line 1: there is no [[fault]]"},
+    {"nth = 5", "line 1: nth stands before the first [[fault]]"},
+    {"[fault]\n", "line 1: [fault] is not known"},
+    {"\n[[faults]]\n", "line 2: [faults] is not known"},
+    {"[[fault]\n", "line 1: [fault has no closing bracket"},
+    {"[[fault]]\nnth = 1\n", "line 1: a [[fault]] needs function"},
+    {"[[fault]]\nfunction = \"cnrtNothing\"\nhang = true", "line 1: function = \"cnrtNothing\" is none"},
+    {"[[fault]]\nfunction = \"cnrtInit\"\n", "line 1: the fault does nothing"},
+    {"[[fault]]\nfunction = \"cnrtInit\"\nhang = 1", "line 3: hang = 1 must be true or false"},
+    {"[[fault]]\nfunction = true", "line 2: function must be a string"},
+    {"[[fault]]\nfuncion = \"cnrtInit\"", "line 2: funcion is not known; there are: function direction"},
+    {"[[fault]]\nnth = 1\nnth = 2", "line 3: nth is given twice"},
+    {"[[fault]]\nnth = 0", "line 2: nth = 0 must be a whole number from 1"},
+    {"[[fault]]\nnth = 1.5", "line 2: nth = 1.5 must be a whole number"},
+    {"[[fault]]\nprobability = 1.5", "must be a number from 0 to 1"},
+    {"[[fault]]\nprobability = nan", "must be a number from 0 to 1"},
+    {"[[fault]]\nhang_s = inf", "must be a number from 0"},
+    {"[[fault]]\nnth = one", "nth = one is no value that is understood"},
+    {"[[fault]]\nnth = 12345678901234567890", "is no value that is understood"},
+    {"[[fault]]\nnth = [1, 2]", "is no value that is understood"},
+    {"[[fault]]\nnth = 1 every = 2", "line 2: one value on a line"},
+    {"[[fault]]\nnth 1", "after nth there must be ="},
+    {"[[fault]]\n= 1", "a plain name must stand here"},
+    {"[[fault]]\nfunction = \"cnrtInit\n", "has no end"},
+    {"[[fault]]\nfunction = \"cnrt\\xInit\"\n", "after \\ only"},
+    {"[[fault]]\ndevice = 8", "device = 8 must be a whole number from 0 to 7"},
+    {INVOKE "nth = 1\nevery = 1", "only one can be given"},
+    {INVOKE "seed = 1", "seed is for probability or bits"},
+    {INVOKE "until = \"tomorrow\"", "until = \"tomorrow\" must be one of: once, context, init, forever"},
+    {INVOKE "until = \"init\"\ncount = 1", "contradict each other"},
+    {INVOKE "direction = \"in\"", "direction is for copies"},
+    {INVOKE "duration = 2", "duration is a factor for cnrtNotifierDuration"},
+    {INVOKE "bits = 2", "bits is for output = \"corrupted\""},
+    {INVOKE "tensor = 0", "tensor says which output"},
+    {INVOKE "slow_factor = 2", "slow_factor is for work in a queue"},
+    {INVOKE "hang = true\nhang_s = 1", "remove one"},
+    {INVOKE "lost = true\nuntil = \"context\"", "a lost device comes back with"},
+    {"[[fault]]\nfunction = \"cnrtInit\"\ncode = \"CNRT_RET_SUCCESS\"", "is no failure"},
+    {"[[fault]]\nfunction = \"cnrtInit\"\ncode = 5", "is no failure"},
+    {"[[fault]]\nfunction = \"cnrtInit\"\nhang = true\nat = \"queue\"", "is done at once"},
+    {"[[fault]]\nfunction = \"cnrtInit\"\noutput = \"zero\"", "output is for invocations and copies"},
+    {"[[fault]]\nfunction = \"cnrtMemcpy\"\noutput = \"stale\"", "\"stale\" is for invocations"},
+};
+
+static void what_cannot_be_read_is_refused_with_its_line(void)
+{
+    for (size_t index = 0; index < sizeof REFUSED / sizeof *REFUSED; index++) {
+        char problem[200] = "";
+        memset(&rules, 0, sizeof rules);
+        const char *text = REFUSED[index][0];
+        const bool taken = sim_rules_read(&rules, text, strlen(text), "faults.toml", problem, sizeof problem);
+        if (taken || strstr(problem, REFUSED[index][1]) == NULL) {
+            fprintf(stderr, "%s\ngave \"%s\", not \"%s\"\n", text, problem, REFUSED[index][1]);
+            exit(1);
+        }
+    }
+}
+
+/* `count` faults of a known length, as text; a file of more bytes than allowed is refused before it is read. */
+static bool many(unsigned count, size_t padding, char *problem)
+{
+    static char text[1 << 17];
+    size_t used = 0;
+    for (unsigned i = 0; i < count; i++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, INVOKE);
+    }
+    memset(text + used, '#', padding);
+    memset(&rules, 0, sizeof rules);
+    pthread_mutex_init(&rules.lock, NULL);
+    return sim_rules_read(&rules, text, used + padding, "faults.toml", problem, 200);
+}
+
+static void there_are_bounds(void)
+{
+    char problem[200] = "";
+    CHECK(many(SIM_MOST_RULES, 0, problem) && rules.count == 256);
+    CHECK(!many(SIM_MOST_RULES + 1, 0, problem) && strstr(problem, "more than 256 faults") != NULL);
+    CHECK(many(1, 65536 - strlen(INVOKE), problem));
+    CHECK(!many(1, 65537 - strlen(INVOKE), problem) && strstr(problem, "65537 bytes, 65536 are read") != NULL);
 }
 
 static void a_clock_never_goes_back(void)
@@ -72,10 +235,15 @@ static void a_clock_never_goes_back(void)
 
 int main(void)
 {
-    unarmed_points_never_fail();
-    each_point_counts_its_own_work();
-    a_fault_lasts_until_what_ends_it();
-    the_sentence_names_point_number_and_cause();
-    a_clock_never_goes_back();
+    RUN(a_rule_hits_the_calls_that_it_names);
+    RUN(chance_depends_on_the_seed_alone);
+    RUN(a_rule_looks_at_its_function_direction_device_and_time_alone);
+    RUN(a_fault_lasts_until_what_ends_it);
+    RUN(a_lost_device_is_lost_for_all_but_what_gives_back);
+    RUN(of_two_rules_for_a_call_the_first_acts_and_both_count);
+    RUN(values_are_read_as_toml_says);
+    RUN(what_cannot_be_read_is_refused_with_its_line);
+    RUN(there_are_bounds);
+    RUN(a_clock_never_goes_back);
     return 0;
 }

@@ -1,10 +1,11 @@
-/* Common ground of the exported functions: each checks its arguments in the header's order, where the condition, the code
- * and the sentence stand together, then makes one call down into core/. */
+/* Common ground of the exported functions: each enters (where a fault may be asked for), checks its arguments in the header's
+ * order, where the condition, the code and the sentence stand together, then makes one call down into core/. */
 #ifndef SIM_API_API_H
 #define SIM_API_API_H
 
 #include "cnrt.h"
 #include "core/error.h"
+#include "core/faults.h"
 
 #define REQUIRE(condition, ...)                \
     do {                                       \
@@ -24,5 +25,9 @@
             return try_code;                \
         }                                   \
     } while (0)
+
+/* The head of every function of core/functions.def: counts the call, and does to it what CNRT_SIMULATOR_FAULTS says. */
+#define ENTER(function) TRY(sim_faults_enter(SIM_CALL_##function, SIM_ANY))
+#define ENTER_COPY(function, direction) TRY(sim_faults_enter(SIM_CALL_##function, (int)(direction)))
 
 #endif

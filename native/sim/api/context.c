@@ -32,6 +32,7 @@ static cnrtRet_t get_ready(cnrtRuntimeContext_t handle, sim_context **context)
 
 cnrtRet_t cnrtCreateRuntimeContext(cnrtRuntimeContext_t *pctx, cnrtFunction_t function, void *extra)
 {
+    ENTER(cnrtCreateRuntimeContext);
     (void)extra;
     REQUIRE_POINTER(pctx, CNRT_RET_ERR_INVALID);
     sim_function *f = sim_object_get_alive(SIM_KIND_FUNCTION, function);
@@ -54,6 +55,7 @@ cnrtRet_t cnrtCreateRuntimeContext(cnrtRuntimeContext_t *pctx, cnrtFunction_t fu
 
 cnrtRet_t cnrtSetRuntimeContextDeviceId(cnrtRuntimeContext_t pctx, int dev_ordinal)
 {
+    ENTER(cnrtSetRuntimeContextDeviceId);
     sim_context *context = get(pctx);
     if (context == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -69,6 +71,7 @@ cnrtRet_t cnrtSetRuntimeContextDeviceId(cnrtRuntimeContext_t pctx, int dev_ordin
 
 cnrtRet_t cnrtSetRuntimeContextChannel(cnrtRuntimeContext_t pctx, cnrtChannelType_t channel)
 {
+    ENTER(cnrtSetRuntimeContextChannel);
     sim_context *context = get(pctx);
     if (context == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -83,6 +86,7 @@ cnrtRet_t cnrtSetRuntimeContextChannel(cnrtRuntimeContext_t pctx, cnrtChannelTyp
 
 cnrtRet_t cnrtInitRuntimeContext(cnrtRuntimeContext_t pctx, void *extra)
 {
+    ENTER(cnrtInitRuntimeContext);
     (void)extra;
     TRY(sim_runtime_require_device());
     sim_context *context = get(pctx);
@@ -96,6 +100,7 @@ cnrtRet_t cnrtInitRuntimeContext(cnrtRuntimeContext_t pctx, void *extra)
 
 cnrtRet_t cnrtForkRuntimeContext(cnrtRuntimeContext_t *dst_ctx, cnrtRuntimeContext_t src_ctx, void *extra)
 {
+    ENTER(cnrtForkRuntimeContext);
     (void)extra;
     REQUIRE_POINTER(dst_ctx, CNRT_RET_ERR_INVALID);
     sim_context *source;
@@ -111,6 +116,7 @@ cnrtRet_t cnrtForkRuntimeContext(cnrtRuntimeContext_t *dst_ctx, cnrtRuntimeConte
 
 cnrtRet_t cnrtRuntimeContextCreateQueue(cnrtRuntimeContext_t pctx, cnrtQueue_t *pqueue)
 {
+    ENTER(cnrtRuntimeContextCreateQueue);
     REQUIRE_POINTER(pqueue, CNRT_RET_ERR_INVALID_POINTER);
     sim_context *context;
     TRY(get_ready(pctx, &context));
@@ -125,6 +131,7 @@ cnrtRet_t cnrtRuntimeContextCreateQueue(cnrtRuntimeContext_t pctx, cnrtQueue_t *
 
 cnrtRet_t cnrtRuntimeContextCreateNotifier(cnrtRuntimeContext_t pctx, cnrtNotifier_t *pnotifier)
 {
+    ENTER(cnrtRuntimeContextCreateNotifier);
     REQUIRE_POINTER(pnotifier, CNRT_RET_ERR_INVALID_POINTER);
     sim_context *context;
     TRY(get_ready(pctx, &context));
@@ -170,6 +177,7 @@ static cnrtRet_t invoke(sim_context *context, void **buffers, cnrtQueue_t handle
 
 cnrtRet_t cnrtInvokeRuntimeContext(cnrtRuntimeContext_t pctx, void **params, cnrtQueue_t queue, void *extra)
 {
+    ENTER(cnrtInvokeRuntimeContext);
     (void)extra;
     sim_context *context;
     TRY(get_ready(pctx, &context));
@@ -199,6 +207,7 @@ static cnrtRet_t check_batches(const sim_model_info *info, const int *batch_size
 cnrtRet_t cnrtInvokeRuntimeContext_V3(cnrtRuntimeContext_t pctx, int *batch_sizes, void **param_buffers,
                                       cnrtQueue_t queue, void *extra)
 {
+    ENTER(cnrtInvokeRuntimeContext);
     (void)extra;
     sim_context *context;
     TRY(get_ready(pctx, &context));
@@ -235,6 +244,7 @@ static cnrtRet_t write_info(sim_context *context, cnrtRuntimeContextInfo_t key, 
 
 cnrtRet_t cnrtGetRuntimeContextInfo(cnrtRuntimeContext_t pctx, cnrtRuntimeContextInfo_t key, void **out)
 {
+    ENTER(cnrtGetRuntimeContextInfo);
     REQUIRE_POINTER(out, CNRT_RET_ERR_INVALID_POINTER);
     sim_context *context = get(pctx);
     if (context == NULL) {
@@ -247,6 +257,7 @@ cnrtRet_t cnrtGetRuntimeContextInfo(cnrtRuntimeContext_t pctx, cnrtRuntimeContex
 
 cnrtRet_t cnrtSetCurrentContextDevice(cnrtRuntimeContext_t pctx)
 {
+    ENTER(cnrtSetCurrentContextDevice);
     sim_context *context = get(pctx);
     if (context == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -260,6 +271,7 @@ cnrtRet_t cnrtSetCurrentContextDevice(cnrtRuntimeContext_t pctx)
 
 cnrtRet_t cnrtDestroyRuntimeContext(cnrtRuntimeContext_t pctx)
 {
+    ENTER(cnrtDestroyRuntimeContext);
     REQUIRE_POINTER(pctx, CNRT_RET_ERR_INVALID);
     sim_context *context = sim_object_close(SIM_KIND_CONTEXT, pctx);
     REQUIRE(context != NULL, CNRT_RET_ERR_INVALID, "%p is not a runtime context, or was destroyed.", (void *)pctx);

@@ -10,6 +10,7 @@ enum { LEAST_MB = 4, MOST_MB = 511 };
 
 cnrtRet_t cnrtGetDeviceCount(unsigned int *dev_num)
 {
+    ENTER(cnrtGetDeviceCount);
     REQUIRE_POINTER(dev_num, CNRT_RET_ERR_INVALID);
     *dev_num = sim_device_count();
     return CNRT_RET_SUCCESS;
@@ -17,6 +18,7 @@ cnrtRet_t cnrtGetDeviceCount(unsigned int *dev_num)
 
 cnrtRet_t cnrtGetDeviceHandle(cnrtDev_t *pdev, int ordinal)
 {
+    ENTER(cnrtGetDeviceHandle);
     REQUIRE_POINTER(pdev, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     REQUIRE(ordinal >= -1 && ordinal < (int)sim_device_count(), CNRT_RET_ERR_INVALID,
@@ -27,6 +29,7 @@ cnrtRet_t cnrtGetDeviceHandle(cnrtDev_t *pdev, int ordinal)
 
 cnrtRet_t cnrtSetCurrentDevice(cnrtDev_t dev)
 {
+    ENTER(cnrtSetCurrentDevice);
     int ordinal = sim_runtime_ordinal_of(dev);
     REQUIRE(ordinal >= 0, CNRT_RET_ERR_INVALID, "%#llx is not a device handle: take one from cnrtGetDeviceHandle.",
             (unsigned long long)dev);
@@ -37,6 +40,7 @@ cnrtRet_t cnrtSetCurrentDevice(cnrtDev_t dev)
 
 cnrtRet_t cnrtGetCurrentDevice(cnrtDev_t *pdev)
 {
+    ENTER(cnrtGetCurrentDevice);
     REQUIRE_POINTER(pdev, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *pdev = sim_runtime_handle(sim_runtime_ordinal());
@@ -45,6 +49,7 @@ cnrtRet_t cnrtGetCurrentDevice(cnrtDev_t *pdev)
 
 cnrtRet_t cnrtGetCurrentOrdinal(unsigned int *dev_ordinal)
 {
+    ENTER(cnrtGetCurrentOrdinal);
     REQUIRE_POINTER(dev_ordinal, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *dev_ordinal = sim_runtime_ordinal();
@@ -53,6 +58,7 @@ cnrtRet_t cnrtGetCurrentOrdinal(unsigned int *dev_ordinal)
 
 cnrtRet_t cnrtGetDeviceInfo(cnrtDeviceInfo_t *info, int device_ordinal)
 {
+    ENTER(cnrtGetDeviceInfo);
     REQUIRE_POINTER(info, CNRT_RET_ERR_INVALID);
     REQUIRE(device_ordinal >= 0, CNRT_RET_ERR_INVALID, "A device ordinal starts at 0, not %d.", device_ordinal);
     TRY(sim_runtime_require_device());
@@ -68,12 +74,14 @@ cnrtRet_t cnrtGetDeviceInfo(cnrtDeviceInfo_t *info, int device_ordinal)
 
 cnrtRet_t cnrtSyncDevice(void)
 {
+    ENTER(cnrtSyncDevice);
     TRY(sim_runtime_require_device());
     return sim_queue_sync_device(sim_runtime_ordinal());
 }
 
 cnrtRet_t cnrtSetDeviceFlag(unsigned int flags)
 {
+    ENTER(cnrtSetDeviceFlag);
     REQUIRE(flags < CNRT_QUEUE_SYNC_MAX, CNRT_RET_ERR_INVALID,
             "A device flag is 0 (spin), 1 (block) or 2 (yield), not %u.", flags);
     TRY(sim_runtime_require_device());
@@ -83,6 +91,7 @@ cnrtRet_t cnrtSetDeviceFlag(unsigned int flags)
 
 cnrtRet_t cnrtGetDeviceFlag(unsigned int *flags)
 {
+    ENTER(cnrtGetDeviceFlag);
     REQUIRE_POINTER(flags, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *flags = atomic_load(&sim_runtime_device()->settings[SIM_SETTING_FLAG]);
@@ -91,6 +100,7 @@ cnrtRet_t cnrtGetDeviceFlag(unsigned int *flags)
 
 cnrtRet_t cnrtSetCurrentChannel(cnrtChannelType_t channel)
 {
+    ENTER(cnrtSetCurrentChannel);
     REQUIRE((int)channel >= CNRT_CHANNEL_TYPE_DUPLICATE && (int)channel <= CNRT_CHANNEL_TYPE_3, CNRT_RET_ERR_INVALID,
             "A channel is -2 (duplicate), -1 (none) or 0 to 3, not %d.", (int)channel);
     sim_runtime_select_channel(channel);
@@ -99,6 +109,7 @@ cnrtRet_t cnrtSetCurrentChannel(cnrtChannelType_t channel)
 
 cnrtRet_t cnrtGetCurrentChannel(cnrtChannelType_t *channel)
 {
+    ENTER(cnrtGetCurrentChannel);
     REQUIRE_POINTER(channel, CNRT_RET_ERR_INVALID);
     *channel = sim_runtime_channel();
     return CNRT_RET_SUCCESS;
@@ -115,11 +126,13 @@ static cnrtRet_t set_megabytes(sim_setting setting, const char *what, unsigned m
 
 cnrtRet_t cnrtSetStackMem(unsigned int megabytes)
 {
+    ENTER(cnrtSetStackMem);
     return set_megabytes(SIM_SETTING_STACK_MB, "stack", megabytes);
 }
 
 cnrtRet_t cnrtGetStackMem(unsigned int *megabytes)
 {
+    ENTER(cnrtGetStackMem);
     REQUIRE_POINTER(megabytes, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *megabytes = atomic_load(&sim_runtime_device()->settings[SIM_SETTING_STACK_MB]);
@@ -128,11 +141,13 @@ cnrtRet_t cnrtGetStackMem(unsigned int *megabytes)
 
 cnrtRet_t cnrtSetLocalMem(unsigned int megabytes)
 {
+    ENTER(cnrtSetLocalMem);
     return set_megabytes(SIM_SETTING_LOCAL_MB, "local", megabytes);
 }
 
 cnrtRet_t cnrtGetLocalMem(unsigned int *megabytes)
 {
+    ENTER(cnrtGetLocalMem);
     REQUIRE_POINTER(megabytes, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *megabytes = atomic_load(&sim_runtime_device()->settings[SIM_SETTING_LOCAL_MB]);

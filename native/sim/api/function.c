@@ -8,6 +8,7 @@
 
 cnrtRet_t cnrtCreateFunction(cnrtFunction_t *pfunction)
 {
+    ENTER(cnrtCreateFunction);
     REQUIRE_POINTER(pfunction, CNRT_RET_ERR_INVALID);
     sim_function *function = sim_function_create();
     if (function == NULL) {
@@ -30,6 +31,7 @@ static cnrtRet_t extract(sim_function *function, sim_loaded_model *model, const 
 
 cnrtRet_t cnrtExtractFunction(cnrtFunction_t *pfunction, cnrtModel_t model, const char *symbol)
 {
+    ENTER(cnrtExtractFunction);
     REQUIRE_POINTER(pfunction, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(symbol, CNRT_RET_ERR_INVALID);
     sim_function *f = sim_object_get(SIM_KIND_FUNCTION, *pfunction);
@@ -58,6 +60,7 @@ static cnrtRet_t get_model(cnrtFunction_t handle, sim_loaded_model **model)
 
 cnrtRet_t cnrtCopyFunction(cnrtFunction_t *dst, cnrtFunction_t src)
 {
+    ENTER(cnrtCopyFunction);
     REQUIRE_POINTER(dst, CNRT_RET_ERR_INVALID);
     sim_function *f = sim_object_get(SIM_KIND_FUNCTION, *dst);
     REQUIRE(f != NULL, CNRT_RET_ERR_INVALID, "%p is not a function: call cnrtCreateFunction first.", (void *)*dst);
@@ -73,6 +76,7 @@ cnrtRet_t cnrtCopyFunction(cnrtFunction_t *dst, cnrtFunction_t src)
 
 cnrtRet_t cnrtDestroyFunction(cnrtFunction_t function)
 {
+    ENTER(cnrtDestroyFunction);
     REQUIRE_POINTER(function, CNRT_RET_ERR_INVALID);
     sim_function *f = sim_object_close(SIM_KIND_FUNCTION, function);
     REQUIRE(f != NULL, CNRT_RET_ERR_INVALID, "%p is not a function, or was destroyed.", (void *)function);
@@ -137,11 +141,13 @@ static cnrtRet_t get_sizes(const char *function_name, int64_t **sizes, int *num,
 
 cnrtRet_t cnrtGetInputDataSize(int64_t **sizeArray, int *num, cnrtFunction_t function)
 {
+    ENTER(cnrtGetInputDataSize);
     return get_sizes(__func__, sizeArray, num, function, true);
 }
 
 cnrtRet_t cnrtGetOutputDataSize(int64_t **sizeArray, int *num, cnrtFunction_t function)
 {
+    ENTER(cnrtGetOutputDataSize);
     return get_sizes(__func__, sizeArray, num, function, false);
 }
 
@@ -167,11 +173,13 @@ static cnrtRet_t get_types(const char *function_name, cnrtDataType_t **dtype, in
 
 cnrtRet_t cnrtGetInputDataType(cnrtDataType_t **dtype, int *num, cnrtFunction_t function)
 {
+    ENTER(cnrtGetInputDataType);
     return get_types(__func__, dtype, num, function, true);
 }
 
 cnrtRet_t cnrtGetOutputDataType(cnrtDataType_t **dtype, int *num, cnrtFunction_t function)
 {
+    ENTER(cnrtGetOutputDataType);
     return get_types(__func__, dtype, num, function, false);
 }
 
@@ -206,16 +214,19 @@ static cnrtRet_t get_shape(const char *function_name, int **dims, int *rank, int
 
 cnrtRet_t cnrtGetInputDataShape(int **dimValues, int *dimNum, int index, cnrtFunction_t function)
 {
+    ENTER(cnrtGetInputDataShape);
     return get_shape(__func__, dimValues, dimNum, index, function, true);
 }
 
 cnrtRet_t cnrtGetOutputDataShape(int **dimValues, int *dimNum, int index, cnrtFunction_t function)
 {
+    ENTER(cnrtGetOutputDataShape);
     return get_shape(__func__, dimValues, dimNum, index, function, false);
 }
 
 cnrtRet_t cnrtReleaseInternalResource(void *memPtr)
 {
+    ENTER(cnrtReleaseInternalResource);
     free(memPtr);
     return CNRT_RET_SUCCESS;
 }
@@ -248,6 +259,7 @@ static char **copy_names(io_list side)
 cnrtRet_t cnrtGetInputAndOutputNamesFromFunction(cnrtFunction_t function, char ***inputNames, char ***outputNames,
                                                  int *inputNumber, int *outputNumber)
 {
+    ENTER(cnrtGetInputAndOutputNamesFromFunction);
     REQUIRE_POINTER(inputNames, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(outputNames, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(inputNumber, CNRT_RET_ERR_INVALID);
@@ -270,6 +282,7 @@ cnrtRet_t cnrtGetInputAndOutputNamesFromFunction(cnrtFunction_t function, char *
 
 cnrtRet_t cnrtDestroyInputAndOutputNames(char **inputNames, char **outputNames, int inputNumber, int outputNumber)
 {
+    ENTER(cnrtDestroyInputAndOutputNames);
     free_names(inputNames, inputNumber);
     free_names(outputNames, outputNumber);
     return CNRT_RET_SUCCESS;
@@ -300,6 +313,7 @@ static cnrtRet_t find_by_name(cnrtFunction_t function, const char *name, sim_io 
 
 cnrtRet_t cnrtGetParamIndexByName(cnrtFunction_t function, const char *name, int *index)
 {
+    ENTER(cnrtGetParamIndexByName);
     sim_io io;
     int number;
     REQUIRE_POINTER(index, CNRT_RET_ERR_INVALID);
@@ -310,6 +324,7 @@ cnrtRet_t cnrtGetParamIndexByName(cnrtFunction_t function, const char *name, int
 
 cnrtRet_t cnrtGetSupportedParamDimNumberByName(cnrtFunction_t function, const char *name, int *dim_num)
 {
+    ENTER(cnrtGetSupportedParamDimNumberByName);
     sim_io io;
     int number;
     REQUIRE_POINTER(dim_num, CNRT_RET_ERR_INVALID);
@@ -320,6 +335,7 @@ cnrtRet_t cnrtGetSupportedParamDimNumberByName(cnrtFunction_t function, const ch
 
 cnrtRet_t cnrtGetSupportedParamShapeByName(cnrtFunction_t function, const char *name, int *dim_shape)
 {
+    ENTER(cnrtGetSupportedParamShapeByName);
     sim_io io;
     int number;
     REQUIRE_POINTER(dim_shape, CNRT_RET_ERR_INVALID);
@@ -332,6 +348,7 @@ cnrtRet_t cnrtGetSupportedParamShapeByName(cnrtFunction_t function, const char *
 
 cnrtRet_t cnrtGetSupportedParamDataTypeByName(cnrtFunction_t function, const char *name, cnrtDataType_t *dtype)
 {
+    ENTER(cnrtGetSupportedParamDataTypeByName);
     sim_io io;
     int number;
     REQUIRE_POINTER(dtype, CNRT_RET_ERR_INVALID);
@@ -342,6 +359,7 @@ cnrtRet_t cnrtGetSupportedParamDataTypeByName(cnrtFunction_t function, const cha
 
 cnrtRet_t cnrtGetSupportedParamLayoutByName(cnrtFunction_t function, const char *name, cnrtDimOrder_t *layout)
 {
+    ENTER(cnrtGetSupportedParamLayoutByName);
     sim_io io;
     int number;
     REQUIRE_POINTER(layout, CNRT_RET_ERR_INVALID);

@@ -4,11 +4,15 @@
 
 cnrtRet_t cnrtInit(unsigned int flags)
 {
+    ENTER(cnrtInit);
     return sim_runtime_init(flags);
 }
 
 void cnrtDestroy(void)
 {
+    if (sim_faults_enter(SIM_CALL_cnrtDestroy, SIM_ANY) != CNRT_RET_SUCCESS) {
+        return;
+    }
     if (!sim_runtime_destroy()) {
         sim_error_set(CNRT_RET_ERR_INIT, "cnrtDestroy was called more often than cnrtInit.");
     }

@@ -8,6 +8,7 @@
 
 cnrtRet_t cnrtMalloc(void **pPtr, size_t bytes)
 {
+    ENTER(cnrtMalloc);
     REQUIRE_POINTER(pPtr, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     *pPtr = NULL;
@@ -16,11 +17,13 @@ cnrtRet_t cnrtMalloc(void **pPtr, size_t bytes)
 
 cnrtRet_t cnrtFree(void *ptr)
 {
+    ENTER(cnrtFree);
     return ptr == NULL ? CNRT_RET_SUCCESS : sim_memory_free(ptr);
 }
 
 cnrtRet_t cnrtFreeArray(void **ptr, int length)
 {
+    ENTER(cnrtFreeArray);
     REQUIRE_POINTER(ptr, CNRT_RET_ERR_INVALID);
     REQUIRE(length >= 0, CNRT_RET_ERR_INVALID, "The length of an array is not negative: %d.", length);
     cnrtRet_t first = CNRT_RET_SUCCESS;
@@ -33,6 +36,7 @@ cnrtRet_t cnrtFreeArray(void **ptr, int length)
 
 cnrtRet_t cnrtMallocHost(void **pPtr, size_t bytes, cnrtMemType_t type)
 {
+    ENTER(cnrtMallocHost);
     REQUIRE_POINTER(pPtr, CNRT_RET_ERR_INVALID);
     REQUIRE(type == CNRT_MEMTYPE_DEFAULT || type == CNRT_MEMTYPE_LOCKED, CNRT_RET_ERR_INVALID,
             "Host memory has type 0 (default) or 1 (locked), not %d.", (int)type);
@@ -42,6 +46,7 @@ cnrtRet_t cnrtMallocHost(void **pPtr, size_t bytes, cnrtMemType_t type)
 
 cnrtRet_t cnrtFreeHost(void *ptr)
 {
+    ENTER(cnrtFreeHost);
     return ptr == NULL ? CNRT_RET_SUCCESS : sim_memory_free_host(ptr);
 }
 
@@ -88,11 +93,21 @@ static cnrtRet_t check_copy(const char *function, void *dst, void *src, size_t b
     return code;
 }
 
+static void copy(const sim_fault *fault, void *destination, const void *source, size_t bytes)
+{
+    if (fault->rule == NULL || fault->rule->output != SIM_OUTPUT_SKIPPED) {
+        memmove(destination, source, bytes);
+    }
+    sim_fault_spoil(fault, SIM_ANY, destination, bytes);
+}
+
 cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir)
 {
+    ENTER_COPY(cnrtMemcpy, dir);
     sim_block *blocks[2];
     TRY(check_copy(__func__, dst, src, bytes, dir, blocks));
-    memmove(dst, src, bytes);
+    const sim_fault fault = sim_faults_take();
+    copy(&fault, dst, src, bytes);
     sim_memory_unpin(blocks[0]);
     sim_memory_unpin(blocks[1]);
     return CNRT_RET_SUCCESS;
@@ -100,7 +115,6 @@ cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir)
 
 static void run_copy(sim_work *work, sim_status *status)
 {
-    sim_faults_pass(sim_device_at(sim_queue_ordinal(work->queue))->faults, SIM_FAULT_COPY, status);
     for (int side = 0; side < 2; side++) {
         sim_block *block = work->as.copy.blocks[side];
         if (status->code == CNRT_RET_SUCCESS && block != NULL && sim_memory_is_freed(block)) {
@@ -110,7 +124,7 @@ static void run_copy(sim_work *work, sim_status *status)
         }
     }
     if (status->code == CNRT_RET_SUCCESS) {
-        memmove(work->as.copy.destination, work->as.copy.source, work->as.copy.bytes);
+        copy(&work->fault, work->as.copy.destination, work->as.copy.source, work->as.copy.bytes);
     }
     sim_memory_unpin(work->as.copy.blocks[0]);
     sim_memory_unpin(work->as.copy.blocks[1]);
@@ -136,6 +150,7 @@ static cnrtRet_t submit_copy(sim_queue *queue, void *dst, void *src, size_t byte
 
 cnrtRet_t cnrtMemcpyAsync(void *dst, void *src, size_t bytes, cnrtQueue_t queue, cnrtMemTransDir_t dir)
 {
+    ENTER_COPY(cnrtMemcpyAsync, dir);
     sim_block *blocks[2];
     sim_queue *q = sim_queue_get(queue);
     if (q == NULL) {
@@ -190,26 +205,30 @@ static cnrtRet_t fill_now(const char *function, void *ptr, uint32_t value, size_
 
 cnrtRet_t cnrtMemset(void *ptr, int c, size_t bytes)
 {
+    ENTER(cnrtMemset);
     REQUIRE(c >= 0 && c <= 255, CNRT_RET_ERR_OUT_RANGE, "cnrtMemset sets bytes to 0 to 255, not to %d.", c);
     return fill_now(__func__, ptr, (uint32_t)c, bytes, false);
 }
 
 cnrtRet_t cnrtMemsetD8(void *ptr, uint8_t value, size_t bytes)
 {
+    ENTER(cnrtMemsetD8);
     return fill_now(__func__, ptr, value, bytes, false);
 }
 
 cnrtRet_t cnrtMemsetD32(void *ptr, uint32_t value, size_t words)
 {
+    ENTER(cnrtMemsetD32);
     return fill_now(__func__, ptr, value, words, true);
 }
 
 static void run_fill(sim_work *work, sim_status *status)
 {
-    if (sim_memory_is_freed(work->as.fill.block)) {
+    if (status->code == CNRT_RET_SUCCESS && sim_memory_is_freed(work->as.fill.block)) {
         sim_status_set(status, CNRT_RET_ERR_FIND_DEV_ADDR,
                        "Memory to be set was freed while the operation waited in its queue: synchronise first.");
-    } else {
+    }
+    if (status->code == CNRT_RET_SUCCESS) {
         fill(work->as.fill.destination, work->as.fill.value, work->as.fill.count, work->as.fill.words);
     }
     sim_memory_unpin(work->as.fill.block);
@@ -250,11 +269,13 @@ static cnrtRet_t fill_later(const char *function, void *ptr, uint32_t value, siz
 
 cnrtRet_t cnrtMemsetD8Async(void *ptr, uint8_t value, size_t bytes, cnrtQueue_t queue)
 {
+    ENTER(cnrtMemsetD8Async);
     return fill_later(__func__, ptr, value, bytes, false, queue);
 }
 
 cnrtRet_t cnrtMemsetD32Async(void *ptr, uint32_t value, size_t words, cnrtQueue_t queue)
 {
+    ENTER(cnrtMemsetD32Async);
     return fill_later(__func__, ptr, value, words, true, queue);
 }
 
@@ -262,6 +283,7 @@ cnrtRet_t cnrtMemsetD32Async(void *ptr, uint32_t value, size_t words, cnrtQueue_
 
 cnrtRet_t cnrtGetMemInfo(size_t *free, size_t *total, cnrtChannelType_t channel)
 {
+    ENTER(cnrtGetMemInfo);
     REQUIRE_POINTER(free, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(total, CNRT_RET_ERR_INVALID);
     REQUIRE((int)channel >= CNRT_CHANNEL_TYPE_DUPLICATE && (int)channel <= CNRT_CHANNEL_TYPE_3, CNRT_RET_ERR_INVALID,
@@ -276,6 +298,7 @@ cnrtRet_t cnrtGetMemInfo(size_t *free, size_t *total, cnrtChannelType_t channel)
 
 cnrtRet_t cnrtGetMemorySize(void **base, void *devPtr, size_t *bytes)
 {
+    ENTER(cnrtGetMemorySize);
     REQUIRE_POINTER(base, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(devPtr, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(bytes, CNRT_RET_ERR_INVALID);

@@ -6,11 +6,13 @@
 
 #include "api/api.h"
 #include "core/device.h"
+#include "core/file.h"
 
 enum { HEADER_BYTES = 0x434 };
 
 cnrtRet_t cnrtLoadModel(cnrtModel_t *pmodel, const char *fname)
 {
+    ENTER(cnrtLoadModel);
     REQUIRE_POINTER(pmodel, CNRT_RET_ERR_INVALID_POINTER);
     REQUIRE_POINTER(fname, CNRT_RET_ERR_INVALID_POINTER);
     uint64_t bytes;
@@ -29,6 +31,7 @@ cnrtRet_t cnrtLoadModel(cnrtModel_t *pmodel, const char *fname)
 
 cnrtRet_t cnrtLoadModelFromMem(cnrtModel_t *pmodel, char *ptr)
 {
+    ENTER(cnrtLoadModelFromMem);
     REQUIRE_POINTER(pmodel, CNRT_RET_ERR_INVALID_POINTER);
     REQUIRE_POINTER(ptr, CNRT_RET_ERR_INVALID_POINTER);
     sim_error error = {""};
@@ -51,6 +54,7 @@ cnrtRet_t cnrtLoadModelFromMem_V2(cnrtModel_t *pmodel, char *ptr, bool reuseUser
 
 cnrtRet_t cnrtUnloadModel(cnrtModel_t model)
 {
+    ENTER(cnrtUnloadModel);
     REQUIRE_POINTER(model, CNRT_RET_ERR_INVALID_POINTER);
     sim_loaded_model *m = sim_object_close(SIM_KIND_MODEL, model);
     REQUIRE(m != NULL, CNRT_RET_ERR_INVALID, "%p is not a model, or was unloaded.", (void *)model);
@@ -79,6 +83,7 @@ static cnrtRet_t read_header(const char *fname, uint8_t **header, uint64_t *byte
 
 cnrtRet_t cnrtGetModelSize(const char *fname, int *size)
 {
+    ENTER(cnrtGetModelSize);
     REQUIRE_POINTER(fname, CNRT_RET_ERR_INVALID_POINTER);
     REQUIRE_POINTER(size, CNRT_RET_ERR_INVALID_POINTER);
     uint8_t *header;
@@ -91,6 +96,7 @@ cnrtRet_t cnrtGetModelSize(const char *fname, int *size)
 
 cnrtRet_t cnrtGetModelLevelFromFile(const char *fname, int *model_level)
 {
+    ENTER(cnrtGetModelLevelFromFile);
     REQUIRE_POINTER(fname, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(model_level, CNRT_RET_ERR_INVALID);
     uint64_t bytes;
@@ -123,6 +129,7 @@ static sim_loaded_model *get(cnrtModel_t handle)
 
 cnrtRet_t cnrtQueryCoreVersion(cnrtModel_t model, cnrtCoreVersion_t *coreVersion)
 {
+    ENTER(cnrtQueryCoreVersion);
     sim_loaded_model *m = get(model);
     if (m == NULL) {
         return CNRT_RET_ERR_INVALID_POINTER;
@@ -138,6 +145,7 @@ cnrtRet_t cnrtQueryCoreVersion(cnrtModel_t model, cnrtCoreVersion_t *coreVersion
 
 cnrtRet_t cnrtQueryModelParallelism(cnrtModel_t model, int *modelParallelism)
 {
+    ENTER(cnrtQueryModelParallelism);
     sim_loaded_model *m = get(model);
     if (m == NULL) {
         return CNRT_RET_ERR_INVALID_POINTER;
@@ -164,11 +172,13 @@ static cnrtRet_t no_megabytes(cnrtModel_t model, uint64_t *size)
 
 cnrtRet_t cnrtQueryModelStackSize(cnrtModel_t model, uint64_t *size)
 {
+    ENTER(cnrtQueryModelStackSize);
     return no_megabytes(model, size);
 }
 
 cnrtRet_t cnrtQueryModelLocalMemSize(cnrtModel_t model, uint64_t *size)
 {
+    ENTER(cnrtQueryModelLocalMemSize);
     return no_megabytes(model, size);
 }
 
@@ -189,6 +199,7 @@ static cnrtRet_t memory_used(sim_loaded_model *model, int64_t *total)
 
 cnrtRet_t cnrtGetModelMemUsed(cnrtModel_t model, int64_t *totalMem)
 {
+    ENTER(cnrtGetModelMemUsed);
     REQUIRE_POINTER(totalMem, CNRT_RET_ERR_INVALID_POINTER);
     sim_loaded_model *m = get(model);
     if (m == NULL) {
@@ -201,6 +212,7 @@ cnrtRet_t cnrtGetModelMemUsed(cnrtModel_t model, int64_t *totalMem)
 
 cnrtRet_t cnrtGetFunctionMemUsed(cnrtFunction_t function, int64_t *totalMem)
 {
+    ENTER(cnrtGetFunctionMemUsed);
     REQUIRE_POINTER(totalMem, CNRT_RET_ERR_INVALID_POINTER);
     sim_function *f = sim_object_get_alive(SIM_KIND_FUNCTION, function);
     REQUIRE(f != NULL, CNRT_RET_ERR_INVALID_POINTER, "%p is not a function, or was destroyed.", (void *)function);
@@ -214,6 +226,7 @@ cnrtRet_t cnrtGetFunctionMemUsed(cnrtFunction_t function, int64_t *totalMem)
 
 cnrtRet_t cnrtGetFunctionNumber(cnrtModel_t model, int *number)
 {
+    ENTER(cnrtGetFunctionNumber);
     sim_loaded_model *m = get(model);
     if (m == NULL) {
         return CNRT_RET_ERR_INVALID_POINTER;
@@ -236,6 +249,7 @@ static cnrtRet_t copy_symbol(const char *name, char **symbol, int *name_size)
 
 cnrtRet_t cnrtGetFunctionSymbol(cnrtModel_t model, int index, char **symbol, int *name_size)
 {
+    ENTER(cnrtGetFunctionSymbol);
     REQUIRE(index == 0, CNRT_RET_ERR_INVALID_POINTER, "There is no function %d in the model: there is one, number 0.",
             index);
     REQUIRE_POINTER(symbol, CNRT_RET_ERR_INVALID_POINTER);

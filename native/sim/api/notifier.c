@@ -14,6 +14,7 @@ static sim_notifier *get(cnrtNotifier_t handle)
 
 cnrtRet_t cnrtCreateNotifier(cnrtNotifier_t *notifier)
 {
+    ENTER(cnrtCreateNotifier);
     REQUIRE_POINTER(notifier, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     sim_notifier *n = sim_notifier_create();
@@ -26,6 +27,7 @@ cnrtRet_t cnrtCreateNotifier(cnrtNotifier_t *notifier)
 
 cnrtRet_t cnrtDestroyNotifier(cnrtNotifier_t *notifier)
 {
+    ENTER(cnrtDestroyNotifier);
     REQUIRE_POINTER(notifier, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(*notifier, CNRT_RET_ERR_INVALID);
     sim_notifier *n = sim_object_close(SIM_KIND_NOTIFIER, *notifier);
@@ -36,6 +38,7 @@ cnrtRet_t cnrtDestroyNotifier(cnrtNotifier_t *notifier)
 
 cnrtRet_t cnrtPlaceNotifier(cnrtNotifier_t notifier, cnrtQueue_t queue)
 {
+    ENTER(cnrtPlaceNotifier);
     sim_notifier *n = get(notifier);
     if (n == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -49,6 +52,7 @@ cnrtRet_t cnrtPlaceNotifier(cnrtNotifier_t notifier, cnrtQueue_t queue)
 
 cnrtRet_t cnrtWaitNotifier(cnrtNotifier_t notifier)
 {
+    ENTER(cnrtWaitNotifier);
     sim_notifier *n = get(notifier);
     if (n == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -60,6 +64,7 @@ cnrtRet_t cnrtWaitNotifier(cnrtNotifier_t notifier)
 
 cnrtRet_t cnrtQueryNotifier(cnrtNotifier_t notifier)
 {
+    ENTER(cnrtQueryNotifier);
     sim_notifier *n = get(notifier);
     if (n == NULL) {
         return CNRT_RET_ERR_INVALID;
@@ -86,12 +91,14 @@ static cnrtRet_t time_of(cnrtNotifier_t handle, const char *which, int64_t *nano
 
 cnrtRet_t cnrtNotifierDuration(cnrtNotifier_t start, cnrtNotifier_t end, float *us)
 {
+    ENTER(cnrtNotifierDuration);
     int64_t from, to;
     REQUIRE_POINTER(start, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(end, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(us, CNRT_RET_ERR_INVALID);
     TRY(time_of(start, "start", &from));
     TRY(time_of(end, "end", &to));
-    *us = (float)((double)(to - from) / 1000.0);
+    const sim_fault fault = sim_faults_take();
+    *us = (float)((double)(to - from) / 1000.0 * (fault.rule == NULL ? 1.0 : fault.rule->duration));
     return CNRT_RET_SUCCESS;
 }

@@ -6,6 +6,7 @@
 
 cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue)
 {
+    ENTER(cnrtCreateQueue);
     REQUIRE_POINTER(pqueue, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     sim_queue *queue = sim_queue_create(sim_runtime_ordinal());
@@ -18,6 +19,7 @@ cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue)
 
 cnrtRet_t cnrtDestroyQueue(cnrtQueue_t queue)
 {
+    ENTER(cnrtDestroyQueue);
     REQUIRE_POINTER(queue, CNRT_RET_ERR_INVALID);
     REQUIRE(sim_queue_close(queue), CNRT_RET_ERR_INVALID, "%p is not a queue, or was destroyed.", (void *)queue);
     return CNRT_RET_SUCCESS;
@@ -25,6 +27,7 @@ cnrtRet_t cnrtDestroyQueue(cnrtQueue_t queue)
 
 cnrtRet_t cnrtSyncQueue(cnrtQueue_t queue)
 {
+    ENTER(cnrtSyncQueue);
     sim_queue *q = sim_queue_get(queue);
     if (q == NULL) {
         return sim_error_peek();
@@ -36,6 +39,7 @@ cnrtRet_t cnrtSyncQueue(cnrtQueue_t queue)
 
 cnrtRet_t cnrtQueryQueue(cnrtQueue_t queue)
 {
+    ENTER(cnrtQueryQueue);
     sim_queue *q = sim_queue_get(queue);
     if (q == NULL) {
         return sim_error_peek();
@@ -47,6 +51,7 @@ cnrtRet_t cnrtQueryQueue(cnrtQueue_t queue)
 
 cnrtRet_t cnrtQueueWaitNotifier(cnrtNotifier_t notifier, cnrtQueue_t queue, unsigned int flag)
 {
+    ENTER(cnrtQueueWaitNotifier);
     REQUIRE_POINTER(notifier, CNRT_RET_ERR_INVALID);
     REQUIRE(flag == 0, CNRT_RET_ERR_INVALID, "cnrtQueueWaitNotifier takes flag 0, not %u.", flag);
     sim_notifier *n = sim_object_get(SIM_KIND_NOTIFIER, notifier);

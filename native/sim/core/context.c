@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/device.h"
+#include "core/outputs.h"
 
 /* A free workspace begins with this link; the executor overwrites it. */
 typedef struct workspace {
@@ -22,6 +23,7 @@ struct sim_context {
     const sim_plan *plan; /* the model's */
     size_t workspace_bytes;
     workspace *workspaces;
+    sim_outputs outputs;
 };
 
 static void finish(sim_object *object)
@@ -32,6 +34,7 @@ static void finish(sim_object *object)
         free(context->workspaces);
         context->workspaces = next;
     }
+    sim_outputs_free(&context->outputs);
     pthread_mutex_destroy(&context->lock);
     sim_object_release(context->function);
     sim_object_release(context->model);
@@ -48,6 +51,7 @@ sim_context *sim_context_create(sim_function *function, sim_loaded_model *model)
     context->ordinal = SIM_ORDINAL_UNSET;
     context->channel = CNRT_CHANNEL_TYPE_NONE;
     pthread_mutex_init(&context->lock, NULL);
+    pthread_mutex_init(&context->outputs.lock, NULL);
     if (!sim_object_open(&context->base, SIM_KIND_CONTEXT, finish)) {
         free(context);
         sim_error_set(CNRT_RET_ERR_NOMEM, "There are too many open handles for another runtime context.");
@@ -55,7 +59,7 @@ sim_context *sim_context_create(sim_function *function, sim_loaded_model *model)
     }
     context->function = sim_object_retain(function);
     context->model = sim_object_retain(model);
-    sim_device_mend(SIM_FAULT_UNTIL_CONTEXT);
+    sim_faults_mend(SIM_FAULT_UNTIL_CONTEXT);
     return context;
 }
 
@@ -210,7 +214,18 @@ static const char *side_of(const sim_model_info *info, int index, int *number)
     return input ? "input" : "output";
 }
 
-static void run_network(sim_context *context, void *const *buffers, sim_status *status)
+static void run_plan(sim_context *context, void *const *buffers, workspace *space, const sim_team *team,
+                     const sim_fault *fault, sim_status *status)
+{
+    const sim_model_info *info = sim_context_info(context);
+    uint8_t *kept = sim_outputs_keep(&context->outputs, info, fault, buffers, status);
+    if (status->code == CNRT_RET_SUCCESS) {
+        sim_plan_run(context->plan, space, buffers, team, sim_loaded_model_profile(context->model));
+        sim_outputs_settle(&context->outputs, info, fault, buffers, kept);
+    }
+}
+
+static void run_network(sim_context *context, void *const *buffers, const sim_fault *fault, sim_status *status)
 {
     sim_cores *cores = &sim_device_at((unsigned)context->ordinal)->cores;
     sim_grant grant;
@@ -220,7 +235,7 @@ static void run_network(sim_context *context, void *const *buffers, sim_status *
         sim_status_set(status, CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
                        context->workspace_bytes);
     } else {
-        sim_plan_run(context->plan, space, buffers, &grant.team, sim_loaded_model_profile(context->model));
+        run_plan(context, buffers, space, &grant.team, fault, status);
         give_workspace(context, space);
     }
     sim_cores_release(cores, &grant);
@@ -229,7 +244,6 @@ static void run_network(sim_context *context, void *const *buffers, sim_status *
 static void run_invoke(sim_work *work, sim_status *status)
 {
     sim_context *context = work->as.invoke.context;
-    sim_faults_pass(sim_device_at((unsigned)context->ordinal)->faults, SIM_FAULT_INVOKE, status);
     for (int index = 0; index < work->as.invoke.count && status->code == CNRT_RET_SUCCESS; index++) {
         if (sim_memory_is_freed(work->as.invoke.blocks[index])) {
             int number;
@@ -240,7 +254,7 @@ static void run_invoke(sim_work *work, sim_status *status)
         }
     }
     if (status->code == CNRT_RET_SUCCESS) {
-        run_network(context, work->as.invoke.buffers, status);
+        run_network(context, work->as.invoke.buffers, &work->fault, status);
     }
     for (int index = 0; index < work->as.invoke.count; index++) {
         sim_memory_unpin(work->as.invoke.blocks[index]);

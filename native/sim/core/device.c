@@ -11,7 +11,6 @@ static const sim_device_kind KINDS[] = {
 };
 
 static sim_device devices[SIM_MAX_DEVICES];
-static sim_faults faults;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 const sim_device_kind *sim_device_get_kind(void)
@@ -22,14 +21,11 @@ const sim_device_kind *sim_device_get_kind(void)
 static void set_up(void)
 {
     const sim_environment *environment = sim_environment_get();
-    sim_faults_arm(&faults, SIM_FAULT_INVOKE, environment->failing_invocation, environment->fault_end,
-                   "CNRT_SIMULATOR_FAIL_INVOCATION");
     for (unsigned ordinal = 0; ordinal < environment->devices; ordinal++) {
         sim_device *device = &devices[ordinal];
         device->kind = sim_device_get_kind();
         sim_cores_init(&device->cores, device->kind->cores);
         device->memory_bytes = environment->memory_bytes;
-        device->faults = &faults;
         atomic_init(&device->settings[SIM_SETTING_FLAG], CNRT_QUEUE_SYNC_SPIN);
         atomic_init(&device->settings[SIM_SETTING_STACK_MB], 64);
         atomic_init(&device->settings[SIM_SETTING_LOCAL_MB], 64);
@@ -45,10 +41,4 @@ sim_device *sim_device_at(unsigned ordinal)
 {
     pthread_once(&once, set_up);
     return &devices[ordinal];
-}
-
-void sim_device_mend(sim_fault_end what)
-{
-    pthread_once(&once, set_up);
-    sim_faults_mend(&faults, what);
 }

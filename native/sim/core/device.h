@@ -1,10 +1,9 @@
-/* A simulated device: its cores, memory and settings, and the failures that it was asked for. */
+/* A simulated device: its cores, memory and settings. */
 #ifndef SIM_CORE_DEVICE_H
 #define SIM_CORE_DEVICE_H
 
 #include "core/cores.h"
 #include "core/error.h"
-#include "core/faults.h"
 
 typedef struct sim_device_kind {
     const char *name; /* "MLU220" */
@@ -19,13 +18,11 @@ typedef struct sim_device {
     const sim_device_kind *kind;
     sim_cores cores;
     size_t memory_bytes, memory_used; /* used: guarded by memory.c */
-    sim_faults *faults;               /* of the process: an invocation is counted whichever device runs it */
     atomic_uint settings[SIM_SETTINGS];
 } sim_device;
 
 unsigned sim_device_count(void);
 sim_device *sim_device_at(unsigned ordinal);      /* below the count */
 const sim_device_kind *sim_device_get_kind(void); /* all devices of a process are of one kind */
-void sim_device_mend(sim_fault_end what);         /* failures of every device */
 
 #endif

@@ -104,6 +104,7 @@ static void read_environment(void)
     environment.memory_bytes = (size_t)number_of("CNRT_SIMULATOR_MEMORY_MB", 1, MAX_MEMORY_MB, DEFAULT_MEMORY_MB) << 20;
     environment.failing_invocation = number_of("CNRT_SIMULATOR_FAIL_INVOCATION", 0, 1u << 31, 0);
     environment.fault_end = read_fault_end();
+    environment.faults = text_of("CNRT_SIMULATOR_FAULTS");
     read_version(environment.version);
     read_default_device();
 }

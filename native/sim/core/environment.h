@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "core/faults.h"
+#include "core/rules.h"
 
 enum { SIM_MAX_DEVICES = 8 };
 
@@ -19,6 +19,7 @@ typedef struct sim_environment {
     const char *bad_default;     /* CNRT_DEFAULT_DEVICE when it names no device, or NULL */
     unsigned failing_invocation; /* 0: none */
     sim_fault_end fault_end;
+    const char *faults; /* file of faults, or NULL */
 } sim_environment;
 
 const sim_environment *sim_environment_get(void);

@@ -1,40 +1,217 @@
+#define _POSIX_C_SOURCE 200809L
 #include "core/faults.h"
 
-static const char *const NAMES[SIM_FAULT_POINTS] = {
-    [SIM_FAULT_INVOKE] = "Invocation",
-    [SIM_FAULT_COPY] = "Copy",
-    [SIM_FAULT_PLACE] = "Notifier placement",
-};
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-void sim_faults_arm(sim_faults *faults, sim_fault_point point, unsigned at, sim_fault_end end, const char *armed_by)
+#include "core/environment.h"
+#include "core/file.h"
+#include "core/runtime.h"
+#include "core/toml.h"
+
+atomic_int sim_faults_state;
+
+static sim_rules rules = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static char problem[sizeof(((sim_status *)0)->text)];
+static bool want_stale;
+static double began;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Thread_local sim_fault current;
+
+static double now(void)
 {
-    faults->points[point].at = at;
-    faults->points[point].end = end;
-    faults->points[point].armed_by = armed_by;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-void sim_faults_pass(sim_faults *faults, sim_fault_point point, sim_status *status)
+/* Holds no lock, and ends with the process whatever is to come. */
+static void wait_for(double seconds)
 {
-    unsigned at = faults->points[point].at;
-    if (at == 0) {
+    while (isinf(seconds)) {
+        pause();
+    }
+    const double end = now() + seconds;
+    const struct timespec until = {.tv_sec = (time_t)end, .tv_nsec = (long)((end - floor(end)) * 1e9)};
+    while (seconds > 0 && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
+    }
+}
+
+/* ---- What was asked for ---- */
+
+static void add_invocation(const sim_environment *environment)
+{
+    sim_rule rule = sim_rule_blank();
+    rule.function = SIM_CALL_cnrtInvokeRuntimeContext;
+    rule.nth = environment->failing_invocation;
+    rule.end = environment->fault_end;
+    rule.in_queue = true;
+    rule.code = CNRT_RET_ERR_QUEUE;
+    snprintf(rule.said_by, sizeof rule.said_by, "CNRT_SIMULATOR_FAIL_INVOCATION");
+    sim_rules_add(&rules, &rule);
+}
+
+static void read_file(const char *path)
+{
+    uint64_t bytes, size;
+    char sentence[200];
+    const char *slash = strrchr(path, '/');
+    uint8_t *text = sim_file_read_start(path, SIM_TOML_MOST_BYTES + 1, &bytes, &size);
+    if (text == NULL) {
+        snprintf(problem, sizeof problem, "CNRT_SIMULATOR_FAULTS: %.200s", sim_error_message());
+    } else if (!sim_rules_read(&rules, (const char *)text, bytes, slash == NULL ? path : slash + 1, sentence,
+                               sizeof sentence)) {
+        snprintf(problem, sizeof problem, "CNRT_SIMULATOR_FAULTS=%.40s, %.180s", path, sentence);
+    } else {
+        fprintf(stderr, "cnrt simulator: %u faults as CNRT_SIMULATOR_FAULTS=%s says\n", rules.count, path);
+    }
+    free(text);
+}
+
+static void load(void)
+{
+    const sim_environment *environment = sim_environment_get();
+    if (environment->faults != NULL) {
+        read_file(environment->faults);
+    }
+    if (problem[0] != '\0') {
+        rules.count = 0;
+        fprintf(stderr, "cnrt simulator: %s\n", problem);
+    }
+    if (environment->failing_invocation != 0) {
+        add_invocation(environment);
+    }
+    for (unsigned index = 0; index < rules.count; index++) {
+        want_stale = want_stale || rules.items[index].output == SIM_OUTPUT_STALE;
+    }
+    began = now();
+    atomic_store(&sim_faults_state, rules.count == 0 ? SIM_FAULTS_NONE : SIM_FAULTS_SOME);
+}
+
+const char *sim_faults_problem(void)
+{
+    pthread_once(&once, load);
+    return problem[0] == '\0' ? NULL : problem;
+}
+
+bool sim_faults_want_stale(void)
+{
+    return !sim_faults_are_none() && want_stale;
+}
+
+/* ---- Calls ---- */
+
+static void wait_as_told(const sim_rule *rule)
+{
+    wait_for(rule->hang_s);
+    wait_for(rule->slow_s);
+}
+
+/* The failure of a lost device as a status; untouched where it is not lost for this function. */
+static void fail_if_lost(sim_function_number function, unsigned device, sim_status *status)
+{
+    const sim_rule *lost = sim_rules_lost(&rules, function, device);
+    if (lost != NULL) {
+        sim_status_set(status, lost->code != CNRT_RET_SUCCESS ? lost->code : CNRT_RET_ERR_NODEV,
+                       "Device %u is lost because %s says so%s.", device, lost->said_by,
+                       lost->end == SIM_FAULT_FOREVER ? "" : ": a new cnrtInit brings it back");
+    }
+}
+
+static void fail_as_told(const sim_fault *fault, sim_status *status)
+{
+    if (fault->rule->code != CNRT_RET_SUCCESS) {
+        sim_status_set(status, fault->rule->code, "Call %lld of %s failed because %s says so.",
+                       (long long)fault->number, sim_function_name(fault->rule->function), fault->rule->said_by);
+    }
+}
+
+cnrtRet_t sim_faults_meet(sim_function_number function, int direction)
+{
+    sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
+    pthread_once(&once, load);
+    current = (sim_fault){.rule = NULL};
+    if (sim_faults_are_none()) {
+        return CNRT_RET_SUCCESS;
+    }
+    const unsigned device = sim_runtime_ordinal();
+    const sim_call call = {function, direction, device, now() - began};
+    const sim_fault fault = sim_rules_match(&rules, &call);
+    if (fault.rule != NULL) {
+        if (fault.first) { /* once: a rule may hit every call */
+            fprintf(stderr, "cnrt simulator: call %lld of %s does what %s says\n", (long long)fault.number,
+                    sim_function_name(function), fault.rule->said_by);
+        }
+        if (!fault.rule->in_queue) {
+            wait_as_told(fault.rule);
+            fail_as_told(&fault, &status);
+        }
+        current = fault;
+    }
+    fail_if_lost(function, device, &status);
+    return sim_error_set_status(&status);
+}
+
+sim_fault sim_faults_take(void)
+{
+    const sim_fault fault = current;
+    current = (sim_fault){.rule = NULL};
+    return fault;
+}
+
+/* ---- Work in queues ---- */
+
+double sim_faults_begin(const sim_fault *fault, unsigned device, sim_status *status)
+{
+    if (sim_faults_are_none()) {
+        return 0;
+    }
+    if (fault->rule != NULL && fault->rule->in_queue) {
+        wait_as_told(fault->rule);
+        fail_as_told(fault, status);
+    }
+    fail_if_lost(SIM_CALL_cnrtSyncDevice, device, status);
+    return now();
+}
+
+void sim_faults_end(const sim_fault *fault, double begun)
+{
+    if (fault->rule != NULL && fault->rule->slow_factor > 1) {
+        wait_for((fault->rule->slow_factor - 1) * (now() - begun));
+    }
+}
+
+void sim_faults_mend(sim_fault_end what)
+{
+    if (!sim_faults_are_none()) {
+        sim_rules_mend(&rules, what);
+    }
+}
+
+/* ---- Outputs ---- */
+
+bool sim_fault_touches(const sim_fault *fault, int tensor)
+{
+    return fault->rule != NULL && fault->rule->output != SIM_OUTPUT_RIGHT &&
+           (fault->rule->tensor == SIM_ANY || fault->rule->tensor == tensor);
+}
+
+void sim_fault_spoil(const sim_fault *fault, int tensor, void *bytes, size_t count)
+{
+    uint8_t *data = bytes;
+    if (!sim_fault_touches(fault, tensor) || count == 0) {
         return;
     }
-    unsigned number = atomic_fetch_add(&faults->points[point].passed, 1) + 1;
-    bool hit = number == at;
-    if (hit && faults->points[point].end != SIM_FAULT_ONCE) {
-        atomic_store(&faults->points[point].broken, true);
+    if (fault->rule->output == SIM_OUTPUT_ZERO) {
+        memset(data, 0, count);
     }
-    if (hit || atomic_load(&faults->points[point].broken)) {
-        sim_status_set(status, CNRT_RET_ERR_QUEUE, "%s %u failed because %s says so.", NAMES[point], number,
-                       faults->points[point].armed_by);
-    }
-}
-
-void sim_faults_mend(sim_faults *faults, sim_fault_end what)
-{
-    for (unsigned point = 0; point < SIM_FAULT_POINTS; point++) {
-        if (faults->points[point].end == what) {
-            atomic_store(&faults->points[point].broken, false);
-        }
+    for (int64_t bit = 0; fault->rule->output == SIM_OUTPUT_CORRUPTED && bit < fault->rule->bits; bit++) {
+        const uint64_t random = sim_rule_random(fault->rule->seed, fault->number, (uint64_t)bit + 1);
+        data[(random >> 3) % count] ^= (uint8_t)(1u << (random & 7));
     }
 }

@@ -1,40 +1,45 @@
-/* Failures on demand, at named points of a device's work: to try what a program does when a device fails. */
+/* Faults on demand, to try what a program does when a device fails: CNRT_SIMULATOR_FAULTS, ABI.md section 10.1.
+ *
+ * Every exported function passes sim_faults_enter first. Without a fault asked for that is one predicted branch. What a call
+ * is told to do later (in its queue, to its outputs) waits in the calling thread until sim_faults_take. */
 #ifndef SIM_CORE_FAULTS_H
 #define SIM_CORE_FAULTS_H
 
 #include <stdatomic.h>
 
 #include "core/error.h"
+#include "core/rules.h"
 
-typedef enum sim_fault_point {
-    SIM_FAULT_INVOKE,
-    SIM_FAULT_COPY,  /* either way, and within the device */
-    SIM_FAULT_PLACE, /* a notifier */
-    SIM_FAULT_POINTS,
-} sim_fault_point;
+enum { SIM_FAULTS_UNREAD, SIM_FAULTS_NONE, SIM_FAULTS_SOME };
+extern atomic_int sim_faults_state;
 
-/* What ends a failure: nothing but its own work, a new runtime context, a new cnrtInit, or nothing at all. */
-typedef enum sim_fault_end {
-    SIM_FAULT_ONCE,
-    SIM_FAULT_UNTIL_CONTEXT,
-    SIM_FAULT_UNTIL_INIT,
-    SIM_FAULT_FOREVER,
-} sim_fault_end;
+static inline bool sim_faults_are_none(void)
+{
+    return __builtin_expect(atomic_load_explicit(&sim_faults_state, memory_order_relaxed) == SIM_FAULTS_NONE, 1);
+}
 
-/* All zero: nothing fails. Armed before it is used; then any thread may pass. */
-typedef struct sim_faults {
-    struct {
-        unsigned at; /* the first work that fails, from 1; 0: none */
-        sim_fault_end end;
-        const char *armed_by; /* for the sentence */
-        atomic_uint passed;
-        atomic_bool broken; /* from that work on, until `end` */
-    } points[SIM_FAULT_POINTS];
-} sim_faults;
+cnrtRet_t sim_faults_meet(sim_function_number function, int direction);
 
-void sim_faults_arm(sim_faults *faults, sim_fault_point point, unsigned at, sim_fault_end end, const char *armed_by);
-/* Counts one piece of work at a point; fills `status` if it is to fail. */
-void sim_faults_pass(sim_faults *faults, sim_fault_point point, sim_status *status);
-void sim_faults_mend(sim_faults *faults, sim_fault_end what);
+/* Counts a call; hangs, slows down or fails it when that is asked for. `direction` of a copy, or SIM_ANY. */
+static inline cnrtRet_t sim_faults_enter(sim_function_number function, int direction)
+{
+    return sim_faults_are_none() ? CNRT_RET_SUCCESS : sim_faults_meet(function, direction);
+}
+
+/* Why the rules cannot be used, or NULL: cnrtInit refuses then. */
+const char *sim_faults_problem(void);
+/* What the calling thread's current call is told to do later; once. */
+sim_fault sim_faults_take(void);
+
+/* Before a queue does a piece of work: hangs, slows down, or fills `status`. Returns when the work began, for the end. */
+double sim_faults_begin(const sim_fault *fault, unsigned device, sim_status *status);
+void sim_faults_end(const sim_fault *fault, double begun);
+
+void sim_faults_mend(sim_fault_end what);
+
+/* What a fault does to bytes that were to be written. */
+bool sim_fault_touches(const sim_fault *fault, int tensor); /* SIM_ANY: a copy's */
+void sim_fault_spoil(const sim_fault *fault, int tensor, void *bytes, size_t count);
+bool sim_faults_want_stale(void); /* some rule needs what the invocation before wrote */
 
 #endif

@@ -9,11 +9,6 @@
 typedef struct sim_loaded_model sim_loaded_model;
 typedef struct sim_function sim_function;
 
-/* The whole file in memory (malloc), or NULL after reporting: SYS cannot be opened, INVALID cannot be read or too large. */
-uint8_t *sim_file_read(const char *path, uint64_t *bytes);
-/* Like it, but not more than the first `limit` bytes; `size` is the file's. */
-uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size);
-
 /* Report their own failures and return NULL. `origin` names the file or memory in sentences. */
 sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *origin);
 void *sim_loaded_model_handle(const sim_loaded_model *model);

@@ -92,7 +92,9 @@ static void *worker_body(void *argument)
     for (sim_work *work = next_work(queue); work != NULL; work = next_work(queue)) {
         sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
         sim_clock_advance(&queue->clock);
+        const double begun = sim_faults_begin(&work->fault, queue->ordinal, &status);
         work->run(work, &status);
+        sim_faults_end(&work->fault, begun);
         complete(queue, work, &status);
     }
     sim_object_release(queue);
@@ -228,6 +230,7 @@ void sim_queue_return_work(sim_queue *queue, sim_work *work)
 void sim_queue_submit(sim_queue *queue, sim_work *work)
 {
     work->next = NULL;
+    work->fault = sim_faults_take();
     pthread_mutex_lock(&queue->lock);
     while (queue->submitted - queue->completed >= MAX_PENDING) {
         pthread_cond_wait(&queue->completed_signal, &queue->lock);

@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/faults.h"
 #include "core/memory.h"
 #include "core/object.h"
 #include "exec/exec.h"
@@ -19,7 +20,9 @@ struct sim_notifier;
 struct sim_work {
     sim_work *next;
     sim_queue *queue;
-    /* Does the work and releases everything that the record holds. On failure it fills `status`. */
+    sim_fault fault; /* of the call that submitted it */
+    /* Does the work and releases everything that the record holds. On failure it fills `status`, which may hold one
+     * already: the work is not to be done then. */
     void (*run)(sim_work *work, sim_status *status);
     union {
         struct {

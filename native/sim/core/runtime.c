@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "core/environment.h"
+#include "core/faults.h"
 
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned init_count, init_flags;
@@ -24,6 +25,9 @@ static cnrtRet_t check_init(unsigned flags)
         return sim_error_set(CNRT_RET_ERR_INIT, "CNRT_DEFAULT_DEVICE=%.40s names no device; there are %u.",
                              environment->bad_default, environment->devices);
     }
+    if (sim_faults_problem() != NULL) { /* a test bench that silently does nothing would be worse */
+        return sim_error_set(CNRT_RET_ERR_INIT, "%s", sim_faults_problem());
+    }
     return CNRT_RET_SUCCESS;
 }
 
@@ -40,7 +44,7 @@ cnrtRet_t sim_runtime_init(unsigned flags)
         init_flags = flags;
     }
     pthread_mutex_unlock(&init_lock);
-    sim_device_mend(SIM_FAULT_UNTIL_INIT);
+    sim_faults_mend(SIM_FAULT_UNTIL_INIT);
     if (differs) {
         return sim_error_set(CNRT_RET_ERR_INVALID_TYPE, "cnrtInit was called before with flags %u, now with %u.",
                              1 - flags, flags);

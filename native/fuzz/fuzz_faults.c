@@ -1,0 +1,31 @@
+/* libFuzzer: any bytes are read as a file of faults without a crash; a refusal says its line, and what was read can be met
+ * by calls of every function. See run.sh. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rules.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static sim_rules rules;
+    char problem[200] = "";
+    char *text = malloc(size + !size); /* exactly: a sanitizer sees one byte too many */
+    memcpy(text, data, size);
+    memset(&rules, 0, sizeof rules);
+    pthread_mutex_init(&rules.lock, NULL);
+    const bool taken = sim_rules_read(&rules, text, size, "faults.toml", problem, sizeof problem);
+    free(text);
+    if (taken == (rules.count == 0 || problem[0] != '\0') || (!taken && strncmp(problem, "line ", 5) != 0)) {
+        abort();
+    }
+    for (unsigned call = 0; taken && call < 2 * SIM_CALLS; call++) {
+        const sim_call made = {(sim_function_number)(call % SIM_CALLS), (int)(call % 4), call % 8, call};
+        sim_rules_match(&rules, &made);
+        sim_rules_lost(&rules, made.function, made.device);
+    }
+    sim_rules_mend(&rules, SIM_FAULT_UNTIL_INIT);
+    pthread_mutex_destroy(&rules.lock);
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* Files as a whole. */
+#ifndef SIM_CORE_FILE_H
+#define SIM_CORE_FILE_H
+
+#include <stdint.h>
+
+/* The whole file in memory (malloc), or NULL after reporting: SYS cannot be opened, INVALID cannot be read or too large. */
+uint8_t *sim_file_read(const char *path, uint64_t *bytes);
+/* Like it, but not more than the first `limit` bytes; `size` is the file's. */
+uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size);
+
+#endif
