@@ -36,4 +36,11 @@ class RuntimeFailure(MluAgentError):
 
 
 class DeviceLost(RuntimeFailure):
-    """The device does not answer any more: only a reset or a restart helps."""
+    """The device does not answer any more: only a reset or a restart helps.
+
+    ``hung``: a thread is inside a call of it that does not return: nothing may wait for the device any more.
+    """
+
+    def __init__(self, message: str, status: int | None = None, *, hung: bool = False) -> None:
+        super().__init__(message, status)
+        self.hung = hung

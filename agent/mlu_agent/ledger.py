@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DEVICE = "device"  # the reason for failing that is no progress: a device that fails everything does no work
 DROPPED_EMPTY = "dropped_empty"
 RECOVERY_STEPS = ("retry", "renew", "reopen")
+DEVICE_FAULTS = ("wrong_time",)
 # milliseconds; fixed, so that histograms of several boxes and of several days can be added
 BUCKETS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
 
@@ -165,19 +166,23 @@ class SourceAccount:
 
 
 class ModelAccount:
-    """What was done because a model's device failed; by the collecting thread alone."""
+    """What a model's device did wrong, and what was done because it failed; by the collecting thread alone."""
 
     def __init__(self) -> None:
-        self._steps = dict.fromkeys(RECOVERY_STEPS, 0)
+        self._counts = dict.fromkeys((*RECOVERY_STEPS, *DEVICE_FAULTS), 0)
 
-    def count_step(self, step: str) -> int:
-        """A step of the recovery is taken; how often by now."""
-        self._steps[step] += 1
-        return self._steps[step]
+    def count(self, what: str) -> int:
+        """A step of the recovery is taken, or a fault was found; how often by now."""
+        self._counts[what] += 1
+        return self._counts[what]
 
     def steps(self) -> dict[str, int]:
         """How often each step of the recovery was taken."""
-        return dict(self._steps)
+        return {step: self._counts[step] for step in RECOVERY_STEPS}
+
+    def counters(self) -> dict[str, int]:
+        """All of it."""
+        return dict(self._counts)
 
 
 class SinkAccount:
@@ -215,14 +220,14 @@ class Snapshot:
 
     sources: Mapping[str, Mapping[str, int]]
     stages: Mapping[str, Mapping[str, Latency]]  # by source, then by stage
-    models: Mapping[str, Mapping[str, int]]  # by model: the steps of the recovery
+    models: Mapping[str, Mapping[str, int]]  # by model: the steps of the recovery, and faults of the device
     sinks: Mapping[str, Mapping[str, int]]
 
     @property
     def device(self) -> dict[str, int]:
-        """What was done because a device failed, each only there once it happened."""
-        steps = _sum(self.models.values())
-        return {f"device_{step}": count for step, count in steps.items() if count}
+        """What a device did wrong and what was done because it failed, each only there once it happened."""
+        counts = _sum(self.models.values())
+        return {f"device_{what}": count for what, count in counts.items() if count}
 
     @property
     def totals(self) -> dict[str, int]:
@@ -273,7 +278,7 @@ class Ledger:
         return Snapshot(
             {name: account.counters() for name, account in sources.items()},
             {name: account.stages() for name, account in sources.items()},
-            {name: account.steps() for name, account in models.items()},
+            {name: account.counters() for name, account in models.items()},
             {name: account.counters() for name, account in sinks.items()},
         )
 

@@ -19,12 +19,11 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from mlu_agent import cnrt
-from mlu_agent.config import PublishConfig, ServiceConfig, SourceConfig
+from mlu_agent.config import PublishConfig, SourceConfig
 from mlu_agent.daemon.service import Notifications, Watchdog
 from mlu_agent.engine import Engine
 from mlu_agent.engine.recovery import Recovery
-from mlu_agent.engine.served import ServedModel
-from mlu_agent.errors import DeviceLost, RuntimeFailure
+from mlu_agent.errors import RuntimeFailure
 from mlu_agent.ledger import Ledger, SinkAccount, SourceAccount
 from mlu_agent.publish.publisher import Publisher
 from mlu_agent.sources import Capture, Exchange, Grab, Source, SourceState
@@ -150,37 +149,6 @@ def looping(pictures: Path) -> SourceConfig:
     return SourceConfig("folder", "path", str(pictures), loop=True)
 
 
-def test_the_deadline_of_the_device_is_twenty_of_its_slowest_invocations(
-    make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """The device tells 5 s for each: one that hangs is waited for beyond device_timeout_s, and is lost after 100 s."""
-    monkeypatch.setattr(cnrt.Notifier, "microseconds_since", lambda _self, _start: 5e6)
-    pipeline = make(model_path, looping(pictures), service=ServiceConfig(device_timeout_s=1.0))
-    original, hang = cnrt.Notifier.wait, threading.Event()
-    hangs, release = threading.Event(), threading.Event()
-
-    def wait(self: cnrt.Notifier) -> None:
-        original(self)
-        if hang.is_set():
-            hangs.set()
-            release.wait(SECONDS)
-
-    monkeypatch.setattr(cnrt.Notifier, "wait", wait)
-    pipeline.start()
-    wait_until(lambda: pipeline.ledger.snapshot().totals["published"] > 3)
-    hang.set()
-    assert hangs.wait(SECONDS)
-    now = time.monotonic()
-    pipeline.tick(now + 60.0)
-    early = pipeline.failure
-    pipeline.tick(now + 100.1)
-    release.set()
-    pipeline.stop(10)
-    assert early is None
-    assert isinstance(pipeline.failure, DeviceLost)
-    assert "for more than 100.0 s" in pipeline.failure.message
-
-
 def test_a_minute_without_a_failure_is_calm(library: Library, model_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A device that fails again 59 s after it was mended is mended more thoroughly; after 60 s, as the first time."""
     clock = SimpleNamespace(monotonic=lambda: clock.now)
@@ -196,20 +164,17 @@ def test_a_minute_without_a_failure_is_calm(library: Library, model_path: Path, 
     assert account.steps() == {"retry": 2, "renew": 1, "reopen": 0}
 
 
-def test_whoever_sleeps_until_it_is_due_misses_no_stall_no_hang_and_no_heartbeat(
+def test_whoever_sleeps_until_it_is_due_misses_no_stall_and_no_heartbeat(
     make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The pipeline is due when the first of its sources, its models and its heartbeat is."""
+    """The pipeline is due when the first of its sources and its heartbeat is."""
     pipeline = make(model_path, looping(pictures))
     pipeline.tick(100.0)
-    dues = {"stall": math.inf, "hang": math.inf}
+    dues = {"stall": math.inf}
     monkeypatch.setattr(Source, "stall_due", property(lambda _self: dues["stall"]))
-    monkeypatch.setattr(ServedModel, "due", lambda _self, _now, _timeout_s: dues["hang"])
-    assert pipeline.due(100.0) == 101.0
-    dues["hang"] = 100.5
-    assert pipeline.due(100.0) == 100.5
+    assert pipeline.due == 101.0
     dues["stall"] = 100.25
-    assert pipeline.due(100.0) == 100.25
+    assert pipeline.due == 100.25
 
 
 def test_frames_that_the_device_fails_do_not_feed_the_watchdog(
@@ -228,21 +193,6 @@ def test_frames_that_the_device_fails_do_not_feed_the_watchdog(
     wait_until(lambda: pipeline.ledger.snapshot().totals["failed"] >= 10)
     assert not watchdog.tick(200.0)
     pipeline.stop(10)
-
-
-def test_time_without_work_is_not_time_that_the_device_is_stuck(library: Library, model_path: Path):
-    """An invocation after a quiet night is as young as one after another; with nothing in flight nothing is stuck."""
-    with Engine(library, model_path, cores=1) as engine:
-        for _ in range(2):
-            assert engine.stuck_for(time.monotonic() + 1000.0) == 0.0
-            slot = engine.acquire(SECONDS)
-            assert slot is not None
-            submitted = time.monotonic()
-            engine.submit(slot)
-            assert engine.stuck_for(submitted) <= 0.0
-            assert engine.stuck_for(submitted + 1000.0) > 0.0
-            assert engine.collect() is slot
-            engine.release(slot)
 
 
 class Spy:

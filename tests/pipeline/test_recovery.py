@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,23 +122,40 @@ def library(simulator_path: Path) -> Library:
     return open_library(str(simulator_path))
 
 
-def test_a_device_that_keeps_failing_comes_to_the_end(library: Library, model_path: Path):
-    """A failure soon after a recovery begins one step higher; after a calm time the first step comes first again."""
+def test_a_device_that_fails_every_invocation_comes_to_the_end(library: Library, model_path: Path):
+    """Each recovery helps its own invocation, and the next one fails again: the fourth ends it, at the latest."""
     with Engine(library, model_path, cores=1) as engine:
         slot = engine.acquire()
         assert slot is not None
-        for calm_s, expected in ((0.0, ["retry", "retry", "retry"]), (1000.0, ["retry", "renew", "reopen"])):
-            log = Log()
-            account = ModelAccount()
-            recovery = Recovery(engine, account, log, calm_s)
-            for _ in range(3):
-                recovery(slot, RuntimeFailure("injected"))
-            assert [step for event, step in log.said if event == "the device failed"] == expected
+        log, account = Log(), ModelAccount()
+        recovery = Recovery(engine, account, log)
+        for _ in range(3):
+            recovery(slot, RuntimeFailure("injected"))
+        assert [step for event, step in log.said if event == "the device failed"] == ["retry", "renew", "reopen"]
         with pytest.raises(DeviceLost, match=r"retry 1, renew 1, reopen 1\), the last: injected"):
             recovery(slot, RuntimeFailure("injected"))
         with pytest.raises(DeviceLost):
             recovery(slot, RuntimeFailure("again"))
         assert account.steps() == {"retry": 1, "renew": 1, "reopen": 1}
+        engine.release(slot)
+
+
+def test_errors_that_recover_never_end_the_process(library: Library, model_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One every 3 s for a day, each mended by repeating it, with an invocation between them that needs no help."""
+    clock = SimpleNamespace(monotonic=lambda: clock.now)
+    monkeypatch.setattr(sys.modules[Recovery.__module__], "time", clock)
+    with Engine(library, model_path, cores=1) as engine:
+        slot = engine.acquire()
+        assert slot is not None
+        account = ModelAccount()
+        recovery = Recovery(engine, account, Log())
+        monkeypatch.setitem(recovery._steps, "retry", lambda _slot: None)
+        for number in range(28800):
+            clock.now = 1000.0 + 3 * number
+            recovery(slot, RuntimeFailure("injected"))
+            recovery.worked()
+        assert recovery.lost is None
+        assert account.steps() == {"retry": 28800, "renew": 0, "reopen": 0}
         engine.release(slot)
 
 

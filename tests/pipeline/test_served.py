@@ -14,7 +14,7 @@ from mlu_agent import cnrt
 from mlu_agent.daemon.models import Models, serve
 from mlu_agent.daemon.pipeline import Pipeline
 from mlu_agent.engine import Engine
-from mlu_agent.engine.served import RECOVERY_S, ServedModel
+from mlu_agent.engine.served import ServedModel
 from mlu_agent.errors import RuntimeFailure
 from mlu_agent.ledger import Ledger
 from mlu_agent.model.bundle import load_bundle
@@ -85,24 +85,6 @@ def test_a_submission_that_fails_leaves_nothing_pending(served: ServedModel[int]
     with pytest.raises(RuntimeFailure, match="injected"):
         submit(served, 1)
     assert served.pending == 0
-
-
-def test_the_deadline_is_looked_at_in_time(served: ServedModel[int], monkeypatch: pytest.MonkeyPatch):
-    """With nothing in flight a whole deadline from now, since work may begin the next moment; else what is left of it.
-    A recovery has more time, and is looked at as often as if it had not, since it may end at once."""
-    stuck = [0.0]
-    monkeypatch.setattr(served.engine, "stuck_for", lambda _now: stuck[0])
-    assert served.due(100.0, 2.0) == 102.0
-    stuck[0] = 1.5
-    assert served.due(100.0, 2.0) == 100.5
-    assert served.overdue(100.0, 2.0) is None
-    served.engine.recovering = True
-    stuck[0] = 3.0
-    assert served.deadline_s(2.0) == RECOVERY_S
-    assert served.overdue(100.0, 2.0) is None
-    assert served.due(100.0, 2.0) == 102.0
-    served.engine.recovering = False
-    assert served.overdue(100.0, 2.0) is not None
 
 
 class ByNumber(Models):

@@ -53,7 +53,7 @@ class Device(Handle):
 
     def _release(self) -> None:
         # counted: the library shuts down with the last of as many calls as there were cnrtInit
-        self.library.lib.cnrtDestroy()
+        self.library.answer("cnrtDestroy")
 
 
 def device_count(library: Library) -> int:
@@ -69,7 +69,7 @@ def list_devices(library: Library) -> list[DeviceInfo]:
     try:
         return [_describe(library, ordinal) for ordinal in range(device_count(library))]
     finally:
-        library.lib.cnrtDestroy()
+        library.answer("cnrtDestroy")
 
 
 def _describe(library: Library, ordinal: int) -> DeviceInfo:

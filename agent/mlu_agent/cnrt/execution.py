@@ -87,7 +87,7 @@ class Notifier(Handle):
 
     def reached(self) -> bool:
         """Whether the queue has reached the mark."""
-        code = self.library.lib.cnrtQueryNotifier(self.handle)
+        code = self.library.answer("cnrtQueryNotifier", self.handle)
         if code not in (SUCCESS, BUSY):
             self.library.status.fail("cnrtQueryNotifier", code)
         return bool(code == SUCCESS)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import importlib.resources
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RuntimeFailure, UserError
+from .calls import Calls
 from .status import Status
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ class Library:
     """A loaded runtime library.
 
     ``kind`` is "device" or "simulator", ``path`` where it came from, ``reason`` one sentence on why it was taken. It
-    stays loaded until the process ends: worker threads of the library may be inside it.
+    stays loaded until the process ends: worker threads of the library may be inside it. ``calls`` tells which thread is
+    inside it, where and since when.
     """
 
     def __init__(self, ffi: Any, lib: Any, path: str, reason: str) -> None:
@@ -39,12 +42,24 @@ class Library:
         self.kind = "simulator" if has_symbol(ffi, lib, _SIMULATOR_MARK) else "device"
         self.reason = reason
         self.status = Status(ffi, lib, self.kind)
+        self.calls = Calls()
 
     def call(self, name: str, *arguments: Any) -> None:
         """Calls one ABI function that returns cnrtRet_t; raises RuntimeFailure unless it succeeds."""
-        code = self.function(name)(*arguments)
+        code = self.answer(name, *arguments)
         if code:
             self.status.fail(name, code)
+
+    def answer(self, name: str, *arguments: Any) -> Any:
+        """What the ABI function of that name returns; every call of the device goes through here."""
+        function = self.function(name)
+        call = self.calls.here()
+        call.since = time.monotonic()
+        call.name = name
+        try:
+            return function(*arguments)
+        finally:
+            call.name = ""
 
     def function(self, name: str) -> Any:
         """The function of that name; RuntimeFailure if this library is too old to have it."""

@@ -90,10 +90,15 @@ class LogConfig:
 
 @dataclass(frozen=True)
 class ServiceConfig:
-    """``watchdog``: feed systemd's, if it asks. ``stop_timeout_s``: after that the process ends, whatever hangs."""
+    """``watchdog``: feed systemd's, if it asks. ``stop_timeout_s``: after that the process ends, whatever hangs.
+
+    ``device_timeout_s``, ``device_start_timeout_s``: a call of the device that takes longer hangs, when it runs and
+    when it is opened and loaded.
+    """
 
     watchdog: bool = True
     device_timeout_s: float = 2.0
+    device_start_timeout_s: float = 5.0
     stop_timeout_s: float = 5.0
 
 
@@ -292,6 +297,9 @@ def _read_service(table: Fields) -> ServiceConfig:
     service = ServiceConfig(
         watchdog=table.boolean("watchdog", usual.watchdog),
         device_timeout_s=table.number("device_timeout_s", usual.device_timeout_s, minimum=0.1, maximum=600.0),
+        device_start_timeout_s=table.number(
+            "device_start_timeout_s", usual.device_start_timeout_s, minimum=0.1, maximum=600.0
+        ),
         stop_timeout_s=table.number("stop_timeout_s", usual.stop_timeout_s, minimum=1.0, maximum=60.0),
     )
     table.close()

@@ -8,10 +8,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..errors import DeviceLost
 from ..ledger import Ledger
 from ..publish.sink import Outlet
 from ..publish.sinks import open_sinks
 from ..sources import SourceState
+from .hangs import Hangs, end_now
 from .models import Models, put_into_service
 from .pipeline import Pipeline
 from .service import Notifications, Stopper, Watchdog
@@ -44,6 +46,10 @@ def serve(config: Config, log: Any, *, wait_for_subscriber_s: float = 0.0) -> in
         with contextlib.ExitStack() as exits:
             daemon = Daemon(config, log, stopper, notifications, wake, exits)
             return daemon.serve(wait_for_subscriber_s)
+    except DeviceLost as lost:
+        if lost.hung:
+            end_now()
+        raise
     finally:
         notifications.close()
         stopper.close()
@@ -73,7 +79,8 @@ class Daemon:
         self._wake = wake
         self.ledger = Ledger()
         notifications.send(STATUS="loading the model")
-        self.models = Models(put_into_service(config.model, self.ledger, log, exits))
+        self._hangs = Hangs(log, notifications)
+        self.models = Models(put_into_service(config, self.ledger, log, exits, self._hangs))
         # closed before the engine: the exit stack runs backwards
         self.outlet = Outlet(open_sinks(config.publish, self.ledger, log, wake.set, exits), self.ledger, log)
         self.endpoint = self.outlet.endpoint
@@ -91,6 +98,7 @@ class Daemon:
         self._wait_for_subscriber(wait_for_subscriber_s)
         try:
             if not self._stopper.requested.is_set():
+                self._hangs.serving = self.pipeline
                 self.pipeline.start()
                 self._loop()
         finally:
@@ -138,7 +146,7 @@ class Daemon:
                 next_summary = now + (self._config.log.summary_s or math.inf)
                 if self._config.log.summary_s:
                     self._log_summary()
-            self._sleep_until(min(self.pipeline.due(now), self._watchdog.due(now), next_status, next_summary))
+            self._sleep_until(min(self.pipeline.due, self._watchdog.due(now), next_status, next_summary))
 
     def _log_summary(self) -> None:
         snapshot = self.ledger.snapshot()
@@ -146,6 +154,9 @@ class Daemon:
         self._log.info("summary", sources=snapshot.sources, stages_ms=stages, **snapshot.device)
 
     def _stop(self) -> None:
+        if isinstance(self.pipeline.failure, DeviceLost) and self.pipeline.failure.hung:
+            self.pipeline.abandon()
+            return
         limit = self._config.service.stop_timeout_s
         reason = self._stopper.signal_name or "the end of all sources"
         self._notifications.send(STOPPING=1, STATUS=f"stopping: {reason}")

@@ -209,9 +209,14 @@ class Line:
                 candidates=detections.invalid,
             )
 
-    def _fail(self, group: list[Pending], error: RuntimeFailure) -> None:
+    @staticmethod
+    def count_failed(group: list[Pending]) -> None:
+        """The device costs these frames."""
         for pending in group:
             pending.source.account.count_failed(DEVICE)
+
+    def _fail(self, group: list[Pending], error: RuntimeFailure) -> None:
+        self.count_failed(group)
         self._log.error("frames are lost: the device failed", frames=len(group), reason=error.message)
         self._on_failure(error)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cnrt import open_library
 from ..engine import Engine
+from ..engine.deadlines import CallWatch, Deadlines
 from ..engine.recovery import Recovery
 from ..engine.served import ServedModel
 from ..model.bundle import load_detection_bundle
@@ -15,8 +16,10 @@ from .line import Pending
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Iterator
+    from typing import Callable
 
-    from ..config import ModelConfig, SourceConfig
+    from ..config import Config, ModelConfig, SourceConfig
+    from ..errors import DeviceLost
     from ..ledger import Ledger
     from ..model.bundle import ModelSpec, Thresholds
 
@@ -38,27 +41,35 @@ class Models:
         return iter(self._all)
 
 
-def put_into_service(config: ModelConfig, ledger: Ledger, log: Any, exits: contextlib.ExitStack) -> Served:
+def put_into_service(
+    config: Config, ledger: Ledger, log: Any, exits: contextlib.ExitStack, on_hang: Callable[[DeviceLost], None]
+) -> Served:
     """Loads a model onto its runtime, until ``exits`` closes it, and says what runs where.
 
-    Raises what ``load_detection_bundle``, ``open_library`` and ``Engine`` raise.
+    From before the first call of the device until after the last one ``on_hang`` is called, in a thread of its own, if
+    one does not return in time. Raises what ``load_detection_bundle``, ``open_library`` and ``Engine`` raise.
     """
-    spec = load_detection_bundle(config.path)
-    library = open_library(config.runtime)
+    model, service = config.model, config.service
+    spec = load_detection_bundle(model.path)
+    library = open_library(model.runtime)
     spec = spec.on(library.kind)
-    say = log.info if library.kind == "device" or config.runtime == "simulator" else log.warning
+    say = log.info if library.kind == "device" or model.runtime == "simulator" else log.warning
     say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
-    engine = exits.enter_context(Engine(library, spec.path, cores=config.cores))
+    deadlines = Deadlines(service.device_timeout_s, service.device_start_timeout_s, spec.path.stat().st_size)
+    exits.enter_context(CallWatch(library.calls, deadlines, on_hang))
+    engine = exits.enter_context(Engine(library, spec.path, cores=model.cores))
     log.info(
         "model", name=spec.name, sha256=spec.sha256, device=engine.device.name, cores=engine.cores, slots=engine.slots
     )
-    return serve(spec, engine, config, ledger, log)
+    return serve(spec, engine, model, ledger, log, deadlines)
 
 
-def serve(spec: ModelSpec, engine: Engine, config: ModelConfig, ledger: Ledger, log: Any) -> Served:
+def serve(
+    spec: ModelSpec, engine: Engine, config: ModelConfig, ledger: Ledger, log: Any, deadlines: Deadlines | None = None
+) -> Served:
     """A model on its engine, with the configuration's thresholds and with what is done when the device fails."""
     recovery = Recovery(engine, ledger.model(spec.name), log)
-    return ServedModel(spec, engine, effective_thresholds(config, spec), recovery)
+    return ServedModel(spec, engine, effective_thresholds(config, spec), recovery, deadlines)
 
 
 def effective_thresholds(config: ModelConfig, spec: ModelSpec) -> Thresholds:

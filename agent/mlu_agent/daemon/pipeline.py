@@ -71,7 +71,7 @@ class Pipeline:
             self._announcer,
             self._log,
             empty_frames=self._config.publish.empty_frames,
-            on_failure=self._give_up,
+            on_failure=self.give_up,
             on_settled=self._wake,
         )
 
@@ -115,29 +115,24 @@ class Pipeline:
             source.check_stall(now)
             self._end_if_done(source)
             if source.died:
-                self._give_up(RuntimeFailure(f"source {source.source_id}: its thread died of an internal error"))
-        for served in self.models:
-            lost = served.overdue(now, self._config.service.device_timeout_s)
-            if lost is not None:
-                self._give_up(lost)
+                self.give_up(RuntimeFailure(f"source {source.source_id}: its thread died of an internal error"))
         heartbeat_due = now >= self._next_heartbeat
         if self._outlet.look_for_subscribers() or heartbeat_due:
             for source in self.sources.values():
                 self._announcer.state(source, source.account.counters())
         if heartbeat_due:
             self._next_heartbeat = now + self._config.publish.heartbeat_s
-            states = {source_id: source.status.state.value for source_id, source in self.sources.items()}
-            totals = self.ledger.snapshot().totals
-            self._announcer.heartbeat(self.models.main.info, states, totals, uptime_s=now - self._started)
+            self._heartbeat(now)
 
-    def due(self, now: float) -> float:
+    def _heartbeat(self, now: float) -> None:
+        states = {source_id: source.status.state.value for source_id, source in self.sources.items()}
+        totals = self.ledger.snapshot().totals
+        self._announcer.heartbeat(self.models.main.info, states, totals, uptime_s=now - self._started)
+
+    @property
+    def due(self) -> float:
         """When ``tick`` is to be called next, monotonic seconds, unless ``wake`` is called before."""
-        timeout_s = self._config.service.device_timeout_s
-        return min(
-            self._next_heartbeat,
-            *(served.due(now, timeout_s) for served in self.models),
-            *(source.stall_due for source in self.sources.values()),
-        )
+        return min([self._next_heartbeat, *(source.stall_due for source in self.sources.values())])
 
     @property
     def finished(self) -> bool:
@@ -178,6 +173,27 @@ class Pipeline:
         lets the deliverer count the rest as failed."""
         return bool(served.pending) and (self.failure is None or served.lost)
 
+    def give_up(self, error: MluAgentError) -> None:
+        """The daemon cannot go on; the first reason counts. Any thread may call."""
+        if self.failure is None:
+            self.failure = error
+        self._wake()
+
+    def abandon(self) -> None:
+        """Ends without a call of the device and without waiting, since it hangs: frames on their way are counted as
+        failed, the last heartbeat and the ends of all sources are sent."""
+        for source in self.sources.values():
+            source.stop()
+        for served, line in self._lines.items():
+            served.engine.abandon()
+            line.exchange.close()
+            for group in served.groups:
+                line.count_failed(group)
+        for source in self.sources.values():
+            source.discard_waiting()
+            self._send_end(source, "the device hangs")
+        self._heartbeat(time.monotonic())
+
     def summary(self) -> str:
         """One line for people."""
         live = sum(source.status.state is SourceState.LIVE for source in self.sources.values())
@@ -190,11 +206,6 @@ class Pipeline:
 
     def _line_of(self, config: SourceConfig) -> Line:
         return self._lines[self.models.of(config)]
-
-    def _give_up(self, error: MluAgentError) -> None:
-        if self.failure is None:
-            self.failure = error
-        self._wake()
 
     def _changed(self, source: Source) -> None:
         """Called by a source's thread on every change of state."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import threading
-import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
@@ -68,8 +67,7 @@ class Engine:
         self._free: collections.deque[Slot] = collections.deque()
         self._running: collections.deque[Slot] = collections.deque()
         self._collecting = 0
-        self._last_progress = 0.0
-        self.recovering = False
+        self._abandoned = False
         try:
             self._build(cores, slots)
         except BaseException:
@@ -142,8 +140,6 @@ class Engine:
             else:
                 slot.submit()
             with self._lock:
-                if not self._running and not self._collecting:
-                    self._last_progress = time.monotonic()
                 self._running.append(slot)
                 self._lock.notify_all()
 
@@ -167,8 +163,6 @@ class Engine:
         finally:
             with self._lock:
                 self._collecting -= 1
-                self._last_progress = time.monotonic()
-                self.recovering = False
                 self._lock.notify_all()
         return slot
 
@@ -183,27 +177,19 @@ class Engine:
 
     def again(self, slot: Slot) -> None:
         """Runs a slot that failed once more; RuntimeFailure if that fails too. Only within ``recover``, as the next."""
-        self._begin_step()
         with self._device_lock:
             slot.submit()
         slot.finish()
 
     def renew(self, slot: Slot) -> None:
         """Makes contexts, queues and buffers anew, and submits this slot and all in flight again: none is lost."""
-        self._begin_step()
         self._rebuild(slot, reopen=False)
 
     def reopen(self, slot: Slot) -> None:
         """As ``renew``, with device and model opened anew. RuntimeFailure if the model's file is another one now."""
-        self._begin_step()
         if _stamp(self._path) != self._stamp:
             raise RuntimeFailure(f"{self._path}: the file was changed meanwhile; a restart takes the new one")
         self._rebuild(slot, reopen=True)
-
-    def _begin_step(self) -> None:
-        with self._lock:
-            self.recovering = True
-            self._last_progress = time.monotonic()
 
     def _rebuild(self, slot: Slot, *, reopen: bool) -> None:
         with self._device_lock:
@@ -227,21 +213,22 @@ class Engine:
             self._free.append(slot)
             self._lock.notify_all()
 
-    def stuck_for(self, now: float) -> float:
-        """Seconds in which something was in flight and nothing collected; ``now`` of the monotonic clock."""
-        with self._lock:
-            busy = bool(self._running) or self._collecting > 0
-            return now - self._last_progress if busy else 0.0
-
     def interrupt(self) -> None:
         """Wakes every waiting ``acquire`` and ``collect``; they return None from now on. ``close`` is still needed."""
         with self._lock:
             self._open = False
             self._lock.notify_all()
 
+    def abandon(self) -> None:
+        """A call of the device does not return: from now on nothing here calls it, and ``close`` waits for nothing."""
+        self._abandoned = True
+        self.interrupt()
+
     def close(self) -> None:
         """Waits for running invocations, then releases everything; a second call does nothing."""
         self.interrupt()
+        if self._abandoned:
+            return
         with self._lock:
             self._lock.wait_for(lambda: not self._collecting)
             running, self._running = list(self._running), collections.deque()

@@ -5,8 +5,12 @@
     reopen   device and model closed and opened again
     (end)    DeviceLost: the process ends with 3, and the service manager starts it again
 
-Every step is counted and said. Nothing that was in flight is lost, unless the last step fails. A failure soon after a
-recovery begins one step above the one that had helped, so that a device that keeps failing comes to the end.
+Every step is counted and said. Nothing that was in flight is lost, unless the last step fails.
+
+The ladder forgives: a failure begins at its foot again as soon as one invocation needed no help, or CALM_S after the
+last recovery. Without either the step that was taken has not helped, and the next one above it is taken. So a device
+that fails now and then is mended for ever, and one that fails every invocation comes to the end with the fourth at the
+latest.
 """
 
 from __future__ import annotations
@@ -27,7 +31,8 @@ CALM_S = 60.0
 class Recovery:
     """The ladder of one engine; called as ``Engine.collect`` wants it, by the collecting thread alone.
 
-    ``account``: where each step is counted. ``lost``: what ended it, None so far; from then on every failure is final.
+    ``account``: where each step is counted. ``failures``: how many invocations failed so far. ``lost``: what ended it,
+    None so far; from then on every failure is final.
     """
 
     def __init__(self, engine: Engine, account: ModelAccount, log: Any, calm_s: float = CALM_S) -> None:
@@ -40,26 +45,29 @@ class Recovery:
         self._calm_s = calm_s
         self._helped = -1
         self._helped_at = 0.0
+        self._works = True
         self._account = account
+        self.failures = 0
         self.lost: DeviceLost | None = None
 
     def __call__(self, slot: Slot, error: RuntimeFailure) -> None:
         """Returns when the slot is finished; raises DeviceLost when nothing helped."""
         if self.lost is not None:
             raise self.lost
-        soon = time.monotonic() - self._helped_at < self._calm_s
-        first = self._helped + 1 if soon else 0
+        self.failures += 1
+        forgiven = self._works or time.monotonic() - self._helped_at >= self._calm_s
+        first = 0 if forgiven else self._helped + 1
         for number, name in enumerate(self._steps):
             if number < first:
                 continue
-            count = self._account.count_step(name)
+            count = self._account.count(name)
             self._log.warning("the device failed", reason=error.message, step=name, count=count)
             try:
                 self._steps[name](slot)
             except RuntimeFailure as failure:
                 error = failure
                 continue
-            self._helped, self._helped_at = number, time.monotonic()
+            self._helped, self._helped_at, self._works = number, time.monotonic(), False
             self._log.warning("the device works again", step=name)
             return
         taken = ", ".join(f"{name} {count}" for name, count in self._account.steps().items() if count)
@@ -67,3 +75,12 @@ class Recovery:
             f"the device failed and nothing helped ({taken}), the last: {error.message}", error.status
         )
         raise self.lost
+
+    def worked(self) -> None:
+        """An invocation ended well and needed no help: what was done the last time has helped."""
+        self._works = True
+
+    def wrong_time(self) -> None:
+        """The device told a time that cannot be; it is said once."""
+        if self._account.count("wrong_time") == 1:
+            self._log.warning("the device tells times that cannot be: the host's are used instead, and it is counted")

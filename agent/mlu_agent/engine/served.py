@@ -9,13 +9,12 @@ submission. ``mlu_agent.detector.Detector`` and the daemon stand on the same obj
 from __future__ import annotations
 
 import collections
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from ..errors import DeviceLost, RuntimeFailure
+from ..errors import RuntimeFailure
 from ..model.info import ModelInfo
 from ..postprocess import postprocess
 from ..preprocess import Preprocessor
@@ -26,13 +25,10 @@ if TYPE_CHECKING:
     from ..detections import Detections
     from ..geometry import Letterbox
     from ..model.bundle import ModelSpec, Thresholds
+    from .deadlines import Deadlines
     from .engine import Engine
     from .recovery import Recovery
     from .slot import Slot
-
-RECOVERY_S = 10.0  # for one step of making the device ready again
-SLOWEST_FACTOR = 20
-SLOWEST_FADES = 0.999
 
 Group = TypeVar("Group")
 
@@ -50,11 +46,17 @@ class ServedModel(Generic[Group]):
     """A model on its engine, whose owner closes it. Any one thread may submit and any one other thread collect.
 
     ``recovery``: what is tried when the device failed; None: nothing, the failure is told at once.
-    ``info``: what is told of the model. ``thresholds``: those in force.
+    ``deadlines``: what learns how long invocations take. ``info``: what is told of the model. ``thresholds``: those in
+    force.
     """
 
     def __init__(
-        self, spec: ModelSpec, engine: Engine, thresholds: Thresholds, recovery: Recovery | None = None
+        self,
+        spec: ModelSpec,
+        engine: Engine,
+        thresholds: Thresholds,
+        recovery: Recovery | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self.spec = spec
         self.engine = engine
@@ -63,7 +65,7 @@ class ServedModel(Generic[Group]):
         self.info = ModelInfo.of(spec, thresholds, engine.library.kind)
         self._preprocess = Preprocessor(spec.input)
         self._pending: collections.deque[Group] = collections.deque()
-        self._slowest_s = 0.0
+        self._deadlines = deadlines
 
     def place(self, pixels: NDArray[np.uint8], slot: Slot, index: int) -> Letterbox:
         """Makes one picture, uint8 (H, W, 3) BGR, the input number ``index`` of the slot."""
@@ -84,15 +86,26 @@ class ServedModel(Generic[Group]):
 
         It counts as pending until it is released.
         """
+        mended = self.recovery.failures if self.recovery else 0
         try:
             slot = self.engine.collect(recover=self.recovery)
         except RuntimeFailure as error:
             return Done(self._pending[0], None, error)
         if slot is None:
             return None
-        # fades, so that one slow invocation does not stretch the deadline for ever
-        self._slowest_s = max(self._slowest_s * SLOWEST_FADES, slot.device_us / 1e6)
+        self._note(slot, mended)
         return Done(self._pending[0], slot, None)
+
+    def _note(self, slot: Slot, mended: int) -> None:
+        """What an invocation that came to its end teaches: unless it had to be mended, that the device works."""
+        if self.recovery is not None:
+            if slot.wrong_time:
+                self.recovery.wrong_time()
+            if self.recovery.failures != mended:
+                return
+            self.recovery.worked()
+        if self._deadlines is not None:
+            self._deadlines.note(slot.host_s)
 
     def read(self, slot: Slot, index: int, letterbox: Letterbox) -> Detections:
         """What was found in the picture number ``index`` of a collected slot, in the picture's pixels."""
@@ -111,6 +124,11 @@ class ServedModel(Generic[Group]):
         return len(self._pending)
 
     @property
+    def groups(self) -> list[Group]:
+        """Those that are pending."""
+        return list(self._pending)
+
+    @property
     def lost(self) -> bool:
         """Whether the device was given up: from then on every failure is final."""
         return self.recovery is not None and self.recovery.lost is not None
@@ -123,34 +141,12 @@ class ServedModel(Generic[Group]):
             raise RuntimeFailure("self-test: the engine has no free slot")
         size = self.spec.input
         letterbox = self.place(np.full((size.height, size.width, 3), 128, np.uint8), slot, 0)
-        start = time.monotonic()
         self.engine.submit(slot)
         done = self.engine.collect()
         if done is None:
             raise RuntimeFailure("self-test: the engine was closed")
         self.read(done, 0, letterbox)
-        self._slowest_s = time.monotonic() - start
+        if self._deadlines is not None:
+            self._deadlines.note(done.host_s)
         self.engine.release(done)
         return done.device_us / 1000
-
-    def deadline_s(self, timeout_s: float) -> float:
-        """Seconds after which an invocation counts as hanging: ``timeout_s``, more where invocations are slow or the
-        device is being made ready again."""
-        limit = self._limit(timeout_s)
-        return max(limit, RECOVERY_S) if self.engine.recovering else limit
-
-    def _limit(self, timeout_s: float) -> float:
-        return max(timeout_s, SLOWEST_FACTOR * self._slowest_s)
-
-    def overdue(self, now: float, timeout_s: float) -> DeviceLost | None:
-        """Why the device has to be given up, if no invocation was finished in time; ``now`` of the monotonic clock."""
-        limit = self.deadline_s(timeout_s)
-        if self.engine.stuck_for(now) > limit:
-            return DeviceLost(f"the device has not finished an invocation for more than {limit:.1f} s")
-        return None
-
-    def due(self, now: float, timeout_s: float) -> float:
-        """When ``overdue`` is to be asked again at the latest, whatever is submitted until then."""
-        limit = self._limit(timeout_s)  # not that of a recovery, which may end at once
-        rest = limit - self.engine.stuck_for(now)
-        return now + (rest if rest >= 0 else limit)

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from ..model.offline_model import OfflineModel, TensorInfo
 
 
+CLOCKS_DIFFER = 1.1  # a device's clock need not run as the host's does
+CLOCKS_DIFFER_US = 1000.0
+
+
 class Lane:
-    """A context, and the mark at the end of the invocation that was submitted to it last."""
+    """A context, the mark at the end of the invocation that was submitted to it last, and when the host saw the end of
+    the one that ended last."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.last: Notifier | None = None
+        self.idle_since = 0.0
 
 
 class Slot:
@@ -31,12 +37,15 @@ class Slot:
     ``inputs``, ``outputs``: host arrays of the whole batch, (N, H, W, C) in the container's dtype; fixed memory that
     belong to the holder between ``acquire`` and ``submit``, and between ``collect`` and ``release``.
     ``device_us``: device time of the last invocation, microseconds; ``copy_in_us``, ``copy_out_us``: the host's time
-    for the copies before and after it.
+    for the copies before and after it; ``host_s``: the longest that the host waited for any part of it, seconds.
+    ``wrong_time``: whether the device told a time that cannot be; then ``device_us`` is the host's.
     The methods, and ``failure``, a failure that ``finish`` is to tell, are for the engine.
     """
 
     def __init__(self, description: OfflineModel) -> None:
-        self.device_us = self.copy_in_us = self.copy_out_us = 0.0
+        self.device_us = self.copy_in_us = self.copy_out_us = self.host_s = 0.0
+        self.wrong_time = False
+        self._began = self._submitted = 0.0
         self.inputs = [_host_array(tensor) for tensor in description.inputs]
         self.outputs = [_host_array(tensor) for tensor in description.outputs]
         self._attached = False
@@ -67,16 +76,17 @@ class Slot:
     def submit(self) -> None:
         """Copies the inputs and queues the invocation."""
         self._check_attached()
-        start = time.perf_counter()
+        self._began = time.perf_counter()
         for buffer, host in self._pairs[: len(self.inputs)]:
             buffer.copy_from(host)
-        self.copy_in_us = (time.perf_counter() - start) * 1e6
+        self.copy_in_us = (time.perf_counter() - self._began) * 1e6
         if self._lane.last is not None:
             self._queue.hold(self._lane.last)  # a context has room for one invocation at a time
         self._start.place(self._queue)
         self._lane.context.invoke(self._parameters, self._queue)
         self._end.place(self._queue)
         self._lane.last = self._end
+        self._submitted = time.perf_counter()
 
     def finish(self) -> None:
         """Waits for the invocation and copies the outputs; RuntimeFailure if it failed."""
@@ -87,11 +97,20 @@ class Slot:
         self._end.wait()
         # the mark is reached by a failed invocation too; here its failure is told, before old outputs are taken for new
         self._queue.sync()
-        start = time.perf_counter()
+        reached = time.perf_counter()
         for buffer, host in self._pairs[len(self.inputs) :]:
             buffer.copy_to(host)
-        self.copy_out_us = (time.perf_counter() - start) * 1e6
-        self.device_us = self._end.microseconds_since(self._start)
+        self.copy_out_us = (time.perf_counter() - reached) * 1e6
+        # in turn: an invocation starts when the one before it on its core has ended
+        waited = reached - max(self._submitted, self._lane.idle_since)
+        self._lane.idle_since = reached
+        self.host_s = max(waited, self.copy_in_us / 1e6, self.copy_out_us / 1e6)
+        self._take_time(self._end.microseconds_since(self._start), waited * 1e6, (reached - self._began) * 1e6)
+
+    def _take_time(self, told_us: float, waited_us: float, longest_us: float) -> None:
+        """The device's time, unless it is none: it goes into statistics that people and programs believe."""
+        self.wrong_time = not 0.0 <= told_us <= longest_us * CLOCKS_DIFFER + CLOCKS_DIFFER_US
+        self.device_us = waited_us if self.wrong_time else told_us
 
     def drain(self) -> None:
         """Waits until the device has ended what was submitted, well or not."""
