@@ -4,7 +4,8 @@
  *     FUNCTION ACTION [CALLS]
  * the action begins with the call of that function after so many more, counted from when the file says so. The
  * function "in" is cnrtMemcpy to the device and "out" the one from it. Actions:
- *     hang   never returns                    fail   CNRT_RET_ERR_BROKEN, and nothing is done
+ *     hang   never returns; FAULT_FILE.seen says that somebody is in there
+ *     fail   CNRT_RET_ERR_BROKEN, and nothing is done
  *     skip   nothing is done, and it is called a success
  *     zero   "out" only: the host's buffer holds zeros          flip   "out" only: one bit is another one
  *     stale  "out" only: the host gets what the copy of that size before this one held
@@ -57,8 +58,15 @@ static int fault(const char *function)
     int due = named && ++calls > after;
     pthread_mutex_unlock(&lock);
     int action = due ? action_of(word) : NONE;
-    while (action == HANG)
-        pause();
+    if (action == HANG) {
+        char seen[512];
+        snprintf(seen, sizeof seen, "%s.seen", path);
+        FILE *mark = fopen(seen, "w");
+        if (mark)
+            fclose(mark);
+        for (;;)
+            pause();
+    }
     return action;
 }
 

@@ -245,36 +245,6 @@ def test_the_service_manager_is_told_the_truth(run_daemon, listen, endpoint: str
     )
 
 
-HANGING = """
-import sys, threading
-from mlu_agent import cli, cnrt
-original, calls = cnrt.Notifier.wait, []
-def wait(self):
-    original(self)
-    calls.append(1)
-    if len(calls) > 20:
-        print('{"event": "hanging"}', flush=True)
-        threading.Event().wait()  # as a device that never answers again
-cnrt.Notifier.wait = wait
-sys.exit(cli.main(sys.argv[1:]))
-"""
-
-
-@pytest.mark.parametrize("by_signal", [False, True], ids=["deadline", "sigterm"])
-def test_a_hung_device_ends_the_process_with_3_whatever_hangs(run_daemon, clip: Path, by_signal: bool):
-    """A device call that never returns: given up after the deadline, or told to stop before it, the process is gone."""
-    deadline = 1000 if by_signal else 0.5
-    tail = f"[service]\ndevice_timeout_s = {min(deadline, 600)}\nstop_timeout_s = 2.0"
-    daemon = run_daemon(source("clip", path=str(clip), loop=True), publish=tail, code=HANGING)
-    daemon.wait_for_log("hanging")
-    if by_signal:
-        assert daemon.stop() == 3
-    else:
-        assert daemon.wait() == 3
-        assert "has not finished an invocation" in daemon.wait_for_log("giving up")["reason"]
-    assert daemon.wait_for_log("not stopped in time: ending the process")
-
-
 def test_a_device_that_fails_is_made_ready_again_and_no_frame_is_lost(run_daemon, listen, endpoint: str, clip: Path):
     """Each step is a warning in the log and a counter in the heartbeat; all frames arrive."""
     listener = listen(endpoint)

@@ -99,6 +99,12 @@ AGENT = (
         "test_every_call_has_its_own_age",
     ),
     _agent(
+        "a hung daemon is given a quarter of a minute to end",
+        "ABANDON_S = 1.5",
+        "ABANDON_S = 15.0",
+        "test_a_main_loop_that_does_not_end_a_hung_daemon_is_not_waited_for",
+    ),
+    _agent(
         "a wrong device time is believed",
         "not 0.0 <= told_us <= longest_us * CLOCKS_DIFFER + CLOCKS_DIFFER_US",
         "False",

@@ -83,7 +83,7 @@ def test_the_snapshot_tells_of_every_account_and_does_not_change():
     ledger = Ledger()
     ledger.source("a").count_read()
     ledger.source("b").count_read()
-    ledger.model("yolo").count_step("retry")
+    ledger.model("yolo").count("retry")
     ledger.sink("zeromq").count_sent(100)
     ledger.sink("zeromq").count_lost()
     snapshot = ledger.snapshot()

@@ -110,7 +110,12 @@ class CallWatch:
             self._seen[call] = since, first
             limit = self._deadlines.of(name)
             if self._awake - first > limit:
-                return DeviceLost(f"the device hangs: {name} has not returned for more than {limit:.1f} s", hung=True)
+                option = "device_timeout_s" if name in INVOCATION else "device_start_timeout_s"
+                return DeviceLost(
+                    f"the device hangs: {name} has not returned for more than {limit:.1f} s; "
+                    f"if it is only slow, raise service.{option}",
+                    hung=True,
+                )
         return None
 
     def _watch(self) -> None:
