@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from .detections import Detections
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT = cv2.FONT_HERSHEY_SIMPLEX  # of ASCII alone
+_UNICODE = hasattr(cv2, "FontFace")  # of OpenCV 5; before it there are no other letters
 
 
 def draw(
@@ -64,11 +65,31 @@ def _draw_caption(
 ) -> None:
     """``text`` on a filled bar above ``corner``, or below it where there is no room."""
     scale = 0.35 + 0.15 * thickness
-    text = text.encode("ascii", "replace").decode("ascii")  # the built-in font has no other letters
-    (width, height), base = cv2.getTextSize(text, _FONT, scale, 1)
+    text = "".join(letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in text)
+    if not text.isascii() and not _UNICODE:
+        text = "".join(letter if letter.isascii() else f"U+{ord(letter):04X}" for letter in text)
+    (width, height), base = _text_size(text, scale)
     bar = height + base + 2
     left = max(0, min(corner[0], picture.shape[1] - width - 2))
     top = corner[1] - bar if corner[1] >= bar else corner[1]
     cv2.rectangle(picture, (left, top), (left + width + 2, top + bar), colour, cv2.FILLED)
     ink = (0, 0, 0) if 0.114 * colour[0] + 0.587 * colour[1] + 0.299 * colour[2] > 110 else (255, 255, 255)
-    cv2.putText(picture, text, (left + 1, top + height + 1), _FONT, scale, ink, 1, cv2.LINE_AA)
+    place = (left + 1, top + height + 1)
+    if text.isascii():
+        cv2.putText(picture, text, place, _FONT, scale, ink, 1, cv2.LINE_AA)
+    else:
+        cv2.putText(picture, text, place, ink, cv2.FontFace("uni"), _letter_height(scale))
+
+
+def _text_size(text: str, scale: float) -> tuple[tuple[int, int], int]:
+    """Width, height above and below the line, in pixels."""
+    if text.isascii():
+        size, base = cv2.getTextSize(text, _FONT, scale, 1)
+        return (size[0], size[1]), base
+    _, top, width, height = cv2.getTextSize((0, 0), text, (0, 0), cv2.FontFace("uni"), _letter_height(scale))
+    return (width, -top), max(0, height + top)
+
+
+def _letter_height(scale: float) -> int:
+    """What the font of all letters calls its size, so that it is as high as the other one."""
+    return round(30 * scale)

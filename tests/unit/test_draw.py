@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
 from mlu_agent.detections import Detections
 from mlu_agent.draw import class_colour, draw, encode_jpeg, shrink
@@ -19,6 +20,18 @@ def test_boxes_are_drawn_on_a_copy_in_the_colour_of_their_class():
     assert (abs(edge) < 40).all()  # edges are smoothed
     assert not picture[120, 150].any()
     assert picture[48:58, 52:90].any(), "no caption above the box"
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+def test_labels_of_other_letters_can_be_told_apart(monkeypatch, unicode):
+    """Where OpenCV has no such letters their numbers stand for them."""
+    if not unicode:
+        monkeypatch.setattr("mlu_agent.draw._UNICODE", False)
+    found = Detections(np.array([[20, 60, 90, 90]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int32))
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    labels = ("猫", "狗", "schön", "schon", "a\nb", "ab")
+    drawn = {label: draw(pixels, found, [label]).tobytes() for label in labels}
+    assert len(set(drawn.values())) == len(labels)
 
 
 def test_boxes_at_and_beyond_the_edges_do_no_harm():
