@@ -20,7 +20,6 @@ ROOMS = (
 ANYWHERE = {"mlu_export", "mlu_agent", "numpy"}
 # A dependency's doors: files, or folders with all that is in them.
 DOORS: dict[str, set[str]] = {
-    "cv2": {"formats/pictures"},
     "onnx": {"importers/onnx/file"},
     "pycocotools": {"measurement/accuracy", "measurement/annotations"},
     "ray": {"shards/ray_cluster"},
@@ -38,6 +37,7 @@ DOORS: dict[str, set[str]] = {
 OF_THE_AGENT = {
     "detections", "geometry", "preprocess", "postprocess", "draw", "model", "detector",  # its vision
     "cnrt", "engine", "config", "command_line", "errors",
+    "sources",  # its reader of picture files
 }  # fmt: skip
 # About torch modules, or computing in torch: they import it at their top. Everywhere else it is imported late.
 TORCH = {"quantizer", "torch_mlu", "runners/exact"}

@@ -272,6 +272,48 @@ AGENT = (
         "lost = sequence - expected",
         "test_omitted_empty_frames_are_no_loss",
     ),
+    _agent(
+        "pictures of five hundred million pixels",
+        "MAX_PIXELS = 50_000_000",
+        "MAX_PIXELS = 500_000_000",
+        "test_a_picture_of_too_many_pixels_is_refused",
+    ),
+    _agent(
+        "a thousand passes over a JPEG",
+        "MAX_SCANS = 100",
+        "MAX_SCANS = 1000",
+        "test_a_jpeg_of_endless_scans_or_segments_is_refused",
+    ),
+    _agent(
+        "a TIFF's tiles as large as they say",
+        "    if 322 in tags or 323 in tags:",
+        "    if not tags:",
+        "test_a_tiff_of_too_many_pixels_is_refused",
+    ),
+    _agent(
+        "a TIFF's size taken from either of two",
+        "if tag in tags or kind not in _TIFF_TYPES:",
+        "if kind not in _TIFF_TYPES:",
+        "test_a_tiff_that_can_be_read_in_two_ways_is_refused",
+    ),
+    _agent(
+        "a long key in a path shown",
+        "len(piece) > LONG_NAME or",
+        "len(piece) > 8 * LONG_NAME or",
+        "test_a_key_of_letters_alone_does_not_show",
+    ),
+    _agent(
+        "sentences of others without end",
+        "LONGEST_SENTENCE = 4000",
+        "LONGEST_SENTENCE = 4000000",
+        "test_a_sentence_of_others_is_bounded",
+    ),
+    _agent(
+        "a password's raw slash taken for the end of the host",
+        'return match is not None and "@" in match[3] + match[4] and',
+        'return match is not None and "@" in match[4] and',
+        "test_a_password_whose_end_cannot_be_told_is_noticed",
+    ),
 )
 
 NATIVE = (

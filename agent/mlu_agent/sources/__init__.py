@@ -8,7 +8,8 @@ from typing import Callable
 from ..config import SourceConfig, parse_synthetic
 from ..errors import UserError
 from .base import Capture, CaptureError, Grab, Source, SourceState, SourceStatus
-from .images import PictureCapture, is_picture, read_picture
+from .decode import is_picture, read_picture
+from .images import PictureCapture
 from .mailbox import Exchange, Mailbox
 from .synthetic import SyntheticCapture
 from .video import CameraCapture, FileCapture, StreamCapture, is_stream

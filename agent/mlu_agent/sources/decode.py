@@ -1,0 +1,65 @@
+"""Picture files and their bytes -> pixels, within bounds that are looked at before anything is decoded."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from ..config.files import read_bounded
+from ..errors import DataError
+from .headers import SNIFFED, header_problem, picture_kind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
+# of pictures as well, but of kinds that are not read here
+FOREIGN_SUFFIXES = (".avif", ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".gif", ".exr", ".hdr", ".pam", ".pfm", ".svg")
+_VIDEO_SUFFIXES = (".mjpg", ".mjpeg")  # begin like a JPEG, and hold many
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+
+def has_picture_name(name: str) -> bool:
+    """Whether a name ends like a picture's that is read here."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def is_picture(path: str) -> bool:
+    """Whether a file is a picture: by its name, or else by how it begins. Nothing but a regular file is opened."""
+    if has_picture_name(path):
+        return True
+    try:
+        if Path(path).suffix.lower() in _VIDEO_SUFFIXES or not stat.S_ISREG(Path(path).stat().st_mode):
+            return False
+        with Path(path).open("rb") as file:
+            return bool(picture_kind(file.read(SNIFFED)))
+    except (OSError, ValueError):
+        return False
+
+
+def read_picture(path: str | Path) -> NDArray[np.uint8]:
+    """Decodes one picture file: uint8 (H, W, 3) BGR, turned as it asks for. DataError if it cannot or must not be."""
+    return decode_picture(read_bounded(Path(path), MAX_FILE_BYTES, DataError), str(path))
+
+
+def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decodes the bytes of a picture file, which sentences call ``name``: uint8 (H, W, 3) BGR, turned as it asks for.
+
+    DataError if it cannot be decoded, or if its header promises more than ``limits`` allows.
+    """
+    problem = header_problem(data)
+    if problem:
+        raise DataError(f"{name} {problem}; remove or replace it")
+    pixels: Any = None
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise DataError(f"{name} is not a readable picture; remove or replace it")
+    result: NDArray[np.uint8] = pixels
+    return result
