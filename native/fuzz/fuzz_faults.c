@@ -1,11 +1,27 @@
-/* libFuzzer: any bytes are read as a file of faults without a crash; a refusal says its line, and what was read can be met
- * by calls of every function. See run.sh. */
+/* libFuzzer: any bytes are read as a file of faults, as a timing profile and as recorded outputs without a crash; a refusal
+ * says its line, and the faults that were read can be met by calls of every function. See run.sh. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/recording.h"
 #include "core/rules.h"
+#include "core/timing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void read_others(const uint8_t *data, size_t size)
+{
+    sim_timing timing;
+    sim_error error = {""};
+    char problem[200] = "";
+    if (sim_timing_read(&timing, (const char *)data, size, "MLU220", 4, problem, sizeof problem) ==
+        (problem[0] != '\0')) {
+        abort();
+    }
+    if ((sim_recording_check(data, size, 0, 0, 8, 24, &error) == 0) == (error.text[0] == '\0')) {
+        abort();
+    }
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -13,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char problem[200] = "";
     char *text = malloc(size + !size); /* exactly: a sanitizer sees one byte too many */
     memcpy(text, data, size);
+    read_others((const uint8_t *)text, size);
     memset(&rules, 0, sizeof rules);
     pthread_mutex_init(&rules.lock, NULL);
     const bool taken = sim_rules_read(&rules, text, size, "faults.toml", problem, sizeof problem);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuzzes the model reader, the planner and the kernels, and the reader of fault files, under ASan and UBSan.
+# Fuzzes the model reader, the planner and the kernels, and the readers of what people write for the simulator, under ASan and UBSan.
 #
 #     native/fuzz/run.sh [seconds] [build folder]
 #
@@ -17,7 +17,7 @@ done
 "$python" "$here/../../tests/native/make_model.py" operators "$build/corpus/operators1.cambricon" --seed 1
 "$python" "$here/../../tests/native/make_model.py" more "$build/corpus/more1.cambricon" --seed 1
 "$python" "$here/../../tests/native/make_model.py" random "$build/corpus" --count 40
-cp "$here"/../sim/faults.example.toml "$build/faults/example.toml"
+cp "$here"/../sim/faults.example.toml "$here"/../sim/profiles/*.toml "$build/faults"
 for variant in checked unchecked; do
     define=""
     [ "$variant" = checked ] || define="-DSIM_FUZZ_WITHOUT_CRC"
@@ -35,6 +35,6 @@ done
 # What people write: a smaller grammar, so a smaller share of the time. The last objects will do.
 # shellcheck disable=SC2046
 clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -I"$native/sim" -I"$native/include" \
-    "$here/fuzz_faults.c" $(find "$objects" -name '*.c.o') -lm -lpthread -o "$build/fuzz-faults"
+    "$here/fuzz_faults.c" $(find "$objects" -name '*.c.o') -lm -lpthread -ldl -o "$build/fuzz-faults"
 "$build/fuzz-faults" -max_total_time="$((seconds / 3 + 1))" -max_len=4096 -timeout=20 -dict="$here/toml.dict" \
     -artifact_prefix="$build/crashes/" -print_final_stats=1 "$build/faults"

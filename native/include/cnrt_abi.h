@@ -302,7 +302,9 @@ cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param);
 
 /* ---- Ours: present in the simulator only, so their presence is how it is recognised ---------------------------- */
 
-/* Version of these two functions and of the knobs in ABI.md: 1. */
+/* Version of these functions and of the knobs in ABI.md: 2. Version 1 had no cnrtSimulatorNotes. */
 int cnrtSimulatorAbiVersion(void);
 /* One sentence on the last failure of this host thread, "" when there was none. Valid until the thread's next failure. */
 const char *cnrtSimulatorLastMessage(void);
+/* What of its answers the environment changed (estimated times, recorded outputs, faults), as words; "" when nothing. */
+const char *cnrtSimulatorNotes(void);

@@ -353,6 +353,19 @@ NATIVE = (
     _native(
         "the last failure told instead of the first", " && queue->failure.code == CNRT_RET_SUCCESS", "", "api_core"
     ),
+    _native("estimates without the cost of a step", " + timing->launch_s;", ";", "api_knobs_estimate"),
+    _native(
+        "estimates without constants and further inputs",
+        " + s->further_bytes;",
+        ";",
+        "api_knobs_estimate",
+    ),
+    _native(
+        "a lost device takes its neighbour along",
+        "(rule->lost_devices >> device & 1) != 0",
+        "(rule->lost_devices >> (device & 0)) != 0",
+        "core",
+    ),
     _native("a fault of every call but the n-th", "rule->calls == rule->nth", "rule->calls != rule->nth", "core"),
     _native("chance without its seed", "mixed(mixed(mixed(seed) +", "mixed(mixed(mixed(seed & 0) +", "core"),
     _native(
@@ -364,7 +377,7 @@ NATIVE = (
     _native("one fault more than there is room for", "SIM_MOST_RULES = 256,", "SIM_MOST_RULES = 257,", "core"),
     _native(
         "a lost device keeps what is given back",
-        "(sim_function_traits(function) & SIM_RELEASES) == 0;",
+        "(sim_function_traits(function) & SIM_SURVIVES) == 0;",
         "true;",
         "core",
     ),

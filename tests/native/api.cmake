@@ -34,6 +34,11 @@ api_knob(forced CNRT_SIMULATOR_DEVICES=3 CNRT_DEFAULT_DEVICE=2)
 api_knob(forced_wrong CNRT_DEFAULT_DEVICE=7)
 api_knob(memory CNRT_SIMULATOR_MEMORY_MB=2)
 api_knob(memory_of_each CNRT_SIMULATOR_MEMORY_MB=2 CNRT_SIMULATOR_DEVICES=2)
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/devices.toml
+  "[[fault]]\nfunction = \"cnrtInvokeRuntimeContext\"\ndevice = 1\nat = \"queue\"\nhang = true\n"
+  "[[fault]]\nfunction = \"cnrtInvokeRuntimeContext\"\ndevice = 0\nnth = 3\nlost = true\n")
+api_knob(devices_run_apart CNRT_SIMULATOR_DEVICES=2 CNRT_SIMULATOR_FAULTS=${CMAKE_CURRENT_BINARY_DIR}/devices.toml)
+api_knob(estimate CNRT_SIMULATOR_TIMING=mlu220)
 api_knob(failure CNRT_SIMULATOR_FAIL_INVOCATION=2)
 api_knob(failure_until_context CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=context)
 api_knob(failure_until_init CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=init)

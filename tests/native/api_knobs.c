@@ -80,6 +80,61 @@ static void two_devices_have_memory_of_their_own(void)
     OK(cnrtMalloc(&first, 2 << 20));
 }
 
+/* Every device runs invocations beside the others, with cores of its own: while one is lost, or hangs, another works. */
+static void devices_run_apart(const char *path)
+{
+    job first, second;
+    open_job(&first, path);
+    select_device(1);
+    open_job(&second, path);
+    cnrtQueue_t queue;
+    OK(cnrtCreateQueue(&queue));
+    OK(cnrtInvokeRuntimeContext(second.context, second.params, queue, NULL)); /* hangs in its queue */
+    CHECK_CODE(CNRT_RET_ERR_NOT_READY, cnrtQueryQueue(queue));
+    select_device(0);
+    CHECK_CODE(CNRT_RET_SUCCESS, invoke(&first));
+    CHECK_FAILS(CNRT_RET_ERR_INVALID, "belongs to device 1",
+                cnrtInvokeRuntimeContext(first.context, first.params, queue, NULL));
+    CHECK_FAILS(CNRT_RET_ERR_NODEV, "Device 0 is lost",
+                cnrtInvokeRuntimeContext(first.context, first.params, NULL, NULL));
+    select_device(1);
+    void *memory;
+    OK(cnrtMalloc(&memory, 64));
+    CHECK_CODE(CNRT_RET_ERR_NOT_READY, cnrtQueryQueue(queue));
+    select_device(0);
+    CHECK_FAILS(CNRT_RET_ERR_NODEV, "a new cnrtInit brings it back", cnrtMalloc(&memory, 64));
+    OK(cnrtInit(0));
+    CHECK_CODE(CNRT_RET_SUCCESS, invoke(&first));
+}
+
+/* CNRT_SIMULATOR_TIMING=mlu220: the time between two marks is the estimate, the same on every processor; an invocation on a
+ * queue that waits for another one begins where that one is. */
+static void times_are_estimates(const char *path)
+{
+    job j;
+    open_job(&j, path);
+    cnrtNotifier_t marks[3];
+    cnrtQueue_t queues[2];
+    float us;
+    for (int i = 0; i < 3; i++) {
+        OK(cnrtCreateNotifier(&marks[i]));
+    }
+    OK(cnrtCreateQueue(&queues[0]));
+    OK(cnrtCreateQueue(&queues[1]));
+    OK(cnrtPlaceNotifier(marks[0], queues[0]));
+    OK(cnrtInvokeRuntimeContext(j.context, j.params, queues[0], NULL));
+    OK(cnrtPlaceNotifier(marks[1], queues[0]));
+    OK(cnrtQueueWaitNotifier(marks[1], queues[1], 0));
+    OK(cnrtInvokeRuntimeContext(j.context, j.params, queues[1], NULL));
+    OK(cnrtPlaceNotifier(marks[2], queues[1]));
+    OK(cnrtSyncQueue(queues[1]));
+    OK(cnrtNotifierDuration(marks[0], marks[1], &us));
+    CHECK(us > 29.66f && us < 29.67f);
+    OK(cnrtNotifierDuration(marks[0], marks[2], &us));
+    CHECK(us > 59.32f && us < 59.34f);
+    CHECK(strcmp(cnrtSimulatorNotes(), "device times are estimates for MLU220-M.2") == 0);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2 || argc == 3);
@@ -112,6 +167,10 @@ int main(int argc, char **argv)
         CHECK_CODE(CNRT_RET_ERR_NOMEM, cnrtMalloc(&memory, 1));
     } else if (strcmp(argv[1], "memory_of_each") == 0) {
         two_devices_have_memory_of_their_own();
+    } else if (strcmp(argv[1], "devices_run_apart") == 0) {
+        devices_run_apart(argv[2]);
+    } else if (strcmp(argv[1], "estimate") == 0) {
+        times_are_estimates(argv[2]);
     } else if (strcmp(argv[1], "failure") == 0) {
         second_invocation_fails(argv[2]);
     } else if (strcmp(argv[1], "failure_until_context") == 0) {

@@ -100,7 +100,7 @@ static void a_fault_lasts_until_what_ends_it(void)
     CHECK(hits(2) == 2);
 }
 
-static void a_lost_device_is_lost_for_all_but_what_gives_back(void)
+static void a_lost_device_is_lost_for_all_but_what_gives_back_or_chooses(void)
 {
     read_rules("[[fault]]\nfunction = \"cnrtSyncQueue\"\nlost = true\n");
     CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtMalloc, 1) == NULL);
@@ -108,6 +108,7 @@ static void a_lost_device_is_lost_for_all_but_what_gives_back(void)
     CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtMalloc, 1) != NULL);
     CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtMalloc, 0) == NULL);
     CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtFree, 1) == NULL);
+    CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtSetCurrentDevice, 1) == NULL);
     CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtInit, 1) == NULL);
     sim_rules_mend(&rules, SIM_FAULT_UNTIL_INIT);
     CHECK(sim_rules_lost(&rules, SIM_CALL_cnrtMalloc, 1) == NULL);
@@ -224,12 +225,12 @@ static void there_are_bounds(void)
 static void a_clock_never_goes_back(void)
 {
     sim_clock clock = {0};
-    sim_clock_advance(&clock);
+    sim_clock_follow_host(&clock);
     int64_t first = clock.nanoseconds;
-    sim_clock_advance(&clock);
+    sim_clock_follow_host(&clock);
     CHECK(first > 0 && clock.nanoseconds >= first);
     sim_clock ahead = {.nanoseconds = INT64_MAX};
-    sim_clock_advance(&ahead);
+    sim_clock_follow_host(&ahead);
     CHECK(ahead.nanoseconds == INT64_MAX);
 }
 
@@ -239,7 +240,7 @@ int main(void)
     RUN(chance_depends_on_the_seed_alone);
     RUN(a_rule_looks_at_its_function_direction_device_and_time_alone);
     RUN(a_fault_lasts_until_what_ends_it);
-    RUN(a_lost_device_is_lost_for_all_but_what_gives_back);
+    RUN(a_lost_device_is_lost_for_all_but_what_gives_back_or_chooses);
     RUN(of_two_rules_for_a_call_the_first_acts_and_both_count);
     RUN(values_are_read_as_toml_says);
     RUN(what_cannot_be_read_is_refused_with_its_line);

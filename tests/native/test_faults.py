@@ -90,8 +90,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "another-device": (rule(INVOKE, "device = 1", QUEUE), [RIGHT] * 6),
     "this-device": ("# on device 1\n" + rule(INVOKE, "device = 1", "nth = 2", QUEUE), [RIGHT, "Call 2", *[RIGHT] * 4]),
     "another-device-lost": (
-        "# on device 1\n" + rule("cnrtGetDeviceHandle", "device = 0", "lost = true", QUEUE),
-        ["opening: Device 0 is lost"],
+        "# on device 1\n" + rule("cnrtGetDeviceHandle", "device = 0", "lost = true", 'until = "forever"'),
+        [RIGHT] * 6,
     ),
     "output-zero": (rule(INVOKE, "nth = 2", 'output = "zero"'), [RIGHT, "zero", *[RIGHT] * 4]),
     "output-stale": (rule(INVOKE, "nth = 2", 'output = "stale"'), [RIGHT, "of 1", *[RIGHT] * 4]),

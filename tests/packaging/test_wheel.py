@@ -113,7 +113,8 @@ def test_the_wheel_holds_the_package_the_simulator_and_its_headers(wheel: Path):
     """Every module of the checkout, the library, the two headers, the marker for type checkers; and nothing else."""
     source = ROOT / "agent"
     modules = {str(path.relative_to(source)) for path in (source / "mlu_agent").rglob("*.py")}
-    native = {f"mlu_agent/_native/{name}" for name in ("libcnrt.so", "include/cnrt.h", "include/cnrt_abi.h")}
+    beside = ("include/cnrt.h", "include/cnrt_abi.h", "profiles/mlu220.toml", "profiles/mlu270.toml")
+    native = {f"mlu_agent/_native/{name}" for name in ("libcnrt.so", *beside)}
     names = {name for name in _names(wheel) if ".dist-info/" not in name and not name.endswith("/")}
     assert names == modules | native | {"mlu_agent/py.typed"}
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RuntimeFailure, UserError
 from .calls import Calls
-from .status import Status
+from .status import MAX_SENTENCE, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +25,14 @@ SIMULATOR_VARIABLE = "MLU_AGENT_SIMULATOR"
 LIBRARY_NAME = "libcnrt.so"
 VENDOR_FOLDER = "/usr/local/neuware"
 _SIMULATOR_MARK = "cnrtSimulatorLastMessage"
+_SIMULATOR_NOTES = "cnrtSimulatorNotes"
 
 
 class Library:
     """A loaded runtime library.
 
-    ``kind`` is "device" or "simulator", ``path`` where it came from, ``reason`` one sentence on why it was taken. It
-    stays loaded until the process ends: worker threads of the library may be inside it. ``calls`` tells which thread is
-    inside it, where and since when.
+    ``kind`` is "device" or "simulator", ``path`` where it came from. It stays loaded until the process ends: worker
+    threads of the library may be inside it. ``calls`` tells which thread is inside it, where and since when.
     """
 
     def __init__(self, ffi: Any, lib: Any, path: str, reason: str) -> None:
@@ -40,7 +40,7 @@ class Library:
         self.lib = lib
         self.path = path
         self.kind = "simulator" if has_symbol(ffi, lib, _SIMULATOR_MARK) else "device"
-        self.reason = reason
+        self.because = reason
         self.status = Status(ffi, lib, self.kind)
         self.calls = Calls()
 
@@ -72,6 +72,21 @@ class Library:
     def has(self, name: str) -> bool:
         """Whether the library exports ``name``."""
         return has_symbol(self.ffi, self.lib, name)
+
+    @property
+    def notes(self) -> str:
+        """What of the simulator's answers its environment changed (estimated times, recorded outputs, faults), in
+        words; "" when nothing, and of a device."""
+        if self.kind != "simulator" or not self.has(_SIMULATOR_NOTES):
+            return ""
+        # asked late: the simulator reads its environment with the first question
+        text: bytes = self.ffi.string(getattr(self.lib, _SIMULATOR_NOTES)(), MAX_SENTENCE)
+        return text.decode("utf-8", "replace")
+
+    @property
+    def reason(self) -> str:
+        """One sentence on why it was taken, with what ``notes`` has to say."""
+        return "; ".join(part for part in (self.because, self.notes) if part)
 
     def version(self) -> str:
         """The library's own version, for example "4.10.4"."""
@@ -157,7 +172,7 @@ def _open_simulator(reason: str) -> Library:
         if not os.path.isfile(override):  # noqa: PTH113 - as above
             raise UserError(f"{SIMULATOR_VARIABLE}={override}: there is no such file; correct the variable or unset it")
         library = _open_path(override)
-        library.reason = f"{reason}; {SIMULATOR_VARIABLE} names the file"
+        library.because = f"{reason}; {SIMULATOR_VARIABLE} names the file"
     else:
         with bundled_folder() as folder:
             path = folder / LIBRARY_NAME

@@ -74,6 +74,8 @@ def timing_text(timing: Timing) -> str:
     lines = [f"{what}, batch {timing.batch}, cores {timing.cores}, warm-up {timing.warm_up}"]
     if timing.runtime == "simulator":
         lines.append("the simulator's speed tells nothing about a device's")
+    if timing.notes:
+        lines.append(f"of this simulator: {timing.notes}")
     return "\n".join([*lines, "", *_guide(timing), "", *_ours(timing), *_layers(timing)])
 
 
@@ -93,7 +95,7 @@ def _guide(timing: Timing) -> list[str]:
             "  ms = mean of copy in + compute + copy out; hardware = mean between the notifiers",
             f"Throughput(fps): {offline['throughput_fps']:.3f}",
             f"Latency(ms): {offline['latency_ms']:.3f}",
-            f"HardwareLatency(ms): {offline['hardware_latency_ms']:.3f}",
+            f"HardwareLatency(ms): {offline['hardware_latency_ms']:.3f}{_estimate(timing)}",
         ]
     return lines
 
@@ -108,11 +110,16 @@ def _ours(timing: Timing) -> list[str]:
         f"  latency of a picture: median {latency['median']:.2f} ms, {tail}",
         f"  mean {latency['mean']:.2f}{spread} ms, least {latency['least']:.2f} ms, most {latency['most']:.2f} ms",
         "  of this " + ", ".join(f"{part.replace('_', ' ')} {parts[part]:.2f}" for part in PARTS[:-1]) + " ms",
-        f"  the device itself worked for {parts['device']:.2f} ms",
+        f"  the device itself worked for {parts['device']:.2f} ms{_estimate(timing)}",
     ]
     if ours["pictures_per_second"] is not None:
         lines.append(f"  pictures per second with all cores busy: {ours['pictures_per_second']:.2f}")
     return lines
+
+
+def _estimate(timing: Timing) -> str:
+    """Behind a device time: what it is to be called where it was not measured."""
+    return f" ({timing.device_kind})" if timing.device_kind else ""
 
 
 def _or_few(value: float | None) -> str:
@@ -125,4 +132,4 @@ def _layers(timing: Timing) -> list[str]:
     slowest = sorted(timing.layers, key=lambda layer: -layer.device)[:SLOWEST]
     total = sum(layer.device for layer in timing.layers)
     rows = [f"  {layer.name:24.24} {layer.device:9.3f} ms {layer.device / total * 100:5.1f}%" for layer in slowest]
-    return ["", f"slowest of {len(timing.layers)} operators, mean on the device:", *rows]
+    return ["", f"slowest of {len(timing.layers)} operators, mean on the device{_estimate(timing)}:", *rows]

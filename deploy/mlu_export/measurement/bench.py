@@ -107,6 +107,12 @@ class Timing:
     parts: tuple[Parts, ...]
     busy: Busy | None
     layers: tuple[Layer, ...] = ()
+    notes: str = ""  # what of the simulator's answers its environment changed
+
+    @property
+    def device_kind(self) -> str:
+        """What device times are to be called: "" as measured, or "estimate" of the simulator's."""
+        return "estimate" if "estimates" in self.notes else ""
 
     @property
     def images(self) -> int:
@@ -165,6 +171,8 @@ class Timing:
             "mode": self.mode,
             "runtime": self.runtime,
             "says_nothing_of_a_device": self.runtime == "simulator",
+            "device_times": self.device_kind or "measured",
+            "notes": self.notes,
             "images": self.images,
             "pictures": self.pictures,
             "batch": self.batch,
@@ -213,6 +221,7 @@ def bench(
             source,
             parts,
             busy,
+            notes=engine.library.notes,
         )
 
 
@@ -329,7 +338,19 @@ def _bench_online(spec: ModelSpec, groups: list[list[Pixels]], source: str, warm
             Layer(operator.name, operator.opcode, float(value) / len(parts) / 1e3)
             for operator, value in zip(layers.network.operators, run.device)
         )
-    return Timing(spec.name, "online", "simulator", spec.batch, 1, warm, source, parts, None, found)
+    return Timing(
+        spec.name,
+        "online",
+        "simulator",
+        spec.batch,
+        1,
+        warm,
+        source,
+        parts,
+        None,
+        found,
+        open_library("simulator").notes,
+    )
 
 
 class _OnlineRun:

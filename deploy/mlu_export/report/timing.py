@@ -49,6 +49,8 @@ def timing_page(timing: Timing) -> bytes:
     )
     if timing.runtime == "simulator":
         where += ". The simulator's speed tells nothing about a device's."
+    if timing.notes:
+        where += f" Of this simulator: {timing.notes}."
     return html.page(f"Speed of {timing.model}", where, parts)
 
 
@@ -67,7 +69,12 @@ def _guide(timing: Timing) -> Html:
                 f"{offline['throughput_fps']:.3f}",
             ],
             ["", "Latency(ms)", "mean of copy in + compute + copy out", f"{offline['latency_ms']:.3f}"],
-            ["", "HardwareLatency(ms)", "mean between the notifiers", f"{offline['hardware_latency_ms']:.3f}"],
+            [
+                "",
+                "HardwareLatency(ms)",
+                "mean between the notifiers" + (f" ({timing.device_kind})" if timing.device_kind else ""),
+                f"{offline['hardware_latency_ms']:.3f}",
+            ],
         ]
     return html.section(
         "By the formulas of the vendor's guide",
@@ -119,7 +126,8 @@ def _parts(timing: Timing) -> Html:
         "Where the time goes",
         html.legend([f"{name} {value:.3f} ms" for name, value in parts], list(colours)),
         html.figure("", svg.stack(parts, "ms")),
-        about=f"Means; of the network's time the device itself worked for {timing.mean('device'):.3f} ms.",
+        about=f"Means; of the network's time the device itself worked for {timing.mean('device'):.3f} ms"
+        + (f" ({timing.device_kind})." if timing.device_kind else "."),
     )
 
 
@@ -129,5 +137,8 @@ def _layers(timing: Timing) -> Html:
     rows = [(layer.name, [layer.device]) for layer in slowest]
     return html.section(
         f"The slowest {len(slowest)} of {len(timing.layers)} operators",
-        html.figure("mean milliseconds on the device", svg.bars(rows, svg.Axis("ms", 0, top * 1.02), ["device"])),
+        html.figure(
+            f"mean milliseconds on the device {timing.device_kind}".strip(),
+            svg.bars(rows, svg.Axis("ms", 0, top * 1.02), ["device"]),
+        ),
     )

@@ -1,5 +1,6 @@
 #include "api/api.h"
 #include "core/environment.h"
+#include "core/notes.h"
 #include "core/runtime.h"
 
 cnrtRet_t cnrtInit(unsigned int flags)
@@ -35,4 +36,9 @@ void cnrtGetLibVersion(int *major, int *minor, int *patch)
             *out[part] = version[part];
         }
     }
+}
+
+const char *cnrtSimulatorNotes(void)
+{
+    return sim_notes();
 }

@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "core/queue.h"
 #include "core/runtime.h"
+#include "core/timing.h"
 
 cnrtRet_t cnrtMalloc(void **pPtr, size_t bytes)
 {
@@ -93,6 +94,15 @@ static cnrtRet_t check_copy(const char *function, void *dst, void *src, size_t b
     return code;
 }
 
+/* Seconds that a device would take for a copy between it and the host; the host is made to wait if it is paced. */
+static double time_of_copy(size_t bytes, int64_t begun)
+{
+    const sim_timing *timing = sim_timing_get();
+    const double seconds = timing == NULL ? 0 : sim_timing_of_copy(timing, bytes);
+    sim_clock_sleep(begun, timing != NULL && timing->pace ? seconds : 0);
+    return seconds;
+}
+
 static void copy(const sim_fault *fault, void *destination, const void *source, size_t bytes)
 {
     if (fault->rule == NULL || fault->rule->output != SIM_OUTPUT_SKIPPED) {
@@ -107,7 +117,9 @@ cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir)
     sim_block *blocks[2];
     TRY(check_copy(__func__, dst, src, bytes, dir, blocks));
     const sim_fault fault = sim_faults_take();
+    const int64_t begun = sim_clock_host();
     copy(&fault, dst, src, bytes);
+    time_of_copy(bytes, begun);
     sim_memory_unpin(blocks[0]);
     sim_memory_unpin(blocks[1]);
     return CNRT_RET_SUCCESS;
@@ -124,7 +136,9 @@ static void run_copy(sim_work *work, sim_status *status)
         }
     }
     if (status->code == CNRT_RET_SUCCESS) {
+        const int64_t begun = sim_clock_host();
         copy(&work->fault, work->as.copy.destination, work->as.copy.source, work->as.copy.bytes);
+        sim_clock_spend(sim_queue_clock(work->queue), time_of_copy(work->as.copy.bytes, begun));
     }
     sim_memory_unpin(work->as.copy.blocks[0]);
     sim_memory_unpin(work->as.copy.blocks[1]);

@@ -37,7 +37,7 @@ cnrtRet_t cnrtLoadModelFromMem(cnrtModel_t *pmodel, char *ptr)
     sim_error error = {""};
     uint64_t bytes = sim_model_claimed_size((const uint8_t *)ptr, HEADER_BYTES, &error);
     REQUIRE(bytes != 0, CNRT_RET_ERR_INVALID, "The memory at %p holds no model: %.180s", (void *)ptr, error.text);
-    sim_loaded_model *model = sim_loaded_model_create((const uint8_t *)ptr, bytes, "The model in memory");
+    sim_loaded_model *model = sim_loaded_model_create((const uint8_t *)ptr, bytes, NULL);
     if (model == NULL) {
         return sim_error_peek();
     }

@@ -6,6 +6,7 @@
 
 #include "core/device.h"
 #include "core/outputs.h"
+#include "core/timing.h"
 
 /* A free workspace begins with this link; the executor overwrites it. */
 typedef struct workspace {
@@ -214,30 +215,48 @@ static const char *side_of(const sim_model_info *info, int index, int *number)
     return input ? "input" : "output";
 }
 
-static void run_plan(sim_context *context, void *const *buffers, workspace *space, const sim_team *team,
-                     const sim_fault *fault, sim_status *status)
+static void run_plan(sim_context *context, const sim_work *work, workspace *space, const sim_team *team,
+                     sim_status *status)
 {
     const sim_model_info *info = sim_context_info(context);
-    uint8_t *kept = sim_outputs_keep(&context->outputs, info, fault, buffers, status);
+    void *const *buffers = work->as.invoke.buffers;
+    uint8_t *kept = sim_outputs_keep(&context->outputs, info, &work->fault, buffers, status);
     if (status->code == CNRT_RET_SUCCESS) {
-        sim_plan_run(context->plan, space, buffers, team, sim_loaded_model_profile(context->model));
-        sim_outputs_settle(&context->outputs, info, fault, buffers, kept);
+        sim_recording *recording = sim_loaded_model_recording(context->model);
+        if (!sim_recording_replay(recording, info, buffers)) {
+            sim_plan_run(context->plan, space, buffers, team, sim_loaded_model_profile(context->model));
+            sim_recording_add(recording, info, buffers);
+        }
+        sim_outputs_settle(&context->outputs, info, &work->fault, buffers, kept);
     }
 }
 
-static void run_network(sim_context *context, void *const *buffers, const sim_fault *fault, sim_status *status)
+/* What the device would have taken, and what the host is to take if it is paced: while the cores are held. */
+static void spend_time(const sim_context *context, sim_queue *queue, int64_t begun)
+{
+    const sim_timing *timing = sim_timing_get();
+    if (timing != NULL) {
+        const double seconds = sim_timing_of_plan(timing, context->plan, sim_context_info(context)->parallelism);
+        sim_clock_spend(sim_queue_clock(queue), seconds);
+        sim_clock_sleep(begun, timing->pace ? seconds : 0);
+    }
+}
+
+static void run_network(sim_context *context, const sim_work *work, sim_status *status)
 {
     sim_cores *cores = &sim_device_at((unsigned)context->ordinal)->cores;
     sim_grant grant;
     sim_cores_acquire(cores, sim_context_info(context)->parallelism, &grant);
+    const int64_t begun = sim_clock_host();
     workspace *space = take_workspace(context);
     if (space == NULL) {
         sim_status_set(status, CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
                        context->workspace_bytes);
     } else {
-        run_plan(context, buffers, space, &grant.team, fault, status);
+        run_plan(context, work, space, &grant.team, status);
         give_workspace(context, space);
     }
+    spend_time(context, work->queue, begun);
     sim_cores_release(cores, &grant);
 }
 
@@ -254,7 +273,7 @@ static void run_invoke(sim_work *work, sim_status *status)
         }
     }
     if (status->code == CNRT_RET_SUCCESS) {
-        run_network(context, work->as.invoke.buffers, &work->fault, status);
+        run_network(context, work, status);
     }
     for (int index = 0; index < work->as.invoke.count; index++) {
         sim_memory_unpin(work->as.invoke.blocks[index]);

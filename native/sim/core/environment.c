@@ -97,6 +97,21 @@ static sim_fault_end read_fault_end(void)
     return SIM_FAULT_ONCE;
 }
 
+static sim_compute read_compute(void)
+{
+    static const char *const NAMES[] = {"1", "record", "0"};
+    const char *text = text_of("CNRT_SIMULATOR_COMPUTE");
+    for (unsigned compute = 0; text != NULL && compute < sizeof NAMES / sizeof NAMES[0]; compute++) {
+        if (strcmp(text, NAMES[compute]) == 0) {
+            return (sim_compute)compute;
+        }
+    }
+    if (text != NULL) {
+        complain("CNRT_SIMULATOR_COMPUTE", text, "1, record or 0");
+    }
+    return SIM_COMPUTE_ALL;
+}
+
 static void read_environment(void)
 {
     environment.device = read_device();
@@ -105,6 +120,8 @@ static void read_environment(void)
     environment.failing_invocation = number_of("CNRT_SIMULATOR_FAIL_INVOCATION", 0, 1u << 31, 0);
     environment.fault_end = read_fault_end();
     environment.faults = text_of("CNRT_SIMULATOR_FAULTS");
+    environment.compute = read_compute();
+    environment.timing = text_of("CNRT_SIMULATOR_TIMING");
     read_version(environment.version);
     read_default_device();
 }

@@ -9,6 +9,9 @@
 
 enum { SIM_MAX_DEVICES = 8 };
 
+/* CNRT_SIMULATOR_COMPUTE: everything, everything and the outputs are recorded, or nothing: they are recorded ones. */
+typedef enum sim_compute { SIM_COMPUTE_ALL, SIM_COMPUTE_AND_RECORD, SIM_COMPUTE_NOTHING } sim_compute;
+
 /* Of the whole process; read once. A value that cannot be used is said on stderr and replaced by the default. */
 typedef struct sim_environment {
     const char *device; /* "MLU220" or "MLU270" */
@@ -20,6 +23,8 @@ typedef struct sim_environment {
     unsigned failing_invocation; /* 0: none */
     sim_fault_end fault_end;
     const char *faults; /* file of faults, or NULL */
+    sim_compute compute;
+    const char *timing; /* profile of an estimated device, or NULL */
 } sim_environment;
 
 const sim_environment *sim_environment_get(void);

@@ -1,14 +1,13 @@
 #define _POSIX_C_SOURCE 200809L
 #include "core/faults.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/environment.h"
 #include "core/file.h"
 #include "core/runtime.h"
@@ -25,9 +24,7 @@ static _Thread_local sim_fault current;
 
 static double now(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    return (double)sim_clock_host() / 1e9;
 }
 
 /* Holds no lock, and ends with the process whatever is to come. */
@@ -36,10 +33,7 @@ static void wait_for(double seconds)
     while (isinf(seconds)) {
         pause();
     }
-    const double end = now() + seconds;
-    const struct timespec until = {.tv_sec = (time_t)end, .tv_nsec = (long)((end - floor(end)) * 1e9)};
-    while (seconds > 0 && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
-    }
+    sim_clock_sleep(sim_clock_host(), seconds);
 }
 
 /* ---- What was asked for ---- */
@@ -97,6 +91,12 @@ const char *sim_faults_problem(void)
 {
     pthread_once(&once, load);
     return problem[0] == '\0' ? NULL : problem;
+}
+
+bool sim_faults_wanted(void)
+{
+    pthread_once(&once, load);
+    return !sim_faults_are_none();
 }
 
 bool sim_faults_want_stale(void)
@@ -166,23 +166,25 @@ sim_fault sim_faults_take(void)
 
 /* ---- Work in queues ---- */
 
-double sim_faults_begin(const sim_fault *fault, unsigned device, sim_status *status)
+void sim_faults_begin(const sim_fault *fault, unsigned device, sim_clock *clock, sim_status *status)
 {
     if (sim_faults_are_none()) {
-        return 0;
+        return;
     }
     if (fault->rule != NULL && fault->rule->in_queue) {
         wait_as_told(fault->rule);
+        sim_clock_spend(clock, fault->rule->hang_s + fault->rule->slow_s);
         fail_as_told(fault, status);
     }
     fail_if_lost(SIM_CALL_cnrtSyncDevice, device, status);
-    return now();
 }
 
-void sim_faults_end(const sim_fault *fault, double begun)
+void sim_faults_end(const sim_fault *fault, int64_t begun, int64_t clock_before, sim_clock *clock)
 {
     if (fault->rule != NULL && fault->rule->slow_factor > 1) {
-        wait_for((fault->rule->slow_factor - 1) * (now() - begun));
+        const double further = fault->rule->slow_factor - 1;
+        wait_for(further * (double)(sim_clock_host() - begun) / 1e9);
+        sim_clock_spend(clock, further * (double)(clock->nanoseconds - clock_before) / 1e9);
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/rules.h"
 
@@ -28,12 +29,14 @@ static inline cnrtRet_t sim_faults_enter(sim_function_number function, int direc
 
 /* Why the rules cannot be used, or NULL: cnrtInit refuses then. */
 const char *sim_faults_problem(void);
+bool sim_faults_wanted(void); /* whether there are any */
 /* What the calling thread's current call is told to do later; once. */
 sim_fault sim_faults_take(void);
 
-/* Before a queue does a piece of work: hangs, slows down, or fills `status`. Returns when the work began, for the end. */
-double sim_faults_begin(const sim_fault *fault, unsigned device, sim_status *status);
-void sim_faults_end(const sim_fault *fault, double begun);
+/* Before a queue does a piece of work: hangs, slows down, or fills `status`. */
+void sim_faults_begin(const sim_fault *fault, unsigned device, sim_clock *clock, sim_status *status);
+/* After it; when it began by the host's clock, and by the queue's. */
+void sim_faults_end(const sim_fault *fault, int64_t begun, int64_t clock_before, sim_clock *clock);
 
 void sim_faults_mend(sim_fault_end what);
 

@@ -2,7 +2,7 @@
 #ifndef SIM_CORE_FUNCTIONS_H
 #define SIM_CORE_FUNCTIONS_H
 
-enum { SIM_QUEUED = 1, SIM_RELEASES = 2, SIM_COPIES = 4, SIM_INVOKES = 8, SIM_TIMES = 16 };
+enum { SIM_QUEUED = 1, SIM_SURVIVES = 2, SIM_COPIES = 4, SIM_INVOKES = 8, SIM_TIMES = 16 };
 
 #define SIM_FUNCTION(name, traits) SIM_CALL_##name,
 typedef enum sim_function_number {

@@ -14,7 +14,10 @@ struct sim_loaded_model {
     uint64_t bytes;
     pthread_mutex_t plan_lock;
     sim_plan *plan;
-    sim_profile *profile; /* of the plan, or NULL */
+    sim_profile *profile;     /* of the plan, or NULL */
+    sim_recording *recording; /* of its outputs, or NULL */
+    char *path;               /* NULL: a model in memory */
+    uint64_t digest;          /* of the file; 0 where nothing is recorded */
 };
 
 struct sim_function {
@@ -42,13 +45,15 @@ static void finish_model(sim_object *object)
 {
     sim_loaded_model *model = (sim_loaded_model *)object;
     sim_profile_end(model->profile);
+    sim_recording_close(model->recording);
+    free(model->path);
     sim_plan_free(model->plan);
     sim_model_free(model->model);
     pthread_mutex_destroy(&model->plan_lock);
     free(model);
 }
 
-sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *origin)
+sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *path)
 {
     sim_loaded_model *model = calloc(1, sizeof *model);
     if (model == NULL) {
@@ -59,13 +64,16 @@ sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, c
     sim_result result = sim_model_parse(bytes, size, &model->model, &error);
     if (result != SIM_OK) {
         free(model);
-        sim_error_set(code_of(result), "%.100s: %.150s", origin, error.text);
+        sim_error_set(code_of(result), "%.100s: %.150s", path == NULL ? "The model in memory" : path, error.text);
         return NULL;
     }
     model->bytes = size;
+    model->path = path == NULL ? NULL : strdup(path);
+    model->digest = sim_environment_get()->compute == SIM_COMPUTE_ALL ? 0 : sim_digest(bytes, size, 0);
     pthread_mutex_init(&model->plan_lock, NULL);
     if (!sim_object_open(&model->base, SIM_KIND_MODEL, finish_model)) {
         sim_model_free(model->model);
+        free(model->path);
         free(model);
         sim_error_set(CNRT_RET_ERR_NOMEM, "There are too many open handles for another model.");
         return NULL;
@@ -88,16 +96,29 @@ uint64_t sim_loaded_model_bytes(const sim_loaded_model *model)
     return model->bytes;
 }
 
-/* CNRT_SIMULATOR_KERNELS: for tests, so its use is said. */
+/* What the environment wants besides, of the plan that was made. */
+static sim_result attend(sim_loaded_model *model, const sim_settings *settings, sim_error *error)
+{
+    const sim_model_info *info = sim_model_get_info(model->model);
+    if (settings->kernels != NULL) { /* for tests, so its use is said */
+        fprintf(stderr, "cnrt simulator: kernels \"%s\" as CNRT_SIMULATOR_KERNELS says\n", settings->kernels);
+    }
+    model->profile = sim_profile_begin(model->plan, info->parallelism);
+    return sim_recording_open(&model->recording, model->path, model->bytes, model->digest, info, error);
+}
+
 static sim_result make_plan(sim_loaded_model *model, sim_error *error)
 {
     const sim_settings settings = {.kernels = sim_environment_kernels()};
     sim_result result = sim_plan_create(model->model, &settings, &model->plan, error);
-    if (result == SIM_OK && settings.kernels != NULL) {
-        fprintf(stderr, "cnrt simulator: kernels \"%s\" as CNRT_SIMULATOR_KERNELS says\n", settings.kernels);
-    }
     if (result == SIM_OK) {
-        model->profile = sim_profile_begin(model->plan);
+        result = attend(model, &settings, error);
+    }
+    if (result != SIM_OK) {
+        sim_profile_end(model->profile);
+        sim_plan_free(model->plan);
+        model->profile = NULL;
+        model->plan = NULL;
     }
     return result;
 }
@@ -121,6 +142,11 @@ const sim_plan *sim_loaded_model_plan(sim_loaded_model *model)
 sim_profile *sim_loaded_model_profile(const sim_loaded_model *model)
 {
     return model->profile;
+}
+
+sim_recording *sim_loaded_model_recording(const sim_loaded_model *model)
+{
+    return model->recording;
 }
 
 /* ---- Functions ---- */

@@ -4,13 +4,14 @@
 
 #include "core/error.h"
 #include "core/object.h"
+#include "core/recording.h"
 #include "exec/exec.h"
 
 typedef struct sim_loaded_model sim_loaded_model;
 typedef struct sim_function sim_function;
 
-/* Report their own failures and return NULL. `origin` names the file or memory in sentences. */
-sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *origin);
+/* Report their own failures and return NULL. `path` is that of the file, NULL for a model in memory. */
+sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *path);
 void *sim_loaded_model_handle(const sim_loaded_model *model);
 const sim_model_info *sim_loaded_model_info(const sim_loaded_model *model);
 uint64_t sim_loaded_model_bytes(const sim_loaded_model *model);
@@ -18,6 +19,8 @@ uint64_t sim_loaded_model_bytes(const sim_loaded_model *model);
 const sim_plan *sim_loaded_model_plan(sim_loaded_model *model);
 /* Where that plan's runs are to tell their times, or NULL. */
 sim_profile *sim_loaded_model_profile(const sim_loaded_model *model);
+/* Its recorded outputs, or NULL: they are computed, and not recorded. */
+sim_recording *sim_loaded_model_recording(const sim_loaded_model *model);
 
 sim_function *sim_function_create(void);
 void *sim_function_handle(const sim_function *function);

@@ -67,7 +67,11 @@ static void wait_for(sim_notifier *notifier, uint64_t placement)
 static void run_hold(sim_work *work, sim_status *status)
 {
     (void)status;
+    int64_t reached;
     wait_for(work->as.notify.notifier, work->as.notify.placement);
+    if (sim_notifier_time(work->as.notify.notifier, &reached)) {
+        sim_clock_reach(sim_queue_clock(work->queue), reached);
+    }
     sim_object_release(work->as.notify.notifier);
 }
 

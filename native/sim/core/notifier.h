@@ -15,7 +15,7 @@ cnrtRet_t sim_notifier_hold_queue(sim_notifier *notifier, sim_queue *queue);
 void sim_notifier_wait(sim_notifier *notifier);
 bool sim_notifier_is_passed(sim_notifier *notifier); /* also when it was never placed */
 
-/* Time of the latest passed placement in nanoseconds of the monotonic clock. False: never placed, or not passed yet. */
+/* Time of the latest passed placement, in nanoseconds of its queue's clock. False: never placed, or not passed yet. */
 bool sim_notifier_time(sim_notifier *notifier, int64_t *nanoseconds);
 
 #endif

@@ -7,13 +7,14 @@
 #include <unistd.h>
 
 #include "core/environment.h"
+#include "core/timing.h"
 
-sim_profile *sim_profile_begin(const sim_plan *plan)
+sim_profile *sim_profile_begin(const sim_plan *plan, unsigned cores)
 {
     if (sim_environment_profile() == NULL) {
         return NULL;
     }
-    sim_profile *profile = sim_profile_create(plan);
+    sim_profile *profile = sim_profile_create(plan, sim_timing_get(), cores);
     if (profile == NULL) {
         fprintf(stderr, "cnrt simulator: there is no memory for a profile\n");
     }

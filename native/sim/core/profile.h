@@ -5,7 +5,7 @@
 #include "exec/exec.h"
 
 /* NULL unless the environment asks for one. */
-sim_profile *sim_profile_begin(const sim_plan *plan);
+sim_profile *sim_profile_begin(const sim_plan *plan, unsigned cores);
 /* Tells a profile that is not NULL and frees it; the plan must still live. */
 void sim_profile_end(sim_profile *profile);
 

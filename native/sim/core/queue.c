@@ -6,6 +6,7 @@
 #include "core/environment.h"
 #include "core/runtime.h"
 #include "core/thread.h"
+#include "core/timing.h"
 
 enum { MAX_PENDING = 4096 }; /* a program that submits faster than the device works is made to wait */
 
@@ -86,15 +87,23 @@ static void complete(sim_queue *queue, sim_work *work, const sim_status *status)
     pthread_mutex_unlock(&queue->lock);
 }
 
+static void run(sim_queue *queue, sim_work *work, sim_status *status)
+{
+    if (sim_timing_get() == NULL) {
+        sim_clock_follow_host(&queue->clock);
+    }
+    sim_faults_begin(&work->fault, queue->ordinal, &queue->clock, status);
+    const int64_t begun = work->fault.rule != NULL ? sim_clock_host() : 0, before = queue->clock.nanoseconds;
+    work->run(work, status);
+    sim_faults_end(&work->fault, begun, before, &queue->clock);
+}
+
 static void *worker_body(void *argument)
 {
     sim_queue *queue = argument;
     for (sim_work *work = next_work(queue); work != NULL; work = next_work(queue)) {
         sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
-        sim_clock_advance(&queue->clock);
-        const double begun = sim_faults_begin(&work->fault, queue->ordinal, &status);
-        work->run(work, &status);
-        sim_faults_end(&work->fault, begun);
+        run(queue, work, &status);
         complete(queue, work, &status);
     }
     sim_object_release(queue);
@@ -154,7 +163,7 @@ unsigned sim_queue_ordinal(const sim_queue *queue)
     return queue->ordinal;
 }
 
-const sim_clock *sim_queue_clock(const sim_queue *queue)
+sim_clock *sim_queue_clock(sim_queue *queue)
 {
     return &queue->clock;
 }

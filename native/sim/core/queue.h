@@ -61,7 +61,7 @@ sim_queue *sim_queue_get(const void *handle);
 bool sim_queue_close(const void *handle);
 unsigned sim_queue_ordinal(const sim_queue *queue);
 /* Where the device is in the queue: for its own work, while that runs. */
-const sim_clock *sim_queue_clock(const sim_queue *queue);
+sim_clock *sim_queue_clock(sim_queue *queue);
 
 sim_work *sim_queue_take_work(sim_queue *queue);              /* NULL after reporting NOMEM */
 void sim_queue_return_work(sim_queue *queue, sim_work *work); /* unused */

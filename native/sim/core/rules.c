@@ -85,7 +85,7 @@ sim_fault sim_rules_match(sim_rules *rules, const sim_call *call)
 static bool reaches(const sim_rule *rule, sim_function_number function)
 {
     return function == SIM_CALL_cnrtInit ? rule->end == SIM_FAULT_FOREVER
-                                         : (sim_function_traits(function) & SIM_RELEASES) == 0;
+                                         : (sim_function_traits(function) & SIM_SURVIVES) == 0;
 }
 
 const sim_rule *sim_rules_lost(sim_rules *rules, sim_function_number function, unsigned device)

@@ -4,6 +4,7 @@
 
 #include "core/environment.h"
 #include "core/faults.h"
+#include "core/timing.h"
 
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned init_count, init_flags;
@@ -25,8 +26,11 @@ static cnrtRet_t check_init(unsigned flags)
         return sim_error_set(CNRT_RET_ERR_INIT, "CNRT_DEFAULT_DEVICE=%.40s names no device; there are %u.",
                              environment->bad_default, environment->devices);
     }
-    if (sim_faults_problem() != NULL) { /* a test bench that silently does nothing would be worse */
-        return sim_error_set(CNRT_RET_ERR_INIT, "%s", sim_faults_problem());
+    const char *const problems[] = {sim_faults_problem(), sim_timing_problem()};
+    for (size_t index = 0; index < sizeof problems / sizeof *problems; index++) {
+        if (problems[index] != NULL) { /* a test bench that silently does nothing would be worse */
+            return sim_error_set(CNRT_RET_ERR_INIT, "%s", problems[index]);
+        }
     }
     return CNRT_RET_SUCCESS;
 }

@@ -55,6 +55,7 @@ typedef struct sim_model_info {
 typedef struct sim_model sim_model;
 typedef struct sim_plan sim_plan;
 typedef struct sim_profile sim_profile;
+struct sim_timing; /* timing.h */
 
 /* Bytes that the header claims for the whole file (header + payload), or 0 and a sentence if `bytes` is no model header.
  * Reads at most `available` bytes; 0x434 are enough. This is how a model without a size argument is measured. */
@@ -82,8 +83,9 @@ void sim_plan_run(const sim_plan *plan, void *workspace, void *const *buffers, c
                   sim_profile *profile);
 
 /* Where a plan's time goes, step by step. Lies beside the plan, which must live longer; any number of threads may fill one.
- * Written when nobody fills it: as a table for people, or as JSON (native/ABI.md section 10). NULL: no memory. */
-sim_profile *sim_profile_create(const sim_plan *plan);
+ * Written when nobody fills it: as a table for people, or as JSON (native/ABI.md section 10). With `timing` (or NULL) it tells
+ * what a device with so many cores would take too, as an estimate. NULL: no memory. */
+sim_profile *sim_profile_create(const sim_plan *plan, const struct sim_timing *timing, unsigned cores);
 void sim_profile_free(sim_profile *profile);
 void sim_profile_print(const sim_profile *profile, FILE *file);
 /* The file appears whole, or there is a sentence. */

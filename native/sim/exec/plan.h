@@ -37,6 +37,9 @@ struct sim_step {
     void *parameters;                      /* the operator's own struct, private to its file, or NULL */
     void *memory;                          /* weights and tables of this step, 64-byte aligned, or NULL */
     double multiplications;
+    uint32_t weight_dtype;  /* of these */
+    double further_bytes;   /* that it reads beside x: constants, other inputs */
+    int64_t moved_elements; /* of a step that moves some from x to y; 0: it reads all of x and writes all of y */
 };
 
 struct sim_plan {

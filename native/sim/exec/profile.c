@@ -10,6 +10,7 @@
 
 #include "network.h"
 #include "plan.h"
+#include "step_timing.h"
 
 typedef struct step_times {
     _Atomic uint64_t nanoseconds, least, calls;
@@ -17,14 +18,18 @@ typedef struct step_times {
 
 struct sim_profile {
     const sim_plan *plan;
+    const sim_timing *timing; /* or NULL */
+    unsigned cores;
     step_times times[];
 };
 
-sim_profile *sim_profile_create(const sim_plan *plan)
+sim_profile *sim_profile_create(const sim_plan *plan, const sim_timing *timing, unsigned cores)
 {
     sim_profile *profile = calloc(1, sizeof *profile + plan->step_count * sizeof(step_times));
     if (profile) {
         profile->plan = plan;
+        profile->timing = timing;
+        profile->cores = cores;
     }
     return profile;
 }
@@ -89,6 +94,14 @@ static uint64_t runs_of(const sim_profile *profile)
     return profile->plan->step_count ? atomic_load(&profile->times[0].calls) : 0;
 }
 
+static void print_estimate(const sim_profile *profile, FILE *file)
+{
+    if (profile->timing) {
+        fprintf(file, "estimate for %s: %.3f ms on %u cores\n", profile->timing->name,
+                sim_timing_of_plan(profile->timing, profile->plan, profile->cores) * 1e3, profile->cores);
+    }
+}
+
 void sim_profile_print(const sim_profile *profile, FILE *file)
 {
     const sim_plan *plan = profile->plan;
@@ -108,6 +121,7 @@ void sim_profile_print(const sim_profile *profile, FILE *file)
     fprintf(file, "%10.3f %10.3f %8.1f  all:", mean, least, rate(products, least));
     print_kinds(profile, least, file);
     fprintf(file, "\n");
+    print_estimate(profile, file);
 }
 
 /* A name as JSON. It came from a file: its bytes beyond ASCII need not be UTF-8, so each is told as the character of its
@@ -131,26 +145,39 @@ static void write_dims(const char *field, const int32_t *dims, FILE *file)
 }
 
 /* Whole numbers alone: how a fraction is printed depends on the program's locale. */
-static void write_step(const sim_step *s, const step_times *t, FILE *file)
+static void write_step(const sim_profile *profile, uint32_t number, FILE *file)
 {
+    const sim_step *s = &profile->plan->steps[number];
+    const step_times *t = &profile->times[number];
     const uint64_t calls = atomic_load(&t->calls), least = atomic_load(&t->least);
     const uint64_t mean = calls ? atomic_load(&t->nanoseconds) / calls : 0;
     fprintf(file, "{\"kind\": \"%s\", \"name\": ", s->kind);
     write_name(s->name, file);
     write_dims("input", s->x.dims, file);
     write_dims("output", s->y.dims, file);
-    fprintf(file, ", \"multiplications\": %.0f, \"mean_ns\": %llu, \"least_ns\": %llu}", s->multiplications,
+    fprintf(file, ", \"multiplications\": %.0f, \"mean_ns\": %llu, \"least_ns\": %llu", s->multiplications,
             (unsigned long long)mean, (unsigned long long)least);
+    if (profile->timing) {
+        fprintf(file, ", \"estimate_ns\": %.0f", sim_timing_of_step(profile->timing, s, profile->cores) * 1e9);
+    }
+    fputc('}', file);
 }
 
 static void write_json(const sim_profile *profile, FILE *file)
 {
     const sim_plan *plan = profile->plan;
-    fprintf(file, "{\"schema\": 1, \"kernels\": \"%s\", \"runs\": %llu, \"steps\": [", plan->kernels->name,
+    fprintf(file, "{\"schema\": 1, \"kernels\": \"%s\", \"runs\": %llu, ", plan->kernels->name,
             (unsigned long long)runs_of(profile));
+    if (profile->timing) {
+        fputs("\"estimate\": {\"profile\": ", file);
+        write_name(profile->timing->name, file);
+        fprintf(file, ", \"cores\": %u, \"estimate_ns\": %.0f}, ", profile->cores,
+                sim_timing_of_plan(profile->timing, plan, profile->cores) * 1e9);
+    }
+    fputs("\"steps\": [", file);
     for (uint32_t i = 0; i < plan->step_count; i++) {
         fputs(i ? ",\n  " : "\n  ", file);
-        write_step(&plan->steps[i], &profile->times[i], file);
+        write_step(profile, i, file);
     }
     fputs("\n]}\n", file);
 }

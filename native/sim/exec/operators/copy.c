@@ -13,6 +13,12 @@ void sim_copy_strides(const sim_place *place, int64_t *strides)
     strides[0] = strides[1] * place->dims[1];
 }
 
+void sim_copy_note_traffic(sim_step *s, const sim_copy *copy)
+{
+    s->moved_elements = (int64_t)copy->dims[0] * copy->dims[1] * copy->dims[2] * copy->dims[3];
+    s->further_bytes = 0;
+}
+
 sim_copy *sim_copy_add(sim_builder *b, const sim_operator *op, sim_step **step)
 {
     sim_step *s = sim_plan_new_step(b, op);
@@ -23,6 +29,7 @@ sim_copy *sim_copy_add(sim_builder *b, const sim_operator *op, sim_step **step)
         for (int k = 0; k < 4; k++) {
             copy->dims[k] = s->y.dims[k];
         }
+        sim_copy_note_traffic(s, copy);
     }
     *step = s;
     return copy;

@@ -12,6 +12,8 @@ typedef struct sim_copy {
 /* A step from op's first input to its output, element by element in the same order; NULL after saying that there is no
  * memory. The caller may change copy and step. */
 sim_copy *sim_copy_add(sim_builder *b, const sim_operator *op, sim_step **step);
+/* Notes what the step moves, for estimates; again where the caller changed the extents. */
+void sim_copy_note_traffic(sim_step *s, const sim_copy *copy);
 void sim_copy_strides(const sim_place *place, int64_t *strides);
 /* Unit: a row of dims[2] times dims[3]. */
 void sim_copy_run(const sim_invocation *v, size_t unit, unsigned member);

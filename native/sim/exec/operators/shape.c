@@ -153,6 +153,7 @@ static sim_result copy_part(sim_builder *b, const sim_operator *op, uint32_t par
     sim_copy_strides(&s->x, copy->x_stride);
     copy->dims[axis] = sim_tensor_of(b, op->inputs[part])->dims[axis];
     copy->y_first = first * copy->y_stride[axis];
+    sim_copy_note_traffic(s, copy);
     sim_plan_set_units(s, copy->dims[0] * copy->dims[1]);
     return SIM_OK;
 }

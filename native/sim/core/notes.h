@@ -1,0 +1,8 @@
+/* What of the simulator's answers the environment changed. */
+#ifndef SIM_CORE_NOTES_H
+#define SIM_CORE_NOTES_H
+
+/* In words, "; " between them; "" when nothing. The same string each time. */
+const char *sim_notes(void);
+
+#endif
