@@ -84,6 +84,11 @@ class Library:
         return text.decode("utf-8", "replace")
 
     @property
+    def times_are_estimates(self) -> bool:
+        """Whether device times are estimates of a device, and not what the work took here."""
+        return "estimates" in self.notes
+
+    @property
     def reason(self) -> str:
         """One sentence on why it was taken, with what ``notes`` has to say."""
         return "; ".join(part for part in (self.because, self.notes) if part)
