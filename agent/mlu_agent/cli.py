@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import os
 import sys
 from typing import TYPE_CHECKING
 
-from . import command_line
+from . import entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .command_line import Program
 
 COMMANDS = {
     "run": "run the daemon",
@@ -20,27 +22,54 @@ COMMANDS = {
     "check": "check a configuration without running it",
     "simulator": "where the simulator's library and headers are",
 }
+DAEMON_PATIENCE_S = 1.0  # with whoever takes its last sentence
+
+
+def program() -> Program:
+    """The program, for ``command_line.run``."""
+    from .command_line import Program  # noqa: PLC0415 - signals first: it takes a while
+
+    return Program(
+        "mlu-agent", "Object detection on Cambricon MLU edge boxes.", _version, COMMANDS, "mlu_agent.commands"
+    )
 
 
 def _version() -> str:
+    import importlib.metadata  # noqa: PLC0415 - dear, and only --version wants it
+
     try:
         return importlib.metadata.version("mlu-agent")
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"
 
 
-PROGRAM = command_line.Program(
-    "mlu-agent",
-    "Object detection on Cambricon MLU edge boxes.",
-    _version(),
-    COMMANDS,
-    "mlu_agent.commands",
-)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code."""
-    return command_line.run(PROGRAM, argv)
+    """Runs one command; returns its exit code. Without ``argv`` it is the process's own: then signals are taken over
+    before anything is imported, and the process ends with the daemon."""
+    if argv is None:
+        entry.take_over()
+        if sys.argv[1:2] == ["run"]:
+            _run_daemon()
+    from . import command_line  # noqa: PLC0415 - as above
+
+    return command_line.run(program(), argv)
+
+
+def _run_daemon() -> None:
+    """Never returns: the interpreter's own end would wait for threads that hang in a library, or crash around them."""
+    from .daemon import signals  # noqa: PLC0415 - as above
+
+    signals.take_over()
+    import dataclasses  # noqa: PLC0415 - as above
+
+    from . import command_line  # noqa: PLC0415 - as above
+
+    try:
+        code = command_line.run(dataclasses.replace(program(), patience_s=DAEMON_PATIENCE_S))
+    except Exception:  # a bug
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -6,50 +6,66 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import importlib
 import os
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Callable
 
 from mlu_client.text import printable
 
+from . import entry
 from .errors import MluAgentError, RuntimeFailure, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
 BROKEN_PIPE = 141  # 128 + SIGPIPE
+ESCAPED = "mlu_agent.escaped"  # how an output writes what its encoding lacks
 
 
 @dataclass(frozen=True)
 class Program:
     """A program with commands.
 
+    ``version``      says it: some have to look it up.
     ``commands``     name -> what it does, in a few words.
     ``package``      where their modules are: each declares its arguments with ``declare`` and works with ``run``.
     ``interrupted``  what Ctrl-C leaves, said where it is not plain.
     ``memory``       what the memory was not enough for.
+    ``patience_s``   the longest that the last sentence may take to be written, 0: for ever.
     """
 
     name: str
     description: str
-    version: str
+    version: Callable[[], str]
     commands: Mapping[str, str]
     package: str
     interrupted: str = ""
     memory: str = ""
+    patience_s: float = 0.0
 
 
 def run(program: Program, argv: Sequence[str] | None = None) -> int:
     """Runs one command of ``argv`` (None: the process's own); returns its exit code. A user's mistake is one sentence
     on stderr, never a traceback."""
-    _stand_in_for_closed_outputs()
     try:
-        code = _work(program, list(sys.argv[1:] if argv is None else argv))
+        return _run(program, list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:  # also one that comes while another failure is told
+        entry.end_at_interrupts()
+        return _end(program, program.interrupted, entry.INTERRUPTED)
+    finally:
+        entry.end_at_interrupts()
+
+
+def _run(program: Program, words: Sequence[str]) -> int:
+    _make_outputs_fit()
+    try:
+        code = _work(program, words)
         sys.stdout.flush()
     except MluAgentError as error:
         return _end(program, error.message, error.exit_code)
@@ -60,17 +76,29 @@ def run(program: Program, argv: Sequence[str] | None = None) -> int:
         return _foreign(program, error)
     except MemoryError:
         return _end(program, f"not enough memory {program.memory}".strip(), RuntimeFailure.exit_code)
-    except KeyboardInterrupt:
-        return _end(program, program.interrupted, INTERRUPTED)
     return code
 
 
-def _stand_in_for_closed_outputs() -> None:
-    """Whoever closed an output (``>&-``) wants nothing of it. Nor may the next file to be opened take its descriptor:
-    what a library prints would go into it."""
+def _make_outputs_fit() -> None:
+    """No output is missing, and none refuses a letter.
+
+    Whoever closed one (``>&-``) wants nothing of it. Nor may the next file to be opened take its descriptor: what a
+    library prints would go into it.
+    """
+    codecs.register_error(ESCAPED, escaped)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it stays open
+        if hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors=ESCAPED)
+
+
+def escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""A handler of encoding errors: ``\uXXXX``, in pairs beyond the first plane, which JSON and people can read."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2])), error.end
 
 
 def _work(program: Program, words: Sequence[str]) -> int:
@@ -79,15 +107,31 @@ def _work(program: Program, words: Sequence[str]) -> int:
     except SystemExit:  # of --help and --version: an output that cannot be written is noticed here, not by Python's end
         sys.stdout.flush()
         raise
+    entry.raise_at_interrupts()
     return int(arguments.run(arguments))
 
 
 def _end(program: Program, sentence: str, code: int) -> int:
     if sentence:
         # it may repeat names and words from outside, and has several lines where a file has several problems
-        shown = printable(sentence, keep="\n")
-        print(f"{program.name}: {shown}", file=sys.stderr)
+        _say(f"{program.name}: {printable(sentence, keep=chr(10))}\n", program.patience_s)
     return code
+
+
+def _say(text: str, patience_s: float) -> None:
+    """Writes to stderr, whose reader may be gone, full or asleep: that changes no exit code."""
+
+    def write() -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    if not patience_s:
+        write()
+        return
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    writer.join(patience_s)
 
 
 def _foreign(program: Program, error: OSError) -> int:
@@ -110,7 +154,14 @@ def _drop_output() -> None:
 def parser(program: Program, words: Sequence[str]) -> argparse.ArgumentParser:
     """The program's parser, with the arguments of the one command that ``words`` name."""
     made = argparse.ArgumentParser(prog=program.name, description=program.description)
-    made.add_argument("--version", action="version", version=f"{program.name} {program.version}")
+    made.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        const=program,
+        default=argparse.SUPPRESS,
+        help="show program's version number and exit",
+    )
     commands = made.add_subparsers(metavar="COMMAND", required=True)
     named = next((word for word in words if not word.startswith("-")), "")
     for name, summary in program.commands.items():
@@ -120,3 +171,12 @@ def parser(program: Program, words: Sequence[str]) -> argparse.ArgumentParser:
             module.declare(command)
             command.set_defaults(run=module.run)
     return made
+
+
+class _Version(argparse.Action):
+    """``action="version"`` of a version that is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        program: Program = self.const
+        print(f"{program.name} {program.version()}")
+        parser.exit()

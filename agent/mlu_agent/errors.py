@@ -14,11 +14,19 @@ value and the remedy. Only kinds that change what someone does get a class. What
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from mlu_client.errors import DataError, MluAgentError, UserError
 
 __all__ = ["DataError", "DeviceLost", "MluAgentError", "NotSupportedError", "RuntimeFailure", "UserError"]
+
+Failure = TypeVar("Failure", bound=MluAgentError)
+
+
+def passing(error: Failure) -> Failure:
+    """The error, marked as one that may pass without anybody's doing: the daemon waits instead of ending with it."""
+    error.passes = True
+    return error
 
 
 class NotSupportedError(UserError):

@@ -265,12 +265,6 @@ class Ledger:
         """The account of a sink."""
         return self._open(self._sinks, name, SinkAccount)
 
-    @property
-    def progress(self) -> int:
-        """Grows with every frame that was finished: what the watchdog looks at."""
-        with self._lock:
-            return sum(account.progress for account in self._sources.values())
-
     def snapshot(self) -> Snapshot:
         """All of it."""
         with self._lock:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from mlu_agent import command_line
+from mlu_agent import entry
 
 from . import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mlu_agent.command_line import Program
 
 COMMANDS = {
     "convert": "weights in, a float state dict (.pth) out",
@@ -24,20 +26,28 @@ COMMANDS = {
 }
 
 
-PROGRAM = command_line.Program(
-    "mlu-export",
-    "Turns weights into quantized .cambricon models, and measures the file that ships.",
-    __version__,
-    COMMANDS,
-    "mlu_export.commands",
-    interrupted="interrupted; nothing was written",
-    memory="for a network of this size",
-)
+def program() -> Program:
+    """The program, for ``command_line.run``."""
+    from mlu_agent.command_line import Program  # noqa: PLC0415 - Ctrl-C first: it takes a while
+
+    return Program(
+        "mlu-export",
+        "Turns weights into quantized .cambricon models, and measures the file that ships.",
+        lambda: __version__,
+        COMMANDS,
+        "mlu_export.commands",
+        interrupted="interrupted; nothing was written",
+        memory="for a network of this size",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
-    return command_line.run(PROGRAM, argv)
+    if argv is None:
+        entry.take_over()
+    from mlu_agent import command_line  # noqa: PLC0415 - as above
+
+    return command_line.run(program(), argv)
 
 
 if __name__ == "__main__":

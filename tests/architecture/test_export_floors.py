@@ -36,7 +36,7 @@ DOORS: dict[str, set[str]] = {
 }
 OF_THE_AGENT = {
     "detections", "geometry", "preprocess", "postprocess", "draw", "model", "detector",  # its vision
-    "cnrt", "engine", "config", "command_line", "errors",
+    "cnrt", "engine", "config", "command_line", "entry", "errors",
     "sources",  # its reader of picture files
 }  # fmt: skip
 # About torch modules, or computing in torch: they import it at their top. Everywhere else it is imported late.

@@ -329,7 +329,6 @@ def test_a_path_that_the_system_refuses_is_one_sentence(cli, model_path: Path, p
         ("inspect", long),
         ("check", "-c", long),
         ("check", "-c", config),
-        ("run", "-c", config),
     ):
         done = cli(*arguments)
         assert done.returncode == 2, (arguments, done.stderr)

@@ -154,8 +154,8 @@ AGENT = (
     ),
     _agent(
         "watchdog fed by a loop that only turns",
-        "if progress == self._seen and not self._idle():",
-        "if False:",
+        "if worker.idle or self._moved(worker)}",
+        "}",
         "test_the_watchdog_is_fed_by_progress_and_not_by_a_loop_that_only_turns",
     ),
     _agent(

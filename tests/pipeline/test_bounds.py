@@ -6,6 +6,7 @@ handed in, sockets and the simulator are real.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 import threading
@@ -187,7 +188,9 @@ def test_frames_that_the_device_fails_do_not_feed_the_watchdog(
         raise RuntimeFailure("injected")
 
     monkeypatch.setattr(cnrt.Notifier, "wait", fail)
-    watchdog = Watchdog(Notifications("", "4000000"), lambda: pipeline.ledger.progress, lambda: False)
+    watchdog = Watchdog(
+        Notifications("", "4000000"), lambda: [dataclasses.replace(one, idle=False) for one in pipeline.workers()]
+    )
     assert watchdog.tick(100.0)
     pipeline.start()
     wait_until(lambda: pipeline.ledger.snapshot().totals["failed"] >= 10)

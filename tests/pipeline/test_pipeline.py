@@ -153,10 +153,10 @@ def test_a_frame_in_preparation_is_not_idleness(make, model_path: Path, pictures
         return original(pixels, out)
 
     pipeline.models.main._preprocess = hang
-    assert pipeline.idle
+    assert pipeline.workers()[0].idle
     pipeline.start()
     assert entered.wait(20)
-    assert not pipeline.idle
+    assert not pipeline.workers()[0].idle
     release.set()
     assert pipeline.stop(10)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mlu_agent.daemon.service import Notifications, Watchdog
+from mlu_agent.daemon.service import Notifications, Watchdog, Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +35,14 @@ def heard(receiver: socket.socket) -> list[str]:
 
 
 class Work:
-    """Progress and idleness as a pipeline shows them."""
+    """Workers as a pipeline shows them: two that move together."""
 
     def __init__(self) -> None:
         self.progress = 0
         self.idle = False
+
+    def __call__(self) -> list[Worker]:
+        return [Worker("one", self.progress, self.idle), Worker("other", 2 * self.progress, self.idle)]
 
 
 def test_one_datagram_holds_all_fields_and_no_line_break_gets_in(manager):
@@ -76,7 +77,7 @@ def test_the_watchdog_is_fed_by_progress_and_not_by_a_loop_that_only_turns(manag
     """Frames wait and none is finished: the loop may tick for ever, the manager hears nothing and restarts us."""
     receiver, path = manager
     notifications, work = Notifications(path, "4000000"), Work()
-    dog = Watchdog(notifications, lambda: work.progress, lambda: work.idle)
+    dog = Watchdog(notifications, work)
     work.progress = 1
     assert dog.tick(100.0)
     assert [dog.tick(100.0 + second) for second in range(10, 60, 10)] == [False] * 5
@@ -90,7 +91,7 @@ def test_silent_cameras_are_not_a_hang(manager):
     """With nothing waiting and nothing in flight the watchdog is fed without progress."""
     receiver, path = manager
     notifications, work = Notifications(path, "4000000"), Work()
-    dog = Watchdog(notifications, lambda: work.progress, lambda: work.idle)
+    dog = Watchdog(notifications, work)
     work.idle = True
     assert [dog.tick(100.0 + second) for second in range(5)] == [True] * 5
     assert len(heard(receiver)) == 5
@@ -101,67 +102,13 @@ def test_the_watchdog_is_fed_four_times_a_period_at_most(manager):
     """A fast loop does not flood the manager."""
     receiver, path = manager
     notifications, work = Notifications(path, "8000000"), Work()
-    dog = Watchdog(notifications, lambda: work.progress, lambda: True)
+    work.idle = True
+    dog = Watchdog(notifications, work)
     for step in range(100):
         work.progress = step
         dog.tick(100.0 + step * 0.1)
     assert len(heard(receiver)) == 5
     notifications.close()
-
-
-def test_the_first_signal_asks_and_the_second_ends_the_process():
-    """One SIGTERM sets the request; the next ends with 128 + 15 although the program goes on working."""
-    code = (
-        "import os, signal, time\nfrom mlu_agent.daemon.service import Stopper\n"
-        "s = Stopper(); s.install()\nos.kill(os.getpid(), signal.SIGTERM)\n"
-        "assert s.requested.is_set() and s.signal_name == 'SIGTERM'\nprint('asked', flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
-    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "asked\n")
-
-
-HANGS_IN_C = """
-import ctypes, os, signal, sys, threading
-from mlu_agent.daemon.service import Stopper
-stopper = Stopper(float(sys.argv[1]), lambda: print("late", flush=True))
-stopper.install()
-signals = int(sys.argv[2])
-def send():
-    for _ in range(signals):
-        os.kill(os.getpid(), signal.SIGTERM)
-        stopper.requested.wait()
-threading.Timer(0.2, send).start()
-mutex = ctypes.create_string_buffer(64)
-libc = ctypes.CDLL(None)
-libc.pthread_mutex_lock(mutex)
-libc.pthread_mutex_lock(mutex)  # never returns, and no signal handler of Python runs meanwhile
-"""
-
-
-@pytest.mark.parametrize("limit, signals, code, said", [("0.5", "1", 3, "late\n"), ("0", "2", 143, "")])
-def test_a_main_thread_that_hangs_in_the_device_can_be_stopped(limit: str, signals: str, code: int, said: str):
-    """Inside a C call that never returns: one signal ends the process after the limit with 3, a second one at once."""
-    done = subprocess.run(
-        [sys.executable, "-c", HANGS_IN_C, limit, signals], capture_output=True, text=True, timeout=50, check=False
-    )
-    assert (done.returncode, done.stdout) == (code, said), done.stderr
-
-
-ENDS = """
-import os, signal
-from mlu_agent.daemon.service import Stopper
-stopper = Stopper()
-stopper.install()
-stopper.close()
-os.kill(os.getpid(), signal.SIGTERM)
-"""
-
-
-def test_a_signal_while_the_process_exits_does_not_change_its_status():
-    """Between the clean end and the end of the process a SIGTERM is ignored: the status stays 0."""
-    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=50, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.systemd

@@ -14,7 +14,7 @@ import zmq
 
 from mlu_agent import cnrt
 from mlu_agent.config import PublishConfig, SourceConfig
-from mlu_agent.daemon.service import Notifications, Watchdog
+from mlu_agent.daemon.service import Notifications, Watchdog, Worker
 from mlu_agent.daemon.wake import Wake
 from mlu_agent.errors import RuntimeFailure
 from mlu_agent.ledger import SinkAccount
@@ -157,9 +157,9 @@ def test_a_failure_of_the_device_wakes(make, model_path: Path, pictures: Path, m
 def test_the_watchdog_says_when_it_is_to_be_looked_at():
     """After a meal at the next one; while nothing is done that could feed it, soon again; never if nobody asks."""
     progress = [1]
-    dog = Watchdog(Notifications("", "8000000"), lambda: progress[0], lambda: False)
+    dog = Watchdog(Notifications("", "8000000"), lambda: [Worker("line", progress[0], idle=False)])
     assert dog.tick(100.0)
     assert dog.due(100.0) == 102.0
     assert not dog.tick(102.0)
     assert 102.0 < dog.due(102.0) <= 103.0
-    assert Watchdog(Notifications("", "0"), lambda: 0, lambda: False).due(100.0) == math.inf
+    assert Watchdog(Notifications("", "0"), list).due(100.0) == math.inf

@@ -30,7 +30,7 @@ def program(monkeypatch):
         module.run = run
         monkeypatch.setitem(sys.modules, "of_a_test", types.ModuleType("of_a_test"))
         monkeypatch.setitem(sys.modules, "of_a_test.work", module)
-        return command_line.Program("tool", "A tool.", "7", {"work": "does work"}, "of_a_test", **words)
+        return command_line.Program("tool", "A tool.", lambda: "7", {"work": "does work"}, "of_a_test", **words)
 
     return make
 
@@ -67,7 +67,8 @@ def run(arguments):
 module = types.ModuleType("of_a_test.work")
 module.declare, module.run = lambda parser: None, run
 sys.modules["of_a_test"], sys.modules["of_a_test.work"] = types.ModuleType("of_a_test"), module
-sys.exit(command_line.run(command_line.Program("tool", "A tool.", "7", {{"work": "works"}}, "of_a_test"), ["work"]))
+program = command_line.Program("tool", "A tool.", lambda: "7", {{"work": "works"}}, "of_a_test")
+sys.exit(command_line.run(program, ["work"]))
 """
 
 

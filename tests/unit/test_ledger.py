@@ -46,11 +46,11 @@ def test_a_device_that_fails_everything_makes_no_progress():
     for _ in range(5):
         account.count_failed(DEVICE)
     account.count_dropped("dropped_newer_frame", 7)
-    assert ledger.progress == 0
+    assert account.progress == 0
     account.count_failed("preprocess")
     account.count_empty()
-    ledger.source("b").count_published({})
-    assert ledger.progress == 3
+    account.count_published({})
+    assert account.progress == 3
     assert account.counters()["dropped_empty"] == 1
 
 

@@ -14,13 +14,17 @@ from typing import ClassVar
 
 
 class MluAgentError(Exception):
-    """Base of all errors; ``exit_code`` is what a command ends with."""
+    """Base of all errors; ``exit_code`` is what a command ends with.
+
+    ``passes``: whether it may pass without anybody's doing: a mount, an address or a folder that is not there yet.
+    """
 
     exit_code: ClassVar[int] = 3
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+        self.passes = False
 
 
 class UserError(MluAgentError):

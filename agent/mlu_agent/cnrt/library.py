@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RuntimeFailure, UserError
+from ..errors import RuntimeFailure, UserError, passing
 from .calls import Calls
 from .status import MAX_SENTENCE, Status
 
@@ -206,7 +206,8 @@ def bundled_folder() -> Iterator[Path]:
 
 def _open_path(path: str) -> Library:
     if not os.path.isfile(path):  # noqa: PTH113 - as above
-        raise UserError(f'runtime "{path}" is neither one of {", ".join(CHOICES)} nor the path of a library file')
+        sentence = f'runtime "{path}" is neither one of {", ".join(CHOICES)} nor the path of a library file'
+        raise passing(UserError(sentence)) if os.path.isabs(path) else UserError(sentence)  # noqa: PTH117 - as above
     # a bare name would be searched on the loader's path instead
     absolute = str(Path(path).absolute())
     try:

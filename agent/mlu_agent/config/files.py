@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,19 +12,36 @@ if TYPE_CHECKING:
 
     from ..errors import MluAgentError
 
+# A mount that is not there yet, or does not answer for a while.
+MAY_PASS = (errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN,
+            errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EMFILE, errno.ENFILE)  # fmt: skip
+
+
+def may_pass(failure: Exception | None) -> bool:
+    """Whether a failure to reach a path may pass without anybody's doing."""
+    return isinstance(failure, OSError) and failure.errno in MAY_PASS
+
+
+def path_failure(path: str | os.PathLike[str]) -> OSError | ValueError | None:
+    """Why nothing can be found at ``path``; None if something is there."""
+    try:
+        Path(path).stat()
+    except (OSError, ValueError) as failure:
+        return failure
+    return None
+
 
 def path_problem(path: str | os.PathLike[str]) -> str:
     """Why nothing can be found at ``path``, as the end of a sentence; "" if something is there.
 
     ``Path.exists`` and its kin answer some failures with False and raise others, such as a folder without permission.
     """
-    try:
-        Path(path).stat()
-    except FileNotFoundError:
+    failure = path_failure(path)
+    if failure is None:
+        return ""
+    if isinstance(failure, FileNotFoundError):
         return "there is no such file or folder; check the path"
-    except (OSError, ValueError) as failure:
-        return f"cannot be reached ({reason(failure)}); check the path and its permissions"
-    return ""
+    return f"cannot be reached ({reason(failure)}); check the path and its permissions"
 
 
 def reason(failure: Exception) -> str:
@@ -40,7 +58,9 @@ def read_bounded(path: Path, limit: int, error: type[MluAgentError]) -> bytes:
         with path.open("rb") as file:
             data = file.read(limit + 1) if status.st_size <= limit else b""
     except (OSError, ValueError) as failure:
-        raise error(f"{path}: cannot be read ({reason(failure)}); check the path and its permissions") from None
+        unreadable = error(f"{path}: cannot be read ({reason(failure)}); check the path and its permissions")
+        unreadable.passes = may_pass(failure)
+        raise unreadable from None
     if status.st_size > limit or len(data) > limit:
         raise error(f"{path}: larger than {limit} bytes; this is not the file that belongs here")
     return data

@@ -5,104 +5,126 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..errors import DeviceLost
 from ..ledger import Ledger
 from ..publish.sink import Outlet
 from ..publish.sinks import open_sinks
 from ..sources import SourceState
+from . import signals
 from .hangs import Hangs, end_now
 from .models import Models, put_into_service
 from .pipeline import Pipeline
-from .service import Notifications, Stopper, Watchdog
+from .service import Notifications, Watchdog
+from .waiting import EXTENSION_S, Patience, Settling, Stopped
 from .wake import Wake
 
 if TYPE_CHECKING:
     from ..config import Config
+    from .signals import Signals
 
 STATUS_INTERVAL_S = 5.0
+ANSWER_INTERVAL_S = 0.5  # a flood of signals must not be one of log lines
 HARD_END_MARGIN_S = 0.2
 CLEANUP_SHARE = 0.7  # of the time to stop, at most: for the frames in flight; the rest is for sockets and the device
 LEAST_CLEANUP_S = 0.2
+NO_RELOAD = "a reload is not possible yet: the configuration is read at the start only, so restart the service"
 
 
-def serve(config: Config, log: Any, *, wait_for_subscriber_s: float = 0.0) -> int:
+def serve(
+    config: Config, log: Any, *, wait_for_subscriber_s: float = 0.0, flush: Callable[[], object] = lambda: None
+) -> int:
     """Runs until a signal, or until all sources came to their end; main thread only.
 
+    ``flush()`` is called when the process is about to be ended although it hangs: what was logged shall be seen.
     0 after a signal; 2 if all came to their end and one of them failed for good. Raises what ``Daemon`` raises.
     """
     limit = config.service.stop_timeout_s
     wake = Wake()
-    stopper = Stopper(
-        limit - HARD_END_MARGIN_S,
-        lambda: log.error("not stopped in time: ending the process", limit_s=limit),
-        wake.set,
-    )
-    stopper.install()
-    notifications = Notifications()
+    asked = signals.of_process()
+
+    def late() -> None:
+        log.error("not stopped in time: ending the process", limit_s=limit)
+        flush()
+
+    asked.attach(limit - HARD_END_MARGIN_S, late, wake.set)
+    notifications = Notifications(watchdog_usec=None if config.service.watchdog else "0")
     try:
         with contextlib.ExitStack() as exits:
-            daemon = Daemon(config, log, stopper, notifications, wake, exits)
+            daemon = Daemon(config, log, asked, notifications, wake, exits, flush)
             return daemon.serve(wait_for_subscriber_s)
     except DeviceLost as lost:
         if lost.hung:
-            end_now()
+            end_now(flush)
         raise
+    except Stopped:
+        log.info("stopped before the start was over", reason=asked.signal_name)
+        return 0
     finally:
         notifications.close()
-        stopper.close()
+        asked.close()
         wake.close()
 
 
 class Daemon:
     """Models, sinks and pipeline, made in order and released by ``exits`` in the opposite one.
 
-    Raises UserError, DataError and RuntimeFailure: what keeps a configuration from running, and from ``serve``
-    what ended it.
+    What is not there yet is waited for. Raises UserError, DataError and RuntimeFailure: what keeps a configuration from
+    running, and from ``serve`` what ended it; Stopped if the end was asked for before.
     """
 
     def __init__(
         self,
         config: Config,
         log: Any,
-        stopper: Stopper,
+        asked: Signals,
         notifications: Notifications,
         wake: Wake,
         exits: contextlib.ExitStack,
+        flush: Callable[[], object] = lambda: None,
     ) -> None:
         self._config = config
         self._log = log
-        self._stopper = stopper
+        self._asked = asked
         self._notifications = notifications
         self._wake = wake
+        self._ready = False
+        self._next_answer = 0.0
+        self._starving: list[str] = []
         self.ledger = Ledger()
-        notifications.send(STATUS="loading the model")
-        self._hangs = Hangs(log, notifications)
-        self.models = Models(put_into_service(config, self.ledger, log, exits, self._hangs))
+        patience = Patience(log, notifications, self._sleep_at_start)
+        notifications.extend(EXTENSION_S, "loading the model")
+        self._hangs = Hangs(log, notifications, flush)
+        load = Settling(config.model.path, lambda: put_into_service(config, self.ledger, log, exits, self._hangs))
+        self.models = Models(patience.until(load))
         # closed before the engine: the exit stack runs backwards
-        self.outlet = Outlet(open_sinks(config.publish, self.ledger, log, wake.set, exits), self.ledger, log)
+        sinks = patience.until(lambda: open_sinks(config.publish, self.ledger, log, wake.set, exits))
+        self.outlet = Outlet(sinks, self.ledger, log)
         self.endpoint = self.outlet.endpoint
         self.pipeline = Pipeline(config, self.models, self.outlet, self.ledger, log, wake.set)
         for served in self.models:
+            self._go_on()
             log.info("self-test passed", device_ms=round(served.self_test(), 3))
-        watched = Notifications(watchdog_usec=None if config.service.watchdog else "0")
-        exits.callback(watched.close)
-        self._watchdog = Watchdog(watched, lambda: self.ledger.progress, lambda: self.pipeline.idle)
+        self._go_on()
+        self._watchdog = Watchdog(notifications, self.pipeline.workers)
 
     def serve(self, wait_for_subscriber_s: float) -> int:
         """From READY to the end."""
         self._log.info("ready", endpoint=self.endpoint, pid=os.getpid())
         self._notifications.send(READY=1, STATUS=f"ready on {self.endpoint}")
+        self._ready = True
+        self._asked.late_code = signals.LATE
         self._wait_for_subscriber(wait_for_subscriber_s)
         try:
-            if not self._stopper.requested.is_set():
+            if not self._asked.requested.is_set():
                 self._hangs.serving = self.pipeline
                 self.pipeline.start()
                 self._loop()
         finally:
-            asked = self._stopper.requested.is_set()
+            asked = self._asked.requested.is_set()
             self._stop()
         if self.pipeline.failure is not None:
             raise self.pipeline.failure
@@ -113,15 +135,30 @@ class Daemon:
         # whoever asks for the end gets it: a failed source has been told when it failed, and is told again above
         return 2 if failed and not asked else 0
 
+    # ---- the start ------------------------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Between two steps of the start: Stopped if the end was asked for."""
+        if self._asked.requested.is_set():
+            raise Stopped
+
+    def _sleep_at_start(self, until: float) -> None:
+        while (now := time.monotonic()) < until:
+            self._go_on()
+            self._answer_signals(now)
+            self._wake.wait(until - now)
+        self._go_on()
+
     def _wait_for_subscriber(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while (
             (now := time.monotonic()) < deadline
-            and not self._stopper.requested.is_set()
+            and not self._asked.requested.is_set()
             and not self.outlet.look_for_subscribers()
         ):
-            self._watchdog.tick(now)
-            self._sleep_until(min(deadline, self._watchdog.due(now)))
+            self._sleep_until(min(deadline, self._answer_manager(now)))
+
+    # ---- at work --------------------------------------------------------------------------------------------------
 
     def _sleep_until(self, due: float) -> None:
         """Sleeps until then, or until a signal, a failure, a source's change or end, or a subscriber wakes it."""
@@ -129,7 +166,7 @@ class Daemon:
 
     def _loop(self) -> None:
         next_status = next_summary = time.monotonic()
-        while not self._stopper.requested.is_set():
+        while not self._asked.requested.is_set():
             now = time.monotonic()
             self.pipeline.tick(now)
             if self.pipeline.failure is not None:
@@ -138,7 +175,7 @@ class Daemon:
             if self.pipeline.finished:
                 self._log.info("all sources came to their end")
                 return
-            self._watchdog.tick(now)
+            manager_due = self._answer_manager(now)
             if now >= next_status:
                 next_status = now + STATUS_INTERVAL_S
                 self._notifications.send(STATUS=self.pipeline.summary())
@@ -146,24 +183,62 @@ class Daemon:
                 next_summary = now + (self._config.log.summary_s or math.inf)
                 if self._config.log.summary_s:
                     self._log_summary()
-            self._sleep_until(min(self.pipeline.due, self._watchdog.due(now), next_status, next_summary))
+            self._sleep_until(min(self.pipeline.due, manager_due, next_status, next_summary))
+
+    def _answer_manager(self, now: float) -> float:
+        """Signals, and what the service manager is to hear; when this is to be called next."""
+        self._answer_signals(now)
+        self._notifications.flush()
+        self._watchdog.tick(now)
+        starving = self._watchdog.starving(now)
+        if starving and not self._starving:
+            self._log.error("the watchdog is not fed: no progress", workers=starving)
+        self._starving = starving
+        next_answer = self._next_answer if self._asked.others_wait else math.inf
+        return min(self._watchdog.due(now), self._notifications.due(now), next_answer)
+
+    def _answer_signals(self, now: float) -> None:
+        """Each kind of signal that asks for no end gets one answer, however many came."""
+        if now < self._next_answer or not self._asked.others_wait:
+            return
+        self._next_answer = now + ANSWER_INTERVAL_S
+        for number, count in self._asked.take_others().items():
+            if number == signal.SIGHUP:
+                self._log.warning("SIGHUP: " + NO_RELOAD, count=count)
+                if self._ready:
+                    self._notifications.reloading()
+                    self._notifications.send(READY=1, STATUS=NO_RELOAD)
+            elif number == signal.SIGUSR1 and self._ready:
+                self._log_summary()
+            else:
+                self._log.warning("a signal without a meaning here is ignored", signal=_name(number), count=count)
 
     def _log_summary(self) -> None:
         snapshot = self.ledger.snapshot()
         stages = {stage: latency.summary() for stage, latency in snapshot.latencies.items()}
         self._log.info("summary", sources=snapshot.sources, stages_ms=stages, **snapshot.device)
 
+    # ---- the end --------------------------------------------------------------------------------------------------
+
     def _stop(self) -> None:
         if isinstance(self.pipeline.failure, DeviceLost) and self.pipeline.failure.hung:
             self.pipeline.abandon()
             return
         limit = self._config.service.stop_timeout_s
-        reason = self._stopper.signal_name or "the end of all sources"
-        self._notifications.send(STOPPING=1, STATUS=f"stopping: {reason}")
+        reason = self._asked.signal_name or "the end of all sources"
+        self._notifications.send(STOPPING=1, EXTEND_TIMEOUT_USEC=int((limit + 1) * 1e6), STATUS=f"stopping: {reason}")
         self._log.info("stopping", reason=reason)
         # whatever hangs below, a device call above all, the process ends in time
-        self._stopper.request()
+        self._asked.request()
         without_linger = limit - self.outlet.linger_s - 2 * HARD_END_MARGIN_S
         clean = self.pipeline.stop(max(LEAST_CLEANUP_S, min(limit * CLEANUP_SHARE, without_linger)))
         self._log_summary()
         self._log.info("stopped", clean=clean)
+
+
+def _name(number: int) -> str:
+    """Of a signal: those of the real-time kind have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

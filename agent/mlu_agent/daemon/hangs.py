@@ -27,9 +27,10 @@ class Hangs:
     """What the watching thread calls. ``serving``: the pipeline, once the main loop looks after it: then that says to
     the subscribers what happened; before, the main thread itself may be the one that hangs."""
 
-    def __init__(self, log: Any, notifications: Notifications) -> None:
+    def __init__(self, log: Any, notifications: Notifications, flush: Callable[[], object] = lambda: None) -> None:
         self._log = log
         self._notifications = notifications
+        self._flush = flush
         self.serving: Pipeline | None = None
 
     def __call__(self, lost: DeviceLost) -> None:
@@ -39,11 +40,12 @@ class Hangs:
         if self.serving is not None:
             self.serving.give_up(lost)
             time.sleep(ABANDON_S)
-        end_now()
+        end_now(self._flush)
 
 
-def end_now() -> NoReturn:
-    """Ends the process as one whose device is lost, without anybody's clean-up."""
+def end_now(flush: Callable[[], object] = lambda: None) -> NoReturn:
+    """Ends the process as one whose device is lost, without anybody's clean-up; ``flush()`` brings the log out."""
+    _within(LAST_WORD_S, flush)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             _within(LAST_WORD_S, stream.flush)

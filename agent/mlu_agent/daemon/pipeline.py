@@ -17,6 +17,7 @@ from ..errors import MluAgentError, RuntimeFailure
 from ..sources import Source, SourceState, make_capture
 from .announcer import Announcer
 from .line import Line
+from .service import Worker
 
 if TYPE_CHECKING:
     from ..config import Config, SourceConfig
@@ -139,10 +140,16 @@ class Pipeline:
         """Whether every source came to its end and every frame left."""
         return self.sources.keys() <= self._ended
 
-    @property
-    def idle(self) -> bool:
-        """Whether no frame is on its way anywhere: none waits, none is being prepared, none is in the engine."""
-        return not self.ledger.snapshot().totals.get("in_flight", 0)
+    def workers(self) -> list[Worker]:
+        """What every thread of the pipeline does: one entry for the two of a line, which finish frames together."""
+        return [self._worker(number, served) for number, served in enumerate(self._lines)]
+
+    def _worker(self, number: int, served: Served) -> Worker:
+        """A line is idle while no frame of its sources is on its way: none waits, none is being prepared, none is in
+        the engine. Making the device ready again takes less than a watchdog's period, by the deadlines of its calls."""
+        accounts = [source.account for source in self.sources.values() if self.models.of(source.config) is served]
+        idle = not any(account.counters()["in_flight"] for account in accounts)
+        return Worker(f"line {number}", sum(account.progress for account in accounts), idle)
 
     def stop(self, timeout: float) -> bool:
         """Ends in order: sources, feeders, what is in flight, ``end`` messages. False if ``timeout`` s do not do."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config.fields import Fields, is_number, raise_problems, show
-from ..config.files import path_problem, read_bounded
+from ..config.files import may_pass, path_failure, path_problem, read_bounded
 from ..config.toml import parse_toml
-from ..errors import DataError, UserError
+from ..errors import DataError, UserError, passing
 from .offline_model import MAX_FILE, OfflineModel, read_offline_model
 from .output_reader import check_output, read_output
 from .output_spec import TENSORS, HeadSpec, OutputSpec
@@ -160,14 +160,18 @@ def _manifest_path(path: Path) -> Path:
         raise UserError(f"{path}: neither a .cambricon model nor its .toml manifest; give one of the two")
     problem = path_problem(path)
     if problem:
-        raise UserError(f"{path}: {problem}")
+        unreachable = UserError(f"{path}: {problem}")
+        unreachable.passes = may_pass(path_failure(path))
+        raise unreachable
     if not path.is_file():
         raise UserError(f"{path}: not a regular file; give the path of a file")
     manifest = path.with_suffix(".toml")
     if not manifest.is_file():
-        raise UserError(
-            f"{path}: its manifest {manifest.name} is not beside it; mlu-export writes both, copy it too; "
-            "for a model of the vendor's tools write one as deploy/FORMAT.md, section 3, describes"
+        raise passing(
+            UserError(
+                f"{path}: its manifest {manifest.name} is not beside it; mlu-export writes both, copy it too; "
+                "for a model of the vendor's tools write one as deploy/FORMAT.md, section 3, describes"
+            )
         )
     return manifest
 

@@ -11,8 +11,12 @@ from typing import Any
 
 import zmq
 
-from ..config.files import path_problem
-from ..errors import UserError
+from ..config.files import may_pass, path_failure, path_problem
+from ..errors import UserError, passing
+
+
+class EndpointInUse(UserError):
+    """Another process has the endpoint: who starts a second daemon by hand wants to be told, a box waits."""
 
 
 def is_socket_file(endpoint: str) -> bool:
@@ -27,12 +31,16 @@ def clear_stale_socket(path: Path, log: Any) -> None:
     """
     problem = path_problem(path.parent)
     if problem:
-        raise UserError(
+        unreachable = UserError(
             f"publish.endpoint: the folder {path.parent}: {problem} (RuntimeDirectory= in the unit makes it)"
         )
+        unreachable.passes = may_pass(path_failure(path.parent))
+        raise unreachable
     listening = listens(path)
     if listening:
-        raise UserError(f"publish.endpoint: another process already listens on {path}: end it or choose another path")
+        raise passing(
+            EndpointInUse(f"publish.endpoint: another process already listens on {path}: end it or choose another path")
+        )
     if listening is not None:
         path.unlink()
         log.info("removed a stale socket", path=str(path))

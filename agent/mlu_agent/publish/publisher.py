@@ -6,6 +6,7 @@ states at once. Every option that matters for years of running is set here, not 
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
@@ -14,7 +15,7 @@ import zmq
 
 from ..config import PublishConfig, endpoint_problem, is_local_endpoint
 from ..errors import UserError
-from .endpoint import clear_stale_socket, endpoint_note, is_socket_file
+from .endpoint import EndpointInUse, clear_stale_socket, endpoint_note, is_socket_file
 from .sink import SinkNote
 
 if TYPE_CHECKING:
@@ -147,9 +148,7 @@ class Publisher:
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
-            raise UserError(
-                f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose another or end what uses it"
-            ) from None
+            raise _unbound(endpoint, error) from None
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
         if is_socket_file(endpoint):
             self._path = Path(endpoint[6:]).absolute()
@@ -159,3 +158,13 @@ class Publisher:
                 endpoint=self.endpoint,
                 remedy="insecure = true was written; use ipc or a loopback address unless the whole network is trusted",
             )
+
+
+def _unbound(endpoint: str, error: zmq.ZMQError) -> UserError:
+    """Why an endpoint cannot be bound; what else has it may end, and an address may come with its network."""
+    kind = EndpointInUse if error.errno == zmq.EADDRINUSE else UserError
+    failure = kind(
+        f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose another or end what uses it"
+    )
+    failure.passes = error.errno in (zmq.EADDRINUSE, zmq.EADDRNOTAVAIL, errno.ENODEV)
+    return failure

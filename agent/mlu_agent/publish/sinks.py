@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import TYPE_CHECKING, Any, Callable
 
 from .publisher import Publisher
 
 if TYPE_CHECKING:
-    import contextlib
-
     from ..config import PublishConfig
     from ..ledger import Ledger
     from .sink import Sink, SinkNote
@@ -29,7 +29,20 @@ def open_sinks(
     ``wake()`` is called, in any thread, when somebody came to a sink while no one was looking. Raises UserError.
     """
     sinks: list[Sink] = []
-    for sink in SINKS:
-        sinks.append(sink(config, ledger.sink(sink.name), log, wake))
-        exits.callback(sinks[-1].close)
+    with contextlib.ExitStack() as opened:
+        opened.callback(_close_all, sinks)
+        for sink in SINKS:
+            sinks.append(sink(config, ledger.sink(sink.name), log, wake))  # noqa: PERF401 - those opened are closed
+        exits.push(opened.pop_all())
     return sinks
+
+
+def _close_all(sinks: list[Sink]) -> None:
+    """At the same time: what the listeners of one take to get their last messages is not taken from the others'."""
+    threads = [threading.Thread(target=sink.close, daemon=True) for sink in sinks[1:]]
+    for thread in threads:
+        thread.start()
+    for sink in sinks[:1]:
+        sink.close()
+    for thread in threads:
+        thread.join()

@@ -80,7 +80,7 @@ OURS = [command for command in commands("en") if command.program in CLIS]
 def test_every_command_line_parses(command, capsys):
     """With the parser of the program itself, so that a renamed option cannot stay in the guide."""
     try:
-        command_line.parser(CLIS[command.program].PROGRAM, command.arguments).parse_args(command.arguments)
+        command_line.parser(CLIS[command.program].program(), command.arguments).parse_args(command.arguments)
     except SystemExit:
         pytest.fail(f"{' '.join(command.words)}\n{capsys.readouterr().err}")
 
