@@ -15,6 +15,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from mlu_agent.config.new_files import whole_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -63,21 +65,16 @@ def _digest(path: Path) -> str:
 
 def _write_checked(chunks: Iterator[bytes], target: Path, *, limit: int, sha256: str, what: str) -> None:
     """Writes to a temporary name while hashing; only a file with the right digest gets its real name."""
-    partial = target.with_name(target.name + ".part")
     digest, size = hashlib.sha256(), 0
-    try:
-        with partial.open("wb") as file:
-            for chunk in chunks:
-                size += len(chunk)
-                if size > limit:
-                    raise FetchError(f"{what} is larger than {limit} bytes, which cannot be the pinned file")
-                digest.update(chunk)
-                file.write(chunk)
+    with whole_file(target) as file:
+        for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                raise FetchError(f"{what} is larger than {limit} bytes, which cannot be the pinned file")
+            digest.update(chunk)
+            file.write(chunk)
         if digest.hexdigest() != sha256:
             raise FetchError(f"{what} has sha256 {digest.hexdigest()}, not the pinned {sha256}; nothing of it was used")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _download(pinned: Pinned, target: Path) -> None:

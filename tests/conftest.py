@@ -7,10 +7,12 @@ a swallowed error, and pytest's summary shows the reason.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
 import re
+import resource
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
@@ -20,6 +22,7 @@ from tests import needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from mlu_agent.cnrt import Library
 
@@ -110,6 +113,22 @@ def shared() -> Path:
 def shared_data(shared: Path) -> Path:
     """The data folder in it: weights/, sets/, images/, video/, vendor/."""
     return shared / "data"
+
+
+@pytest.fixture
+def small_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """A context in which no file of this process grows beyond so many bytes, as on a disk that is full."""
+
+    @contextlib.contextmanager
+    def limited(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
 
 
 @pytest.fixture(scope="session")

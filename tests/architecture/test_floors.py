@@ -50,7 +50,8 @@ DOORS: dict[str, set[str]] = {
     "_cffi_backend": {"cnrt"},
     "zmq": {"publish"},
     "mlu_client": {"errors", "client", "command_line", "logs", "publish", "daemon", "commands"},
-    "cv2": {"sources", "preprocess", "draw", "annotated"},
+    "cv2": {"sources", "preprocess", "draw"},
+    "av": {"annotated"},
     "structlog": {"logs"},
     "tomli": {"config"},
 }

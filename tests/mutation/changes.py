@@ -314,6 +314,30 @@ AGENT = (
         'return match is not None and "@" in match[4] and',
         "test_a_password_whose_end_cannot_be_told_is_noticed",
     ),
+    _agent(
+        "a planted temporary file written into",
+        "os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW |",
+        "os.O_RDWR | os.O_CREAT |",
+        "test_links_that_wait_are_not_followed",
+    ),
+    _agent(
+        "a file that is being made removed",
+        "LEFT_S = 60.0",
+        "LEFT_S = 0.0",
+        "test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not",
+    ),
+    _agent(
+        "a second copy in the place of an input",
+        r'(-\d+)?\.(jpg|mp4)")',
+        r'\.(jpg|mp4)")',
+        "test_no_input_is_replaced",
+    ),
+    _agent(
+        "a longer side than JPEG has",
+        "JPEG_SIDE = 65_500",
+        "JPEG_SIDE = 80_000",
+        "test_a_picture_beyond_the_bounds_of_jpeg_is_made_smaller",
+    ),
 )
 
 NATIVE = (
@@ -396,11 +420,16 @@ EXPORT = (
         "if False:",
         "test_one_storage_shown_a_thousand_times_is_refused",
     ),
-    _export(
+    _agent(
         "half-written files left behind",
-        "left.unlink(missing_ok=True)",
-        "pass",
+        """    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise""",
+        """    except BaseException:
+        raise""",
         "test_files_are_written_all_or_none",
+        "test_a_full_disk_leaves_the_old_file_and_nothing_else",
     ),
     _export(
         "weights quantized to -128 and 128",

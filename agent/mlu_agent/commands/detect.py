@@ -71,8 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as exits:
         detector = exits.enter_context(Detector(arguments.model, arguments.runtime, thresholds, cores=arguments.cores))
         if detector.runtime == "simulator" and arguments.runtime == "auto":
-            print(f"mlu-agent: running on the simulator: {detector.reason}", file=sys.stderr)
-        output = exits.enter_context(AnnotatedOutput(arguments.output)) if arguments.output else None
+            _tell(f"running on the simulator: {detector.reason}")
+        output = exits.enter_context(_output(arguments)) if arguments.output else None
         invalid = 0
         for item, detections in detector.stream(_items(arguments, problems)):
             invalid += detections.invalid
@@ -81,8 +81,21 @@ def run(arguments: argparse.Namespace) -> int:
                 output.write(item.input, item.pixels, detections, detector.spec.labels, _rate(item.video))
     if invalid:
         problems.append(f"{invalid} candidates were thrown away: their numbers are not finite; the model is broken")
-        print(f"mlu-agent: {problems[-1]}", file=sys.stderr)
+        _tell(problems[-1])
     return 2 if problems else 0
+
+
+def _tell(sentence: str) -> None:
+    print(f"mlu-agent: {sentence}", file=sys.stderr)
+
+
+def _output(arguments: argparse.Namespace) -> AnnotatedOutput:
+    output = AnnotatedOutput(arguments.output, [name for name in arguments.inputs if not is_stream(name)])
+    if output.removed:
+        print(
+            f"mlu-agent: {arguments.output}: removed {output.removed} unfinished files of killed runs", file=sys.stderr
+        )
+    return output
 
 
 def _input_problem(name: str) -> str:
@@ -113,7 +126,7 @@ def _items(arguments: argparse.Namespace, problems: list[str]) -> Iterator[_Item
 
     def say(sentence: str) -> None:
         problems.append(sentence)
-        print(f"mlu-agent: {sentence}", file=sys.stderr)
+        _tell(sentence)
 
     for name in arguments.inputs:
         capture = StreamCapture(with_login(name)) if is_stream(name) else capture_for_path(name, say)

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlu_agent.config.fields import Fields, raise_problems
+from mlu_agent.config.new_files import whole_file
 from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError, RuntimeFailure, UserError
 
@@ -102,16 +103,11 @@ def record(box: Box, thresholds: Thresholds, path: Path, pictures: int) -> None:
     """
     make_directory(path.parent)
     check_target(path)
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as lines:
+        with whole_file(path) as lines:
             _run(box, thresholds, lines, pictures)
-        part.replace(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def _run(box: Box, thresholds: Thresholds, lines: IO[bytes], pictures: int) -> None:

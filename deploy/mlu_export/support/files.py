@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlu_agent.config.new_files import remove_left, whole_file
 from mlu_agent.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 
 def read_bounded(path: Path, limit: int, what: str) -> bytes:
@@ -76,30 +77,13 @@ def write_all(directory: Path, contents: Mapping[str, bytes]) -> None:
     make_directory(directory)
     for name in contents:
         check_target(directory / name)
-    temporary: dict[str, Path] = {}
+    remove_left(directory)
     try:
-        for name, data in contents.items():
-            temporary[name] = _write_temporary(directory, name, data)
-        for name in contents:
-            temporary[name].replace(directory / name)
-            del temporary[name]
+        with contextlib.ExitStack() as files:
+            for name, data in contents.items():
+                file = files.enter_context(whole_file(directory / name))
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # here, before any of them has its name
     except OSError as error:
         raise UserError(f"cannot write into {directory}: {error.strerror}") from error
-    finally:
-        for left in temporary.values():
-            left.unlink(missing_ok=True)
-
-
-def _write_temporary(directory: Path, name: str, data: bytes) -> Path:
-    handle, made = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=directory)
-    path = Path(made)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        path.chmod(0o644)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
-    return path
