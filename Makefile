@@ -5,6 +5,8 @@
 #   make mutations  those changes alone
 #   make lint       ruff, mypy and clang-format alone
 #   make bench      how fast this machine runs the simulator
+#   make boot-test  the agent in a Debian of its own, booted with systemd and broken in every way; as root, minutes.
+#                   VM=1: then the power of a virtual machine is cut, too
 #   make clean      removes what the above made, but not the downloads in .cache
 #
 # Variables: PYTHON (the interpreter the environment is made from), WEIGHTS and CLIP (files for the demo, instead of
@@ -29,10 +31,10 @@ PIP := $(BIN)/python -m pip install -qq
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test mutations lint bench clean
+.PHONY: help install demo test mutations lint bench boot-test clean
 
 help:
-	@sed -n '3,11s/^# \{0,1\}//p' Makefile
+	@sed -n '3,13s/^# \{0,1\}//p' Makefile
 
 $(VENV)/.made:
 	@echo "make: new Python environment in $(VENV)"
@@ -90,6 +92,9 @@ lint: $(VENV)/.lint
 
 bench: $(VENV)/.deploy
 	@$(BIN)/python benchmarks/run.py </dev/null
+
+boot-test: $(VENV)/.deploy
+	@$(BIN)/python tests/boot/run.py $(if $(VM),--vm) </dev/null
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,7 @@ tests/conftest.py and tests/run.py skip by them. Only the standard library: this
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,26 @@ def _systemd(folder: Path) -> None:
     _run("systemd-analyze", "security", "--offline=true", "--no-pager", folder / "trial.service")
 
 
+def _boot(folder: Path) -> None:
+    """A container is made and a process of this machine's /usr runs in it."""
+    if os.geteuid() != 0:
+        raise Failed("only root boots a machine")
+    _run("debootstrap", "--version")
+    nspawn = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", "--private-network")
+    root = folder / "root"
+    (root / "usr").mkdir(parents=True)
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    _run(*nspawn, "--bind-ro=/usr", "--directory", root, "/usr/bin/true")
+
+
+def _virtual_machine(folder: Path) -> None:
+    """A machine that has nothing to boot ends when its monitor is told so, and an ext4 image is made of a folder."""
+    _run("mke2fs", "-q", "-t", "ext4", "-d", folder, folder / "disk", "2M")
+    quit_at_once = ("-S", "-display", "none", "-nodefaults", "-accel", "tcg", "-machine", "none", "-qmp", "stdio")
+    _run("timeout", "--preserve-status", "--signal=TERM", "1", "qemu-system-x86_64", *quit_at_once)
+
+
 _CC = "gcc libc6-dev"
 _GSTREAMER = " ".join(f"gstreamer1.0-plugins-{kind}" for kind in ("base", "good", "bad", "ugly"))
 NEEDS = {
@@ -156,12 +177,17 @@ NEEDS = {
     "systemd": Need("systemd", _systemd),
     "venv": Need("python3-venv", lambda folder: _run(sys.executable, "-m", "venv", folder / "venv")),
 }
+# Of commands that are not part of `make test`, which therefore does not install for them.
+ELSEWHERE = {
+    "boot": Need("debootstrap systemd-container", _boot),
+    "virtual machine": Need("qemu-system-x86 e2fsprogs", _virtual_machine),
+}
 
 
 @functools.lru_cache(None)
 def missing(name: str) -> str | None:
     """Why the need does not work here, with the packages that Debian has for it; None: it works. Tried once."""
-    need = NEEDS[name]
+    need = {**NEEDS, **ELSEWHERE}[name]
     with tempfile.TemporaryDirectory(prefix="mlu-agent-trial-") as folder:
         try:
             need.trial(Path(folder))
@@ -172,7 +198,8 @@ def missing(name: str) -> str | None:
 
 def main(arguments: list[str]) -> int:
     """Tries all; prints them as the arguments ask."""
-    for name, need in NEEDS.items():
+    needs = {**NEEDS, **({} if arguments else ELSEWHERE)}
+    for name, need in needs.items():
         reason = missing(name)
         if reason or not arguments:
             print(need.packages if arguments == ["packages"] else f"{name}: {reason or 'works'}", flush=True)

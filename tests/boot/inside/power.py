@@ -1,0 +1,58 @@
+"""The power fails: what is on the disk then, and that the box comes back by itself."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from pathlib import Path
+
+from box import UNIT, Listener, Scenario, check, run, show, wait_for
+
+BOOT_S = 180  # in a machine that computes each instruction
+OURS = (Path("/var/lib/mlu-agent"), Path("/etc/mlu-agent"), Path("/var/cache/mlu-agent"))
+
+
+def half_written() -> list[str]:
+    """Files of ours that are there under a temporary name or without content."""
+    files = [path for folder in OURS if folder.is_dir() for path in folder.rglob("*") if path.is_file()]
+    return [
+        str(path)
+        for path in files
+        if ".part" in path.name or path.suffix in {".tmp", ".new"} or not path.stat().st_size
+    ]
+
+
+def after_a_boot(listener: Listener) -> str:
+    """The enabled unit comes up with the machine and frames arrive, without anybody's hand."""
+    wait_for("the unit is active", lambda: show("ActiveState")["ActiveState"] == "active", BOOT_S)
+    listener.frames_after(time.time(), 60)
+    up = float(Path("/proc/uptime").read_text().split()[0])
+    properties = show("InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic", "NRestarts")
+    began, ready = (int(properties[f"{name}TimestampMonotonic"]) / 1e6 for name in ("InactiveExit", "ActiveEnter"))
+    check(properties["NRestarts"] == "0", f"it took {properties['NRestarts']} restarts to come up")
+    check(not half_written(), f"half written: {half_written()}")
+    run("mlu-agent", "check", "-c", "/etc/mlu-agent/mlu-agent.toml")
+    return f"started {ready - began:.1f} s after systemd began with it; nothing half written (up {up:.0f} s)"
+
+
+def before_a_cut(listener: Listener) -> str:
+    """While frames flow."""
+    listener.frames_after(time.time(), 60)
+    return "the power is cut while frames flow"
+
+
+def after_a_cut(listener: Listener) -> str:
+    """As after any boot."""
+    return after_a_boot(listener)
+
+
+def cut_while_starting(_: Listener) -> str:
+    """The power is cut at a random moment of a start, when files are read and written."""
+    subprocess.Popen(["systemctl", "restart", UNIT])
+    pause = random.uniform(0.2, 2.0)
+    time.sleep(pause)
+    return f"the power is cut {pause:.1f} s after a restart began"
+
+
+BOOTS: tuple[Scenario, ...] = (after_a_boot, before_a_cut, after_a_cut, cut_while_starting)

@@ -1,0 +1,142 @@
+"""What happens around the process: the journal, the disk, a mount that comes late."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from box import CONFIG, UNIT, Listener, Scenario, check, pid, run, show, wait_for
+
+FLOW_S = 1.5  # without a frame is too long while only the log is in trouble
+JOURNAL = "systemd-journald.service"
+SOCKETS = ("systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald-audit.socket")
+LATE_S = 20.0
+BACK_S = 10.0
+TALKATIVE = "[log]\nsummary_s = 0.02\n"  # a summary of some hundred bytes fifty times a second
+
+
+class _Talkative:
+    """The agent with so much to say that a pipe is full within seconds."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._good = CONFIG.read_text()
+        CONFIG.write_text(f"{self._good}\n{TALKATIVE}")
+        run("systemctl", "restart", UNIT)
+        listener.frames_after(time.time(), BACK_S)
+        self.pid = pid()
+
+    def __enter__(self) -> _Talkative:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        CONFIG.write_text(self._good)
+        run("systemctl", "restart", UNIT)
+
+    def check(self, what: str, pause: float) -> str:
+        """The same process, and frames all the time."""
+        check(pid() == self.pid, f"{what}: the process was replaced")
+        check(pause < FLOW_S, f"{what}: {pause:.1f} s without a frame")
+        return f"{what}: longest pause {pause:.2f} s"
+
+
+def a_log_reader_that_hangs(listener: Listener) -> str:
+    """journald stopped by SIGSTOP for 20 s while the agent has much to say: frames and heartbeats go on."""
+    with _Talkative(listener) as agent:
+        journald = int(show("MainPID", unit=JOURNAL)["MainPID"])
+        os.kill(journald, 19)
+        try:
+            pause = listener.longest_pause(20)
+            silent = time.monotonic() - listener.beat
+        finally:
+            os.kill(journald, 18)
+        check(silent < 3.0, f"no heartbeat for {silent:.1f} s")
+        return agent.check("journald hung", pause)
+
+
+def a_log_reader_that_dies(listener: Listener) -> str:
+    """journald killed and started again, then gone for good for a while: the agent goes on and is heard again."""
+    with _Talkative(listener) as agent:
+        run("systemctl", "kill", "--signal=SIGKILL", JOURNAL)
+        said = [agent.check("journald killed", listener.longest_pause(5))]
+        run("systemctl", "stop", *SOCKETS, JOURNAL)
+        try:
+            said.append(agent.check("journald gone", listener.longest_pause(10)))
+        finally:
+            run("systemctl", "start", *SOCKETS, JOURNAL)
+        said.append(agent.check("journald back", listener.longest_pause(3)))
+    return ", ".join(said)
+
+
+def _fill(folder: Path) -> None:
+    with (folder / "filler").open("wb") as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+                file.flush()
+        except OSError:
+            pass
+
+
+def a_disk_that_is_full(listener: Listener) -> str:
+    """No byte left where logs and temporary files go: frames go on, and the agent starts there too."""
+    folders = [Path(name) for name in ("/var/log", "/var/tmp", "/tmp")]
+    for folder in folders:
+        run("mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "tmpfs", str(folder))
+        _fill(folder)
+    try:
+        run("systemctl", "restart", JOURNAL)
+        before = pid()
+        pause = listener.longest_pause(5)
+        check(pid() == before, "the process was replaced")
+        began, wall = time.monotonic(), time.time()
+        run("systemctl", "restart", UNIT)
+        listener.frames_after(wall + 0.5, 60)
+        took = time.monotonic() - began
+    finally:
+        for folder in folders:
+            run("umount", "--lazy", str(folder))
+        run("systemctl", "restart", JOURNAL)
+    return f"longest pause {pause:.2f} s; restarted there, frames after {took:.1f} s"
+
+
+def a_mount_that_comes_late(listener: Listener) -> str:
+    """The model lies on what is mounted 20 s after the start: the unit tries again until it is there."""
+    model = Path("/var/lib/mlu-agent/model")
+    run("systemctl", "stop", UNIT)
+    run("mount", "-t", "tmpfs", "tmpfs", str(model))
+    run("systemctl", "start", UNIT, good=(0, 1))
+    time.sleep(LATE_S)
+    tries = int(show("NRestarts")["NRestarts"])
+    state = show("ActiveState", "SubState")
+    run("umount", str(model))
+    wall, began = time.time(), time.monotonic()
+    check(state["ActiveState"] != "failed", f"the unit gave up ({state}) after {tries} restarts")
+    listener.frames_after(wall, BACK_S)
+    return f"{tries} tries in vain, frames {time.monotonic() - began:.1f} s after the mount (bound {BACK_S:g})"
+
+
+def a_clip_that_comes_late(listener: Listener) -> str:
+    """The same for what a source reads, beside one that works: nothing is given up."""
+    clip, away = Path("/var/lib/mlu-agent/clip.mp4"), Path("/var/lib/mlu-agent/away.mp4")
+    run("systemctl", "stop", UNIT)
+    clip.rename(away)
+    try:
+        run("systemctl", "start", UNIT, good=(0, 1))
+        time.sleep(5)
+    finally:
+        away.rename(clip)
+    wall, began = time.time(), time.monotonic()
+    wait_for("synthetic frames", lambda: listener.published.get("synthetic", 0.0) > wall, BACK_S)
+    alone = time.monotonic() - began
+    try:
+        listener.frames_after(wall, 15)
+    except Exception:
+        return f"the other source serves ({alone:.1f} s); a file that was not there stays failed until a restart"
+    return f"frames of both {time.monotonic() - began:.1f} s after it came"
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    a_log_reader_that_hangs, a_log_reader_that_dies, a_disk_that_is_full, a_mount_that_comes_late,
+    a_clip_that_comes_late,
+)  # fmt: skip
