@@ -152,6 +152,12 @@ def test_a_publisher_may_start_later_and_come_back(tmp_path):
         assert (subscriber.counters.restarts, subscriber.counters.renewed) == (1, 0)
 
 
+def test_an_agent_that_was_long_away_is_called_again_within_a_second(tmp_path):
+    """ZeroMQ doubles its pause from call to call; up to a second, so that detections are not late by it."""
+    with Subscriber(f"ipc://{tmp_path}/away.sock") as subscriber:
+        assert 0 < subscriber._socket.getsockopt(zmq.RECONNECT_IVL_MAX) <= 1000
+
+
 def test_the_users_mistakes_are_told():
     """A kind, a source or an endpoint that cannot be."""
     with pytest.raises(UserError, match=r"kind: 'frames' .* write one of frame, state"):

@@ -213,6 +213,12 @@ AGENT = (
         "test_backoff_doubles_to_its_limit_with_a_fifth_of_jitter",
     ),
     _agent(
+        "a listener calls again after half a minute",
+        "_RECONNECT_MAX_MS = 1_000",
+        "_RECONNECT_MAX_MS = 30_000",
+        "test_an_agent_that_was_long_away_is_called_again_within_a_second",
+    ),
+    _agent(
         "nine tenths of jitter between attempts",
         "BACKOFF_JITTER = 0.2",
         "BACKOFF_JITTER = 0.9",

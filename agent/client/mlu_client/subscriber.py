@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .values import Message
 
 _RECONNECT_MS = 100
-_RECONNECT_MAX_MS = 5_000
+_RECONNECT_MAX_MS = 1_000  # an agent that was away for ten seconds is heard one after it is back, and not five
 _HEARTBEAT_MS = 2_000
 _HANDSHAKE_MS = 5_000
 _HIGH_WATER_MARK = 1_000
@@ -63,7 +63,7 @@ class Subscriber:
     """Iterates over messages, decoded, as dicts (see ``docs/wire.md``).
 
     ``endpoint``   as "ipc:///run/mlu-agent/detections.sock" or "tcp://127.0.0.1:5557". It need not answer yet: the
-                   connection is tried again for ever, with a growing pause of at most 5 s.
+                   connection is tried again for ever, with a growing pause of at most 1 s.
     ``kinds``      of messages wanted ("frame", "state", "heartbeat", "end"); None wants all.
     ``sources``    wanted; None wants all. Heartbeats belong to the box and always come if their kind is wanted.
     ``timeout_s``  iteration ends when nothing arrived for so long; None waits for ever.
