@@ -7,16 +7,16 @@ import contextlib
 import msgpack
 import pytest
 from hypothesis import given, strategies as st
-from tests.client.goldens import KINDS, golden
+from tests.client.goldens import ALL, golden
 
 from mlu_client import codec
 from mlu_client.errors import DataError
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_golden_messages_of_version_1_0_are_still_read(kind):
-    """Bytes kept from the day of version 1.0: read by this decoder as by plain msgpack, and encoded to the same."""
-    raw = golden(kind)
+@pytest.mark.parametrize("version, kind", ALL)
+def test_golden_messages_of_every_version_are_still_read(version, kind):
+    """Bytes kept from the day of each version: read by this decoder as by plain msgpack, and encoded to the same."""
+    raw = golden(kind, version)
     head, _, body = raw.partition(b"\0")
     assert codec.decode(raw) == (head.decode(), msgpack.unpackb(body))
     assert codec.encode(*codec.decode(raw)) == raw

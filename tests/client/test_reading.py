@@ -11,13 +11,13 @@ from typing import Any, Callable
 import jsonschema
 import pytest
 from hypothesis import given, settings, strategies as st
-from tests.client.goldens import KINDS, golden
+from tests.client.goldens import ALL, golden, relaxed
 
 from mlu_client import codec, values
 from mlu_client.errors import DataError
 from mlu_client.reading import read_message
 
-MESSAGES = {kind: codec.decode(golden(kind))[1] for kind in KINDS}
+MESSAGES = {(version, kind): codec.decode(golden(kind, version))[1] for version, kind in ALL}
 CLASSES = {"frame": values.Frame, "state": values.State, "heartbeat": values.Heartbeat, "end": values.End}
 
 texts = st.text(max_size=70).filter(lambda text: not text.endswith("\n"))  # which a schema's $ lets pass
@@ -45,7 +45,7 @@ def places(value: Any, path: tuple = ()) -> list[tuple]:
 @st.composite
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
     """A golden message in which up to three values were replaced, taken away or added."""
-    message = copy.deepcopy(MESSAGES[draw(st.sampled_from(KINDS))])
+    message = copy.deepcopy(MESSAGES[draw(st.sampled_from(ALL))])
     for _ in range(draw(st.integers(1, 3))):
         *path, last = draw(st.sampled_from(places(message)))
         holder = message
@@ -61,15 +61,6 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
     return message
 
 
-def relaxed(schema: Any) -> Any:
-    """The schema without its closed lists of words, to which later minor versions add."""
-    if isinstance(schema, list):
-        return [relaxed(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {key: relaxed(value) for key, value in schema.items() if key not in ("enum", "uniqueItems")}
-
-
 def outlandish(value: Any) -> bool:
     """Whether a number is in it that JSON and msgpack cannot both say, or one kind of number that JSON takes for the
     other: a float without a fraction.
@@ -83,7 +74,7 @@ def outlandish(value: Any) -> bool:
     return isinstance(value, int) and abs(value) >= 2**64
 
 
-EXACT = json.loads((Path(__file__).resolve().parents[2] / "docs" / "message-1.0.schema.json").read_text())
+EXACT = json.loads((Path(__file__).resolve().parents[2] / "docs" / "message-1.1.schema.json").read_text())
 LOOSE = relaxed(EXACT)
 EXACTLY, LOOSELY, LATER = (
     jsonschema.Draft202012Validator(schema)
@@ -114,20 +105,20 @@ def test_what_the_schema_refuses_is_a_sentence_and_what_it_allows_is_read(messag
         assert (LOOSELY if value.kind in CLASSES else LATER).is_valid(message)
 
 
-@given(st.sampled_from(KINDS), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6))
-def test_damaged_bytes_give_a_value_or_a_sentence(kind, damage):
+@given(st.sampled_from(ALL), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6))
+def test_damaged_bytes_give_a_value_or_a_sentence(which, damage):
     """From the wire to the value nothing but DataError comes out."""
-    damaged = bytearray(golden(kind))
+    damaged = bytearray(golden(which[1], which[0]))
     for place, value in damage:
         damaged[place % len(damaged)] = value
     read = attempt(lambda: read_message(codec.decode(bytes(damaged))[1]))
     assert read.isprintable() if isinstance(read, str) else read.version.startswith("1.")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_read(kind):
+@pytest.mark.parametrize("which", ALL)
+def test_every_kind_is_read(which):
     """As the class of its kind, with the envelope's fields."""
-    message = MESSAGES[kind]
+    message = MESSAGES[which]
     value = read_message(message)
     assert type(value) is CLASSES[message["kind"]]
     assert (value.box, value.boot_id, value.publish_time_ns) == (
@@ -139,16 +130,24 @@ def test_every_kind_is_read(kind):
 
 def test_later_minor_versions_are_read():
     """Unknown fields at any depth are ignored, unknown words are kept, and an unknown kind is its envelope alone."""
-    frame = copy.deepcopy(MESSAGES["frame"])
+    frame = copy.deepcopy(MESSAGES["1.1", "frame"])
     frame.update(v="1.7", added={"x": [None]}, flags=["brighter"], clock="sundial", runtime="quantum")
     frame["detections"][0]["track"] = 7
     frame["counters"]["dropped_dark"] = 3
     value = read_message(frame)
     assert isinstance(value, values.Frame)
     assert (value.flags, value.clock, value.counters["dropped_dark"]) == (("brighter",), "sundial", 3)
-    later = read_message({**MESSAGES["end"], "kind": "thumbnail"})
+    later = read_message({**MESSAGES["1.1", "end"], "kind": "thumbnail"})
     assert type(later) is values.Message
     assert later.kind == "thumbnail"
+
+
+def test_a_state_has_a_code_since_version_1_1_and_may_have_a_word_of_a_later_one():
+    """Without one it is empty; a state or a code that nobody knows yet is a text like another."""
+    assert read_message(MESSAGES["1.0", "state"]).code == ""
+    assert read_message(MESSAGES["1.1", "state"]).code == "refused"
+    later = read_message({**MESSAGES["1.1", "state"], "v": "1.9", "state": "dreaming", "code": "asleep"})
+    assert (later.state, later.code) == ("dreaming", "asleep")
 
 
 def nested(depth: int) -> list[Any]:
@@ -183,7 +182,7 @@ def nested(depth: int) -> list[Any]:
 def test_a_refusal_names_the_field_the_value_and_what_was_expected(change, sentence):
     """In one sentence, whatever the value holds."""
     with pytest.raises(DataError, match=f"^message: {sentence}[^;]*; it is damaged, or the publisher is no mlu-agent"):
-        read_message({**MESSAGES["frame"], **change})
+        read_message({**MESSAGES["1.1", "frame"], **change})
 
 
 @pytest.mark.parametrize("message", [None, [], "frame", 7])
@@ -195,6 +194,6 @@ def test_what_is_no_map_is_refused(message):
 
 def test_values_do_not_change():
     """They may be handed to other threads."""
-    value = read_message(MESSAGES["end"])
+    value = read_message(MESSAGES["1.1", "end"])
     with pytest.raises(AttributeError):
         value.box = "other"

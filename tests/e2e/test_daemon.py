@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +116,13 @@ def test_a_late_subscriber_gets_the_states_at_once(run_daemon, listen, endpoint:
     early = listen(endpoint)
     daemon = run_daemon(source("clip", path=str(clip), loop=True) + source("gone", path="/nonexistent/clip.mp4"), *WAIT)
     early.wait_for(lambda: early.of_kind("frame"))
-    early.wait_for(lambda: [message for message in early.of_kind("state", "gone") if message["state"] == "failed"])
+    early.wait_for(lambda: [message for message in early.of_kind("state", "gone") if message["state"] == "lost"])
     late = listen(endpoint)
     late.wait_for(lambda: late.of_kind("state", "gone"))
     state = late.of_kind("state", "gone")[0]
-    assert state["state"] == "failed"
+    assert (state["state"], state["code"]) == ("lost", "not_found")
     assert state["reason"].startswith("/nonexistent/clip.mp4: there is no such file")
+    assert state["since_ns"] < time.time_ns()
     beats = late.wait_for(lambda: len(late.of_kind("heartbeat")) >= 3 and late.of_kind("heartbeat"))
     numbers = [beat["seq"] for beat in beats]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
@@ -127,22 +130,47 @@ def test_a_late_subscriber_gets_the_states_at_once(run_daemon, listen, endpoint:
     assert daemon.stop() == 0
 
 
-def test_an_end_that_was_asked_for_is_a_good_end_and_names_the_sources_that_failed(run_daemon, clip: Path):
+@pytest.fixture
+def no_video(tmp_path: Path) -> Path:
+    """A file that is none, by the name of a video."""
+    path = tmp_path / "no.mp4"
+    path.write_bytes(bytes(range(256)) * 4)
+    return path
+
+
+def test_an_end_that_was_asked_for_is_a_good_end_and_names_the_sources_that_failed(
+    run_daemon, clip: Path, no_video: Path
+):
     """SIGTERM gives 0, so that a service manager sees no failure; what had failed is in the log with its counters."""
-    daemon = run_daemon(source("clip", path=str(clip), loop=True) + source("gone", path="/nonexistent/clip.mp4"))
-    daemon.wait_for_log("source", source="gone", state="failed")
+    daemon = run_daemon(source("clip", path=str(clip), loop=True) + source("bad", path=str(no_video)))
+    daemon.wait_for_log("source", source="bad", state="failed")
     assert daemon.stop() == 0
     line = daemon.wait_for_log("source failed")
-    assert (line["source"], line["frames_read"], line["published"]) == ("gone", 0, 0)
-    assert line["reason"].startswith("/nonexistent/clip.mp4: there is no such file")
+    assert (line["source"], line["frames_read"], line["published"]) == ("bad", 0, 0)
+    assert str(no_video) in line["reason"]
     assert len([line for line in daemon.lines if line["event"] == "source failed"]) == 1
 
 
-def test_a_source_that_can_never_work_is_the_users_mistake(run_daemon, clip: Path):
+def test_a_source_that_can_never_work_is_the_users_mistake(run_daemon, clip: Path, no_video: Path):
     """When all sources came to their end and one of them failed, the exit code is 2."""
-    daemon = run_daemon(source("clip", path=str(clip)) + source("gone", path="/nonexistent/clip.mp4"))
+    daemon = run_daemon(source("clip", path=str(clip)) + source("bad", path=str(no_video)))
     assert daemon.wait() == 2
-    assert daemon.wait_for_log("source failed")["source"] == "gone"
+    assert daemon.wait_for_log("source failed")["source"] == "bad"
+
+
+def test_a_clip_on_a_mount_that_comes_later_is_waited_for(run_daemon, clip: Path, tmp_path: Path):
+    """The daemon starts without it, says so once, and works through it when it is there."""
+    late = tmp_path / "mount" / "late.mp4"
+    daemon = run_daemon(source("late", path=str(late)))
+    line = daemon.wait_for_log("source", state="lost")
+    assert line["code"] == "not_found"
+    assert line["reason"].startswith(f"{late}: there is no such file")
+    (tmp_path / "other").mkdir()
+    shutil.copy(clip, tmp_path / "other" / "late.mp4")
+    (tmp_path / "other").rename(tmp_path / "mount")
+    assert daemon.wait() == 0
+    assert daemon.wait_for_log("source ended")["published"] == 40
+    assert len([line for line in daemon.lines if line.get("state") == "lost"]) == 1
 
 
 @pytest.mark.rtsp

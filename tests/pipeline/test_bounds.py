@@ -98,13 +98,14 @@ def test_a_slow_camera_is_stalled_after_three_of_its_own_intervals():
     arrived = time.monotonic()
     source.check_stall(arrived + 80.0)
     assert source.status.state is SourceState.LIVE
-    source.check_stall(source.stall_due)
+    source.check_stall(source.stall_due(arrived) - 0.01)
     assert source.status.state is SourceState.LIVE
     source.check_stall(arrived + 120.1)
     assert source.status.state is SourceState.STALLED
-    assert source.stall_due == math.inf
+    assert source.stall_due(arrived + 120.1) > arrived + 120.2
     capture.ended.set()
     assert source.join(SECONDS)
+    assert source.stall_due(arrived) == math.inf
 
 
 def passing(rate: Rate, times: list[float]) -> list[float]:
@@ -172,7 +173,7 @@ def test_whoever_sleeps_until_it_is_due_misses_no_stall_and_no_heartbeat(
     pipeline = make(model_path, looping(pictures))
     pipeline.tick(100.0)
     dues = {"stall": math.inf}
-    monkeypatch.setattr(Source, "stall_due", property(lambda _self: dues["stall"]))
+    monkeypatch.setattr(Source, "stall_due", lambda _self, _now: dues["stall"])
     assert pipeline.due == 101.0
     dues["stall"] = 100.25
     assert pipeline.due == 100.25

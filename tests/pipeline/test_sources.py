@@ -13,8 +13,8 @@ import pytest
 
 from mlu_agent.config import SourceConfig
 from mlu_agent.ledger import SourceAccount
-from mlu_agent.sources import Capture, CaptureError, Exchange, Grab, Source, SourceState, make_capture
-from mlu_agent.sources.base import Backoff
+from mlu_agent.sources import Capture, CaptureError, Exchange, Grab, Source, SourceState, capture_for_path, make_capture
+from mlu_agent.sources.retry import Backoff
 
 
 class ScriptedCapture(Capture):
@@ -68,6 +68,10 @@ class Recorder:
     def wait_for(self, state: SourceState) -> None:
         with self.changed:
             assert self.changed.wait_for(lambda: any(seen is state for seen, _ in self.seen), 20), self.seen
+
+    def wait_for_reason(self, words: str) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: any(words in reason for _, reason in self.seen), 20), self.seen
 
 
 def remote_config(**options: object) -> SourceConfig:
@@ -201,12 +205,22 @@ def test_a_looping_file_starts_again_and_its_time_never_goes_back(tmp_path: Path
     assert counted(source)["frames_read"] == 40 + counted(source)["dropped"]
 
 
-def test_a_missing_file_fails_with_a_sentence(tmp_path: Path):
-    """A file that is not there is not tried again."""
-    config = path_config(tmp_path / "none.mp4")
-    source, _exchange, recorder = start(config, make_capture(config))
-    recorder.wait_for(SourceState.FAILED)
-    assert "none.mp4: there is no such file" in source.status.reason
+def test_a_path_that_is_not_there_yet_is_waited_for(tmp_path: Path):
+    """It may lie on a mount that comes later: lost, not failed, and read once it is there; a clip or a folder alike."""
+    for name in ("late.mp4", "late"):
+        config = path_config(tmp_path / name, reconnect_max_s=0.05)
+        source, exchange, recorder = start(config, make_capture(config))
+        recorder.wait_for(SourceState.LOST)
+        assert f"{name}: there is no such file" in source.status.reason
+        assert source.status.code == "not_found"
+        if name == "late":
+            (tmp_path / name).mkdir()
+            recorder.wait_for_reason("holds no picture")  # as a mount point that nothing is mounted on
+            cv2.imwrite(str(tmp_path / name / "a.png"), np.zeros((8, 8, 3), np.uint8))
+        else:
+            make_clip(tmp_path / "other.mp4").rename(tmp_path / name)
+        assert len(take_all(source, exchange)) == (1 if name == "late" else 12)
+        assert source.status.state is SourceState.ENDED
 
 
 def test_a_folder_is_read_in_the_order_of_names_and_broken_pictures_are_counted(tmp_path: Path):
@@ -218,7 +232,7 @@ def test_a_folder_is_read_in_the_order_of_names_and_broken_pictures_are_counted(
     (tmp_path / "notes.txt").write_text("not a picture either")
     told: list[str] = []
     config = path_config(tmp_path)
-    capture = make_capture(config, told.append)
+    capture = capture_for_path(str(tmp_path), told.append)
     source, exchange, _ = start(config, capture)
     grabs = take_all(source, exchange)
     assert [Path(grab.name).name for grab in grabs] == ["a.jpg", "b.png", "c.bmp"]

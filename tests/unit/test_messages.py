@@ -1,4 +1,4 @@
-"""The builders of messages of version 1.0, and what a listener reads back."""
+"""The builders of messages of version 1.1, and what a listener reads back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jsonschema
 import msgpack
 import numpy as np
 import pytest
+from tests.client.goldens import golden, relaxed
 
 from mlu_agent.detections import Detections
 from mlu_agent.frame import Frame
@@ -72,9 +73,14 @@ def messages() -> dict[str, tuple[str, dict]]:
                 "lost",
                 "the connection was refused",
                 now - 5,
+                code="refused",
                 counters=counters,
                 publish_time_ns=now,
             ),
+        ),
+        "picture": (
+            codec.topic("state", "camera-1"),
+            build.state_message(IDENTITY, "camera-1", "frozen", "for 10 s", now - 5, publish_time_ns=now),
         ),
         "heartbeat": (
             codec.topic("heartbeat", "box-7"),
@@ -101,7 +107,7 @@ def messages() -> dict[str, tuple[str, dict]]:
 
 @pytest.fixture(scope="module")
 def schema(root):
-    return json.loads((root / "docs" / "message-1.0.schema.json").read_text())
+    return json.loads((root / "docs" / "message-1.1.schema.json").read_text())
 
 
 @pytest.mark.parametrize("kind", sorted(messages()))
@@ -112,7 +118,9 @@ def test_a_message_fits_the_schema_and_comes_back_as_it_was(kind, schema):
     jsonschema.validate(message, schema)
     assert codec.decode(codec.encode(topic, message)) == (topic, message)
     branch = next(b for b in schema["oneOf"] if b["properties"]["kind"]["const"] == message["kind"])
-    assert set(message) == {*schema["required"], *branch["required"]} == {*schema["properties"], *branch["properties"]}
+    named = {*schema["properties"], *branch["properties"]}
+    assert set(message) == named
+    assert named - {*schema["required"], *branch["required"]} == ({"code"} if message["kind"] == "state" else set())
 
 
 def test_the_schema_can_fail(schema):
@@ -127,7 +135,7 @@ def test_the_schema_can_fail(schema):
     for broken in wrong:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(broken, schema)
-    jsonschema.validate({**message, "v": "1.1", "added_later": 1}, schema)
+    jsonschema.validate({**message, "v": "1.7", "added_later": 1}, schema)
 
 
 def test_boxes_are_normalised_to_the_original_frame():
@@ -141,13 +149,20 @@ def test_boxes_are_normalised_to_the_original_frame():
 
 
 @pytest.mark.parametrize("kind", sorted(messages()))
-def test_golden_messages_of_version_1_0_are_still_made(kind, root, schema):
-    """Bytes kept from the day of version 1.0: the builders make the same today, and they fit the schema."""
-    raw = bytes.fromhex((root / "tests" / "golden" / f"message-1.0-{kind}.hex").read_text())
+def test_golden_messages_of_version_1_1_are_still_made(kind, schema):
+    """Bytes kept from the day of version 1.1: the builders make the same today, and they fit the schema."""
+    raw = golden(kind, "1.1")
     topic, message = codec.decode(raw)
     jsonschema.validate(message, schema)
     assert (topic, message) == messages()[kind]
     assert codec.encode(*messages()[kind]) == raw
+
+
+def test_what_version_1_1_added_changes_nothing_of_version_1_0(root):
+    """But for the words of its lists, the older schema takes every message; a reader of it misses nothing."""
+    old = jsonschema.Draft202012Validator(relaxed(json.loads((root / "docs" / "message-1.0.schema.json").read_text())))
+    for _, message in messages().values():
+        old.validate(message)
 
 
 def test_a_message_has_text_keys_and_plain_values_only():
@@ -172,7 +187,7 @@ def test_a_frame_comes_back_as_values():
     """What went into the builder, with boxes normalised; nothing is lost on the way."""
     read = read_message(codec.decode(codec.encode(*messages()["frame"]))[1])
     assert read == values.Frame(
-        "frame", "1.0", "box-7", "0f" * 16, 1_700_000_000_040_000_000,
+        "frame", "1.1", "box-7", "0f" * 16, 1_700_000_000_040_000_000,
         source_id="camera-1", sequence=41, position=57, capture_time_ns=1_700_000_000_000_000_000,
         clock="arrival", clock_quality="arrival", width=1280, height=720,
         letterbox=values.Letterbox(0.325, 0.325, 0.0, 91.0),
@@ -190,9 +205,9 @@ def test_the_other_kinds_come_back_as_values():
     """State, heartbeat and end, field by field."""
     now, counters = 1_700_000_000_040_000_000, {"grabbed": 60, "dropped_newer": 18}
     state, heartbeat, end = (read_message(messages()[kind][1]) for kind in ("state", "heartbeat", "end"))
-    envelope = ("1.0", "box-7", "0f" * 16, now)
+    envelope = ("1.1", "box-7", "0f" * 16, now)
     reason = "the connection was refused"
-    assert state == values.State("state", *envelope, "camera-1", "lost", reason, now - 5, counters)
+    assert state == values.State("state", *envelope, "camera-1", "lost", reason, now - 5, counters, "refused")
     model = values.Model("yolov3-tiny", "1", "ab" * 32, 0.25, 0.45, 300)
     assert heartbeat == values.Heartbeat(
         "heartbeat", *envelope, 12, 1.0, 12.5, "simulator", model, {"camera-1": "live"}, counters, ("simulated",)

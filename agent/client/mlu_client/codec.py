@@ -1,6 +1,6 @@
-"""The bytes of messages, version 1.0: one ZeroMQ frame = topic, one NUL, one msgpack map.
+"""The bytes of messages, version 1.1: one ZeroMQ frame = topic, one NUL, one msgpack map.
 
-Described for subscribers in ``docs/wire.md`` and ``docs/message-1.0.schema.json``. The rules: ``v`` is "major.minor";
+Described for subscribers in ``docs/wire.md`` and ``docs/message-1.1.schema.json``. The rules: ``v`` is "major.minor";
 a minor version only adds; unknown fields and unknown kinds are ignored; a major version changes the topic's first
 part. Keys are strings and there are no extension types: any language's msgpack library reads a message as usual.
 """
@@ -15,14 +15,14 @@ import msgpack  # type: ignore[import-untyped,unused-ignore]
 
 from .errors import DataError
 
-VERSION = "1.0"
+VERSION = "1.1"
 MAJOR = 1
 KINDS = ("frame", "state", "heartbeat", "end")
 MAX_MESSAGE = 4 << 20  # 10,000 detections with long labels stay below it
 MAX_ITEMS = 16384
 MAX_TOPIC = 256
 LARGEST = 2**64 - 1  # msgpack has no larger integer
-STATES = ("connecting", "live", "stalled", "lost", "failed", "ended")
+STATES = ("connecting", "live", "stalled", "frozen", "black", "covered", "moved", "lost", "failed", "ended")
 _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

@@ -21,7 +21,7 @@ _NAME = r"[A-Za-z0-9._-]{1,64}"
 def read_message(message: Mapping[str, Any]) -> Message:
     """``message`` as ``mlu_client.codec.decode`` or a ``Subscriber`` gives it -> a ``Frame``, ``State``, ``Heartbeat``
     or ``End``; a bare ``Message`` for another kind. DataError, one sentence with field, value and remedy, where a field
-    is missing or is not what ``docs/message-1.0.schema.json`` says of it."""
+    is missing or is not what ``docs/message-1.1.schema.json`` says of it."""
     table = Table(message)
     envelope = (
         table.text("kind"),
@@ -68,6 +68,7 @@ def _state(envelope: _Envelope, table: Table) -> Message:
         reason=table.text("reason"),
         since_ns=table.integer("since_ns"),
         counters=table.counts("counters"),
+        code=table.text("code") if table.has("code") else "",
     )
 
 

@@ -23,6 +23,10 @@ class Table:
             self._refuse("", values, "a map")
         self._values: Mapping[Any, Any] = values
 
+    def has(self, key: str) -> bool:
+        """Whether a field is there that later versions brought."""
+        return key in self._values
+
     def integer(self, key: str, lowest: int = 0) -> int:
         """A whole number from ``lowest`` on."""
         value = self._take(key)

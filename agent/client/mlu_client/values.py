@@ -86,13 +86,15 @@ class Frame(Message):
 
 @dataclass(frozen=True)
 class State(Message):
-    """How a source is: ``state`` is one of ``codec.STATES`` or a later version's, ``reason`` one sentence."""
+    """How a source is: ``state`` is one of ``codec.STATES`` or a later version's, ``reason`` one sentence, ``code`` the
+    same in one word for programs; empty where the state says it all, and in messages of version 1.0."""
 
     source_id: str
     state: str
     reason: str
     since_ns: int
     counters: Mapping[str, int]
+    code: str = ""
 
 
 @dataclass(frozen=True)

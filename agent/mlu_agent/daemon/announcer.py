@@ -1,4 +1,4 @@
-"""What the daemon says: frames, states, heartbeats and ends, as messages of version 1.0."""
+"""What the daemon says: frames, states, heartbeats and ends, as messages."""
 
 from __future__ import annotations
 
@@ -58,7 +58,13 @@ class Announcer:
         """How a source is, why, and since when."""
         status = source.status
         message = state_message(
-            self._identity, source.source_id, status.state.value, status.reason, status.since_ns, counters=counters
+            self._identity,
+            source.source_id,
+            status.state.value,
+            status.reason,
+            status.since_ns,
+            code=status.code,
+            counters=counters,
         )
         self._outlet.send(topic("state", source.source_id), message)
 

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..errors import MluAgentError, RuntimeFailure
-from ..sources import Source, SourceState, make_capture
+from ..sources import TROUBLED, Source, SourceState, make_capture
 from .announcer import Announcer
 from .line import Line
 from .service import Worker
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SOURCES_PATIENCE_S = 0.5
 LAST_JOIN_S = 0.2
-TROUBLED = (SourceState.FAILED, SourceState.STALLED, SourceState.LOST)
 
 
 class Pipeline:
@@ -133,7 +132,8 @@ class Pipeline:
     @property
     def due(self) -> float:
         """When ``tick`` is to be called next, monotonic seconds, unless ``wake`` is called before."""
-        return min([self._next_heartbeat, *(source.stall_due for source in self.sources.values())])
+        now = time.monotonic()
+        return min([self._next_heartbeat, *(source.stall_due(now) for source in self.sources.values())])
 
     @property
     def finished(self) -> bool:
@@ -218,7 +218,7 @@ class Pipeline:
         """Called by a source's thread on every change of state."""
         status = source.status
         log = self._log.warning if status.state in TROUBLED else self._log.info
-        log("source", source=source.source_id, state=status.state.value, reason=status.reason)
+        log("source", source=source.source_id, state=status.state.value, reason=status.reason, code=status.code)
         self._announcer.state(source, source.account.counters())
         self._wake()  # for the next stall that is possible now
 

@@ -1,6 +1,6 @@
-"""What the agent says, as maps of version 1.0: one builder for each kind of message.
+"""What the agent says, as maps of version 1.1: one builder for each kind of message.
 
-The fields are described in ``docs/wire.md`` and ``docs/message-1.0.schema.json``; the codec makes them bytes.
+The fields are described in ``docs/wire.md`` and ``docs/message-1.1.schema.json``; the codec makes them bytes.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def frame_message(
 
     ``latency_ms``  of the stages "grab", "wait", "preprocess", "device", "postprocess", as far as they were measured.
     ``counters``    of this source since the agent started, by reason.
-    ``flags``       "replayed", "simulated", "degraded".
+    ``flags``       "replayed", "simulated", "degraded", "frozen", "black", "covered", "moved".
     """
     message = _envelope("frame", identity, publish_time_ns)
     message.update(
@@ -121,15 +121,19 @@ def state_message(
     reason: str,
     since_ns: int,
     *,
+    code: str = "",
     counters: Mapping[str, int] | None = None,
     publish_time_ns: int | None = None,
 ) -> dict[str, Any]:
-    """How a source is: ``state`` is one of STATES, ``reason`` one sentence for people (without passwords),
-    ``since_ns`` wall clock when it became so. Sent on every change and repeated for late joiners."""
+    """How a source is: ``state`` is one of STATES, ``reason`` one sentence for people (without passwords), ``code`` the
+    same in one word for programs, ``since_ns`` wall clock when it became so. Sent on every change and
+    repeated for late joiners."""
     if state not in STATES:
         raise ValueError(f"state {state!r} is none of {STATES}")
     message = _envelope("state", identity, publish_time_ns)
-    message.update(source=source_id, state=state, reason=reason, since_ns=since_ns, counters=dict(counters or {}))
+    message.update(
+        source=source_id, state=state, reason=reason, code=code, since_ns=since_ns, counters=dict(counters or {})
+    )
     return message
 
 

@@ -7,20 +7,25 @@ from typing import Callable
 
 from ..config import SourceConfig, parse_synthetic
 from ..errors import UserError
-from .base import Capture, CaptureError, Grab, Source, SourceState, SourceStatus
+from .base import Capture, CaptureError, Grab
 from .decode import is_picture, read_picture
 from .images import PictureCapture
 from .mailbox import Exchange, Mailbox
+from .path import PathCapture
+from .source import Source
+from .states import TROUBLED, SourceState, SourceStatus
 from .synthetic import SyntheticCapture
 from .video import CameraCapture, FileCapture, StreamCapture, is_stream
 
 __all__ = [
+    "TROUBLED",
     "Capture",
     "CaptureError",
     "Exchange",
     "FileCapture",
     "Grab",
     "Mailbox",
+    "PathCapture",
     "Source",
     "SourceState",
     "SourceStatus",
@@ -40,7 +45,7 @@ def make_capture(config: SourceConfig, on_unreadable: Callable[[str], None] | No
     if config.kind == "camera":
         return CameraCapture(config.location)
     if config.kind == "path":
-        return capture_for_path(config.location, on_unreadable)
+        return PathCapture(config.location, lambda: capture_for_path(config.location, on_unreadable))
     size = parse_synthetic(config.location)
     if config.kind != "synthetic" or size is None:
         raise UserError(f"source {config.id}: {config.kind} {config.location!r} describes no source")

@@ -8,7 +8,7 @@ from typing import Callable
 
 from ..config.files import reason
 from ..errors import DataError
-from .base import Capture, CaptureError, Grab
+from .base import Capture, CaptureError, Grab, Reason
 from .decode import FOREIGN_SUFFIXES, SUFFIXES, read_picture
 
 
@@ -34,11 +34,12 @@ class PictureCapture(Capture):
             elif self.path.is_file():
                 self._files = [self.path]
         except OSError as error:
-            raise CaptureError(f"{self.path} cannot be read: {reason(error)}", permanent=True) from None
+            raise CaptureError(f"{self.path} cannot be read: {reason(error)}", code=Reason.UNAUTHORIZED) from None
         if not self._files and not self.path.is_dir():
             raise CaptureError(f"{self.path} is neither a picture nor a folder", permanent=True)
         if not self._files:
-            raise CaptureError(f"{self.path} holds no picture ({', '.join(SUFFIXES)})", permanent=True)
+            # a folder is empty, too, as long as nothing is mounted on it
+            raise CaptureError(f"{self.path} holds no picture ({', '.join(SUFFIXES)})", code=Reason.NOT_FOUND)
         self._position = 0
 
     def _list(self) -> list[Path]:

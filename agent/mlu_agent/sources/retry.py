@@ -1,0 +1,63 @@
+"""When a lost input is tried again, and how often it is said that this was in vain. Both are told what time it is."""
+
+from __future__ import annotations
+
+import random
+import re
+
+BACKOFF_JITTER = 0.2
+FIRST_REMINDER_S = 60.0
+LAST_REMINDER_S = 3600.0
+MAX_KINDS = 32  # of failures that are told apart
+
+
+class Backoff:
+    """Pauses between the starts of attempts: doubling from ``first`` to ``limit`` seconds, each with +-20 % jitter.
+
+    An attempt that took long itself has used its pause up, but for the first one: an input that answers again while an
+    attempt times out must not wait for a whole pause on top.
+    """
+
+    def __init__(self, first: float = 0.5, limit: float = 3.0, generator: random.Random | None = None) -> None:
+        self._random = generator or random.Random()
+        self._first = first
+        self._limit = limit
+        self._delay = first
+
+    def next(self, spent: float = 0.0, at_least: float = 0.0) -> float:
+        """Seconds to wait before the next attempt, when the last one took ``spent`` seconds; ``at_least``: what the
+        input itself asks for, whatever was spent."""
+        delay = max(self._first, self._delay - spent, at_least)
+        self._delay = min(self._delay * 2, self._limit)
+        return delay * self._random.uniform(1 - BACKOFF_JITTER, 1 + BACKOFF_JITTER)
+
+    def reset(self) -> None:
+        """After a success."""
+        self._delay = self._first
+
+
+class Reminders:
+    """Which of many failures is worth a line: the first of its kind, then one after 1, 2, 4 ... 60 minutes.
+
+    Two failures are of one kind if their sentences differ in numbers only. All are counted.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[int, float, float]] = {}  # failures so far, distance to the next line, its time
+
+    def count(self, sentence: str, now: float) -> tuple[int, bool]:
+        """A failure at ``now``, monotonic seconds: how many of its kind there were, and whether it is to be said."""
+        kind = re.sub(r"\d+", "0", sentence)
+        if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
+            self._kinds.clear()
+        failures, distance, due = self._kinds.get(kind, (0, FIRST_REMINDER_S / 2, now))
+        said = now >= due
+        if said:
+            distance = min(distance * 2, LAST_REMINDER_S)
+            due = now + distance
+        self._kinds[kind] = (failures + 1, distance, due)
+        return failures + 1, said
+
+    def forget(self) -> None:
+        """All is well again: the next failure is news."""
+        self._kinds.clear()
