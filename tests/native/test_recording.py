@@ -54,16 +54,18 @@ def invoke(model: Path, simulator_path: Path):
 
 
 def test_recorded_outputs_are_given_back_for_their_inputs(invoke, model: Path):
-    """Each picture its own; one that was not recorded gets the first, and that is said once."""
+    """Each picture its own; one that was not recorded gets another's, always the same, and that is said once."""
     right = invoke("1", 10, 20, 30)[0]["outputs"]
     recorded, said = invoke("record", 20, 10, 10, 20)
     assert recorded["outputs"] == [right[1], right[0], right[0], right[1]]
     assert "outputs are being recorded" in recorded["reason"]
     assert f"2 outputs are in {model}.outputs" in said
-    given, said = invoke("0", 10, 20, 30, 40)
-    assert given["outputs"] == [right[0], right[1], right[1], right[1]]
+    given, said = invoke("0", 10, 20, *range(30, 46), 30)
+    assert given["outputs"][:2] == right[:2]
+    assert set(given["outputs"][2:]) == set(right[:2])
+    assert given["outputs"][2] == given["outputs"][-1]
     assert "nothing is computed, outputs are recorded ones" in given["reason"]
-    assert said.count("inputs that were not recorded get the first of the 2 outputs") == 1
+    assert said.count("inputs that were not recorded get some of the 2 outputs") == 1
     assert sorted(path.name for path in model.parent.iterdir() if "outputs" in path.name) == ["small.cambricon.outputs"]
 
 

@@ -13,7 +13,7 @@ enum { SIM_MOST_RECORDS = 64, SIM_MOST_RECORDED_MB = 256 };
  * `path` is NULL for a model in memory. */
 sim_result sim_recording_open(sim_recording **recording, const char *path, uint64_t model_bytes, uint64_t model_digest,
                               const sim_model_info *info, sim_error *error);
-/* Gives back what was recorded for these inputs, or else what was recorded first. False: it records, so compute. */
+/* Gives back what was recorded for these inputs, or else for some others. False: it records, so compute. */
 bool sim_recording_replay(sim_recording *recording, const sim_model_info *info, void *const *buffers);
 /* Keeps what was computed, if these inputs are new and there is room. */
 void sim_recording_add(sim_recording *recording, const sim_model_info *info, void *const *buffers);
