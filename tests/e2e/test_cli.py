@@ -169,6 +169,10 @@ def test_devices_tells_runtime_reason_and_cores(cli, tmp_path: Path):
     assert [device["cores"] for device in said["devices"]] == [4]
 
 
+def reached_by_all(path: Path) -> bool:
+    return all(folder.stat().st_mode & 1 for folder in path.parents)
+
+
 def test_check_tells_what_would_run(cli, model_path: Path, clip: Path, tmp_path: Path):
     """A right configuration is 0 and hides passwords; a source that does not exist is 2 with its name."""
     config = tmp_path / "agent.toml"
@@ -187,10 +191,14 @@ def test_check_tells_what_would_run(cli, model_path: Path, clip: Path, tmp_path:
     assert "note" not in done.stdout
     config.write_text(text.replace("tcp://127.0.0.1:5557", f"ipc://{tmp_path}/later/a.sock"))
     assert f"note: {tmp_path}/later is no folder yet" in cli("check", "-c", config).stdout
+    config.chmod(0o644)
+    assert "holds a password" in cli("check", "-c", config).stdout or not reached_by_all(config)
+    text = text.replace("tcp://127.0.0.1:5557", f"ipc://{clip}").replace(str(model_path), "gone.cambricon")
     config.write_text(text + '[[source]]\nid = "clip"\npath = "gone.mp4"\n')
     done = cli("check", "-c", config)
     assert done.returncode == 2
-    assert "source clip" in done.stderr
+    for word in ("gone.cambricon", "source clip: ", f"{clip} exists and is not a socket"):  # all of them together
+        assert word in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["ipc", "abstract", "tcp"])

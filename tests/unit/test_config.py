@@ -47,6 +47,7 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
     }
     for name in ("id", "kind", "location"):
         del defaults["source"][0][name]
+    defaults["source"][0].update(user="", password="", password_file="")
     assert written["model"].pop("path")
     assert [written["source"][0].pop(name) for name in ("id", "camera")] == ["camera-1", 0]
     assert written == defaults
@@ -57,6 +58,70 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
     assert config.sources[0] == dataclasses.replace(bare.sources[0], id="camera-1")
     assert (config.publish, config.log, config.service) == (bare.publish, bare.log, bare.service)
     assert config.box == bare.box != ""
+
+
+@pytest.mark.parametrize("place", ["password", "password_file"])
+def test_user_and_password_are_written_as_they_are(tmp_path, place):
+    """The agent encodes them; a file's last end of line is none of the password."""
+    (tmp_path / "secret").write_text("p@/?#%:ä\r\n" if place == "password_file" else "")
+    value = "secret" if place == "password_file" else "p@/?#%:ä"
+    path = tmp_path / "box.toml"
+    path.write_text(LEAST + f'url = "rtsp://cam:554/s?x=1"\nuser = "a:b"\n{place} = "{value}"\n')
+    source = load_config(path).sources[0]
+    assert source.location == "rtsp://a%3Ab:p%40%2F%3F%23%25%3A%C3%A4@cam:554/s?x=1"
+    assert "p%40" not in repr(source)
+    assert source.password_file == (tmp_path / "secret" if place == "password_file" else None)
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ('url = "rtsp://cam/"\npassword = 77123', "password: what is written is not accepted"),
+        ('url = "rtsp://cam/"\npassword = "S3kr\\n77123"', "password: what is written is not accepted"),
+        ('url = "rtsp://cam/"\npassword = ["77123"]', "password: what is written is not accepted"),
+        ('url = "rtsp://cam/"\npasword = "77123"', 'pasword: is not an option; did you mean "password"?'),
+        ('url = "rtsp://u:77123@cam/"\nuser = "u"', "user: is written, and the url has a user or password too"),
+        ('url = "rtsp://cam/"\npassword = "77123"\npassword_file = "x"', "is written beside password_file"),
+        ('path = "x"\npassword = "77123"', "password: belongs to a url"),
+        ('path = "rtsp://u:77123@cam/"', "an address belongs to url"),
+        ('url = "rtsp://u:12/77123@cam/"', "%2F for /"),
+        ('url = "rtsp://u:a 77123@cam/"', "a blank in it as %20"),
+        ('camera = "rtsp://u:77123@cam/"', "camera: 'rtsp://***@cam/' is not accepted"),
+        ('url = "rtsp://cam/"\n[publish]\nendpoint = "tcp://u:77123@x:1"', "publish.endpoint: 'tcp://***@x:1'"),
+        ('url = "rtsp://cam/"\nloop = {password = "77123"}', "loop: {'password': '***'} is not accepted"),
+    ],
+)
+def test_a_sentence_about_a_password_does_not_repeat_it(text, sentence):
+    """Whatever is wrong with it, and wherever it was written by mistake."""
+    message = problem(LEAST + text)
+    assert sentence in message
+    assert "77123" not in message
+
+
+@pytest.mark.parametrize("data", [b"", b"a\nb\n", b"\xff", b"x" * 2000])
+def test_a_password_file_holds_one_line(tmp_path, data):
+    """Else a sentence says so, without the line."""
+    (tmp_path / "secret").write_bytes(data)
+    text = LEAST + f'url = "rtsp://cam/"\npassword_file = "{tmp_path}/secret"\n'
+    assert f"source[0].password_file: {tmp_path}/secret: " in problem(text)
+
+
+def test_a_password_file_that_is_not_there_may_come(tmp_path):
+    """As a model on a mount that comes late: the service manager's next start may find it."""
+    with pytest.raises(UserError, match=r"none: cannot be read") as failure:
+        parse_config(f'{LEAST}url = "rtsp://cam/"\npassword_file = "{tmp_path}/none"\n'.encode())
+    assert failure.value.passes
+
+
+@pytest.mark.parametrize(
+    "number", ["1" * 6000, "0x" + "f" * 6000, "18446744073709551616", "[[{a = -18446744073709551616}]]"]
+)
+def test_a_number_that_is_too_large_is_told_in_our_words(number):
+    """Not with Python's advice to allow more digits, nor with an exception of whoever shows it."""
+    for text in (LEAST + f"camera = 0\nmax_fps = {number}\n", f"a = {number}\n"):
+        assert problem(text) == (
+            "box.toml: a number is larger than TOML's, which have 64 bits; no file that belongs here has one"
+        )
 
 
 def test_relative_paths_start_at_the_files_folder(tmp_path):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
-from ..config import load_config, shown
+from ..config import load_config, remarks, shown
 from ..config.files import path_problem
-from ..errors import UserError
+from ..errors import MluAgentError, UserError
 from ..model.bundle import load_detection_bundle
 from ..publish.sinks import notes
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ..model.bundle import ModelSpec
     from ..publish.sink import SinkNote
 
+T = TypeVar("T")
+
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
@@ -30,16 +32,18 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints what would run; raises what would stop it."""
+    """Prints what would run; raises all that would stop it."""
     config = load_config(arguments.config)
-    spec = load_detection_bundle(config.model.path)
-    library = open_library(config.model.runtime)
-    spec = spec.on(library.kind)
-    refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
-    _check_paths(config.sources)
-    sinks = notes(config.publish)
+    problems: list[MluAgentError] = []
+    model = _kept(problems, lambda: _model(config))
+    _kept(problems, lambda: _check_paths(config.sources))
+    sinks = _kept(problems, lambda: notes(config.publish))
+    if problems or model is None or sinks is None:
+        raise type(problems[0])("\n".join(problem.message for problem in problems))
+    spec, library = model
+    remarked = remarks(arguments.config, config)
     if arguments.json:
-        print(json.dumps(_describe(config, spec, library, sinks), ensure_ascii=False))
+        print(json.dumps({**_describe(config, spec, library, sinks), "remarks": remarked}, ensure_ascii=False))
         return 0
     size = f"{spec.input.width}x{spec.input.height}"
     print(f"model    {spec.name}, {size}, {spec.num_classes} labels, sha256 {spec.sha256[:12]}")
@@ -49,8 +53,27 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"source   {source.id}: {source.kind} {shown(source.location)} ({rule})")
     for sink in sinks:
         print("publish  " + "\n         ".join(sink.lines))
+    for remark in remarked:
+        print(f"remark   {remark}")
     print(f"{arguments.config}: in order")
     return 0
+
+
+def _kept(problems: list[MluAgentError], step: Callable[[], T]) -> T | None:
+    """What ``step()`` gives; what it raises is kept, so that the next one is looked at too."""
+    try:
+        return step()
+    except MluAgentError as problem:
+        problems.append(problem)
+        return None
+
+
+def _model(config: Config) -> tuple[ModelSpec, Library]:
+    spec = load_detection_bundle(config.model.path)
+    library = open_library(config.model.runtime)
+    spec = spec.on(library.kind)
+    refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
+    return spec, library
 
 
 def _check_paths(sources: Iterable[SourceConfig]) -> None:

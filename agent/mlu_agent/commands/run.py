@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from .. import logs
-from ..config import load_config
+from ..config import load_config, remarks
 from ..daemon.daemon import serve
 from ..daemon.service import Notifications
 from ..errors import RuntimeFailure, UserError
@@ -37,10 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
     config = _load(arguments.config)
     output = _standard_output()
     logs.configure(config.log.level, config.log.format, output)
+    log = logs.get_logger()
     try:
+        for remark in remarks(arguments.config, config):
+            log.warning("configuration", remark=remark)
         return serve(
             config,
-            logs.get_logger(),
+            log,
             wait_for_subscriber_s=arguments.wait_for_subscriber,
             flush=lambda: output is not None and output.close(LOG_PATIENCE_S),
         )

@@ -5,6 +5,7 @@ The readers of files and TOML under it are those of manifests and recipes too.
 
 from .addresses import scrub, shown
 from .endpoints import endpoint_problem, is_local_endpoint
+from .exposure import remarks
 from .read import (
     Config,
     LogConfig,
@@ -29,6 +30,7 @@ __all__ = [
     "load_config",
     "parse_config",
     "parse_synthetic",
+    "remarks",
     "scrub",
     "shown",
 ]

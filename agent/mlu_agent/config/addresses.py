@@ -71,6 +71,12 @@ def raw_at(address: str) -> bool:
     return match is not None and "@" in match[3] + match[4] and (":" in match[2] or "@" in match[2])
 
 
+def has_login(address: str) -> bool:
+    """Whether an address names a user or a password before its host."""
+    parts = _parts(address)
+    return parts is not None and bool(parts.login)
+
+
 def shown(address: str) -> str:
     """The address as it may be shown: "rtsp://***@camera:554/stream?…", without user, password, query and whatever
     in the path looks like a secret. What is no SCHEME://… (a path, a camera's index) is returned as it is."""

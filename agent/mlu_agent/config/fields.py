@@ -7,7 +7,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from .addresses import scrub
+from .addresses import scrub, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ SHOWN = 60
 
 def show(value: object) -> str:
     """``value`` for a sentence: short, of one line, and without passwords."""
-    text = repr(scrub(value)) if isinstance(value, str) else scrub(repr(value))
+    text = repr(scrub(shown(value))) if isinstance(value, str) else scrub(repr(value))
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
@@ -66,9 +66,10 @@ class Fields:
         remedy: str = "write a text in quotes",
         longest: int = 4096,
         printable: bool = True,
+        secret: bool = False,
     ) -> str:
         """A string: one of ``choices`` if given, matching all of ``pattern`` if given. Without ``printable`` control
-        characters may be in it."""
+        characters may be in it; a ``secret`` one is never repeated."""
         if choices:
             remedy = "write one of " + ", ".join(f'"{choice}"' for choice in choices)
         value = self._take(key, default, remedy)
@@ -77,7 +78,7 @@ class Fields:
         right = isinstance(value, str) and len(value) <= longest and (value.isprintable() or not printable)
         right = right and (not choices or value in choices)
         if not right or (pattern and not re.fullmatch(pattern, value)):
-            self.problem(key, f"{show(value)} is not accepted; {remedy}")
+            self.problem(key, f"{'what is written' if secret else show(value)} is not accepted; {remedy}")
             return default or ""
         return str(value)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import UserError
-from .addresses import RAW_AT, raw_at, with_login
+from .addresses import RAW_AT, has_login, raw_at, with_login
 from .endpoints import LOOPBACK, endpoint_problem
 from .fields import Fields, raise_problems, show
 from .files import read_bounded
@@ -20,6 +20,7 @@ from .toml import parse_toml
 
 MAX_CONFIG = 1 << 20
 MAX_SOURCES = 64
+MAX_PASSWORD = 1024  # letters, of a user's name too
 STOP_RESERVE_MS = 500  # for everything at the end but the last messages' leaving
 SOURCE_ID = r"[A-Za-z0-9._-]{1,64}"
 _ID_REMEDY = "write 1 to 64 of the characters A-Z a-z 0-9 . _ -"
@@ -45,14 +46,15 @@ class SourceConfig:
     """One source.
 
     ``kind``      "url", "path", "camera" or "synthetic": which of the four the file says.
-    ``location``  the URL (may hold a password: show it with ``shown``), the path, the camera's index or device path,
-                  or "WIDTHxHEIGHT@FPS".
+    ``location``  the URL with user and password in it (show it with ``shown``), the path, the camera's index or device
+                  path, or "WIDTHxHEIGHT@FPS".
     ``max_fps``   frames per second taken at most; 0 takes all.
+    ``password_file``  where the password was read from; None if it stands in the configuration.
     """
 
     id: str
     kind: str
-    location: str
+    location: str = field(repr=False)
     loop: bool = False
     realtime: bool = False
     max_fps: float = 0.0
@@ -60,6 +62,7 @@ class SourceConfig:
     open_timeout_s: float = 5.0
     reconnect_min_s: float = 0.5
     reconnect_max_s: float = 3.0
+    password_file: Path | None = None
 
     @property
     def live(self) -> bool:
@@ -183,6 +186,7 @@ def _read_sources(root: Fields, folder: Path) -> tuple[SourceConfig, ...]:
 def _read_source(table: Fields, folder: Path) -> SourceConfig:
     identity = table.text("id", pattern=SOURCE_ID, remedy=_ID_REMEDY)
     kind, location = _read_place(table, folder)
+    location, password_file = _read_login(table, kind, location, folder)
     usual = SourceConfig(identity, kind, location)
     source = SourceConfig(
         identity,
@@ -195,6 +199,7 @@ def _read_source(table: Fields, folder: Path) -> SourceConfig:
         open_timeout_s=table.number("open_timeout_s", usual.open_timeout_s, minimum=0.1, maximum=600.0),
         reconnect_min_s=table.number("reconnect_min_s", usual.reconnect_min_s, minimum=0.05, maximum=3600.0),
         reconnect_max_s=table.number("reconnect_max_s", usual.reconnect_max_s, minimum=0.05, maximum=3600.0),
+        password_file=password_file,
     )
     if source.reconnect_max_s < source.reconnect_min_s:
         table.problem("reconnect_max_s", f"{source.reconnect_max_s:g} is below reconnect_min_s; write at least that")
@@ -215,7 +220,8 @@ def _read_place(table: Fields, folder: Path) -> tuple[str, str]:
     if kind == "camera":
         return kind, _read_camera(table)
     if kind == "path":
-        value = table.text("path", pattern=".+", remedy="write the path of a video, a picture or a folder of pictures")
+        remedy = "write the path of a video, a picture or a folder of pictures; an address belongs to url"
+        value = table.text("path", pattern=r"(?!\w+://).+", remedy=remedy)
         return kind, str(folder / value)
     if kind == "synthetic":
         value = table.text("synthetic", pattern=r".+", remedy="write WIDTHxHEIGHT@FPS")
@@ -223,6 +229,46 @@ def _read_place(table: Fields, folder: Path) -> tuple[str, str]:
             table.problem("synthetic", f'{show(value)} is not accepted; write WIDTHxHEIGHT@FPS, as "1280x720@25"')
         return kind, value
     return kind, _read_url(table)
+
+
+def _read_login(table: Fields, kind: str, location: str, folder: Path) -> tuple[str, Path | None]:
+    """The location with user and password in it, and the file that the password came from."""
+    user = table.text("user", "", longest=MAX_PASSWORD, secret=True)
+    password = table.text("password", "", longest=MAX_PASSWORD, secret=True)
+    name = table.text("password_file", "", remedy="write the path of a file that holds the password and nothing else")
+    file = folder / name if name else None
+    if file is not None and password:
+        table.problem("password", "is written beside password_file; write one of them")
+    elif file is not None:
+        password = _read_password(table, file)
+    if not (user or password):
+        return location, file
+    key = "user" if user else "password"
+    if kind != "url":
+        table.problem(key, "belongs to a url; remove it")
+    elif has_login(location):
+        table.problem(key, "is written, and the url has a user or password too; write them in one place")
+    else:
+        location = with_login(location, user, password)
+    return location, file
+
+
+def _read_password(table: Fields, file: Path) -> str:
+    """The one line of a password file. A file that may come yet ends the reading with its own sentence."""
+    remedy = "write the password alone into it, as one line of UTF-8"
+    try:
+        password = read_bounded(file, MAX_PASSWORD, UserError).decode().removesuffix("\n").removesuffix("\r")
+    except UserError as error:
+        if error.passes:
+            raise
+        table.problem("password_file", error.message)
+    except UnicodeDecodeError:
+        table.problem("password_file", f"{file}: is not UTF-8; {remedy}")
+    else:
+        if password and password.isprintable():
+            return password
+        table.problem("password_file", f"{file}: is not one line of letters; {remedy}")
+    return ""
 
 
 def _read_camera(table: Fields) -> str:

@@ -6,6 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..errors import MluAgentError
 
 if sys.version_info >= (3, 11):
@@ -13,6 +15,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_INTEGER_BITS = 64
+_TOO_LARGE = f"a number is larger than TOML's, which have {_INTEGER_BITS} bits; no file that belongs here has one"
 _MOST_DOTS = 1000  # the reader's time grows with the square of a dotted key's length
 
 
@@ -24,7 +28,25 @@ def parse_toml(data: bytes, name: str, error: type[MluAgentError]) -> dict[str, 
         document: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as failure:
         raise error(f"{name}: byte {failure.start} is not UTF-8; save the file as UTF-8 text") from None
-    except (ValueError, RecursionError) as failure:
-        reason = str(failure) or "nested too deeply"
-        raise error(f"{name}: not valid TOML: {reason}; correct it there") from None
+    except tomllib.TOMLDecodeError as failure:
+        raise error(f"{name}: not valid TOML: {failure}; correct it there") from None
+    except RecursionError:
+        raise error(f"{name}: not valid TOML: nested too deeply; correct it there") from None
+    except ValueError:  # Python's own limit for a number of thousands of digits, and its advice to raise it
+        raise error(f"{name}: {_TOO_LARGE}") from None
+    if any(value.bit_length() > _INTEGER_BITS for value in _integers(document)):
+        raise error(f"{name}: {_TOO_LARGE}")
     return document
+
+
+def _integers(document: Any) -> Iterator[int]:
+    """All whole numbers in it, at any depth."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, int):
+            yield value

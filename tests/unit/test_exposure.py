@@ -1,0 +1,86 @@
+"""Configurations with passwords that others can read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlu_agent.config import load_config, remarks
+from mlu_agent.config.exposure import readers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = '[model]\npath = "m.cambricon"\n[[source]]\nid = "a"\n'
+
+
+def written(path: Path, text: str, mode: int) -> Path:
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A folder that everybody reaches."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 1:
+            folder.chmod(folder.stat().st_mode | 0o111)
+        if folder.name.startswith("pytest-of"):
+            break
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'url = "rtsp://u:S3kr@cam/"',
+        'url = "http://cam/?pwd=S3kr"',
+        'url = "rtsp://cam/"\nuser = "u"\npassword = "S3kr"',
+    ],
+)
+def test_a_file_with_a_password_that_everybody_reads_is_remarked_on(open_folder: Path, line):
+    """With the file, its mode and what to do; not once it is closed, and not without a password."""
+    path = written(open_folder / "a.toml", TEXT + line, 0o644)
+    (remark,) = remarks(path, load_config(path))
+    assert remark == (
+        f"{path} holds a password and can be read by everybody (mode 0644); chown root:mlu-agent and chmod 0640 it"
+    )
+    path.chmod(0o640)
+    assert remarks(path, load_config(path)) == []
+    path = written(open_folder / "b.toml", TEXT + "camera = 0", 0o644)
+    assert remarks(path, load_config(path)) == []
+
+
+def test_a_password_file_is_looked_at_in_the_place_of_the_configuration(open_folder: Path):
+    """The configuration holds nothing then."""
+    secret = written(open_folder / "secret", "S3kr\n", 0o604)
+    line = 'url = "rtsp://cam/"\npassword_file = "secret"'
+    path = written(open_folder / "a.toml", TEXT + line, 0o644)
+    (remark,) = remarks(path, load_config(path))
+    assert remark.startswith(f"{secret} holds a password and can be read by everybody (mode 0604)")
+
+
+def test_a_folder_that_is_closed_protects_what_is_in_it(open_folder: Path):
+    """Who cannot enter it reads nothing."""
+    folder = open_folder / "closed"
+    folder.mkdir(mode=0o750)
+    assert readers(written(folder / "a", "", 0o644)) == ""
+    assert readers(written(open_folder / "a", "", 0o644)) == "everybody"
+
+
+def test_another_group_than_the_services_is_named(open_folder: Path, monkeypatch):
+    """The process's own groups are the service's; so is the one of its name, for a check by somebody else."""
+    path = written(open_folder / "a", "", 0o640)
+    assert readers(path) == ""
+    monkeypatch.setattr(os, "getegid", lambda: 54_321)
+    monkeypatch.setattr(os, "getgroups", list)
+    name = subprocess.run(["stat", "-c", "%G", path], capture_output=True, text=True, check=True).stdout.strip()
+    assert readers(path) == f"the group {name}"
+    monkeypatch.setattr("mlu_agent.config.exposure.SERVICE", name)
+    assert readers(path) == ""
+    path.chmod(0o600)
+    assert readers(path) == ""
