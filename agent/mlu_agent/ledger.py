@@ -186,32 +186,53 @@ class ModelAccount:
 
 
 class SinkAccount:
-    """What was handed to a sink, and what it lost by failing. Safe for several threads."""
+    """What was handed to a sink, and what it lost by failing. Safe for several threads.
+
+    ``lost``     messages that the sink lost, for everybody.
+    ``slow``     messages that one listener lost by reading too slowly; once for each listener.
+    ``cut_off``  connections that were ended or refused for what they cost.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._messages = self._bytes = self._lost = 0
+        self._counts = dict.fromkeys(("messages", "bytes", "lost", "slow", "cut_off"), 0)
 
     def count_sent(self, size: int) -> None:
         """A message of so many bytes was handed over."""
         with self._lock:
-            self._messages += 1
-            self._bytes += size
+            self._counts["messages"] += 1
+            self._counts["bytes"] += size
 
     def count_lost(self) -> None:
         """A message was lost because the sink failed."""
+        self._count("lost")
+
+    def count_slow(self) -> None:
+        """A listener lost a message because it reads too slowly."""
+        self._count("slow")
+
+    def count_cut_off(self) -> None:
+        """A listener's connection was ended, or refused, for what it cost."""
+        self._count("cut_off")
+
+    def _count(self, name: str) -> None:
         with self._lock:
-            self._lost += 1
+            self._counts[name] += 1
 
     @property
     def lost(self) -> int:
         """Messages lost so far."""
-        return self._lost
+        return self._counts["lost"]
+
+    @property
+    def cut_off(self) -> int:
+        """Connections ended or refused so far."""
+        return self._counts["cut_off"]
 
     def counters(self) -> dict[str, int]:
-        """messages, bytes, lost."""
+        """messages, bytes, lost, slow, cut_off."""
         with self._lock:
-            return {"messages": self._messages, "bytes": self._bytes, "lost": self._lost}
+            return dict(self._counts)
 
 
 @dataclass(frozen=True)

@@ -307,7 +307,7 @@ def test_every_subscription_is_heard_of_also_the_second_of_a_topic(publisher: Pu
         socket = subscribe(publisher.endpoint, "1/state/", topic)
         # what a subscriber asks for arrives in order: with its own topic the shared one before it is there too
         assert arrives(socket, lambda topic=topic: publisher.send(codec.encode(topic, {}))).startswith(topic.encode())
-        assert publisher.look_for_subscribers()
+        wait_until(publisher.look_for_subscribers)
         assert publisher.subscriptions == 2 * (number + 1)
 
 

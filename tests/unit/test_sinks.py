@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -118,6 +119,46 @@ def test_a_failure_is_told_once_of_each_kind_until_the_sink_works_again():
         ("a sink works again", {"sink": "file", "lost": 4}),
         (fails, {"sink": "file", "reason": "OSError: again"}),
     ]
+
+
+class Broken(Memory):
+    """A sink whose other sides fail."""
+
+    def look_for_subscribers(self) -> bool:
+        raise OSError("no look")
+
+    def fileno(self) -> int:
+        raise OSError("no descriptor")
+
+    def close(self) -> None:
+        raise OSError("no end")
+
+
+def test_whatever_side_of_a_sink_fails_is_told_once_and_hurts_nobody():
+    """The others are asked, waited for and closed all the same."""
+    log = Log()
+    outlet = Outlet([Broken("broken"), Memory("good", visited=True)], Ledger(), log)
+    for _ in range(2):
+        assert outlet.look_for_subscribers()
+        assert outlet.filenos() == []
+        outlet.close()
+    assert log.calls == [
+        ("a sink fails to say who came", {"sink": "broken", "reason": "OSError: no look"}),
+        ("a sink fails to close", {"sink": "broken", "reason": "OSError: no end"}),
+    ]
+
+
+def test_sinks_are_closed_at_a_time():
+    """Their lingers do not add up: each waits here until all are being closed."""
+    barrier = threading.Barrier(3, timeout=30)
+
+    class Waiting(Memory):
+        def close(self) -> None:
+            barrier.wait()
+
+    log = Log()
+    Outlet([Waiting(name) for name in "abc"], Ledger(), log).close()
+    assert log.calls == []
 
 
 def test_the_outlet_tells_the_first_endpoint_and_the_longest_linger():

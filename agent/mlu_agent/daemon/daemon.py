@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..errors import DeviceLost
 from ..ledger import Ledger
-from ..publish.sink import Outlet
-from ..publish.sinks import open_sinks
+from ..publish.sinks import open_outlet
 from ..sources import SourceState
 from . import signals
 from .hangs import Hangs, end_now
@@ -101,8 +100,7 @@ class Daemon:
         load = Settling(config.model.path, lambda: put_into_service(config, self.ledger, log, exits, self._hangs))
         self.models = Models(patience.until(load))
         # closed before the engine: the exit stack runs backwards
-        sinks = patience.until(lambda: open_sinks(config.publish, self.ledger, log, wake.set, exits))
-        self.outlet = Outlet(sinks, self.ledger, log)
+        self.outlet = patience.until(lambda: open_outlet(config.publish, self.ledger, log, wake.set, exits))
         self.endpoint = self.outlet.endpoint
         self.pipeline = Pipeline(config, self.models, self.outlet, self.ledger, log, wake.set)
         for served in self.models:
@@ -162,7 +160,7 @@ class Daemon:
 
     def _sleep_until(self, due: float) -> None:
         """Sleeps until then, or until a signal, a failure, a source's change or end, or a subscriber wakes it."""
-        self._wake.wait(due - time.monotonic(), [sink.fileno() for sink in self.outlet.sinks])
+        self._wake.wait(due - time.monotonic(), self.outlet.filenos())
 
     def _loop(self) -> None:
         next_status = next_summary = time.monotonic()
@@ -216,7 +214,7 @@ class Daemon:
     def _log_summary(self) -> None:
         snapshot = self.ledger.snapshot()
         stages = {stage: latency.summary() for stage, latency in snapshot.latencies.items()}
-        self._log.info("summary", sources=snapshot.sources, stages_ms=stages, **snapshot.device)
+        self._log.info("summary", sources=snapshot.sources, stages_ms=stages, sinks=snapshot.sinks, **snapshot.device)
 
     # ---- the end --------------------------------------------------------------------------------------------------
 

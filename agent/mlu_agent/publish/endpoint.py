@@ -1,18 +1,19 @@
-"""The place where a ZeroMQ socket is bound: whether it is free, and a socket file that was left behind."""
+"""The place where subscribers connect: the listening socket, whether it is free, a socket file that was left behind."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import stat
 from pathlib import Path
 from typing import Any
 
-import zmq
-
 from ..config.files import may_pass, path_failure, path_problem
 from ..errors import UserError, passing
+
+BACKLOG = 100
 
 
 class EndpointInUse(UserError):
@@ -24,10 +25,70 @@ def is_socket_file(endpoint: str) -> bool:
     return endpoint.startswith("ipc://") and not endpoint.startswith("ipc://@")
 
 
+def listening_socket(endpoint: str) -> socket.socket:
+    """A socket bound to the endpoint, listening. UserError if it cannot be."""
+    try:
+        return _bound(endpoint)
+    except OSError as error:
+        raise _unbound(endpoint, error) from None
+
+
+def _unbound(endpoint: str, error: OSError) -> UserError:
+    """Why an endpoint cannot be bound; what else has it may end, and an address may come with its network."""
+    kind = EndpointInUse if in_use(error) else UserError
+    failure = kind(
+        f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose another or end what uses it"
+    )
+    failure.passes = error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENODEV) or isinstance(
+        error, socket.gaierror
+    )
+    return failure
+
+
+def in_use(error: OSError) -> bool:
+    """Whether the address is taken, rather than none of this machine's."""
+    return error.errno == errno.EADDRINUSE
+
+
+def _bound(endpoint: str) -> socket.socket:
+    family, address = _address(endpoint)
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family != socket.AF_UNIX:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.bind(address)
+        made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _address(endpoint: str) -> tuple[socket.AddressFamily, Any]:
+    if endpoint.startswith("ipc://"):
+        path = endpoint[len("ipc://") :]
+        return socket.AF_UNIX, "\0" + path[1:] if path.startswith("@") else path
+    host, _, port = endpoint[len("tcp://") :].rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    bare = {"*": "0.0.0.0"}.get(host, host.strip("[]"))
+    number = 0 if port == "*" else int(port)
+    return family, socket.getaddrinfo(bare, number, family, socket.SOCK_STREAM)[0][4]
+
+
+def told(listener: socket.socket, endpoint: str) -> str:
+    """The endpoint as subscribers may write it, with the port that the system has chosen."""
+    if endpoint.startswith("ipc://"):
+        return endpoint
+    host, port = listener.getsockname()[:2]
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
 def clear_stale_socket(path: Path, log: Any) -> None:
     """Removes a socket file that nobody listens on. UserError if somebody does, or if it is another kind of file.
 
-    ZeroMQ itself would take the path away from a running publisher without a word.
+    Nor is a path ever taken away from a running publisher.
     """
     problem = path_problem(path.parent)
     if problem:
@@ -74,17 +135,14 @@ def endpoint_in_use(endpoint: str) -> bool:
     """
     if is_socket_file(endpoint):
         return bool(listens(Path(endpoint[6:])))
-    with zmq.Context() as context, context.socket(zmq.XPUB) as trial:
-        trial.setsockopt(zmq.LINGER, 0)
-        trial.setsockopt(zmq.IPV6, 1 if "[" in endpoint else 0)
-        try:
-            trial.bind(endpoint)
-        except zmq.ZMQError as error:
-            if error.errno == zmq.EADDRINUSE:
-                return True
-            raise UserError(
-                f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose an address of this machine"
-            ) from None
+    try:
+        _bound(endpoint).close()
+    except OSError as error:
+        if in_use(error):
+            return True
+        raise UserError(
+            f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose an address of this machine"
+        ) from None
     return False
 
 

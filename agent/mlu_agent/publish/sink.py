@@ -73,19 +73,32 @@ class Outlet:
 
     def look_for_subscribers(self) -> bool:
         """Whether somebody came to any of the sinks since the last look."""
-        came = [sink.look_for_subscribers() for sink in self.sinks]  # each is asked, whatever the first says
+        came = [sink.look_for_subscribers() for sink in self._guarded]  # each is asked, whatever the first says
         return any(came)
+
+    def filenos(self) -> list[int]:
+        """What becomes readable when somebody may have come to a sink."""
+        return [descriptor for descriptor in (sink.fileno() for sink in self._guarded) if descriptor >= 0]
+
+    def close(self) -> None:
+        """Closes all sinks at a time, so that it takes as long as the slowest of them."""
+        closing = [threading.Thread(target=sink.close, name=f"closing {sink.name}") for sink in self._guarded]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
 
 
 class _Guarded:
     """A sink whose failures are counted and told, each kind once until the sink works again, and go no further."""
 
     def __init__(self, sink: Sink, account: SinkAccount, log: Any) -> None:
+        self.name = sink.name
         self._sink = sink
         self._account = account
         self._log = log
         self._lock = threading.Lock()
-        self._told: set[type[Exception]] = set()
+        self._told: set[tuple[str, type[Exception]]] = set()
 
     def send(self, data: bytes) -> None:
         try:
@@ -95,19 +108,41 @@ class _Guarded:
         else:
             self._worked()
 
+    def look_for_subscribers(self) -> bool:
+        try:
+            return self._sink.look_for_subscribers()
+        except Exception as error:
+            self._tell("a sink fails to say who came", error)
+            return False
+
+    def fileno(self) -> int:
+        try:
+            return self._sink.fileno()
+        except Exception as error:
+            self._tell("a sink fails to say who came", error)
+            return -1
+
+    def close(self) -> None:
+        try:
+            self._sink.close()
+        except Exception as error:
+            self._tell("a sink fails to close", error)
+
     def _failed(self, error: Exception) -> None:
         self._account.count_lost()
+        self._tell("a sink fails: its messages are lost", error)
+
+    def _tell(self, event: str, error: Exception) -> None:
         kind = type(error)
         with self._lock:
-            new = kind not in self._told
-            self._told.add(kind)
+            new = (event, kind) not in self._told
+            self._told.add((event, kind))
         if new:
-            reason = f"{kind.__name__}: {error}"
-            self._log.error("a sink fails: its messages are lost", sink=self._sink.name, reason=reason)
+            self._log.error(event, sink=self.name, reason=f"{kind.__name__}: {error}")
 
     def _worked(self) -> None:
         with self._lock:
             again = bool(self._told)
             self._told.clear()
         if again:
-            self._log.info("a sink works again", sink=self._sink.name, lost=self._account.lost)
+            self._log.info("a sink works again", sink=self.name, lost=self._account.lost)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from typing import TYPE_CHECKING, Any, Callable
 
 from .publisher import Publisher
+from .sink import Outlet
 
 if TYPE_CHECKING:
     from ..config import PublishConfig
@@ -21,28 +21,19 @@ def notes(config: PublishConfig) -> list[SinkNote]:
     return [sink.note(config) for sink in SINKS]
 
 
-def open_sinks(
+def open_outlet(
     config: PublishConfig, ledger: Ledger, log: Any, wake: Callable[[], None], exits: contextlib.ExitStack
-) -> list[Sink]:
+) -> Outlet:
     """Every sink that the configuration names, until ``exits`` closes them; people are told of the first.
 
     ``wake()`` is called, in any thread, when somebody came to a sink while no one was looking. Raises UserError.
     """
-    sinks: list[Sink] = []
     with contextlib.ExitStack() as opened:
-        opened.callback(_close_all, sinks)
+        sinks: list[Sink] = []
         for sink in SINKS:
-            sinks.append(sink(config, ledger.sink(sink.name), log, wake))  # noqa: PERF401 - those opened are closed
-        exits.push(opened.pop_all())
-    return sinks
-
-
-def _close_all(sinks: list[Sink]) -> None:
-    """At the same time: what the listeners of one take to get their last messages is not taken from the others'."""
-    threads = [threading.Thread(target=sink.close, daemon=True) for sink in sinks[1:]]
-    for thread in threads:
-        thread.start()
-    for sink in sinks[:1]:
-        sink.close()
-    for thread in threads:
-        thread.join()
+            sinks.append(sink(config, ledger.sink(sink.name), log, wake))
+            opened.callback(sinks[-1].close)
+        outlet = Outlet(sinks, ledger, log)
+        opened.pop_all()
+    exits.callback(outlet.close)
+    return outlet
