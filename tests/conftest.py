@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from tests.faults import Fault
+
     from mlu_agent.cnrt import Library
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -215,3 +217,19 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.models import small_bundle
 
     return small_bundle(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def fault_library(tmp_path_factory: pytest.TempPathFactory, simulator_path: Path) -> Path:
+    """The library of faults, before the simulator; for tests marked ``cc``."""
+    from tests.faults import build_fault_library
+
+    return build_fault_library(tmp_path_factory.mktemp("faults"), simulator_path)
+
+
+@pytest.fixture
+def fault(tmp_path: Path, fault_library: Path) -> Fault:
+    """What the device does wrong: nothing yet."""
+    from tests.faults import Fault
+
+    return Fault(fault_library, tmp_path / "fault")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEVICE = "device"  # the reason for failing that is no progress: a device that fails everything does no work
 DROPPED_EMPTY = "dropped_empty"
 RECOVERY_STEPS = ("retry", "renew", "reopen")
-DEVICE_FAULTS = ("wrong_time",)
+DEVICE_FAULTS = ("wrong_time", "zero", "skipped", "stale", "corrupted")
 # milliseconds; fixed, so that histograms of several boxes and of several days can be added
 BUCKETS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
 

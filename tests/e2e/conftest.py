@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Callable
 import cv2
 import numpy as np
 import pytest
-from tests.faults import Fault, build_fault_library
 from tests.models import small_bundle
 
 if TYPE_CHECKING:
@@ -174,18 +173,6 @@ def listen():
     yield start
     for listener in listeners:
         listener.stop()
-
-
-@pytest.fixture(scope="session")
-def fault_library(tmp_path_factory: pytest.TempPathFactory, simulator_path: Path) -> Path:
-    """The library of faults, before the simulator; for tests marked ``cc``."""
-    return build_fault_library(tmp_path_factory.mktemp("faults"), simulator_path)
-
-
-@pytest.fixture
-def fault(tmp_path: Path, fault_library: Path) -> Fault:
-    """What the device does wrong: nothing yet."""
-    return Fault(fault_library, tmp_path / "fault")
 
 
 @pytest.fixture

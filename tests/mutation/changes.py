@@ -166,6 +166,48 @@ AGENT = (
         "test_a_main_loop_that_does_not_end_a_hung_daemon_is_not_waited_for",
     ),
     _agent(
+        "a doubt is gone into in every frame",
+        "DOUBT_PAUSE_S = 10.0",
+        "DOUBT_PAUSE_S = 0.0",
+        "test_an_unfounded_doubt_is_gone_into_once_in_ten_seconds",
+    ),
+    _agent(
+        "outputs that look wrong are published",
+        "if not kind or now < self._next_doubt:",
+        "if True:",
+        "test_outputs_that_look_wrong_are_not_published",
+    ),
+    _agent(
+        "the golden frame on one lane alone",
+        "self._lane = (self._lane + 1) % self._engine.lanes",
+        "self._lane = 0",
+        "test_the_golden_frame_goes_round_the_lanes_when_it_is_due",
+    ),
+    _agent(
+        "a golden frame that is never due",
+        "self.due = now + self._interval_s",
+        "self.due = now + 10 * self._interval_s",
+        "test_the_golden_frame_goes_round_the_lanes_when_it_is_due",
+    ),
+    _agent(
+        "a recovery is believed without the golden frame",
+        "if self._golden is not None:  # what",
+        "if False:  # what",
+        "test_a_step_has_helped_only_if_the_golden_frame_passes",
+    ),
+    _agent(
+        "buffers that hold what the golden frame left in them",
+        "array.reshape(-1).view(np.uint8)[:] = PATTERN",
+        "pass",
+        "test_each_way_to_be_wrong_fails_the_golden_frame",
+    ),
+    _agent(
+        "a golden file of any size",
+        "MAX_OUTPUTS = 64",
+        "MAX_OUTPUTS = 640",
+        "test_a_wrong_file_is_refused_with_the_field",
+    ),
+    _agent(
         "a wrong device time is believed",
         "not 0.0 <= told_us <= most_us",
         "False",

@@ -96,12 +96,13 @@ class ServiceConfig:
     """``watchdog``: feed systemd's, if it asks. ``stop_timeout_s``: after that the process ends, whatever hangs.
 
     ``device_timeout_s``, ``device_start_timeout_s``: a call of the device that takes longer hangs, when it runs and
-    when it is opened and loaded.
+    when it is opened and loaded. ``golden_interval_s``: between two runs of the golden frame; 0: it is never run.
     """
 
     watchdog: bool = True
     device_timeout_s: float = 2.0
     device_start_timeout_s: float = 5.0
+    golden_interval_s: float = 300.0
     stop_timeout_s: float = 5.0
 
 
@@ -346,6 +347,7 @@ def _read_service(table: Fields) -> ServiceConfig:
         device_start_timeout_s=table.number(
             "device_start_timeout_s", usual.device_start_timeout_s, minimum=0.1, maximum=600.0
         ),
+        golden_interval_s=table.number("golden_interval_s", usual.golden_interval_s, minimum=0.0, maximum=86400.0),
         stop_timeout_s=table.number("stop_timeout_s", usual.stop_timeout_s, minimum=1.0, maximum=60.0),
     )
     table.close()

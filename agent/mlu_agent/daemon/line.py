@@ -154,7 +154,11 @@ class Line:
 
     def _deliver(self) -> None:
         while True:
-            done = self.served.collect()
+            try:
+                done = self.served.collect()
+            except RuntimeFailure as error:  # of the golden frame; what is in flight fails as it is collected
+                self._on_failure(error)
+                continue
             if done is None:
                 return
             try:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 from ..cnrt import open_library
 from ..engine import Engine
 from ..engine.deadlines import CallWatch, Deadlines
+from ..engine.golden import GoldenTest
 from ..engine.recovery import Recovery
+from ..engine.scrutiny import Scrutiny
 from ..engine.served import ServedModel
 from ..model.bundle import load_detection_bundle
+from .goldens import golden_frame
 from .line import Pending
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from ..errors import DeviceLost
     from ..ledger import Ledger
     from ..model.bundle import ModelSpec, Thresholds
+    from ..model.golden import GoldenFrame
 
 Served = ServedModel[list[Pending]]
 
@@ -57,19 +62,37 @@ def put_into_service(
     say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
     deadlines = Deadlines(service.device_timeout_s, service.device_start_timeout_s, spec.path.stat().st_size)
     exits.enter_context(CallWatch(library.calls, deadlines, on_hang))
-    engine = exits.enter_context(Engine(library, spec.path, cores=model.cores))
+    watched = service.golden_interval_s > 0
+    engine = exits.enter_context(Engine(library, spec.path, cores=model.cores, spares=watched))
     log.info(
         "model", name=spec.name, sha256=spec.sha256, device=engine.device.name, cores=engine.cores, slots=engine.slots
     )
-    return serve(spec, engine, model, ledger, log, deadlines)
+    if not watched:
+        log.warning("nobody looks whether the device computes right", reason="service.golden_interval_s = 0")
+        return serve(spec, engine, model, ledger, log, deadlines)
+    golden = golden_frame(spec, engine, log)
+    return serve(spec, engine, model, ledger, log, deadlines, golden, service.golden_interval_s)
 
 
 def serve(
-    spec: ModelSpec, engine: Engine, config: ModelConfig, ledger: Ledger, log: Any, deadlines: Deadlines | None = None
+    spec: ModelSpec,
+    engine: Engine,
+    config: ModelConfig,
+    ledger: Ledger,
+    log: Any,
+    deadlines: Deadlines | None = None,
+    golden: GoldenFrame | None = None,
+    golden_interval_s: float = math.inf,
 ) -> Served:
-    """A model on its engine, with the configuration's thresholds and with what is done when the device fails."""
-    recovery = Recovery(engine, ledger.model(spec.name), log)
-    return ServedModel(spec, engine, effective_thresholds(config, spec), recovery, deadlines)
+    """A model on its engine, with the configuration's thresholds and with what is done when the device fails.
+
+    With a golden frame the engine needs spares.
+    """
+    account = ledger.model(spec.name)
+    test = None if golden is None else GoldenTest(engine, golden, account)
+    recovery = Recovery(engine, account, log, golden=test)
+    scrutiny = None if test is None else Scrutiny(engine, test, recovery, account, log, golden_interval_s)
+    return ServedModel(spec, engine, effective_thresholds(config, spec), recovery, deadlines, scrutiny)
 
 
 def effective_thresholds(config: ModelConfig, spec: ModelSpec) -> Thresholds:

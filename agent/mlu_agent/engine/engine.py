@@ -23,6 +23,10 @@ from .slot import Lane, Slot
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
 
     from ..model.offline_model import OfflineModel
 
@@ -33,14 +37,16 @@ SLOTS_PER_CONTEXT = 2
 
 # Called with a slot whose invocation failed and why; returns when the slot is finished, or raises RuntimeFailure.
 Recover = Callable[[Slot, RuntimeFailure], None]
+Check = Callable[[Slot], None]
 
 
 class Engine:
     """Runs one model on one device.
 
-    ``cores``: how many cores to use, None for all of the device; ``slots``: slots per context. Any one thread may
-    submit and any one other thread collect at the same time. Raises UserError for impossible numbers, DataError for a
-    model that this library cannot run, RuntimeFailure when the runtime fails.
+    ``cores``: how many cores to use, None for all of the device; ``slots``: slots per context; ``spares``: whether each
+    context has one more for ``probe``. Any one thread may submit and any one other thread collect at the same time.
+    Raises UserError for impossible numbers, DataError for a model that this library cannot run, RuntimeFailure when the
+    runtime fails.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Engine:
         cores: int | None = None,
         slots: int = SLOTS_PER_CONTEXT,
         ordinal: int = 0,
+        spares: bool = False,
     ) -> None:
         if slots < 1:
             raise UserError(f"slots = {slots}: at least one is needed")
@@ -69,12 +76,12 @@ class Engine:
         self._collecting = 0
         self._abandoned = False
         try:
-            self._build(cores, slots)
+            self._build(cores, slots, spares)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, cores: int | None, slots: int) -> None:
+    def _build(self, cores: int | None, slots: int, spares: bool) -> None:
         self._stamp = _stamp(self._path)
         self._open_device()
         if not self.description.inputs or not self.description.outputs:
@@ -82,8 +89,9 @@ class Engine:
                 f"{self._path}: the container describes no inputs and outputs (a format before 2020): compile it anew"
             )
         self.cores = _usable_cores(cores, self.device.cores, self.description, self.library.kind)
-        self._lanes = self.cores // self.description.parallelism
-        self.slots = slots * self._lanes
+        self.lanes = self.cores // self.description.parallelism
+        self.slots = slots * self.lanes
+        self._spares = [Slot(self.description) for _ in range(self.lanes if spares else 0)]
         self._all = [Slot(self.description) for _ in range(self.slots)]
         self._open_contexts()
         self._free.extend(self._all)
@@ -100,12 +108,12 @@ class Engine:
     def _open_contexts(self) -> None:
         try:
             lanes = []
-            for _ in range(self._lanes):
-                lanes.append(Lane(Context(self._device, self._model)))
+            for number in range(self.lanes):
+                lanes.append(Lane(number, Context(self._device, self._model)))
                 self._work.callback(lanes[-1].context.close)
             # lane by lane in turn, so that in submission order every core gets work before any gets its second
-            for index, slot in enumerate(self._all):
-                slot.attach(lanes[index % self._lanes], self.library, self._work)
+            for index, slot in enumerate([*self._all, *self._spares]):
+                slot.attach(lanes[index % self.lanes], self.library, self._work)
         except BaseException:
             _shut(self._work)
             raise
@@ -114,6 +122,11 @@ class Engine:
     def batch(self) -> int:
         """Pictures per invocation: the first dimension that the model was compiled for."""
         return int(self.description.inputs[0].shape[0])
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``interrupt`` or ``close`` was called."""
+        return not self._open
 
     @property
     def in_flight(self) -> int:
@@ -143,12 +156,54 @@ class Engine:
                 self._running.append(slot)
                 self._lock.notify_all()
 
-    def collect(self, timeout: float | None = None, recover: Recover | None = None) -> Slot | None:
+    def spare(self, lane: int) -> Slot:
+        """The spare slot of a lane."""
+        return self._spares[lane]
+
+    def probe(self, lanes: Sequence[int], inputs: Sequence[NDArray[Any]]) -> list[Slot]:
+        """Runs these inputs in the spare slots of these lanes, whose outputs hold PATTERN before; by the collecting
+        thread, between two invocations in flight. RuntimeFailure if one of them fails."""
+        slots = [self._spares[lane] for lane in lanes]
+        with self._working():
+            submitted: list[Slot] = []
+            try:
+                for slot in slots:
+                    for host, array in zip(slot.inputs, inputs):
+                        host[...] = array
+                    with self._device_lock:
+                        self._make_current()
+                        slot.stain()
+                        slot.submit()
+                    submitted.append(slot)
+                for slot in slots:
+                    slot.finish()
+            except RuntimeFailure:
+                for slot in submitted:
+                    slot.drain()
+                raise
+        return slots
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """Meanwhile ``close`` waits."""
+        with self._lock:
+            self._collecting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._collecting -= 1
+                self._lock.notify_all()
+
+    def collect(
+        self, timeout: float | None = None, recover: Recover | None = None, check: Check | None = None
+    ) -> Slot | None:
         """The oldest submitted slot, with its outputs filled; in submission order over all cores.
 
         ``timeout`` bounds the wait for something to be submitted (None: for ever), not the device. Returns None when it
         runs out or the engine is closed. If that slot's invocation failed, ``recover`` may call ``again``, ``renew``
-        and ``reopen`` with it; without, or if it raises, RuntimeFailure: the slot is free again.
+        and ``reopen`` with it; without, or if it raises, RuntimeFailure: the slot is free again. ``check`` is called
+        with a slot that ended well; if it raises RuntimeFailure, that invocation failed.
         """
         with self._lock:
             if not self._lock.wait_for(lambda: self._running or not self._open, timeout) or not self._running:
@@ -156,7 +211,7 @@ class Engine:
             slot = self._running.popleft()
             self._collecting += 1
         try:
-            self._collect(slot, recover)
+            self._collect(slot, recover, check)
         except RuntimeFailure:
             self.release(slot)
             raise
@@ -166,10 +221,12 @@ class Engine:
                 self._lock.notify_all()
         return slot
 
-    def _collect(self, slot: Slot, recover: Recover | None) -> None:
+    def _collect(self, slot: Slot, recover: Recover | None, check: Check | None) -> None:
         try:
             self._make_current()
             slot.finish()
+            if check is not None:
+                check(slot)
         except RuntimeFailure as error:
             if recover is None:
                 raise

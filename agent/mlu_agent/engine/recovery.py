@@ -23,6 +23,7 @@ from ..errors import DeviceLost, RuntimeFailure
 if TYPE_CHECKING:
     from ..ledger import ModelAccount
     from .engine import Engine
+    from .golden import GoldenTest
     from .slot import Slot
 
 CALM_S = 60.0
@@ -31,11 +32,18 @@ CALM_S = 60.0
 class Recovery:
     """The ladder of one engine; called as ``Engine.collect`` wants it, by the collecting thread alone.
 
-    ``account``: where each step is counted. ``failures``: how many invocations failed so far. ``lost``: what ended it,
-    None so far; from then on every failure is final.
+    ``account``: where each step is counted. ``golden``: what a step has to pass to have helped. ``failures``: how
+    many invocations failed so far. ``lost``: what ended it, None so far; from then on every failure is final.
     """
 
-    def __init__(self, engine: Engine, account: ModelAccount, log: Any, calm_s: float = CALM_S) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        account: ModelAccount,
+        log: Any,
+        calm_s: float = CALM_S,
+        golden: GoldenTest | None = None,
+    ) -> None:
         self._steps: dict[str, Callable[[Slot], None]] = {
             "retry": engine.again,
             "renew": engine.renew,
@@ -47,6 +55,7 @@ class Recovery:
         self._helped_at = 0.0
         self._works = True
         self._account = account
+        self._golden = golden
         self.failures = 0
         self.lost: DeviceLost | None = None
 
@@ -64,6 +73,8 @@ class Recovery:
             self._log.warning("the device failed", reason=error.message, step=name, count=count)
             try:
                 self._steps[name](slot)
+                if self._golden is not None:  # what was made anew, all of it
+                    self._golden.check([slot.lane] if name == "retry" else None)
             except RuntimeFailure as failure:
                 error = failure
                 continue

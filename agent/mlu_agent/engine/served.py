@@ -9,6 +9,7 @@ submission. ``mlu_agent.detector.Detector`` and the daemon stand on the same obj
 from __future__ import annotations
 
 import collections
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .deadlines import Deadlines
     from .engine import Engine
     from .recovery import Recovery
+    from .scrutiny import Scrutiny
     from .slot import Slot
 
 Group = TypeVar("Group")
@@ -45,9 +47,9 @@ class Done(Generic[Group]):
 class ServedModel(Generic[Group]):
     """A model on its engine, whose owner closes it. Any one thread may submit and any one other thread collect.
 
-    ``recovery``: what is tried when the device failed; None: nothing, the failure is told at once.
-    ``deadlines``: what learns how long invocations take. ``info``: what is told of the model. ``thresholds``: those in
-    force.
+    ``recovery``: what is tried when the device failed; None: nothing, the failure is told at once. ``deadlines``:
+    what learns how long invocations take. ``scrutiny``: what doubts outputs; None: nothing. ``info``: what is told of
+    the model. ``thresholds``: those in force.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ServedModel(Generic[Group]):
         thresholds: Thresholds,
         recovery: Recovery | None = None,
         deadlines: Deadlines | None = None,
+        scrutiny: Scrutiny | None = None,
     ) -> None:
         self.spec = spec
         self.engine = engine
@@ -66,6 +69,7 @@ class ServedModel(Generic[Group]):
         self._preprocess = Preprocessor(spec.input)
         self._pending: collections.deque[Group] = collections.deque()
         self._deadlines = deadlines
+        self._scrutiny = scrutiny
 
     def place(self, pixels: NDArray[np.uint8], slot: Slot, index: int) -> Letterbox:
         """Makes one picture, uint8 (H, W, 3) BGR, the input number ``index`` of the slot."""
@@ -84,17 +88,27 @@ class ServedModel(Generic[Group]):
     def collect(self) -> Done[Group] | None:
         """The oldest invocation submitted, once it ended; waits for one to be submitted. None when closed.
 
-        It counts as pending until it is released.
+        It counts as pending until it is released. DeviceLost if the golden frame failed, which is nobody's invocation.
         """
-        mended = self.recovery.failures if self.recovery else 0
-        try:
-            slot = self.engine.collect(recover=self.recovery)
-        except RuntimeFailure as error:
-            return Done(self._pending[0], None, error)
-        if slot is None:
-            return None
-        self._note(slot, mended)
-        return Done(self._pending[0], slot, None)
+        while True:
+            if self._scrutiny is not None:
+                self._scrutiny.look(time.monotonic())
+            mended = self.recovery.failures if self.recovery else 0
+            try:
+                slot = self._wait()
+            except RuntimeFailure as error:
+                return Done(self._pending[0], None, error)
+            if slot is not None:
+                self._note(slot, mended)
+                return Done(self._pending[0], slot, None)
+            if self._scrutiny is None or self.engine.closed:
+                return None
+
+    def _wait(self) -> Slot | None:
+        if self._scrutiny is None:
+            return self.engine.collect(recover=self.recovery)
+        rest = max(0.0, self._scrutiny.due - time.monotonic())
+        return self.engine.collect(rest, self.recovery, self._scrutiny.doubt)
 
     def _note(self, slot: Slot, mended: int) -> None:
         """What an invocation that came to its end teaches: unless it had to be mended, that the device works."""
@@ -134,8 +148,8 @@ class ServedModel(Generic[Group]):
         return self.recovery is not None and self.recovery.lost is not None
 
     def self_test(self) -> float:
-        """Sends one grey picture through model and device before anything is served; its device time in
-        milliseconds. A failure is told at once."""
+        """Sends one grey picture through model and device before anything is served, whose failure is told at once, and
+        the golden frame through all lanes; the picture's device time in milliseconds."""
         slot = self.engine.acquire(0)
         if slot is None:
             raise RuntimeFailure("self-test: the engine has no free slot")
@@ -149,4 +163,6 @@ class ServedModel(Generic[Group]):
         if self._deadlines is not None:
             self._deadlines.note(done.host_s)
         self.engine.release(done)
+        if self._scrutiny is not None:
+            self._scrutiny.start()
         return done.device_us / 1000

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..model.offline_model import OfflineModel, TensorInfo
 
 
+PATTERN = 0xA5  # what buffers hold that nobody wrote to
 CLOCKS_DIFFER = 1.1  # a device's clock need not run as the host's does
 CLOCKS_DIFFER_US = 1000.0
 
@@ -26,7 +27,8 @@ class Lane:
     """A context, the mark at the end of the invocation that was submitted to it last, and when the host saw the end of
     the one that ended last."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, number: int, context: Context) -> None:
+        self.number = number
         self.context = context
         self.last: Notifier | None = None
         self.idle_since = 0.0
@@ -74,6 +76,18 @@ class Slot:
 
     def _detach(self) -> None:
         self._attached = False
+
+    @property
+    def lane(self) -> int:
+        """The number of the group of cores that it runs on."""
+        return self._lane.number
+
+    def stain(self) -> None:
+        """Fills the outputs' buffers, here and on the device, with the pattern."""
+        self._check_attached()
+        for array, (buffer, host) in zip(self.outputs, self._pairs[len(self.inputs) :]):
+            array.reshape(-1).view(np.uint8)[:] = PATTERN
+            buffer.copy_from(host)
 
     def submit(self) -> None:
         """Copies the inputs and queues the invocation."""
