@@ -89,6 +89,11 @@ class Library:
         return "estimates" in self.notes
 
     @property
+    def outputs_are_recorded(self) -> bool:
+        """Whether nothing is computed, and an input that nobody recorded gets another one's outputs."""
+        return "nothing is computed" in self.notes
+
+    @property
     def reason(self) -> str:
         """One sentence on why it was taken, with what ``notes`` has to say."""
         return "; ".join(part for part in (self.because, self.notes) if part)

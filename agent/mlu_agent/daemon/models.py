@@ -62,13 +62,15 @@ def put_into_service(
     say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
     deadlines = Deadlines(service.device_timeout_s, service.device_start_timeout_s, spec.path.stat().st_size)
     exits.enter_context(CallWatch(library.calls, deadlines, on_hang))
-    watched = service.golden_interval_s > 0
-    engine = exits.enter_context(Engine(library, spec.path, cores=model.cores, spares=watched))
+    unwatched = "service.golden_interval_s = 0" if service.golden_interval_s == 0 else ""
+    if library.outputs_are_recorded:
+        unwatched = "nothing is computed, outputs are recorded ones"
+    engine = exits.enter_context(Engine(library, spec.path, cores=model.cores, spares=not unwatched))
     log.info(
         "model", name=spec.name, sha256=spec.sha256, device=engine.device.name, cores=engine.cores, slots=engine.slots
     )
-    if not watched:
-        log.warning("nobody looks whether the device computes right", reason="service.golden_interval_s = 0")
+    if unwatched:
+        log.warning("nobody looks whether the device computes right", reason=unwatched)
         return serve(spec, engine, model, ledger, log, deadlines)
     golden = golden_frame(spec, engine, log)
     return serve(spec, engine, model, ledger, log, deadlines, golden, service.golden_interval_s)
