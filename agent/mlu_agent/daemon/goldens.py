@@ -9,13 +9,12 @@ of another device or runtime than this one is recorded anew too, since those may
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.files import read_bounded
+from ..config.new_files import write_whole
 from ..engine.golden import record, weakness
 from ..errors import DataError
 from ..model.golden import MAX_GOLDEN, SUFFIX, golden_text, parse_golden
@@ -89,18 +88,7 @@ def _read(path: Path, spec: ModelSpec, made_on: str, log: Any) -> GoldenFrame | 
 def _write(path: Path, text: str) -> bool:
     """Whether the file is there now, as a whole."""
     try:
-        handle, made = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        write_whole(path, text.encode("utf-8"))
     except OSError:
-        return False
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(made).chmod(0o644)
-        Path(made).replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            Path(made).unlink()
         return False
     return True

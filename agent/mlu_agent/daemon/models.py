@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,10 @@ from .goldens import golden_frame
 from .line import Pending
 
 if TYPE_CHECKING:
-    import contextlib
     from collections.abc import Iterator
     from typing import Callable
 
+    from ..cnrt import Library
     from ..config import Config, ModelConfig, SourceConfig
     from ..errors import DeviceLost
     from ..ledger import Ledger
@@ -58,22 +59,30 @@ def put_into_service(
     spec = load_detection_bundle(model.path)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)
-    say = log.info if library.kind == "device" or model.runtime == "simulator" else log.warning
-    say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
     deadlines = Deadlines(service.device_timeout_s, service.device_start_timeout_s, spec.path.stat().st_size)
-    exits.enter_context(CallWatch(library.calls, deadlines, on_hang))
-    unwatched = "service.golden_interval_s = 0" if service.golden_interval_s == 0 else ""
+    with contextlib.ExitStack() as own:  # all of it or nothing: this may be tried again
+        own.enter_context(CallWatch(library.calls, deadlines, on_hang))
+        say = log.info if library.kind == "device" or model.runtime == "simulator" else log.warning
+        say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
+        unwatched = _why_unwatched(service.golden_interval_s, library)
+        engine = own.enter_context(Engine(library, spec.path, cores=model.cores, spares=not unwatched))
+        log.info(
+            "model", name=spec.name, sha256=spec.sha256, device=engine.device.name, cores=engine.cores,
+            slots=engine.slots,
+        )  # fmt: skip
+        if unwatched:
+            log.warning("nobody looks whether the device computes right", reason=unwatched)
+        golden = None if unwatched else golden_frame(spec, engine, log)
+        served = serve(spec, engine, model, ledger, log, deadlines, golden, service.golden_interval_s)
+        exits.push(own.pop_all())
+    return served
+
+
+def _why_unwatched(interval_s: float, library: Library) -> str:
+    """Why no golden frame is run; "": it is."""
     if library.outputs_are_recorded:
-        unwatched = "nothing is computed, outputs are recorded ones"
-    engine = exits.enter_context(Engine(library, spec.path, cores=model.cores, spares=not unwatched))
-    log.info(
-        "model", name=spec.name, sha256=spec.sha256, device=engine.device.name, cores=engine.cores, slots=engine.slots
-    )
-    if unwatched:
-        log.warning("nobody looks whether the device computes right", reason=unwatched)
-        return serve(spec, engine, model, ledger, log, deadlines)
-    golden = golden_frame(spec, engine, log)
-    return serve(spec, engine, model, ledger, log, deadlines, golden, service.golden_interval_s)
+        return "nothing is computed, outputs are recorded ones"
+    return "" if interval_s else "service.golden_interval_s = 0"
 
 
 def serve(
