@@ -43,15 +43,27 @@ class Clip(NamedTuple):
 
 
 @functools.lru_cache(None)
-def clip(width: int = 320, height: int = 240, frames: int = 25, *, interlaced: bool = False, options: str = "") -> Clip:
-    """A moving picture, a key frame first; ``options`` in libx264's own words (``x264-params``)."""
+def clip(
+    width: int = 320,
+    height: int = 240,
+    frames: int = 25,
+    *,
+    interlaced: bool = False,
+    noise: int = 0,
+    options: str = "",
+) -> Clip:
+    """A moving picture, a key frame first. ``noise``: amplitude, for as many bits as a real scene has; ``options`` in
+    libx264's own words (``x264-params``)."""
     codec = av.CodecContext.create("libx264", "w")
     codec.width, codec.height, codec.pix_fmt, codec.framerate = width, height, "yuv420p", 25
     parameters = ":".join(filter(None, ["keyint=25:scenecut=0", "tff=1" if interlaced else "", options]))
     codec.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": parameters}
     packets = []
     for number in range(frames):
-        packets += codec.encode(av.VideoFrame.from_ndarray(picture(number, width, height), "bgr24"))
+        pixels = picture(number, width, height)
+        if noise:
+            pixels = pixels // 2 + np.random.default_rng(number).integers(0, noise, pixels.shape, np.uint8)
+        packets += codec.encode(av.VideoFrame.from_ndarray(pixels, "bgr24"))
     packets += codec.encode(None)
     units = (re.split(b"\0\0\0?\1", bytes(packet)) for packet in packets)
     return Clip(tuple(tuple(unit for unit in parts if unit) for parts in units))
