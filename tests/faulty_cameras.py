@@ -6,7 +6,7 @@
 RTSP is over TCP only and plays H.264 that PyAV encoded, in a loop. Faults may be changed while a camera runs, they hold
 for what is sent next; ``stop`` and ``start`` unplug a camera and plug it in again at the same address. From a shell:
 
-    python tests/faulty_cameras.py [--port N] [--kind rtsp|http|silent] [--fps 10] [--fault NAME=VALUE ...]
+    python -m tests.faulty_cameras [--port N] [--kind rtsp|http|silent] [--fps 10] [--fault NAME=VALUE ...]
 """
 
 from __future__ import annotations
@@ -22,61 +22,18 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, fields
-from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
+from tests.clips import Clip, clip, jpegs, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+__all__ = ["Blackhole", "Clip", "Faults", "HttpCamera", "RtspCamera", "clip", "closed_port", "picture"]
 PAYLOAD = 1300  # bytes of a RTP packet, as cameras send
 NTP_1970 = 2208988800  # seconds from 1900, where NTP begins, to 1970
 REALM, NONCE = "cam", "5f1c0de"
-
-
-class Clip(NamedTuple):
-    """Encoded pictures, each a list of H.264 units without start codes."""
-
-    pictures: tuple[tuple[bytes, ...], ...]
-
-
-@functools.lru_cache(None)
-def clip(
-    width: int = 320,
-    height: int = 240,
-    frames: int = 25,
-    *,
-    interlaced: bool = False,
-    noise: int = 0,
-    options: str = "",
-) -> Clip:
-    """A moving picture, a key frame first. ``noise``: amplitude, for as many bits as a real scene has; ``options`` in
-    libx264's own words (``x264-params``)."""
-    codec = av.CodecContext.create("libx264", "w")
-    codec.width, codec.height, codec.pix_fmt, codec.framerate = width, height, "yuv420p", 25
-    parameters = ":".join(filter(None, ["keyint=25:scenecut=0", "tff=1" if interlaced else "", options]))
-    codec.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": parameters}
-    packets = []
-    for number in range(frames):
-        pixels = picture(number, width, height)
-        if noise:
-            pixels = pixels // 2 + np.random.default_rng(number).integers(0, noise, pixels.shape, np.uint8)
-        packets += codec.encode(av.VideoFrame.from_ndarray(pixels, "bgr24"))
-    packets += codec.encode(None)
-    units = (re.split(b"\0\0\0?\1", bytes(packet)) for packet in packets)
-    return Clip(tuple(tuple(unit for unit in parts if unit) for parts in units))
-
-
-def picture(number: int, width: int, height: int) -> np.ndarray:
-    """uint8 (H, W, 3): a gradient with a white square that moves 8 pixels a frame."""
-    pixels = np.empty((height, width, 3), np.uint8)
-    pixels[:] = np.linspace(20, 200, width, dtype=np.uint8)[None, :, None]
-    side = height // 4
-    left = number * 8 % (width - side)
-    pixels[side : 2 * side, left : left + side] = 255
-    return pixels
 
 
 @dataclass
@@ -282,7 +239,7 @@ class HttpCamera(_Server):
     def __init__(self, *, fps: float = 25.0, port: int = 0, faults: Faults | None = None) -> None:
         super().__init__(port, faults)
         self._fps = fps
-        self._pictures = _jpegs()
+        self._pictures = jpegs()
 
     def _serve(self, connection: socket.socket, stopping: threading.Event) -> None:
         method, target, headers = next(_requests(connection))
@@ -307,14 +264,6 @@ def closed_port() -> int:
     """A port of 127.0.0.1 at which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-@functools.lru_cache(None)
-def _jpegs() -> tuple[bytes, ...]:
-    codec = av.CodecContext.create("mjpeg", "w")
-    codec.width, codec.height, codec.pix_fmt, codec.time_base = 320, 240, "yuvj420p", Fraction(1, 25)
-    frames = (av.VideoFrame.from_ndarray(picture(number, 320, 240), "bgr24") for number in range(10))
-    return tuple(bytes(packet) for frame in frames for packet in codec.encode(frame.reformat(format="yuvj420p")))
 
 
 _SDP = (

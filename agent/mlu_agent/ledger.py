@@ -79,10 +79,10 @@ class SourceAccount:
         self._dropped: collections.Counter[str] = collections.Counter()
         self._stages: dict[str, Histogram] = collections.defaultdict(Histogram)
 
-    def count_read(self) -> None:
-        """A frame was read: before anybody else can see it, so that never more comes out than went in."""
+    def count_read(self, count: int = 1) -> None:
+        """Frames were read: before anybody else can see them, so that never more come out than went in."""
         with self._lock:
-            self._read += 1
+            self._read += count
 
     def count_published(self, stages_ms: Mapping[str, float]) -> None:
         """A frame's message was handed to the sinks; ``stages_ms`` is how long each stage took."""
@@ -117,10 +117,10 @@ class SourceAccount:
             self._invalid += candidates
             return before
 
-    def count_unreadable(self) -> None:
-        """A picture was skipped because it cannot be decoded; it never was a frame."""
+    def count_unreadable(self, count: int = 1) -> None:
+        """Pictures were skipped because they cannot be decoded; they never were frames."""
         with self._lock:
-            self._unreadable += 1
+            self._unreadable += count
 
     def count_reconnect(self) -> None:
         """The input was lost and will be opened again."""

@@ -49,8 +49,8 @@ DOORS: dict[str, set[str]] = {
     "cffi": {"cnrt"},  # the generated declarations import its C part alone, the next line
     "_cffi_backend": {"cnrt"},
     "mlu_client": {"errors", "client", "command_line", "logs", "publish", "daemon", "commands"},
+    "av": {"sources", "annotated"},
     "cv2": {"sources", "preprocess", "draw"},
-    "av": {"annotated"},
     "structlog": {"logs"},
     "tomli": {"config"},
 }

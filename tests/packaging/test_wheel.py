@@ -182,7 +182,8 @@ def test_import_does_nothing(installed: Path):
     """``import mlu_agent`` loads no OpenCV, no numpy, no ZeroMQ, no cffi and starts no thread."""
     script = (
         "import sys, threading, mlu_agent\n"
-        "heavy = {'cv2', 'numpy', 'zmq', 'msgpack', '_cffi_backend', 'cffi', 'structlog', 'torch'} & set(sys.modules)\n"
+        "heavy = {'av', 'cv2', 'numpy', 'zmq', 'msgpack', '_cffi_backend', 'cffi', 'structlog', 'torch'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'{heavy} {threading.active_count()}' if heavy or threading.active_count() != 1 else 0)"
     )
     _run(installed / "bin" / "python", "-c", script, cwd=installed)

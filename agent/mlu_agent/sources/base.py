@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Grab:
     """One decoded picture as a capture reads it; ``pixels`` uint8 (H, W, 3) BGR.
 
-    ``grabbed_ns``: monotonic clock when the pixels were there. ``grab_ms``: from the picture's arrival to that moment:
-    decoding a picture file, converting a video's frame.
+    ``grabbed_ns``: monotonic clock when the pixels were there. ``grab_ms``: how long making them took: decoding a
+    picture file, converting a video's frame.
     """
 
     pixels: NDArray[np.uint8]
@@ -70,10 +70,13 @@ class Capture(abc.ABC):
     ``take`` makes its pixels.
     """
 
+    longest_s = 5.0  # within which every call ends or fails that does not wait for something that never comes
     remote = (
         False  # whether it can be lost and come back: a lost one is opened again for ever, a silent one has stalled
     )
     unreadable = 0  # pictures that were skipped because they cannot be decoded
+    damaged = 0  # places of a video that could not be decoded, or not well
+    stale = 0  # pictures that were passed over because they are a backlog: old, and newer ones wait behind them
     media_s: float | None = None  # time of the present picture in its file, seconds from the start; None for live ones
     arrived_s: float | None = None  # monotonic clock when the present picture's packet came; None: when it was read
 
@@ -96,6 +99,9 @@ class Capture(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Releases the input; may be opened again."""
+
+    def interrupt(self) -> None:  # noqa: B027 - most never wait for long
+        """Makes ``open`` and ``advance`` end soon, for good: CaptureError where they wait. Any thread."""
 
     @property
     def interval_s(self) -> float:

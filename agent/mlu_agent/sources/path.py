@@ -18,6 +18,7 @@ class PathCapture(Capture):
         self._path = path
         self._make = make
         self._inner: Capture | None = None
+        self._damaged_before = 0  # of openings before this one
 
     def open(self) -> None:
         problem = path_problem(self._path)
@@ -26,6 +27,7 @@ class PathCapture(Capture):
             raise CaptureError(f"{self._path}: {problem}", code=Reason.NOT_FOUND)
         if self._inner is None:
             self._inner = self._make()
+            self._damaged_before = self.damaged
         try:
             self._inner.open()
         except Exception:
@@ -42,6 +44,7 @@ class PathCapture(Capture):
     def advance(self) -> bool:
         found = self._opened.advance()
         self.media_s, self.unreadable = self._opened.media_s, self._opened.unreadable
+        self.damaged = self._damaged_before + self._opened.damaged
         return found
 
     def take(self) -> Grab:

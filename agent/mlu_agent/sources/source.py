@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 STALL_INTERVALS = 3
 DROPPED_NEWER = "dropped_newer_frame"
 DROPPED_RATE = "dropped_max_fps"
+DROPPED_STALE = "dropped_stale"
 DROPPED_STOPPING = "dropped_stopping"
 PASSING = (Reason.NOT_FOUND, Reason.UNAUTHORIZED)  # of a path: a mount that comes later, a folder that is opened up
 
@@ -58,11 +59,12 @@ class Source:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._sequence = 0
-        self._liveness = Liveness(remote=capture.remote, open_s=config.open_timeout_s)
+        self._liveness = Liveness(remote=capture.remote, open_s=max(config.open_timeout_s, capture.longest_s))
         self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s)
         self._reminders = Reminders()
         self._last_sign = 0.0  # start of the last attempt, or its last frame
         self._pace_start = 0.0
+        self._left_out = (0, 0)  # stale and damaged ones of the capture, as counted so far
         self._rate = Rate(config.max_fps) if config.max_fps else None
         self._status = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
         self._thread = threading.Thread(target=self._work, name=f"source-{config.id}", daemon=True)
@@ -103,6 +105,7 @@ class Source:
     def stop(self) -> None:
         """Asks the thread to end; does not wait."""
         self._stop.set()
+        self.capture.interrupt()
 
     def join(self, timeout: float) -> bool:
         """Waits for the thread; False if it is still inside a blocking read after ``timeout`` seconds."""
@@ -210,6 +213,8 @@ class Source:
                 self._last_sign = time.monotonic()
                 self._session()
             except Exception as error:  # noqa: PERF203 - a session lasts seconds to years
+                if self._stop.is_set():
+                    break
                 failure = explain(error)
                 if self._is_final(failure):
                     self._set(SourceState.FAILED, scrub(failure.reason, self.config.location), failure.code)
@@ -259,12 +264,14 @@ class Source:
                 first = False
                 self._hand_out()
         finally:
+            self._count_left_out()
             self._liveness.closed()
             with inside("closing it"):
                 capture.close()
 
     def _hand_out(self) -> None:
         """Passes the capture's present picture on, or drops it before it costs any pixels."""
+        self._count_left_out()
         self._note_frame()
         if self.config.realtime and self.capture.media_s is not None:
             self._stop.wait(max(0.0, self._pace_start + self.capture.media_s - time.monotonic()))
@@ -280,6 +287,14 @@ class Source:
         self.account.count_dropped(DROPPED_NEWER, outcome.replaced)
         if not outcome.accepted:
             self.account.count_dropped(DROPPED_STOPPING)
+
+    def _count_left_out(self) -> None:
+        """Counts what the capture itself left out of what it read."""
+        before, self._left_out = self._left_out, (self.capture.stale, self.capture.damaged)
+        stale = self._left_out[0] - before[0]
+        self.account.count_read(stale)
+        self.account.count_dropped(DROPPED_STALE, stale)
+        self.account.count_unreadable(self._left_out[1] - before[1])
 
     def _note_frame(self) -> None:
         """Live is what delivers its first frame, and after any trouble what delivers frames again, not one."""

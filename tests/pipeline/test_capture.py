@@ -1,0 +1,208 @@
+"""Video from cameras with faults: real servers, real FFmpeg; what is read of them, when it ends, and why."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.faulty_cameras import Blackhole, Faults, HttpCamera, RtspCamera, clip, closed_port
+
+from mlu_agent.sources import CaptureError, StreamCapture
+from mlu_agent.sources.base import Reason
+from mlu_agent.sources.video import CameraCapture
+
+if TYPE_CHECKING:
+    from mlu_agent.sources import Capture, Grab
+
+
+def stream(url: str, **options: object) -> StreamCapture:
+    return StreamCapture(url, **{"open_timeout_s": 1.0, "read_timeout_s": 1.0, **options})  # type: ignore[arg-type]
+
+
+def read(capture: Capture, count: int) -> list[Grab]:
+    capture.open()
+    try:
+        return [grab for _ in range(count) for grab in [capture.read()] if grab is not None]
+    finally:
+        capture.close()
+
+
+def failing(url: str) -> CaptureError:
+    capture = stream(url)
+    with pytest.raises(CaptureError) as caught:
+        read(capture, 1)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "faults, code, words",
+    [
+        (Faults(auth="digest"), Reason.UNAUTHORIZED, "401 Unauthorized"),
+        (Faults(status="403 Forbidden"), Reason.UNAUTHORIZED, "403 Forbidden"),
+        (Faults(status="404 Not Found"), Reason.NOT_FOUND, "404 Not Found"),
+        (Faults(status="453 Bandwidth Is Short"), Reason.REFUSED, "453 Bandwidth Is Short"),
+        (Faults(status="503 Five Watch Already"), Reason.REFUSED, "503 Five Watch Already"),
+        (Faults(silent_before_play=True), Reason.TIMEOUT, "no answer within 1 s"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_camera_that_refuses_says_why_in_a_code_and_in_its_own_words(faults: Faults, code: Reason, words: str):
+    """Wrong password, wrong path, too many viewers and a silent server are four things, by RTSP."""
+    with RtspCamera(faults=faults) as camera:
+        error = failing(camera.url)
+    assert (error.code, error.permanent) == (code, False)
+    assert words in error.reason
+
+
+def test_http_cameras_refuse_with_the_same_codes():
+    """401, 404 and 503 by HTTP, and half a picture."""
+    for status, code in (("401 No", Reason.UNAUTHORIZED), ("404 No", Reason.NOT_FOUND), ("503 No", Reason.REFUSED)):
+        with HttpCamera(faults=Faults(status=status)) as camera:
+            assert failing(camera.url).code is code
+    with HttpCamera(faults=Faults(part=True)) as camera:
+        assert failing(camera.url).code is Reason.TIMEOUT
+
+
+def test_a_closed_port_an_unknown_name_and_a_silent_server_are_three_things():
+    """Refused, unreachable and timeout, each with its own sentence."""
+    refused = failing(f"rtsp://127.0.0.1:{closed_port()}/")
+    assert (refused.code, "nothing listens" in refused.reason) == (Reason.REFUSED, True)
+    unknown = failing("rtsp://camera.invalid/stream")
+    assert (unknown.code, "the name camera.invalid" in unknown.reason) == (Reason.UNREACHABLE, True)
+    with Blackhole() as hole:
+        start = time.monotonic()
+        silent = failing(hole.url)
+        assert (silent.code, silent.reason) == (Reason.TIMEOUT, "no answer within 1 s")
+        assert time.monotonic() - start < 3
+    assert failing("ftp://127.0.0.1/x").code is Reason.UNSUPPORTED
+
+
+def test_wrong_passwords_are_tried_minutes_apart():
+    """Cameras lock accounts: 5, 10, 20, then 30 minutes, said each time; another error begins anew."""
+    with RtspCamera(faults=Faults(auth="digest")) as camera:
+        capture = stream(camera.url_with("admin", "wrong"))
+        pauses = []
+        for _ in range(5):
+            with pytest.raises(CaptureError, match="because cameras lock accounts") as caught:
+                capture.open()
+            pauses.append(caught.value.retry_after_s)
+        assert pauses == [300, 600, 1200, 1800, 1800]
+        camera.faults = Faults(status="404 Not Found")
+        with pytest.raises(CaptureError) as caught:
+            capture.open()
+        assert caught.value.retry_after_s == 0
+        camera.faults = Faults(auth="digest")
+        with pytest.raises(CaptureError) as caught:
+            capture.open()
+        assert caught.value.retry_after_s == 300
+    assert sum(request.startswith("DESCRIBE") for request in camera.requests) == 2 * 6 + 1
+
+
+@pytest.mark.parametrize("auth", ["basic", "digest"])
+def test_a_camera_is_read_with_its_password(auth: str):
+    """By both ways to prove it."""
+    with RtspCamera(faults=Faults(auth=auth)) as camera:
+        grabs = read(stream(camera.url_with("admin", "secret")), 3)
+    assert [grab.pixels.shape for grab in grabs] == [(240, 320, 3)] * 3
+
+
+def test_a_stream_that_breaks_off_and_one_that_falls_silent_are_two_things():
+    """Broken at once, timeout after the read timeout; both are tried again."""
+    with RtspCamera(faults=Faults(drop_after=20)) as camera:
+        capture = stream(camera.url)
+        with pytest.raises(CaptureError, match="connection broke off") as caught:
+            read(capture, 100)
+        assert caught.value.code is Reason.BROKEN
+    with RtspCamera(faults=Faults(half_open_after=20)) as camera:
+        capture = stream(camera.url)
+        with pytest.raises(CaptureError, match="nothing came for 1 s") as caught:
+            read(capture, 100)
+        assert (caught.value.code, caught.value.permanent) == (Reason.TIMEOUT, False)
+
+
+@pytest.mark.parametrize("phase", ["connecting", "asking", "watching"])
+def test_a_thread_that_waits_for_a_camera_ends_when_asked(phase: str):
+    """With deadlines of a minute: within a second, wherever FFmpeg waits."""
+    faults = {"connecting": Faults(silent=True), "asking": Faults(silent_before_play=True)}.get(phase, Faults())
+    with RtspCamera(faults=faults) as camera:
+        capture = StreamCapture(camera.url, open_timeout_s=60, read_timeout_s=60)
+        told: list[CaptureError] = []
+
+        def work() -> None:
+            try:
+                read(capture, 1_000_000)
+            except CaptureError as error:
+                told.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        time.sleep(0.3)
+        camera.faults.stop_sending = True
+        time.sleep(0.3)
+        capture.interrupt()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert [error.reason for error in told] == ["stopped"]
+
+
+def test_each_picture_has_the_size_of_its_own_moment():
+    """A stream that changes its size, turns interlaced and back: every picture as it is now, none squeezed or black."""
+    clips = [clip(), clip(640, 360), clip(320, 240, interlaced=True), clip()]
+    with RtspCamera(clips, each=15) as camera:
+        grabs = read(stream(camera.url), 55)
+    sizes = [grab.pixels.shape[:2] for grab in grabs]
+    assert {(240, 320), (360, 640)} == set(sizes)
+    assert sizes[-1] == (240, 320)
+    for grab in grabs:
+        assert grab.pixels.max() > 230  # the white square
+        assert 80 < grab.pixels.mean() < 150
+
+
+def test_damaged_pictures_are_counted_and_not_handed_out(monkeypatch: pytest.MonkeyPatch):
+    """Noise in place of pictures: none comes out as good, all are counted, and the connection is given up."""
+    monkeypatch.setattr("mlu_agent.sources.video.stream.NOTHING_DECODES_S", 1.0)
+    with RtspCamera(faults=Faults(garbage_from=20)) as camera:
+        capture = stream(camera.url)
+        with pytest.raises(CaptureError, match="no picture could be decoded for 1 s") as caught:
+            read(capture, 100)
+    assert caught.value.code is Reason.BROKEN
+    assert capture.damaged > 10
+
+
+def test_ages_are_measured_from_when_a_picture_was_taken():
+    """Bursts of five at 25 fps: the first one of each is as old as the four after it took, and none is younger than
+    its packet; with a camera whose times stand still every picture counts as of its arrival."""
+    with RtspCamera(faults=Faults(burst=5)) as camera:
+        capture = stream(camera.url)
+        capture.open()
+        ages = []
+        for _ in range(20):
+            grab = capture.read()
+            assert grab is not None
+            ages.append(time.time() - grab.capture_time_ns / 1e9)
+            assert capture.arrived_s is not None
+            assert capture.arrived_s * 1e9 <= grab.grabbed_ns
+        capture.close()
+    assert max(ages) > 0.15
+    assert all(later - earlier < 0.03 or later > 0.15 for earlier, later in zip(ages, ages[1:]))
+    with RtspCamera(faults=Faults(zero_times=True)) as camera:
+        capture = stream(camera.url)
+        capture.open()
+        for _ in range(10):
+            grab = capture.read()
+            assert grab is not None
+            assert time.time() - grab.capture_time_ns / 1e9 < 0.5
+        capture.close()
+
+
+def test_a_local_camera_that_is_not_there_says_so():
+    """By index and by file; a file that is no camera is no camera."""
+    for device in ("99", "/dev/no-such-camera"):
+        with pytest.raises(CaptureError, match="does not exist") as caught:
+            CameraCapture(device).open()
+        assert (caught.value.code, caught.value.permanent) == (Reason.NOT_FOUND, False)
+    with pytest.raises(CaptureError, match="camera /dev/null cannot be opened") as caught:
+        CameraCapture("/dev/null").open()
+    assert caught.value.code in (Reason.UNSUPPORTED, Reason.NOT_FOUND, Reason.UNAUTHORIZED)
