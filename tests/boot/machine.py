@@ -5,6 +5,7 @@ Both give the lines of their console that begin with ``boot-test: ``, and can lo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
@@ -12,10 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 PREFIX = "boot-test: "
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -53,8 +51,11 @@ class Machine:
 
     def cut(self) -> None:
         """Takes the power away: nothing in there is asked or told."""
-        if self._process.poll() is None:
-            os.kill(self._process.pid, signal.SIGKILL)
+        # of a container its first process, with which all others die: systemd-nspawn alone would leave them alive
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        for pid in (*(children.read_text().split() if children.exists() else ()), self._process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
         self._process.wait()
 
 

@@ -187,8 +187,9 @@ def a_mistake_in_the_configuration(listener: Listener) -> str:
     wall = time.time()
     CONFIG.write_text(good.replace("[model]", "[model]\nthreshold = 0.5"))
     try:
-        run("systemctl", "start", UNIT, good=(1,))
-        check("threshold" in journal(wall), "the log does not name the mistake")
+        run("systemctl", "start", "--no-block", UNIT)
+        wait_for("the log names the mistake", lambda: "threshold" in journal(wall), BACK_S)
+        wait_for("the process ends", lambda: pid() == 0, BACK_S)
     finally:
         CONFIG.write_text(good)
     state = show("ActiveState", "SubState", "NRestarts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -44,12 +45,12 @@ def a_log_reader_that_hangs(listener: Listener) -> str:
     """journald stopped by SIGSTOP for 20 s while the agent has much to say: frames and heartbeats go on."""
     with _Talkative(listener) as agent:
         journald = int(show("MainPID", unit=JOURNAL)["MainPID"])
-        os.kill(journald, 19)
+        os.kill(journald, signal.SIGSTOP)
         try:
             pause = listener.longest_pause(20)
             silent = time.monotonic() - listener.beat
         finally:
-            os.kill(journald, 18)
+            os.kill(journald, signal.SIGCONT)
         check(silent < 3.0, f"no heartbeat for {silent:.1f} s")
         return agent.check("journald hung", pause)
 
@@ -57,7 +58,7 @@ def a_log_reader_that_hangs(listener: Listener) -> str:
 def a_log_reader_that_dies(listener: Listener) -> str:
     """journald killed and started again, then gone for good for a while: the agent goes on and is heard again."""
     with _Talkative(listener) as agent:
-        run("systemctl", "kill", "--signal=SIGKILL", JOURNAL)
+        os.kill(int(show("MainPID", unit=JOURNAL)["MainPID"]), signal.SIGKILL)
         said = [agent.check("journald killed", listener.longest_pause(5))]
         run("systemctl", "stop", *SOCKETS, JOURNAL)
         try:
@@ -105,7 +106,7 @@ def a_mount_that_comes_late(listener: Listener) -> str:
     model = Path("/var/lib/mlu-agent/model")
     run("systemctl", "stop", UNIT)
     run("mount", "-t", "tmpfs", "tmpfs", str(model))
-    run("systemctl", "start", UNIT, good=(0, 1))
+    run("systemctl", "start", "--no-block", UNIT)
     time.sleep(LATE_S)
     tries = int(show("NRestarts")["NRestarts"])
     state = show("ActiveState", "SubState")
@@ -113,7 +114,8 @@ def a_mount_that_comes_late(listener: Listener) -> str:
     wall, began = time.time(), time.monotonic()
     check(state["ActiveState"] != "failed", f"the unit gave up ({state}) after {tries} restarts")
     listener.frames_after(wall, BACK_S)
-    return f"{tries} tries in vain, frames {time.monotonic() - began:.1f} s after the mount (bound {BACK_S:g})"
+    took = time.monotonic() - began
+    return f"{state['ActiveState']} with {tries} restarts, frames {took:.1f} s after the mount (bound {BACK_S:g})"
 
 
 def a_clip_that_comes_late(listener: Listener) -> str:
@@ -122,7 +124,7 @@ def a_clip_that_comes_late(listener: Listener) -> str:
     run("systemctl", "stop", UNIT)
     clip.rename(away)
     try:
-        run("systemctl", "start", UNIT, good=(0, 1))
+        run("systemctl", "start", "--no-block", UNIT)
         time.sleep(5)
     finally:
         away.rename(clip)
