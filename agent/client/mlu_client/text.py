@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from typing import Any
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -15,6 +17,15 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter in keep or _shows(letter) else _escaped(letter) for letter in text)
+
+
+def printable_json(value: Any) -> str:
+    r"""``value`` as JSON of one line that a terminal shows as it is: letters of any script stay, what ``printable``
+    escapes is escaped as JSON does (``\u001b``). Any JSON reader gets the same value."""
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(letter if _shows(letter) else json.dumps(letter)[1:-1] for letter in text)
 
 
 def _shows(letter: str) -> bool:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlu_client.text import printable, printable_json
+
 from ..annotated import AnnotatedOutput
-from ..config.addresses import RAW_AT, raw_at, scrub, shown, with_login
+from ..config.addresses import RAW_AT, has_login, raw_at, scrub, shown, with_login
 from ..config.files import path_problem
+from ..config.passwords import read_password
 from ..detector import Detector
 from ..errors import UserError
 from ..model.bundle import Thresholds, load_detection_bundle
 from ..sources import Capture, CaptureError, FileCapture, StreamCapture, capture_for_path, is_stream
+from ..sources.images import PictureCapture
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from ..detections import Detections
 
 PROGRESS_S = 2.0
+NAMED = 3  # of the files that are left out
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +49,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--multi-label", action="store_true", help="every class of a box that is sure enough, as accuracy is measured"
     )
     parser.add_argument("--cores", type=int, metavar="N", help="device cores to use (all)")
+    parser.add_argument("--user", default="", metavar="NAME", help="of streams whose address names no user")
+    parser.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="holds their password; on a command line others would see it"
+    )
     parser.add_argument("--frames", type=int, metavar="N", help="end each video or stream after N frames")
 
 
@@ -86,15 +95,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tell(sentence: str) -> None:
-    print(f"mlu-agent: {sentence}", file=sys.stderr)
+    print(f"mlu-agent: {printable(sentence)}", file=sys.stderr)
 
 
 def _output(arguments: argparse.Namespace) -> AnnotatedOutput:
     output = AnnotatedOutput(arguments.output, [name for name in arguments.inputs if not is_stream(name)])
     if output.removed:
-        print(
-            f"mlu-agent: {arguments.output}: removed {output.removed} unfinished files of killed runs", file=sys.stderr
-        )
+        _tell(f"{arguments.output}: removed {output.removed} unfinished files of killed runs")
     return output
 
 
@@ -128,16 +135,34 @@ def _items(arguments: argparse.Namespace, problems: list[str]) -> Iterator[_Item
         problems.append(sentence)
         _tell(sentence)
 
-    for name in arguments.inputs:
-        capture = StreamCapture(with_login(name)) if is_stream(name) else capture_for_path(name, say)
+    password = read_password(arguments.password_file) if arguments.password_file else ""
+    for name, title in zip(arguments.inputs, _titles(arguments.inputs)):
+        if is_stream(name):
+            login = ("", "") if has_login(name) else (arguments.user, password)
+            capture: Capture = StreamCapture(with_login(name, *login))
+        else:
+            capture = capture_for_path(name, say)
         try:
-            yield from _frames(shown(name), capture, arguments.frames)
+            yield from _frames(title, capture, arguments.frames)
             if capture.cut_off:
                 say(capture.end_reason)
         except CaptureError as error:
             # a picture that cannot be decoded has been told already
             if not capture.unreadable:
-                say(scrub(error.reason, name))
+                say(scrub(error.reason, capture.address if isinstance(capture, StreamCapture) else ""))
+        if isinstance(capture, PictureCapture) and capture.left_out:
+            first = ", ".join(capture.left_out[:NAMED]) + (", …" if len(capture.left_out) > NAMED else "")
+            _tell(f"{name}: {len(capture.left_out)} files are no pictures by their names, and left out: {first}")
+
+
+def _titles(inputs: Sequence[str]) -> list[str]:
+    """What output calls the inputs: addresses without secrets, and numbered where that made two of them alike."""
+    titles: list[str] = []
+    for name in inputs:
+        title = shown(name) if is_stream(name) else name
+        alike = sum(earlier != name and is_stream(earlier) and shown(earlier) == title for earlier in inputs)
+        titles.append(f"{title} ({inputs.index(name) + 1})" if alike else title)
+    return titles
 
 
 def _frames(name: str, capture: Capture, limit: int | None) -> Iterator[_Item]:
@@ -185,7 +210,7 @@ class _Progress:
         self._next = now + PROGRESS_S
         self._shown = True
         total = f" of {self.total}" if self.total else ""
-        line = f"{self._name}: frame {count}{total}, {count / (now - self._start):.1f} frames/s"
+        line = f"{printable(self._name)}: frame {count}{total}, {count / (now - self._start):.1f} frames/s"
         print(
             f"\r{line}\033[K" if self._terminal else line,
             end="" if self._terminal else "\n",
@@ -219,10 +244,10 @@ def _print(item: _Item, detections: Detections, labels: tuple[str, ...], as_json
     ]
     if as_json:
         line = {"input": item.input, "frame": item.number, "width": width, "height": height, "detections": found}
-        print(json.dumps(line, ensure_ascii=False), flush=True)
+        print(printable_json(line), flush=True)
         return
-    place = item.input if item.video is None else f"{item.input} frame {item.number}"
+    place = printable(item.input if item.video is None else f"{item.input} frame {item.number}")
     print(f"{place}: {len(found)} found" if found else f"{place}: nothing found")
     for one in found:
         box = ", ".join(f"{value:.1f}" for value in one["box"])
-        print(f"  {one['confidence']:.2f}  {one['label']:<14} ({box})")
+        print(f"  {one['confidence']:.2f}  {printable(one['label']):<14} ({box})")

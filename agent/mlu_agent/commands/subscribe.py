@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 from mlu_client.codec import KINDS
+from mlu_client.text import printable_json
 
 from ..client import Subscriber
 from ..config import endpoint_problem
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.endpoint, kinds=arguments.kind, sources=arguments.source, timeout_s=arguments.timeout
     ) as subscriber:
         for message in subscriber:
-            print(json.dumps(message, ensure_ascii=False) if arguments.json else _line(message), flush=True)
+            print(printable_json(message) if arguments.json else _line(message), flush=True)
             received += 1
             if received == arguments.count:
                 break

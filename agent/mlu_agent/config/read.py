@@ -16,11 +16,11 @@ from .addresses import RAW_AT, has_login, raw_at, with_login
 from .endpoints import LOOPBACK, endpoint_problem
 from .fields import Fields, raise_problems, show
 from .files import read_bounded
+from .passwords import MAX_PASSWORD, read_password
 from .toml import parse_toml
 
 MAX_CONFIG = 1 << 20
 MAX_SOURCES = 64
-MAX_PASSWORD = 1024  # letters, of a user's name too
 STOP_RESERVE_MS = 500  # for everything at the end but the last messages' leaving
 SOURCE_ID = r"[A-Za-z0-9._-]{1,64}"
 _ID_REMEDY = "write 1 to 64 of the characters A-Z a-z 0-9 . _ -"
@@ -255,21 +255,14 @@ def _read_login(table: Fields, kind: str, location: str, folder: Path) -> tuple[
 
 
 def _read_password(table: Fields, file: Path) -> str:
-    """The one line of a password file. A file that may come yet ends the reading with its own sentence."""
-    remedy = "write the password alone into it, as one line of UTF-8"
+    """What the file holds. One that may come yet ends the reading with its own sentence."""
     try:
-        password = read_bounded(file, MAX_PASSWORD, UserError).decode().removesuffix("\n").removesuffix("\r")
+        return read_password(file)
     except UserError as error:
         if error.passes:
             raise
         table.problem("password_file", error.message)
-    except UnicodeDecodeError:
-        table.problem("password_file", f"{file}: is not UTF-8; {remedy}")
-    else:
-        if password and password.isprintable():
-            return password
-        table.problem("password_file", f"{file}: is not one line of letters; {remedy}")
-    return ""
+        return ""
 
 
 def _read_camera(table: Fields) -> str:
