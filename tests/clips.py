@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 import re
 from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mlu_agent.sources.video.library import av  # it must be the first to import it
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 
 class Clip(NamedTuple):
@@ -53,6 +57,20 @@ def picture(number: int, width: int, height: int) -> np.ndarray:
     left = number * 8 % (width - side)
     pixels[side : 2 * side, left : left + side] = 255
     return pixels
+
+
+def write_video(
+    path: Path, pictures: Iterable[np.ndarray], codec: str = "libx264", rate: int = 25, **options: str
+) -> Path:
+    """A video file of pictures, uint8 (H, W, 3) BGR each; its format by its name, ``options`` of the encoder."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options=options)
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for pixels in pictures:
+            stream.height, stream.width = pixels.shape[:2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "bgr24")))
+        container.mux(stream.encode(None))
+    return path
 
 
 @functools.lru_cache(None)

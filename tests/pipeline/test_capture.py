@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.faulty_cameras import Blackhole, Faults, HttpCamera, RtspCamera, clip, closed_port
+from tests.outages import returns
 
 from mlu_agent.sources import CaptureError, StreamCapture
 from mlu_agent.sources.base import Reason
@@ -206,3 +211,39 @@ def test_a_local_camera_that_is_not_there_says_so():
     with pytest.raises(CaptureError, match="camera /dev/null cannot be opened") as caught:
         CameraCapture("/dev/null").open()
     assert caught.value.code in (Reason.UNSUPPORTED, Reason.NOT_FOUND, Reason.UNAUTHORIZED)
+
+
+READ = """
+import json, sys
+from mlu_agent.sources import StreamCapture
+capture = StreamCapture(sys.argv[1])
+capture.open()
+while True:
+    grab = capture.read()
+    print(json.dumps([grab.position, grab.capture_time_ns / 1e9, capture.stale]), flush=True)
+"""
+
+
+def test_after_a_pause_of_the_process_nothing_old_is_stamped_as_new():
+    """Stopped for three seconds while a camera goes on: its pictures of meanwhile keep the times that they were taken
+    at, and what is older than a second is left out and counted."""
+    with RtspCamera() as camera:
+        command = [sys.executable, "-c", READ, camera.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            seen = [json.loads(process.stdout.readline()) for _ in range(30)]
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(3)
+            process.send_signal(signal.SIGCONT)
+            seen += [json.loads(process.stdout.readline()) for _ in range(60)]
+            process.kill()
+    first, first_time, stale_before = seen[29]
+    for position, taken, _ in seen:
+        assert taken - first_time == pytest.approx((position - first) / 25, abs=0.25)
+    assert seen[-1][2] - stale_before > 25
+
+
+def test_silent_cameras_hold_up_no_other_one():
+    """A camera and three more come back beside eight that accept and say nothing: all have frames within five seconds
+    of when they answer again, and all twelve threads end when asked."""
+    assert max(returns(cameras=4, silent=8, away_s=1.0)) < 5

@@ -136,6 +136,27 @@ def test_the_counters_of_a_live_source_add_up():
     assert frames[-1].position == 199
 
 
+class Backlogged(ScriptedCapture):
+    """Leaves three pictures out before each fourth, and finds one damaged place."""
+
+    def advance(self) -> bool:
+        found = super().advance()
+        self.stale += 3
+        self.damaged += 1
+        return found
+
+
+def test_what_a_capture_leaves_out_is_counted():
+    """A backlog was read and dropped, under a reason of its own; damage never was a frame."""
+    source, exchange, recorder = start(remote_config(), Backlogged([10]))
+    recorder.wait_for(SourceState.FAILED)
+    handed = len(take_all(source, exchange))
+    counters = counted(source)
+    assert counters["dropped_stale"] == 30
+    assert counters["frames_read"] == 40 == handed + counters["dropped"]
+    assert counters["unreadable"] == 10
+
+
 def test_a_connected_but_silent_source_is_stalled_and_recovers():
     """A stall is a state of its own with a count; the next frame ends it."""
     capture = ScriptedCapture([10_000])

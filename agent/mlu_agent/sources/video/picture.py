@@ -15,9 +15,11 @@ from .library import VideoReformatter, av
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BT709, UNSPECIFIED, BT601 = 1, 2, 5  # ITU-T H.273, table 4; the numbers of FFmpeg's and of swscale's matrices
+# ITU-T H.273, table 4; the numbers of FFmpeg's and of swscale's matrices. 5 is BT.601 as well, and what PyAV takes for
+# "leave the matrix as it is"
+BT709, BT601, BT601_TOO = 1, 6, 5
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-_MATRICES = frozenset({1, 4, 5, 6, 7, 9})  # those that swscale has coefficients for
+_MATRICES = frozenset({BT709, 4, BT601, 7, 9})  # those that swscale has coefficients for
 _SD_WIDTH, _SD_HEIGHT = 1279, 576
 
 
@@ -61,6 +63,8 @@ class Converter:
         return _turned(pixels, rotation)
 
     def _matrix_of(self, frame: Any) -> int:
+        if frame.colorspace == BT601_TOO:
+            return BT601
         if frame.colorspace in _MATRICES:
             return int(frame.colorspace)
         if self._matrix is not None:
