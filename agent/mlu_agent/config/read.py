@@ -48,6 +48,7 @@ class SourceConfig:
     ``kind``      "url", "path", "camera" or "synthetic": which of the four the file says.
     ``location``  the URL with user and password in it (show it with ``shown``), the path, the camera's index or device
                   path, or "WIDTHxHEIGHT@FPS".
+    ``transport`` how RTSP carries its packets: "tcp" or "udp".
     ``max_fps``   frames per second taken at most; 0 takes all.
     ``password_file``  where the password was read from; None if it stands in the configuration.
     """
@@ -59,7 +60,8 @@ class SourceConfig:
     realtime: bool = False
     max_fps: float = 0.0
     stall_timeout_s: float = 2.0
-    open_timeout_s: float = 5.0
+    open_timeout_s: float = 3.0
+    transport: str = "tcp"
     reconnect_min_s: float = 0.5
     reconnect_max_s: float = 3.0
     password_file: Path | None = None
@@ -198,12 +200,15 @@ def _read_source(table: Fields, folder: Path) -> SourceConfig:
         max_fps=table.number("max_fps", usual.max_fps, minimum=0.0, maximum=1000.0),
         stall_timeout_s=table.number("stall_timeout_s", usual.stall_timeout_s, minimum=0.1, maximum=3600.0),
         open_timeout_s=table.number("open_timeout_s", usual.open_timeout_s, minimum=0.1, maximum=600.0),
+        transport=table.text("transport", usual.transport, pattern="tcp|udp", remedy='write "tcp" or "udp"'),
         reconnect_min_s=table.number("reconnect_min_s", usual.reconnect_min_s, minimum=0.05, maximum=3600.0),
         reconnect_max_s=table.number("reconnect_max_s", usual.reconnect_max_s, minimum=0.05, maximum=3600.0),
         password_file=password_file,
     )
     if source.reconnect_max_s < source.reconnect_min_s:
         table.problem("reconnect_max_s", f"{source.reconnect_max_s:g} is below reconnect_min_s; write at least that")
+    if source.transport != usual.transport and not location.lower().startswith(("rtsp://", "rtsps://")):
+        table.problem("transport", '"udp" is for rtsp addresses only; remove it')
     if source.loop and kind in ("url", "camera"):
         table.problem("loop", "true is not accepted; only a path can be played again: remove it")
     table.close()

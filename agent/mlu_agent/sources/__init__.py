@@ -41,7 +41,7 @@ __all__ = [
 def make_capture(config: SourceConfig, on_unreadable: Callable[[str], None] | None = None) -> Capture:
     """The capture that a configured source describes; nothing is opened. UserError for an unknown description."""
     if config.kind == "url":
-        return StreamCapture(config.location, open_timeout_s=config.open_timeout_s)
+        return StreamCapture(config.location, open_timeout_s=config.open_timeout_s, transport=config.transport)
     if config.kind == "camera":
         return CameraCapture(config.location)
     if config.kind == "path":
