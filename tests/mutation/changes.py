@@ -208,6 +208,12 @@ AGENT = (
         "test_a_wrong_file_is_refused_with_the_field",
     ),
     _agent(
+        "a failure from before the device was made anew is told after it",
+        "slot.failure = None  # that of an earlier try is over",
+        "pass",
+        "test_each_failure_is_named_mended_and_counted",
+    ),
+    _agent(
         "a wrong device time is believed",
         "not 0.0 <= told_us <= most_us",
         "False",

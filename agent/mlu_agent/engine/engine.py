@@ -315,6 +315,7 @@ class Engine:
 
 
 def _submit_or_note(slot: Slot) -> None:
+    slot.failure = None  # that of an earlier try is over
     try:
         slot.submit()
     except RuntimeFailure as error:
