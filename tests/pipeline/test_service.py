@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -109,6 +111,78 @@ def test_the_watchdog_is_fed_four_times_a_period_at_most(manager):
         dog.tick(100.0 + step * 0.1)
     assert len(heard(receiver)) == 5
     notifications.close()
+
+
+def test_one_stuck_worker_starves_the_watchdog_whatever_the_others_do(manager):
+    """Each one for itself since the last meal; the one that is to blame has a name."""
+    receiver, path = manager
+    notifications = Notifications(path, "8000000")
+    workers = {"line": Worker("line", 0, idle=True), "source a": Worker("source a", 0, idle=True)}
+    dog = Watchdog(notifications, lambda: list(workers.values()))
+    assert dog.tick(100.0)
+    workers["source a"] = Worker("source a", 0, idle=False)
+    for second in range(102, 110):
+        workers["line"] = Worker("line", second, idle=False)
+        assert not dog.tick(second)
+    assert dog.starving(105.0) == []
+    assert dog.starving(107.0) == ["source a"]
+    workers["source a"] = Worker("source a", 1, idle=False)
+    assert dog.tick(110.0)
+    assert dog.starving(120.0) == []
+    assert len(heard(receiver)) == 2
+    notifications.close()
+
+
+def test_work_between_two_looks_counts_although_there_is_more(manager):
+    """A worker that is never idle is well as long as it moves; one that was idle for a moment is, too."""
+    _, path = manager
+    notifications, work = Notifications(path, "4000000"), Work()
+    dog = Watchdog(notifications, work)
+    assert dog.tick(100.0)
+    work.progress = 7
+    assert dog.tick(101.0)
+    assert not dog.tick(102.0)
+    work.idle = True
+    assert dog.tick(102.5)
+    notifications.close()
+
+
+def test_a_manager_that_does_not_read_holds_nobody_up_and_is_told_what_matters_later(manager):
+    """The kernel keeps some datagrams, then sending would wait: READY is kept and comes, what is repeated is lost."""
+    receiver, path = manager
+    notifications = Notifications(path, "")
+
+    def until_it_cannot_take_more() -> None:
+        while not notifications.lost:
+            notifications.send(WATCHDOG=1)
+
+    sender = threading.Thread(target=until_it_cannot_take_more, daemon=True)
+    sender.start()
+    sender.join(20)
+    assert notifications.lost
+    assert notifications.due(100.0) == math.inf
+    notifications.send(READY=1)
+    notifications.send(RELOADING=1)
+    lost = notifications.lost
+    notifications.send(STATUS="later")
+    assert notifications.lost == lost + 1
+    assert 100.0 < notifications.due(100.0) <= 100.5
+    assert "READY=1" not in heard(receiver)
+    notifications.flush()
+    assert heard(receiver) == ["READY=1", "RELOADING=1"]
+    assert notifications.due(100.0) == math.inf
+    for _ in range(10_000):
+        notifications.send(READY=1)  # no more than a few are kept
+    assert len(notifications._unsent) <= 16
+    notifications.close()
+
+
+def test_a_watchdog_of_another_process_is_not_ours(monkeypatch):
+    """WATCHDOG_PID says whose it is; it is inherited."""
+    monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+    for process, seconds in ((str(os.getpid()), 2.0), ("1", 0.0), ("", 2.0)):
+        monkeypatch.setenv("WATCHDOG_PID", process)
+        assert Notifications("").watchdog_s == seconds
 
 
 @pytest.mark.systemd

@@ -12,7 +12,7 @@ import pytest
 def run(code: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end."""
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, **options)  # type: ignore[call-overload]
+    return subprocess.run(command, capture_output=True, text=True, timeout=25, check=False, **options)  # type: ignore[call-overload]
 
 
 ASKED = """

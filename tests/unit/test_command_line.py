@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -145,3 +147,103 @@ def test_only_the_command_that_runs_is_imported(program, capsys):
         command_line.run(made, ["--help"])
     assert ended.value.code == 0
     assert "does work" in capsys.readouterr().out
+
+
+ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+PROGRAMS = ["mlu_agent.cli", "mlu_export.cli"]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_terminal_that_knows_ascii_alone_gets_all_of_the_help(program):
+    """What it cannot show is escaped, never a traceback."""
+    command = [sys.executable, "-m", program]
+    names = [*__import__(program, fromlist=["COMMANDS"]).COMMANDS]
+    for words in (["--help"], [names[1], "--help"], ["no\u00e9", "\u4e2d"]):
+        env = {**os.environ, **ASCII}
+        done = subprocess.run([*command, *words], capture_output=True, env=env, timeout=100, check=False)
+        assert (done.returncode, b"Traceback" in done.stderr) == (0 if "--help" in words else 2, False)
+        assert done.stdout or b"usage" in done.stderr
+
+
+def test_what_an_encoding_lacks_is_written_so_that_json_reads_it():
+    r"""``\\uXXXX``, in pairs where one is not enough; what is a byte of a file's name, too."""
+    text = "a\u00e9\u4e2d\U0001f600\udcff"
+    codecs.register_error("of_a_test", command_line.escaped)
+    shown = text.encode("ascii", "of_a_test").decode("ascii")
+    assert shown == "a\\u00e9\\u4e2d\\ud83d\\ude00\\udcff"
+    assert json.loads(f'"{shown}"') == text
+    with pytest.raises(UnicodeDecodeError):
+        b"\xff".decode("utf-8", "of_a_test")
+
+
+INTERRUPTED = """
+import atexit, os, signal, sys
+from {cli} import main
+
+class Interrupt:  # the key is pressed when a module is looked for
+    def find_spec(self, name, *_):
+        if name == "{moment}":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+if "{moment}" == "end":
+    atexit.register(os.kill, os.getpid(), signal.SIGINT)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "cli, moment, words",
+    [
+        ("mlu_agent.cli", "mlu_agent.command_line", ["devices"]),
+        ("mlu_agent.cli", "mlu_agent.commands.devices", ["devices"]),
+        ("mlu_agent.cli", "end", ["devices"]),
+        ("mlu_export.cli", "mlu_agent.command_line", ["build"]),
+        ("mlu_export.cli", "mlu_export.commands.build", ["build"]),
+        ("mlu_export.cli", "end", ["--version"]),
+    ],
+)
+def test_ctrl_c_is_quiet_at_any_moment(cli: str, moment: str, words: list[str]):
+    """From the first import to the last flush: 130, without a traceback."""
+    command = [sys.executable, "-c", INTERRUPTED.format(cli=cli, moment=moment), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
+
+
+TWICE = """
+import os, signal, sys, types
+from mlu_agent import command_line, entry
+
+def run(arguments):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        print("cleaning up", flush=True)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            print("never", flush=True)
+
+module = types.ModuleType("of_a_test.work")
+module.declare, module.run = lambda parser: None, run
+sys.modules["of_a_test"], sys.modules["of_a_test.work"] = types.ModuleType("of_a_test"), module
+entry.take_over()
+program = command_line.Program("tool", "A tool.", lambda: "7", {"work": "works"}, "of_a_test")
+sys.exit(command_line.run(program, ["work"]))
+"""
+
+
+def test_a_command_may_clean_up_after_one_interruption_and_a_second_ends_it():
+    """The first is an exception, as ever."""
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "cleaning up\n", "")
+
+
+@pytest.mark.full
+def test_an_error_that_cannot_be_told_keeps_its_code():
+    """stderr may be on the disk that is full."""
+    script = UNREAD.format(end="OSError(13, 'Permission denied', '/file')")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=full, check=False)
+    assert done.returncode == 2

@@ -67,11 +67,11 @@ class Signals:
         self._writer.setblocking(False)
         self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         self._thread.start()
-        for number in STOPS:
-            signal.signal(number, self._stop)
         for number in signal.valid_signals() - KEPT - set(STOPS):
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, _nothing)
+        for number in STOPS:
+            signal.signal(number, self._stop)
 
     def attach(self, limit_s: float, on_late: Callable[[], None], on_signal: Callable[[], None]) -> None:
         """From now on a request for the end is the caller's to fulfil, within ``limit_s`` seconds (0: no limit).

@@ -1,0 +1,113 @@
+"""What the start waits for, how often it tries, and what it is told to have no patience with."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.pipeline.conftest import Log
+
+from mlu_agent.config import PublishConfig
+from mlu_agent.daemon import waiting
+from mlu_agent.daemon.service import Notifications
+from mlu_agent.daemon.waiting import Patience, Settling
+from mlu_agent.errors import DataError, UserError, passing
+from mlu_agent.ledger import SinkAccount
+from mlu_agent.publish import sinks
+from mlu_agent.publish.endpoint import EndpointInUse
+from mlu_agent.publish.publisher import Publisher
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Clock:
+    """Seconds that pass only in sleep."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(waiting.time, "monotonic", lambda: self.now)
+
+    def sleep(self, until: float) -> None:
+        self.now = until
+
+
+def failing(*errors: Exception | None) -> Any:
+    """A function that raises one after the other, or succeeds."""
+    left = list(errors)
+
+    def make() -> str:
+        error = left.pop(0)
+        if error is not None:
+            raise error
+        return "made"
+
+    return make
+
+
+def test_what_may_pass_is_tried_every_two_seconds_and_said_every_ten_minutes(monkeypatch):
+    """The log is not filled by a mount that takes an hour; another reason is said at once."""
+    clock, log = Clock(monkeypatch), Log()
+    patience = Patience(log, Notifications("", ""), clock.sleep)
+    gone = passing(UserError("it is gone"))
+    assert patience.until(failing(*[gone] * 400, passing(UserError("another")), None)) == "made"
+    assert clock.now == 1000.0 + 401 * 2.0
+    said = [fields.get("reason") for event, fields in log.calls if event == "waiting"]
+    assert said == ["it is gone", "it is gone", "another"]
+    assert log.calls[-1][0] == "what was waited for is there"
+
+
+def test_what_will_not_pass_is_told_at_once(monkeypatch):
+    """A person has to change it."""
+    clock = Clock(monkeypatch)
+    with pytest.raises(UserError, match="wrong"):
+        Patience(Log(), Notifications("", ""), clock.sleep).until(failing(UserError("wrong")))
+    assert clock.now == 1000.0
+
+
+def test_an_endpoint_in_use_is_waited_for_only_if_somebody_else_starts_us(monkeypatch, tmp_path: Path):
+    """By hand it is told: the other one may well be the service."""
+    clock = Clock(monkeypatch)
+    taken = passing(EndpointInUse("taken"))
+    with pytest.raises(EndpointInUse):
+        Patience(Log(), Notifications("", ""), clock.sleep).until(failing(taken, None))
+    managed = Notifications(str(tmp_path / "notify"), "")
+    assert Patience(Log(), managed, clock.sleep).until(failing(taken, None)) == "made"
+    managed.close()
+
+
+def test_a_model_is_wrong_for_good_only_if_its_files_stay_as_they_are(tmp_path: Path):
+    """What is being copied grows; the files of another kind beside it do not matter."""
+    model = tmp_path / "a.cambricon"
+    model.write_bytes(b"1")
+    load = Settling(model, failing(*[DataError("wrong") for _ in range(4)]))
+    for step in range(3):
+        with pytest.raises(DataError) as raised:
+            load()
+        assert raised.value.passes, step
+        model.write_bytes(b"1" * (step + 2))
+    (tmp_path / "other").write_bytes(b"")
+    load._stamps = waiting._stamps(tmp_path)
+    with pytest.raises(DataError) as raised:
+        load()
+    assert not raised.value.passes
+
+
+def test_an_address_that_this_machine_does_not_have_may_come():
+    """With its network; 192.0.2.0/24 belongs to nobody."""
+    with pytest.raises(UserError) as raised:
+        Publisher(PublishConfig("tcp://192.0.2.1:5557", insecure=True), SinkAccount(), Log())
+    assert raised.value.passes
+
+
+def test_sinks_are_closed_at_the_same_time():
+    """What one takes to send its last messages is not taken from the others: each waits here for all."""
+    together = threading.Barrier(3)
+
+    class Slow:
+        def close(self) -> None:
+            together.wait(10)
+
+    sinks._close_all([Slow(), Slow(), Slow()])  # type: ignore[list-item]
+    assert not together.broken
