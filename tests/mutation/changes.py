@@ -436,10 +436,10 @@ AGENT = (
         "test_a_command_may_clean_up_after_one_interruption_and_a_second_ends_it",
     ),
     _agent(
-        "sinks that linger one after the other",
-        "    for thread in threads:\n        thread.start()\n    for sink",
-        "    for thread in threads:\n        thread.start()\n        thread.join()\n    for sink",
-        "test_sinks_are_closed_at_the_same_time",
+        "a source that hangs for good feeds the watchdog",
+        "not one.hung(now))",
+        "True)",
+        "test_a_source_that_hangs_for_good_starves_the_watchdog_and_one_that_is_silent_does_not",
     ),
     _agent(
         "a heartbeat every tenth time it is due",

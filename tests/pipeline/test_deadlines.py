@@ -166,7 +166,7 @@ def test_a_hang_in_any_thread_is_seen_and_is_no_progress(
     now = time.monotonic()
     pipeline.tick(now)
     assert pipeline.failure is None
-    (worker,) = pipeline.workers()
+    worker = pipeline.workers()[0]
     assert (worker.progress, worker.idle) == (0, False)
     watch = CallWatch(library.calls, deadlines(0.02), pipeline.give_up, now)
     while (lost := watch.look(now := now + 0.2)) is None:

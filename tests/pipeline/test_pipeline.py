@@ -13,8 +13,10 @@ from tests.pipeline.runs import counted, folder_source, run_to_end
 from mlu_agent import cnrt
 from mlu_agent.config import ModelConfig, SourceConfig
 from mlu_agent.daemon.models import effective_thresholds
+from mlu_agent.daemon.service import Notifications, Watchdog
 from mlu_agent.errors import DeviceLost, RuntimeFailure
 from mlu_agent.model.bundle import load_bundle
+from mlu_agent.sources import liveness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -222,3 +224,31 @@ def test_the_configuration_overrides_the_manifests_thresholds(model_path: Path):
         spec.thresholds.iou,
         spec.thresholds.max_detections,
     )
+
+
+def test_a_source_that_hangs_for_good_starves_the_watchdog_and_one_that_is_silent_does_not(
+    make, model_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A read that delivered and does not return any more, beside a source that works: another process may mend it."""
+    monkeypatch.setattr(liveness, "HUNG_S", 0.1)
+    sources = [SourceConfig(name, "path", str(pictures), loop=True, stall_timeout_s=0.1) for name in ("a", "b")]
+    pipeline = make(model_path, *sources)
+    release, calls = threading.Event(), []
+    advance = pipeline.sources["a"].capture.advance
+
+    def hang() -> bool:
+        calls.append(1)
+        return advance() if len(calls) < 5 else release.wait(60)
+
+    pipeline.sources["a"].capture.advance = hang
+    watchdog = Watchdog(Notifications("", "400000"), pipeline.workers)
+    assert watchdog.tick()
+    pipeline.start()
+    end = time.monotonic() + 30
+    while not watchdog.starving(time.monotonic()):
+        assert time.monotonic() < end
+        watchdog.tick()
+        time.sleep(0.005)
+    assert watchdog.starving(time.monotonic()) == ["source a"]
+    release.set()
+    pipeline.stop(10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +13,6 @@ from mlu_agent.daemon.service import Notifications
 from mlu_agent.daemon.waiting import Patience, Settling
 from mlu_agent.errors import DataError, UserError, passing
 from mlu_agent.ledger import SinkAccount
-from mlu_agent.publish import sinks
 from mlu_agent.publish.endpoint import EndpointInUse
 from mlu_agent.publish.publisher import Publisher
 
@@ -99,15 +97,3 @@ def test_an_address_that_this_machine_does_not_have_may_come():
     with pytest.raises(UserError) as raised:
         Publisher(PublishConfig("tcp://192.0.2.1:5557", insecure=True), SinkAccount(), Log())
     assert raised.value.passes
-
-
-def test_sinks_are_closed_at_the_same_time():
-    """What one takes to send its last messages is not taken from the others: each waits here for all."""
-    together = threading.Barrier(3)
-
-    class Slow:
-        def close(self) -> None:
-            together.wait(10)
-
-    sinks._close_all([Slow(), Slow(), Slow()])  # type: ignore[list-item]
-    assert not together.broken

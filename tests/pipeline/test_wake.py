@@ -142,7 +142,9 @@ def test_the_end_of_each_source_wakes(make, model_path: Path, pictures: Path):
     woken = threading.Event()
     names = ("a", "b", "c")
     sources = [SourceConfig(name, "path", str(pictures)) for name in names]
-    pipeline = make(model_path, *sources, SourceConfig("none", "path", "/nonexistent.mp4"), wake=woken.set)
+    broken = pictures.parent / "none.mp4"
+    broken.write_text("no video")
+    pipeline = make(model_path, *sources, SourceConfig("none", "path", str(broken)), wake=woken.set)
     run_when_woken(pipeline, woken)
     assert pipeline.failure is None
     published = {name: counters["published"] for name, counters in pipeline.ledger.snapshot().sources.items()}

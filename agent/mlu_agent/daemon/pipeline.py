@@ -141,8 +141,14 @@ class Pipeline:
         return self.sources.keys() <= self._ended
 
     def workers(self) -> list[Worker]:
-        """What every thread of the pipeline does: one entry for the two of a line, which finish frames together."""
-        return [self._worker(number, served) for number, served in enumerate(self._lines)]
+        """What every thread of the pipeline does: one entry for the two of a line, which finish frames together.
+
+        A source is idle, but for a call that did deliver and does not return any more: that another process may mend.
+        """
+        now = time.monotonic()
+        sources = list(self.sources.values())
+        reading = [Worker(f"source {one.source_id}", one.sequence, not one.hung(now)) for one in sources]
+        return [*(self._worker(number, served) for number, served in enumerate(self._lines)), *reading]
 
     def _worker(self, number: int, served: Served) -> Worker:
         """A line is idle while no frame of its sources is on its way: none waits, none is being prepared, none is in
