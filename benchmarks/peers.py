@@ -5,7 +5,8 @@
 A daemon with a synthetic source of 25 frames a second; a real subscriber; and beside it, one kind after the other, four
 processes of ``tests/hostile.py``, over ipc and over TCP: a million subscriptions, oversized and garbled bytes, ten
 thousand connections, peers that never read. Prints for each the daemon's greatest resident memory, its share of a core,
-and how late the latest frame was (by when it was due); exits with 1 if a bound of docs/reliability.md was broken.
+how late the latest frame was (by when it was due) and how long a subscriber took that came in the middle; exits with 1
+if a bound of docs/reliability.md was broken.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from mlu_agent.client import Subscriber  # noqa: E402
 
 MAX_RESIDENT_MB = 300
 MAX_LATE_S = 1.0
+NEWCOMER_S = 30.0
 FRAMES_PER_S = 25
 PROCESSES = 4
 AMOUNTS = {  # of each process
@@ -79,9 +82,9 @@ def watch(daemon: Daemon, seconds: float) -> dict[str, Any]:
     latest, frames, resident = 0.0, 0, daemon.resident_mb()
     with Subscriber(daemon.endpoint, kinds=["frame"]) as subscriber:
         assert subscriber.receive(10) is not None, "no frame came"
-        yield_to_attackers = time.monotonic()
-        busy, previous, end = daemon.seconds(), time.monotonic(), yield_to_attackers + seconds
-        while (now := time.monotonic()) < end:
+        busy, previous = daemon.seconds(), time.monotonic()
+        end = previous + seconds
+        while time.monotonic() < end:
             message = subscriber.receive(0.1)
             resident = max(resident, daemon.resident_mb())
             now = time.monotonic()
@@ -97,19 +100,43 @@ def watch(daemon: Daemon, seconds: float) -> dict[str, Any]:
     return {"frames": frames, "lost": lost, "late_s": latest, "resident_mb": resident, "cores": share}
 
 
+class Newcomer:
+    """A subscriber that comes in the middle of it."""
+
+    def __init__(self, endpoint: str, delay_s: float) -> None:
+        self._endpoint = endpoint
+        self._delay_s = delay_s
+        self._took_s = -1.0
+        self._thread = threading.Thread(target=self._come)
+        self._thread.start()
+
+    def _come(self) -> None:
+        time.sleep(self._delay_s)
+        begin = time.monotonic()
+        with Subscriber(self._endpoint, kinds=["frame"]) as subscriber:
+            if subscriber.receive(NEWCOMER_S) is not None:
+                self._took_s = time.monotonic() - begin
+
+    def served_after_s(self) -> float:
+        """How long it took to its first frame; -1: it was not served in time."""
+        self._thread.join()
+        return self._took_s
+
+
 def attack(kind: str, daemon: Daemon, seconds: float) -> dict[str, Any]:
     """One kind, beside a subscriber that was there before."""
     script = str(ROOT / "tests" / "hostile.py")
     command = [sys.executable, script, kind, daemon.endpoint, str(AMOUNTS[kind]), str(seconds)]
-    attackers = [
-        subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(PROCESSES if kind != "none" else 0)
-    ]
+    attackers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+    newcomer = Newcomer(daemon.endpoint, seconds / 2)
     try:
-        return watch(daemon, seconds)
+        seen = {**watch(daemon, seconds), "newcomer_s": newcomer.served_after_s()}
+        told = [attacker.communicate(timeout=30)[0].split() for attacker in attackers]
     finally:
         for attacker in attackers:
             attacker.kill()
             attacker.wait()
+    return {**seen, "sent": sum(int(one[0]) for one in told), "cut_off": sum(int(one[1]) for one in told)}
 
 
 def main() -> int:
@@ -134,7 +161,12 @@ def main() -> int:
                     good = seen["late_s"] <= MAX_LATE_S and seen["resident_mb"] <= MAX_RESIDENT_MB and not seen["lost"]
                     bad += not good
                     results.append({"endpoint": endpoint.split(":")[0], "kind": kind, **seen, "good": good})
-                    print(f"{endpoint.split(':')[0]:4} {kind:14}{line(seen)}{'' if good else '  BAD'}", flush=True)
+                    sent = (
+                        f"; newcomer {seen['newcomer_s']:.1f} s; {seen['sent']} sent, cut off {seen['cut_off']} times"
+                    )
+                    print(
+                        f"{endpoint.split(':')[0]:4} {kind:14}{line(seen)}{sent}{'' if good else '  BAD'}", flush=True
+                    )
             finally:
                 daemon.process.terminate()
                 daemon.process.wait(10)

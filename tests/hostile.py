@@ -3,7 +3,7 @@
     python tests/hostile.py KIND ENDPOINT AMOUNT [SECONDS]
 
 Sends what the kind is about until AMOUNT of it was sent, coming again whenever it was cut off, then holds what it has
-until SECONDS have passed. Prints how often it was cut off.
+until SECONDS have passed. Prints how many it sent and how often it was cut off.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Hostile:
         self.amount = amount
         self.end = time.monotonic() + seconds
         self.cut_off = 0
+        self.sent = 0
         self.kept: list[socket.socket] = []
 
     def connect(self) -> socket.socket:
@@ -54,23 +55,20 @@ class Hostile:
 
     def pour(self, begin: Callable[[], socket.socket], make: Callable[[int], bytes]) -> None:
         """Sends ``make(0)``, ``make(1)`` and so on, as fast as they are taken."""
-        sent = 0
-        while sent < self.amount and time.monotonic() < self.end:
-            sent += self._pour_once(begin, make, sent)
+        while self.sent < self.amount and time.monotonic() < self.end:
+            self._pour_once(begin, make)
 
-    def _pour_once(self, begin: Callable[[], socket.socket], make: Callable[[int], bytes], first: int) -> int:
-        """By one connection; how many were sent."""
-        number = first
+    def _pour_once(self, begin: Callable[[], socket.socket], make: Callable[[int], bytes]) -> None:
+        """By one connection."""
         try:
             with begin() as connection:
-                while number < self.amount and time.monotonic() < self.end:
-                    connection.sendall(b"".join(make(number + one) for one in range(AT_ONCE)))
-                    number += AT_ONCE
+                while self.sent < self.amount and time.monotonic() < self.end:
+                    connection.sendall(b"".join(make(self.sent + one) for one in range(AT_ONCE)))
+                    self.sent += AT_ONCE
                 time.sleep(max(0.0, self.end - time.monotonic()))
         except OSError:
             self.cut_off += 1
             time.sleep(0.001)
-        return number - first
 
     def subscriptions(self) -> None:
         """Of 200 bytes each, as ZeroMQ sent them before 4.3."""
@@ -118,6 +116,7 @@ class Hostile:
             try:
                 if len(self.kept) < self.amount:
                     self.kept.append(begin())
+                    self.sent += 1
                     continue
                 time.sleep(0.05)
             except OSError:
@@ -130,6 +129,7 @@ class Hostile:
             if time.monotonic() < self.end:
                 with contextlib.suppress(OSError):
                     self.connect().close()
+                    self.sent += 1
 
     def libzmq(self) -> None:
         """The subscriptions by the library that everybody uses."""
@@ -138,6 +138,7 @@ class Hostile:
             made.connect(self.endpoint)
             for number in range(self.amount):
                 made.subscribe(str(number).encode().ljust(200, b"x"))
+                self.sent += 1
             time.sleep(max(0.0, self.end - time.monotonic()))
 
 
@@ -151,7 +152,7 @@ def main() -> None:
     kind, endpoint, amount, *seconds = sys.argv[1:]
     hostile = Hostile(endpoint, int(amount), float(seconds[0]) if seconds else 60.0)
     getattr(hostile, kind)()
-    print(f"{kind}: cut off {hostile.cut_off} times", flush=True)
+    print(hostile.sent, hostile.cut_off, flush=True)
 
 
 if __name__ == "__main__":

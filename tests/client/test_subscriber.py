@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import msgpack
 import pytest
 import zmq
 
@@ -111,17 +110,53 @@ def test_what_cannot_be_read_is_dropped_and_counted(publisher):
         publisher.send("frame", "a", 0)
         assert len(list(subscriber)) == 1
         assert subscriber.counters.damaged == 3
+        assert subscriber.counters.damage.startswith("message '1/frame': kind 'frame' is not that of its topic")
 
 
 def test_a_box_without_a_name_is_still_counted(publisher):
-    """Maps are unchecked, so its name may be lists in lists, more than Python can show."""
-    packed = msgpack.packb({"v": "1.0", "kind": "frame", "boot_id": "b", "seq": 0})
-    nested = b"\x85" + packed[1:] + b"\xa3box" + b"\x91" * 1010 + b"\x00"
+    """Maps are unchecked: its name may be anything, and longer than what is kept."""
     with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
         publisher.wait()
-        publisher.socket.send(b"1/frame/a\0" + nested)
-        assert len(list(subscriber)) == 1
-        assert (subscriber.counters.received, subscriber.counters.damaged) == (1, 0)
+        for sequence, box in ((0, [[7]]), (3, None), (4, "b" * 1_000_000)):
+            packed = {"v": "1.0", "kind": "frame", "boot_id": "b", "seq": sequence, "box": box}
+            publisher.socket.send(codec.encode("1/frame/a", packed))
+        assert len(list(subscriber)) == 3
+        assert (subscriber.counters.lost, subscriber.counters.damaged) == ({"a": 2}, 0)
+
+
+def test_what_cannot_be_a_number_of_a_message_counts_nothing(publisher):
+    """Nor does a boot without a name that may be kept."""
+    with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
+        publisher.wait()
+        for sequence in (True, -1, 1.5, "7", None, [1]):
+            publisher.send("frame", "a", sequence)
+        publisher.send("frame", "a", 1, boot="b" * 65)
+        publisher.send("frame", "a", 9, counters={"dropped_empty": -(2**40)})
+        publisher.send("frame", "a", 12, counters={"dropped_empty": True})
+        assert len(list(subscriber)) == 9
+        assert (subscriber.counters.lost, subscriber.counters.restarts) == ({"a": 2}, 0)
+
+
+def test_the_source_that_is_unheard_for_longest_gives_way(publisher):
+    """1024 are followed; those that are heard of keep their place, and what is forgotten is counted."""
+    with Subscriber(publisher.endpoint) as messages:
+        publisher.wait(subscriber=messages)
+        for number in range(1030):
+            for source, sequence in (("a", 2 * number), (f"s{number}", 0)):
+                publisher.send("frame", source, sequence)
+                assert messages.receive(20) is not None
+        assert messages.counters.forgotten == 1031 - 1024
+        assert messages.counters.lost == {"a": 1029}
+
+
+def test_a_publisher_that_comes_again_is_no_loss_and_what_it_loses_then_is(publisher):
+    """Its numbers begin anew; the gap across its end is not known."""
+    with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
+        publisher.wait()
+        for boot, sequence, omitted in (("b1", 100, 50), ("b2", 0, 0), ("b2", 3, 1), ("b3", 7, 0), ("b3", 8, 0)):
+            publisher.send("frame", "a", sequence, boot, counters={"dropped_empty": omitted})
+        assert len(list(subscriber)) == 5
+        assert (subscriber.counters.lost, subscriber.counters.restarts) == ({"a": 1}, 2)
 
 
 def test_a_message_of_unreasonable_size_never_gets_in(publisher):
@@ -164,6 +199,8 @@ def test_the_users_mistakes_are_told():
         topic_prefixes(["frames"], None)
     with pytest.raises(UserError, match="source: 'a/b' is no source id"):
         topic_prefixes(["frame"], ["a/b"])
+    with pytest.raises(UserError, match="high_water_mark: 0 is none; write 1 or more"):
+        Subscriber("ipc:///tmp/x.sock", high_water_mark=0)
     with pytest.raises(UserError, match="is refused by ZeroMQ"):
         Subscriber("nonsense")
 

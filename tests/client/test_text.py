@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import unicodedata
 
 import pytest
 from hypothesis import given, strategies as st
 
-from mlu_client.text import printable
+from mlu_client.text import printable, printable_json
 
 OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, direction and joiners, surrogates, line and paragraph ends
 
@@ -34,6 +36,16 @@ def test_what_a_terminal_would_obey_is_shown_instead(text: str, shown: str):
 def test_the_line_ends_of_several_lines_may_be_kept():
     """Only what is named: a carriage return beside them is still escaped."""
     assert printable("a: b\n\r\x1bc", keep="\n") == "a: b\n" + r"\r\x1bc"
+
+
+def test_a_line_of_json_says_the_same_and_is_obeyed_by_no_terminal():
+    """Letters of any script stand as they are."""
+    value = {"a\x1b": ["\x9b", "\u202e", "\x7f", "\n", "行人", "\U000e0001", 1.5, None]}
+    line = printable_json(value)
+    assert json.loads(line) == value
+    assert line == (r'{"a\u001b": ["\u009b", "\u202e", "\u007f", "\n", "行人", "\udb40\udc01", 1.5, null]}')
+    with pytest.raises(ValueError, match="JSON"):
+        printable_json(math.nan)
 
 
 @given(st.text(st.characters()))

@@ -280,6 +280,24 @@ AGENT = (
         "test_all_that_waits_together_is_bounded_in_bytes",
     ),
     _agent(
+        "messages of any depth",
+        "MAX_DEPTH = 16",
+        "MAX_DEPTH = 100",
+        "test_what_is_no_message_gives_one_sentence",
+    ),
+    _agent(
+        "the source heard last is forgotten first",
+        "known = self._next.pop(key, None)",
+        "known = self._next.get(key)",
+        "test_the_source_that_is_unheard_for_longest_gives_way",
+    ),
+    _agent(
+        "terminals obey what messages say",
+        'return printable(f"{message.kind:<10} {words}")',
+        'return f"{message.kind:<10} {words}"',
+        "test_a_line_shows_what_a_terminal_would_obey",
+    ),
+    _agent(
         "any number of peers",
         "return max(1, min(MAX_PEERS, descriptors // DESCRIPTORS_SHARE)) if descriptors >= 0 else MAX_PEERS",
         "return 1 << 20",

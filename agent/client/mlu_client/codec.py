@@ -7,6 +7,7 @@ part. Keys are strings and there are no extension types: any language's msgpack 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,7 @@ MAJOR = 1
 KINDS = ("frame", "state", "heartbeat", "end")
 MAX_MESSAGE = 4 << 20  # 10,000 detections with long labels stay below it
 MAX_ITEMS = 16384
+MAX_DEPTH = 16  # maps and lists within each other: this version needs four
 MAX_TOPIC = 256
 LARGEST = 2**64 - 1  # msgpack has no larger integer
 STATES = ("connecting", "live", "stalled", "frozen", "black", "covered", "moved", "lost", "failed", "ended")
@@ -41,7 +43,8 @@ def encode(topic: str, message: Mapping[str, Any]) -> bytes:
 
 def decode(frame: bytes) -> tuple[str, dict[str, Any]]:
     """One ZeroMQ frame -> its topic and its message. Bounded; DataError with one sentence for anything else than a
-    message of major version 1. Fields beyond ``v`` and ``kind`` are not checked: that is the schema's work."""
+    message of major version 1. What comes out is plain: maps with text keys, lists, texts, finite numbers, booleans and
+    None, MAX_DEPTH deep at most. What the fields beyond ``v`` and ``kind`` hold is for ``mlu_client.reading``."""
     if len(frame) > MAX_MESSAGE:
         raise DataError(
             f"message: {len(frame)} bytes, more than {MAX_MESSAGE}; the publisher is no mlu-agent of version 1"
@@ -90,9 +93,32 @@ def _unpack(body: bytes, name: str) -> dict[str, Any]:
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError, OverflowError) as failure:
         reason = " ".join(str(failure).split())[:80] or type(failure).__name__
         raise DataError(f"message {name!r}: not a msgpack map ({reason}); it is damaged") from None
-    if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
-        raise DataError(f"message {name!r}: not a msgpack map with text keys; it is damaged")
+    if not isinstance(message, dict):
+        raise DataError(f"message {name!r}: not a msgpack map; it is damaged")
+    odd = _odd(message)
+    if odd:
+        raise DataError(f"message {name!r}: not a msgpack map of plain values ({odd}); it is damaged")
     return message
+
+
+def _odd(message: dict[str, Any]) -> str:
+    """What keeps a message from being plain; "" if nothing does. By levels: it may be as deep as it likes."""
+    level: list[Any] = [message]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for holder in level:
+            if type(holder) is dict and not all(type(key) is str for key in holder):
+                return "a key that is no text"
+            for value in holder.values() if type(holder) is dict else holder:
+                kind = type(value)
+                if kind is dict or kind is list:
+                    inner.append(value)
+                elif kind is bytes or (kind is float and not math.isfinite(value)):
+                    return "binary data" if kind is bytes else f"the number {value}"
+        if not inner:
+            return ""
+        level = inner
+    return f"more than {MAX_DEPTH} deep"
 
 
 def _refuse_extension(code: int, _data: bytes) -> Any:

@@ -31,6 +31,8 @@ _HEARTBEAT_MS = 2_000
 _HANDSHAKE_MS = 5_000
 _HIGH_WATER_MARK = 1_000
 _MAX_TRACKED = 1_024
+_MAX_NAME = 64
+_LONGEST_WAIT_S = 3600.0  # at a time: far below what a poll can count
 _RENEW_S = 0.5
 _LOST = (
     zmq.EVENT_DISCONNECTED
@@ -48,15 +50,25 @@ class Counters:
                   the sequence numbers, less the empty frames that the agent was told to omit. At most 1024 sources are
                   told apart; what others lost stands under "".
     ``restarts``  how often a source began anew, because the agent did.
+    ``forgotten`` sources whose place was needed for another, the one unheard for longest: what they lose meanwhile is
+                  not known. At most 1024 are followed.
     ``damaged``   messages that could not be read: dropped.
+    ``damage``    why the last one of them could not, in a sentence; "" if none was.
     ``renewed``   new sockets made because the publisher broke the protocol, or sent a message of unreasonable size.
     """
 
     received: int = 0
     damaged: int = 0
+    damage: str = ""
+    forgotten: int = 0
     restarts: int = 0
     renewed: int = 0
     lost: dict[str, int] = field(default_factory=dict)
+
+    def count_damaged(self, reason: str) -> None:
+        """A message was dropped because it could not be read."""
+        self.damaged += 1
+        self.damage = reason
 
 
 class Subscriber:
@@ -67,6 +79,8 @@ class Subscriber:
     ``kinds``      of messages wanted ("frame", "state", "heartbeat", "end"); None wants all.
     ``sources``    wanted; None wants all. Heartbeats belong to the box and always come if their kind is wanted.
     ``timeout_s``  iteration ends when nothing arrived for so long; None waits for ever.
+    ``high_water_mark``  messages, 1 or more, that wait here for the program to take them, beside those that wait at the
+                   agent (``publish.high_water_mark``); then the newest are lost, and ``counters.lost`` tells.
 
     A message that cannot be read is dropped and counted; ``counters`` also tells the messages lost on the way. Raises
     UserError for an endpoint that ZeroMQ refuses. Not to be shared between threads; close it, or use it ``with``.
@@ -81,6 +95,8 @@ class Subscriber:
         timeout_s: float | None = None,
         high_water_mark: int = _HIGH_WATER_MARK,
     ) -> None:
+        if high_water_mark < 1:
+            raise UserError(f"high_water_mark: {high_water_mark} is none; write 1 or more")
         self._prefixes = topic_prefixes(kinds, sources)
         self.endpoint = endpoint
         self.counters = Counters()
@@ -138,8 +154,8 @@ class Subscriber:
         for message in self:
             try:
                 value = read_message(message)
-            except DataError:
-                self.counters.damaged += 1
+            except DataError as failure:
+                self.counters.count_damaged(failure.message)
                 continue
             yield value
 
@@ -148,7 +164,7 @@ class Subscriber:
         end = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while True:
             wait = max(0.0, min(end, self._renew_at) - time.monotonic())
-            ready = dict(self._poller.poll(None if math.isinf(wait) else math.ceil(wait * 1000)))
+            ready = dict(self._poller.poll(math.ceil(min(wait, _LONGEST_WAIT_S) * 1000)))
             if self._monitor in ready:
                 self._watch()
             if self._socket in ready:
@@ -167,8 +183,8 @@ class Subscriber:
             if len(frames) != 1:
                 raise DataError(f"message: {len(frames)} parts; messages of version 1 have one")
             name, message = codec.decode(frames[0])
-        except DataError:
-            self.counters.damaged += 1
+        except DataError as failure:
+            self.counters.count_damaged(failure.message)
             return None
         self.counters.received += 1
         self._pause_s = _RENEW_S
@@ -198,22 +214,23 @@ class Subscriber:
 
     def _track(self, name: str, message: dict[str, Any]) -> None:
         """Counts what is missing between this message and the one before it of the same topic."""
-        box, boot, sequence = message.get("box"), message.get("boot_id"), message.get("seq")
-        if not isinstance(boot, str) or isinstance(sequence, bool) or not isinstance(sequence, int):
+        boot, sequence = _name(message.get("boot_id")), _count(message.get("seq"))
+        if boot is None or sequence is None:
             return
-        key = box if isinstance(box, str) else "", name
-        source = name.split("/", 2)[2]
+        key = _name(message.get("box")) or "", name
         omitted = _omitted(message)
-        if key in self._next:
-            known_boot, expected, omitted_before = self._next[key]
+        known = self._next.pop(key, None)
+        if known is not None:
+            known_boot, expected, omitted_before = known
             lost = sequence - expected - max(0, omitted - omitted_before)
             if boot != known_boot:
                 self.counters.restarts += 1
             elif lost > 0:
-                self._count_lost(source, lost)
+                self._count_lost(name.split("/", 2)[2], lost)
         elif len(self._next) >= _MAX_TRACKED:  # names come from outside: memory for them is bounded
             self._next.pop(next(iter(self._next)))
-        self._next[key] = boot, sequence + 1, omitted
+            self.counters.forgotten += 1
+        self._next[key] = boot, sequence + 1, omitted  # as the last: the first is the one unheard for longest
 
     def _count_lost(self, source: str, lost: int) -> None:
         known = self.counters.lost
@@ -234,11 +251,20 @@ class Subscriber:
         self.close()
 
 
+def _name(value: Any) -> str | None:
+    """Of a box or a boot, None if it is none that may be kept."""
+    return value if isinstance(value, str) and len(value) <= _MAX_NAME else None
+
+
+def _count(value: Any) -> int | None:
+    right = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= codec.LARGEST
+    return value if right else None
+
+
 def _omitted(message: dict[str, Any]) -> int:
     """Empty frames that this source's agent has left out so far, because of ``publish.empty_frames = false``."""
     counters = message.get("counters")
-    count = counters.get("dropped_empty", 0) if isinstance(counters, dict) else 0
-    return count if isinstance(count, int) else 0
+    return (_count(counters.get("dropped_empty")) or 0) if isinstance(counters, dict) else 0
 
 
 def topic_prefixes(kinds: Sequence[str] | None, sources: Sequence[str] | None) -> list[bytes]:

@@ -21,8 +21,9 @@ def printable(text: str, keep: str = "") -> str:
 
 def printable_json(value: Any) -> str:
     r"""``value`` as JSON of one line that a terminal shows as it is: letters of any script stay, what ``printable``
-    escapes is escaped as JSON does (``\u001b``). Any JSON reader gets the same value."""
-    text = json.dumps(value, ensure_ascii=False)
+    escapes is escaped as JSON does (``\u001b``). Any JSON reader gets the same value. ValueError for a number that JSON
+    has no word for."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if text.isprintable():
         return text
     return "".join(letter if _shows(letter) else json.dumps(letter)[1:-1] for letter in text)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+from mlu_client.text import printable, printable_json
 
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
@@ -15,7 +16,7 @@ from ..publish.sinks import notes
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ..cnrt import Library
     from ..config import Config, SourceConfig
@@ -43,20 +44,26 @@ def run(arguments: argparse.Namespace) -> int:
     spec, library = model
     remarked = remarks(arguments.config, config)
     if arguments.json:
-        print(json.dumps({**_describe(config, spec, library, sinks), "remarks": remarked}, ensure_ascii=False))
+        print(printable_json({**_describe(config, spec, library, sinks), "remarks": remarked}))
         return 0
+    for line in _lines(config, spec, library, sinks):
+        print(printable(line))
+    for remark in remarked:
+        print(printable(f"remark   {remark}"))
+    print(printable(f"{arguments.config}: in order"))
+    return 0
+
+
+def _lines(config: Config, spec: ModelSpec, library: Library, sinks: Iterable[SinkNote]) -> Iterator[str]:
     size = f"{spec.input.width}x{spec.input.height}"
-    print(f"model    {spec.name}, {size}, {spec.num_classes} labels, sha256 {spec.sha256[:12]}")
-    print(f"runtime  {library.kind}: {library.reason}")
+    yield f"model    {spec.name}, {size}, {spec.num_classes} labels, sha256 {spec.sha256[:12]}"
+    yield f"runtime  {library.kind}: {library.reason}"
     for source in config.sources:
         rule = "newest frame only" if source.live else "every frame"
-        print(f"source   {source.id}: {source.kind} {shown(source.location)} ({rule})")
+        yield f"source   {source.id}: {source.kind} {shown(source.location)} ({rule})"
     for sink in sinks:
-        print("publish  " + "\n         ".join(sink.lines))
-    for remark in remarked:
-        print(f"remark   {remark}")
-    print(f"{arguments.config}: in order")
-    return 0
+        for number, line in enumerate(sink.lines):
+            yield f"{'' if number else 'publish':<9}{line}"
 
 
 def _kept(problems: list[MluAgentError], step: Callable[[], T]) -> T | None:

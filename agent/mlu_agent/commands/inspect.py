@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mlu_client.text import printable, printable_json
 
 from ..model.bundle import load_bundle
 from ..model.offline_model import OfflineModel, read_offline_model
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from ..model.bundle import ModelSpec
 
@@ -40,9 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         model = read_offline_model(path)
     if arguments.json:
-        print(json.dumps({**model.describe(), **({"manifest": manifest} if manifest else {})}, ensure_ascii=False))
+        print(printable_json({**model.describe(), **({"manifest": manifest} if manifest else {})}))
     else:
-        _print(model, manifest)
+        for line in _lines(model, manifest):
+            print(printable(line))
     return 0
 
 
@@ -55,20 +58,19 @@ def _output(spec: ModelSpec) -> str:
     return f"detection output of up to {spec.output.max_boxes} boxes"
 
 
-def _print(model: OfflineModel, manifest: dict[str, Any]) -> None:
+def _lines(model: OfflineModel, manifest: dict[str, Any]) -> Iterator[str]:
     held = "a network for the simulator" if model.kind == "simulator" else "device code only"
-    print(f"name         {model.name}")
-    print(f"kind         {model.kind} ({held})")
-    print(f"target       {model.target}, {model.parallelism} core(s) per invocation")
-    print(f"functions    {', '.join(model.functions)}")
-    print(f"versions     {', '.join(f'{key} {value}' for key, value in model.versions.items())}")
+    yield f"name         {model.name}"
+    yield f"kind         {model.kind} ({held})"
+    yield f"target       {model.target}, {model.parallelism} core(s) per invocation"
+    yield f"functions    {', '.join(model.functions)}"
+    yield f"versions     {', '.join(f'{key} {value}' for key, value in model.versions.items())}"
     for what, tensors in (("input", model.inputs), ("output", model.outputs)):
         for tensor in tensors:
             shape = "x".join(map(str, tensor.shape))
-            print(
-                f"{what:<12} {tensor.name or '(unnamed)'}: {shape} {tensor.dtype} {tensor.order}, {tensor.bytes} bytes"
-            )
+            layout = f"{shape} {tensor.dtype} {tensor.order}"
+            yield f"{what:<12} {tensor.name or '(unnamed)'}: {layout}, {tensor.bytes} bytes"
     if not model.inputs:
-        print("inputs       not described by this file (a format before 2020)")
+        yield "inputs       not described by this file (a format before 2020)"
     for key, value in manifest.items():
-        print(f"manifest     {key}: {value}")
+        yield f"manifest     {key}: {value}"

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlu_client.codec import KINDS
-from mlu_client.text import printable_json
+from mlu_client.reading import read_message
+from mlu_client.text import printable, printable_json
+from mlu_client.values import End, Frame, Heartbeat, State
 
 from ..client import Subscriber
 from ..config import endpoint_problem
-from ..errors import RuntimeFailure, UserError
+from ..errors import DataError, RuntimeFailure, UserError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
+
+    from mlu_client.values import Message
+
+    from ..client import Counters
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -41,16 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
     with Subscriber(
         arguments.endpoint, kinds=arguments.kind, sources=arguments.source, timeout_s=arguments.timeout
     ) as subscriber:
-        for message in subscriber:
-            print(printable_json(message) if arguments.json else _line(message), flush=True)
-            received += 1
-            if received == arguments.count:
-                break
-        counters = subscriber.counters
-        if counters.damaged:
-            print(f"mlu-agent: {counters.damaged} messages could not be read and were dropped", file=sys.stderr)
-        for source, lost in counters.lost.items():
-            print(f"mlu-agent: {lost} messages of {source} were lost on the way", file=sys.stderr)
+        try:
+            for line in _lines(subscriber, as_json=arguments.json):
+                print(line, flush=True)
+                received += 1
+                if received == arguments.count:
+                    break
+        finally:
+            _tell(subscriber.counters)
     if received < (arguments.count or 1):
         wanted = f"{arguments.count} messages" if arguments.count else "any message"
         raise RuntimeFailure(
@@ -61,17 +66,37 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _line(message: dict[str, Any]) -> str:
-    """A message in words; whatever is missing in a later version is left out."""
-    kind = message.get("kind")
-    source = message.get("source", message.get("box", ""))
-    if kind == "frame":
-        found = message.get("detections", [])
-        names = ", ".join(f"{one.get('label', '?')} {one.get('confidence', 0):.2f}" for one in found)
-        return f"frame      {source} {message.get('seq')}: {names or 'nothing'}"
-    if kind == "state":
-        return f"state      {source}: {message.get('state')} ({message.get('reason')})"
-    if kind == "heartbeat":
-        states = ", ".join(f"{name} {state}" for name, state in message.get("sources", {}).items())
-        return f"heartbeat  {source} {message.get('seq')}: {states}"
-    return f"{kind:<10} {source}: {message.get('reason', '')}"
+def _lines(subscriber: Subscriber, *, as_json: bool) -> Iterator[str]:
+    """A line for each message that is what its kind must be; the others are counted."""
+    for message in subscriber:
+        try:
+            value = read_message(message)
+        except DataError as failure:
+            subscriber.counters.count_damaged(failure.message)
+            continue
+        yield printable_json(message) if as_json else line(value)
+
+
+def _tell(counters: Counters) -> None:
+    told = [f"{lost} messages of {source} were lost on the way" for source, lost in counters.lost.items()]
+    if counters.damaged:
+        told.append(f"{counters.damaged} messages could not be read and were dropped, the last one: {counters.damage}")
+    for sentence in told:
+        print(f"mlu-agent: {printable(sentence)}", file=sys.stderr)
+
+
+def line(message: Message) -> str:
+    """A message in words, fit for a terminal."""
+    if isinstance(message, Frame):
+        found = ", ".join(f"{one.label} {one.confidence:.2f}" for one in message.detections) or "nothing"
+        words = f"{message.source_id} {message.sequence}: {found}"
+    elif isinstance(message, State):
+        words = f"{message.source_id}: {message.state} ({message.reason})"
+    elif isinstance(message, Heartbeat):
+        states = ", ".join(f"{name} {state}" for name, state in message.sources.items())
+        words = f"{message.box} {message.sequence}: {states}"
+    elif isinstance(message, End):
+        words = f"{message.source_id}: {message.reason}"
+    else:
+        words = message.box
+    return printable(f"{message.kind:<10} {words}")

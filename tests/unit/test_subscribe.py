@@ -1,0 +1,163 @@
+"""`mlu-agent subscribe` and whatever a publisher sends: a line that a terminal shows, or one more message counted."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+import pytest
+from hypothesis import given, settings, strategies as st
+from tests.client.goldens import KINDS as BY_VERSION, golden
+from tests.client.test_reading import mutated
+
+from mlu_agent.commands import subscribe
+from mlu_agent.config import PublishConfig
+from mlu_agent.errors import DataError
+from mlu_agent.ledger import SinkAccount
+from mlu_agent.publish.publisher import Publisher
+from mlu_client import codec, convert
+from mlu_client.reading import read_message
+from mlu_client.text import printable_json
+from mlu_client.values import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KINDS = BY_VERSION["1.1"]
+GOLDEN = {kind: codec.decode(golden(kind, "1.1"))[1] for kind in KINDS}
+
+wild = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**63), 2**64 - 1),
+        st.floats(),
+        st.text(max_size=20),
+        st.binary(max_size=3),
+        st.builds(msgpack.ExtType, st.integers(0, 127), st.binary(max_size=8)),
+        st.builds(msgpack.Timestamp, st.integers(0, 2**32), st.integers(0, 999_999_999)),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.one_of(st.text(max_size=5), st.binary(max_size=2)), inner, max_size=4),
+    ),
+    max_leaves=20,
+)
+
+
+def follow(raw: bytes) -> None:
+    """All that is done with a message, from the wire to the terminal. Only DataError may come out."""
+    _, message = codec.decode(raw)
+    json.loads(printable_json(message))
+    value = read_message(message)
+    line = subscribe.line(value)
+    assert "\n" not in line
+    assert "\x1b" not in line
+    if isinstance(value, Frame):
+        convert.to_arrays(value)
+
+
+@settings(max_examples=400, deadline=None)
+@given(mutated(), wild, st.sampled_from([*codec.KINDS, "later"]))
+def test_whatever_a_message_holds_is_a_line_or_a_sentence(message: dict[str, Any], more: Any, kind: str):
+    """Golden messages in which values were replaced by any others, with anything beside them, and anything alone."""
+    for body in (message, {**message, "more": more}, {"v": "1.0", "kind": kind, "x": more}, more):
+        with contextlib.suppress(DataError, ValueError, OverflowError):  # the latter of packing: no such bytes
+            packed = msgpack.packb(body)
+            with contextlib.suppress(DataError):
+                follow(f"1/{message.get('kind')}/a".encode("ascii", "replace") + b"\0" + packed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=200, deadline=None)
+@given(damage=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8), cut=st.integers(0, 2000))
+def test_whatever_happens_to_its_bytes_is_a_line_or_a_sentence(kind: str, damage: list[tuple[int, int]], cut: int):
+    """Bytes replaced, and the end cut off."""
+    damaged = bytearray(golden(kind, "1.1"))
+    for place, value in damage:
+        damaged[place % len(damaged)] = value
+    with contextlib.suppress(DataError):
+        follow(bytes(damaged[: max(cut, 1)]))
+
+
+HOSTILE = "\x1b[2J\x9b31m\u202e\x7fx\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_line_shows_what_a_terminal_would_obey(kind: str):
+    """Wherever in a message a text may be anything."""
+
+    def poisoned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                (key + HOSTILE if holder == "sources" else key): poisoned(one)
+                for holder, inner in [("", value)]
+                for key, one in inner.items()
+            }
+        if isinstance(value, list):
+            return [poisoned(one) for one in value]
+        return value + HOSTILE if isinstance(value, str) else value
+
+    message = poisoned(GOLDEN[kind])
+    message.update({name: GOLDEN[kind][name] for name in ("v", "kind", "box", "source") if name in GOLDEN[kind]})
+    if "model" in message:
+        message["model"]["sha256"] = GOLDEN[kind]["model"]["sha256"]
+    line = subscribe.line(read_message(message))
+    assert line.isprintable()
+    assert kind == "empty" or r"\x1b[2J\x9b31m\u202e\x7fx\n" in line
+    as_json = printable_json(message)
+    assert as_json.isprintable()
+    assert json.loads(as_json) == message
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Iterator[Publisher]:
+    """The agent's, without an agent."""
+
+    class Quiet:
+        def __getattr__(self, level: str) -> Any:
+            return lambda event, **fields: None
+
+    made = Publisher(PublishConfig(f"ipc://{tmp_path}/p.sock"), SinkAccount(), Quiet())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_command_drops_counts_and_tells_and_goes_on(
+    publisher: Publisher, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
+):
+    """Messages of every kind whose fields are of the wrong type, bytes that are no message, then a good one."""
+    bad = [
+        {**GOLDEN["frame"], "detections": 7},
+        {**GOLDEN["frame"], "detections": [{"label": 1, "confidence": "x"}]},
+        {**GOLDEN["frame"], "more": math.nan},
+        {**GOLDEN["heartbeat"], "sources": ["a"]},
+        {**GOLDEN["state"], "reason": None},
+        {"v": "1.0", "kind": "end"},
+    ]
+    sent = [codec.encode(f"1/{one['kind']}/a", one) for one in bad]
+    sent += [b"nonsense", golden("end", "1.1")]
+
+    def subscribed(self: Any) -> Any:
+        while not publisher.subscriptions:
+            pass
+        for data in sent:
+            publisher.send(data)
+        return iterate(self)
+
+    iterate = subscribe.Subscriber.__iter__
+    monkeypatch.setattr(subscribe.Subscriber, "__iter__", subscribed)
+    arguments = argparse.Namespace(
+        endpoint=publisher.endpoint, json=as_json, count=1, timeout=20.0, kind=None, source=None
+    )
+    assert subscribe.run(arguments) == 0
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 1
+    assert (json.loads(out)["kind"] if as_json else out.split()[0]) == "end"
+    assert "6 messages could not be read and were dropped, the last one: message" in err
