@@ -102,14 +102,19 @@ def run_daemon(tmp_path: Path, model_path: Path, simulator_path: Path):
     daemons: list[Daemon] = []
 
     def run(
-        sources: str, *arguments: str, publish: str = "", code: str = "", environment: dict[str, str] | None = None
+        sources: str,
+        *arguments: str,
+        publish: str = "",
+        code: str = "",
+        environment: dict[str, str] | None = None,
+        model: Path = model_path,
     ) -> Daemon:
         config = tmp_path / f"agent{len(daemons)}.toml"
         endpoint = "" if "endpoint" in publish else f'endpoint = "ipc://{tmp_path}/out.sock"\n'
         # nothing may be lost between daemon and listener, or gaps would not be the daemon's
         endpoint += "" if "high_water_mark" in publish else "high_water_mark = 100000\n"
         config.write_text(
-            f'[agent]\nbox = "testbox"\n[model]\npath = "{model_path}"\nruntime = "simulator"\n'
+            f'[agent]\nbox = "testbox"\n[model]\npath = "{model}"\nruntime = "simulator"\n'
             f"[publish]\nheartbeat_s = 0.2\n{endpoint}{publish}\n{sources}"
         )
         daemons.append(Daemon(config, simulator_path, code, *arguments, **(environment or {})))

@@ -6,6 +6,7 @@ Those that are mended follow each other in one daemon; those that end the proces
 from __future__ import annotations
 
 import re
+import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -210,3 +211,32 @@ def test_each_hang_ends_the_process_and_is_named(run_daemon, clip: Path, tmp_pat
         reason = daemon.wait_for_log("the device hangs")["reason"]
         assert reason.startswith(f"the device hangs: {inside} has not returned for more than"), reason
         assert "does what line 1 of hang" in daemon.errors
+
+
+def test_estimated_times_and_recorded_outputs_are_told_with_every_message(
+    run_daemon, listen, endpoint: str, clip: Path, tmp_path: Path, model_path: Path
+):
+    """A daemon that computes nothing, or whose times are another machine's, is not to be taken for one that does."""
+    model = tmp_path / "own"
+    shutil.copytree(model_path.parent, model)
+    once = SOURCE.format(clip=clip).replace("loop = true", "loop = false")
+    told = []
+    for value in ("record", "0"):
+        listener = listen(endpoint)
+        environment = {"CNRT_SIMULATOR_COMPUTE": value, "CNRT_SIMULATOR_TIMING": "mlu220"}
+        daemon = run_daemon(once, "--wait-for-subscriber", "30", environment=environment, model=model / model_path.name)
+        listener.wait_for(lambda listener=listener: listener.of_kind("end", "clip"))
+        assert daemon.wait() == 0
+        told.append((daemon.wait_for_log("runtime")["reason"], listener.of_kind("frame")))
+        listener.stop()
+    (recording, frames), (recorded, again) = told
+    assert "device times are estimates for MLU220-M.2; outputs are being recorded" in recording
+    assert "nothing is computed, outputs are recorded ones" in recorded
+    assert len(frames) == len(again) == 40
+    for frame in again:
+        assert {"simulated", "estimated", "recorded"} <= set(frame["flags"])
+    assert {"simulated", "estimated"} <= set(frames[0]["flags"])
+    assert "recorded" not in frames[0]["flags"]
+    assert [frame["detections"] for frame in again] == [frame["detections"] for frame in frames]
+    times = {round(frame["latency_ms"]["device"], 6) for frame in again}
+    assert len(times) == 1

@@ -94,6 +94,12 @@ class Library:
         return "nothing is computed" in self.notes
 
     @property
+    def flags(self) -> tuple[str, ...]:
+        """What every message has to say of its answers: "estimated" times, "recorded" outputs."""
+        said = (("estimated", self.times_are_estimates), ("recorded", self.outputs_are_recorded))
+        return tuple(flag for flag, true in said if true)
+
+    @property
     def reason(self) -> str:
         """One sentence on why it was taken, with what ``notes`` has to say."""
         return "; ".join(part for part in (self.because, self.notes) if part)

@@ -92,4 +92,4 @@ class Announcer:
 
 
 def _flags(model: ModelInfo) -> list[str]:
-    return ["simulated"] if model.runtime == "simulator" else []
+    return [*(["simulated"] if model.runtime == "simulator" else []), *model.flags]

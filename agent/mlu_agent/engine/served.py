@@ -65,7 +65,7 @@ class ServedModel(Generic[Group]):
         self.engine = engine
         self.thresholds = thresholds
         self.recovery = recovery
-        self.info = ModelInfo.of(spec, thresholds, engine.library.kind)
+        self.info = ModelInfo.of(spec, thresholds, engine.library.kind, engine.library.flags)
         self._preprocess = Preprocessor(spec.input)
         self._pending: collections.deque[Group] = collections.deque()
         self._deadlines = deadlines

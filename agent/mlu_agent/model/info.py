@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ModelInfo:
     """The model behind detections. ``version`` is free text of the manifest's provenance, or "". ``labels``: of each
-    class_id. ``runtime``: "device" or "simulator"."""
+    class_id. ``runtime``: "device" or "simulator". ``flags``: what is to be known of that runtime's answers."""
 
     name: str
     version: str
@@ -22,9 +22,10 @@ class ModelInfo:
     max_detections: int
     labels: tuple[str, ...]
     runtime: str
+    flags: tuple[str, ...] = ()
 
     @staticmethod
-    def of(spec: ModelSpec, thresholds: Thresholds, runtime: str) -> ModelInfo:
+    def of(spec: ModelSpec, thresholds: Thresholds, runtime: str, flags: tuple[str, ...] = ()) -> ModelInfo:
         """A model as it runs: with the thresholds in force, on one runtime."""
         return ModelInfo(
             spec.name,
@@ -35,4 +36,5 @@ class ModelInfo:
             thresholds.max_detections,
             spec.labels,
             runtime,
+            flags,
         )
