@@ -84,13 +84,15 @@ def test_no_place_of_an_address_tells_its_secret(run_daemon, listen, endpoint, m
     with RtspCamera(faults=asking) as one, RtspCamera(faults=unknowing) as two, HttpCamera(faults=unknowing) as three:
         ports = {"rtsp": [one.port, two.port, closed_port()], "http": [three.port, closed_port()]}
         addresses = [secrets.address(place, port) for place in PLACES for port in ports[place.partition(":")[0]]]
+        # an HTTP address is read in both ways
+        lines = [f'url = "{address}"' for address in addresses]
+        lines += [f'snapshot = "{address}"' for address in addresses if address.startswith("http")]
         sources = "".join(
-            f'[[source]]\nid = "c{number}"\nurl = "{address}"\nopen_timeout_s = 2\n'
-            for number, address in enumerate(addresses)
+            f'[[source]]\nid = "c{number}"\n{line}\nopen_timeout_s = 2\n' for number, line in enumerate(lines)
         )
         daemon = run_daemon(sources + '[log]\nlevel = "debug"\n')
         listener = listen(endpoint)
-        every = {f"c{number}" for number in range(len(addresses))}
+        every = {f"c{number}" for number in range(len(lines))}
         listener.wait_for(
             lambda: {m["source"] for m in listener.of_kind("state") if m["state"] in ("lost", "failed")} >= every
         )

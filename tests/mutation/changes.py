@@ -633,6 +633,42 @@ AGENT = (
         "JPEG_SIDE = 80_000",
         "test_a_picture_beyond_the_bounds_of_jpeg_is_made_smaller",
     ),
+    _agent(
+        "snapshots of a gigabyte",
+        "MAX_SNAPSHOT_BYTES = 32 << 20",
+        "MAX_SNAPSHOT_BYTES = 32 << 25",
+        "test_what_is_no_picture_within_the_bounds_is_told",
+    ),
+    _agent(
+        "ten snapshots a second unless told otherwise",
+        "SNAPSHOTS_PER_S = 1.0",
+        "SNAPSHOTS_PER_S = 10.0",
+        "test_pictures_are_asked_for_at_the_rate_that_is_wanted",
+    ),
+    _agent(
+        "each byte of a snapshot may take its time",
+        "        left = self._deadline - time.monotonic()",
+        "        left = 5.0",
+        "test_what_is_no_picture_within_the_bounds_is_told",
+    ),
+    _agent(
+        "a wrong password tried again at once",
+        'return not before or worked or fresh.get("stale"',
+        'return not before or True or fresh.get("stale"',
+        "test_a_nonce_that_grew_old_is_renewed",
+    ),
+    _agent(
+        "a password file of any length",
+        "MAX_PASSWORD = 1024",
+        "MAX_PASSWORD = 1 << 20",
+        "test_a_password_file_holds_one_line",
+    ),
+    _agent(
+        "numbers of a thousand bits",
+        "_INTEGER_BITS = 64",
+        "_INTEGER_BITS = 100000",
+        "test_a_number_that_is_too_large_is_told_in_our_words",
+    ),
 )
 
 NATIVE = (

@@ -25,7 +25,8 @@ STOP_RESERVE_MS = 500  # for everything at the end but the last messages' leavin
 SOURCE_ID = r"[A-Za-z0-9._-]{1,64}"
 _ID_REMEDY = "write 1 to 64 of the characters A-Z a-z 0-9 . _ -"
 _URL_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
-_PLACES = ("url", "path", "camera", "synthetic")
+_SNAPSHOT_SCHEMES = ("http", "https")
+_PLACES = ("url", "snapshot", "path", "camera", "synthetic")
 _SYNTHETIC = re.compile(r"(\d{1,5})x(\d{1,5})@(\d{1,4}(?:\.\d{1,3})?)")
 
 
@@ -45,7 +46,7 @@ class ModelConfig:
 class SourceConfig:
     """One source.
 
-    ``kind``      "url", "path", "camera" or "synthetic": which of the four the file says.
+    ``kind``      "url", "snapshot", "path", "camera" or "synthetic": which of the five the file says.
     ``location``  the URL with user and password in it (show it with ``shown``), the path, the camera's index or device
                   path, or "WIDTHxHEIGHT@FPS".
     ``transport`` how RTSP carries its packets: "tcp" or "udp".
@@ -69,7 +70,7 @@ class SourceConfig:
     @property
     def live(self) -> bool:
         """Whether frames go by whether or not they are taken: then the newest one counts, else none is dropped."""
-        return self.kind in ("url", "camera") or self.realtime
+        return self.kind in ("url", "snapshot", "camera") or self.realtime
 
 
 @dataclass(frozen=True)
@@ -209,14 +210,14 @@ def _read_source(table: Fields, folder: Path) -> SourceConfig:
         table.problem("reconnect_max_s", f"{source.reconnect_max_s:g} is below reconnect_min_s; write at least that")
     if source.transport != usual.transport and not location.lower().startswith(("rtsp://", "rtsps://")):
         table.problem("transport", '"udp" is for rtsp addresses only; remove it')
-    if source.loop and kind in ("url", "camera"):
+    if source.loop and kind in ("url", "snapshot", "camera"):
         table.problem("loop", "true is not accepted; only a path can be played again: remove it")
     table.close()
     return source
 
 
 def _read_place(table: Fields, folder: Path) -> tuple[str, str]:
-    """The one of url, path, camera, synthetic that is written, and what it says."""
+    """The one of _PLACES that is written, and what it says."""
     written = [place for place in _PLACES if table.has(place)]
     if len(written) != 1:
         found = " and ".join(written) or "none"
@@ -234,7 +235,7 @@ def _read_place(table: Fields, folder: Path) -> tuple[str, str]:
         if value and parse_synthetic(value) is None:
             table.problem("synthetic", f'{show(value)} is not accepted; write WIDTHxHEIGHT@FPS, as "1280x720@25"')
         return kind, value
-    return kind, _read_url(table)
+    return kind, _read_url(table, kind, _SNAPSHOT_SCHEMES if kind == "snapshot" else _URL_SCHEMES)
 
 
 def _read_login(table: Fields, kind: str, location: str, folder: Path) -> tuple[str, Path | None]:
@@ -250,8 +251,8 @@ def _read_login(table: Fields, kind: str, location: str, folder: Path) -> tuple[
     if not (user or password):
         return location, file
     key = "user" if user else "password"
-    if kind != "url":
-        table.problem(key, "belongs to a url; remove it")
+    if kind not in ("url", "snapshot"):
+        table.problem(key, "belongs to a url or a snapshot; remove it")
     elif has_login(location):
         table.problem(key, "is written, and the url has a user or password too; write them in one place")
     else:
@@ -280,23 +281,23 @@ def _read_camera(table: Fields) -> str:
     return ""
 
 
-def _read_url(table: Fields) -> str:
+def _read_url(table: Fields, key: str, schemes: tuple[str, ...]) -> str:
     """The URL, with user and password percent-encoded."""
     remedy = (
-        f"write SCHEME://HOST/… with one of the schemes {', '.join(_URL_SCHEMES)}, and a blank in it as %20; "
+        f"write SCHEME://HOST/… with one of the schemes {', '.join(schemes)}, and a blank in it as %20; "
         "a file belongs to path"
     )
-    url = with_login(table.text("url", pattern=r"\S+", remedy=remedy))
+    url = with_login(table.text(key, pattern=r"\S+", remedy=remedy))
     if raw_at(url):
-        table.problem("url", f"{show(url)} is not accepted; {RAW_AT}")
+        table.problem(key, f"{show(url)} is not accepted; {RAW_AT}")
         return url
     try:
         parts = urlsplit(url)
-        right = parts.scheme in _URL_SCHEMES and bool(parts.hostname) and parts.port != 0
+        right = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         right = False
     if url and not right:
-        table.problem("url", f"{show(url)} is not accepted; {remedy}")
+        table.problem(key, f"{show(url)} is not accepted; {remedy}")
     return url
 
 

@@ -12,6 +12,7 @@ from .decode import is_picture, read_picture
 from .images import PictureCapture
 from .mailbox import Exchange, Mailbox
 from .path import PathCapture
+from .snapshot import SnapshotCapture
 from .source import Source
 from .states import TROUBLED, SourceState, SourceStatus
 from .synthetic import SyntheticCapture
@@ -42,6 +43,8 @@ def make_capture(config: SourceConfig, on_unreadable: Callable[[str], None] | No
     """The capture that a configured source describes; nothing is opened. UserError for an unknown description."""
     if config.kind == "url":
         return StreamCapture(config.location, open_timeout_s=config.open_timeout_s, transport=config.transport)
+    if config.kind == "snapshot":
+        return SnapshotCapture(config.location, per_second=config.max_fps, timeout_s=config.open_timeout_s)
     if config.kind == "camera":
         return CameraCapture(config.location)
     if config.kind == "path":

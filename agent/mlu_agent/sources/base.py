@@ -74,6 +74,7 @@ class Capture(abc.ABC):
     remote = (
         False  # whether it can be lost and come back: a lost one is opened again for ever, a silent one has stalled
     )
+    keeps_rate = False  # whether it asks for no more pictures than max_fps itself
     unreadable = 0  # pictures that were skipped because they cannot be decoded
     damaged = 0  # places of a video that could not be decoded, or not well
     stale = 0  # pictures that were passed over because they are a backlog: old, and newer ones wait behind them

@@ -65,7 +65,7 @@ class Source:
         self._last_sign = 0.0  # start of the last attempt, or its last frame
         self._pace_start = 0.0
         self._left_out = (0, 0)  # stale and damaged ones of the capture, as counted so far
-        self._rate = Rate(config.max_fps) if config.max_fps else None
+        self._rate = Rate(config.max_fps) if config.max_fps and not capture.keeps_rate else None
         self._status = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
         self._thread = threading.Thread(target=self._work, name=f"source-{config.id}", daemon=True)
 

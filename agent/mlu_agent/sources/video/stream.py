@@ -116,6 +116,8 @@ class StreamCapture(VideoCapture):
         if told.code is Reason.UNAUTHORIZED:
             return self._unauthorized(told)
         self._refusals = 0
+        if told.code is Reason.UNSUPPORTED and urlsplit(self.address).scheme.lower() in ("http", "https"):
+            return CaptureError(f"{told.reason}; if it is one picture, write snapshot = for url =", code=told.code)
         return told
 
     def _words(self, error: Exception) -> Log:
