@@ -708,6 +708,16 @@ NATIVE = (
     _native(
         "the last failure told instead of the first", " && queue->failure.code == CNRT_RET_SUCCESS", "", "api_core"
     ),
+    _native(
+        "recorded outputs whose digest nobody compares",
+        "stored == sim_digest(bytes,",
+        "true || stored == sim_digest(bytes,",
+        "core",
+    ),
+    _native("one record more than there is room for", "SIM_MOST_RECORDS = 64,", "SIM_MOST_RECORDS = 65,", "core"),
+    _native(
+        "a copy that costs nothing but its start", "(double)bytes / timing->transfer +", "0 * (double)bytes +", "core"
+    ),
     _native("estimates without the cost of a step", " + timing->launch_s;", ";", "api_knobs_estimate"),
     _native(
         "estimates without constants and further inputs",

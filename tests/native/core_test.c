@@ -4,7 +4,9 @@
 
 #include "api_check.h"
 #include "core/clock.h"
+#include "core/recording.h"
 #include "core/rules.h"
+#include "core/timing.h"
 #include "core/toml.h"
 
 static sim_rules rules;
@@ -222,6 +224,48 @@ static void there_are_bounds(void)
     CHECK(!many(1, 65537 - strlen(INVOKE), problem) && strstr(problem, "65537 bytes, 65536 are read") != NULL);
 }
 
+/* A file of `count` recorded outputs of 16 bytes, with its digest; returns its size. */
+static size_t record_outputs(uint8_t *file, uint64_t count)
+{
+    const uint64_t head[5] = {1000, 77, 8, 16, count};
+    const size_t bytes = 48 + (size_t)count * 24;
+    memset(file, 0x5a, bytes);
+    memcpy(file, "MLUOUTP1", 8);
+    memcpy(file + 8, head, sizeof head);
+    const uint64_t digest = sim_digest(file, bytes, 0);
+    memcpy(file + bytes, &digest, sizeof digest);
+    return bytes + sizeof digest;
+}
+
+static void recorded_outputs_are_checked_before_they_are_used(void)
+{
+    static uint8_t file[4096];
+    sim_error error = {""};
+    CHECK(sim_recording_check(file, record_outputs(file, 64), 1000, 77, 8, 16, &error) == 64);
+    CHECK(sim_recording_check(file, record_outputs(file, 65), 1000, 77, 8, 16, &error) == 0);
+    CHECK(sim_recording_check(file, record_outputs(file, 0), 1000, 77, 8, 16, &error) == 0);
+    const size_t bytes = record_outputs(file, 3);
+    CHECK(sim_recording_check(file, bytes, 1000, 77, 8, 16, &error) == 3);
+    CHECK(sim_recording_check(file, bytes - 1, 1000, 77, 8, 16, &error) == 0);
+    CHECK(sim_recording_check(file, bytes + 1, 1000, 77, 8, 16, &error) == 0);
+    CHECK(sim_recording_check(file, bytes, 1001, 77, 8, 16, &error) == 0);
+    CHECK(sim_recording_check(file, bytes, 1000, 78, 8, 16, &error) == 0);
+    CHECK(sim_recording_check(file, bytes, 1000, 77, 9, 16, &error) == 0);
+    for (size_t index = 48; index < bytes; index++) { /* each byte is looked after */
+        file[index] ^= 1;
+        CHECK(sim_recording_check(file, bytes, 1000, 77, 8, 16, &error) == 0);
+        CHECK(strstr(error.text, "Its digest is wrong") != NULL);
+        file[index] ^= 1;
+    }
+}
+
+static void a_copy_is_estimated_by_its_bytes(void)
+{
+    const sim_timing timing = {.transfer = 1e9, .transfer_s = 20e-6};
+    CHECK(sim_timing_of_copy(&timing, 0) == 20e-6);
+    CHECK(fabs(sim_timing_of_copy(&timing, 1000000) - 1020e-6) < 1e-12);
+}
+
 static void a_clock_never_goes_back(void)
 {
     sim_clock clock = {0};
@@ -245,6 +289,8 @@ int main(void)
     RUN(values_are_read_as_toml_says);
     RUN(what_cannot_be_read_is_refused_with_its_line);
     RUN(there_are_bounds);
+    RUN(recorded_outputs_are_checked_before_they_are_used);
+    RUN(a_copy_is_estimated_by_its_bytes);
     RUN(a_clock_never_goes_back);
     return 0;
 }

@@ -167,3 +167,39 @@ def test_a_profile_that_cannot_be_used_refuses_the_device(invoke, small: Path, t
     assert done.returncode != 0
     assert "cnrtInit failed with INIT (632024): CNRT_SIMULATOR_TIMING=" in done.stderr
     assert words in done.stderr
+
+
+TWO_DEVICES = """
+import sys, time
+from mlu_agent.cnrt import Context, Device, DeviceBuffer, Model, Queue, open_library
+library = open_library("simulator")
+jobs = []
+for ordinal in map(int, sys.argv[2:]):
+    device = Device(library, ordinal)
+    model = Model(library, sys.argv[1])
+    sizes = [tensor.bytes for tensor in (*model.description.inputs, *model.description.outputs)]
+    buffers = [DeviceBuffer(library, size) for size in sizes]
+    parameters = library.ffi.new("void *[]", [buffer.pointer for buffer in buffers])
+    jobs.append((device, model, Context(device, model), Queue(library), buffers, parameters))
+begun = time.monotonic()
+for _, _, context, queue, _, parameters in jobs:
+    context.invoke(parameters, queue)
+for *_, queue, _, _ in jobs:
+    queue.sync()
+print(time.monotonic() - begun)
+"""
+
+
+def test_each_device_has_cores_of_its_own(simulator_path: Path, tmp_path: Path):
+    """Two invocations that each take all cores run side by side on two devices, one after the other on one."""
+    profile = tmp_path / "card.toml"
+    profile.write_text(PROFILE.replace("launch_us = 3.0", "launch_us = 150000.0") + "pace = true\n")  # 0.6 s each
+    model = small_bundle(tmp_path, parallelism=4)
+    env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path), "CNRT_SIMULATOR_TIMING": str(profile)}
+    env["CNRT_SIMULATOR_DEVICES"] = "2"
+    seconds = []
+    for ordinals in (("0", "1"), ("1", "1")):
+        command = [sys.executable, "-c", TWO_DEVICES, str(model), *ordinals]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=True)
+        seconds.append(float(done.stdout))
+    assert 0.6 <= seconds[0] < 1.2 <= seconds[1]
