@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Blackhole", "Clip", "Faults", "HttpCamera", "RtspCamera", "clip", "closed_port", "picture"]
+RTP_START = 0xFFFF0000  # where RTP times begin: they soon go round
 PAYLOAD = 1300  # bytes of a RTP packet, as cameras send
 NTP_1970 = 2208988800  # seconds from 1900, where NTP begins, to 1970
 REALM, NONCE = "cam", "5f1c0de"
@@ -203,7 +204,7 @@ class RtspCamera(_Server):
                 elif method == "DESCRIBE" and self.faults.status:
                     reply(self.faults.status)
                 elif method == "PLAY" and not self.faults.silent_before_play:
-                    reply("200 OK", "Session: 1", f"RTP-Info: url={target};seq=0;rtptime=0")
+                    reply("200 OK", "Session: 1", f"RTP-Info: url={target};seq=0;rtptime={RTP_START}")
                     threading.Thread(target=self._play, args=(connection, stopping, gone), daemon=True).start()
                 elif method == "TEARDOWN":
                     return
@@ -223,7 +224,7 @@ class RtspCamera(_Server):
                 units: Sequence[bytes] = pictures[number % self._each % len(pictures)]
                 if 0 < faults.garbage_from <= number:
                     units = [bytes([unit[0]]) + np.random.default_rng(number).bytes(len(unit) - 1) for unit in units]
-                timestamp = 0 if faults.zero_times else int(number * 90000 / self._fps) & 0xFFFFFFFF
+                timestamp = 0 if faults.zero_times else (RTP_START + int(number * 90000 / self._fps)) & 0xFFFFFFFF
                 if faults.clock_offset_s is not None and number % int(self._fps) == 0:
                     rtp.report(time.time() + faults.clock_offset_s, timestamp)
                 rtp.send(units, timestamp)

@@ -202,6 +202,23 @@ def test_ages_are_measured_from_when_a_picture_was_taken():
         capture.close()
 
 
+@pytest.mark.parametrize("behind, clock", [(0.5, "rtcp_sr"), (100.0, "arrival"), (-0.5, "arrival"), (None, "arrival")])
+def test_the_cameras_own_clock_is_used_where_it_sends_one_that_can_be_right(behind: float | None, clock: str):
+    """Sender reports of a clock half a second behind ours: its times, to a few hundredths of a second. One of another
+    day, one ahead of ours, and none: the times of arrival."""
+    offset = None if behind is None else -behind
+    with RtspCamera(faults=Faults(clock_offset_s=offset)) as camera:
+        capture = stream(camera.url)
+        capture.open()
+        for _ in range(8):
+            grab = capture.read()
+            assert grab is not None
+        capture.close()
+    assert grab.clock == clock
+    age = time.time() - grab.capture_time_ns / 1e9 - (behind if clock == "rtcp_sr" and behind else 0.0)
+    assert 0.0 < age < 0.3
+
+
 def test_a_local_camera_that_is_not_there_says_so():
     """By index and by file; a file that is no camera is no camera."""
     for device in ("99", "/dev/no-such-camera"):

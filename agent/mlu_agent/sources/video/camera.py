@@ -74,7 +74,7 @@ class CameraCapture(VideoCapture):
                 self.stale += 1
                 continue
             since_s = time.monotonic() - reader.arrived + age
-            self._stand(frame, time.time_ns() - int(since_s * 1e9))
+            self._stand(frame, time.time_ns() - int(since_s * 1e9), "arrival")
             self.arrived_s = reader.arrived
             return True
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 class VideoCapture(Capture):
     """Subclasses open a reader and ``_stand`` at one picture after the other."""
 
-    _clock = "arrival"
-
     def __init__(self, address: str) -> None:
         self.address = address
         self._interrupt = Interrupt()
@@ -27,6 +25,7 @@ class VideoCapture(Capture):
         self._frame: Any = None
         self._position = 0  # pictures decoded so far
         self._capture_time_ns = 0
+        self._clock = "arrival"
         self._damaged_before = 0  # in the openings before this one
 
     @property
@@ -46,9 +45,9 @@ class VideoCapture(Capture):
         """Reads from now on with ``reader``, from its first picture on."""
         self._reader, self._rate, self._position = reader, reader.rate, 0
 
-    def _stand(self, frame: Any, capture_time_ns: int) -> None:
-        """``frame`` is the present picture."""
-        self._frame, self._capture_time_ns = frame, capture_time_ns
+    def _stand(self, frame: Any, capture_time_ns: int, clock: str) -> None:
+        """``frame`` is the present picture; where its time comes from, in the words of ``Frame.clock``."""
+        self._frame, self._capture_time_ns, self._clock = frame, capture_time_ns, clock
 
     def take(self) -> Grab:
         frame, self._frame = self._frame, None

@@ -28,8 +28,6 @@ class FileCapture(VideoCapture):
     Capture time is the wall clock at opening plus the file's own timestamp, and never goes back when the file loops.
     """
 
-    _clock = "file_pts"
-
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._base_ns = 0
@@ -85,7 +83,7 @@ class FileCapture(VideoCapture):
         time_s = frame.time
         self.media_s = max(0.0, time_s - self._start_s) if time_s else (self._position - 1) * self.interval_s
         self._last_ns = max(self._last_ns, self._base_ns + int(self.media_s * 1e9))
-        self._stand(frame, self._last_ns)
+        self._stand(frame, self._last_ns, "file_pts")
         return True
 
     @property

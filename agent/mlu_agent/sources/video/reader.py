@@ -44,6 +44,7 @@ class Reader:
         self._waiting: collections.deque[Any] = collections.deque()
         self.damaged = 0  # packets and pictures that could not be decoded, or not well
         self.ended = False
+        self.packet: Any = None  # the last one
         self.arrived = 0.0  # monotonic clock when the last packet was there
         # told of every packet: its presentation time, when it was there, how long it was waited for; seconds
         self.on_packet: Callable[[float | None, float, float], None] = lambda *_: None
@@ -91,12 +92,13 @@ class Reader:
         # decoding threads that still work while the decoder is freed could wait for the lock that we hold then
         self._codec.flush_buffers()
         self._waiting.clear()
+        self.packet = None
         self._packets = iter(())
         self.container.close()
 
     def _next_packet(self) -> Any:
         start = time.monotonic()
-        packet = next(self._packets, None)
+        packet = self.packet = next(self._packets, None)
         self.arrived = time.monotonic()
         if packet is None:
             self.ended = True

@@ -13,6 +13,7 @@ from .clock import LiveClock, Pace
 from .failures import Log, failure, is_vague
 from .library import av, heard_log
 from .reader import LIMITS, Reader
+from .sender import SenderClock
 
 OPEN_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 5.0
@@ -65,6 +66,8 @@ class StreamCapture(VideoCapture):
         self._transport = transport
         self._times = LiveClock(timed=False, held=False)
         self._live = True
+        self._sender: SenderClock | None = None
+        self._looked_at: Any = None  # the packet that the sender's clock saw last
         self._pace: Pace | None = None
         self._decoded_at = 0.0
         self._refusals = 0  # attempts in a row that failed for user or password
@@ -141,7 +144,9 @@ class StreamCapture(VideoCapture):
         # a film on a server has an end and comes as fast as the network brings it; nothing of it is old
         film = bool(container.duration) and form != "rtsp"
         self._live = not film and form != "hls"
-        self._times = LiveClock(timed=form in _TIMED, held=parsed and form in ("rtsp", "mpegts"))
+        held = parsed and form in ("rtsp", "mpegts")
+        self._times = LiveClock(timed=form in _TIMED, held=held)
+        self._sender = SenderClock(held=held) if form == "rtsp" else None
         reader.on_packet = self._times.packet
         self._pace = Pace() if form == "hls" else None  # whose pictures come many seconds at once
         self._decoded_at = time.monotonic()
@@ -162,17 +167,28 @@ class StreamCapture(VideoCapture):
             if self._live and self._times.is_stale(age):
                 self.stale += 1
                 continue
-            since_s = time.monotonic() - reader.arrived + age
-            self._stand(frame, time.time_ns() - int(since_s * 1e9))
-            self.arrived_s = reader.arrived
+            self._stand_at(frame, reader.arrived, age)
             if self._pace is not None:
                 self._interrupt.wait(self._pace.wait(frame.time, time.monotonic()))
             return True
+
+    def _stand_at(self, frame: Any, arrived: float, age: float) -> None:
+        """``frame`` is the present picture; by our clock it was taken ``age`` seconds before its packet was there."""
+        self.arrived_s = arrived
+        came = time.time() - (time.monotonic() - arrived)
+        taken = self._sender.taken(frame.time, came) if self._sender is not None else None
+        if taken is not None:
+            self._stand(frame, int(taken * 1e9), "rtcp_sr")
+        else:
+            self._stand(frame, int((came - age) * 1e9), "arrival")
 
     def _step(self, reader: Reader) -> Any:
         try:
             with self._interrupt.guard():
                 frame = reader.step()
+            if self._sender is not None and reader.packet is not None and reader.packet is not self._looked_at:
+                self._looked_at = reader.packet
+                self._sender.packet(reader.packet, reader.stream, reader.arrived)
         except CaptureError:
             raise
         except Exception as error:
