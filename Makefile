@@ -19,7 +19,7 @@ CLIP ?=
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
-NATIVE_SOURCES := $(shell find native -type f \( -name '*.[chS]' -o -name '*.inc' -o -name '*.def' -o -name '*.map' -o -name '*.in' -o -name 'CMakeLists.txt' -o -name '*.cmake' \) 2>/dev/null)
+NATIVE_SOURCES := $(shell find native -type f \( -name '*.[chS]' -o -name '*.inc' -o -name '*.def' -o -name '*.map' -o -name '*.in' -o -name 'CMakeLists.txt' -o -name '*.cmake' -o -name '*.toml' \) 2>/dev/null)
 
 # Whatever environment is active is not ours, and nothing here may wait for an answer.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV MAKEFLAGS MAKELEVEL

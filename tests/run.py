@@ -28,7 +28,7 @@ BUILD = ROOT / "build"
 BIN = Path(sys.executable).parent
 JOBS = str(os.cpu_count() or 2)
 PYTEST_CLOSING = r"(passed|failed|error|no tests).* in [0-9.]+s"
-FUZZ_SECONDS = 15  # for each of two builds; native/fuzz/run.sh takes any time
+FUZZ_SECONDS = 15  # for each of two builds, and a third of it for a third; native/fuzz/run.sh takes any time
 
 
 class Result(NamedTuple):
@@ -131,7 +131,8 @@ def aarch64() -> Result:
 
 
 def fuzz() -> Result:
-    """The reader of model files, the planner and the kernels on mutated files, under the sanitizers, for a while."""
+    """The reader of model files, the planner and the kernels, and the readers of what people write for the simulator,
+    on mutated files under the sanitizers, for a while."""
     reason = needs.missing("fuzz")
     if reason:
         return Result(good=True, line=f"fuzz: skipped, {reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from tests.architecture.test_floors import ROOT, SIM
 
 
@@ -46,3 +47,23 @@ def test_every_function_that_does_something_can_be_made_to_fail():
             re.MULTILINE,
         )
         assert entering, f"{name} does not begin with ENTER({name})"
+
+
+ABI = (ROOT / "native" / "ABI.md").read_text(encoding="utf-8")
+
+
+def test_every_variable_of_the_environment_is_documented():
+    """In the table of ABI.md section 10."""
+    text = (SIM / "core" / "environment.c").read_text(encoding="utf-8")
+    read = set(re.findall(r'(?:text_of|number_of)\("(\w+)"', text))
+    assert {"CNRT_SIMULATOR_FAULTS", "CNRT_SIMULATOR_TIMING", "CNRT_SIMULATOR_COMPUTE"} <= read
+    assert set(re.findall(r"^\| `(CNRT_\w+)` \|", ABI, re.MULTILINE)) == read
+
+
+@pytest.mark.parametrize("file, section", [("fault_file.c", "10.1"), ("timing.c", "10.2")])
+def test_every_key_of_a_file_that_people_write_is_documented(file: str, section: str):
+    """In the table of its section, and nothing else is."""
+    fields = re.findall(r"\bFIELD\((\w+), SIM_TO", (SIM / "core" / file).read_text(encoding="utf-8"))
+    table = ABI.split(f"### {section} ")[1].split("### ")[0]
+    rows = re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(fields)

@@ -235,3 +235,13 @@ def test_a_device_time_is_told_wrong(answers: dict[str, Any]):
 def test_there_are_thirty_faults():
     """So many ways in which a device fails are tried."""
     assert len({**CASES, **HANGS, **TIMES}) > 30
+
+
+def test_the_example_is_read(simulator_path: Path):
+    """sim/faults.example.toml shows six of them."""
+    example = Path(__file__).resolve().parents[2] / "native" / "sim" / "faults.example.toml"
+    env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path), "CNRT_SIMULATOR_FAULTS": str(example)}
+    command = [sys.executable, "-m", "mlu_agent.cli", "devices", "--runtime", "simulator"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=True)
+    assert f"6 faults as CNRT_SIMULATOR_FAULTS={example} says" in done.stderr
+    assert "faults are asked for" in done.stdout
