@@ -669,6 +669,12 @@ AGENT = (
         "_INTEGER_BITS = 100000",
         "test_a_number_that_is_too_large_is_told_in_our_words",
     ),
+    _agent(
+        "picture files of half a gigabyte",
+        "MAX_FILE_BYTES = 256 * 1024 * 1024",
+        "MAX_FILE_BYTES = 512 * 1024 * 1024",
+        "test_a_file_of_too_many_bytes_is_not_read",
+    ),
 )
 
 NATIVE = (

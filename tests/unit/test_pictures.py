@@ -195,6 +195,15 @@ def test_a_small_file_of_huge_promises_costs_no_memory(tmp_path: Path):
     assert int(kilobytes) < 50_000
 
 
+def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path):
+    """One byte more than 256 MiB; the hole that this one is made of would be read in a second."""
+    large = tmp_path / "large.png"
+    with large.open("wb") as file:
+        file.truncate((256 << 20) + 1)
+    with pytest.raises(DataError, match="larger than 268435456 bytes"):
+        read_picture(large)
+
+
 def test_a_file_that_is_no_file_is_not_waited_for(tmp_path: Path):
     """A pipe that nobody writes to, whatever its name, is refused at once."""
     os.mkfifo(tmp_path / "pipe.jpg")

@@ -48,7 +48,7 @@ def header_problem(data: bytes | memoryview) -> str:
         detail = f" ({failure})" if isinstance(failure, _Unreadable) else ""
         return f"is not a readable picture: the header of this {kind} cannot be followed{detail}"
     problems = (size_problem(*size) for size in sizes)
-    return next((f"is too large or empty: {problem}" for problem in problems if problem), "")
+    return next((f"is not decoded: {problem}" for problem in problems if problem), "")
 
 
 def picture_size(data: bytes | memoryview) -> Size | None:

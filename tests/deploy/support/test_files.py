@@ -31,3 +31,15 @@ def test_only_a_regular_file_is_replaced(tmp_path):
     assert (tmp_path / "pipe").is_fifo()
     with pytest.raises(UserError, match="it is a file; give a folder"):
         write_all(Path(__file__), {"a": b"1"})
+
+
+def test_a_full_disk_leaves_all_files_as_they_were(tmp_path, small_disk):
+    """Also the ones that would have fitted; a link that waits in a file's place is replaced, and not followed."""
+    (tmp_path / "a").write_bytes(b"old")
+    with small_disk(100), pytest.raises(UserError, match=r"cannot write into .*: File too large"):
+        write_all(tmp_path, {"a": b"new", "b": bytes(200)})
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    write_all(tmp_path, {"b": b"new"})
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").is_symlink()) == (b"old", False)
