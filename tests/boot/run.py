@@ -35,6 +35,7 @@ def follow(boot: Callable[[], machine.Machine]) -> list[str]:
         while True:
             line = running.line()
             if line is None:
+                print("FAIL  the machine fell silent", flush=True)
                 return [*said, "FAIL  the machine fell silent"]
             if line == DONE:
                 return said

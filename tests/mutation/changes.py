@@ -508,6 +508,12 @@ AGENT = (
         "test_an_agent_that_was_long_away_is_called_again_within_a_second",
     ),
     _agent(
+        "as much memory for a file as it may have at most",
+        "file.read(min(limit, likely))",
+        "file.read(limit)",
+        "test_a_small_file_costs_little_memory_however_large_it_may_be",
+    ),
+    _agent(
         "nine tenths of jitter between attempts",
         "BACKOFF_JITTER = 0.2",
         "BACKOFF_JITTER = 0.9",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
@@ -49,6 +49,19 @@ def reason(failure: Exception) -> str:
     return getattr(failure, "strerror", None) or str(failure)
 
 
+def read_at_most(file: IO[bytes], limit: int, likely: int) -> bytes:
+    """At most ``limit`` bytes of an open file, of which ``likely`` are expected to be there.
+
+    Python takes the memory for as many bytes as it is asked for, whatever the file holds, and a small box without swap
+    does not give 2 GB: so no more are asked for at once than are likely.
+    """
+    parts: list[bytes] = []
+    while limit > 0 and (part := file.read(min(limit, likely))):
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
+
+
 def read_bounded(path: Path, limit: int, error: type[MluAgentError]) -> bytes:
     """The bytes of the regular file ``path``, refused beyond ``limit`` before they are read."""
     try:
@@ -56,7 +69,7 @@ def read_bounded(path: Path, limit: int, error: type[MluAgentError]) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise error(f"{path}: not a regular file; give the path of a file")
         with path.open("rb") as file:
-            data = file.read(limit + 1) if status.st_size <= limit else b""
+            data = read_at_most(file, limit + 1, status.st_size + 1) if status.st_size <= limit else b""
     except (OSError, ValueError) as failure:
         unreadable = error(f"{path}: cannot be read ({reason(failure)}); check the path and its permissions")
         unreadable.passes = may_pass(failure)

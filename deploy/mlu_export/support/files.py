@@ -8,6 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from mlu_agent.config.files import read_at_most
 from mlu_agent.config.new_files import remove_left, whole_file
 from mlu_agent.errors import DataError, UserError
 
@@ -23,7 +24,7 @@ def read_bounded(path: Path, limit: int, what: str) -> bytes:
             size = os.fstat(stream.fileno()).st_size
             if size > limit:
                 raise DataError(f"{path} has {size} bytes; {what} of at most {limit} are accepted")
-            data = stream.read(limit + 1)
+            data = read_at_most(stream, limit + 1, size + 1)
     except OSError as error:
         raise DataError(f"cannot read the {what} {path}: {error.strerror}") from error
     if len(data) > limit:

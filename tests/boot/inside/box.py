@@ -13,6 +13,7 @@ HERE = Path("/boot-test")
 UNIT = "mlu-agent.service"
 SOCKET = Path("/run/mlu-agent/detections.sock")
 CONFIG = Path("/etc/mlu-agent/mlu-agent.toml")
+CACHE = Path("/var/cache/mlu-agent")  # where the golden frame is recorded
 DROP_IN = Path(f"/run/systemd/system/{UNIT}.d/boot-test.conf")
 SOURCES = ("clip", "synthetic")
 
