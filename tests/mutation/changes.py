@@ -305,8 +305,8 @@ AGENT = (
     ),
     _agent(
         "peers that never read keep their place",
-        "for peer in (idle or stuck)[:1]:",
-        "for peer in idle[:1]:",
+        "who = (idle or stuck)[:1]",
+        "who = idle[:1]",
         "test_a_newcomer_takes_the_place_of_who_asked_for_nothing",
     ),
     _agent(

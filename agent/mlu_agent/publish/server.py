@@ -256,10 +256,11 @@ class Server:
         """Ends the connection of who asked for nothing, or took nothing for STUCK_S; the oldest one."""
         idle = [peer for peer in self._peers.values() if not peer.prefixes]
         stuck = [peer for peer in self._peers.values() if len(peer) and now - peer.moved > STUCK_S]
-        for peer in (idle or stuck)[:1]:
+        who = (idle or stuck)[:1]
+        for peer in who:
             self._cut_off(peer.who, "made room for a newcomer")
             self._leave(peer)
-        return bool(idle or stuck)
+        return bool(who)
 
     def _refuse_without_descriptor(self) -> None:
         """Else who waits in front of the door would wake the thread for ever."""
