@@ -277,7 +277,9 @@ def test_a_newcomer_takes_the_place_of_who_asked_for_nothing(make, subscribe, ra
     monkeypatch.setattr(server, "STUCK_S", 0.0)
     third = subscribe(made)
     third.subscribe("")
+    end = time.monotonic() + SECONDS
     while not third.poll(5):
+        assert time.monotonic() < end, "the third was not served"
         made.publisher.send(b"x")
         assert received(subscriber) == received(second) == b"x"
     assert {"comes to 3 others, which is the most", "made room for a newcomer"} <= made.log.reasons()
