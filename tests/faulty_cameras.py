@@ -261,6 +261,37 @@ class HttpCamera(_Server):
         return None
 
 
+def http_head(kind: str = "image/jpeg", length: int | None = None, status: str = "200 OK") -> bytes:
+    """The lines before an answer's bytes."""
+    size = "" if length is None else f"Content-Length: {length}\r\n"
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{size}\r\n".encode()
+
+
+class SnapshotCamera(HttpCamera):
+    """Answers each request with one picture, or with what ``send(connection, stopping)`` sends."""
+
+    def __init__(
+        self, send: Callable[[socket.socket, threading.Event], object] | None = None, faults: Faults | None = None
+    ) -> None:
+        super().__init__(faults=faults)
+        self._send = send or self._send_picture
+        self.given: list[str] = []  # Authorization headers
+
+    def _send_picture(self, connection: socket.socket, _: threading.Event) -> None:
+        connection.sendall(http_head(length=len(self._pictures[0])) + self._pictures[0])
+
+    def _serve(self, connection: socket.socket, stopping: threading.Event) -> None:
+        method, target, headers = next(_requests(connection))
+        self.requests.append(f"{method} {target}")
+        self.given.append(headers.get("authorization", ""))
+        if not self._allowed(method, headers):
+            return _reply(connection, "", "401 Unauthorized", self._challenge, protocol="HTTP/1.1")
+        if self.faults.status:
+            return _reply(connection, "", self.faults.status, protocol="HTTP/1.1")
+        self._send(connection, stopping)
+        return None
+
+
 def closed_port() -> int:
     """A port of 127.0.0.1 at which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

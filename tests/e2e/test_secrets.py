@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_plus
 
 import cv2
 import numpy as np
-from tests.faulty_cameras import Faults, HttpCamera, RtspCamera, closed_port
+from tests.faulty_cameras import Faults, HttpCamera, RtspCamera, SnapshotCamera, closed_port
 
 from mlu_agent.cli import main
 
@@ -175,6 +175,21 @@ def test_detect_on_a_stream_tells_no_password(model_path, simulator_path, tmp_pa
         "stream-3.mp4",
         "stream.mp4",
     ]
+
+
+def test_detect_reads_a_picture_at_an_address(model_path, simulator_path, tmp_path):
+    """One, or as many as --frames says, with user and password, and drawn like other pictures."""
+    with SnapshotCamera(faults=Faults(auth="digest", password="S3kr000xQ7")) as camera:
+        address = camera.url_with("admin", "S3kr000xQ7").replace("/stream", "/a.jpg?key=S3kr001xQ7")
+        told = ""
+        for more, drawn in (([], ["a.jpg"]), (["--frames", 3], ["a-2.jpg", "a-3.jpg", "a.jpg"])):
+            told += command(
+                "detect", model_path, address, "--json", "--output", tmp_path / "drawn", *more,
+                code=0, simulator=simulator_path, folder=tmp_path / "drawn",
+            )  # fmt: skip
+            assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == drawn
+    assert Secrets().in_text(told) == []
+    assert told.count(f'"input": "http://***@127.0.0.1:{camera.port}/a.jpg?…", "frame": 0, "width": 320') == 4
 
 
 def test_words_that_a_terminal_obeys_are_escaped(model_path, simulator_path, tmp_path):

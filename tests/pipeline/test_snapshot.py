@@ -7,13 +7,12 @@ import re
 import struct
 import threading
 import time
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
-from tests import faulty_cameras
-from tests.faulty_cameras import Faults, HttpCamera, closed_port
+from tests.faulty_cameras import Faults, SnapshotCamera, closed_port, http_head, jpegs
 
 from mlu_agent.config import SourceConfig
 from mlu_agent.sources import CaptureError, make_capture
@@ -24,36 +23,8 @@ from mlu_agent.sources.snapshot import SnapshotCapture
 if TYPE_CHECKING:
     import socket
 
-JPEG = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
-PNG = cv2.imencode(".png", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
-
-
-def headers(kind: str = "image/jpeg", length: int | None = None, status: str = "200 OK") -> bytes:
-    size = "" if length is None else f"Content-Length: {length}\r\n"
-    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{size}\r\n".encode()
-
-
-class SnapshotCamera(HttpCamera):
-    """Answers each request with ``send(connection, stopping)``, the usual picture if not given."""
-
-    def __init__(
-        self, send: Callable[[socket.socket, threading.Event], object] | None = None, faults: Faults | None = None
-    ) -> None:
-        super().__init__(faults=faults)
-        self._send = send or (lambda connection, _: connection.sendall(headers(length=len(JPEG)) + JPEG))
-        self.given: list[str] = []  # Authorization headers
-
-    def _serve(self, connection: socket.socket, stopping: threading.Event) -> None:
-        for method, target, told in faulty_cameras._requests(connection):
-            self.requests.append(f"{method} {target}")
-            self.given.append(told.get("authorization", ""))
-            if not self._allowed(method, told):
-                return faulty_cameras._reply(connection, "", "401 Unauthorized", self._challenge, protocol="HTTP/1.1")
-            if self.faults.status:
-                return faulty_cameras._reply(connection, "", self.faults.status, protocol="HTTP/1.1")
-            self._send(connection, stopping)
-            return None
-        return None
+JPEG = jpegs()[0]
+PNG = cv2.imencode(".png", np.full((240, 320, 3), 90, np.uint8))[1].tobytes()
 
 
 def capture_of(url: str, **options: float) -> SnapshotCapture:
@@ -74,13 +45,13 @@ def test_pictures_arrive_one_for_each_request(data, sized):
     """JPEG and PNG, with and without a Content-Length, whatever the Content-Type; capture time is when they came."""
     length = len(data) if sized else None
     kind = "application/octet-stream" if sized else "image/png"
-    with SnapshotCamera(lambda connection, _: connection.sendall(headers(kind, length) + data)) as camera:
+    with SnapshotCamera(lambda connection, _: connection.sendall(http_head(kind, length) + data)) as camera:
         capture = capture_of(camera.url + "?channel=1&q=a b")
         before = time.time_ns()
         grabs = [capture.read() for _ in range(3)]
         assert camera.requests == ["GET /stream?channel=1&q=a%20b"] * 3
     assert [(grab.pixels.shape, grab.position, grab.clock) for grab in grabs if grab] == [
-        ((48, 64, 3), number, "arrival") for number in range(3)
+        ((240, 320, 3), number, "arrival") for number in range(3)
     ]
     assert all(grab and before <= grab.capture_time_ns <= time.time_ns() for grab in grabs)
 
@@ -147,14 +118,14 @@ def test_a_refusal_is_told_with_its_code(status, code):
 
 
 def trickle(connection: socket.socket, stopping: threading.Event) -> None:
-    for byte in headers(length=len(JPEG)) + JPEG:
+    for byte in http_head(length=len(JPEG)) + JPEG:
         connection.sendall(bytes([byte]))
         if stopping.wait(0.05):
             return
 
 
 def endless(connection: socket.socket, stopping: threading.Event) -> None:
-    connection.sendall(headers() + JPEG)
+    connection.sendall(http_head() + JPEG)
     while not stopping.is_set():
         connection.sendall(bytes(1 << 20))
 
@@ -168,12 +139,12 @@ BOMB = PNG[:16] + struct.pack(">II", 30_000, 30_000) + PNG[24:]
         (lambda connection, stopping: stopping.wait(), "timeout", "no whole answer in time"),
         (trickle, "timeout", "no whole answer in time"),
         (endless, "unsupported", "sends more, and a picture may have 33554432 bytes"),
-        (lambda c, _: c.sendall(headers(length=1 << 30) + JPEG), "unsupported", "would send 1073741824 bytes"),
-        (lambda c, _: c.sendall(headers(length=len(JPEG)) + JPEG[:99]), "broken", "broke off"),
-        (lambda c, _: c.sendall(headers() + JPEG[: len(JPEG) // 2]), "broken", "the picture is cut off"),
-        (lambda c, _: c.sendall(headers() + BOMB), "broken", "900000000 pixels, more than"),
-        (lambda c, _: c.sendall(headers("text/html") + b"<html>"), "unsupported", "no picture but text/html"),
-        (lambda c, _: c.sendall(headers("multipart/x-mixed-replace; boundary=a")), "unsupported", "write url ="),
+        (lambda c, _: c.sendall(http_head(length=1 << 30) + JPEG), "unsupported", "would send 1073741824 bytes"),
+        (lambda c, _: c.sendall(http_head(length=len(JPEG)) + JPEG[:99]), "broken", "broke off"),
+        (lambda c, _: c.sendall(http_head() + JPEG[: len(JPEG) // 2]), "broken", "the picture is cut off"),
+        (lambda c, _: c.sendall(http_head() + BOMB), "broken", "900000000 pixels, more than"),
+        (lambda c, _: c.sendall(http_head("text/html") + b"<html>"), "unsupported", "no picture but text/html"),
+        (lambda c, _: c.sendall(http_head("multipart/x-mixed-replace; boundary=a")), "unsupported", "write url ="),
         (lambda c, _: c.sendall(b"SSH-2.0-OpenSSH\r\n"), "broken", "is not HTTP"),
         (lambda c, _: None, "broken", "broke off"),
     ],

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from mlu_client.text import printable, printable_json
 
@@ -20,7 +21,9 @@ from ..detector import Detector
 from ..errors import UserError
 from ..model.bundle import Thresholds, load_detection_bundle
 from ..sources import Capture, CaptureError, FileCapture, StreamCapture, capture_for_path, is_stream
+from ..sources.decode import has_picture_name
 from ..sources.images import PictureCapture
+from ..sources.snapshot import SnapshotCapture
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +41,9 @@ NAMED = 3  # of the files that are left out
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("model", metavar="MODEL", help="a .cambricon model or its .toml manifest")
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="pictures, folders of pictures, videos, stream URLs")
+    parser.add_argument(
+        "inputs", metavar="INPUT", nargs="+", help="pictures, folders of pictures, videos, URLs of streams and pictures"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per picture or frame")
     parser.add_argument("--output", metavar="DIR", help="draw the boxes: pictures as .jpg, videos as .mp4")
     parser.add_argument("--runtime", default="auto", help="auto, device, simulator or the path of a library (auto)")
@@ -137,11 +142,9 @@ def _items(arguments: argparse.Namespace, problems: list[str]) -> Iterator[_Item
 
     password = read_password(arguments.password_file) if arguments.password_file else ""
     for name, title in zip(arguments.inputs, _titles(arguments.inputs)):
-        if is_stream(name):
-            login = ("", "") if has_login(name) else (arguments.user, password)
-            capture: Capture = StreamCapture(with_login(name, *login))
-        else:
-            capture = capture_for_path(name, say)
+        login = ("", "") if has_login(name) else (arguments.user, password)
+        address = with_login(name, *login) if is_stream(name) else ""
+        capture = _capture_for_address(address) if address else capture_for_path(name, say)
         try:
             yield from _frames(title, capture, arguments.frames)
             if capture.cut_off:
@@ -149,10 +152,18 @@ def _items(arguments: argparse.Namespace, problems: list[str]) -> Iterator[_Item
         except CaptureError as error:
             # a picture that cannot be decoded has been told already
             if not capture.unreadable:
-                say(scrub(error.reason, capture.address if isinstance(capture, StreamCapture) else ""))
+                say(scrub(error.reason, address))
         if isinstance(capture, PictureCapture) and capture.left_out:
             first = ", ".join(capture.left_out[:NAMED]) + (", …" if len(capture.left_out) > NAMED else "")
             _tell(f"{name}: {len(capture.left_out)} files are no pictures by their names, and left out: {first}")
+
+
+def _capture_for_address(address: str) -> Capture:
+    """A picture where the address is called like one, else a stream."""
+    parts = urlsplit(address)
+    if parts.scheme in ("http", "https") and has_picture_name(parts.path):
+        return SnapshotCapture(address)
+    return StreamCapture(address)
 
 
 def _titles(inputs: Sequence[str]) -> list[str]:
@@ -167,13 +178,17 @@ def _titles(inputs: Sequence[str]) -> list[str]:
 
 def _frames(name: str, capture: Capture, limit: int | None) -> Iterator[_Item]:
     video = capture if isinstance(capture, (FileCapture, StreamCapture)) else None
+    if isinstance(capture, SnapshotCapture):
+        limit = limit or 1
+    elif video is None:
+        limit = None
     progress = _Progress(name, capture.frame_count if isinstance(capture, FileCapture) else 0)
     try:
         capture.open()
         if isinstance(capture, FileCapture):
             progress.total = capture.frame_count
         count = 0
-        while video is None or limit is None or count < limit:
+        while limit is None or count < limit:
             grab = capture.read()
             if grab is None:
                 break
