@@ -18,7 +18,7 @@ class Frame:
     ``source_id``        the source that produced it.
     ``sequence``         from 0, counts the frames that this source handed out: a gap is a loss.
     ``capture_time_ns``  wall clock when it was taken, nanoseconds since 1970.
-    ``clock``            where that time comes from: "arrival" (grabbed here), "file_pts" (the file's own timestamps),
+    ``clock``            where that time comes from: "arrival" (its packet came), "file_pts" (the file's own times),
                          "rtcp_sr" (the sender's clock).
     ``position``         number of the frame in the file or stream, dropped ones included.
     """

@@ -33,6 +33,102 @@ def _native(name: str, old: str, new: str, *tests: str) -> Change:
 
 AGENT = (
     _agent(
+        "a minute to open a stream",
+        "open_timeout_s: float = 3.0",
+        "open_timeout_s: float = 60.0",
+        "test_the_documented_file_holds_every_option_at_its_default",
+    ),
+    _agent(
+        "threads in FFmpeg hear nothing",
+        "if self._asked.is_set() or now > self._deadline:",
+        "if now > self._deadline:",
+        "test_a_thread_that_waits_for_a_camera_ends_when_asked",
+    ),
+    _agent(
+        "wrong passwords tried again after seconds",
+        "UNAUTHORIZED_RETRY_S = 300.0",
+        "UNAUTHORIZED_RETRY_S = 3.0",
+        "test_wrong_passwords_are_tried_minutes_apart",
+    ),
+    _agent(
+        "wrong passwords tried again after days",
+        "UNAUTHORIZED_RETRY_LIMIT_S = 1800.0",
+        "UNAUTHORIZED_RETRY_LIMIT_S = 180000.0",
+        "test_wrong_passwords_are_tried_minutes_apart",
+    ),
+    _agent(
+        "frames of ten seconds ago are new",
+        "STALE_S = 1.0 ",
+        "STALE_S = 10.0 ",
+        "test_a_backlog_shows_its_true_age_and_is_left_out",
+    ),
+    _agent(
+        "slow cameras are a backlog",
+        "STALE_INTERVALS = 3",
+        "STALE_INTERVALS = 1",
+        "test_a_slow_camera_is_no_backlog",
+    ),
+    _agent(
+        "a paused clock is late for ever",
+        "REBASE_S = 2.0",
+        "REBASE_S = 2000.0",
+        "test_a_camera_that_paused_its_own_clock_is_not_late_for_ever",
+    ),
+    _agent(
+        "what waited at the beginning is new",
+        "self._draining_since, self._fresh = self._arrived, False",
+        "self._draining_since, self._fresh = self._arrived, True",
+        "test_what_waited_when_the_connection_began_is_a_backlog",
+    ),
+    _agent(
+        "a backlog is not counted",
+        "self.account.count_dropped(DROPPED_STALE, stale)",
+        "pass",
+        "test_what_a_capture_leaves_out_is_counted",
+    ),
+    _agent(
+        "noise is decoded for ever",
+        "NOTHING_DECODES_S = 15.0",
+        "NOTHING_DECODES_S = 15000.0",
+        "test_key_frames_are_waited_for_fifteen_seconds",
+    ),
+    _agent(
+        "damaged pictures are good",
+        "if frame.is_corrupt or packet.is_corrupt:",
+        "if False:",
+        "test_damaged_pictures_are_counted_and_not_handed_out",
+    ),
+    _agent(
+        "clocks of another day",
+        "BEHIND_S = 2.0",
+        "BEHIND_S = 2e9",
+        "test_the_cameras_own_clock_is_used_where_it_sends_one_that_can_be_right",
+    ),
+    _agent(
+        "clocks ahead of ours",
+        "AHEAD_S = 0.05",
+        "AHEAD_S = 5.0",
+        "test_the_cameras_own_clock_is_used_where_it_sends_one_that_can_be_right",
+    ),
+    _agent(
+        "combs are left in",
+        "self._one_field(frame) if frame.interlaced_frame and height > 1 else frame",
+        "frame",
+        "test_interlaced_pictures_are_made_of_one_field",
+    ),
+    _agent(
+        "one matrix for all colours",
+        "dst_colorspace=BT601 if source == BT709 else BT709",
+        "dst_colorspace=source",
+        "test_colours_come_out_by_the_matrix_and_range_that_the_picture_names",
+    ),
+    _agent(
+        "scripts are films",
+        '"mov,matroska,avi,mpegts,mpeg,flv,asf,',
+        '"concat,hls,tty,mov,matroska,avi,mpegts,mpeg,flv,asf,',
+        "test_a_file_that_names_others_is_refused",
+    ),
+    _agent(
         "thirty silent intervals until a stall",
         "STALL_INTERVALS = 3",
         "STALL_INTERVALS = 30",

@@ -176,6 +176,18 @@ def test_damaged_pictures_are_counted_and_not_handed_out(monkeypatch: pytest.Mon
     assert capture.damaged > 10
 
 
+def test_key_frames_are_waited_for_fifteen_seconds(monkeypatch: pytest.MonkeyPatch):
+    """Saving cameras send one each ten seconds; what decodes to nothing for longer is opened again."""
+    capture = stream("rtsp://127.0.0.1/")
+    now = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now + 1000)
+    capture._decoded_at = now + 1000 - 14.9
+    capture._check_decoding()
+    capture._decoded_at = now + 1000 - 15.1
+    with pytest.raises(CaptureError, match="no picture could be decoded for 15 s"):
+        capture._check_decoding()
+
+
 def test_ages_are_measured_from_when_a_picture_was_taken():
     """Bursts of five at 25 fps: the first one of each is as old as the four after it took, and none is younger than
     its packet; with a camera whose times stand still every picture counts as of its arrival."""

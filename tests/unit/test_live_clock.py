@@ -59,6 +59,15 @@ def test_a_backlog_shows_its_true_age_and_is_left_out():
     assert not any(stale for _, stale in stream.play(50))
 
 
+def test_a_slow_camera_is_no_backlog():
+    """One picture each two seconds: three intervals old is no backlog, more is."""
+    stream = Played(held=True, fps=0.5)
+    stream.play(20)
+    assert not any(stale for _, stale in stream.seen[3:])
+    assert not stream.clock.is_stale(5.9)
+    assert stream.clock.is_stale(6.1)
+
+
 def test_pictures_that_come_in_lumps_are_told_apart_by_their_own_times():
     """Five at once every fifth of a second: the first of each lump is 0.16 s old, the last one new."""
     stream = Played()

@@ -8,6 +8,8 @@ import re
 BACKOFF_JITTER = 0.2
 FIRST_REMINDER_S = 60.0
 LAST_REMINDER_S = 3600.0
+UNAUTHORIZED_RETRY_S = 300.0
+UNAUTHORIZED_RETRY_LIMIT_S = 1800.0
 MAX_KINDS = 32  # of failures that are told apart
 
 
@@ -34,6 +36,23 @@ class Backoff:
     def reset(self) -> None:
         """After a success."""
         self._delay = self._first
+
+
+class AccountPauses:
+    """Pauses after a wrong user or password: cameras lock an account after a few of them, for five minutes and more."""
+
+    def __init__(self) -> None:
+        self._next = UNAUTHORIZED_RETRY_S
+
+    def next(self) -> float:
+        """Seconds to wait now; twice as many the next time, up to a limit."""
+        pause = self._next
+        self._next = min(pause * 2, UNAUTHORIZED_RETRY_LIMIT_S)
+        return pause
+
+    def reset(self) -> None:
+        """The camera answered something else."""
+        self._next = UNAUTHORIZED_RETRY_S
 
 
 class Reminders:

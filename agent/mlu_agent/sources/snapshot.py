@@ -12,10 +12,10 @@ from .decode import decode_picture
 from .headers import SNIFFED, picture_kind
 from .http_get import Answer, Getter
 from .rate import Rate
+from .retry import AccountPauses
 
 SNAPSHOTS_PER_S = 1.0  # where max_fps says nothing: cameras make a picture for each request, and few more than one
 MAX_SNAPSHOT_BYTES = 32 << 20
-UNAUTHORIZED_RETRY_S = 300.0  # cameras lock an account after a few wrong passwords, for five minutes and more
 END_OF_JPEG, NEAR_END = b"\xff\xd9", 1024
 
 
@@ -37,6 +37,7 @@ class SnapshotCapture(Capture):
         self._answer: Answer | None = None
         self._rate = Rate(per_second or SNAPSHOTS_PER_S)
         self._position = 0
+        self._pauses = AccountPauses()
 
     @property
     def interval_s(self) -> float:
@@ -82,6 +83,7 @@ class SnapshotCapture(Capture):
             raise CaptureError(f"{self._name}: {error.reason}", code=error.code) from None
         if answer.status != 200:
             raise self._refused(answer)
+        self._pauses.reset()
         problem = _content_problem(answer)
         if problem:
             raise CaptureError(f"{self._name}: {problem}", code=Reason.UNSUPPORTED)
@@ -93,7 +95,7 @@ class SnapshotCapture(Capture):
         said = f"{self._name}: the camera answers {answer.words}"
         if answer.status in (401, 403):
             reason = f"{said}: user or password is wrong, or this user may not see it"
-            return CaptureError(reason, code=Reason.UNAUTHORIZED, retry_after_s=UNAUTHORIZED_RETRY_S)
+            return CaptureError(reason, code=Reason.UNAUTHORIZED, retry_after_s=self._pauses.next())
         if answer.status == 404:
             return CaptureError(f"{said}: there is no such picture", code=Reason.NOT_FOUND)
         if 300 <= answer.status < 400:

@@ -48,6 +48,11 @@ class LiveClock:
         """Seconds between frames as they came lately, 0 as long as too few did."""
         return statistics.median(self._steps) if len(self._steps) >= RECENT // 5 else 0.0
 
+    @property
+    def _limit(self) -> float:
+        """Older is stale."""
+        return max(STALE_S, STALE_INTERVALS * statistics.median(self._steps or [0.0]))
+
     def packet(self, pts: float | None, now: float, waited: float) -> None:
         """A packet was read at ``now``, after ``waited`` seconds; ``pts``: its presentation time, if it has one."""
         first = self._draining_since is None
@@ -68,7 +73,7 @@ class LiveClock:
 
     def is_stale(self, age: float) -> bool:
         """Whether a picture of this age, of the packet that came last, is part of a backlog."""
-        return not self._fresh or age > max(STALE_S, STALE_INTERVALS * self.interval_s)
+        return not self._fresh or age > self._limit
 
     def _steps_on(self, pts: float | None, gap: float, first: bool) -> None:
         if first:
@@ -80,7 +85,7 @@ class LiveClock:
 
     def _drain(self, first: bool, gap: float, waited: float) -> None:
         """What was there already when the connection began, or after a silence without times, is not of this moment."""
-        silence = not self._usable and gap > max(STALE_S, STALE_INTERVALS * self.interval_s)
+        silence = not self._usable and gap > self._limit
         if first or silence:
             self._draining_since, self._fresh = self._arrived, False
         if silence:  # a read that ends a silence has waited, but perhaps only for a process that was stopped
@@ -101,7 +106,7 @@ class LiveClock:
         least = min(least, delay)
         self._offset = min(least, before)
         lateness = delay - self._offset
-        if lateness > max(STALE_S, STALE_INTERVALS * self.interval_s):
+        if lateness > self._limit:
             self._late(pts, delay, lateness, now)
             return
         self._late_since = None

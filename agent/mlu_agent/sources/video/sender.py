@@ -20,7 +20,8 @@ NTP_1970 = 2208988800  # seconds from 1900, where NTP begins, to 1970
 LOOK_S = 10.0  # cameras report every five seconds or so, and clocks drift slowly
 LOOK_AGAIN_S = 2.0  # until the first report
 PATIENCE = 5  # looks in vain, then they are as rare as later
-AHEAD_S, BEHIND_S = 0.05, 2.0  # a camera whose pictures were taken after they came, or long before, has a wrong clock
+AHEAD_S = 0.05  # a camera whose pictures were taken after they came has a wrong clock,
+BEHIND_S = 2.0  # and so has one whose pictures were taken long before
 _OPTIONS = {"movflags": "frag_every_frame+empty_moov+default_base_moof", "write_prft": "wallclock"}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..base import CaptureError, Reason
+from ..retry import AccountPauses
 from .capture import VideoCapture
 from .clock import LiveClock, Pace
 from .failures import Log, failure, is_vague
@@ -18,8 +19,6 @@ from .sender import SenderClock
 OPEN_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 5.0
 NOTHING_DECODES_S = 15.0  # key frames of saving cameras are up to ten seconds apart
-UNAUTHORIZED_RETRY_S = 300.0  # cameras lock an account after a few wrong passwords, for five minutes and more
-UNAUTHORIZED_RETRY_LIMIT_S = 1800.0
 TRANSPORTS = ("tcp", "udp")
 # what each may reach: never a local file
 _WEB = "http,https,tcp,tls,crypto,data,httpproxy"
@@ -70,7 +69,7 @@ class StreamCapture(VideoCapture):
         self._looked_at: Any = None  # the packet that the sender's clock saw last
         self._pace: Pace | None = None
         self._decoded_at = 0.0
-        self._refusals = 0  # attempts in a row that failed for user or password
+        self._pauses = AccountPauses()
         self._said: dict[type[Exception], Log] = {}
 
     @property
@@ -88,7 +87,7 @@ class StreamCapture(VideoCapture):
         except CaptureError as error:
             container.close()
             raise CaptureError(f"the stream {error.reason}", code=error.code) from None
-        self._refusals = 0
+        self._pauses.reset()
         self._adopt(reader)
         self._begin(container, reader)
 
@@ -118,7 +117,7 @@ class StreamCapture(VideoCapture):
         told = failure(error, self.address, self._words(error))
         if told.code is Reason.UNAUTHORIZED:
             return self._unauthorized(told)
-        self._refusals = 0
+        self._pauses.reset()
         if told.code is Reason.UNSUPPORTED and urlsplit(self.address).scheme.lower() in ("http", "https"):
             return CaptureError(f"{told.reason}; if it is one picture, write snapshot = for url =", code=told.code)
         return told
@@ -133,8 +132,7 @@ class StreamCapture(VideoCapture):
         return self._said.get(kind, [])
 
     def _unauthorized(self, told: CaptureError) -> CaptureError:
-        pause = min(UNAUTHORIZED_RETRY_S * 2**self._refusals, UNAUTHORIZED_RETRY_LIMIT_S)
-        self._refusals = min(self._refusals + 1, 16)
+        pause = self._pauses.next()
         reason = f"{told.reason}; asked again in {pause / 60:g} minutes, because cameras lock accounts"
         return CaptureError(reason, code=told.code, retry_after_s=pause)
 
