@@ -150,6 +150,13 @@ def test_a_state_has_a_code_since_version_1_1_and_may_have_a_word_of_a_later_one
     assert (later.state, later.code) == ("dreaming", "asleep")
 
 
+def test_a_heartbeat_says_how_the_device_is_since_version_1_1():
+    """Before, nothing is known of it."""
+    assert read_message(MESSAGES["1.0", "heartbeat"]).device is None
+    device = read_message(MESSAGES["1.1", "heartbeat"]).device
+    assert (device.state, device.reason) == ("suspect", "cnrtSyncQueue failed")
+
+
 def nested(depth: int) -> list[Any]:
     value: list[Any] = []
     for _ in range(depth):

@@ -153,7 +153,7 @@ def looping(pictures: Path) -> SourceConfig:
 
 def test_a_minute_without_a_failure_is_calm(library: Library, model_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A device that fails again 59 s after it was mended is mended more thoroughly; after 60 s, as the first time."""
-    clock = SimpleNamespace(monotonic=lambda: clock.now)
+    clock = SimpleNamespace(monotonic=lambda: clock.now, time_ns=lambda: 0)
     monkeypatch.setattr(sys.modules[Recovery.__module__], "time", clock)
     account = Ledger().model("small")
     with Engine(library, model_path, cores=1) as engine:

@@ -142,7 +142,7 @@ def test_a_device_that_fails_every_invocation_comes_to_the_end(library: Library,
 
 def test_errors_that_recover_never_end_the_process(library: Library, model_path: Path, monkeypatch: pytest.MonkeyPatch):
     """One every 3 s for a day, each mended by repeating it, with an invocation between them that needs no help."""
-    clock = SimpleNamespace(monotonic=lambda: clock.now)
+    clock = SimpleNamespace(monotonic=lambda: clock.now, time_ns=lambda: 0)
     monkeypatch.setattr(sys.modules[Recovery.__module__], "time", clock)
     with Engine(library, model_path, cores=1) as engine:
         slot = engine.acquire()
@@ -157,6 +157,38 @@ def test_errors_that_recover_never_end_the_process(library: Library, model_path:
         assert recovery.lost is None
         assert account.steps() == {"retry": 28800, "renew": 0, "reopen": 0}
         engine.release(slot)
+
+
+def test_how_the_device_is_can_be_asked_at_any_time(
+    library: Library, model_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Recovering while a step is taken, then suspect for a minute, then ok with its last fault; at last lost."""
+    clock = SimpleNamespace(monotonic=lambda: clock.now, time_ns=lambda: int(clock.now * 1e9), now=1000.0)
+    monkeypatch.setattr(sys.modules[Recovery.__module__], "time", clock)
+    with Engine(library, model_path, cores=1) as engine:
+        slot = engine.acquire()
+        assert slot is not None
+        recovery = Recovery(engine, ModelAccount(), Log())
+        told = []
+        monkeypatch.setitem(recovery._steps, "retry", lambda _slot: told.append(recovery.health().state))
+        assert (recovery.health().state, recovery.health().reason) == ("ok", "")
+        recovery(slot, RuntimeFailure("injected"))
+        assert told == ["recovering"]
+        assert (recovery.health().state, recovery.health().reason) == ("suspect", "injected")
+        clock.now = 1059.0
+        assert recovery.health().state == "suspect"
+        clock.now = 1060.5
+        assert (recovery.health().state, recovery.health().reason) == ("ok", "injected")
+        for name in ("retry", "renew", "reopen"):
+            monkeypatch.setitem(recovery._steps, name, fail)
+        with pytest.raises(DeviceLost):
+            recovery(slot, RuntimeFailure("injected"))
+        assert recovery.health().state == "lost"
+        engine.release(slot)
+
+
+def fail(_slot: Any) -> None:
+    raise RuntimeFailure("and again")
 
 
 def test_another_model_file_is_not_taken_up_by_reopening(library: Library, tmp_path: Path):

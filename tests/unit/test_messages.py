@@ -92,6 +92,7 @@ def messages() -> dict[str, tuple[str, dict]]:
                 model=MODEL,
                 sources={"camera-1": "live"},
                 counters=counters,
+                device={"state": "suspect", "reason": "cnrtSyncQueue failed", "since_ns": now - 5},
                 flags=["simulated"],
                 publish_time_ns=now,
             ),
@@ -120,7 +121,8 @@ def test_a_message_fits_the_schema_and_comes_back_as_it_was(kind, schema):
     branch = next(b for b in schema["oneOf"] if b["properties"]["kind"]["const"] == message["kind"])
     named = {*schema["properties"], *branch["properties"]}
     assert set(message) == named
-    assert named - {*schema["required"], *branch["required"]} == ({"code"} if message["kind"] == "state" else set())
+    added = {"state": {"code"}, "heartbeat": {"device"}}.get(message["kind"], set())
+    assert named - {*schema["required"], *branch["required"]} == added
 
 
 def test_the_schema_can_fail(schema):
@@ -210,7 +212,17 @@ def test_the_other_kinds_come_back_as_values():
     assert state == values.State("state", *envelope, "camera-1", "lost", reason, now - 5, counters, "refused")
     model = values.Model("yolov3-tiny", "1", "ab" * 32, 0.25, 0.45, 300)
     assert heartbeat == values.Heartbeat(
-        "heartbeat", *envelope, 12, 1.0, 12.5, "simulator", model, {"camera-1": "live"}, counters, ("simulated",)
+        "heartbeat",
+        *envelope,
+        12,
+        1.0,
+        12.5,
+        "simulator",
+        model,
+        {"camera-1": "live"},
+        counters,
+        ("simulated",),
+        values.Device("suspect", "cnrtSyncQueue failed", now - 5),
     )
     assert end == values.End("end", *envelope, "camera-1", "the file ended", 250, counters)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .codec import MAJOR
 from .table import Table
-from .values import Detection, End, Frame, Heartbeat, Letterbox, Message, Model, State
+from .values import Detection, Device, End, Frame, Heartbeat, Letterbox, Message, Model, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +83,12 @@ def _heartbeat(envelope: _Envelope, table: Table) -> Message:
         sources=table.words("sources"),
         counters=table.counts("counters"),
         flags=table.texts("flags"),
+        device=_device(table.table("device")) if table.has("device") else None,
     )
+
+
+def _device(table: Table) -> Device:
+    return Device(table.text("state"), table.text("reason"), table.integer("since_ns"))
 
 
 def _end(envelope: _Envelope, table: Table) -> Message:

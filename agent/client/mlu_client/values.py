@@ -98,8 +98,19 @@ class State(Message):
 
 
 @dataclass(frozen=True)
+class Device:
+    """How the device is: ``state`` is ok, recovering, suspect (it works, and had a fault a short while ago) or lost;
+    ``reason``: its last fault, "" if there was none."""
+
+    state: str
+    reason: str
+    since_ns: int
+
+
+@dataclass(frozen=True)
 class Heartbeat(Message):
-    """Sign of life of the box, every ``interval_s``; ``sources`` maps each source to its state."""
+    """Sign of life of the box, every ``interval_s``; ``sources`` maps each source to its state. ``device``: None from
+    before version 1.1."""
 
     sequence: int
     interval_s: float
@@ -109,6 +120,7 @@ class Heartbeat(Message):
     sources: Mapping[str, str]
     counters: Mapping[str, int]
     flags: tuple[str, ...]
+    device: Device | None = None
 
 
 @dataclass(frozen=True)

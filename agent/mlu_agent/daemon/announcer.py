@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..detections import Detections
+    from ..engine.health import Health
     from ..frame import Frame
     from ..geometry import Letterbox
     from ..model.info import ModelInfo
@@ -69,9 +70,15 @@ class Announcer:
         self._outlet.send(topic("state", source.source_id), message)
 
     def heartbeat(
-        self, model: ModelInfo, states: Mapping[str, str], counters: Mapping[str, int], *, uptime_s: float
+        self,
+        model: ModelInfo,
+        states: Mapping[str, str],
+        counters: Mapping[str, int],
+        device: Health,
+        *,
+        uptime_s: float,
     ) -> None:
-        """Sign of life, with the states of all sources by id, and the sums of all counters."""
+        """Sign of life, with the states of all sources by id, the sums of all counters, and how the device is."""
         message = heartbeat_message(
             self._identity,
             self._heartbeats,
@@ -81,6 +88,7 @@ class Announcer:
             sources=states,
             counters=counters,
             flags=_flags(model),
+            device={"state": device.state, "reason": device.reason, "since_ns": device.since_ns},
         )
         self._heartbeats += 1
         self._outlet.send(topic("heartbeat", self._identity.box), message)

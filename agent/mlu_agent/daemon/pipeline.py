@@ -13,7 +13,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
-from ..errors import MluAgentError, RuntimeFailure
+from ..engine.health import LOST, Health
+from ..errors import DeviceLost, MluAgentError, RuntimeFailure
 from ..sources import TROUBLED, Source, SourceState, make_capture
 from .announcer import Announcer
 from .line import Line
@@ -127,7 +128,10 @@ class Pipeline:
     def _heartbeat(self, now: float) -> None:
         states = {source_id: source.status.state.value for source_id, source in self.sources.items()}
         totals = self.ledger.snapshot().totals
-        self._announcer.heartbeat(self.models.main.info, states, totals, uptime_s=now - self._started)
+        health = self.models.main.health()
+        if isinstance(self.failure, DeviceLost):
+            health = Health(LOST, self.failure.message)
+        self._announcer.heartbeat(self.models.main.info, states, totals, health, uptime_s=now - self._started)
 
     @property
     def due(self) -> float:
@@ -177,6 +181,8 @@ class Pipeline:
         for source in self.sources.values():
             self._send_end(source, "the agent stops")
         clean += [not served.pending for served in self.models]
+        if self.failure is not None:
+            self._heartbeat(time.monotonic())
         last = max(deadline, time.monotonic() + LAST_JOIN_S)
         clean += [line.stop_delivering(last) for line in lines]
         return all(clean)

@@ -19,6 +19,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..errors import DeviceLost, RuntimeFailure
+from .health import LOST, OK, RECOVERING, SUSPECT, Health
 
 if TYPE_CHECKING:
     from ..ledger import ModelAccount
@@ -56,6 +57,7 @@ class Recovery:
         self._works = True
         self._account = account
         self._golden = golden
+        self._health = Health()
         self.failures = 0
         self.lost: DeviceLost | None = None
 
@@ -64,12 +66,14 @@ class Recovery:
         if self.lost is not None:
             raise self.lost
         self.failures += 1
+        cause = error.message
         forgiven = self._works or time.monotonic() - self._helped_at >= self._calm_s
         first = 0 if forgiven else self._helped + 1
         for number, name in enumerate(self._steps):
             if number < first:
                 continue
             count = self._account.count(name)
+            self._become(RECOVERING, error.message)
             self._log.warning("the device failed", reason=error.message, step=name, count=count)
             try:
                 self._steps[name](slot)
@@ -79,13 +83,31 @@ class Recovery:
                 error = failure
                 continue
             self._helped, self._helped_at, self._works = number, time.monotonic(), False
+            self._become(SUSPECT, cause)
             self._log.warning("the device works again", step=name)
             return
         taken = ", ".join(f"{name} {count}" for name, count in self._account.steps().items() if count)
         self.lost = DeviceLost(
             f"the device failed and nothing helped ({taken}), the last: {error.message}", error.status
         )
+        self._become(LOST, self.lost.message)
         raise self.lost
+
+    def suspect(self, reason: str) -> None:
+        """It did wrong without needing a step."""
+        self._helped_at = time.monotonic()
+        self._become(SUSPECT, reason)
+
+    def health(self) -> Health:
+        """How the device is: suspect until ``calm_s`` after the last fault. Any thread may ask."""
+        health = self._health
+        if health.state == SUSPECT and time.monotonic() - self._helped_at >= self._calm_s:
+            self._health = health = Health(OK, health.reason)
+        return health
+
+    def _become(self, state: str, reason: str) -> None:
+        since_ns = self._health.since_ns if self._health.state == state else time.time_ns()
+        self._health = Health(state, reason, since_ns)
 
     def worked(self) -> None:
         """An invocation ended well and needed no help: what was done the last time has helped."""

@@ -5,7 +5,7 @@
                      although the input is another one, are a doubt. Then the golden frame is run at once, and the frame
                      itself once more before it is published
 
-A doubt may be unfounded, as with a model that finds nothing twice, so it is gone into once in DOUBT_PAUSE_S.
+A doubt may be unfounded, as with a model that finds nothing twice: then none is gone into for DOUBT_PAUSE_S.
 """
 
 from __future__ import annotations
@@ -83,12 +83,14 @@ class Scrutiny:
         now = time.monotonic()
         if not kind or now < self._next_doubt:
             return
-        self._next_doubt = now + DOUBT_PAUSE_S
         self._golden.check([slot.lane])
         before = _sample(slot.outputs)
         self._engine.again(slot)
-        if _sample(slot.outputs) != before:
+        if _sample(slot.outputs) == before:
+            self._next_doubt = now + DOUBT_PAUSE_S
+        else:
             count = self._account.count(kind)
+            self._recovery.suspect(f"the outputs of a frame were wrong ({kind}) and were made again")
             self._log.warning("the outputs of a frame were wrong and were made again", fault=kind, count=count)
 
     def _suspicion(self, slot: Slot) -> str:

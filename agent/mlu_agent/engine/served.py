@@ -19,6 +19,7 @@ from ..errors import RuntimeFailure
 from ..model.info import ModelInfo
 from ..postprocess import postprocess
 from ..preprocess import Preprocessor
+from .health import Health
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,6 +142,10 @@ class ServedModel(Generic[Group]):
     def groups(self) -> list[Group]:
         """Those that are pending."""
         return list(self._pending)
+
+    def health(self) -> Health:
+        """How the device is. Any thread may ask."""
+        return Health() if self.recovery is None else self.recovery.health()
 
     @property
     def lost(self) -> bool:

@@ -146,10 +146,12 @@ def heartbeat_message(
     model: ModelInfo,
     sources: Mapping[str, str],
     counters: Mapping[str, int],
+    device: Mapping[str, str | int],
     flags: Iterable[str] = (),
     publish_time_ns: int | None = None,
 ) -> dict[str, Any]:
-    """Sign of life of the box. ``sequence`` counts heartbeats, ``sources`` maps each source to its state."""
+    """Sign of life of the box. ``sequence`` counts heartbeats, ``sources`` maps each source to its state, and
+    ``device`` says how the device is: state, reason, since_ns."""
     if not (math.isfinite(interval_s) and math.isfinite(uptime_s)):
         raise ValueError(f"interval {interval_s} and uptime {uptime_s} must be finite")
     message = _envelope("heartbeat", identity, publish_time_ns)
@@ -161,6 +163,7 @@ def heartbeat_message(
         model=model_map(model),
         sources=dict(sources),
         counters=dict(counters),
+        device=dict(device),
         flags=list(flags),
     )
     return message

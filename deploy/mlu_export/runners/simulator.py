@@ -25,7 +25,7 @@ _libraries: list[Any] = []
 class Runner:
     """A network in the simulator. ``run`` takes and gives arrays as they lie in the model.
 
-    ``device_us`` is the device time of the last run in microseconds.
+    ``device_us`` is the device time of the last run in microseconds; ``inputs`` describes the arrays that it takes.
     """
 
     def __init__(self, network: Network) -> None:
@@ -35,6 +35,7 @@ class Runner:
             path = Path(folder) / "online.cambricon"
             path.write_bytes(data)
             self._engine = Engine(simulator(), path, cores=1, slots=1)
+        self.inputs = self._engine.description.inputs
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         slot = self._engine.acquire()

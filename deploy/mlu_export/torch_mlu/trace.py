@@ -13,12 +13,14 @@ import torch
 from torch.utils import _pytree as pytree
 
 from mlu_agent.errors import MluAgentError, UserError
+from mlu_agent.model.golden import SUFFIX
 
 from ..formats.container import write_model
 from ..formats.twins import twins_text
 from ..recording.layout import pixel_sources, store, unstore
 from ..recording.lowering import lower_recorded
 from ..recording.values import UnsupportedError, Value, ordered
+from ..runners.golden import golden_file
 from ..runners.simulator import Runner
 from ..support.files import write_all
 from .description import manifest_of
@@ -163,6 +165,8 @@ def export(network: Network, channels: str, shapes: list[Shape]) -> None:
     manifest = manifest_of(network, path.name, data, channels, shapes)
     if manifest is not None:
         files[f"{path.name}.toml"] = manifest.encode("utf-8")
+        golden = golden_file(network, data)
+        files.update({} if golden is None else {f"{path.name}{SUFFIX}": golden})
     write_all(path.parent, files)
     SETTINGS.exported.append(path.parent / file)
     mega = math.ceil(len(data) / 1e5) / 10

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mlu_agent.model.golden import SUFFIX
+
 from .. import __version__
 from ..calibration.mixed import keep_layers
 from ..formats.container import write_model
@@ -13,6 +15,7 @@ from ..formats.manifest import manifest_text
 from ..formats.recipe import Recipe, Settings, read_recipe, recipe_text
 from ..formats.twins import twins_text
 from ..lowering.lower import LowerOptions, lower
+from ..runners.golden import golden_file
 from ..support.files import sha256_hex, write_all
 from ..values.quantizer_parameters import scaled_range
 from .departures import departures
@@ -87,8 +90,11 @@ def _with_rules(model: ImportedModel, settings: Settings) -> ImportedModel:
     return replace(model, graph=keep_layers(model.graph, settings.keep_int16, settings.keep_float))
 
 
-def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
-    """The bytes of the four files by name: a function of the imported weights and the recipe alone."""
+def render(model: ImportedModel, recipe: Recipe, *, golden: bool = True) -> dict[str, bytes]:
+    """The bytes of the files by name: a function of the imported weights and the recipe alone.
+
+    ``golden``: with the golden frame, for which the simulator runs in this process.
+    """
     settings = recipe.settings
     network, options = lowered(model, recipe)
     name = settings.name
@@ -97,11 +103,13 @@ def render(model: ImportedModel, recipe: Recipe) -> dict[str, bytes]:
         name, sha256_hex(data), model, network, options, settings.preprocessing, settings.thresholds, settings.labels,
         _provenance(recipe),
     )  # fmt: skip
+    frame = golden_file(network, data) if golden else None
     return {
         f"{name}.cambricon": data,
         f"{name}.cambricon_twins": twins_text(network, f"{name}.cambricon", settings.core_number).encode("utf-8"),
         f"{name}.toml": manifest.encode("utf-8"),
         f"{name}.recipe.toml": recipe_text(recipe).encode("utf-8"),
+        **({} if frame is None else {f"{name}{SUFFIX}": frame}),
     }
 
 

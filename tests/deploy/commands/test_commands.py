@@ -17,7 +17,7 @@ from mlu_agent.errors import DataError
 from mlu_agent.model.bundle import load_bundle
 from mlu_export.formats.recipe import built_in_names, read_recipe, recipe_text
 
-SUFFIXES = (".cambricon", ".cambricon_twins", ".recipe.toml", ".toml")
+SUFFIXES = (".cambricon", ".cambricon_twins", ".golden", ".recipe.toml", ".toml")
 
 
 def build(tiny, *more):

@@ -181,9 +181,11 @@ def test_what_is_compiled_is_what_is_built(tiny, export, options):
     code, out, err = export(*compiled(tiny, checkpoint_in(tiny / "q")))
     assert (code, err) == (0, "")
     assert sorted(out.splitlines()) == [
-        str(tiny / "c" / f"net.{end}") for end in ("cambricon", "cambricon_twins", "toml")
+        str(tiny / "c" / f"net.{end}") for end in ("cambricon", "cambricon_twins", "golden", "toml")
     ]
-    assert sorted(path.name for path in (tiny / "c").iterdir()) == ["net.cambricon", "net.cambricon_twins", "net.toml"]
+    assert sorted(path.name for path in (tiny / "c").iterdir()) == [
+        "net.cambricon", "net.cambricon_twins", "net.golden", "net.toml",
+    ]  # fmt: skip
     assert export(*rebuilt(tiny))[0] == 0
     for name in ("net.cambricon", "net.cambricon_twins"):
         assert (tiny / "c" / name).read_bytes() == (tiny / "b" / name).read_bytes()

@@ -1,0 +1,18 @@
+"""How a device is, for those who listen."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+OK, RECOVERING, SUSPECT, LOST = "ok", "recovering", "suspect", "lost"
+
+
+@dataclass(frozen=True)
+class Health:
+    """``state``: one of the above; ``reason``: the last fault in a sentence, "" if there was none; ``since_ns``: wall
+    clock when the state began."""
+
+    state: str = OK
+    reason: str = ""
+    since_ns: int = field(default_factory=time.time_ns)
