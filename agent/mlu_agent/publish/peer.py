@@ -141,7 +141,7 @@ class Peer:
         while self._queue and sent >= len(self._queue[0]):
             sent -= len(self._queue.popleft())
         self._sent = sent
-        return bool(self._queue)
+        return bool(self._queue) or self._pong is not None
 
     def _some(self) -> list[memoryview | bytes]:
         first: memoryview | bytes = memoryview(self._queue[0])[self._sent :]

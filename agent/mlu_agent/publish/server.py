@@ -173,7 +173,8 @@ class Server:
                 self._offer(zmtp.frame(message), wanted_by)
                 touched |= wanted_by
         for peer in touched:
-            self._flush(peer)
+            if not peer.blocked:  # else it is told when it takes more
+                self._flush(peer)
 
     def _offer(self, data: bytes, peers: set[Peer]) -> None:
         for peer in peers:
