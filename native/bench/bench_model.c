@@ -231,7 +231,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", error.text);
         return 2;
     }
-    sim_profile *profile = profiled && *profiled && strcmp(profiled, "0") != 0 ? sim_profile_create(plan, NULL, 1) : NULL;
+    sim_profile *profile =
+        profiled && *profiled && strcmp(profiled, "0") != 0 ? sim_profile_create(plan, NULL, 1) : NULL;
     stream all[16];
     double *ms = allocate((uint64_t)runs * streams * sizeof(double));
     const double start = now();
