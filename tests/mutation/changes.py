@@ -701,8 +701,8 @@ AGENT = (
     ),
     _agent(
         "sentences of others without end",
-        "LONGEST_SENTENCE = 4000",
-        "LONGEST_SENTENCE = 4000000",
+        "LONGEST_SENTENCE = 1000",
+        "LONGEST_SENTENCE = 1000000",
         "test_a_sentence_of_others_is_bounded",
     ),
     _agent(
@@ -776,6 +776,18 @@ AGENT = (
         "MAX_FILE_BYTES = 256 * 1024 * 1024",
         "MAX_FILE_BYTES = 512 * 1024 * 1024",
         "test_a_file_of_too_many_bytes_is_not_read",
+    ),
+    _agent(
+        "a server's questions of any length",
+        "LONGEST_CHALLENGE = 1024",
+        "LONGEST_CHALLENGE = 1 << 20",
+        "test_a_question_without_end_is_not_read_to_its_end",
+    ),
+    _agent(
+        "any number of a server's questions",
+        "MOST_CHALLENGES = 8",
+        "MOST_CHALLENGES = 800",
+        "test_a_question_without_end_is_not_read_to_its_end",
     ),
 )
 

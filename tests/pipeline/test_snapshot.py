@@ -172,6 +172,13 @@ def test_nobody_there_is_told():
     assert error_of(capture_of("http://camera.invalid/a.jpg")).code is Reason.UNREACHABLE
 
 
+def test_a_question_without_end_is_not_read_to_its_end():
+    """Of a hostile server's headers a bounded part is looked at."""
+    assert not Login("u", "p").learn(["Digest " + "a" * 2000 + ', nonce="1"'])
+    assert not Login("u", "p").learn([*["Negotiate"] * 8, 'Digest realm="r", nonce="1"'])
+    assert Login("u", "p").learn([*["Negotiate"] * 7, 'Digest realm="r", nonce="1"'])
+
+
 def test_pictures_are_asked_for_at_the_rate_that_is_wanted():
     """max_fps of the source, one a second if it says nothing."""
     assert make_capture(SourceConfig("a", "snapshot", "http://cam/")).interval_s == 1.0

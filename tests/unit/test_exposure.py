@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +15,7 @@ from mlu_agent.config import load_config, remarks
 from mlu_agent.config.exposure import readers
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 TEXT = '[model]\npath = "m.cambricon"\n[[source]]\nid = "a"\n'
 
@@ -24,14 +27,11 @@ def written(path: Path, text: str, mode: int) -> Path:
 
 
 @pytest.fixture
-def open_folder(tmp_path: Path) -> Path:
-    """A folder that everybody reaches."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if not folder.stat().st_mode & 1:
-            folder.chmod(folder.stat().st_mode | 0o111)
-        if folder.name.startswith("pytest-of"):
-            break
-    return tmp_path
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody reaches, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,15 @@ def test_another_group_than_the_services_is_named(open_folder: Path, monkeypatch
     assert readers(path) == ""
     path.chmod(0o600)
     assert readers(path) == ""
+
+
+def test_the_daemon_remarks_on_it_in_its_log(open_folder: Path):
+    """First of all, whatever comes then: here it waits for a model."""
+    path = written(open_folder / "a.toml", TEXT + 'url = "rtsp://u:S3kr@cam/"', 0o644)
+    command = [sys.executable, "-m", "mlu_agent.cli", "run", "-c", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        line = daemon.stdout.readline()
+        daemon.terminate()
+    assert f"{path} holds a password and can be read by everybody" in line
+    assert "S3kr" not in line

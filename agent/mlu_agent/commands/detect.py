@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,12 +169,12 @@ def _capture_for_address(address: str) -> Capture:
 
 def _titles(inputs: Sequence[str]) -> list[str]:
     """What output calls the inputs: addresses without secrets, and numbered where that made two of them alike."""
-    titles: list[str] = []
-    for name in inputs:
-        title = shown(name) if is_stream(name) else name
-        alike = sum(earlier != name and is_stream(earlier) and shown(earlier) == title for earlier in inputs)
-        titles.append(f"{title} ({inputs.index(name) + 1})" if alike else title)
-    return titles
+    streams = {name: shown(name) for name in inputs if is_stream(name)}
+    alike = Counter(streams.values())
+    return [
+        f"{streams[name]} ({number})" if alike[streams.get(name, "")] > 1 else streams.get(name, name)
+        for number, name in enumerate(inputs, 1)
+    ]
 
 
 def _frames(name: str, capture: Capture, limit: int | None) -> Iterator[_Item]:

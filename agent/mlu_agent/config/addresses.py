@@ -19,7 +19,7 @@ RAW_AT = (
 )
 LONG_NAME = 24  # a piece of a path that is longer, or has a digit and is longer than half of it, may be a key
 SHORT = 3  # letters of a secret that is hidden only where it stands alone: "1" is no reason to garble "11 s"
-LONGEST_SENTENCE = 4000  # of others
+LONGEST_SENTENCE = 1000  # of others
 
 _PARTS = re.compile(r"((?!file:|ipc:)[A-Za-z][\w+.-]*:/+)([^/?#]*)([^?#]*)(.*)", re.DOTALL)
 _ADDRESS = re.compile(r"([A-Za-z][\w+.-]*:/+\S*?)([:;,.)'\"]*)(?=\s|$)")

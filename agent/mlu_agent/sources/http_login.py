@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _PAIR = re.compile(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _HASHES = {"MD5": "md5", "SHA-256": "sha256"}
-LONGEST_CHALLENGE = 4096
+LONGEST_CHALLENGE = 1024
+MOST_CHALLENGES = 8
 
 
 class Login:
@@ -34,7 +35,7 @@ class Login:
         can be, nor after an answer that was wrong; after one that was right, servers only want a newer one."""
         if not (self._user or self._password):
             return False
-        before, fresh = self._challenge, max(map(_parse, challenges), key=_strength, default={})
+        before, fresh = self._challenge, max(map(_parse, challenges[:MOST_CHALLENGES]), key=_strength, default={})
         if not _strength(fresh):
             return False
         worked, self._accepted = self._accepted, False
