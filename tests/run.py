@@ -132,15 +132,17 @@ def aarch64() -> Result:
 
 def fuzz() -> Result:
     """The reader of model files, the planner and the kernels, and the readers of what people write for the simulator,
-    on mutated files under the sanitizers, for a while."""
+    on mutated files under the sanitizers; messages and peers of any bytes; each for a while."""
+    status, lines = _stream(BIN / "python", ROOT / "tests" / "fuzz_messages.py", str(FUZZ_SECONDS))
+    messages = _closing(lines, "no report") if status == 0 else "messages or peers: A report"
     reason = needs.missing("fuzz")
-    if reason:
-        return Result(good=True, line=f"fuzz: skipped, {reason}")
+    if reason or status:
+        return Result(good=status == 0, line=f"fuzz: {messages}; of files skipped, {reason or 'for that'}")
     status, lines = _stream("sh", ROOT / "native" / "fuzz" / "run.sh", str(FUZZ_SECONDS), BUILD / "fuzz")
     runs = [int(line.split()[1]) for line in lines if line.startswith("stat::number_of_executed_units:")]
     if status != 0 and not runs:
-        return Result(good=False, line="fuzz: it does not build or does not start")
-    return Result(good=status == 0, line=f"fuzz: {sum(runs)} files, {'no' if status == 0 else 'A'} report")
+        return Result(good=False, line=f"fuzz: {messages}; of files it does not build or does not start")
+    return Result(good=status == 0, line=f"fuzz: {messages}; {sum(runs)} files, {'no' if status == 0 else 'A'} report")
 
 
 def pytest() -> Result:
