@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faulty_cameras import RtspCamera, clip as encoded
 
 WAIT = ("--wait-for-subscriber", "30")
 
@@ -171,6 +172,20 @@ def test_a_clip_on_a_mount_that_comes_later_is_waited_for(run_daemon, clip: Path
     assert daemon.wait() == 0
     assert daemon.wait_for_log("source ended")["published"] == 40
     assert len([line for line in daemon.lines if line.get("state") == "lost"]) == 1
+
+
+def test_a_frozen_camera_is_told_by_state_heartbeat_and_each_frame(run_daemon, listen, endpoint: str):
+    """Its frames are published as before, with a flag."""
+    listener = listen(endpoint)
+    with RtspCamera([encoded(frames=1)], fps=10.0) as camera:
+        text = source("cam", url=camera.url) + "[source.watch]\nfrozen_s = 1.0\n"
+        daemon = run_daemon(text, *WAIT)
+        listener.wait_for(lambda: [one for one in listener.of_kind("state", "cam") if one["state"] == "frozen"])
+        listener.wait_for(lambda: [one for one in listener.of_kind("frame", "cam") if "frozen" in one["flags"]])
+        listener.wait_for(lambda: [one for one in listener.of_kind("heartbeat") if one["sources"] == {"cam": "frozen"}])
+        assert "frozen" not in listener.of_kind("frame", "cam")[0]["flags"]
+        assert daemon.wait_for_log("source", state="frozen")["level"] == "warning"
+        assert daemon.stop() == 0
 
 
 @pytest.mark.rtsp

@@ -43,6 +43,19 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class WatchConfig:
+    """When a camera's picture counts as frozen, black, covered or moved (``sources/watch.py``); 0 switches one off."""
+
+    enabled: bool = True
+    frozen_s: float = 10.0
+    frozen_noise: float = 0.05
+    black_level: float = 24.0
+    covered_detail: float = 0.02
+    moved_share: float = 0.6
+    hold_s: float = 5.0
+
+
+@dataclass(frozen=True)
 class SourceConfig:
     """One source.
 
@@ -66,6 +79,7 @@ class SourceConfig:
     reconnect_min_s: float = 0.5
     reconnect_max_s: float = 3.0
     password_file: Path | None = None
+    watch: WatchConfig = field(default_factory=WatchConfig)
 
     @property
     def live(self) -> bool:
@@ -205,6 +219,7 @@ def _read_source(table: Fields, folder: Path) -> SourceConfig:
         reconnect_min_s=table.number("reconnect_min_s", usual.reconnect_min_s, minimum=0.05, maximum=3600.0),
         reconnect_max_s=table.number("reconnect_max_s", usual.reconnect_max_s, minimum=0.05, maximum=3600.0),
         password_file=password_file,
+        watch=_read_watch(table.table("watch")),
     )
     if source.reconnect_max_s < source.reconnect_min_s:
         table.problem("reconnect_max_s", f"{source.reconnect_max_s:g} is below reconnect_min_s; write at least that")
@@ -214,6 +229,21 @@ def _read_source(table: Fields, folder: Path) -> SourceConfig:
         table.problem("loop", "true is not accepted; only a path can be played again: remove it")
     table.close()
     return source
+
+
+def _read_watch(table: Fields) -> WatchConfig:
+    usual = WatchConfig()
+    watch = WatchConfig(
+        enabled=table.boolean("enabled", usual.enabled),
+        frozen_s=table.number("frozen_s", usual.frozen_s, minimum=0.0, maximum=3600.0),
+        frozen_noise=table.number("frozen_noise", usual.frozen_noise, minimum=0.0, maximum=255.0),
+        black_level=table.number("black_level", usual.black_level, minimum=0.0, maximum=255.0),
+        covered_detail=table.number("covered_detail", usual.covered_detail, minimum=0.0, maximum=1.0),
+        moved_share=table.number("moved_share", usual.moved_share, minimum=0.0, maximum=1.0),
+        hold_s=table.number("hold_s", usual.hold_s, minimum=0.0, maximum=3600.0),
+    )
+    table.close()
+    return watch
 
 
 def _read_place(table: Fields, folder: Path) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from mlu_client.codec import topic
 from ..publish.messages import Identity, end_message, frame_message, heartbeat_message, state_message
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..detections import Detections
     from ..engine.health import Health
@@ -42,12 +42,10 @@ class Announcer:
         stages_ms: Mapping[str, float],
         counters: Mapping[str, int],
         *,
-        replayed: bool,
+        flags: Sequence[str],
     ) -> None:
-        """What a model found in one frame, or that it found nothing."""
-        flags = _flags(model)
-        if replayed:
-            flags.append("replayed")
+        """What a model found in one frame, or that it found nothing; ``flags``: of the frame itself."""
+        flags = [*_flags(model), *flags]
         if detections.invalid:
             flags.append("degraded")
         message = frame_message(

@@ -43,7 +43,7 @@ class Pending:
     grab_ms: float
     wait_ms: float
     preprocess_ms: float
-    replayed: bool
+    flags: tuple[str, ...]
 
 
 class Line:
@@ -147,7 +147,7 @@ class Line:
             grab_ms=grab.grab_ms,
             wait_ms=(start - grab.grabbed_ns) / 1e6,
             preprocess_ms=(end - start) / 1e6,
-            replayed=source.config.kind == "path",
+            flags=(*(("replayed",) if source.config.kind == "path" else ()), *source.doubts),
         )
 
     # ---- the deliverer --------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ class Line:
             return
         counters = account.counters()
         self._announcer.frame(
-            frame, detections, pending.letterbox, pending.model, stages, counters, replayed=pending.replayed
+            frame, detections, pending.letterbox, pending.model, stages, counters, flags=pending.flags
         )
         account.count_published(stages)
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AGAIN_FRAMES = 2  # in a row make a source live again: a single late one does not
-READ_S = 5.0  # the longest that a capture of a camera or stream waits for a picture
 CALL_MARGIN_S = 2.0  # until a call that should have ended counts as stuck
 HUNG_S = 30.0  # stuck for so long: nothing but another process helps
 
@@ -32,11 +31,11 @@ class Silence:
 
 
 class Liveness:
-    """``remote``: frames come by themselves, and calls have deadlines of their own, of which ``open_s`` is one."""
+    """``remote``: frames come by themselves, and calls have deadlines of their own, the last after ``longest_s``."""
 
-    def __init__(self, *, remote: bool, open_s: float) -> None:
+    def __init__(self, *, remote: bool, longest_s: float) -> None:
         self._remote = remote
-        self._longest_s = max(open_s, READ_S)
+        self._longest_s = longest_s
         self._call: tuple[str, float] | None = None
         self._sign = math.inf  # the last frame, or the end of opening; infinite where none is expected
         self._in_row = 0

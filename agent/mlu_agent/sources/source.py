@@ -16,7 +16,8 @@ from .base import CaptureError, Reason
 from .liveness import Liveness
 from .rate import Rate
 from .retry import Backoff, Reminders
-from .states import FINAL_STATES, FLOWING, SourceState, SourceStatus
+from .states import FINAL_STATES, FLOWING, PICTURE_STATES, SourceState, SourceStatus
+from .watch import PictureWatch
 
 if TYPE_CHECKING:
     from ..config import SourceConfig
@@ -30,6 +31,8 @@ DROPPED_RATE = "dropped_max_fps"
 DROPPED_STALE = "dropped_stale"
 DROPPED_STOPPING = "dropped_stopping"
 PASSING = (Reason.NOT_FOUND, Reason.UNAUTHORIZED)  # of a path: a mount that comes later, a folder that is opened up
+
+WATCHED = ("url", "camera")  # a file that shows a still picture is no fault
 
 
 class Source:
@@ -59,13 +62,15 @@ class Source:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._sequence = 0
-        self._liveness = Liveness(remote=capture.remote, open_s=max(config.open_timeout_s, capture.longest_s))
+        self._liveness = Liveness(remote=capture.remote, longest_s=max(config.open_timeout_s, capture.longest_s))
         self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s)
         self._reminders = Reminders()
         self._last_sign = 0.0  # start of the last attempt, or its last frame
         self._pace_start = 0.0
         self._left_out = (0, 0)  # stale and damaged ones of the capture, as counted so far
         self._rate = Rate(config.max_fps) if config.max_fps and not capture.keeps_rate else None
+        watched = config.watch.enabled and config.kind in WATCHED
+        self._watch = PictureWatch(config.watch) if watched else None
         self._status = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
         self._thread = threading.Thread(target=self._work, name=f"source-{config.id}", daemon=True)
 
@@ -93,6 +98,12 @@ class Source:
     def died(self) -> bool:
         """Whether the thread ended without reaching a final state: a bug, which must not look like a silent camera."""
         return self.over and self._status.state not in FINAL_STATES
+
+    @property
+    def doubts(self) -> list[str]:
+        """What is wrong with the pictures that it delivers now, as flags of their messages."""
+        state = self._status.state
+        return [state.value] if state in PICTURE_STATES else []
 
     @property
     def _stall_limit(self) -> float:
@@ -281,6 +292,9 @@ class Source:
             return
         with self._liveness.inside("decoding it"):
             grab = self.capture.take()
+        if self._watch is not None:
+            self._watch.look(grab.pixels, time.monotonic())
+            self._show_picture(FLOWING)
         # counted before it can be seen by the consumer, so that the balance never shows more out than in
         self.account.count_read()
         outcome = self._mailbox.put(grab, self._stop)
@@ -301,12 +315,17 @@ class Source:
         now = self._last_sign = time.monotonic()
         arrived = self.capture.arrived_s or now
         in_row = self._liveness.frame(arrived, now, self._stall_limit)
-        if self._status.state is SourceState.LIVE:
+        if self._status.state in FLOWING:
             return
         if in_row or self._status.state is SourceState.CONNECTING:
             self._backoff.reset()
             self._reminders.forget()
-            self._set(SourceState.LIVE, "frames arrive")
+            self._show_picture(())
+
+    def _show_picture(self, only_from: tuple[SourceState, ...]) -> None:
+        """Live, or what is wrong with the picture of what would be live."""
+        finding = self._watch.finding if self._watch is not None else None
+        self._set(*(finding or (SourceState.LIVE, "frames arrive")), only_from=only_from)
 
     def _keep(self, rate: Rate) -> bool:
         """Whether a frame fits the configured rate; where no frame may be dropped, waits until it does."""

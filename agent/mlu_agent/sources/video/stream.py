@@ -181,6 +181,7 @@ class StreamCapture(VideoCapture):
             self._stand(frame, int((came - age) * 1e9), "arrival")
 
     def _step(self, reader: Reader) -> Any:
+        start = time.monotonic()
         try:
             with self._interrupt.guard():
                 frame = reader.step()
@@ -193,13 +194,18 @@ class StreamCapture(VideoCapture):
             if self._interrupt.asked:
                 raise CaptureError("stopped") from None
             if isinstance(error, av.error.ExitError):
-                reason = f"connected, but nothing came for {self._timeouts[1]:g} s"
-                raise CaptureError(reason, code=Reason.TIMEOUT) from None
+                raise self._silent() from None
             raise failure(error) from None
+        if time.monotonic() - start >= self._timeouts[1]:
+            # what was interrupted hands out the packet that its parser held back, and would wait as long once more
+            raise self._silent()
         self.damaged = self._damaged_before + reader.damaged
         if reader.ended and frame is None:
             raise CaptureError("the camera ended the stream, or the connection broke off", code=Reason.BROKEN)
         return frame
+
+    def _silent(self) -> CaptureError:
+        return CaptureError(f"connected, but nothing came for {self._timeouts[1]:g} s", code=Reason.TIMEOUT)
 
     def _check_decoding(self) -> None:
         """A stream of which nothing can be decoded is opened again."""
