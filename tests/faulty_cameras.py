@@ -53,6 +53,7 @@ class Faults:
     zero_times: bool = False  # all RTP times are 0
     burst: int = 0  # frames are sent so many at once, at the right rate on the whole
     garbage_from: int = 0  # from this frame on the pictures are noise
+    cut_from: int = 0  # from this frame on each unit is cut in half: decoders make up what is missing
     clock_offset_s: float | None = None  # sends RTCP sender reports, by a clock so far from ours
     part: bool = False  # HTTP: half a picture, then nothing
 
@@ -224,6 +225,8 @@ class RtspCamera(_Server):
                 units: Sequence[bytes] = pictures[number % self._each % len(pictures)]
                 if 0 < faults.garbage_from <= number:
                     units = [bytes([unit[0]]) + np.random.default_rng(number).bytes(len(unit) - 1) for unit in units]
+                if 0 < faults.cut_from <= number:
+                    units = [unit[: len(unit) // 2] for unit in units]
                 timestamp = 0 if faults.zero_times else (RTP_START + int(number * 90000 / self._fps)) & 0xFFFFFFFF
                 if faults.clock_offset_s is not None and number % int(self._fps) == 0:
                     rtp.report(time.time() + faults.clock_offset_s, timestamp)

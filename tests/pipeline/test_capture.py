@@ -165,10 +165,12 @@ def test_each_picture_has_the_size_of_its_own_moment():
         assert 80 < grab.pixels.mean() < 150
 
 
-def test_damaged_pictures_are_counted_and_not_handed_out(monkeypatch: pytest.MonkeyPatch):
-    """Noise in place of pictures: none comes out as good, all are counted, and the connection is given up."""
+@pytest.mark.parametrize("faults", [Faults(garbage_from=20), Faults(cut_from=20)], ids=["noise", "cut"])
+def test_damaged_pictures_are_counted_and_not_handed_out(monkeypatch: pytest.MonkeyPatch, faults: Faults):
+    """Noise in place of pictures, and halves that the decoder made up the rest of: none comes out as good, all are
+    counted, and the connection is given up."""
     monkeypatch.setattr("mlu_agent.sources.video.stream.NOTHING_DECODES_S", 1.0)
-    with RtspCamera(faults=Faults(garbage_from=20)) as camera:
+    with RtspCamera([clip(noise=40)], faults=faults) as camera:
         capture = stream(camera.url)
         with pytest.raises(CaptureError, match="no picture could be decoded for 1 s") as caught:
             read(capture, 100)
