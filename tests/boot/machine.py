@@ -17,7 +17,7 @@ from pathlib import Path
 
 PREFIX = "boot-test: "
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-SILENCE_S = 180  # a machine that says nothing for so long will say nothing more
+SILENCE_S = 300  # a machine that says nothing for so long will say nothing more
 
 
 class Machine:

@@ -181,7 +181,7 @@ def test_a_log_whose_reader_sleeps_holds_nothing_up_and_goes_on_later(start, end
     process = start(writing, log="summary_s = 0.01")
     os.close(writing)
     with os.fdopen(reading, "rb") as log:
-        hear(endpoint, "heartbeat", 40)  # 4 s: some 300 kB of summaries, the pipe holds 64
+        hear(endpoint, "heartbeat", 25)  # 2.5 s: some 200 kB of summaries, the pipe holds 64
         hear(endpoint, "frame", 20)
         assert select.select([log], [], [], 0)[0]
         process.send_signal(signal.SIGHUP)
@@ -311,6 +311,8 @@ def test_a_full_table_of_descriptors_keeps_nobody_from_his_frames(start, endpoin
             assert subscriber.receive(SECONDS) is not None
             used = len(os.listdir(f"/proc/{process.pid}/fd"))  # noqa: PTH208
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used, used))
+            with Subscriber(endpoint) as late:  # in vain
+                late.receive(0.5)
             manager.received.clear()
             process.send_signal(signal.SIGHUP)
             for _ in range(30):
@@ -322,11 +324,3 @@ def test_a_full_table_of_descriptors_keeps_nobody_from_his_frames(start, endpoin
         assert process.wait(SECONDS) == 0
     finally:
         manager.close()
-
-
-def test_it_takes_as_many_descriptors_as_it_may(start, endpoint: str):
-    """A ZeroMQ that has none left for a subscriber aborts the process; the usual 1,024 are soon used up."""
-    process = start(subprocess.DEVNULL)
-    hear(endpoint, "heartbeat", 1)
-    soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
-    assert soft == (65536 if hard == resource.RLIM_INFINITY else min(65536, hard))

@@ -527,6 +527,18 @@ AGENT = (
         "test_a_manager_that_does_not_read_holds_nobody_up_and_is_told_what_matters_later",
     ),
     _agent(
+        "ten times as much log kept",
+        "MAX_WAITING = 1 << 20",
+        "MAX_WAITING = 10 << 20",
+        "test_the_log_keeps_a_mebibyte_and_tries_again_every_second",
+    ),
+    _agent(
+        "a log that fails is tried again every ten seconds",
+        "RETRY_S = 1.0\n\n\nclass Output",
+        "RETRY_S = 10.0\n\n\nclass Output",
+        "test_the_log_keeps_a_mebibyte_and_tries_again_every_second",
+    ),
+    _agent(
         "log lines kept without a bound",
         "if self._size + len(data) > room:",
         "if False:",

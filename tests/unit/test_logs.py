@@ -7,7 +7,9 @@ import fcntl
 import io
 import json
 import os
+import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,6 +109,32 @@ def test_lines_that_fail_are_kept_and_written_when_it_works_again(pipe, tmp_path
     os.close(descriptor)
     assert path.read_text().splitlines() == [f"line {number}" for number in range(5)]
     assert output.lost == 0
+
+
+def test_the_log_keeps_a_mebibyte_and_tries_again_every_second(monkeypatch):
+    """Some five thousand lines, and a disk that is full is not asked in a loop."""
+    naps: list[float] = []
+    enough = threading.Event()
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        assert enough.wait(SECONDS)
+
+    def write(number: int, data: memoryview) -> int:
+        if not enough.is_set():
+            raise OSError(28, "No space left on device")
+        return len(data)
+
+    monkeypatch.setattr(logs, "time", SimpleNamespace(sleep=nap))
+    monkeypatch.setattr(logs, "os", SimpleNamespace(write=write))
+    output = logs.Output(-1)
+    for _ in range(1100):
+        output.write("x" * 1023 + "\n")
+    assert output.lost == 1100 - 1024
+    wait_until(lambda: naps)
+    enough.set()
+    assert output.close(SECONDS)
+    assert naps == [1.0]
 
 
 def test_a_shared_descriptor_that_somebody_made_not_to_wait_is_waited_for(pipe):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import resource
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from ..config import Config
 
 LONGEST_WAIT_S = 86400.0
-DESCRIPTORS = 65536
 LOG_PATIENCE_S = 0.3  # with whoever reads the log, for its last lines
 
 
@@ -38,7 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs until a signal, or until all sources came to their end. 0 after a signal; 2 if all came to their end and one
     of them failed for good; 3 if the device failed, or anything that another start may do better."""
     config = _load(arguments.config)
-    _raise_descriptor_limit()
     output = _standard_output()
     logs.configure(config.log.level, config.log.format, output)
     log = logs.get_logger()
@@ -57,15 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         if output is not None:
             output.close(LOG_PATIENCE_S)
-
-
-def _raise_descriptor_limit() -> None:
-    """ZeroMQ aborts the process when there is none left for a subscriber on a socket file, and 1,024, as is usual, are
-    few: whoever may connect could use them up."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    soft = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    with contextlib.suppress(OSError, ValueError):  # forbidden: then the unit's own limit holds
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _standard_output() -> logs.Output | None:

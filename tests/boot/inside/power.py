@@ -9,17 +9,19 @@ from pathlib import Path
 
 from box import CACHE, UNIT, Listener, Scenario, check, restarts, run, show, wait_for
 
+LEFT_S = 120  # for what a process that died has left, until the next one removes it
 BOOT_S = 180  # in a machine that computes each instruction
 OURS = (Path("/var/lib/mlu-agent"), Path("/etc/mlu-agent"), CACHE)
 
 
 def half_written() -> list[str]:
-    """Files of ours that are there under a temporary name or without content."""
+    """Files of ours without content, and those under a temporary name that nobody removes."""
     files = [path for folder in OURS if folder.is_dir() for path in folder.rglob("*") if path.is_file()]
+    young = time.time() - LEFT_S
     return [
         str(path)
         for path in files
-        if ".part" in path.name or path.suffix in {".tmp", ".new"} or not path.stat().st_size
+        if not path.stat().st_size or (path.suffix == ".part" and path.stat().st_mtime < young)
     ]
 
 

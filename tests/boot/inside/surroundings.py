@@ -72,12 +72,11 @@ def a_log_reader_that_dies(listener: Listener) -> str:
 
 def _fill(folder: Path) -> None:
     """Takes the last byte, root's reserve included."""
-    with (folder / "filler").open("wb") as file, contextlib.suppress(OSError):
+    with (folder / "filler").open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12, 1):
             with contextlib.suppress(OSError):
                 while True:
                     file.write(bytes(size))
-                    file.flush()
 
 
 def a_disk_that_is_full(listener: Listener) -> str:
@@ -88,7 +87,7 @@ def a_disk_that_is_full(listener: Listener) -> str:
     used = int(run("du", "-sk", "/var").split()[0])
     run("mount", "-t", "tmpfs", "-o", f"size={used + 4096}k,mode=755", "tmpfs", str(held))
     run("cp", "-a", "/var/.", str(held))
-    run("mount", "--move", str(held), "/var")
+    run("mount", "--bind", str(held), "/var")
     run("mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "tmpfs", "/tmp")
     try:
         run("systemctl", "restart", JOURNAL)
@@ -109,7 +108,7 @@ def a_disk_that_is_full(listener: Listener) -> str:
         said = "said" if "golden" in journal(wall) else "kept to itself (the journal is as full)"
     finally:
         run("umount", "--lazy", "/tmp")
-        run("umount", "--lazy", "/var")
+        run("umount", "--lazy", "/var", str(held))
         run("systemctl", "restart", JOURNAL)
     return f"longest pause {pause:.2f} s; restarted there, frames after {took:.1f} s; no golden frame, {said}"
 
