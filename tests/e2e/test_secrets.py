@@ -38,6 +38,8 @@ REFUSED = (  # by check, with the remedy
     "rtsp://admin:12/{}@127.0.0.1:1/s",
     "rtsp://admin:12#{}@127.0.0.1:1/s",
     "rtsp://admin:a?{}@127.0.0.1:1/s",
+    "rtsp://admin:{}/s",
+    "http://admin:{}/a.jpg",
     "rtsps//admin:{}@127.0.0.1:1/s",
     "rtsp://admin:a {}@127.0.0.1:1/s",
     "rtsx://admin:{}@127.0.0.1:1/s",

@@ -58,6 +58,8 @@ def test_a_password_with_raw_letters_does_not_show_either(secret):
         ("rtsp://10.0.0.1/Streaming/Channels/101", "rtsp://10.0.0.1/Streaming/Channels/101"),
         ("rtsp://10.0.0.1/a@b", "rtsp://10.0.0.1/a@…"),
         ("http://[::1]:80/v?ch=1", "http://[::1]:80/v?…"),
+        ("http://[::1]/", "http://[::1]/"),
+        ("rtsp://admin:secret/1", "rtsp://admin:***/1"),
         ("/dev/video0", "/dev/video0"),
         ("12:30:00.mp4", "12:30:00.mp4"),
     ],

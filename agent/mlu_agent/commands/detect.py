@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from mlu_client.text import printable, printable_json
 
 from ..annotated import AnnotatedOutput
-from ..config.addresses import RAW_AT, has_login, raw_at, scrub, shown, with_login
+from ..config.addresses import STREAM_SCHEMES, address_problem, has_login, scrub, shown, with_login
 from ..config.files import path_problem
 from ..config.passwords import read_password
 from ..detector import Detector
@@ -114,7 +114,8 @@ def _output(arguments: argparse.Namespace) -> AnnotatedOutput:
 def _input_problem(name: str) -> str:
     """Why an input cannot be read, in a sentence without passwords; "" if it may be."""
     if is_stream(name):
-        return f"{shown(name)}: {RAW_AT}" if raw_at(name) else ""
+        problem = address_problem(name, STREAM_SCHEMES)
+        return f"{shown(name)} is not accepted; {problem}" if problem else ""
     problem = path_problem(name)
     return f"{scrub(name)}: {problem}" if problem else ""
 

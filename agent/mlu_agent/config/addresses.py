@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import NamedTuple
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
 HIDDEN = "***"
 CUT = "…"
 RAW_AT = (
@@ -22,6 +26,8 @@ SHORT = 3  # letters of a secret that is hidden only where it stands alone: "1" 
 LONGEST_SENTENCE = 1000  # of others
 
 _PARTS = re.compile(r"((?!file:|ipc:)[A-Za-z][\w+.-]*:/+)([^/?#]*)([^?#]*)(.*)", re.DOTALL)
+_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:?)(.*)", re.DOTALL)
+_PORT = re.compile(r"\d{1,5}")
 _ADDRESS = re.compile(r"([A-Za-z][\w+.-]*:/+\S*?)([:;,.)'\"]*)(?=\s|$)")
 _HIDES = r"pass|pwd|secret|token|key|auth|sid|sign|session"  # a name that holds one of these has a secret value
 _IS_SECRET = re.compile(_HIDES, re.IGNORECASE)
@@ -71,6 +77,19 @@ def raw_at(address: str) -> bool:
     return match is not None and "@" in match[3] + match[4] and (":" in match[2] or "@" in match[2])
 
 
+def address_problem(address: str, schemes: Collection[str]) -> str:
+    """Why something is no address of one of ``schemes``, with the remedy and without the address; "" if it is one."""
+    if raw_at(address):
+        return RAW_AT
+    try:
+        parts = urlsplit(with_login(address))
+        if parts.scheme in schemes and parts.hostname and parts.port != 0:
+            return ""
+    except ValueError:
+        pass
+    return f"write SCHEME://HOST/… or SCHEME://HOST:PORT/… with one of the schemes {', '.join(schemes)}"
+
+
 def has_login(address: str) -> bool:
     """Whether an address names a user or a password before its host."""
     parts = _parts(address)
@@ -84,7 +103,14 @@ def shown(address: str) -> str:
     if parts is None:
         return address
     login = f"{HIDDEN}@" if parts.login else ""
-    return f"{parts.scheme}{login}{parts.host}{_shown_path(parts.path)}{parts.query[:1]}{CUT if parts.query else ''}"
+    host = _shown_host(parts.host)
+    return f"{parts.scheme}{login}{host}{_shown_path(parts.path)}{parts.query[:1]}{CUT if parts.query else ''}"
+
+
+def _shown_host(host: str) -> str:
+    """With its port, if that is one: "rtsp://admin:secret/1" lacks the host, and has a password in its place."""
+    name, _, port = _HOST.fullmatch(host).groups()  # type: ignore[union-attr]
+    return host if not port or _PORT.fullmatch(port) else f"{name}:{HIDDEN}"
 
 
 def _shown_path(path: str) -> str:
@@ -126,6 +152,8 @@ def _secrets(address: str) -> list[str]:
         return []
     user, _, password = parts.login.partition(":")
     found = {parts.login, password or user, base64.b64encode(unquote(parts.login).encode()).decode()}
+    port = _HOST.fullmatch(parts.host)[3]  # type: ignore[index]
+    found |= set() if _PORT.fullmatch(port) else {port}
     cut = _CUT_PATH.search(parts.path)
     tail = parts.path[cut.end() :] if cut else ""
     for hidden in (parts.query[1:], tail, *filter(_may_be_key, parts.path.split("/"))):

@@ -9,10 +9,9 @@ import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ..errors import UserError
-from .addresses import RAW_AT, has_login, raw_at, with_login
+from .addresses import RAW_AT, STREAM_SCHEMES, address_problem, has_login, with_login
 from .endpoints import LOOPBACK, endpoint_problem
 from .fields import Fields, raise_problems, show
 from .files import read_bounded
@@ -24,7 +23,6 @@ MAX_SOURCES = 64
 STOP_RESERVE_MS = 500  # for everything at the end but the last messages' leaving
 SOURCE_ID = r"[A-Za-z0-9._-]{1,64}"
 _ID_REMEDY = "write 1 to 64 of the characters A-Z a-z 0-9 . _ -"
-_URL_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
 _SNAPSHOT_SCHEMES = ("http", "https")
 _PLACES = ("url", "snapshot", "path", "camera", "synthetic")
 _SYNTHETIC = re.compile(r"(\d{1,5})x(\d{1,5})@(\d{1,4}(?:\.\d{1,3})?)")
@@ -265,7 +263,7 @@ def _read_place(table: Fields, folder: Path) -> tuple[str, str]:
         if value and parse_synthetic(value) is None:
             table.problem("synthetic", f'{show(value)} is not accepted; write WIDTHxHEIGHT@FPS, as "1280x720@25"')
         return kind, value
-    return kind, _read_url(table, kind, _SNAPSHOT_SCHEMES if kind == "snapshot" else _URL_SCHEMES)
+    return kind, _read_url(table, kind, _SNAPSHOT_SCHEMES if kind == "snapshot" else STREAM_SCHEMES)
 
 
 def _read_login(table: Fields, kind: str, location: str, folder: Path) -> tuple[str, Path | None]:
@@ -312,22 +310,15 @@ def _read_camera(table: Fields) -> str:
 
 
 def _read_url(table: Fields, key: str, schemes: tuple[str, ...]) -> str:
-    """The URL, with user and password percent-encoded."""
+    """The address, with user and password percent-encoded."""
     remedy = (
         f"write SCHEME://HOST/… with one of the schemes {', '.join(schemes)}, and a blank in it as %20; "
         "a file belongs to path"
     )
     url = with_login(table.text(key, pattern=r"\S+", remedy=remedy))
-    if raw_at(url):
-        table.problem(key, f"{show(url)} is not accepted; {RAW_AT}")
-        return url
-    try:
-        parts = urlsplit(url)
-        right = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        right = False
-    if url and not right:
-        table.problem(key, f"{show(url)} is not accepted; {remedy}")
+    problem = address_problem(url, schemes) if url else ""
+    if problem:
+        table.problem(key, f"{show(url)} is not accepted; {RAW_AT if problem == RAW_AT else remedy}")
     return url
 
 
