@@ -323,6 +323,12 @@ AGENT = (
         "test_outputs_that_look_wrong_are_not_published",
     ),
     _agent(
+        "one channel of a picture looked at",
+        "(len(flat) // share) | 1",
+        "(len(flat) // share)",
+        "test_what_is_looked_at_are_all_bytes_of_numbers_and_all_channels",
+    ),
+    _agent(
         "the golden frame on one lane alone",
         "self._lane = (self._lane + 1) % self._engine.lanes",
         "self._lane = 0",

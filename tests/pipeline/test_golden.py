@@ -18,7 +18,7 @@ from mlu_agent.daemon.pipeline import Pipeline
 from mlu_agent.engine import Engine
 from mlu_agent.engine.golden import GoldenTest, record, weakness
 from mlu_agent.engine.recovery import Recovery
-from mlu_agent.engine.scrutiny import Scrutiny
+from mlu_agent.engine.scrutiny import Scrutiny, _sample
 from mlu_agent.errors import DeviceLost, RuntimeFailure
 from mlu_agent.ledger import Ledger, ModelAccount
 from mlu_agent.model.bundle import load_bundle
@@ -139,6 +139,15 @@ def test_a_single_wrong_frame_is_made_again(tested: Device, monkeypatch: pytest.
     assert np.array_equal(slot.outputs[0], right)
     assert {name: count for name, count in tested.account.counters().items() if count} == {"zero": 1}
     tested.engine.release(slot)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_what_is_looked_at_are_all_bytes_of_numbers_and_all_channels(place: int):
+    """Alpha is the same in every picture, and the low byte of 1.0 is zero: neither tells one picture from the next."""
+    one = np.zeros((1, 416, 416, 4), np.uint8)
+    other = one.copy()
+    other[..., place] = 1
+    assert _sample([one]) != _sample([other])
 
 
 def test_a_picture_that_stands_still_is_no_doubt(tested: Device, monkeypatch: pytest.MonkeyPatch):

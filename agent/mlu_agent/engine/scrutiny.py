@@ -108,6 +108,6 @@ class Scrutiny:
 def _sample(arrays: list[NDArray[Any]]) -> bytes:
     """Bytes from all over the arrays, SAMPLED or a few more."""
     share = max(1, SAMPLED // len(arrays))
-    return b"".join(
-        flat[:: max(1, len(flat) // share)].tobytes() for flat in (array.reshape(-1).view(np.uint8) for array in arrays)
-    )
+    flats = (array.reshape(-1).view(np.uint8) for array in arrays)
+    # an odd step: an even one meets the same byte of each number, or the same channel of each pixel, every time
+    return b"".join(flat[:: (len(flat) // share) | 1].tobytes() for flat in flats)

@@ -92,7 +92,7 @@ class ServedModel(Generic[Group]):
         It counts as pending until it is released. DeviceLost if the golden frame failed, which is nobody's invocation.
         """
         while True:
-            if self._scrutiny is not None:
+            if self._scrutiny is not None and not self.engine.closed:
                 self._scrutiny.look(time.monotonic())
             mended = self.recovery.failures if self.recovery else 0
             try:
