@@ -139,9 +139,9 @@ def _systemd(folder: Path) -> None:
 
 def _boot(folder: Path) -> None:
     """A container is made and a process of this machine's /usr runs in it."""
+    _run("debootstrap", "--version")
     if os.geteuid() != 0:
         raise Failed("only root boots a machine")
-    _run("debootstrap", "--version")
     nspawn = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", "--private-network")
     root = folder / "root"
     (root / "usr").mkdir(parents=True)

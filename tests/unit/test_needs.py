@@ -25,6 +25,8 @@ def _only_tool(folder: Path, name: str, script: str) -> None:
         ("rtsp", "ffmpeg", "gir1.2-gst-rtsp-server-1.0"),
         ("systemd", "systemd-analyze", "systemd"),
         ("cc", "cc", "libc6-dev"),
+        ("boot", "debootstrap", "systemd-container"),
+        ("virtual machine", "mke2fs", "qemu-system-x86"),
     ],
 )
 def test_a_tool_that_fails_is_missing_with_its_sentence_and_its_packages(

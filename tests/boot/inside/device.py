@@ -54,8 +54,7 @@ def hanging(name: str, point: Point) -> Scenario:
         count, wall, began = restarts(), time.time(), time.monotonic()
         run("systemctl", "start", "--no-block", UNIT)
         if point.at_start:
-            wait_for("the process", lambda: show("MainPID")["MainPID"] != "0", BACK_S)
-            time.sleep(1)  # it has read the file by then, and hangs
+            wait_for("the hang", lambda: f"{point.function} does what" in journal(wall), BACK_S)
         else:
             listener.frames_after(wall, BACK_S)
         _write(None)
