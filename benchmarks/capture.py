@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the cameras are those of the tests
 
-from mlu_agent.sources.video.library import av  # noqa: E402, I001 - it must be the first to import PyAV
+from mlu_agent.ffmpeg import av  # noqa: E402, I001 - it must be the first to import PyAV
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from mlu_agent.sources import FileCapture, StreamCapture  # noqa: E402

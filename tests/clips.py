@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlu_agent.sources.video.library import av  # it must be the first to import it
+from mlu_agent.ffmpeg import av  # which must be the first to import it
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

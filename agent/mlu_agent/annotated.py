@@ -9,12 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import av
-
 from .config.files import reason
 from .config.new_files import remove_left, whole_file, write_whole
 from .draw import draw, encode_jpeg, shrink
 from .errors import UserError
+from .ffmpeg import av
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -26,7 +26,7 @@ FLOORS: dict[str, int] = {
     "frame": 1, "detections": 1, "geometry": 1, "ledger": 1,
     "config": 2, "command_line": 2,
     "model": 3,
-    "preprocess": 4, "postprocess": 4, "draw": 4, "cnrt": 4,
+    "preprocess": 4, "postprocess": 4, "draw": 4, "ffmpeg": 4, "cnrt": 4,
     "sources": 5, "publish": 5, "client": 5, "annotated": 5,
     "engine": 6,
     "detector": 7, "daemon": 7,
@@ -49,7 +49,7 @@ DOORS: dict[str, set[str]] = {
     "cffi": {"cnrt"},  # the generated declarations import its C part alone, the next line
     "_cffi_backend": {"cnrt"},
     "mlu_client": {"errors", "client", "command_line", "logs", "publish", "daemon", "commands"},
-    "av": {"sources", "annotated"},
+    "av": {"ffmpeg"},
     "cv2": {"sources", "preprocess", "draw"},
     "structlog": {"logs"},
     "tomli": {"config"},

@@ -150,6 +150,7 @@ def test_a_thread_that_waits_for_a_camera_ends_when_asked(phase: str):
         thread.join(5)
         assert not thread.is_alive()
         assert [error.reason for error in told] == ["stopped"]
+        assert capture._interrupt.heard
 
 
 def test_each_picture_has_the_size_of_its_own_moment():

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ...ffmpeg import av
 from ..base import CaptureError, Reason
 from .capture import VideoCapture
 from .clock import LiveClock
 from .failures import failure
-from .library import av
 from .picture import BT601, Converter
 from .reader import LIMITS, Reader
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from ...ffmpeg import Interrupt
 from ..base import Capture, CaptureError, Grab
-from .library import Interrupt
 from .picture import Converter
 
 if TYPE_CHECKING:

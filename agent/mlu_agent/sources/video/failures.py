@@ -7,8 +7,8 @@ import re
 import socket
 from urllib.parse import urlsplit
 
+from ...ffmpeg import av
 from ..base import CaptureError, Reason
-from .library import av
 
 Log = list[tuple[int, str, str]]  # level, part of FFmpeg, text
 _STATUS = re.compile(r"(?:failed: |HTTP error )([1-5]\d\d)(?:[ ]([^\r\n]*))?")

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 from ...config.files import path_problem
+from ...ffmpeg import av
 from ..base import CaptureError, Reason
 from .capture import VideoCapture
 from .failures import failure
-from .library import av
 from .reader import LIMITS, Reader
 
 END_TOLERANCE = 0.05

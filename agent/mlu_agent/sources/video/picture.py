@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .library import VideoReformatter, av
+from ...ffmpeg import VideoReformatter, av
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

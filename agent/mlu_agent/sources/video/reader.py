@@ -7,9 +7,9 @@ import math
 import time
 from typing import Any, Callable
 
+from ...ffmpeg import av
 from ..base import CaptureError, Reason
 from ..limits import MAX_PIXELS, size_problem
-from .library import av
 
 MAX_PLAUSIBLE_FPS = 1000.0
 MAX_DAMAGED_IN_A_ROW = 100  # reads of a file that fail, each of which may be followed by one that does not

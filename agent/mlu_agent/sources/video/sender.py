@@ -14,7 +14,7 @@ import struct
 import time
 from typing import Any
 
-from .library import av
+from ...ffmpeg import av
 
 NTP_1970 = 2208988800  # seconds from 1900, where NTP begins, to 1970
 LOOK_S = 10.0  # cameras report every five seconds or so, and clocks drift slowly

@@ -7,12 +7,12 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from ...ffmpeg import av, heard_log
 from ..base import CaptureError, Reason
 from ..retry import AccountPauses
 from .capture import VideoCapture
 from .clock import LiveClock, Pace
 from .failures import Log, failure, is_vague
-from .library import av, heard_log
 from .reader import LIMITS, Reader
 from .sender import SenderClock
 
