@@ -456,9 +456,15 @@ AGENT = (
     ),
     _agent(
         "peers that never read keep their place",
-        "who = (idle or stuck)[:1]",
-        "who = idle[:1]",
+        "who = (idle or stuck)[:1] or",
+        "who = idle[:1] or",
         "test_a_newcomer_takes_the_place_of_who_asked_for_nothing",
+    ),
+    _agent(
+        "one process takes every place",
+        "if count <= owners[newcomer] + 1:",
+        "if True:",
+        "test_a_newcomer_takes_the_place_of_who_has_most",
     ),
     _agent(
         "half a handshake for ever",

@@ -285,6 +285,32 @@ def test_a_newcomer_takes_the_place_of_who_asked_for_nothing(make, subscribe, ra
     assert {"comes to 3 others, which is the most", "made room for a newcomer"} <= made.log.reasons()
 
 
+def test_a_newcomer_takes_the_place_of_who_has_most(make, subscribe, monkeypatch: pytest.MonkeyPatch):
+    """One process that takes all places, with subscribers that seem to read, keeps nobody else out; the newcomers of
+    that process have to stay outside."""
+    monkeypatch.setattr(server, "MAX_PEERS", 8)
+    monkeypatch.setattr(server, "STUCK_S", 1e9)
+    made = make()
+    command = [sys.executable, hostile.__file__, "deaf", made.endpoint, "10000", "60"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as attacker, contextlib.ExitStack() as exits:
+        exits.callback(attacker.kill)
+        wait_until(lambda: made.publisher.subscriptions == 8 and made.account.cut_off > 0)
+        mine = subscribe(made)
+        mine.subscribe("1/")
+        second = subscribe(made)
+        second.subscribe("2/")
+        for one, data in ((mine, b"1/x"), (second, b"2/x")):
+            end = time.monotonic() + SECONDS
+            while not one.poll(5):
+                assert time.monotonic() < end, "it was kept out"
+                made.publisher.send(data)
+            assert one.recv() == data
+        wait_until(lambda: made.account.cut_off > 30)
+        made.publisher.send(b"1/y")
+        while received(mine) != b"1/y":
+            pass
+
+
 def test_who_says_nothing_is_sent_away(make, raw, monkeypatch: pytest.MonkeyPatch):
     """Half a greeting is nothing, too."""
     monkeypatch.setattr(server, "HANDSHAKE_S", 0.1)

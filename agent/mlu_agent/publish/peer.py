@@ -30,6 +30,7 @@ class Peer:
     """One connection, from its greeting on; used by the publisher's thread alone.
 
     ``who``       for people: process and user, or address.
+    ``owner``     whose it is, as far as can be told: a process here, or another machine.
     ``since``     when it came, by the monotonic clock.
     ``moved``     when it last took something.
     ``prefixes``  what it asked for.
@@ -41,7 +42,7 @@ class Peer:
         connection.setblocking(False)
         self._connection = connection
         self.descriptor = connection.fileno()
-        self.who = _who(connection)
+        self.who, self.owner = _who(connection)
         self.since = self.moved = now
         self.prefixes: set[bytes] = set()
         self.listens = False
@@ -163,15 +164,16 @@ class Peer:
         self._connection.close()
 
 
-def _who(connection: socket.socket) -> str:
+def _who(connection: socket.socket) -> tuple[str, str]:
+    """In words, and whose it is."""
     try:
         if connection.family == socket.AF_UNIX:
             process, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            return f"process {process} of user {user}"
+            return f"process {process} of user {user}", str(process)
         host, port = connection.getpeername()[:2]
     except OSError:
-        return "somebody who left at once"
-    return f"{host} port {port}"
+        return "somebody who left at once", ""
+    return f"{host} port {port}", host
 
 
 def _keep_alive(connection: socket.socket) -> None:

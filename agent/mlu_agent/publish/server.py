@@ -6,6 +6,7 @@ INBOUND_EVERY_S at most, so whatever peers send costs a tenth of one core and de
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import errno
 import os
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 INBOUND_S = 0.005
 INBOUND_EVERY_S = 0.05
 HANDSHAKE_S = 5.0
-STUCK_S = 10.0  # took nothing for so long although something waits: makes room for a newcomer
+STUCK_S = 2.0  # took nothing for so long although something waits: makes room for a newcomer
 MAX_PEERS = 128
 DESCRIPTORS_SHARE = 4  # of those that the process may have, subscribers get one in so many
 MAX_WAITING = 10_000  # messages on their way to the thread,
@@ -244,24 +245,32 @@ class Server:
             if error.errno in _NO_DESCRIPTOR:
                 self._refuse_without_descriptor()
             return
-        if len(self._peers) >= self._limit and not self._make_room(now):
-            connection.close()
-            self._cut_off("a newcomer", f"comes to {self._limit} others, which is the most")
-            return
         peer = Peer(connection, now)
+        if len(self._peers) >= self._limit and not self._make_room(peer.owner, now):
+            self._cut_off(peer.who, f"comes to {self._limit} others, which is the most")
+            peer.close()
+            return
         self._peers[peer.descriptor] = peer
         self._inbound.register(peer.descriptor, select.EPOLLIN)
         self._flush(peer)
 
-    def _make_room(self, now: float) -> bool:
-        """Ends the connection of who asked for nothing, or took nothing for STUCK_S; the oldest one."""
+    def _make_room(self, newcomer: str, now: float) -> bool:
+        """Ends the oldest connection that asked for nothing, or took nothing for STUCK_S, or else the newest one of
+        whoever has most of them, and more than the newcomer will have."""
         idle = [peer for peer in self._peers.values() if not peer.prefixes]
         stuck = [peer for peer in self._peers.values() if len(peer) and now - peer.moved > STUCK_S]
-        who = (idle or stuck)[:1]
+        who = (idle or stuck)[:1] or self._crowd(newcomer)[-1:]
         for peer in who:
             self._cut_off(peer.who, "made room for a newcomer")
             self._leave(peer)
         return bool(who)
+
+    def _crowd(self, newcomer: str) -> list[Peer]:
+        owners = collections.Counter(peer.owner for peer in self._peers.values())
+        ((owner, count),) = owners.most_common(1)
+        if count <= owners[newcomer] + 1:
+            return []
+        return [peer for peer in self._peers.values() if peer.owner == owner]
 
     def _refuse_without_descriptor(self) -> None:
         """Else who waits in front of the door would wake the thread for ever."""
