@@ -55,12 +55,16 @@ def then(first: Scene, until_s: float, second: Scene) -> Scene:
     return lambda at: first(at) if at < until_s else second(at)
 
 
+def pixels_of(greys: NDArray[np.float64]) -> NDArray[np.uint8]:
+    return np.clip(np.round(greys), 0, 255).astype(np.uint8)
+
+
 def watch(scene: Scene, seconds: float, limits: WatchConfig = LIMITS) -> list[tuple[float, SourceState | None]]:
     """Each finding and when it came, seconds."""
     memory, found = Memory(), [(0.0, None)]
     for look in range(int(seconds * LOOKS)):
         at = look / LOOKS
-        memory = step(memory, np.clip(np.round(scene(at)), 0, 255).astype(np.uint8), 1000.0 + at, limits)
+        memory = step(memory, pixels_of(scene(at)), 1000.0 + at, limits)
         if memory.finding != found[-1][1]:
             found.append((at, memory.finding))
     return found
@@ -118,7 +122,7 @@ def parked(at: float) -> NDArray[np.float64]:
 @pytest.mark.parametrize("sigma", [0.7, 4.0])
 def test_a_scene_in_order_gives_no_alarm(scene, sigma):
     """Minutes of an empty street, traffic, clouds, dusk, wind, lamps, a parked car; much noise or little."""
-    assert findings(noisy(scene, sigma), 310 if scene is dusk else 120) == [None]
+    assert findings(noisy(scene, sigma), 310 if scene is dusk else 90) == [None]
 
 
 def test_a_frozen_picture_is_found_in_ten_seconds_and_not_before():
@@ -142,11 +146,11 @@ def test_frozen_is_below_noise_and_not_only_the_same_bits():
         return STREET + (random.random((HEIGHT, WIDTH)) < 0.01)
 
     assert findings(rounding, 30) == [None, FROZEN]
-    person = STREET.copy()
 
     def walks(at: float) -> NDArray[np.float64]:
-        picture = person.copy()
-        picture[80:88, int(at * 4) % 200 : int(at * 4) % 200 + 3] = 0
+        left = int(at * 4) % 200
+        picture = STREET.copy()
+        picture[80:88, left : left + 3] -= 25.0  # in a picture of 36,864 samples
         return picture
 
     assert findings(walks, 60) == [None]
@@ -193,22 +197,27 @@ def test_a_camera_that_was_turned_is_found_until_it_is_turned_back(view):
 
 def test_a_new_view_is_the_usual_one_after_ten_minutes():
     """Somebody may have meant it; from then on it is what must not move."""
-    turned = then(noisy(still(STREET)), 60.0, noisy(still(street(2))))
-    (_, _), (at, found), (over, end) = watch(turned, 670)
-    assert (found, end) == (MOVED, None)
-    assert over - at == pytest.approx(600, abs=2)
-    again = then(turned, 700.0, noisy(still(street(3))))
-    assert findings(again, 715) == [None, MOVED, None, MOVED]
+    turned = then(noisy(still(STREET)), 25.0, noisy(still(street(2))))
+    found = watch(then(turned, 665.0, noisy(still(street(3)))), 680)
+    assert [state for _, state in found] == [None, MOVED, None, MOVED]
+    assert found[2][0] - found[1][0] == pytest.approx(600, abs=2)
 
 
 def test_where_the_camera_looks_is_not_asked_in_the_dark():
-    """After black minutes it looks where it looked."""
-    dark = noisy(still(np.full((HEIGHT, WIDTH), 3.0)), 1.0)
-    assert findings(then(noisy(still(STREET)), 60.0, then(dark, 300.0, noisy(still(STREET)))), 330) == [
-        None,
-        BLACK,
-        None,
-    ]
+    """After black minutes it is known what it saw before them: the same, or it was turned meanwhile."""
+    dark, street_again = noisy(still(np.full((HEIGHT, WIDTH), 3.0)), 1.0), noisy(still(STREET))
+    memory, ends = Memory(), {}
+    for at in np.arange(0, 60, 0.2):
+        memory = step(memory, pixels_of(street_again(at)), at, LIMITS)
+    for at in range(60, 800):
+        memory = step(memory, pixels_of(dark(at)), float(at), LIMITS)
+    assert memory.finding is BLACK
+    for name, scene in (("same", street_again), ("turned", noisy(still(street(2))))):
+        later = memory
+        for at in np.arange(800, 815, 0.2):
+            later = step(later, pixels_of(scene(at)), at, LIMITS)
+        ends[name] = later.finding
+    assert ends == {"same": None, "turned": MOVED}
 
 
 def test_each_part_can_be_switched_off():
@@ -249,11 +258,13 @@ def test_it_looks_five_times_a_second_at_most_and_begins_anew_with_another_size(
     """Whatever the camera's rate; another size may be another part of the view."""
     seen = PictureWatch(LIMITS)
     small, large = np.zeros((90, 160, 3), np.uint8), np.zeros((180, 320, 3), np.uint8)
+    looks = set()
     for number in range(25 * 8):
         seen.look(small, number / 25)
+        looks.add(seen._memory.last)
+    assert 32 <= len(looks) <= 40
     assert seen.finding is not None
     assert seen.finding[0] is BLACK
-    assert seen._memory.last == pytest.approx(7.8, abs=0.21)
     seen.look(large, 8.2)
     assert seen.finding is None
 

@@ -163,7 +163,8 @@ class Daemon:
         self._wake.wait(due - time.monotonic(), self.outlet.filenos())
 
     def _loop(self) -> None:
-        next_status = next_summary = time.monotonic()
+        next_status = time.monotonic()
+        next_summary = next_status + (self._config.log.summary_s or math.inf)
         while not self._asked.requested.is_set():
             now = time.monotonic()
             self.pipeline.tick(now)
