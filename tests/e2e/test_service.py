@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -129,6 +130,8 @@ def test_a_reload_is_answered_and_no_signal_kills(start, tmp_path: Path, endpoin
         hear(endpoint, "frame", 3)
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 0
+        manager.wait_for("STOPPING=1")
+        assert "EXTEND_TIMEOUT_USEC=6000000" in manager.received[-1].split("\n")
     finally:
         manager.close()
 
@@ -288,6 +291,25 @@ def test_a_configuration_on_a_mount_that_comes_later_is_worth_another_start(tmp_
     command = [sys.executable, "-m", "mlu_agent.cli", "run", "-c", str(tmp_path / "none.toml")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False)
     assert (done.returncode, "none.toml: cannot be read" in done.stderr) == (code, True)
+
+
+def test_an_error_that_nobody_takes_ends_the_process_all_the_same(tmp_path: Path):
+    """The last sentence goes to a reader that sleeps: the exit code is told by the process's end."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writing, b"x" * 4096):
+            pass
+    os.set_blocking(writing, True)
+    command = [sys.executable, "-m", "mlu_agent.cli", "run", "-c", str(tmp_path / "none.toml")]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=writing)
+    try:
+        assert process.wait(SECONDS) == 2
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
+        os.close(writing)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "soon"])

@@ -9,13 +9,15 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
+from ..config.files import path_problem
+from ..engine.deadlines import Deadlines
 from ..errors import DeviceLost
 from ..ledger import Ledger
 from ..publish.sinks import open_outlet
 from ..sources import SourceState
 from . import signals
 from .hangs import Hangs, end_now
-from .models import Models, put_into_service
+from .models import Models, Served, put_into_service
 from .pipeline import Pipeline
 from .service import Notifications, Watchdog
 from .waiting import EXTENSION_S, Patience, Settling, Stopped
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .signals import Signals
 
 STATUS_INTERVAL_S = 5.0
+START_CALLS = 3  # of the device, that may each take all of their time
 ANSWER_INTERVAL_S = 0.5  # a flood of signals must not be one of log lines
 HARD_END_MARGIN_S = 0.2
 CLEANUP_SHARE = 0.7  # of the time to stop, at most: for the frames in flight; the rest is for sockets and the device
@@ -95,10 +98,8 @@ class Daemon:
         self._starving: list[str] = []
         self.ledger = Ledger()
         patience = Patience(log, notifications, self._sleep_at_start)
-        notifications.extend(EXTENSION_S, "loading the model")
         self._hangs = Hangs(log, notifications, flush)
-        load = Settling(config.model.path, lambda: put_into_service(config, self.ledger, log, exits, self._hangs))
-        self.models = Models(patience.until(load))
+        self.models = Models(patience.until(Settling(config.model.path, lambda: self._load(exits))))
         # closed before the engine: the exit stack runs backwards
         self.outlet = patience.until(lambda: open_outlet(config.publish, self.ledger, log, wake.set, exits))
         self.endpoint = self.outlet.endpoint
@@ -134,6 +135,14 @@ class Daemon:
         return 2 if failed and not asked else 0
 
     # ---- the start ------------------------------------------------------------------------------------------------
+
+    def _load(self, exits: contextlib.ExitStack) -> Served:
+        """The device's own deadlines are tighter, but one that is only slow may come near them in several calls."""
+        model, service = self._config.model.path, self._config.service
+        size = 0 if path_problem(model) else model.stat().st_size
+        calls_s = Deadlines(service.device_timeout_s, service.device_start_timeout_s, size).start_s
+        self._notifications.extend(EXTENSION_S + START_CALLS * calls_s, "loading the model")
+        return put_into_service(self._config, self.ledger, self._log, exits, self._hangs)
 
     def _go_on(self) -> None:
         """Between two steps of the start: Stopped if the end was asked for."""
@@ -207,8 +216,9 @@ class Daemon:
                 if self._ready:
                     self._notifications.reloading()
                     self._notifications.send(READY=1, STATUS=NO_RELOAD)
-            elif number == signal.SIGUSR1 and self._ready:
-                self._log_summary()
+            elif number == signal.SIGUSR1:
+                if self._ready:
+                    self._log_summary()
             else:
                 self._log.warning("a signal without a meaning here is ignored", signal=_name(number), count=count)
 
