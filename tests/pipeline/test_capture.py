@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from mlu_agent.sources.base import Reason
 from mlu_agent.sources.video import CameraCapture
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlu_agent.sources import Capture, Grab
 
 
@@ -279,3 +282,14 @@ def test_silent_cameras_hold_up_no_other_one():
     """A camera and three more come back beside eight that accept and say nothing: all have frames within five seconds
     of when they answer again, and all twelve threads end when asked."""
     assert max(returns(cameras=4, silent=8, away_s=1.0)) < 5
+
+
+def test_detect_says_which_stream_failed_and_why(simulator_path: Path, model_path: Path):
+    """Of several addresses each refusal names its own, with the server's words; the exit status is 2."""
+    with RtspCamera(faults=Faults(status="404 Not Found")) as one, RtspCamera(faults=Faults(auth="basic")) as two:
+        command = [sys.executable, "-m", "mlu_agent.cli", "detect", str(model_path), one.url, two.url]
+        env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path)}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
+    assert done.returncode == 2
+    assert f"{one.url}: the server answers 404 Not Found" in done.stderr
+    assert f"{two.url}: the server answers 401 Unauthorized" in done.stderr

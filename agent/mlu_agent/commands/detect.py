@@ -154,7 +154,9 @@ def _items(arguments: argparse.Namespace, problems: list[str]) -> Iterator[_Item
         except CaptureError as error:
             # a picture that cannot be decoded has been told already
             if not capture.unreadable:
-                say(scrub(error.reason, address))
+                say(scrub(f"{title}: {error.reason}" if address else error.reason, address))
+        if capture.damaged:
+            _tell(f"{title}: {capture.damaged} places of it are damaged, and left out")
         if isinstance(capture, PictureCapture) and capture.left_out:
             first = ", ".join(capture.left_out[:NAMED]) + (", …" if len(capture.left_out) > NAMED else "")
             _tell(f"{name}: {len(capture.left_out)} files are no pictures by their names, and left out: {first}")
