@@ -167,6 +167,12 @@ AGENT = (
         "test_a_pause_is_no_time_of_the_same_picture",
     ),
     _agent(
+        "a quiet scene between two key frames is frozen",
+        "limits.frozen_s if keyed else max(limits.frozen_s, KEYLESS_S)",
+        "limits.frozen_s",
+        "test_a_still_scene_is_not_frozen_before_a_key_frame_says_so",
+    ),
+    _agent(
         "a person far away is a frozen picture",
         "STILL_CELL = 2.0",
         "STILL_CELL = 200.0",

@@ -156,6 +156,25 @@ def test_frozen_is_below_noise_and_not_only_the_same_bits():
     assert findings(walks, 60) == [None]
 
 
+@pytest.mark.parametrize("key_s, found_s", [(4, 10), (30, 30), (1000, 120)])
+def test_a_still_scene_is_not_frozen_before_a_key_frame_says_so(key_s, found_s):
+    """Cameras that save bits send nothing new of a quiet scene until their next key frame, which is never quite the
+    same; where none comes at all, two minutes are enough."""
+    same, random = STREET.astype(np.uint8), np.random.default_rng(5)
+    quiet, frozen, at_frozen = Memory(), Memory(), 0.0
+    refreshed = same
+    for look in range(130 * LOOKS):
+        at, key = look / LOOKS, look % (key_s * LOOKS) == 0 and look > 0
+        if key:
+            refreshed = same + random.integers(0, 2, same.shape, np.uint8)
+        if at < 115:
+            quiet = step(quiet, refreshed, at, LIMITS, key_frame=key)
+        frozen = step(frozen, same, at, LIMITS, key_frame=key)
+        at_frozen = at_frozen or (at if frozen.finding is FROZEN else 0.0)
+    assert quiet.finding is None
+    assert found_s <= at_frozen <= found_s + 0.6
+
+
 @pytest.mark.parametrize("level, state", [(0.0, BLACK), (16.0, BLACK)])
 def test_a_black_picture_is_black_whatever_else_it_is(level, state):
     """With its noise, and although it has no detail and may be frozen as well; light ends it."""

@@ -79,6 +79,7 @@ class Capture(abc.ABC):
     damaged = 0  # places of a video that could not be decoded, or not well
     stale = 0  # pictures that were passed over because they are a backlog: old, and newer ones wait behind them
     media_s: float | None = None  # time of the present picture in its file, seconds from the start; None for live ones
+    key_frames: int | None = None  # pictures so far that were encoded by themselves; None: all are
     arrived_s: float | None = None  # monotonic clock when the present picture's packet came; None: when it was read
 
     @abc.abstractmethod

@@ -293,7 +293,7 @@ class Source:
         with self._liveness.inside("decoding it"):
             grab = self.capture.take()
         if self._watch is not None:
-            self._watch.look(grab.pixels, time.monotonic())
+            self._watch.look(grab.pixels, time.monotonic(), self.capture.key_frames)
             self._show_picture(FLOWING)
         # counted before it can be seen by the consumer, so that the balance never shows more out than in
         self.account.count_read()

@@ -3,7 +3,8 @@
 Looked at is a grid of samples: 36 x 64 cells of 4 x 4 green values, whatever the picture's size. ``step`` is a function
 of what is remembered, the samples and the time, so that a year can be tested in a second.
 
-- frozen: the samples stay the same, but for less than ``frozen_noise`` grey levels on the average.
+- frozen: the samples stay the same, but for less than ``frozen_noise`` grey levels on the average, also by a key frame:
+  until that comes, an encoder that saves bits repeats a quiet scene as it is.
 - black: hardly any cell is brighter than ``black_level``.
 - covered: hardly any cell differs from its neighbours: a lens that something is on shows no edges.
 - moved: the edges that were there all the time (their slowly moving average) are somewhere else now. Passing objects
@@ -33,6 +34,7 @@ RELEASE_S = 1.0  # so long all must be well until it is believed
 SLACK = 1.5  # a picture must be so much better than the limit to count as well again
 BRIGHT_SHARE = 0.01  # of the cells may be brighter in a black picture
 EDGE = 6.0  # grey levels between neighbouring cells
+KEYLESS_S = 120.0  # so long a picture may stand still without a key frame
 STILL_CELL = 2.0  # grey levels that no cell of a frozen picture changes by
 LEARN_S = 20.0  # of looking, until it is known what the camera usually sees
 AVERAGE_S = 120.0
@@ -70,6 +72,7 @@ class Memory:
     learned_s: float = 0.0
     moved_s: float = 0.0
     still: NDArray[np.uint8] | None = None
+    keyed: bool = False  # whether a key frame repeated it
     view: NDArray[np.float32] | None = None
     frozen: Latch = field(default_factory=Latch)
     black: Latch = field(default_factory=Latch)
@@ -102,8 +105,13 @@ def _places(height: int, width: int) -> NDArray[np.intp]:
     return (rows[:, None] * width + columns) * 3 + 1
 
 
-def step(memory: Memory, samples: NDArray[np.uint8], now: float, limits: WatchConfig) -> Memory:
-    """What is known after one more look at ``now``, monotonic seconds. A limit of 0 switches its part off."""
+def step(
+    memory: Memory, samples: NDArray[np.uint8], now: float, limits: WatchConfig, *, key_frame: bool = True
+) -> Memory:
+    """What is known after one more look at ``now``, monotonic seconds. A limit of 0 switches its part off.
+
+    ``key_frame``: whether one came since the look before.
+    """
     passed_s = min(now - memory.last, LONGEST_S) if memory.last is not None else 0.0
     cells = _cells(samples)
     dark = _is_black(cells, memory.black, limits)
@@ -114,7 +122,7 @@ def step(memory: Memory, samples: NDArray[np.uint8], now: float, limits: WatchCo
         black=memory.black.after(dark, passed_s, limits.hold_s),
         covered=memory.covered.after(plain and not dark, passed_s, limits.hold_s),
     )
-    memory = _look_for_standstill(memory, samples, passed_s, limits)
+    memory = _look_for_standstill(memory, samples, passed_s, limits, key_frame=key_frame)
     # where nothing is to be seen, nothing tells where the camera looks
     return memory if dark or plain or not limits.moved_share else _look_for_move(memory, cells, passed_s, limits)
 
@@ -140,13 +148,16 @@ def _is_covered(cells: NDArray[np.float32], latch: Latch, limits: WatchConfig) -
     return int(np.count_nonzero(steps > EDGE)) < share * steps.size
 
 
-def _look_for_standstill(memory: Memory, samples: NDArray[np.uint8], passed_s: float, limits: WatchConfig) -> Memory:
+def _look_for_standstill(
+    memory: Memory, samples: NDArray[np.uint8], passed_s: float, limits: WatchConfig, *, key_frame: bool
+) -> Memory:
     if not limits.frozen_s:
         return memory
     same = memory.still is not None and _is_same(memory.still, samples, limits.frozen_noise)
-    frozen = memory.frozen.after(same, passed_s, limits.frozen_s)
+    keyed = same and (memory.keyed or key_frame)
+    frozen = memory.frozen.after(same, passed_s, limits.frozen_s if keyed else max(limits.frozen_s, KEYLESS_S))
     # a frozen picture is remembered until it is believed that it goes on
-    return replace(memory, frozen=frozen, still=memory.still if same or frozen.on else samples)
+    return replace(memory, frozen=frozen, keyed=keyed, still=memory.still if same or frozen.on else samples)
 
 
 def _is_same(one: NDArray[np.uint8], other: NDArray[np.uint8], noise: float) -> bool:
@@ -201,6 +212,7 @@ class PictureWatch:
         self._limits = limits
         self._memory = Memory()
         self._shape: tuple[int, ...] = ()
+        self._key_frames: int | None = 0
 
     @property
     def finding(self) -> tuple[SourceState, str] | None:
@@ -208,14 +220,16 @@ class PictureWatch:
         state = self._memory.finding
         return None if state is None else (state, _sentence(state, self._limits))
 
-    def look(self, pixels: NDArray[np.uint8], now: float) -> None:
-        """One picture, uint8 (H, W, 3), at ``now``, monotonic seconds."""
+    def look(self, pixels: NDArray[np.uint8], now: float, key_frames: int | None = None) -> None:
+        """One picture, uint8 (H, W, 3), at ``now``, monotonic seconds; ``key_frames`` until it, None if all are."""
         if self._memory.last is not None and now - self._memory.last < LOOK_S:
             return
         if pixels.shape != self._shape:  # another size may be another cut-out
             self._shape = pixels.shape
             self._memory = Memory()
-        self._memory = step(self._memory, sample(pixels), now, self._limits)
+        came = key_frames is None or key_frames != self._key_frames
+        self._key_frames = key_frames
+        self._memory = step(self._memory, sample(pixels), now, self._limits, key_frame=came)
 
 
 def _sentence(state: SourceState, limits: WatchConfig) -> str:

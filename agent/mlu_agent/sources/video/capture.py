@@ -25,6 +25,7 @@ class VideoCapture(Capture):
         self._frame: Any = None
         self._position = 0  # pictures decoded so far
         self._capture_time_ns = 0
+        self.key_frames: int = 0
         self._clock = "arrival"
         self._damaged_before = 0  # in the openings before this one
 
@@ -48,6 +49,7 @@ class VideoCapture(Capture):
     def _stand(self, frame: Any, capture_time_ns: int, clock: str) -> None:
         """``frame`` is the present picture; where its time comes from, in the words of ``Frame.clock``."""
         self._frame, self._capture_time_ns, self._clock = frame, capture_time_ns, clock
+        self.key_frames += bool(frame.key_frame)
 
     def take(self) -> Grab:
         frame, self._frame = self._frame, None
