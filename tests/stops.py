@@ -97,17 +97,17 @@ STATES = {
         cameras="synthetic",
         faults='function = "cnrtInvokeRuntimeContext"\nat = "queue"\nslow_ms = 300\n',
     ),
-    "log blocked": State(lambda running: (running.folder / "out.sock").exists(), more=LOUD, log="blocked", late_s=2.0),
+    "log blocked": State(lambda running: (running.folder / "out.sock").exists(), more=LOUD, log="blocked", late_s=1.0),
     "log full": State(lambda running: (running.folder / "out.sock").exists(), more=LOUD, log="full"),
     "log without a reader": State(lambda running: (running.folder / "out.sock").exists(), more=LOUD, log="gone"),
 }
 
 
 class Cameras:
-    """Eight of each kind, for all daemons together; a context manager."""
+    """Eight of each kind, for all daemons together, the slow ones of ``fps``; a context manager."""
 
-    def __init__(self) -> None:
-        slow = [RtspCamera(fps=1.0) for _ in range(CAMERAS)]
+    def __init__(self, fps: float = 1.0) -> None:
+        slow = [RtspCamera(fps=fps) for _ in range(CAMERAS)]
         self._servers = {
             "slow": slow,
             "silent": [Blackhole() for _ in range(CAMERAS)],
