@@ -116,7 +116,7 @@ class ServiceConfig:
 
     watchdog: bool = True
     device_timeout_s: float = 2.0
-    device_start_timeout_s: float = 5.0
+    device_start_timeout_s: float = 4.0
     golden_interval_s: float = 300.0
     stop_timeout_s: float = 5.0
 
