@@ -28,7 +28,7 @@ class CameraCapture(VideoCapture):
     def __init__(self, device: str, *, width: int = 0, height: int = 0, fps: float = 0.0) -> None:
         super().__init__(device)
         self._path = f"/dev/video{device}" if device.isdigit() else device
-        self._options = {**LIMITS, "protocol_whitelist": ""}
+        self._options = dict(LIMITS)
         if width and height:
             self._options["video_size"] = f"{width}x{height}"
         if fps:
