@@ -181,6 +181,21 @@ def test_a_step_has_helped_only_if_the_golden_frame_passes(tested: Device, fault
     assert tested.account.steps() == {"retry": 1, "renew": 1, "reopen": 1}
 
 
+def test_a_start_in_which_one_lane_of_several_computes_wrong_is_none(tested: Device, monkeypatch: pytest.MonkeyPatch):
+    """What is tried again has to pass on the lanes that were tested, not on the first one alone."""
+    probe = tested.engine.probe
+
+    def wrong_on_lane_1(*asked: Any) -> Any:
+        slots = probe(*asked)
+        for slot in slots:
+            slot.outputs[0][...] += slot.lane
+        return slots
+
+    monkeypatch.setattr(tested.engine, "probe", wrong_on_lane_1)
+    with pytest.raises(DeviceLost, match="core group 1"):
+        tested.scrutiny.start()
+
+
 def test_the_golden_frame_goes_round_the_lanes_when_it_is_due(tested: Device, monkeypatch: pytest.MonkeyPatch):
     """One after another, each time after the interval; all of them at start."""
     lanes: list[Any] = []

@@ -34,9 +34,9 @@ __all__ = ["SLOTS_PER_CONTEXT", "Engine", "Recover", "Slot"]
 
 SLOTS_PER_CONTEXT = 2
 
-
 # Called with a slot whose invocation failed and why; returns when the slot is finished, or raises RuntimeFailure.
 Recover = Callable[[Slot, RuntimeFailure], None]
+# Called with a slot that ended well; RuntimeFailure if its outputs cannot be believed.
 Check = Callable[[Slot], None]
 
 

@@ -22,6 +22,8 @@ from ..errors import DeviceLost, RuntimeFailure
 from .health import LOST, OK, RECOVERING, SUSPECT, Health
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..ledger import ModelAccount
     from .engine import Engine
     from .golden import GoldenTest
@@ -61,8 +63,9 @@ class Recovery:
         self.failures = 0
         self.lost: DeviceLost | None = None
 
-    def __call__(self, slot: Slot, error: RuntimeFailure) -> None:
-        """Returns when the slot is finished; raises DeviceLost when nothing helped."""
+    def __call__(self, slot: Slot, error: RuntimeFailure, lanes: Sequence[int] | None = None) -> None:
+        """Returns when the slot is finished; raises DeviceLost when nothing helped. ``lanes``: those of which one
+        failed, None for the slot's."""
         if self.lost is not None:
             raise self.lost
         self.failures += 1
@@ -78,7 +81,7 @@ class Recovery:
             try:
                 self._steps[name](slot)
                 if self._golden is not None:  # what was made anew, all of it
-                    self._golden.check([slot.lane] if name == "retry" else None)
+                    self._golden.check((lanes or [slot.lane]) if name == "retry" else None)
             except RuntimeFailure as failure:
                 error = failure
                 continue

@@ -20,7 +20,7 @@ from ..errors import RuntimeFailure
 from .golden import STALE, ZERO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -69,11 +69,11 @@ class Scrutiny:
         self._lane = (self._lane + 1) % self._engine.lanes
         self._test([self._lane])
 
-    def _test(self, lanes: Iterable[int]) -> None:
+    def _test(self, lanes: Sequence[int]) -> None:
         try:
             self._golden.check(lanes)
         except RuntimeFailure as error:
-            self._recovery(self._engine.spare(self._lane), error)
+            self._recovery(self._engine.spare(self._lane), error, lanes)
 
     def doubt(self, slot: Slot) -> None:
         """Looks at a finished invocation; RuntimeFailure if its outputs cannot be believed."""
