@@ -335,6 +335,18 @@ AGENT = (
         "test_what_is_looked_at_are_all_bytes_of_numbers_and_all_channels",
     ),
     _agent(
+        "after a retry the first lane alone is tested",
+        "(lanes or [slot.lane])",
+        "[slot.lane]",
+        "test_a_start_in_which_one_lane_of_several_computes_wrong_is_none",
+    ),
+    _agent(
+        "no thread left, and no end when the device hangs",
+        "contextlib.suppress(RuntimeError, MemoryError):",
+        "contextlib.suppress(MemoryError):",
+        "test_without_a_thread_there_is_none",
+    ),
+    _agent(
         "the golden frame on one lane alone",
         "self._lane = (self._lane + 1) % self._engine.lanes",
         "self._lane = 0",

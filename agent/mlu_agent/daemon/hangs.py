@@ -6,14 +6,13 @@ when a process exits can be trusted to come back. So the process ends by ``os._e
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 from ..errors import DeviceLost
+from . import last_word
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -35,7 +34,7 @@ class Hangs:
 
     def __call__(self, lost: DeviceLost) -> None:
         """Ends the process, at the latest after ABANDON_S."""
-        _within(LAST_WORD_S, lambda: self._log.error("the device hangs", reason=lost.message))
+        last_word.say(lambda: self._log.error("the device hangs", reason=lost.message), LAST_WORD_S)
         self._notifications.send(STATUS=lost.message)
         if self.serving is not None:
             self.serving.give_up(lost)
@@ -45,14 +44,8 @@ class Hangs:
 
 def end_now(flush: Callable[[], object] = lambda: None) -> NoReturn:
     """Ends the process as one whose device is lost, without anybody's clean-up; ``flush()`` brings the log out."""
-    _within(LAST_WORD_S, flush)
+    last_word.say(flush, LAST_WORD_S)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            _within(LAST_WORD_S, stream.flush)
+        if stream is not None:
+            last_word.say(stream.flush, LAST_WORD_S)
     os._exit(DeviceLost.exit_code)
-
-
-def _within(seconds: float, work: Callable[[], object]) -> None:
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)

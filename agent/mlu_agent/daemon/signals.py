@@ -2,7 +2,7 @@
 
     TERM, INT               the end; a second one, or an end that takes too long, ends the process at once
     HUP, USR1, USR2, ALRM   and whatever else would kill a process that does not know it: handed to the main loop,
-                            which answers (``daemon.answers``)
+                            which answers (``Daemon._answer_signals``)
     QUIT                    where every thread is, on stderr, and the end with a core dump: for finding out why it hangs
     ABRT, SEGV and their like, which tell of a fault: the same, by the process's own doing
 
@@ -21,6 +21,8 @@ import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Callable
+
+from . import last_word
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -148,11 +150,8 @@ class Signals:
 
     def _end_late(self) -> None:
         try:
-            # it writes a line, and a reader that hangs may be the very reason for being late
-            last_word = threading.Thread(target=self._on_late, daemon=True)
-            last_word.start()
-            last_word.join(LAST_WORD_S)
-        finally:  # no memory, no thread: nothing keeps it from ending
+            last_word.say(self._on_late, LAST_WORD_S)
+        finally:  # nothing keeps it from ending
             os._exit(self.late_code)
 
 
