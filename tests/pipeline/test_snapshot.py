@@ -72,6 +72,7 @@ def test_user_and_password_are_given_to_who_asks_and_only_then(auth):
     for error in (refused, anonymous):
         assert (error.code, error.retry_after_s) == (Reason.UNAUTHORIZED, 300.0)
         assert "401 Unauthorized: user or password is wrong" in error.reason
+        assert f"asked again in {error.retry_after_s / 60:g} minutes" in error.reason
         assert "wrong@" not in error.reason
 
 

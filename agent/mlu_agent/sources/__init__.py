@@ -57,7 +57,6 @@ def make_capture(config: SourceConfig, on_unreadable: Callable[[str], None] | No
 
 def capture_for_path(path: str, on_unreadable: Callable[[str], None] | None = None) -> Capture:
     """The capture for a local path: a picture or a folder of pictures, else a video."""
-
     if is_picture(path) or os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir it never raises
         return PictureCapture(path, on_unreadable=on_unreadable)
     return FileCapture(path)

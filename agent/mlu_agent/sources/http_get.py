@@ -78,9 +78,9 @@ class Getter:
     def _ask(self, deadline: float) -> tuple[Answer, list[str]]:
         if self._ended.is_set():
             raise CaptureError("stopped")
-        kind: Any = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        make: Any = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         more = {"context": _unverified()} if self._secure else {}
-        connection = kind(self._host, self._port, timeout=max(0.1, deadline - time.monotonic()), **more)
+        connection = make(self._host, self._port, timeout=max(0.1, deadline - time.monotonic()), **more)
         with contextlib.ExitStack() as exits:
             exits.callback(connection.close)
             connection.connect()
@@ -100,9 +100,7 @@ class Getter:
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
         if (response.length or 0) > self._most:
-            raise CaptureError(
-                f"it would send {response.length} bytes, more than {self._most}", code=Reason.UNSUPPORTED
-            )
+            raise self._too_much(f"would send {response.length} bytes")
         chunks, size = [], 0
         while chunk := response.read1(CHUNK):
             chunks.append(chunk)

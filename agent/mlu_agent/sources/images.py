@@ -36,7 +36,8 @@ class PictureCapture(Capture):
         except OSError as error:
             raise CaptureError(f"{self.path} cannot be read: {reason(error)}", code=Reason.UNAUTHORIZED) from None
         if not self._files and not self.path.is_dir():
-            raise CaptureError(f"{self.path} is neither a picture nor a folder", permanent=True)
+            sentence = f"{self.path} is neither a picture nor a folder"
+            raise CaptureError(sentence, code=Reason.UNSUPPORTED, permanent=True)
         if not self._files:
             # a folder is empty, too, as long as nothing is mounted on it
             raise CaptureError(f"{self.path} holds no picture ({', '.join(SUFFIXES)})", code=Reason.NOT_FOUND)
@@ -72,7 +73,7 @@ class PictureCapture(Capture):
     def take(self) -> Grab:
         grab, self._grab = self._grab, None
         if grab is None:
-            raise CaptureError("no picture was advanced to")
+            raise CaptureError("no picture was advanced to", code=Reason.INTERNAL)
         return grab
 
     def close(self) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import re
 
+from .base import CaptureError, Reason
+
 BACKOFF_JITTER = 0.2
 FIRST_REMINDER_S = 60.0
 LAST_REMINDER_S = 3600.0
 UNAUTHORIZED_RETRY_S = 300.0
 UNAUTHORIZED_RETRY_LIMIT_S = 1800.0
+WRONG_LOGIN = "user or password is wrong, or this user may not see it"
 MAX_KINDS = 32  # of failures that are told apart
 
 
@@ -44,11 +47,12 @@ class AccountPauses:
     def __init__(self) -> None:
         self._next = UNAUTHORIZED_RETRY_S
 
-    def next(self) -> float:
-        """Seconds to wait now; twice as many the next time, up to a limit."""
+    def refused(self, said: str) -> CaptureError:
+        """What the camera ``said``, with the pause from now on; it is twice as long the next time, up to a limit."""
         pause = self._next
         self._next = min(pause * 2, UNAUTHORIZED_RETRY_LIMIT_S)
-        return pause
+        reason = f"{said}; asked again in {pause / 60:g} minutes, because cameras lock accounts"
+        return CaptureError(reason, code=Reason.UNAUTHORIZED, retry_after_s=pause)
 
     def reset(self) -> None:
         """The camera answered something else."""

@@ -12,7 +12,7 @@ from .decode import decode_picture
 from .headers import SNIFFED, picture_kind
 from .http_get import Answer, Getter
 from .rate import Rate
-from .retry import AccountPauses
+from .retry import WRONG_LOGIN, AccountPauses
 
 SNAPSHOTS_PER_S = 1.0  # where max_fps says nothing: cameras make a picture for each request, and few more than one
 MAX_SNAPSHOT_BYTES = 32 << 20
@@ -94,8 +94,8 @@ class SnapshotCapture(Capture):
     def _refused(self, answer: Answer) -> CaptureError:
         said = f"{self._name}: the camera answers {answer.words}"
         if answer.status in (401, 403):
-            reason = f"{said}: user or password is wrong, or this user may not see it"
-            return CaptureError(reason, code=Reason.UNAUTHORIZED, retry_after_s=self._pauses.next())
+            return self._pauses.refused(f"{said}: {WRONG_LOGIN}")
+        self._pauses.reset()
         if answer.status == 404:
             return CaptureError(f"{said}: there is no such picture", code=Reason.NOT_FOUND)
         if 300 <= answer.status < 400:

@@ -63,7 +63,7 @@ class CameraCapture(VideoCapture):
         while True:
             reader = self._reader
             if reader is None:
-                raise CaptureError(f"camera {self.address} is not open")
+                raise CaptureError(f"camera {self.address} is not open", code=Reason.INTERNAL)
             frame = self._step(reader)
             self.damaged = self._damaged_before + reader.damaged
             if frame is None:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ...ffmpeg import Interrupt
-from ..base import Capture, CaptureError, Grab
+from ..base import Capture, CaptureError, Grab, Reason
 from .picture import Converter
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class VideoCapture(Capture):
     def take(self) -> Grab:
         frame, self._frame = self._frame, None
         if frame is None:
-            raise CaptureError("no picture was advanced to")
+            raise CaptureError("no picture was advanced to", code=Reason.INTERNAL)
         start = time.monotonic_ns()
         pixels = self._converter.pixels(frame)
         end = time.monotonic_ns()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from ...ffmpeg import av
 from ..base import CaptureError, Reason
+from ..retry import WRONG_LOGIN
 
 Log = list[tuple[int, str, str]]  # level, part of FFmpeg, text
 _STATUS = re.compile(r"(?:failed: |HTTP error )([1-5]\d\d)(?:[ ]([^\r\n]*))?")
@@ -21,7 +22,7 @@ _CODES: tuple[tuple[type[Exception], Reason, str], ...] = (
     (av.error.HTTPServerError, Reason.REFUSED, "a 5xx error of the server"),
 )
 _HINTS = {
-    Reason.UNAUTHORIZED: "user or password is wrong, or this user may not see it",
+    Reason.UNAUTHORIZED: WRONG_LOGIN,
     Reason.NOT_FOUND: "the path of the URL names no stream of this camera",
     Reason.REFUSED: "it cannot or will not serve this stream now",
 }

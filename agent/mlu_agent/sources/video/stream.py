@@ -19,7 +19,6 @@ from .sender import SenderClock
 OPEN_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 5.0
 NOTHING_DECODES_S = 15.0  # key frames of saving cameras are up to ten seconds apart
-TRANSPORTS = ("tcp", "udp")
 # what each may reach: never a local file
 _WEB = "http,https,tcp,tls,crypto,data,httpproxy"
 _PROTOCOLS = {
@@ -116,7 +115,7 @@ class StreamCapture(VideoCapture):
             return CaptureError(f"no answer within {self._timeouts[0]:g} s", code=Reason.TIMEOUT)
         told = failure(error, self.address, self._words(error))
         if told.code is Reason.UNAUTHORIZED:
-            return self._unauthorized(told)
+            return self._pauses.refused(told.reason)
         self._pauses.reset()
         if told.code is Reason.UNSUPPORTED and urlsplit(self.address).scheme.lower() in ("http", "https"):
             return CaptureError(f"{told.reason}; if it is one picture, write snapshot = for url =", code=told.code)
@@ -130,11 +129,6 @@ class StreamCapture(VideoCapture):
                 self._connect().close()
             self._said[kind] = log
         return self._said.get(kind, [])
-
-    def _unauthorized(self, told: CaptureError) -> CaptureError:
-        pause = self._pauses.next()
-        reason = f"{told.reason}; asked again in {pause / 60:g} minutes, because cameras lock accounts"
-        return CaptureError(reason, code=told.code, retry_after_s=pause)
 
     def _begin(self, container: Any, reader: Reader) -> None:
         form = container.format.name
@@ -154,7 +148,7 @@ class StreamCapture(VideoCapture):
         while True:
             reader = self._reader
             if reader is None:
-                raise CaptureError("the stream is not open")
+                raise CaptureError("the stream is not open", code=Reason.INTERNAL)
             frame = self._step(reader)
             if frame is None:
                 self._check_decoding()
