@@ -161,7 +161,9 @@ class Cameras:
         return camera
 
     def close(self) -> None:
-        """Ends both."""
+        """Ends both, whatever is wrong with one at the moment."""
+        if self.lost is not None:
+            self.back()
         self.gstreamer.stop()
         self.faulty.stop()
 
