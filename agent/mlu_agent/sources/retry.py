@@ -23,7 +23,7 @@ class Backoff:
     attempt times out must not wait for a whole pause on top.
     """
 
-    def __init__(self, first: float = 0.5, limit: float = 3.0, generator: random.Random | None = None) -> None:
+    def __init__(self, first: float, limit: float, generator: random.Random | None = None) -> None:
         self._random = generator or random.Random()
         self._first = first
         self._limit = limit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+from ..config import SourceConfig
 from ..config.addresses import shown
 from ..errors import DataError
 from .base import Capture, CaptureError, Grab, Reason
@@ -28,7 +29,7 @@ class SnapshotCapture(Capture):
     remote = True
     keeps_rate = True
 
-    def __init__(self, url: str, *, per_second: float = 0.0, timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, *, per_second: float = 0.0, timeout_s: float = SourceConfig.open_timeout_s) -> None:
         self.address = url
         self._name = shown(url)
         self._interval_s = 1.0 / (per_second or SNAPSHOTS_PER_S)

@@ -10,13 +10,12 @@ from typing import Any
 
 from ...ffmpeg import av
 from ..base import CaptureError, Reason
-from .capture import VideoCapture
+from .capture import READ_TIMEOUT_S, VideoCapture
 from .clock import LiveClock
 from .failures import failure
 from .picture import BT601, Converter
 from .reader import LIMITS, Reader
 
-READ_TIMEOUT_S = 5.0
 _SLICE_S = 0.1
 
 

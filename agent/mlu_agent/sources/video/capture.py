@@ -12,6 +12,8 @@ from .picture import Converter
 if TYPE_CHECKING:
     from .reader import Reader
 
+READ_TIMEOUT_S = 5.0  # for what is to come by itself: a packet, a camera's picture
+
 
 class VideoCapture(Capture):
     """Subclasses open a reader and ``_stand`` at one picture after the other."""

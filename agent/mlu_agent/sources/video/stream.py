@@ -7,17 +7,16 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from ...config import SourceConfig
 from ...ffmpeg import av, heard_log
 from ..base import CaptureError, Reason
 from ..retry import AccountPauses
-from .capture import VideoCapture
+from .capture import READ_TIMEOUT_S, VideoCapture
 from .clock import LiveClock, Pace
 from .failures import Log, failure, is_vague
 from .reader import LIMITS, Reader
 from .sender import SenderClock
 
-OPEN_TIMEOUT_S = 3.0
-READ_TIMEOUT_S = 5.0
 NOTHING_DECODES_S = 15.0  # key frames of saving cameras are up to ten seconds apart
 # what each may reach: never a local file
 _WEB = "http,https,tcp,tls,crypto,data,httpproxy"
@@ -50,17 +49,22 @@ class StreamCapture(VideoCapture):
     """A network stream, with bounded waits. ``transport``: "tcp" or "udp", how RTSP carries its packets.
 
     ``open_timeout_s`` bounds connecting, asking for the stream and looking at its first packets, which needs no end to
-    succeed; ``read_timeout_s`` every packet. 0: the usual ones.
+    succeed; ``read_timeout_s`` every packet.
     """
 
     remote = True
     longest_s = NOTHING_DECODES_S
 
     def __init__(
-        self, url: str, *, open_timeout_s: float = 0.0, read_timeout_s: float = 0.0, transport: str = "tcp"
+        self,
+        url: str,
+        *,
+        open_timeout_s: float = SourceConfig.open_timeout_s,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        transport: str = SourceConfig.transport,
     ) -> None:
         super().__init__(url)
-        self._timeouts = (open_timeout_s or OPEN_TIMEOUT_S, read_timeout_s or READ_TIMEOUT_S)
+        self._timeouts = (open_timeout_s, read_timeout_s)
         self._transport = transport
         self._times = LiveClock(timed=False, held=False)
         self._live = True
