@@ -1,4 +1,4 @@
-"""Pipelines run to their end, and what they counted."""
+"""Pipelines run to their end, what they counted, and sources watched until a state comes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlu_agent.daemon.pipeline import Pipeline
+    from mlu_agent.sources import Source, SourceState
+
+
+def tick(source: Source, until: SourceState, limit_s: float = 30) -> float:
+    """Looks at the source as the main loop does until it is in that state; how long that took, in seconds."""
+    begin = time.monotonic()
+    while source.status.state is not until:
+        now = time.monotonic()
+        assert now - begin < limit_s, source.status
+        source.check_stall(now)
+        time.sleep(0.01)
+    return time.monotonic() - begin
 
 
 def counted(pipeline: Pipeline) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faulty_cameras import Faults, RtspCamera, clip
+from tests.pipeline.runs import tick
 from tests.pipeline.test_sources import Recorder, counted
 
 from mlu_agent.config import SourceConfig, WatchConfig
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECONDS = 30
-
-
-def tick(source: Source, until: SourceState, limit_s: float = SECONDS) -> float:
-    """Looks at the source as the main loop does until it is in that state; how long that took, in seconds."""
-    begin = time.monotonic()
-    while source.status.state is not until:
-        now = time.monotonic()
-        assert now - begin < limit_s, source.status
-        source.check_stall(now)
-        time.sleep(0.01)
-    return time.monotonic() - begin
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.pipeline.runs import tick
 from tests.pipeline.test_sources import ScriptedCapture, counted, path_config, remote_config, start
 
-from mlu_agent.sources import Capture, CaptureError, Grab, Source, SourceState
+from mlu_agent.sources import Capture, CaptureError, Grab, SourceState
 from mlu_agent.sources.base import Reason
 
 if TYPE_CHECKING:
@@ -49,17 +50,6 @@ def fifo(tmp_path: Path) -> Path:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     return path
-
-
-def tick(source: Source, until: SourceState, limit_s: float = SECONDS) -> float:
-    """Looks at the source as the main loop does until it is in that state; how long that took, in seconds."""
-    begin = time.monotonic()
-    while source.status.state is not until:
-        now = time.monotonic()
-        assert now - begin < limit_s, source.status
-        source.check_stall(now)
-        time.sleep(0.01)
-    return time.monotonic() - begin
 
 
 def test_a_source_that_is_stuck_in_a_read_says_so_and_counts_as_a_worker_without_progress(fifo: Path):
