@@ -335,6 +335,12 @@ AGENT = (
         "test_what_is_looked_at_are_all_bytes_of_numbers_and_all_channels",
     ),
     _agent(
+        "whoever lent its process cannot be interrupted any more",
+        "self._previous if self._lent else",
+        "self._previous if not self else",
+        "test_somebody_elses_process_has_its_handlers_back",
+    ),
+    _agent(
         "after a retry the first lane alone is tested",
         "(lanes or [slot.lane])",
         "[slot.lane]",

@@ -135,6 +135,24 @@ def test_a_signal_that_was_ignored_at_the_start_stays_so():
     assert (done.returncode, done.stdout) == (0, f"[{int(signal.SIGUSR1)}]\n"), done.stderr
 
 
+BORROWED = """
+import signal
+from mlu_agent.daemon.signals import of_process
+before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+asked = of_process()
+assert signal.getsignal(signal.SIGTERM) != before[signal.SIGTERM]
+asked.close()
+assert before == {number: signal.getsignal(number) for number in signal.valid_signals()}
+print("as before")
+"""
+
+
+def test_somebody_elses_process_has_its_handlers_back():
+    """Whoever calls the daemon as a function can be interrupted afterwards, and so can what is started then."""
+    done = run(BORROWED)
+    assert (done.returncode, done.stdout) == (0, "as before\n"), done.stderr
+
+
 def test_signals_of_a_fault_show_where_every_thread_was():
     """QUIT, for who wants to know why it hangs, and ABRT, which a service manager sends when the watchdog starves."""
     code = "import os, sys\nfrom mlu_agent.daemon import signals\nsignals.take_over()\nos.kill(os.getpid(), {})"

@@ -20,7 +20,7 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from . import last_word
 
@@ -47,10 +47,11 @@ class Signals:
     by a thread of our own, which needs nobody. Until ``attach`` there is nothing to clean up, and a request for the end
     ends the process with 0.
 
-    ``late_code``: what the process ends with if its end has to be forced.
+    ``late_code``: what the process ends with if its end has to be forced. ``lent``: the process is somebody else's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lent: bool = False) -> None:
+        self._lent = lent
         self.requested = threading.Event()
         self.signal_name = ""
         self.late_code = 0
@@ -61,6 +62,7 @@ class Signals:
         self._others: collections.Counter[int] = collections.Counter()
         self._lock = threading.Lock()
         self._previous_fd = -1
+        self._previous: dict[int, Any] = {}  # handlers, None for those that Python did not set
         self._reader, self._writer = socket.socketpair()
         self._thread = threading.Thread(target=self._watch, name="signals", daemon=True)
 
@@ -71,9 +73,9 @@ class Signals:
         self._thread.start()
         for number in signal.valid_signals() - KEPT - set(STOPS):
             if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _nothing)
+                self._previous[number] = signal.signal(number, _nothing)
         for number in STOPS:
-            signal.signal(number, self._stop)
+            self._previous[number] = signal.signal(number, self._stop)
 
     def attach(self, limit_s: float, on_late: Callable[[], None], on_signal: Callable[[], None]) -> None:
         """From now on a request for the end is the caller's to fulfil, within ``limit_s`` seconds (0: no limit).
@@ -85,10 +87,13 @@ class Signals:
         self._attached = True
 
     def close(self) -> None:
-        """Ends the thread: from now on nothing limits the process, and nothing ends it early. It is about to exit, and
-        a signal that comes meanwhile must not make a clean end look like a killed process."""
-        for number in STOPS:
-            signal.signal(number, signal.SIG_IGN)
+        """Ends the thread: from now on nothing limits the process, and nothing ends it early. If it is ours it is
+        about to exit, and a signal that comes meanwhile must not make a clean end look like a killed process; somebody
+        else's has its handlers back."""
+        after: dict[int, Any] = self._previous if self._lent else {int(number): signal.SIG_IGN for number in STOPS}
+        for number, handler in after.items():
+            if handler is not None:
+                signal.signal(number, handler)
         signal.set_wakeup_fd(self._previous_fd)
         self._writer.close()
         self._thread.join()
@@ -180,6 +185,6 @@ def of_process() -> Signals:
     """The process's own, or else new ones, which ``serve`` installs in a process that is somebody else's."""
     if _of_process:
         return _of_process[0]
-    made = Signals()
+    made = Signals(lent=True)
     made.install()
     return made
