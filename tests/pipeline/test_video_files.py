@@ -78,6 +78,19 @@ def test_an_unnamed_matrix_is_chosen_by_the_size_as_players_do():
     assert is_the_colour(Converter(BT601).pixels(frame))
 
 
+def test_the_pixel_format_may_change_from_one_picture_to_the_next():
+    """Other subsampling, other layouts, ten bits, through one converter: the colour of each is its own; the formats of
+    JPEG hold the full range also where nothing else says so."""
+    converter = Converter()
+    for name in ("yuv422p", "nv12", "yuv420p10le", "yuvj420p", "yuyv422", "yuv420p"):
+        jpegs = name.startswith("yuvj")
+        plain = yuv_frame(1, full=False)
+        plain.colorspace, plain.color_range = 1, 1
+        frame = plain.reformat(format=name, dst_color_range=2 if jpegs else 1)
+        frame.colorspace, frame.color_range = 1, 0 if jpegs else 1
+        assert is_the_colour(converter.pixels(frame)), name
+
+
 def combed() -> np.ndarray:
     """Two moments in one picture: what moved is bright in the upper field and dark in the lower one."""
     pixels = np.full((96, 128, 3), 40, np.uint8)
