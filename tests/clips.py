@@ -30,17 +30,18 @@ def clip(
     *,
     interlaced: bool = False,
     noise: int = 0,
+    darker: int = 1,
     options: str = "",
 ) -> Clip:
-    """A moving picture, a key frame first. ``noise``: amplitude, for as many bits as a real scene has; ``options`` in
-    libx264's own words (``x264-params``)."""
+    """A moving picture, a key frame first. ``noise``: amplitude, for as many bits as a real scene has; ``darker``:
+    what its values are divided by; ``options`` in libx264's own words (``x264-params``)."""
     codec = av.CodecContext.create("libx264", "w")
     codec.width, codec.height, codec.pix_fmt, codec.framerate = width, height, "yuv420p", 25
     parameters = ":".join(filter(None, ["keyint=25:scenecut=0", "tff=1" if interlaced else "", options]))
     codec.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": parameters}
     packets = []
     for number in range(frames):
-        pixels = picture(number, width, height)
+        pixels = picture(number, width, height) // darker
         if noise:
             pixels = pixels // 2 + np.random.default_rng(number).integers(0, noise, pixels.shape, np.uint8)
         packets += codec.encode(av.VideoFrame.from_ndarray(pixels, "bgr24"))

@@ -116,6 +116,19 @@ def test_a_camera_whose_picture_stands_still_is_frozen_and_its_frames_flow_on(wa
         assert source.doubts == []
 
 
+def test_a_camera_in_the_dark_is_black_and_its_frames_flow_on(watched):
+    """Hardly any light, though something moves; once there is light it is live without having been lost."""
+    with RtspCamera([clip(darker=40), clip()], fps=25.0, each=75) as camera:
+        source, timed = stream(camera, watched, watch=WatchConfig(hold_s=1.0))
+        timed.wait_for(SourceState.BLACK)
+        read = counted(source)["frames_read"]
+        assert source.doubts == ["black"]
+        tick(source, SourceState.LIVE)
+        assert timed.states == ["connecting", "live", "black", "live"]
+        assert counted(source)["frames_read"] > read + 25
+        assert source.doubts == []
+
+
 def test_a_picture_is_not_looked_at_where_that_was_switched_off(watched):
     """It stands still and the camera is live."""
     with RtspCamera([clip(frames=1)], fps=25.0) as camera:
