@@ -30,9 +30,27 @@ def end_at_interrupts() -> None:
 
 
 def raise_at_interrupts() -> None:
-    """From now on the first Ctrl-C raises KeyboardInterrupt, so that a command may clean up; a second one ends it."""
+    """From now on the first Ctrl-C raises KeyboardInterrupt, so that a command may clean up; a second one ends it, also
+    inside a call of the runtime that does not return, in which no handler of Python's is run."""
     if _taken_over():
         signal.signal(signal.SIGINT, _raise)
+        _watch_from_a_thread()
+
+
+def _watch_from_a_thread() -> None:
+    import threading  # noqa: PLC0415 - not yet loaded in the first moments
+
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        interrupts = 0
+        while interrupts < 2:
+            interrupts += os.read(read_end, 1)[0] == signal.SIGINT
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=watch, daemon=True, name="interrupts").start()
 
 
 def _taken_over() -> bool:

@@ -240,6 +240,33 @@ def test_a_command_may_clean_up_after_one_interruption_and_a_second_ends_it():
     assert (done.returncode, done.stdout, done.stderr) == (130, "cleaning up\n", "")
 
 
+STUCK = """
+import ctypes, os, signal, sys, threading, types
+from mlu_agent import command_line, entry
+
+def run(arguments):
+    for wait in (0.2, 0.6):
+        threading.Timer(wait, os.kill, (os.getpid(), signal.SIGINT)).start()
+    libc = ctypes.CDLL(None)
+    mutex = ctypes.create_string_buffer(256)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)  # never returns, and no signal ends it: as a call of a device that hangs
+
+module = types.ModuleType("of_a_test.work")
+module.declare, module.run = lambda parser: None, run
+sys.modules["of_a_test"], sys.modules["of_a_test.work"] = types.ModuleType("of_a_test"), module
+entry.take_over()
+program = command_line.Program("tool", "A tool.", lambda: "7", {"work": "works"}, "of_a_test")
+sys.exit(command_line.run(program, ["work"]))
+"""
+
+
+def test_a_second_interruption_ends_a_command_inside_a_call_that_never_returns():
+    """Such as one of a device that hangs."""
+    done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.full
 def test_an_error_that_cannot_be_told_keeps_its_code():
     """stderr may be on the disk that is full."""
