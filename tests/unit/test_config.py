@@ -108,9 +108,21 @@ def test_a_password_file_holds_one_line(tmp_path, data):
 
 def test_a_password_file_that_is_not_there_may_come(tmp_path):
     """As a model on a mount that comes late: the service manager's next start may find it."""
-    with pytest.raises(UserError, match=r"none: cannot be read") as failure:
-        parse_config(f'{LEAST}url = "rtsp://cam/"\npassword_file = "{tmp_path}/none"\n'.encode())
+    text = f'{LEAST}url = "rtsp://cam/"\npassword_file = "{tmp_path}/none"\n'
+    with pytest.raises(UserError, match=r"source\[0\]\.password_file: .*none: cannot be read") as failure:
+        parse_config(text.encode())
     assert failure.value.passes
+
+
+def test_a_password_file_that_is_not_there_hides_no_other_problem(tmp_path):
+    """All are told together, and what only a person can change is not waited for."""
+    text = f'{LEAST}url = "rtsp://cam/"\npassword_file = "{tmp_path}/none"\nmax_fps = -1\n[log]\nlevel = "x"\n'
+    with pytest.raises(UserError) as failure:
+        parse_config(text.encode())
+    told = failure.value.message.splitlines()
+    assert len(told) == 3
+    assert [any(word in line for line in told) for word in ("password_file", "max_fps", "log.level")] == [True] * 3
+    assert not failure.value.passes
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,12 @@ class Config:
     service: ServiceConfig = field(default_factory=ServiceConfig)
 
 
+class _Passing(str):
+    """A problem that may pass without anybody's doing, such as a file on a mount that comes late."""
+
+    __slots__ = ()
+
+
 def load_config(path: str | Path) -> Config:
     """Reads the file ``path``; relative paths in it start at its folder. UserError tells all that is wrong with it."""
     file = Path(path)
@@ -160,7 +166,11 @@ def parse_config(data: bytes, name: str = "configuration", folder: Path = Path()
             f"{config.publish.linger_ms} leaves nothing of service.stop_timeout_s; write at most {longest:g}",
         )
     root.close()
-    raise_problems(name, root.problems, UserError)
+    try:
+        raise_problems(name, root.problems, UserError)
+    except UserError as error:
+        error.passes = all(isinstance(problem, _Passing) for problem in root.problems)
+        raise
     return config
 
 
@@ -289,13 +299,12 @@ def _read_login(table: Fields, kind: str, location: str, folder: Path) -> tuple[
 
 
 def _read_password(table: Fields, file: Path) -> str:
-    """What the file holds. One that may come yet ends the reading with its own sentence."""
+    """What the file holds; "" where it cannot be read, which is noted."""
     try:
         return read_password(file)
     except UserError as error:
-        if error.passes:
-            raise
-        table.problem("password_file", error.message)
+        kind = _Passing if error.passes else str
+        table.problems.append(kind(f"{table.path('password_file')}: {error.message}"))
         return ""
 
 
