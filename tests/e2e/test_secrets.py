@@ -194,6 +194,17 @@ def test_detect_reads_a_picture_at_an_address(model_path, simulator_path, tmp_pa
     assert told.count(f'"input": "http://***@127.0.0.1:{camera.port}/a.jpg?…", "frame": 0, "width": 320') == 4
 
 
+def test_detect_names_an_address_that_fails_once(model_path, simulator_path):
+    """Whoever tells the reason: without user and password."""
+    for address in ("http://u:S3kr000xQ7@127.0.0.1:{}/a.jpg", "rtsp://u:S3kr000xQ7@127.0.0.1:{}/a"):
+        port = closed_port()
+        told = command(
+            "detect", model_path, address.format(port), code=2, simulator=simulator_path, folder=Path("/none")
+        )
+        assert told.count(f"***@127.0.0.1:{port}") == 1
+        assert Secrets().in_text(told) == []
+
+
 def test_words_that_a_terminal_obeys_are_escaped(model_path, simulator_path, tmp_path):
     """Names of files and labels: a picture's name must not paint over the terminal of who looks at it."""
 

@@ -647,6 +647,18 @@ AGENT = (
         "test_a_command_may_clean_up_after_one_interruption_and_a_second_ends_it",
     ),
     _agent(
+        "a second Ctrl-C inside a call that hangs",
+        "while interrupts < 2:",
+        "while interrupts < 3:",
+        "test_a_second_interruption_ends_a_command_inside_a_call_that_never_returns",
+    ),
+    _agent(
+        "a missing password file that hides the rest",
+        "error.passes = all(",
+        "error.passes = any(",
+        "test_a_password_file_that_is_not_there_hides_no_other_problem",
+    ),
+    _agent(
         "a source that hangs for good feeds the watchdog",
         "not one.hung(now))",
         "True)",

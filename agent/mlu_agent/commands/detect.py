@@ -154,7 +154,8 @@ def _items(arguments: argparse.Namespace, problems: list[str]) -> Iterator[_Item
         except CaptureError as error:
             # a picture that cannot be decoded has been told already
             if not capture.unreadable:
-                say(scrub(f"{title}: {error.reason}" if address else error.reason, address))
+                named = not address or error.reason.startswith(shown(name))  # a snapshot's reason names its address
+                say(scrub(error.reason if named else f"{title}: {error.reason}", address))
         if capture.damaged:
             _tell(f"{title}: {capture.damaged} places of it are damaged, and left out")
         if isinstance(capture, PictureCapture) and capture.left_out:
