@@ -189,13 +189,12 @@ class SinkAccount:
     """What was handed to a sink, and what it lost by failing. Safe for several threads.
 
     ``lost``     messages that the sink lost, for everybody.
-    ``slow``     messages that one listener lost by reading too slowly; once for each listener.
     ``cut_off``  connections that were ended or refused for what they cost.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = dict.fromkeys(("messages", "bytes", "lost", "slow", "cut_off"), 0)
+        self._counts = dict.fromkeys(("messages", "bytes", "lost", "cut_off"), 0)
 
     def count_sent(self, size: int) -> None:
         """A message of so many bytes was handed over."""
@@ -206,10 +205,6 @@ class SinkAccount:
     def count_lost(self) -> None:
         """A message was lost because the sink failed."""
         self._count("lost")
-
-    def count_slow(self) -> None:
-        """A listener lost a message because it reads too slowly."""
-        self._count("slow")
 
     def count_cut_off(self) -> None:
         """A listener's connection was ended, or refused, for what it cost."""
@@ -230,7 +225,7 @@ class SinkAccount:
         return self._counts["cut_off"]
 
     def counters(self) -> dict[str, int]:
-        """messages, bytes, lost, slow, cut_off."""
+        """messages, bytes, lost, cut_off."""
         with self._lock:
             return dict(self._counts)
 

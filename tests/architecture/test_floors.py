@@ -48,6 +48,7 @@ ANYWHERE = {"mlu_agent", "numpy"}
 DOORS: dict[str, set[str]] = {
     "cffi": {"cnrt"},  # the generated declarations import its C part alone, the next line
     "_cffi_backend": {"cnrt"},
+    "zmq": {"publish"},
     "mlu_client": {"errors", "client", "command_line", "logs", "publish", "daemon", "commands"},
     "av": {"ffmpeg"},
     "cv2": {"sources", "preprocess", "draw"},

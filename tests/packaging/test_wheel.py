@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from email.message import Message
 
 ROOT = Path(__file__).resolve().parents[2]
-DEPENDENCIES = {"av", "numpy", "opencv-python-headless", "mlu-client", "cffi", "structlog", "tomli"}
+DEPENDENCIES = {"av", "numpy", "opencv-python-headless", "mlu-client", "pyzmq", "cffi", "structlog", "tomli"}
 pytestmark = [pytest.mark.slow, pytest.mark.cc]
 
 

@@ -18,8 +18,7 @@ from mlu_agent.daemon.service import Notifications, Watchdog, Worker
 from mlu_agent.daemon.wake import Wake
 from mlu_agent.errors import RuntimeFailure
 from mlu_agent.ledger import SinkAccount
-from mlu_agent.publish.publisher import Publisher
-from mlu_agent.publish.server import NEWS_EVERY_S
+from mlu_agent.publish.publisher import NEWS_EVERY_S, Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -91,6 +91,6 @@ def test_the_snapshot_tells_of_every_account_and_does_not_change():
     assert snapshot.sources["a"]["frames_read"] == 1
     assert snapshot.device == {"device_retry": 1}
     assert (snapshot.totals["device_retry"], snapshot.totals["frames_read"]) == (1, 2)
-    assert snapshot.sinks == {"zeromq": {"messages": 1, "bytes": 100, "lost": 1, "slow": 0, "cut_off": 0}}
+    assert snapshot.sinks == {"zeromq": {"messages": 1, "bytes": 100, "lost": 1, "cut_off": 0}}
     assert ledger.snapshot().sources["a"]["frames_read"] == 2
     assert Ledger().snapshot().device == {}

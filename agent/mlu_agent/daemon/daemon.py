@@ -217,7 +217,8 @@ class Daemon:
                     self._notifications.reloading()
                     self._notifications.send(READY=1, STATUS=NO_RELOAD)
             elif number == signal.SIGUSR1:
-                self._log_summary()
+                if self._ready:
+                    self._log_summary()
             else:
                 self._log.warning("a signal without a meaning here is ignored", signal=_name(number), count=count)
 
