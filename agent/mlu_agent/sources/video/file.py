@@ -114,6 +114,6 @@ def _code(error: Exception) -> Reason:
 def _what(error: Exception) -> str:
     if isinstance(error, av.error.InvalidDataError):
         return "it is damaged, or neither a picture nor a video"
-    if isinstance(error, av.error.ValueError):
+    if isinstance(error, ValueError):
         return "its format is no video's (a text, a playlist, a sound), or one that is not read"
     return failure(error).reason
