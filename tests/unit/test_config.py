@@ -131,9 +131,10 @@ def test_a_password_file_that_is_not_there_hides_no_other_problem(tmp_path):
 def test_a_number_that_is_too_large_is_told_in_our_words(number):
     """Not with Python's advice to allow more digits, nor with an exception of whoever shows it."""
     for text in (LEAST + f"camera = 0\nmax_fps = {number}\n", f"a = {number}\n"):
-        assert problem(text) == (
-            "box.toml: a number is larger than TOML's, which have 64 bits; no file that belongs here has one"
+        assert problem(text).startswith(
+            "box.toml: not valid TOML: a number has more than TOML's 64 bits; no file that belongs here has one"
         )
+        assert len(problem(text)) < 200
 
 
 def test_relative_paths_start_at_the_files_folder(tmp_path):

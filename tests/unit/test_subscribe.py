@@ -147,7 +147,7 @@ def test_the_command_drops_counts_and_tells_and_goes_on(
     sent += [b"nonsense", golden("end", "1.1")]
 
     def subscribed(self: Any) -> Any:
-        while not publisher.subscriptions:
+        while not publisher.look_for_subscribers():
             pass
         for data in sent:
             publisher.send(data)

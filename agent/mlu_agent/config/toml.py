@@ -6,8 +6,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..errors import MluAgentError
 
 if sys.version_info >= (3, 11):
@@ -16,7 +14,7 @@ else:
     import tomli as tomllib
 
 _INTEGER_BITS = 64
-_TOO_LARGE = f"a number is larger than TOML's, which have {_INTEGER_BITS} bits; no file that belongs here has one"
+_TOO_LARGE = f"not valid TOML: a number has more than TOML's {_INTEGER_BITS} bits; no file that belongs here has one"
 _MOST_DOTS = 1000  # the reader's time grows with the square of a dotted key's length
 
 
@@ -34,19 +32,21 @@ def parse_toml(data: bytes, name: str, error: type[MluAgentError]) -> dict[str, 
         raise error(f"{name}: not valid TOML: nested too deeply; correct it there") from None
     except ValueError:  # Python's own limit for a number of thousands of digits, and its advice to raise it
         raise error(f"{name}: {_TOO_LARGE}") from None
-    if any(value.bit_length() > _INTEGER_BITS for value in _integers(document)):
-        raise error(f"{name}: {_TOO_LARGE}")
+    field = _too_large(document)
+    if field is not None:
+        raise error(f"{name}: {_TOO_LARGE}: correct {field}")
     return document
 
 
-def _integers(document: Any) -> Iterator[int]:
-    """All whole numbers in it, at any depth."""
-    waiting = [document]
+def _too_large(document: dict[str, Any]) -> str | None:
+    """The field with a whole number that is too large, at any depth; None if there is none."""
+    waiting: list[tuple[str, Any]] = list(document.items())
     while waiting:
-        value = waiting.pop()
+        field, value = waiting.pop()
         if isinstance(value, dict):
-            waiting += value.values()
+            waiting += [(f"{field}.{key}", one) for key, one in value.items()]
         elif isinstance(value, list):
-            waiting += value
-        elif isinstance(value, int):
-            yield value
+            waiting += [(field, one) for one in value]
+        elif isinstance(value, int) and value.bit_length() > _INTEGER_BITS:
+            return field
+    return None
