@@ -2,6 +2,7 @@
 
     python tests/mutation/run.py            every change of changes.py
     python tests/mutation/run.py NAME...    those named
+    python tests/mutation/run.py --seconds S    as many as S seconds allow, from another one on each day
 
 First the tests named must pass on the copy as it is. A change ends as ``killed`` (a test failed), ``SURVIVED``
 (all passed: the promise is not tested) or ``BROKEN`` (its text is not there exactly once, or nothing could be
@@ -175,10 +176,10 @@ class Copy:
             return f"BROKEN: {reason}"
 
 
-def work(copy: Copy, waiting: list[collections.deque[Change]], verdicts: dict[str, str]) -> None:
-    """Takes changes from the first of the lists that has one, until none has."""
+def work(copy: Copy, waiting: list[collections.deque[Change]], verdicts: dict[str, str], end: float) -> None:
+    """Takes changes from the first of the lists that has one, until none has or the time is over."""
     for changes in waiting:
-        while True:
+        while time.monotonic() < end:
             try:
                 change = changes.popleft()
             except IndexError:
@@ -188,13 +189,22 @@ def work(copy: Copy, waiting: list[collections.deque[Change]], verdicts: dict[st
             print(f"{verdicts[change.name]:10} {time.monotonic() - start:5.1f} s  {change.name}", flush=True)
 
 
+def rotated(changes: list[Change]) -> list[Change]:
+    """From another one on each day: those that the time did not allow yesterday come today."""
+    first = int(time.time() // 86400) * (len(changes) // 3) % len(changes)
+    return changes[first:] + changes[:first]
+
+
 def main(names: list[str]) -> int:
     """Runs the changes named, or all; returns the exit status."""
+    seconds = float("inf")
+    if names[:1] == ["--seconds"]:
+        seconds, names = float(names[1]), names[2:]
     unknown = set(names) - {change.name for change in CHANGES}
     if unknown:
         print(f"tests/mutation/run.py: no change {', '.join(sorted(unknown))} in changes.py")
         return 2
-    chosen = [change for change in CHANGES if not names or change.name in names]
+    chosen = [change for change in rotated(list(CHANGES)) if not names or change.name in names]
     verdicts: dict[str, str] = {}
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
@@ -202,7 +212,8 @@ def main(names: list[str]) -> int:
             copies = [Copy(Path(folder) / str(number)) for number in range(WORKERS)]
             copies[0].check()
             tests = list(dict.fromkeys(test for change in chosen for test in change.tests))
-            if copies[0].fails(tests):
+            # where the time is bounded all tests have just run
+            if seconds == float("inf") and copies[0].fails(tests):
                 raise Broken(f"a test fails on the tree as it is: {copies[0].output[-2000:]}")
         except Broken as reason:
             print(f"nothing was tried: {reason}")
@@ -212,18 +223,23 @@ def main(names: list[str]) -> int:
         # one of the two keeps the C build
         lists = [[native, python], [python]]
         threads = [
-            threading.Thread(target=work, args=(copy, waiting, verdicts)) for copy, waiting in zip(copies, lists)
+            threading.Thread(target=work, args=(copy, waiting, verdicts, start + seconds))
+            for copy, waiting in zip(copies, lists)
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     killed = sum(verdict == "killed" for verdict in verdicts.values())
-    print(f"mutations: {killed} of {len(chosen)} killed in {time.monotonic() - start:.0f} s")
+    rest = len(chosen) - len(verdicts)
+    print(
+        f"mutations: {killed} of {len(verdicts)} killed in {time.monotonic() - start:.0f} s"
+        + (f", {rest} left for another day" if rest else "")
+    )
     for name, verdict in sorted(verdicts.items()):
         if verdict != "killed":
             print(f"{name}: {verdict}")
-    return 0 if killed == len(chosen) else 1
+    return 0 if killed == len(verdicts) else 1
 
 
 if __name__ == "__main__":
