@@ -14,7 +14,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, TextIO
 
 from mlu_client.text import printable
 
@@ -70,7 +70,7 @@ def _run(program: Program, words: Sequence[str]) -> int:
     except MluAgentError as error:
         return _end(program, error.message, error.exit_code)
     except BrokenPipeError:  # who read our output wants no more of it
-        _drop_output()
+        _drop(sys.stdout)
         return BROKEN_PIPE
     except OSError as error:
         return _foreign(program, error)
@@ -122,9 +122,11 @@ def _say(text: str, patience_s: float) -> None:
     """Writes to stderr, whose reader may be gone, full or asleep: that changes no exit code."""
 
     def write() -> None:
-        with contextlib.suppress(OSError):
+        try:
             sys.stderr.write(text)
             sys.stderr.flush()
+        except OSError:
+            _drop(sys.stderr)
 
     if not patience_s:
         write()
@@ -141,14 +143,14 @@ def _foreign(program: Program, error: OSError) -> int:
         program, f"{place}{error.strerror or error}", UserError.exit_code if place else RuntimeFailure.exit_code
     )
     if not place:  # it may be the output that cannot be written
-        _drop_output()
+        _drop(sys.stdout)
     return code
 
 
-def _drop_output() -> None:
+def _drop(output: TextIO) -> None:
     # the interpreter flushes once more at its end, and its failure would replace our exit code
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
 def parser(program: Program, words: Sequence[str]) -> argparse.ArgumentParser:
