@@ -497,12 +497,6 @@ AGENT = (
         "test_who_says_nothing_is_sent_away",
     ),
     _agent(
-        "no descriptor in reserve",
-        "self._spare: int | None = os.open(os.devnull, os.O_RDONLY)",
-        "self._spare: int | None = None",
-        "test_without_a_free_descriptor_it_goes_on",
-    ),
-    _agent(
         "newcomers told of each time",
         "NEWS_EVERY_S = 0.05",
         "NEWS_EVERY_S = 0.0",
@@ -641,22 +635,10 @@ AGENT = (
         "test_a_signal_that_was_ignored_at_the_start_stays_so",
     ),
     _agent(
-        "no second signal is needed to end at once",
-        "if signals > 1:",
-        "if signals > 0:",
-        "test_the_first_signal_asks_and_the_second_ends_the_process",
-    ),
-    _agent(
         "an end without a limit",
         "if self._limit_s and not deadline:",
         "if False:",
         "test_a_main_thread_that_hangs_in_the_device_can_be_stopped",
-    ),
-    _agent(
-        "a second interruption waits for the clean-up",
-        "    signal.signal(signal.SIGINT, _end)\n    raise KeyboardInterrupt",
-        "    raise KeyboardInterrupt",
-        "test_a_command_may_clean_up_after_one_interruption_and_a_second_ends_it",
     ),
     _agent(
         "a second Ctrl-C inside a call that hangs",
