@@ -64,10 +64,10 @@ class GoldenTest:
 def record(engine: Engine, model_sha256: str, made_on: str) -> GoldenFrame:
     """What the device computes now, the same on all lanes and once more; RuntimeFailure if it is not."""
     rows: list[Digests] = []
-    lanes = list(range(engine.lanes))
+    lanes, inputs = list(range(engine.lanes)), _inputs(engine)
     for turn in range(2 * FRAMES):
         number = turn % FRAMES
-        for lane, slot in zip(lanes, engine.probe(lanes, _inputs(engine)[number])):
+        for lane, slot in zip(lanes, engine.probe(lanes, inputs[number])):
             found = digests(slot.outputs)
             if _is_pattern(slot.outputs):
                 raise RuntimeFailure(_sentence(SKIPPED, lane, found, ()))
