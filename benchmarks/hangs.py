@@ -17,20 +17,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.faults import Fault, build_fault_library
-from tests.hangs import POINTS, outage
+from tests.hangs import CONFIG, POINTS, outage
 
 LIMIT_S = 10.0
-CONFIG = """\
-[model]
-path = "{model}"
-runtime = "simulator"
-[publish]
-endpoint = "{endpoint}"
-[[source]]
-id = "camera"
-synthetic = "640x480@25"
-realtime = true
-"""
 
 
 def main() -> int:
@@ -44,7 +33,7 @@ def main() -> int:
         folder = Path(name)
         endpoint = f"ipc://{folder}/out.sock"
         config = folder / "agent.toml"
-        config.write_text(CONFIG.format(model=arguments.model.absolute(), endpoint=endpoint))
+        config.write_text(CONFIG.format(size="640x480", model=arguments.model.absolute(), endpoint=endpoint))
         fault = Fault(build_fault_library(folder, simulator), folder / "fault")
         print(f"{'hang in':14} {'process ends':>13} {'served again':>13}  exit code")
         for point in arguments.points or POINTS:

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
 RESTART_S = 2.0  # RestartSec of the unit
 LOST = 3
+CONFIG = """\
+[model]
+path = "{model}"
+runtime = "simulator"
+[publish]
+endpoint = "{endpoint}"
+[[source]]
+id = "camera"
+synthetic = "{size}@25"
+realtime = true
+"""
 
 
 class Point(NamedTuple):

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.hangs import POINTS, outage
+from tests.hangs import CONFIG, POINTS, outage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,18 +14,6 @@ if TYPE_CHECKING:
     from tests.faults import Fault
 
 pytestmark = pytest.mark.cc
-
-CONFIG = """\
-[model]
-path = "{model}"
-runtime = "simulator"
-[publish]
-endpoint = "{endpoint}"
-[[source]]
-id = "camera"
-synthetic = "64x48@25"
-realtime = true
-"""
 
 
 def events(output: str) -> list[dict[str, Any]]:
@@ -41,7 +29,7 @@ def test_detections_flow_again_after_a_hang_anywhere(
     ``benchmarks/hangs.py`` measures every call; the promise is 10 s on a machine that has time, 2 s of them the
     manager's."""
     config = tmp_path / "agent.toml"
-    config.write_text(CONFIG.format(model=model_path, endpoint=endpoint))
+    config.write_text(CONFIG.format(size="64x48", model=model_path, endpoint=endpoint))
     found = outage(POINTS[point], config, endpoint, fault)
     assert found.code == 3
     function = {"load": "cnrtLoadModel", "copy in": "cnrtMemcpy", "wait": "cnrtWaitNotifier"}[point]

@@ -218,6 +218,16 @@ def test_ctrl_c_is_quiet_at_any_moment(cli: str, moment: str, words: list[str]):
     assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
 
 
+# what makes a program of the function `run` above it
+AS_PROGRAM = """
+module = types.ModuleType("of_a_test.work")
+module.declare, module.run = lambda parser: None, run
+sys.modules["of_a_test"], sys.modules["of_a_test.work"] = types.ModuleType("of_a_test"), module
+entry.take_over()
+program = command_line.Program("tool", "A tool.", lambda: "7", {"work": "works"}, "of_a_test")
+sys.exit(command_line.run(program, ["work"]))
+"""
+
 TWICE = """
 import os, signal, sys, types
 from mlu_agent import command_line, entry
@@ -231,19 +241,14 @@ def run(arguments):
             os.kill(os.getpid(), signal.SIGINT)
         except KeyboardInterrupt:
             print("never", flush=True)
-
-module = types.ModuleType("of_a_test.work")
-module.declare, module.run = lambda parser: None, run
-sys.modules["of_a_test"], sys.modules["of_a_test.work"] = types.ModuleType("of_a_test"), module
-entry.take_over()
-program = command_line.Program("tool", "A tool.", lambda: "7", {"work": "works"}, "of_a_test")
-sys.exit(command_line.run(program, ["work"]))
 """
 
 
 def test_a_command_may_clean_up_after_one_interruption_and_a_second_ends_it():
     """The first is an exception, as ever."""
-    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE + AS_PROGRAM], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "cleaning up\n", "")
 
 
@@ -258,19 +263,14 @@ def run(arguments):
     mutex = ctypes.create_string_buffer(256)
     libc.pthread_mutex_lock(mutex)
     libc.pthread_mutex_lock(mutex)  # never returns, and no signal ends it: as a call of a device that hangs
-
-module = types.ModuleType("of_a_test.work")
-module.declare, module.run = lambda parser: None, run
-sys.modules["of_a_test"], sys.modules["of_a_test.work"] = types.ModuleType("of_a_test"), module
-entry.take_over()
-program = command_line.Program("tool", "A tool.", lambda: "7", {"work": "works"}, "of_a_test")
-sys.exit(command_line.run(program, ["work"]))
 """
 
 
 def test_a_second_interruption_ends_a_command_inside_a_call_that_never_returns():
     """Such as one of a device that hangs."""
-    done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK + AS_PROGRAM], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
