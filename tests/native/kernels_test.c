@@ -363,6 +363,21 @@ static void run_in_pieces(const sim_kernels *k, const sim_conv_algorithm *a, con
     }
 }
 
+/* What a plan may keep of the input for a layer of int8 weights: its values quantized, as the table wants them. The room
+ * past the end is read. */
+static sim_view quantized(const sim_kernels *k, const sim_conv *conv, const sim_view *x)
+{
+    sim_view q = *x;
+    const size_t count = view_bytes(x) / sim_dtype_size(x->dtype);
+    q.dtype = SIM_QUANTIZED;
+    q.data = room(count + 64);
+    for (size_t i = 0; i < count; i++) {
+        const int32_t value = sim_quantize_value(sim_load(x->data, x->dtype, i), conv->quant_scale, 127.0f);
+        ((uint8_t *)q.data)[i] = (uint8_t)(value + k->bytes.zero);
+    }
+    return q;
+}
+
 /* The layer's output as this algorithm computes it; the caller frees its data. */
 static sim_view compute(const sim_kernels *k, const sim_conv_algorithm *a, const layer *l)
 {
@@ -387,6 +402,17 @@ static int product_of(const sim_conv *c)
 {
     const bool depthwise = c->groups > 1 && c->groups == c->in_c && c->groups == c->out_c;
     return c->weight_dtype == SIM_INT8 ? 0 : c->weight_dtype == SIM_INT16 ? 1 : depthwise ? 3 : 2;
+}
+
+/* The same layer over an input that is kept in bytes. */
+static void test_quantized(const sim_kernels *k, const layer *l, const char *what, const sim_view *wanted)
+{
+    layer kept = *l;
+    kept.x = quantized(k, &l->conv, &l->x);
+    const sim_view got = compute(k, &SIM_CONV_BYTES, &kept);
+    equal(what, k, got.data, wanted->data, view_bytes(&l->y));
+    free(got.data);
+    free(kept.x.data);
 }
 
 /* Every algorithm that fits is forced, not the chosen one alone. */
@@ -414,6 +440,9 @@ static void test_conv(const sim_kernels *k)
                  c->stride_w, c->pad_top, c->pad_left, c->dilation_h, c->dilation_w, c->groups);
         equal(what, k, got.data, wanted.data, view_bytes(&l.y));
         free(got.data);
+        if (a == &SIM_CONV_BYTES && !c->lookup) {
+            test_quantized(k, &l, what, &wanted);
+        }
     }
     free(wanted.data);
     free_layer(&l);
@@ -422,7 +451,7 @@ static void test_conv(const sim_kernels *k)
 /* No product of a table lies idle. */
 static void report_algorithms(const sim_kernels *k)
 {
-    const bool has[PRODUCTS] = {k->int8.dot, k->int16.dot, k->float32.dot, k->depthwise.run};
+    const bool has[PRODUCTS] = {k->int8.dot || k->bytes.dot, k->int16.dot, k->float32.dot, k->depthwise.run};
     for (size_t i = 0; sim_conv_algorithm_at(i); i++) {
         printf("%s: %s computed %lu layers\n", k->name, sim_conv_algorithm_at(i)->name, taken[i]);
     }
@@ -446,6 +475,11 @@ static void test_tiles(const sim_kernels *k)
             fprintf(stderr, "FAIL %s: tile %zu is too large for the driver\n", k->name, i);
             failures++;
         }
+    }
+    const sim_byte_tile *b = &k->bytes;
+    if (b->dot && (b->chunk % b->pixels || b->chunk * b->channels > SIM_MOST_SUMS)) {
+        fprintf(stderr, "FAIL %s: the tile of bytes is too large for the driver\n", k->name);
+        failures++;
     }
     const sim_depthwise *d = &k->depthwise;
     if (d->run && (d->pixels > SIM_MOST_PIXELS || d->chunk % d->multiple || d->pixels * d->chunk > SIM_MOST_SUMS)) {

@@ -14,6 +14,10 @@ enum { /* codes of cnrtDataType_t */
 #include "codes.def"
 };
 
+/* Of views inside a plan alone, never in a file or at the API: values quantized for the convolutions that read them, one
+ * byte each, q + the table's `bytes.zero`. */
+enum { SIM_QUANTIZED = 0x100 };
+
 #define SIM_FUNCTION(code, NAME, name) SIM_##NAME = (code),
 enum {
     SIM_LINEAR,
@@ -77,6 +81,24 @@ typedef struct sim_tile {
     void (*dot)(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length, float *y);
 } sim_tile;
 
+/* Products of int8 weights with quantized bytes (SIM_QUANTIZED), over a stretch of pixels at once. All sizes are the
+ * instruction set's; a table without such products leaves it empty. */
+typedef struct sim_byte_tile {
+    uint8_t zero; /* what a value of 0 is: 128 for products of unsigned with signed bytes, 0 for signed ones */
+    int32_t pixels, channels; /* of a register tile; the blocks of the weights are `channels` wide */
+    int32_t interleave;       /* consecutive weights of one output channel */
+    int32_t multiple;         /* runs are padded to a multiple of this */
+    int32_t chunk;            /* pixels of one call at most: whole tiles */
+    void (*begin)(void);      /* before the calls of a task and after them; NULL for nothing */
+    void (*end)(void);
+    /* y[p][o] = start[o] + sum over runs r and k < length of x[p * step + offset[r] + k] * w[r][k / interleave][o][k %
+     * interleave], mod 2^32, for p < pixels, any number up to `chunk`; rows of y are `channels` apart. start[o] takes the
+     * zeros off again: -zero * (sum of the weights of o). w, start and y: 64-byte aligned. Bytes up to 64 past a run are
+     * read and not used; y has room for whole tiles. */
+    void (*dot)(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset, int32_t runs,
+                int32_t length, const int32_t *start, int32_t *y);
+} sim_byte_tile;
+
 /* One float32 filter per channel: sums of whole channel vectors. */
 typedef struct sim_depthwise {
     int32_t pixels;   /* computed together */
@@ -93,6 +115,7 @@ typedef struct sim_kernels {
     const char *name;
     bool (*supported)(void);       /* by this processor; NULL: by each that the library was built for */
     sim_tile int8, int16, float32; /* for weights of that type */
+    sim_byte_tile bytes;           /* for int8 weights */
     sim_depthwise depthwise;
 
     /* y[i] = clamp(rint(x[i] * scale)) for count elements. */

@@ -3,11 +3,12 @@
 
 #include "kernels.h"
 
-extern const sim_kernels SIM_KERNELS_AVX2, SIM_KERNELS_NEON;
+extern const sim_kernels SIM_KERNELS_AVX2, SIM_KERNELS_AVX512VNNI, SIM_KERNELS_NEON;
 
 static const sim_kernels *const TABLES[] = {
 /* fastest first */
 #if defined(__x86_64__)
+    &SIM_KERNELS_AVX512VNNI,
     &SIM_KERNELS_AVX2,
 #endif
 #if defined(__aarch64__)

@@ -57,7 +57,8 @@ typedef struct sim_conv_algorithm {
                 const sim_conv_task *task, void *scratch);
 } sim_conv_algorithm;
 
-extern const sim_conv_algorithm SIM_CONV_DEPTHWISE, SIM_CONV_DIRECT16, SIM_CONV_FLOAT, SIM_CONV_REFERENCE;
+extern const sim_conv_algorithm SIM_CONV_BYTES, SIM_CONV_DEPTHWISE, SIM_CONV_DIRECT16, SIM_CONV_FLOAT,
+    SIM_CONV_REFERENCE;
 
 /* The algorithm for this layer: the first that fits. */
 const sim_conv_algorithm *sim_conv_choose(const sim_kernels *kernels, const sim_conv *conv);

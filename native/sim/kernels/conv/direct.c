@@ -56,7 +56,7 @@ static void widen_span(const sim_kernels *kernels, const sim_conv *conv, const v
     kernels->convert(x, dtype, out, SIM_FLOAT32, count);
 }
 
-const sim_elements SIM_FLOAT32_ELEMENTS = {widen_span, NULL};
+const sim_elements SIM_FLOAT32_ELEMENTS = {widen_span, NULL, 0};
 
 /* Pixels [0, pixels) of one input row, without padding. */
 static void copy_pixels(const sim_kernels *kernels, const sim_conv *conv, const sim_rows *rows,
@@ -65,7 +65,7 @@ static void copy_pixels(const sim_kernels *kernels, const sim_conv *conv, const 
     const size_t step = sim_dtype_size(x->dtype) * (size_t)x->pitch,
                  out_step = rows->element * (size_t)rows->pixel_pitch;
     if (conv->lookup) {
-        elements->lookup(conv, (const uint8_t *)row, x->pitch, pixels, out, rows->pixel_pitch);
+        elements->lookup(kernels, conv, (const uint8_t *)row, x->pitch, pixels, out, rows->pixel_pitch);
     } else if (x->pitch == conv->in_c && rows->pixel_pitch == conv->in_c) {
         elements->span(kernels, conv, row, x->dtype, pixels * (size_t)conv->in_c, out);
     } else {
@@ -85,14 +85,15 @@ void sim_rows_copy(const sim_kernels *kernels, const sim_conv *conv, const sim_r
     for (int64_t r = 0; r < count; r++, scratch += bytes) {
         const int64_t iy = first + r;
         if (iy < 0 || iy >= conv->in_h) {
-            memset(scratch, 0, bytes);
+            memset(scratch, elements->padding, bytes);
             continue;
         }
         const size_t start = ((size_t)task->n * (size_t)x->h + (size_t)iy) * (size_t)x->w * (size_t)x->pitch;
-        memset(scratch, 0, (size_t)left * pixel);
+        memset(scratch, elements->padding, (size_t)left * pixel);
         copy_pixels(kernels, conv, rows, elements, x, x->data + start * sim_dtype_size(x->dtype), (size_t)inside,
                     scratch + (size_t)left * pixel);
-        memset(scratch + (size_t)(left + inside) * pixel, 0, (size_t)(rows->width - left - inside) * pixel);
+        memset(scratch + (size_t)(left + inside) * pixel, elements->padding,
+               (size_t)(rows->width - left - inside) * pixel);
     }
 }
 

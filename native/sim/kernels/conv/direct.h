@@ -32,8 +32,9 @@ typedef struct sim_rows {
 typedef struct sim_elements {
     void (*span)(const sim_kernels *kernels, const sim_conv *conv, const void *x, uint32_t dtype, size_t count,
                  void *out);
-    void (*lookup)(const sim_conv *conv, const uint8_t *x, int32_t x_pitch, size_t pixels, void *out,
-                   int64_t out_pitch);
+    void (*lookup)(const sim_kernels *kernels, const sim_conv *conv, const uint8_t *x, int32_t x_pitch, size_t pixels,
+                   void *out, int64_t out_pitch);
+    uint8_t padding; /* each byte of it */
 } sim_elements;
 
 extern const sim_elements SIM_FLOAT32_ELEMENTS; /* widened; no layer of float32 weights has a lookup */

@@ -12,9 +12,10 @@ static void quantize_span(const sim_kernels *kernels, const sim_conv *conv, cons
     kernels->quantize(x, dtype, count, conv->quant_scale, sim_conv_qmax(conv), out);
 }
 
-static void look_up(const sim_conv *conv, const uint8_t *x, int32_t x_pitch, size_t pixels, void *elements,
-                    int64_t out_pitch)
+static void look_up(const sim_kernels *kernels, const sim_conv *conv, const uint8_t *x, int32_t x_pitch, size_t pixels,
+                    void *elements, int64_t out_pitch)
 {
+    (void)kernels;
     const int16_t *table = conv->lookup;
     const int32_t *channel = conv->lookup_channel;
     int16_t *out = elements;
@@ -54,7 +55,7 @@ static void pack(const sim_kernels *kernels, const sim_conv *conv, const void *w
 static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y,
                 const sim_conv_task *task, void *scratch)
 {
-    static const sim_elements INT16 = {quantize_span, look_up};
+    static const sim_elements INT16 = {quantize_span, look_up, 0};
     sim_direct_run(kernels, conv, tile_of(kernels, conv), &INT16, x, y, task, scratch);
 }
 

@@ -1,0 +1,201 @@
+/* int8 weights over quantized bytes (sim_byte_tile): exact sums mod 2^32, which the loader's bound of the kernel volume
+ * keeps within 32 bits.
+ *
+ * A task works on rows of bytes: the input's own memory where the layer is 1x1 over a quantized tensor, otherwise copies
+ * in scratch memory with the padding written out. Output pixels that lie a constant step apart are one stretch. */
+#include <string.h>
+
+#include "direct.h"
+
+typedef struct cut { /* of a layer for a tile */
+    sim_rows rows;
+    int32_t runs, run_length; /* stretches of consecutive bytes that one output pixel reads */
+    int32_t inputs, outputs;  /* channels of a group */
+    int32_t blocks;           /* of a group */
+    size_t block_weights;     /* bytes */
+} cut;
+
+static cut cut_of(const sim_conv *conv, const sim_byte_tile *tile)
+{
+    const int64_t width =
+        (int64_t)(conv->out_w - 1) * conv->stride_w + (int64_t)(conv->kernel_w - 1) * conv->dilation_w + 1;
+    cut c = {.rows = {1, width, conv->in_c, width * conv->in_c},
+             .inputs = conv->in_c / conv->groups,
+             .outputs = conv->out_c / conv->groups};
+    const bool merged = conv->groups == 1 && conv->dilation_w == 1;
+    c.runs = merged ? conv->kernel_h : conv->kernel_h * conv->kernel_w;
+    c.run_length = (int32_t)sim_up_to(merged ? (int64_t)conv->kernel_w * conv->in_c : c.inputs, tile->multiple);
+    c.blocks = (c.outputs + tile->channels - 1) / tile->channels;
+    c.block_weights = (size_t)c.runs * (size_t)c.run_length * (size_t)tile->channels;
+    return c;
+}
+
+/* Groups of few outputs would leave most of a block empty. */
+static bool fits(const sim_kernels *kernels, const sim_conv *conv)
+{
+    if (!kernels->bytes.dot || conv->weight_dtype != SIM_INT8 || (conv->groups > 1 && conv->out_c / conv->groups < 4)) {
+        return false;
+    }
+    const cut c = cut_of(conv, &kernels->bytes);
+    return sim_rows_fit(conv, &c.rows);
+}
+
+/* ---- weights: those of all blocks, then the start of each output channel ---- */
+
+static size_t start_at(const sim_conv *conv, const cut *c)
+{
+    return (size_t)sim_up_to((int64_t)((size_t)conv->groups * (size_t)c->blocks * c->block_weights), 64);
+}
+
+static sim_conv_sizes sizes(const sim_kernels *kernels, const sim_conv *conv)
+{
+    const cut c = cut_of(conv, &kernels->bytes);
+    const int32_t blocks = conv->groups * c.blocks, channels = kernels->bytes.channels;
+    return (sim_conv_sizes){
+        .rows = sim_rows_of_task(conv, &c.rows),
+        .blocks = blocks,
+        .affine = conv->out_c + channels,
+        .scratch_bytes = sim_rows_bytes(conv, &c.rows),
+        .packed_bytes = start_at(conv, &c) + (size_t)blocks * (size_t)channels * sizeof(int32_t),
+    };
+}
+
+/* [group][block][run][length / interleave][channels of the tile][interleave], zeros where there is no weight. */
+static void pack(const sim_kernels *kernels, const sim_conv *conv, const void *weights, void *packed)
+{
+    const sim_byte_tile *tile = &kernels->bytes;
+    const cut c = cut_of(conv, tile);
+    const size_t volume = (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)c.inputs,
+                 real = volume / (size_t)c.runs;
+    const size_t lanes = (size_t)tile->channels, interleave = (size_t)tile->interleave;
+    int8_t *to = packed;
+    int32_t *start = (int32_t *)(void *)(to + start_at(conv, &c));
+    memset(packed, 0, sizes(kernels, conv).packed_bytes);
+    for (size_t o = 0; o < (size_t)conv->out_c; o++) {
+        const int8_t *from = (const int8_t *)weights + o * volume;
+        const size_t group = o / (size_t)c.outputs, in_group = o % (size_t)c.outputs, lane = in_group % lanes;
+        const size_t block = group * (size_t)c.blocks + in_group / lanes;
+        int32_t sum = 0;
+        for (size_t k = 0; k < volume; k++) {
+            const size_t place = k / real * (size_t)c.run_length + k % real;
+            to[block * c.block_weights + (place / interleave * lanes + lane) * interleave + place % interleave] =
+                from[k];
+            sum += from[k];
+        }
+        start[block * lanes + lane] = (int32_t)(0u - (uint32_t)tile->zero * (uint32_t)sum);
+    }
+}
+
+/* ---- rows of bytes ---- */
+
+static void quantize_span(const sim_kernels *kernels, const sim_conv *conv, const void *x, uint32_t dtype, size_t count,
+                          void *out)
+{
+    enum { PIECE = 512 };
+    if (dtype == SIM_QUANTIZED) {
+        memcpy(out, x, count);
+        return;
+    }
+    int16_t q[PIECE];
+    uint8_t *y = out;
+    const size_t size = sim_dtype_size(dtype);
+    for (size_t at = 0; at < count; at += PIECE) {
+        const size_t piece = count - at < PIECE ? count - at : PIECE;
+        kernels->quantize((const char *)x + at * size, dtype, piece, conv->quant_scale, sim_conv_qmax(conv), q);
+        for (size_t i = 0; i < piece; i++) {
+            y[at + i] = (uint8_t)(q[i] + kernels->bytes.zero);
+        }
+    }
+}
+
+static void look_up(const sim_kernels *kernels, const sim_conv *conv, const uint8_t *x, int32_t x_pitch, size_t pixels,
+                    void *elements, int64_t out_pitch)
+{
+    uint8_t *out = elements;
+    for (size_t p = 0; p < pixels; p++, x += x_pitch, out += out_pitch) {
+        for (int32_t i = 0; i < conv->in_c; i++) {
+            out[i] = (uint8_t)(conv->lookup[i * 256 + x[conv->lookup_channel[i]]] + kernels->bytes.zero);
+        }
+    }
+}
+
+/* ---- a task ---- */
+
+/* Where the first output pixel's bytes are, and how the others lie. */
+typedef struct source {
+    const uint8_t *at;
+    int64_t step, row_step; /* from output pixel to output pixel, from output row to output row */
+    int32_t stretch;        /* output pixels that lie `step` apart: a row, or all of the task's */
+    int32_t offset[SIM_MOST_RUNS];
+} source;
+
+/* The bytes under the task as they are, if no value needs to be made or moved. */
+static bool reads_input(const sim_conv *conv, const sim_view *x)
+{
+    return x->dtype == SIM_QUANTIZED && conv->kernel_h == 1 && conv->kernel_w == 1 && conv->stride_h == 1 &&
+           conv->stride_w == 1 && conv->pad_top == 0 && conv->pad_left == 0;
+}
+
+static void find_source(const sim_kernels *kernels, const sim_conv *conv, const cut *c, const sim_view *x,
+                        const sim_conv_task *task, char *scratch, source *s)
+{
+    const bool in_place = reads_input(conv, x);
+    const sim_rows rows = in_place ? (sim_rows){1, x->w, x->pitch, (int64_t)x->w * x->pitch} : c->rows;
+    if (in_place) {
+        s->at = (const uint8_t *)x->data + ((int64_t)task->n * x->h + task->row) * rows.row_pitch;
+    } else {
+        const sim_elements elements = {quantize_span, look_up, kernels->bytes.zero};
+        if (!task->fresh) {
+            sim_rows_copy(kernels, conv, &rows, &elements, x, task, scratch);
+        }
+        s->at = (const uint8_t *)scratch;
+    }
+    s->step = rows.pixel_pitch * conv->stride_w;
+    s->row_step = rows.row_pitch * conv->stride_h;
+    s->stretch = s->row_step == s->step * conv->out_w ? conv->out_w * task->rows : conv->out_w;
+    sim_rows_offsets(conv, &rows, c->runs, s->offset);
+}
+
+/* One block of output channels for all pixels of the task. */
+static void run_block(const sim_byte_tile *tile, const cut *c, const source *s, const uint8_t *x, const int8_t *w,
+                      const int32_t *start, sim_output *output, int32_t pixels)
+{
+    _Alignas(64) int32_t sums[SIM_MOST_SUMS];
+    _Alignas(64) float values[SIM_MOST_SUMS];
+    for (int32_t done = 0; done < pixels; done += s->stretch, x += s->row_step) {
+        for (int32_t p = 0; p < s->stretch; p += tile->chunk) {
+            const int32_t count = s->stretch - p < tile->chunk ? s->stretch - p : tile->chunk;
+            tile->dot(x + p * s->step, s->step, count, w, s->offset, c->runs, c->run_length, start, sums);
+            for (int32_t i = 0; i < count * tile->channels; i++) {
+                values[i] = (float)sums[i];
+            }
+            sim_output_finish(output, values, tile->channels, count);
+        }
+    }
+}
+
+static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y,
+                const sim_conv_task *task, void *scratch)
+{
+    const sim_byte_tile *tile = &kernels->bytes;
+    const cut c = cut_of(conv, tile);
+    const int8_t *w = conv->packed;
+    const int32_t *start = (const int32_t *)(const void *)(w + start_at(conv, &c));
+    source s;
+    find_source(kernels, conv, &c, x, task, scratch, &s);
+    if (tile->begin) {
+        tile->begin();
+    }
+    for (int32_t block = task->block; block < task->block + task->blocks; block++) {
+        const int32_t group = block / c.blocks, first = block % c.blocks * tile->channels, rest = c.outputs - first;
+        sim_output output = sim_output_start(kernels, conv, y, task, group * c.outputs + first,
+                                             rest < tile->channels ? rest : tile->channels);
+        run_block(tile, &c, &s, s.at + group * c.inputs, w + (size_t)block * c.block_weights,
+                  start + (size_t)block * (size_t)tile->channels, &output, task->rows * conv->out_w);
+    }
+    if (tile->end) {
+        tile->end();
+    }
+}
+
+const sim_conv_algorithm SIM_CONV_BYTES = {"bytes", fits, sizes, pack, run};
