@@ -3,13 +3,15 @@
 
 #include "kernels.h"
 
-extern const sim_kernels SIM_KERNELS_AVX2, SIM_KERNELS_AVX512VNNI, SIM_KERNELS_NEON;
+extern const sim_kernels SIM_KERNELS_AMX, SIM_KERNELS_AVX2, SIM_KERNELS_AVX512VNNI, SIM_KERNELS_NEON;
 
 static const sim_kernels *const TABLES[] = {
 /* fastest first */
+#if defined(SIM_AMX) /* where the compiler has it */
+    &SIM_KERNELS_AMX,
+#endif
 #if defined(__x86_64__)
-    &SIM_KERNELS_AVX512VNNI,
-    &SIM_KERNELS_AVX2,
+    &SIM_KERNELS_AVX512VNNI, &SIM_KERNELS_AVX2,
 #endif
 #if defined(__aarch64__)
     &SIM_KERNELS_NEON,
@@ -17,6 +19,7 @@ static const sim_kernels *const TABLES[] = {
     &SIM_KERNELS_REFERENCE,
 };
 
+/* Asked of a table that is wanted: the question may change what the process is allowed. */
 static bool supported(const sim_kernels *kernels)
 {
     return !kernels->supported || kernels->supported();
@@ -25,7 +28,7 @@ static bool supported(const sim_kernels *kernels)
 const sim_kernels *sim_kernels_select(const char *name)
 {
     for (size_t i = 0; i < sizeof TABLES / sizeof *TABLES; i++) {
-        if (supported(TABLES[i]) && (!name || strcmp(name, TABLES[i]->name) == 0)) {
+        if ((!name || strcmp(name, TABLES[i]->name) == 0) && supported(TABLES[i])) {
             return TABLES[i];
         }
     }
