@@ -99,14 +99,17 @@ typedef struct sim_byte_tile {
                 int32_t length, const int32_t *start, int32_t *y);
 } sim_byte_tile;
 
+/* Where the taps of a filter lie in a row: `pitch` elements from input pixel to pixel. */
+typedef struct sim_taps {
+    int32_t kernel_h, kernel_w, stride, dilation, pitch; /* stride and dilation: along the row */
+} sim_taps;
+
 /* One float32 filter per channel: sums of whole channel vectors. */
 typedef struct sim_depthwise {
-    int32_t pixels;   /* computed together */
-    int32_t multiple; /* channels are padded to a multiple of this */
-    int32_t block;    /* channels that are not shared among tasks */
-    int32_t chunk;    /* channels of one call at most */
-    /* y[p][c] = sum over taps t of x[p][offset[t] + c] * w[t * w_pitch + c], c in [0, count), count of that multiple */
-    void (*run)(const float *const *x, const float *w, int32_t w_pitch, const int32_t *offset, int32_t taps,
+    int32_t multiple; /* channels are padded to a multiple of this; x may be read (not used) so far past its channels */
+    /* y[p][c] = sum over taps (ky, kx) in order of x[ky][(p * stride + kx * dilation) * pitch + c] * w[tap][c], p < pixels,
+     * c < count (of that multiple); w_pitch: from tap to tap. x: kernel_h rows. */
+    void (*run)(const float *const *x, const sim_taps *taps, const float *w, size_t w_pitch, int32_t pixels,
                 int32_t count, float *y);
 } sim_depthwise;
 

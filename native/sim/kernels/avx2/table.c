@@ -4,7 +4,7 @@
 
 #include "spans.inc"
 
-enum { CHUNK = 96, PAIRS = 2, DEPTHWISE_CHUNK = 256 };
+enum { CHUNK = 96, PAIRS = 2 };
 
 const sim_kernels SIM_KERNELS_AVX2 = {
     .name = "avx2",
@@ -12,7 +12,7 @@ const sim_kernels SIM_KERNELS_AVX2 = {
     .int8 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, CHUNK, sim_avx2_dot_s8},
     .int16 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, CHUNK, sim_avx2_dot_s16},
     .float32 = {SIM_FLOAT32, TILE_PIXELS, TILE_CHANNELS, 1, 1, CHUNK, sim_avx2_dot_f32},
-    .depthwise = {TILE_PIXELS, FILTER_CHANNELS, TILE_CHANNELS, DEPTHWISE_CHUNK, depthwise},
+    .depthwise = {WIDTH, depthwise},
     .quantize = quantize,
     .convert = convert,
     .finish = finish,
