@@ -26,6 +26,7 @@ exec_test(kernels_test kernels_test.c)
 exec_test(container_test container_test.c)
 exec_test(network_test network_test.c)
 exec_test(bench_model ../../native/bench/bench_model.c)
+exec_test(bench_limits ../../native/bench/bench_limits.c)
 if(CMAKE_CROSSCOMPILING OR SIM_SANITIZE STREQUAL "thread") # emulated, or many times slower: fewer cases
   set(KERNEL_CASES 300)
   set(RANDOM_COUNT 40)

@@ -4,7 +4,7 @@
 
 #include "kernels.h"
 
-enum { BYTE_PIXELS = 8, BYTE_CHANNELS = 32 };
+enum { BYTE_PIXELS = 14, BYTE_CHANNELS = 32 };
 
 void sim_avx512vnni_dot_bytes(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset,
                               int32_t runs, int32_t length, const int32_t *start, int32_t *y);

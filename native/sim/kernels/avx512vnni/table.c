@@ -13,7 +13,7 @@ void sim_avx2_dot_s16(const void *const *x, const void *w, const int32_t *offset
 void sim_avx2_dot_f32(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y);
 
-enum { CHUNK = 96, BYTE_CHUNK = 128 };
+enum { CHUNK = 96, BYTE_CHUNK = 112 };
 
 const sim_kernels SIM_KERNELS_AVX512VNNI = {
     .name = "avx512vnni",
