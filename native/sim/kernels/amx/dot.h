@@ -1,11 +1,10 @@
-/* What the files of AMX share: the products of bytes, around a task the configuration of the tiles, and the tile of the
- * depthwise filters. */
+/* What the files of AMX share: the products of bytes, around a task the configuration of the tiles. */
 #ifndef SIM_KERNELS_AMX_DOT_H
 #define SIM_KERNELS_AMX_DOT_H
 
 #include "kernels.h"
 
-enum { TILE_PIXELS = 8, BYTE_PIXELS = 32, BYTE_CHANNELS = 32, BYTE_MULTIPLE = 64 };
+enum { BYTE_PIXELS = 32, BYTE_CHANNELS = 32, BYTE_MULTIPLE = 64 };
 
 void sim_amx_begin(void);
 void sim_amx_end(void);

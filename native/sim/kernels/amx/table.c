@@ -14,7 +14,7 @@ void sim_avx2_dot_s16(const void *const *x, const void *w, const int32_t *offset
 void sim_avx2_dot_f32(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y);
 
-enum { CHUNK = 96, BYTE_CHUNK = 128, DEPTHWISE_CHUNK = 256 };
+enum { CHUNK = 96, BYTE_CHUNK = 128 };
 
 const sim_kernels SIM_KERNELS_AMX = {
     .name = "amx",
@@ -31,7 +31,7 @@ const sim_kernels SIM_KERNELS_AMX = {
               .begin = sim_amx_begin,
               .end = sim_amx_end,
               .dot = sim_amx_dot_bytes},
-    .depthwise = {TILE_PIXELS, FILTER_CHANNELS, FILTER_CHANNELS, DEPTHWISE_CHUNK, depthwise},
+    .depthwise = {WIDTH, depthwise},
     .quantize = quantize,
     .convert = convert,
     .finish = finish,
