@@ -17,7 +17,7 @@ import numpy as np
 
 from mlu_agent.model.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds
 from mlu_agent.model.offline_model import OfflineModel
-from mlu_agent.postprocess import postprocess
+from mlu_agent.postprocess import Postprocessor
 from mlu_agent.preprocess import Preprocessor, letterbox_of
 
 if TYPE_CHECKING:
@@ -122,14 +122,15 @@ def suppress(xyxy: np.ndarray, score: np.ndarray, confidence: float, iou: float)
 
 def postprocessing(samples: int) -> None:
     spec = model_spec()
+    reader = Postprocessor(spec)
     letterbox = letterbox_of(1920, 1080, spec.input)
     for boxes in (0, 40, 289):
         print(f"postprocessing 25,200 x 85, {boxes} boxes")
         single, half = heads(boxes, "float32"), heads(boxes, "float16")
         measure(
             {
-                "float32": partial(postprocess, single, spec, letterbox, spec.thresholds),
-                "float16": partial(postprocess, half, spec, letterbox, spec.thresholds),
+                "float32": partial(reader, single, letterbox, spec.thresholds),
+                "float16": partial(reader, half, letterbox, spec.thresholds),
                 "usual: decode all, cv2 NMS per class": partial(naive, single, 0.25, 0.45),
             },
             samples,
@@ -138,7 +139,7 @@ def postprocessing(samples: int) -> None:
         busy = [(output + (mean + 9)).astype(np.float32) for output in heads(289, "float32")]
         thresholds = Thresholds(0.001, 0.6, 300, multi_label=True)
         print(f"postprocessing for evaluation, background logits around {mean}")
-        measure({"float32": partial(postprocess, busy, spec, letterbox, thresholds)}, max(5, samples // 6))
+        measure({"float32": partial(reader, busy, letterbox, thresholds)}, max(5, samples // 6))
 
 
 def free_heads(decode: str, boxes: int, dtype: str, background: float = -9) -> list[np.ndarray]:
@@ -174,13 +175,14 @@ def naive_yolov8(outputs: list[np.ndarray], confidence: float, iou: float) -> in
 def free_postprocessing(samples: int) -> None:
     for decode in ("yolox", "yolov8"):
         spec = model_spec(decode)
+        reader = Postprocessor(spec)
         letterbox = letterbox_of(1920, 1080, spec.input)
         for boxes in (0, 40, 289):
             single, half = free_heads(decode, boxes, "float32"), free_heads(decode, boxes, "float16")
             print(f"postprocessing {decode} 8,400 x {single[0].shape[2]}, {boxes} boxes")
             contenders = {
-                "float32": partial(postprocess, single, spec, letterbox, spec.thresholds),
-                "float16": partial(postprocess, half, spec, letterbox, spec.thresholds),
+                "float32": partial(reader, single, letterbox, spec.thresholds),
+                "float16": partial(reader, half, letterbox, spec.thresholds),
             }
             if decode == "yolov8":
                 contenders["usual: decode all, cv2 NMS per class"] = partial(naive_yolov8, single, 0.25, 0.45)
@@ -188,7 +190,7 @@ def free_postprocessing(samples: int) -> None:
         busy = free_heads(decode, 289, "float32", -10)
         print(f"postprocessing {decode} for evaluation")
         thresholds = Thresholds(0.001, 0.6, 300, multi_label=True)
-        measure({"float32": partial(postprocess, busy, spec, letterbox, thresholds)}, max(5, samples // 6))
+        measure({"float32": partial(reader, busy, letterbox, thresholds)}, max(5, samples // 6))
 
 
 def main() -> None:

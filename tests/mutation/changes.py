@@ -726,9 +726,21 @@ AGENT = (
     ),
     _agent(
         "suppression at exactly the threshold",
-        "result: NDArray[np.bool_] = overlap > limit",
-        "result: NDArray[np.bool_] = overlap >= limit",
+        "result: NDArray[np.bool_] = overlap > height",
+        "result: NDArray[np.bool_] = overlap >= height",
         "test_a_pair_at_exactly_the_threshold_stays",
+    ),
+    _agent(
+        "scratch memory that is not made anew for heads of another shape",
+        "if known == self._known:",
+        "if self._known:",
+        "test_what_is_kept_between_pictures_cannot_be_seen",
+    ),
+    _agent(
+        "the rest of many candidates is never sorted",
+        "for side in (negative <= limit, negative > limit):",
+        "for side in (negative <= limit,):",
+        "test_suppression_equals_the_greedy_definition",
     ),
     _agent(
         "a confidence at the threshold is none",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from mlu_agent.geometry import Letterbox, iou_matrix
 from mlu_agent.model.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds
 from mlu_agent.model.offline_model import OfflineModel
-from mlu_agent.postprocess import nms, postprocess
+from mlu_agent.postprocess import Postprocessor, nms, postprocess
 from mlu_agent.preprocess import letterbox_of
 
 SIZE = InputSpec(64, 32)
@@ -165,6 +167,28 @@ def test_an_objectness_that_is_no_number_is_counted(dtype, value, confidence):
     assert (len(found), found.invalid) == (0, 1)
 
 
+@pytest.mark.parametrize("decode", ["yolov3", "yolov5"])
+def test_what_is_kept_between_pictures_cannot_be_seen(decode):
+    """Quiet and busy pictures, of either dtype, both, or another size, in turn: each as if it were the first, and
+    detections stay when the next picture is read."""
+    spec = yolo(decode)
+    reader = Postprocessor(spec)
+    pictures = [random_heads(seed, dtype, spread) for seed, (dtype, spread) in enumerate(PICTURES)]
+    pictures.append([pictures[0][0], pictures[3][1]])
+    pictures.append([np.concatenate((output, output), axis=1) for output in pictures[1]])
+    alone = [contents(postprocess(outputs, spec, FRAME, Thresholds(0.3))) for outputs in pictures]
+    found = [reader(outputs, FRAME, Thresholds(0.3)) for outputs in (*pictures, *pictures)]
+    assert [contents(detections) for detections in found] == alone * 2
+    assert len({sum(map(len, one[:3])) for one in alone}) > 3
+
+
+PICTURES = (("float16", 3.0), ("float16", 0.1), ("float16", 6.0), ("float32", 3.0), ("float32", 6.0))
+
+
+def contents(found) -> tuple[bytes, bytes, bytes, int]:
+    return found.xyxy.tobytes(), found.confidence.tobytes(), found.class_id.tobytes(), found.invalid
+
+
 def test_heads_of_another_shape_are_refused():
     """With the shape that was expected."""
     with pytest.raises(ValueError, match=r"give float \(H, W, 16\)"):
@@ -183,15 +207,20 @@ def test_a_pair_at_exactly_the_threshold_stays():
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.integers(0, 2**32), st.integers(0, 300), st.sampled_from([0.0, 0.3, 0.7, 1.0]), st.sampled_from([1, 50, 1000])
+    st.integers(0, 2**32),
+    st.integers(0, 300),
+    st.sampled_from([1, 3, 40]),
+    st.sampled_from([0.0, 0.3, 0.7, 1.0]),
+    st.sampled_from([1, 50, 1000]),
 )
-def test_suppression_equals_the_greedy_definition(seed, count, iou, limit):
-    """Over more boxes than one block holds, with equal confidences, for any limit."""
+def test_suppression_equals_the_greedy_definition(seed, count, classes, iou, limit):
+    """Over more boxes than one block holds and than are sorted at once, with equal confidences, for few classes and
+    many, for any limit."""
     rng = np.random.default_rng(seed)
     corner = rng.integers(0, 60, (count, 2))
     boxes = np.concatenate((corner, corner + rng.integers(1, 30, (count, 2))), axis=1).astype(np.float32)
     confidence = (rng.integers(1, 20, count) / 20).astype(np.float32)
-    class_id = rng.integers(0, 3, count).astype(np.int32)
+    class_id = rng.integers(0, classes, count).astype(np.int32)
     kept: list[int] = []
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     for index in np.argsort(-confidence, kind="stable").tolist():
@@ -204,6 +233,8 @@ def test_suppression_equals_the_greedy_definition(seed, count, iou, limit):
         else:
             kept.append(index)
     assert nms(boxes, confidence, class_id, iou, limit).tolist() == kept[:limit]
+    with patch.multiple(import_module("mlu_agent.postprocess.nms"), _FRONT=40, _BLOCK=24, _DENSE_BLOCK=10):
+        assert nms(boxes, confidence, class_id, iou, limit).tolist() == kept[:limit]
 
 
 def detection_row(boxes, max_boxes: int = 8, count: float | None = None, dtype: str = "float16") -> np.ndarray:

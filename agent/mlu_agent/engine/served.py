@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import RuntimeFailure
 from ..model.info import ModelInfo
-from ..postprocess import postprocess
+from ..postprocess import Postprocessor
 from ..preprocess import Preprocessor
 from .health import Health
 
@@ -68,6 +68,7 @@ class ServedModel(Generic[Group]):
         self.recovery = recovery
         self.info = ModelInfo.of(spec, thresholds, engine.library.kind, engine.library.flags)
         self._preprocess = Preprocessor(spec.input)
+        self._postprocess = Postprocessor(spec)
         self._pending: collections.deque[Group] = collections.deque()
         self._deadlines = deadlines
         self._scrutiny = scrutiny
@@ -125,7 +126,7 @@ class ServedModel(Generic[Group]):
     def read(self, slot: Slot, index: int, letterbox: Letterbox) -> Detections:
         """What was found in the picture number ``index`` of a collected slot, in the picture's pixels."""
         outputs: list[NDArray[Any]] = [output[index] for output in slot.outputs]
-        return postprocess(outputs, self.spec, letterbox, self.thresholds, image=index)
+        return self._postprocess(outputs, letterbox, self.thresholds, image=index)
 
     def release(self, done: Done[Group]) -> None:
         """Gives back what ``collect`` gave, after its outputs were read; the oldest first."""

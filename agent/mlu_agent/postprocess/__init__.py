@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..detections import Detections
-from .decode import decode_heads
+from .decode import HeadDecoder
 from .detection_output import decode_detection_output
 from .nms import nms
 
@@ -20,7 +20,54 @@ if TYPE_CHECKING:
     from ..model.bundle import ModelSpec, Thresholds
     from .candidates import Candidates
 
-__all__ = ["nms", "postprocess"]
+__all__ = ["Postprocessor", "nms", "postprocess"]
+
+
+class Postprocessor:
+    """``postprocess`` for the outputs of one model, with its scratch memory kept: one per thread."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+        self._decode_heads = HeadDecoder(spec.output, spec.input, spec.num_classes)
+
+    def __call__(
+        self,
+        outputs: Sequence[NDArray[Any]],
+        letterbox: Letterbox,
+        thresholds: Thresholds,
+        *,
+        image: int | None = None,
+    ) -> Detections:
+        """The detections of one picture, sorted by descending confidence.
+
+        ``outputs``    of one picture, without the batch's axis: float16 or float32 (H, W, C) as the specification's
+                       heads say, or the one row of the detection output operator in any shape.
+        ``letterbox``  what ``preprocess`` returned for this frame.
+        ``image``      the picture's place in the batch, checked against what the detection output operator wrote; None
+                       does not.
+
+        Boxes that lie wholly outside the frame, in the letterbox's border, are left out. The detection output operator
+        has suppressed already; doing it again with a threshold that is not below its own changes nothing.
+        """
+        found = self._decode(outputs, thresholds, image)
+        if not len(found.confidence):
+            return Detections.empty(found.invalid)
+        keep = nms(found.xyxy, found.confidence, found.class_id, thresholds.iou, thresholds.max_detections)
+        xyxy = letterbox.invert(found.xyxy[keep])
+        inside = ((xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])).nonzero()[0]
+        if len(inside) < len(keep):
+            keep, xyxy = keep[inside], xyxy[inside]
+        return Detections(np.ascontiguousarray(xyxy), found.confidence[keep], found.class_id[keep], found.invalid)
+
+    def _decode(self, outputs: Sequence[NDArray[Any]], thresholds: Thresholds, image: int | None) -> Candidates:
+        spec = self._spec
+        if spec.output.kind == "yolo_heads":
+            return self._decode_heads(outputs, thresholds.confidence, multi_label=thresholds.multi_label)
+        if len(outputs) != 1:
+            raise ValueError(f"{len(outputs)} outputs for a detection output; give its one row")
+        return decode_detection_output(
+            outputs[0], spec.input, spec.output, spec.num_classes, thresholds.confidence, image
+        )
 
 
 def postprocess(
@@ -31,38 +78,6 @@ def postprocess(
     *,
     image: int | None = None,
 ) -> Detections:
-    """The detections of one picture, sorted by descending confidence.
-
-    ``outputs``    of one picture, without the batch's axis: float16 or float32 (H, W, C) as the specification's heads
-                   say, or the one row of the detection output operator in any shape.
-    ``letterbox``  what ``preprocess`` returned for this frame.
-    ``image``      the picture's place in the batch, checked against what the detection output operator wrote; None
-                   does not.
-
-    Boxes that lie wholly outside the frame, in the letterbox's border, are left out. The detection output operator has
-    suppressed already; doing it again with a threshold that is not below its own changes nothing.
-    """
-    found = _decode(outputs, spec, thresholds, image)
-    if not len(found.confidence):
-        return Detections.empty(found.invalid)
-    keep = nms(found.xyxy, found.confidence, found.class_id, thresholds.iou, thresholds.max_detections)
-    xyxy = letterbox.invert(found.xyxy[keep])
-    inside = ((xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])).nonzero()[0]
-    if len(inside) < len(keep):
-        keep, xyxy = keep[inside], xyxy[inside]
-    return Detections(np.ascontiguousarray(xyxy), found.confidence[keep], found.class_id[keep], found.invalid)
-
-
-def _decode(outputs: Sequence[NDArray[Any]], spec: ModelSpec, thresholds: Thresholds, image: int | None) -> Candidates:
-    if spec.output.kind == "yolo_heads":
-        return decode_heads(
-            outputs,
-            spec.output,
-            spec.input,
-            spec.num_classes,
-            thresholds.confidence,
-            multi_label=thresholds.multi_label,
-        )
-    if len(outputs) != 1:
-        raise ValueError(f"{len(outputs)} outputs for a detection output; give its one row")
-    return decode_detection_output(outputs[0], spec.input, spec.output, spec.num_classes, thresholds.confidence, image)
+    """The detections of one picture. A Postprocessor does the same without making its tables and its scratch memory
+    each time."""
+    return Postprocessor(spec)(outputs, letterbox, thresholds, image=image)

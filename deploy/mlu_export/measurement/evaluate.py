@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Callable
 from mlu_agent.detector import Detector
 from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import ModelSpec, Thresholds, load_detection_bundle
-from mlu_agent.postprocess import postprocess
+from mlu_agent.postprocess import Postprocessor
 
 from ..formats.pictures import float_input, float_picture, read_picture
 from ..importers.darknet.archs import find_arch
@@ -163,12 +163,13 @@ class FloatModel:
             check_same_weights(spec, model.graph, source.name)
         self._runner = FloatRunner(model.graph)
         self._input = float_input(model.graph, _preprocessing(spec))
+        self._postprocess = Postprocessor(spec)
 
     def detect(self, pixels: npt.NDArray[np.uint8], thresholds: Thresholds) -> Detections:
         """Detections of one BGR picture, boxes in its pixels."""
         tensor, letterbox = float_picture(pixels, self._input)
         outputs = [output[0] for output in self._runner.run(tensor)]
-        return postprocess(outputs, self.spec, letterbox, thresholds)
+        return self._postprocess(outputs, letterbox, thresholds)
 
 
 def _preprocessing(spec: ModelSpec) -> Preprocessing:

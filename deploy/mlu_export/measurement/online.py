@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mlu_agent.model.bundle import Thresholds, load_detection_bundle
-from mlu_agent.postprocess import postprocess
+from mlu_agent.postprocess import Postprocessor
 from mlu_agent.preprocess import Preprocessor
 
 from ..formats.container_reader import load_network
@@ -105,6 +105,7 @@ class OnlineDetector:
         self.layers = LayerByLayer(load_network(self.spec.path))
         tensor = self.layers.network.tensors[self.layers.network.inputs[0]]
         self._preprocess = Preprocessor(self.spec.input)
+        self._postprocess = Postprocessor(self.spec)
         self._input = np.zeros(tensor.dims, DTYPES[tensor.dtype])
 
     def stream(self, items: Iterable[Item]) -> Iterator[tuple[Item, Detections]]:
@@ -124,7 +125,7 @@ class OnlineDetector:
         return [
             (
                 item,
-                postprocess([output[index] for output in outputs], self.spec, place, self.thresholds, image=index),
+                self._postprocess([output[index] for output in outputs], place, self.thresholds, image=index),
             )
             for index, (item, place) in enumerate(zip(group, places))
         ]
