@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/crew.h"
 #include "exec.h"
 
 typedef struct stream {
@@ -19,6 +20,7 @@ typedef struct stream {
     sim_profile *profile;
     const sim_model_info *info;
     unsigned runs, team;
+    sim_crew crew;
     double *ms;
     uint64_t hash;
     pthread_t thread;
@@ -29,65 +31,6 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-/* A plain team for measurements: members sleep between layers on one condition variable. */
-typedef struct pool {
-    pthread_mutex_t lock;
-    pthread_cond_t work, done;
-    size_t count, next, finished;
-    sim_task_fn task;
-    void *argument;
-    bool stop;
-} pool;
-
-typedef struct member {
-    pool *pool;
-    unsigned number;
-} member;
-
-static void take_tasks(pool *p, unsigned number)
-{
-    while (p->next < p->count) {
-        const size_t i = p->next++;
-        pthread_mutex_unlock(&p->lock);
-        p->task(p->argument, i, number);
-        pthread_mutex_lock(&p->lock);
-        if (++p->finished == p->count) {
-            pthread_cond_broadcast(&p->done);
-        }
-    }
-}
-
-static void *member_main(void *argument)
-{
-    member *m = argument;
-    pthread_mutex_lock(&m->pool->lock);
-    while (!m->pool->stop) {
-        take_tasks(m->pool, m->number);
-        if (!m->pool->stop) {
-            pthread_cond_wait(&m->pool->work, &m->pool->lock);
-        }
-    }
-    pthread_mutex_unlock(&m->pool->lock);
-    return NULL;
-}
-
-static void pool_run(void *state, size_t count, sim_task_fn task, void *argument)
-{
-    pool *p = state;
-    pthread_mutex_lock(&p->lock);
-    p->task = task;
-    p->argument = argument;
-    p->count = count;
-    p->next = p->finished = 0;
-    pthread_cond_broadcast(&p->work);
-    take_tasks(p, 0);
-    while (p->finished < p->count) {
-        pthread_cond_wait(&p->done, &p->lock);
-    }
-    p->count = p->next = 0;
-    pthread_mutex_unlock(&p->lock);
 }
 
 static void *allocate(uint64_t bytes)
@@ -134,26 +77,15 @@ static void *stream_main(void *argument)
         }
     }
     void *workspace = allocate(sim_plan_workspace_bytes(s->plan, s->team));
-    pool shared = {
-        .lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
-    member members[16];
-    pthread_t threads[16];
-    for (unsigned m = 1; m < s->team; m++) {
-        members[m] = (member){&shared, m};
-        pthread_create(&threads[m], NULL, member_main, &members[m]);
-    }
-    const sim_team team = s->team > 1 ? (sim_team){s->team, &shared, pool_run} : SIM_TEAM_OF_ONE;
+    sim_crew_init(&s->crew);
     for (unsigned r = 0; r < s->runs; r++) {
         const double start = now();
+        const sim_team team = s->team > 1 ? sim_crew_gather(&s->crew, (1u << s->team) - 1, s->team) : SIM_TEAM_OF_ONE;
         sim_plan_run(s->plan, workspace, buffers, &team, s->profile);
+        if (s->team > 1) {
+            sim_crew_dismiss(&s->crew, &team);
+        }
         s->ms[r] = now() - start;
-    }
-    pthread_mutex_lock(&shared.lock);
-    shared.stop = true;
-    pthread_cond_broadcast(&shared.work);
-    pthread_mutex_unlock(&shared.lock);
-    for (unsigned m = 1; m < s->team; m++) {
-        pthread_join(threads[m], NULL);
     }
     s->hash = hash_outputs(s->info, buffers);
     for (int32_t i = 0; i < s->info->input_count + s->info->output_count; i++) {

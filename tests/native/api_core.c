@@ -255,6 +255,57 @@ static void teams_do_every_task_once(void)
     }
 }
 
+enum { TEAMS = 300, SMALL_LAYER = 9 };
+
+typedef struct layer {
+    unsigned members;
+    atomic_uint times[SMALL_LAYER], inside[4];
+} layer;
+
+static void enter_alone(void *argument, size_t index, unsigned member)
+{
+    layer *l = argument;
+    CHECK(member < l->members);
+    CHECK(atomic_fetch_add(&l->inside[member], 1) == 0); /* a member's scratch memory is its own */
+    for (unsigned i = 0; i < 20; i++) {
+        atomic_fetch_add(&l->times[index], 1);
+    }
+    atomic_fetch_sub(&l->inside[member], 1);
+}
+
+static void *run_short_teams(void *argument)
+{
+    for (unsigned round = 0; round < TEAMS; round++) {
+        sim_grant grant;
+        const unsigned wanted = 1 + (round + *(const unsigned *)argument) % 4;
+        sim_cores_acquire(&cores, wanted, &grant);
+        for (size_t count = round % 3; count <= SMALL_LAYER; count += 4) {
+            layer l = {.members = wanted};
+            grant.team.run(grant.team.state, count, enter_alone, &l);
+            for (size_t i = 0; i < SMALL_LAYER; i++) {
+                CHECK(atomic_load(&l.times[i]) == (i < count ? 20 : 0));
+            }
+        }
+        sim_cores_release(&cores, &grant);
+    }
+    return NULL;
+}
+
+/* Nobody waits for a helper that has not come, so one may come when its team has ended and others have its cores: it takes
+ * nothing of theirs. */
+static void late_helpers_disturb_nobody(void)
+{
+    pthread_t threads[3];
+    unsigned sizes[3] = {0, 1, 2};
+    for (int i = 0; i < 3; i++) {
+        CHECK(pthread_create(&threads[i], NULL, run_short_teams, &sizes[i]) == 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    CHECK(cores.free_cores == 0xf);
+}
+
 int main(int argc, char **argv)
 {
     begin(argc, argv);
@@ -265,6 +316,7 @@ int main(int argc, char **argv)
     RUN(cores_are_given_in_turn);
     RUN(four_single_cores_run_at_once);
     RUN(teams_do_every_task_once);
+    RUN(late_helpers_disturb_nobody);
     cnrtDestroy();
     return 0;
 }

@@ -27,6 +27,8 @@ exec_test(container_test container_test.c)
 exec_test(network_test network_test.c)
 exec_test(bench_model ../../native/bench/bench_model.c)
 exec_test(bench_limits ../../native/bench/bench_limits.c)
+target_sources(bench_model PRIVATE $<TARGET_OBJECTS:sim_core>) # its teams
+target_include_directories(bench_model PRIVATE ${CMAKE_SOURCE_DIR}/sim ${CMAKE_SOURCE_DIR}/include)
 if(CMAKE_CROSSCOMPILING OR SIM_SANITIZE STREQUAL "thread") # emulated, or many times slower: fewer cases
   set(KERNEL_CASES 300)
   set(RANDOM_COUNT 40)
