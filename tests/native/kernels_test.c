@@ -171,8 +171,6 @@ static void test_roundings(const sim_kernels *k)
     free(z);
 }
 
-/* ---- max-pool ---- */
-
 static sim_view new_view(int32_t n, int32_t h, int32_t w, int32_t c, uint32_t dtype)
 {
     const int32_t pitch = c + (draw() % 2 ? 0 : between(1, 9));
@@ -184,6 +182,145 @@ static size_t view_bytes(const sim_view *v)
 {
     return (size_t)v->n * (size_t)v->h * (size_t)v->w * (size_t)v->pitch * sim_dtype_size(v->dtype);
 }
+
+/* ---- the end of a convolution ---- */
+
+typedef struct ending {
+    sim_target target; /* without the data of y and bytes, which are each table's own */
+    uint16_t *halves;
+    uint8_t *codes;
+} ending;
+
+/* Anything that may stand behind an activation. */
+static ending any_ending(const sim_kernels *k, const sim_activation *activation, int32_t n, int32_t h, int32_t w,
+                         int32_t c)
+{
+    ending e = {.target = {.dtype = any_dtype(), .scale = uniform(0.5f, 80.0f), .zero = draw() % 2 ? 128 : 0}};
+    sim_target *t = &e.target;
+    t->y = new_view(n, h, w, c, t->dtype);
+    t->bytes = new_view(n, h, w, c, SIM_QUANTIZED);
+    t->add = new_view(n, h, w, c, any_dtype());
+    fill(t->add.data, t->add.dtype, view_bytes(&t->add) / sim_dtype_size(t->add.dtype), true);
+    const uint32_t absent = draw() % 4; /* never both outputs */
+    free(t->y.data);
+    free(t->bytes.data);
+    t->y.data = absent == 1 ? NULL : t->add.data; /* anything: it is there */
+    t->bytes.data = absent == 2 ? NULL : t->add.data;
+    if (draw() % 2) {
+        free(t->add.data);
+        t->add.data = NULL;
+    }
+    if (t->dtype == SIM_FLOAT16 && draw() % 12 == 0) {
+        e.halves = room((SIM_HALVES + SIM_PAST_HALVES) * sizeof *e.halves);
+        e.codes = room(SIM_HALVES + SIM_PAST_HALVES);
+        sim_table_of_halves(k, activation, e.halves);
+        sim_table_of_codes(k, activation, t->scale, t->zero, e.codes);
+        t->halves = e.halves;
+        t->codes = e.codes;
+    }
+    return e;
+}
+
+static void free_ending(ending *e)
+{
+    free(e->target.add.data);
+    free(e->halves);
+    free(e->codes);
+}
+
+/* The target with memory of its own; freed by free_outputs. */
+static sim_target with_outputs(const sim_target *target)
+{
+    sim_target t = *target;
+    t.y.data = t.y.data ? room(view_bytes(&t.y)) : NULL;
+    t.bytes.data = t.bytes.data ? room(view_bytes(&t.bytes)) : NULL;
+    return t;
+}
+
+static void free_outputs(sim_target *t)
+{
+    free(t->y.data);
+    free(t->bytes.data);
+}
+
+static void equal_outputs(const char *what, const sim_kernels *k, const sim_target *a, const sim_target *b)
+{
+    if (a->y.data) {
+        equal(what, k, a->y.data, b->y.data, view_bytes(&a->y));
+    }
+    if (a->bytes.data) {
+        equal(what, k, a->bytes.data, b->bytes.data, view_bytes(&a->bytes));
+    }
+}
+
+/* Each step an operator of its own, one value after the other. */
+static void finish_in_steps(const sim_sums *sums, int32_t pixels, int32_t channels, const sim_affine *a,
+                            const sim_activation *activation, const sim_target *t)
+{
+    const sim_kernels *r = &SIM_KERNELS_REFERENCE;
+    for (int32_t p = 0; p < pixels; p++) {
+        for (int32_t c = 0; c < channels; c++) {
+            const size_t at = (size_t)(p * sums->pitch + c);
+            float v = sums->whole ? (float)((const int32_t *)sums->at)[at] : ((const float *)sums->at)[at];
+            v = (v * a->scale[c] + a->bias[c]) * a->alpha[c] + a->beta[c];
+            float kept = 0;
+            int16_t code = 0;
+            sim_store(&kept, t->dtype, 0, v);
+            if (activation->function != SIM_LINEAR) {
+                r->activate(activation, &kept, t->dtype, &kept, t->dtype, 1);
+            }
+            if (t->add.data) {
+                const char *other = t->add.data + (size_t)(p * t->add.pitch + c) * sim_dtype_size(t->add.dtype);
+                r->binary(SIM_ADD, &kept, t->dtype, other, t->add.dtype, &kept, t->dtype, 1);
+            }
+            r->quantize(&kept, t->dtype, 1, t->scale, SIM_BYTE_MAX, &code);
+            if (t->y.data) {
+                const size_t size = sim_dtype_size(t->dtype);
+                memcpy(t->y.data + (size_t)(p * t->y.pitch + c) * size, &kept, size);
+            }
+            if (t->bytes.data) {
+                ((uint8_t *)t->bytes.data)[p * t->bytes.pitch + c] = (uint8_t)(code + t->zero);
+            }
+        }
+    }
+}
+
+static void test_finish(const sim_kernels *k)
+{
+    enum { MOST_PIXELS = 40, MOST_CHANNELS = 80 };
+    static _Alignas(64) float values[MOST_PIXELS * MOST_CHANNELS + 64], terms[4][MOST_CHANNELS + 64];
+    const int32_t pixels = between(1, MOST_PIXELS), channels = between(1, MOST_CHANNELS);
+    const sim_sums sums = {values, between(channels, MOST_CHANNELS), draw() % 2};
+    fill(values, SIM_FLOAT32, sizeof values / sizeof *values, true);
+    if (sums.whole) {
+        for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+            ((int32_t *)(void *)values)[i] = between(-60000, 60000) << (draw() % 16);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        fill(terms[i], SIM_FLOAT32, MOST_CHANNELS + 64, false);
+        terms[i][0] *= draw() % 4 ? 1.0f : 1e30f;
+        for (int c = 0; c < MOST_CHANNELS && i == 0 && sums.whole; c++) {
+            terms[i][c] *= 1e-6f;
+        }
+    }
+    const sim_affine affine = {terms[0], terms[1], terms[2], terms[3]};
+    ending e = {0};
+    sim_activation activation = any_activation(true);
+    e = any_ending(k, &activation, 1, 1, pixels, channels);
+    sim_target steps = with_outputs(&e.target), plain = with_outputs(&e.target), fast = with_outputs(&e.target);
+    finish_in_steps(&sums, pixels, channels, &affine, &activation, &steps);
+    SIM_KERNELS_REFERENCE.finish(&sums, pixels, channels, &affine, &activation, &plain);
+    equal_outputs("finish in steps", &SIM_KERNELS_REFERENCE, &steps, &plain);
+    k->finish(&sums, pixels, channels, &affine, &activation, &fast);
+    equal_outputs("finish", k, &fast, &plain);
+    free_outputs(&steps);
+    free_outputs(&plain);
+    free_outputs(&fast);
+    free_ending(&e);
+}
+
+/* ---- max-pool ---- */
 
 static void test_pool(const sim_kernels *k)
 {
@@ -268,7 +405,8 @@ static const float *any_affine(int32_t channels, int32_t elements, bool present,
 
 typedef struct layer {
     sim_conv conv;
-    sim_view x, y; /* y: its data is each algorithm's own */
+    sim_view x;
+    ending y; /* its outputs are each algorithm's own */
     void *weights;
     int16_t *table;
     int32_t *source;
@@ -318,7 +456,7 @@ static layer any_layer(const sim_kernels *k)
     conv->activation = any_activation(true);
     const int32_t n = between(1, 2);
     l.x = new_view(n, conv->in_h, conv->in_w, conv->in_c, lookup ? SIM_UINT8 : any_dtype());
-    l.y = new_view(n, conv->out_h, conv->out_w, conv->out_c, any_dtype());
+    l.y = any_ending(k, &conv->activation, n, conv->out_h, conv->out_w, conv->out_c);
     fill(l.x.data, l.x.dtype, view_bytes(&l.x) / sim_dtype_size(l.x.dtype), draw() % 2);
     if (lookup) {
         any_lookup(&l);
@@ -339,14 +477,14 @@ static void free_layer(layer *l)
     }
     free(l->weights);
     free(l->x.data);
-    free(l->y.data);
+    free_ending(&l->y);
     free(l->table);
     free(l->source);
 }
 
 /* Runs all rows and blocks in random pieces, in an order that reuses the scratch memory now and then. */
 static void run_in_pieces(const sim_kernels *k, const sim_conv_algorithm *a, const layer *l, const sim_conv *conv,
-                          const sim_view *y, void *scratch)
+                          const sim_target *y, void *scratch)
 {
     const sim_conv_sizes sizes = a->sizes(k, conv);
     sim_conv_task task = {0};
@@ -378,14 +516,13 @@ static sim_view quantized(const sim_kernels *k, const sim_conv *conv, const sim_
     return q;
 }
 
-/* The layer's output as this algorithm computes it; the caller frees its data. */
-static sim_view compute(const sim_kernels *k, const sim_conv_algorithm *a, const layer *l)
+/* The layer's outputs as this algorithm computes them; the caller frees them. */
+static sim_target compute(const sim_kernels *k, const sim_conv_algorithm *a, const layer *l)
 {
     sim_conv conv = l->conv;
     const sim_conv_sizes sizes = a->sizes(k, &conv);
     void *packed = room(sizes.packed_bytes), *scratch = room(sizes.scratch_bytes);
-    sim_view y = l->y;
-    y.data = room(view_bytes(&y));
+    sim_target y = with_outputs(&l->y.target);
     a->pack(k, &conv, l->weights, packed);
     conv.packed = packed;
     run_in_pieces(k, a, l, &conv, &y, scratch);
@@ -405,13 +542,13 @@ static int product_of(const sim_conv *c)
 }
 
 /* The same layer over an input that is kept in bytes. */
-static void test_quantized(const sim_kernels *k, const layer *l, const char *what, const sim_view *wanted)
+static void test_quantized(const sim_kernels *k, const layer *l, const char *what, const sim_target *wanted)
 {
     layer kept = *l;
     kept.x = quantized(k, &l->conv, &l->x);
-    const sim_view got = compute(k, &SIM_CONV_BYTES, &kept);
-    equal(what, k, got.data, wanted->data, view_bytes(&l->y));
-    free(got.data);
+    sim_target got = compute(k, &SIM_CONV_BYTES, &kept);
+    equal_outputs(what, k, &got, wanted);
+    free_outputs(&got);
     free(kept.x.data);
 }
 
@@ -420,7 +557,7 @@ static void test_conv(const sim_kernels *k)
 {
     layer l = any_layer(k);
     const sim_conv *c = &l.conv;
-    const sim_view wanted = compute(&SIM_KERNELS_REFERENCE, &SIM_CONV_REFERENCE, &l);
+    sim_target wanted = compute(&SIM_KERNELS_REFERENCE, &SIM_CONV_REFERENCE, &l);
     for (size_t i = 0; sim_conv_algorithm_at(i); i++) {
         const sim_conv_algorithm *a = sim_conv_algorithm_at(i);
         if (!a->fits(k, c)) {
@@ -428,7 +565,7 @@ static void test_conv(const sim_kernels *k)
         }
         taken[i]++;
         fast[product_of(c)] += a != &SIM_CONV_REFERENCE;
-        const sim_view got = compute(k, a, &l);
+        sim_target got = compute(k, a, &l);
         char what[192];
         snprintf(what, sizeof what,
                  "conv %s %s %dx%dx%d -> %dx%dx%d kernel %dx%d stride %dx%d pad %d,%d dilation %dx%d groups %d",
@@ -438,13 +575,13 @@ static void test_conv(const sim_kernels *k)
                                                 : "float",
                  c->in_h, c->in_w, c->in_c, c->out_h, c->out_w, c->out_c, c->kernel_h, c->kernel_w, c->stride_h,
                  c->stride_w, c->pad_top, c->pad_left, c->dilation_h, c->dilation_w, c->groups);
-        equal(what, k, got.data, wanted.data, view_bytes(&l.y));
-        free(got.data);
+        equal_outputs(what, k, &got, &wanted);
+        free_outputs(&got);
         if (a == &SIM_CONV_BYTES && !c->lookup) {
             test_quantized(k, &l, what, &wanted);
         }
     }
-    free(wanted.data);
+    free_outputs(&wanted);
     free_layer(&l);
 }
 
@@ -554,7 +691,8 @@ static void test_conv_by_hand(void)
                      .activation = {SIM_LEAKY_RELU, 0.25f, 0.0f},
                      .packed = w};
     float scratch[18];
-    const sim_view in = {(char *)x, 1, 3, 3, 2, 2, SIM_FLOAT32}, out = {(char *)y, 1, 2, 2, 1, 1, SIM_FLOAT32};
+    const sim_view in = {(char *)x, 1, 3, 3, 2, 2, SIM_FLOAT32};
+    const sim_target out = {.dtype = SIM_FLOAT32, .y = {(char *)y, 1, 2, 2, 1, 1, SIM_FLOAT32}};
     const sim_conv_task task = {.rows = 2, .blocks = 1};
     SIM_CONV_REFERENCE.run(&SIM_KERNELS_REFERENCE, &conv, &in, &out, &task, scratch);
     /* pixel (r, c) holds 2(3r+c) and one more: 2*even - odd = 2(3r+c) - 1 */
@@ -577,6 +715,7 @@ int main(int argc, char **argv)
         test_roundings(k);
         for (long c = 0; c < cases && failures < 20; c++) {
             test_spans(k);
+            test_finish(k);
             test_pool(k);
             test_conv(k);
         }

@@ -169,6 +169,7 @@ void sim_plan_free(sim_plan *plan)
         free(plan->steps[i].parameters);
         free(plan->steps[i].memory);
     }
+    sim_plan_free_tables(plan);
     free(plan->steps);
     free(plan);
 }

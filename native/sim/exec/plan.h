@@ -42,8 +42,11 @@ struct sim_step {
     int64_t moved_elements; /* of a step that moves some from x to y; 0: it reads all of x and writes all of y */
 };
 
+typedef struct sim_plan_table sim_plan_table; /* tables.c */
+
 struct sim_plan {
     const sim_kernels *kernels;
+    sim_plan_table *tables; /* shared among steps */
     sim_step *steps;
     uint32_t step_count;
     int32_t input_count, output_count;

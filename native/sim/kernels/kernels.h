@@ -16,7 +16,7 @@ enum { /* codes of cnrtDataType_t */
 
 /* Of views inside a plan alone, never in a file or at the API: values quantized for the convolutions that read them, one
  * byte each, q + the table's `bytes.zero`. */
-enum { SIM_QUANTIZED = 0x100 };
+enum { SIM_QUANTIZED = 0x100, SIM_BYTE_MAX = 127 };
 
 #define SIM_FUNCTION(code, NAME, name) SIM_##NAME = (code),
 enum {
@@ -24,6 +24,9 @@ enum {
 #include "codes.def"
     SIM_FUNCTIONS,
 };
+
+/* Entries of a table over every half; the room behind them is for vectors that read whole words. */
+enum { SIM_HALVES = 65536, SIM_PAST_HALVES = 32 };
 
 typedef enum sim_binary { SIM_ADD, SIM_MUL, SIM_SUB, SIM_DIV, SIM_MAX, SIM_MIN, SIM_BINARIES } sim_binary;
 
@@ -62,6 +65,26 @@ typedef struct sim_activation {
 typedef struct sim_affine {
     const float *scale, *bias, *alpha, *beta;
 } sim_affine;
+
+/* Sums of a convolution, [pixels][pitch]. */
+typedef struct sim_sums {
+    const void *at;
+    int32_t pitch;
+    bool whole; /* int32, exact; otherwise float32 */
+} sim_sums;
+
+/* Where the values of a convolution go, and what becomes of them behind the activation: everything as if each step were an
+ * operator of its own, which rounds to `dtype`. A view without data is absent. */
+typedef struct sim_target {
+    uint32_t dtype;         /* FLOAT16 or FLOAT32 */
+    sim_view y;             /* of that dtype */
+    sim_view add;           /* is added: FLOAT16 or FLOAT32 */
+    sim_view bytes;         /* QUANTIZED: clamp(rint(value * scale)) + zero */
+    float scale;            /* of `bytes`; their greatest magnitude is SIM_BYTE_MAX */
+    uint8_t zero;           /* of `bytes` */
+    const uint16_t *halves; /* the activation of every half, to be looked up; NULL: it is computed */
+    const uint8_t *codes;   /* the byte of the activation of every half, where nothing is added; NULL: it is computed */
+} sim_target;
 
 typedef struct sim_pool {
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
@@ -126,9 +149,10 @@ typedef struct sim_kernels {
     /* Copies with a change of dtype between FLOAT16 and FLOAT32 (one rounding), or without one. */
     void (*convert)(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count);
 
-    /* Scale, bias, batch-norm, rounding, activation, rounding of `pixels` rows of `channels` values (`acc_pitch` apart). */
-    void (*finish)(const float *acc, int32_t acc_pitch, int32_t pixels, int32_t channels, const sim_affine *affine,
-                   const sim_activation *activation, void *y, uint32_t dtype, int32_t pitch);
+    /* The end of a convolution for `channels` channels of `pixels` neighbours: scale, bias, batch-norm, rounding, activation
+     * and what the target says. Its views start at the first pixel and channel. */
+    void (*finish)(const sim_sums *sums, int32_t pixels, int32_t channels, const sim_affine *affine,
+                   const sim_activation *activation, const sim_target *target);
 
     void (*activate)(const sim_activation *activation, const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype,
                      size_t count);
@@ -152,9 +176,15 @@ float sim_log(float x);                                                /* of pos
 float sim_activation_value(const sim_activation *activation, float x); /* all but SIM_PRELU, which needs a channel */
 bool sim_activation_is_fast(uint32_t function); /* the fast tables have it, and `finish` knows it */
 
+/* tables.c: functions of a half by table, `table` of SIM_HALVES + SIM_PAST_HALVES entries. */
+void sim_table_of_halves(const sim_kernels *kernels, const sim_activation *activation, uint16_t *table);
+void sim_table_of_codes(const sim_kernels *kernels, const sim_activation *activation, float scale, uint8_t zero,
+                        uint8_t *table);
+
 /* values.c: values in memory. */
 float sim_load(const void *data, uint32_t dtype, size_t index);        /* UINT8, FLOAT16, FLOAT32 */
 void sim_store(void *data, uint32_t dtype, size_t index, float value); /* FLOAT16, FLOAT32: rounds once */
+float sim_rounded(float value, uint32_t dtype);                        /* to what a tensor of that dtype keeps */
 int32_t sim_quantize_value(float x, float scale, float qmax);
 float sim_binary_value(sim_binary kind, float a, float b);
 float sim_normalize_value(float x, float mean, float std);

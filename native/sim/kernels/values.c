@@ -32,6 +32,11 @@ void sim_store(void *data, uint32_t dtype, size_t index, float value)
     memcpy(at, &kept, sizeof kept);
 }
 
+float sim_rounded(float value, uint32_t dtype)
+{
+    return dtype == SIM_FLOAT16 ? sim_float_from_half(sim_half_from_float(value)) : value;
+}
+
 int32_t sim_quantize_value(float x, float scale, float qmax)
 {
     float v = x * scale;

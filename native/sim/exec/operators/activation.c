@@ -6,11 +6,11 @@
 #include "check.h"
 #include "invocation.h"
 
-enum { HALVES = 65536, TABLE_ELEMENTS = 4096 };
+enum { TABLE_ELEMENTS = 4096 };
 
 typedef struct activation_step {
     sim_activation activation;
-    const uint16_t *table; /* [HALVES], of run_table alone */
+    const uint16_t *table; /* of run_table alone */
 } activation_step;
 
 static sim_result check_activation(const sim_check *c)
@@ -80,38 +80,12 @@ static void run_prelu(const sim_invocation *v, size_t unit, unsigned member)
     sim_prelu_row(v->plan->kernels, v->step->memory, &v->x, &v->y, sim_run_image(v, unit), sim_run_row(v, unit));
 }
 
-static const uint16_t *known_table(const sim_builder *b, const sim_activation *activation)
-{
-    for (uint32_t i = 0; i < b->plan->step_count; i++) {
-        const sim_step *s = &b->plan->steps[i];
-        const activation_step *p = s->parameters;
-        if (s->run == run_table && p->table && memcmp(&p->activation, activation, sizeof *activation) == 0) {
-            return p->table;
-        }
-    }
-    return NULL;
-}
-
-/* Every half through the function once; steps of one function share the first one's table. */
 static sim_result make_table(sim_builder *b, sim_step *s, activation_step *p)
 {
     s->kind = "table";
     s->run = run_table;
-    p->table = known_table(b, &p->activation);
-    if (p->table) {
-        return SIM_OK;
-    }
-    const sim_result result = sim_plan_allocate(b, s, HALVES * (int64_t)sizeof(uint16_t));
-    if (result != SIM_OK) {
-        return result;
-    }
-    uint16_t *table = s->memory;
-    for (uint32_t i = 0; i < HALVES; i++) {
-        const uint16_t half = (uint16_t)i;
-        sim_store(table, SIM_FLOAT16, i, sim_activation_value(&p->activation, sim_load(&half, SIM_FLOAT16, 0)));
-    }
-    p->table = table;
-    return SIM_OK;
+    p->table = sim_plan_halves(b, &p->activation);
+    return p->table ? SIM_OK : SIM_NO_MEMORY;
 }
 
 static sim_result plan_activation(sim_builder *b, int32_t o)
@@ -130,7 +104,7 @@ static sim_result plan_activation(sim_builder *b, int32_t o)
     p->activation = (sim_activation){(uint32_t)op->attributes[0], sim_float_of(op, 1), sim_float_of(op, 2)};
     const int64_t elements = sim_tensor_of(b, op->output)->bytes / 2;
     const bool halves = s->x.dtype == SIM_FLOAT16 && s->y.dtype == SIM_FLOAT16;
-    const bool looked_up = halves && elements >= TABLE_ELEMENTS && !sim_activation_is_fast(p->activation.function);
+    const bool looked_up = halves && elements >= TABLE_ELEMENTS && sim_plan_is_tabled(&p->activation);
     return looked_up ? make_table(b, s, p) : SIM_OK;
 }
 

@@ -33,6 +33,7 @@ typedef struct conv_step {
     sim_conv conv;
     const sim_conv_algorithm *algorithm;
     sim_conv_sizes sizes;
+    const uint16_t *halves; /* of the activation, or NULL */
     uint32_t row_tasks, block_tasks, blocks_per_task;
 } conv_step;
 
@@ -222,6 +223,12 @@ static sim_result plan_conv(sim_builder *b, int32_t o)
         conv->activation = (sim_activation){(uint32_t)activation->attributes[0], sim_float_of(activation, 1),
                                             sim_float_of(activation, 2)};
     }
+    if (s->y.dtype == SIM_FLOAT16 && sim_plan_is_tabled(&conv->activation)) {
+        p->halves = sim_plan_halves(b, &conv->activation);
+        if (!p->halves) {
+            return SIM_NO_MEMORY;
+        }
+    }
     p->algorithm = sim_conv_choose(b->plan->kernels, conv);
     p->sizes = p->algorithm->sizes(b->plan->kernels, conv);
     cut_conv(s, p);
@@ -250,7 +257,8 @@ static void run_conv(const sim_invocation *v, size_t unit, unsigned member)
         .fresh = scratch->holds == key,
     };
     scratch->holds = key;
-    p->algorithm->run(v->plan->kernels, conv, &v->x, &v->y, &task, (char *)scratch + SIM_SCRATCH_HEAD);
+    const sim_target target = {.dtype = v->y.dtype, .y = v->y, .halves = p->halves};
+    p->algorithm->run(v->plan->kernels, conv, &v->x, &target, &task, (char *)scratch + SIM_SCRATCH_HEAD);
 }
 
 const sim_row sim_row_conv = {

@@ -19,6 +19,11 @@ static inline vec vec_load(const void *x, uint32_t dtype, size_t i)
                : _mm256_loadu_ps((const float *)x + i);
 }
 
+static inline vec vec_load_int32(const int32_t *x) /* one rounding */
+{
+    return _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(const void *)x));
+}
+
 static inline __m128i vec_half(vec v) /* canonical NaN: any magnitude above infinity's becomes 0x7e00 */
 {
     const __m128i h = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
@@ -57,6 +62,13 @@ static inline void vec_store_two_int16(int16_t *y, vec a, vec b)
 {
     const __m256i packed = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
     _mm256_storeu_si256((__m256i *)(void *)y, _mm256_permute4x64_epi64(packed, 0xd8));
+}
+
+static inline void vec_store_bytes(uint8_t *y, vec v, uint8_t zero) /* nearest even of -127..127, plus zero */
+{
+    const __m256i i = _mm256_cvtps_epi32(v);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    _mm_storel_epi64((__m128i *)(void *)y, _mm_add_epi8(_mm_packs_epi16(words, words), _mm_set1_epi8((char)zero)));
 }
 
 static inline vec vec_all(float value)

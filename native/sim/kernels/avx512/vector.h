@@ -19,6 +19,11 @@ static inline vec vec_load(const void *x, uint32_t dtype, size_t i)
                : _mm512_loadu_ps((const float *)x + i);
 }
 
+static inline vec vec_load_int32(const int32_t *x) /* one rounding */
+{
+    return _mm512_cvtepi32_ps(_mm512_loadu_si512(x));
+}
+
 static inline __m256i vec_half(vec v) /* canonical NaN */
 {
     const __m256i h = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
@@ -55,6 +60,12 @@ static inline void vec_store_two_int16(int16_t *y, vec a, vec b)
 {
     vec_store_int16(y, a);
     vec_store_int16(y + WIDTH, b);
+}
+
+static inline void vec_store_bytes(uint8_t *y, vec v, uint8_t zero) /* nearest even of -127..127, plus zero */
+{
+    const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
+    _mm_storeu_si128((__m128i *)(void *)y, _mm_add_epi8(bytes, _mm_set1_epi8((char)zero)));
 }
 
 static inline vec vec_all(float value)

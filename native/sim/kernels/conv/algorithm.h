@@ -44,6 +44,23 @@ typedef struct sim_conv_task {
     bool fresh; /* the scratch memory is as the last task left it, and that was of the same rows of this layer */
 } sim_conv_task;
 
+static inline void sim_view_move(sim_view *view, size_t pixel, int32_t channel)
+{
+    if (view->data) {
+        view->data += (pixel * (size_t)view->pitch + (size_t)channel) * sim_dtype_size(view->dtype);
+    }
+}
+
+/* The target from that pixel (all rows and images count) and channel on, as `finish` wants it. */
+static inline sim_target sim_target_at(const sim_target *target, size_t pixel, int32_t channel)
+{
+    sim_target here = *target;
+    sim_view_move(&here.y, pixel, channel);
+    sim_view_move(&here.add, pixel, channel);
+    sim_view_move(&here.bytes, pixel, channel);
+    return here;
+}
+
 typedef struct sim_conv_algorithm {
     const char *name;
     /* It can compute this layer with these kernels, and they are worth it. */
@@ -53,7 +70,7 @@ typedef struct sim_conv_algorithm {
     /* weights: [O][kh][kw][I / groups] of conv->weight_dtype; packed: packed_bytes, 64-byte aligned. */
     void (*pack)(const sim_kernels *kernels, const sim_conv *conv, const void *weights, void *packed);
     /* scratch: scratch_bytes, 64-byte aligned. */
-    void (*run)(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y,
+    void (*run)(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_target *target,
                 const sim_conv_task *task, void *scratch);
 } sim_conv_algorithm;
 

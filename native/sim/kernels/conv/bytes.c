@@ -161,20 +161,16 @@ static void run_block(const sim_byte_tile *tile, const cut *c, const source *s, 
                       const int32_t *start, sim_output *output, int32_t pixels)
 {
     _Alignas(64) int32_t sums[SIM_MOST_SUMS];
-    _Alignas(64) float values[SIM_MOST_SUMS];
     for (int32_t done = 0; done < pixels; done += s->stretch, x += s->row_step) {
         for (int32_t p = 0; p < s->stretch; p += tile->chunk) {
             const int32_t count = s->stretch - p < tile->chunk ? s->stretch - p : tile->chunk;
             tile->dot(x + p * s->step, s->step, count, w, s->offset, c->runs, c->run_length, start, sums);
-            for (int32_t i = 0; i < count * tile->channels; i++) {
-                values[i] = (float)sums[i];
-            }
-            sim_output_finish(output, values, tile->channels, count);
+            sim_output_finish(output, &(sim_sums){sums, tile->channels, true}, count);
         }
     }
 }
 
-static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y,
+static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_target *target,
                 const sim_conv_task *task, void *scratch)
 {
     const sim_byte_tile *tile = &kernels->bytes;
@@ -188,7 +184,7 @@ static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view
     }
     for (int32_t block = task->block; block < task->block + task->blocks; block++) {
         const int32_t group = block / c.blocks, first = block % c.blocks * tile->channels, rest = c.outputs - first;
-        sim_output output = sim_output_start(kernels, conv, y, task, group * c.outputs + first,
+        sim_output output = sim_output_start(kernels, conv, target, task, group * c.outputs + first,
                                              rest < tile->channels ? rest : tile->channels);
         run_block(tile, &c, &s, s.at + group * c.inputs, w + (size_t)block * c.block_weights,
                   start + (size_t)block * (size_t)tile->channels, &output, task->rows * conv->out_w);

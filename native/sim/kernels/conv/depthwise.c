@@ -121,18 +121,18 @@ static void run_row(const band *b, const sim_taps *taps, int32_t row, sim_output
         const int32_t pixels = least(most, conv->out_w - at);
         b->kernels->depthwise.run(rows, taps, (const float *)conv->packed + b->first,
                                   (size_t)padded(b->kernels, conv->in_c), pixels, count, sums);
-        sim_output_finish(output, sums, count, pixels);
+        sim_output_finish(output, &(sim_sums){sums, count, false}, pixels);
         for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
             rows[ky] += (size_t)most * (size_t)conv->stride_w * (size_t)b->channels;
         }
     }
 }
 
-static void run_channels(band *b, const sim_view *y, const sim_conv_task *task)
+static void run_channels(band *b, const sim_target *target, const sim_conv_task *task)
 {
     const sim_conv *conv = b->conv;
     const sim_taps taps = {conv->kernel_h, conv->kernel_w, conv->stride_w, conv->dilation_w, b->channels};
-    sim_output output = sim_output_start(b->kernels, conv, y, task, b->first, b->channels);
+    sim_output output = sim_output_start(b->kernels, conv, target, task, b->first, b->channels);
     for (int32_t row = 0; row < task->rows; row++) {
         const int32_t needed = row * conv->stride_h + (conv->kernel_h - 1) * conv->dilation_h + 1;
         while (b->filled < needed) {
@@ -142,7 +142,7 @@ static void run_channels(band *b, const sim_view *y, const sim_conv_task *task)
     }
 }
 
-static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y,
+static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_target *target,
                 const sim_conv_task *task, void *scratch)
 {
     const int32_t end = least((task->block + task->blocks) * BLOCK, conv->out_c);
@@ -156,7 +156,7 @@ static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view
                   .top = task->row * conv->stride_h - conv->pad_top,
                   .rows = scratch,
                   .width = rows_of(conv).width};
-        run_channels(&b, y, task);
+        run_channels(&b, target, task);
     }
 }
 

@@ -108,7 +108,7 @@ void sim_rows_offsets(const sim_conv *conv, const sim_rows *rows, int32_t runs, 
 
 /* ---- the end ---- */
 
-sim_output sim_output_start(const sim_kernels *kernels, const sim_conv *conv, const sim_view *y,
+sim_output sim_output_start(const sim_kernels *kernels, const sim_conv *conv, const sim_target *target,
                             const sim_conv_task *task, int32_t channel, int32_t channels)
 {
     const size_t pixel = ((size_t)task->n * (size_t)conv->out_h + (size_t)task->row) * (size_t)conv->out_w;
@@ -117,18 +117,15 @@ sim_output sim_output_start(const sim_kernels *kernels, const sim_conv *conv, co
         .kernels = kernels,
         .activation = &conv->activation,
         .affine = {a->scale + channel, a->bias + channel, a->alpha + channel, a->beta + channel},
-        .at = y->data + (pixel * (size_t)y->pitch + (size_t)channel) * sim_dtype_size(y->dtype),
-        .dtype = y->dtype,
+        .target = sim_target_at(target, pixel, channel),
         .channels = channels,
-        .pitch = y->pitch,
     };
 }
 
-void sim_output_finish(sim_output *output, const float *sums, int32_t sum_pitch, int32_t pixels)
+void sim_output_finish(sim_output *output, const sim_sums *sums, int32_t pixels)
 {
-    output->kernels->finish(sums, sum_pitch, pixels, output->channels, &output->affine, output->activation, output->at,
-                            output->dtype, output->pitch);
-    output->at += (size_t)pixels * (size_t)output->pitch * sim_dtype_size(output->dtype);
+    output->kernels->finish(sums, pixels, output->channels, &output->affine, output->activation, &output->target);
+    output->target = sim_target_at(&output->target, (size_t)pixels, 0);
 }
 
 /* ---- layers over a register tile ---- */
@@ -217,14 +214,14 @@ static void run_block(const sim_tile *tile, const cut *c, const char *w, const i
             }
             tile->dot(x, w, offset, runs, run_length, sums + p * tile->channels);
         }
-        sim_output_finish(output, sums, tile->channels, chunk);
+        sim_output_finish(output, &(sim_sums){sums, tile->channels, false}, chunk);
         left -= chunk;
     }
 }
 
 void sim_direct_run(const sim_kernels *kernels, const sim_conv *conv, const sim_tile *tile,
-                    const sim_elements *elements, const sim_view *x, const sim_view *y, const sim_conv_task *task,
-                    void *scratch)
+                    const sim_elements *elements, const sim_view *x, const sim_target *target,
+                    const sim_conv_task *task, void *scratch)
 {
     const cut c = cut_of(conv, tile);
     int32_t offset[SIM_MOST_RUNS];
@@ -236,7 +233,7 @@ void sim_direct_run(const sim_kernels *kernels, const sim_conv *conv, const sim_
         const int32_t group = block / c.blocks, first = block % c.blocks * tile->channels, rest = c.outputs - first;
         const char *w = (const char *)conv->packed + (size_t)block * c.block_weights * c.rows.element;
         sim_walk pixels = sim_walk_start(conv, &c.rows, scratch, group * c.inputs);
-        sim_output output = sim_output_start(kernels, conv, y, task, group * c.outputs + first,
+        sim_output output = sim_output_start(kernels, conv, target, task, group * c.outputs + first,
                                              rest < tile->channels ? rest : tile->channels);
         run_block(tile, &c, w, offset, &pixels, &output, task->rows * conv->out_w);
     }

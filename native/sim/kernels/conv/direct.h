@@ -88,15 +88,13 @@ typedef struct sim_output {
     const sim_kernels *kernels;
     const sim_activation *activation;
     sim_affine affine;
-    char *at;
-    uint32_t dtype;
-    int32_t channels, pitch;
+    sim_target target; /* from the next pixel on */
+    int32_t channels;
 } sim_output;
 
-sim_output sim_output_start(const sim_kernels *kernels, const sim_conv *conv, const sim_view *y,
+sim_output sim_output_start(const sim_kernels *kernels, const sim_conv *conv, const sim_target *target,
                             const sim_conv_task *task, int32_t channel, int32_t channels);
-/* The next pixels; sums: [pixels][sum_pitch]. */
-void sim_output_finish(sim_output *output, const float *sums, int32_t sum_pitch, int32_t pixels);
+void sim_output_finish(sim_output *output, const sim_sums *sums, int32_t pixels); /* the next pixels */
 
 /* ---- layers over a register tile, in blocks of its channels ---- */
 
@@ -104,7 +102,7 @@ bool sim_direct_fits(const sim_conv *conv, const sim_tile *tile);
 sim_conv_sizes sim_direct_sizes(const sim_conv *conv, const sim_tile *tile);
 void sim_direct_pack(const sim_conv *conv, const sim_tile *tile, const void *weights, void *packed);
 void sim_direct_run(const sim_kernels *kernels, const sim_conv *conv, const sim_tile *tile,
-                    const sim_elements *elements, const sim_view *x, const sim_view *y, const sim_conv_task *task,
-                    void *scratch);
+                    const sim_elements *elements, const sim_view *x, const sim_target *target,
+                    const sim_conv_task *task, void *scratch);
 
 #endif

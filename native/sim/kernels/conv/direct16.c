@@ -52,11 +52,11 @@ static void pack(const sim_kernels *kernels, const sim_conv *conv, const void *w
     sim_direct_pack(conv, tile_of(kernels, conv), weights, packed);
 }
 
-static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y,
+static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_target *target,
                 const sim_conv_task *task, void *scratch)
 {
     static const sim_elements INT16 = {quantize_span, look_up, 0};
-    sim_direct_run(kernels, conv, tile_of(kernels, conv), &INT16, x, y, task, scratch);
+    sim_direct_run(kernels, conv, tile_of(kernels, conv), &INT16, x, target, task, scratch);
 }
 
 const sim_conv_algorithm SIM_CONV_DIRECT16 = {"direct16", fits, sizes, pack, run};

@@ -17,10 +17,10 @@ static void pack(const sim_kernels *kernels, const sim_conv *conv, const void *w
     sim_direct_pack(conv, &kernels->float32, weights, packed);
 }
 
-static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y,
+static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_target *target,
                 const sim_conv_task *task, void *scratch)
 {
-    sim_direct_run(kernels, conv, &kernels->float32, &SIM_FLOAT32_ELEMENTS, x, y, task, scratch);
+    sim_direct_run(kernels, conv, &kernels->float32, &SIM_FLOAT32_ELEMENTS, x, target, task, scratch);
 }
 
 const sim_conv_algorithm SIM_CONV_FLOAT = {"float", fits, sizes, pack, run};

@@ -2,14 +2,8 @@
 #include <string.h>
 
 #include "algorithm.h"
-#include "half.h"
 
 enum { BLOCK = 16 }; /* output channels: small enough to share a layer among a team */
-
-static float rounded(float value, uint32_t dtype)
-{
-    return dtype == SIM_FLOAT16 ? sim_float_from_half(sim_half_from_float(value)) : value;
-}
 
 /* Where a tap lies in the input along one axis, or -1: outside, or between two pixels of a transposed convolution. */
 static int64_t tap_at(bool transposed, int64_t out, int64_t tap, int64_t stride, int64_t pad, int64_t dilation,
@@ -86,15 +80,6 @@ static float dot_patch(const sim_conv *conv, int32_t o, const int16_t *q, const 
     return f ? sum : (float)exact;
 }
 
-static float finish_value(const sim_conv *conv, int32_t o, float v, uint32_t dtype)
-{
-    v = v * conv->affine.scale[o];
-    v = v + conv->affine.bias[o];
-    v = v * conv->affine.alpha[o];
-    v = v + conv->affine.beta[o];
-    return conv->activation.function == SIM_LINEAR ? v : sim_activation_value(&conv->activation, rounded(v, dtype));
-}
-
 static bool fits(const sim_kernels *kernels, const sim_conv *conv)
 {
     (void)kernels;
@@ -122,22 +107,35 @@ static void pack(const sim_kernels *kernels, const sim_conv *conv, const void *w
     memcpy(packed, weights, sizes(kernels, conv).packed_bytes);
 }
 
-static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_view *y,
+/* Output channels [first, last) of one pixel. */
+static void finish_pixel(const sim_conv *conv, int32_t first, int32_t last, const float *sums, const sim_target *target,
+                         size_t pixel)
+{
+    const sim_affine *a = &conv->affine,
+                     affine = {a->scale + first, a->bias + first, a->alpha + first, a->beta + first};
+    const sim_target here = sim_target_at(target, pixel, first);
+    SIM_KERNELS_REFERENCE.finish(&(sim_sums){sums, BLOCK, false}, 1, last - first, &affine, &conv->activation, &here);
+}
+
+static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_target *target,
                 const sim_conv_task *task, void *scratch)
 {
     (void)kernels;
     const bool is_float = conv->weight_dtype == SIM_FLOAT32;
     int16_t *q = is_float ? NULL : scratch;
     float *f = is_float ? scratch : NULL;
-    const int32_t end = (task->block + task->blocks) * BLOCK, last = end < conv->out_c ? end : conv->out_c;
     for (int32_t oy = task->row; oy < task->row + task->rows; oy++) {
         for (int32_t ox = 0; ox < conv->out_w; ox++) {
             gather_patch(conv, x, task->n, oy, ox, q, f);
             const size_t pixel =
-                (((size_t)task->n * (size_t)y->h + (size_t)oy) * (size_t)y->w + (size_t)ox) * (size_t)y->pitch;
-            for (int32_t o = task->block * BLOCK; o < last; o++) {
-                const float v = finish_value(conv, o, dot_patch(conv, o, q, f), y->dtype);
-                sim_store(y->data, y->dtype, pixel + (size_t)o, v);
+                ((size_t)task->n * (size_t)conv->out_h + (size_t)oy) * (size_t)conv->out_w + (size_t)ox;
+            for (int32_t block = task->block; block < task->block + task->blocks; block++) {
+                const int32_t first = block * BLOCK, end = first + BLOCK, last = end < conv->out_c ? end : conv->out_c;
+                float sums[BLOCK];
+                for (int32_t o = first; o < last; o++) {
+                    sums[o - first] = dot_patch(conv, o, q, f);
+                }
+                finish_pixel(conv, first, last, sums, target, pixel);
             }
         }
     }

@@ -19,6 +19,11 @@ static inline vec vec_load(const void *x, uint32_t dtype, size_t i)
     return vld1q_f32((const float *)x + i);
 }
 
+static inline vec vec_load_int32(const int32_t *x) /* one rounding */
+{
+    return vcvtq_f32_s32(vld1q_s32(x));
+}
+
 static inline uint16x4_t vec_half(vec v) /* canonical NaN: any magnitude above infinity's becomes 0x7e00 */
 {
     const uint16x4_t h = vreinterpret_u16_f16(vcvt_f16_f32(v));
@@ -54,6 +59,14 @@ static inline void vec_store_int16(int16_t *y, vec v) /* nearest even */
 static inline void vec_store_two_int16(int16_t *y, vec a, vec b)
 {
     vst1q_s16(y, vcombine_s16(vmovn_s32(vcvtnq_s32_f32(a)), vmovn_s32(vcvtnq_s32_f32(b))));
+}
+
+static inline void vec_store_bytes(uint8_t *y, vec v, uint8_t zero) /* nearest even of -127..127, plus zero */
+{
+    const int16x4_t words = vmovn_s32(vcvtnq_s32_f32(v));
+    const uint8x8_t bytes = vadd_u8(vreinterpret_u8_s8(vmovn_s16(vcombine_s16(words, words))), vdup_n_u8(zero));
+    const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+    memcpy(y, &four, sizeof four);
 }
 
 static inline vec vec_all(float value)
