@@ -54,3 +54,14 @@ set_tests_properties(bench PROPERTIES ENVIRONMENT CNRT_SIMULATOR_PROFILE=1
                      PASS_REGULAR_EXPRESSION ", 40 runs.*outputs 590bca94556ef809")
 set_tests_properties(bench kernels container network_operators network_random network_golden_operators network_golden_more
                      PROPERTIES TIMEOUT 600)
+# Each processor gets the best table that it can run, and the outputs are the same.
+if(CMAKE_CROSSCOMPILING_EMULATOR MATCHES "qemu-aarch64")
+  foreach(PAIR cortex-a53=neon neoverse-n1=neondot max=i8mm)
+    string(REPLACE "=" ";" PAIR ${PAIR})
+    list(GET PAIR 0 CPU)
+    list(GET PAIR 1 TABLE)
+    add_test(NAME table_of_${CPU} COMMAND ${CMAKE_CROSSCOMPILING_EMULATOR} -cpu ${CPU} $<TARGET_FILE:bench_model> ${TEST_MODEL_small} 1)
+    set_tests_properties(table_of_${CPU} PROPERTIES ENVIRONMENT CNRT_SIMULATOR_PROFILE=1 TIMEOUT 60
+                         PASS_REGULAR_EXPRESSION "kernels ${TABLE},.*outputs 590bca94556ef809|outputs 590bca94556ef809.*kernels ${TABLE},")
+  endforeach()
+endif()

@@ -1,7 +1,7 @@
 /* The products of a convolution in Advanced SIMD: register tiles of 4 pixels x 16 channels, weights [k][16]. */
 #include <arm_neon.h>
 
-#include "dot.h"
+#include "entries.h"
 
 #define MULTIPLY(p, lane)                                                   \
     sum[p][0] = vmlal_lane_s16(sum[p][0], vget_low_s16(low), in[p], lane);  \

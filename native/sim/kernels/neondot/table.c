@@ -1,0 +1,20 @@
+/* Advanced SIMD with the dot product extension, as nearly every 64-bit ARM since 2018 has it. */
+#include "dot.h"
+
+#include "../neon/entries.h"
+#include "../neon/vector.h"
+
+#include "spans.inc"
+
+const sim_kernels SIM_KERNELS_NEONDOT = {
+    .name = "neondot",
+    .supported = sim_neondot_supported,
+    NEON_ENTRIES,
+    .bytes = {.zero = 0,
+              .pixels = BYTE_PIXELS,
+              .channels = BYTE_CHANNELS,
+              .interleave = BYTE_STEP,
+              .multiple = BYTE_STEP,
+              .chunk = 16 * BYTE_PIXELS,
+              .dot = sim_neondot_dot_bytes},
+};
