@@ -176,6 +176,10 @@ float sim_log(float x);                                                /* of pos
 float sim_activation_value(const sim_activation *activation, float x); /* all but SIM_PRELU, which needs a channel */
 bool sim_activation_is_fast(uint32_t function); /* the fast tables have it, and `finish` knows it */
 
+/* finish.c: the plain form of a table's `finish`. */
+void sim_finish(const sim_sums *sums, int32_t pixels, int32_t channels, const sim_affine *affine,
+                const sim_activation *activation, const sim_target *target);
+
 /* tables.c: functions of a half by table, `table` of SIM_HALVES + SIM_PAST_HALVES entries. */
 void sim_table_of_halves(const sim_kernels *kernels, const sim_activation *activation, uint16_t *table);
 void sim_table_of_codes(const sim_kernels *kernels, const sim_activation *activation, float scale, uint8_t zero,

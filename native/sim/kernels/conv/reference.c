@@ -114,7 +114,7 @@ static void finish_pixel(const sim_conv *conv, int32_t first, int32_t last, cons
     const sim_affine *a = &conv->affine,
                      affine = {a->scale + first, a->bias + first, a->alpha + first, a->beta + first};
     const sim_target here = sim_target_at(target, pixel, first);
-    SIM_KERNELS_REFERENCE.finish(&(sim_sums){sums, BLOCK, false}, 1, last - first, &affine, &conv->activation, &here);
+    sim_finish(&(sim_sums){sums, BLOCK, false}, 1, last - first, &affine, &conv->activation, &here);
 }
 
 static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_target *target,
