@@ -128,6 +128,32 @@ static void test_spans(const sim_kernels *k)
     }
 }
 
+/* A picture's bytes: three channels out of three or four, the usual case, more often than others. */
+static void test_look_up(const sim_kernels *k)
+{
+    const bool usual = draw() % 4;
+    const int32_t channels = usual ? 3 : between(1, 5), pitch = channels + between(0, 1), pixels = between(0, 150);
+    int16_t *table = room((size_t)channels * 512);
+    int32_t channel[5];
+    for (int32_t i = 0; i < channels * 256; i++) {
+        table[i] = (int16_t)between(-127, 127);
+    }
+    for (int32_t i = 0; i < channels; i++) {
+        channel[i] = between(0, pitch - 1);
+    }
+    uint8_t *x = room((size_t)(pixels * pitch)), *y = room((size_t)(pixels * channels)),
+            *z = room((size_t)(pixels * channels));
+    fill(x, SIM_UINT8, (size_t)(pixels * pitch), false);
+    const sim_lookup lookup = {table, channel, channels, draw() % 2 ? 128 : 0};
+    k->look_up(&lookup, x, pitch, (size_t)pixels, y);
+    sim_look_up(&lookup, x, pitch, (size_t)pixels, z);
+    equal("look_up", k, y, z, (size_t)(pixels * channels + 64));
+    free(table);
+    free(x);
+    free(y);
+    free(z);
+}
+
 /* All halves through conversion and every function. */
 static void test_all_halves(const sim_kernels *k)
 {
@@ -715,6 +741,7 @@ int main(int argc, char **argv)
         test_roundings(k);
         for (long c = 0; c < cases && failures < 20; c++) {
             test_spans(k);
+            test_look_up(k);
             test_finish(k);
             test_pool(k);
             test_conv(k);

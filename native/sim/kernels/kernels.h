@@ -136,6 +136,15 @@ typedef struct sim_depthwise {
                 int32_t count, float *y);
 } sim_depthwise;
 
+/* A picture's bytes to quantized ones (SIM_QUANTIZED): byte b of the picture's channel channel[i] becomes zero +
+ * table[i * 256 + b] in channel i. */
+typedef struct sim_lookup {
+    const int16_t *table;
+    const int32_t *channel;
+    int32_t channels;
+    uint8_t zero;
+} sim_lookup;
+
 /* What one instruction set gives: a folder with its vectors (vector.h), products (dot.c) and this table (table.c). */
 typedef struct sim_kernels {
     const char *name;
@@ -146,6 +155,8 @@ typedef struct sim_kernels {
 
     /* y[i] = clamp(rint(x[i] * scale)) for count elements. */
     void (*quantize)(const void *x, uint32_t dtype, size_t count, float scale, float qmax, int16_t *y);
+    /* Whole pixels, `x_pitch` bytes apart, to pixels without gaps. */
+    void (*look_up)(const sim_lookup *lookup, const uint8_t *x, int32_t x_pitch, size_t pixels, uint8_t *y);
     /* Copies with a change of dtype between FLOAT16 and FLOAT32 (one rounding), or without one. */
     void (*convert)(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count);
 
@@ -190,6 +201,7 @@ float sim_load(const void *data, uint32_t dtype, size_t index);        /* UINT8,
 void sim_store(void *data, uint32_t dtype, size_t index, float value); /* FLOAT16, FLOAT32: rounds once */
 float sim_rounded(float value, uint32_t dtype);                        /* to what a tensor of that dtype keeps */
 int32_t sim_quantize_value(float x, float scale, float qmax);
+void sim_look_up(const sim_lookup *lookup, const uint8_t *x, int32_t x_pitch, size_t pixels, uint8_t *y);
 float sim_binary_value(sim_binary kind, float a, float b);
 float sim_normalize_value(float x, float mean, float std);
 

@@ -61,3 +61,12 @@ float sim_normalize_value(float x, float mean, float std)
 {
     return (x - mean) / std;
 }
+
+void sim_look_up(const sim_lookup *lookup, const uint8_t *x, int32_t x_pitch, size_t pixels, uint8_t *y)
+{
+    for (size_t p = 0; p < pixels; p++, x += x_pitch) {
+        for (int32_t i = 0; i < lookup->channels; i++) {
+            *y++ = (uint8_t)(lookup->table[i * 256 + x[lookup->channel[i]]] + lookup->zero);
+        }
+    }
+}

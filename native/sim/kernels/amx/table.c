@@ -2,6 +2,7 @@
  * itself. */
 #include "dot.h"
 
+#include "../avx512/lookup.h"
 #include "../avx512/vector.h"
 
 #include "spans.inc"
@@ -33,6 +34,7 @@ const sim_kernels SIM_KERNELS_AMX = {
               .dot = sim_amx_dot_bytes},
     .depthwise = {WIDTH, depthwise},
     .quantize = quantize,
+    .look_up = sim_avx512_look_up,
     .convert = convert,
     .finish = finish,
     .activate = activate,

@@ -14,6 +14,7 @@ const sim_kernels SIM_KERNELS_AVX2 = {
     .float32 = {SIM_FLOAT32, TILE_PIXELS, TILE_CHANNELS, 1, 1, CHUNK, sim_avx2_dot_f32},
     .depthwise = {WIDTH, depthwise},
     .quantize = quantize,
+    .look_up = sim_look_up,
     .convert = convert,
     .finish = finish,
     .activate = activate,

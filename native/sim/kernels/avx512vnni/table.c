@@ -1,6 +1,7 @@
 /* AVX-512 VNNI. Compiled without FMA: every multiplication and addition rounds by itself. */
 #include "dot.h"
 
+#include "../avx512/lookup.h"
 #include "../avx512/vector.h"
 
 #include "spans.inc"
@@ -30,6 +31,7 @@ const sim_kernels SIM_KERNELS_AVX512VNNI = {
               .dot = sim_avx512vnni_dot_bytes},
     .depthwise = {WIDTH, depthwise},
     .quantize = quantize,
+    .look_up = sim_avx512_look_up,
     .convert = convert,
     .finish = finish,
     .activate = activate,

@@ -64,6 +64,7 @@ static void max_pool(const sim_pool *pool, const sim_view *x, const sim_view *y,
 const sim_kernels SIM_KERNELS_REFERENCE = {
     .name = "reference",
     .quantize = quantize,
+    .look_up = sim_look_up,
     .convert = convert,
     .finish = sim_finish,
     .activate = activate,
