@@ -915,6 +915,12 @@ NATIVE = (
         "const uint32_t odd = 1u;",
         "kernels",
     ),
+    _native(
+        "sums of a minimal filter beyond the bits that are left of them",
+        "if (127 * sum >= (1LL << (31 - f->shift))) {",
+        "if (127 * sum >= (1LL << (32 - f->shift))) {",
+        "kernels",
+    ),
     _native("boxes suppress those of other classes", "kept[i].label != b->label", "false", "network_golden_more"),
     _native("positions of a quantizer the other way round", "-positions[channel]", "positions[channel]", "api_data"),
     _native("integers cut off", "double rounded = rint(value);", "double rounded = trunc(value);", "api_data"),

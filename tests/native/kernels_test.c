@@ -386,6 +386,11 @@ static sim_conv any_shape(void)
     if (draw() % 2 == 0) {
         c.stride_h = c.stride_w = c.dilation_h = c.dilation_w = 1;
     }
+    if (draw() % 3 == 0) { /* those that need fewer products than taps */
+        c.dilation_h = c.dilation_w = 1;
+        c.stride_h = c.stride_w = between(1, 2);
+        c.kernel_h = c.kernel_w = c.stride_h == 2 && draw() % 3 == 0 ? 6 : 3;
+    }
     c.in_c = draw() % 10 == 0 ? 512 : between(1, 70);
     c.out_c = between(1, 50);
     const uint32_t grouping = draw() % 6;
@@ -474,7 +479,13 @@ static layer any_layer(const sim_kernels *k)
     const bool quantized = conv->weight_dtype != SIM_FLOAT32, extreme = draw() % 4 == 0;
     conv->quant_scale = extreme ? 1e6f : sim_conv_qmax(conv) / uniform(2.0f, 5.0f);
     const bool has_bias = draw() % 2, has_norm = draw() % 2, lookup = quantized && draw() % 6 == 0;
-    const int32_t c = conv->out_c, elements = affine_elements(k, conv);
+    const int32_t c = conv->out_c;
+    const size_t count =
+        (size_t)c * (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)(conv->in_c / conv->groups);
+    l.weights = room(count * sim_dtype_size(conv->weight_dtype));
+    fill_weights(l.weights, conv->weight_dtype, count, extreme);
+    conv->weights = l.weights;
+    const int32_t elements = affine_elements(k, conv);
     conv->affine = (sim_affine){any_affine(c, elements, quantized, 1.0f, 1e-5f, draw() % 8 ? 1e-3f : 1e2f),
                                 any_affine(c, elements, has_bias, -0.0f, -1.0f, 1.0f),
                                 any_affine(c, elements, has_norm, 1.0f, -2.0f, 2.0f),
@@ -487,10 +498,6 @@ static layer any_layer(const sim_kernels *k)
     if (lookup) {
         any_lookup(&l);
     }
-    const size_t count =
-        (size_t)c * (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)(conv->in_c / conv->groups);
-    l.weights = room(count * sim_dtype_size(conv->weight_dtype));
-    fill_weights(l.weights, conv->weight_dtype, count, extreme);
     return l;
 }
 
@@ -568,11 +575,12 @@ static int product_of(const sim_conv *c)
 }
 
 /* The same layer over an input that is kept in bytes. */
-static void test_quantized(const sim_kernels *k, const layer *l, const char *what, const sim_target *wanted)
+static void test_quantized(const sim_kernels *k, const sim_conv_algorithm *a, const layer *l, const char *what,
+                           const sim_target *wanted)
 {
     layer kept = *l;
     kept.x = quantized(k, &l->conv, &l->x);
-    sim_target got = compute(k, &SIM_CONV_BYTES, &kept);
+    sim_target got = compute(k, a, &kept);
     equal_outputs(what, k, &got, wanted);
     free_outputs(&got);
     free(kept.x.data);
@@ -603,12 +611,82 @@ static void test_conv(const sim_kernels *k)
                  c->stride_w, c->pad_top, c->pad_left, c->dilation_h, c->dilation_w, c->groups);
         equal_outputs(what, k, &got, &wanted);
         free_outputs(&got);
-        if (a == &SIM_CONV_BYTES && !c->lookup) {
-            test_quantized(k, &l, what, &wanted);
+        if (a != &SIM_CONV_REFERENCE && c->weight_dtype == SIM_INT8 && !c->lookup) {
+            test_quantized(k, a, &l, what, &wanted);
         }
     }
     free_outputs(&wanted);
     free_layer(&l);
+}
+
+/* One output channel whose weights have magnitudes of `sum` in all, over a picture that makes the most of it: every
+ * output is 127 * sum or less it. */
+static void test_range(const sim_kernels *k, const sim_conv_algorithm *a, int32_t stride, int32_t sum, bool fits)
+{
+    const int32_t channels = (sum / 127 + 9) / 9, side = 3 + stride, sign = draw() % 2 ? 1 : -1;
+    const float one = 1.0f, none = -0.0f;
+    float affine[4][64];
+    layer l = {.conv = {.in_h = side,
+                        .in_w = side,
+                        .in_c = channels,
+                        .out_h = 2,
+                        .out_w = 2,
+                        .out_c = 1,
+                        .kernel_h = 3,
+                        .kernel_w = 3,
+                        .stride_h = stride,
+                        .stride_w = stride,
+                        .dilation_h = 1,
+                        .dilation_w = 1,
+                        .groups = 1,
+                        .weight_dtype = SIM_INT8,
+                        .quant_scale = 1.0f,
+                        .affine = {affine[0], affine[1], affine[2], affine[3]}},
+               .x = new_view(1, side, side, channels, SIM_FLOAT32),
+               .y.target = {.dtype = SIM_FLOAT32}};
+    l.y.target.y = new_view(1, 2, 2, 1, SIM_FLOAT32);
+    for (int i = 0; i < 4 * 64; i++) {
+        affine[i / 64][i % 64] = i / 64 % 2 ? none : one;
+    }
+    int8_t *weights = room((size_t)channels * 9);
+    for (int32_t i = 0, left = sum; i < channels * 9; i++) {
+        const int32_t w = left < 127 ? left : 127;
+        weights[i] = (int8_t)(sign * w);
+        left -= w;
+    }
+    for (size_t i = 0; i < view_bytes(&l.x) / sizeof(float); i++) {
+        ((float *)(void *)l.x.data)[i] = 127.0f;
+    }
+    l.conv.weights = l.weights = weights;
+    if (a->fits(k, &l.conv) != fits) {
+        fprintf(stderr, "FAIL %s: %s %s a channel of magnitudes %d\n", k->name, a->name, fits ? "refuses" : "takes",
+                sum);
+        failures++;
+    }
+    if (a->fits(k, &l.conv)) {
+        sim_target wanted = compute(&SIM_KERNELS_REFERENCE, &SIM_CONV_REFERENCE, &l), got = compute(k, a, &l);
+        equal_outputs(a->name, k, &got, &wanted);
+        free_outputs(&wanted);
+        free_outputs(&got);
+    }
+    free(l.weights);
+    free(l.x.data);
+    free(l.y.target.y.data);
+}
+
+/* Where the sums of Winograd's forms just fit 32 bits, and where they just do not. */
+static void test_ranges(const sim_kernels *k)
+{
+    enum { MOST4 = ((1 << 25) - 1) / 127, MOST2 = ((1 << 29) - 1) / 127 };
+    if (!k->winograd.input) {
+        return;
+    }
+    test_range(k, &SIM_CONV_WINOGRAD4, 1, MOST4, true);
+    test_range(k, &SIM_CONV_WINOGRAD4, 1, MOST4 + 1, false);
+    test_range(k, &SIM_CONV_WINOGRAD2, 1, MOST2, true);
+    test_range(k, &SIM_CONV_WINOGRAD2, 1, MOST2 + 1, false);
+    test_range(k, &SIM_CONV_WINOGRAD_STRIDE, 2, MOST2, true);
+    test_range(k, &SIM_CONV_WINOGRAD_STRIDE, 2, MOST2 + 1, false);
 }
 
 /* No product of a table lies idle. */
@@ -737,6 +815,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; sim_kernels_name(i); i++) {
         const sim_kernels *k = sim_kernels_select(sim_kernels_name(i));
         test_tiles(k);
+        test_ranges(k);
         test_all_halves(k);
         test_roundings(k);
         for (long c = 0; c < cases && failures < 20; c++) {

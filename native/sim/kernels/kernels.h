@@ -122,6 +122,37 @@ typedef struct sim_byte_tile {
                 int32_t length, const int32_t *start, int32_t *y);
 } sim_byte_tile;
 
+/* Products of int16 values, over a stretch of pixels at once, as those of bytes. */
+typedef struct sim_word_tile {
+    int32_t pixels, channels; /* of a register tile; the blocks of the weights are `channels` wide */
+    int32_t interleave;       /* consecutive weights of one output channel */
+    int32_t multiple;         /* runs are padded to a multiple of this */
+    /* y[p][o] = sum over runs r and k < length of x[p * step + offset[r] + k] * w[r][k / interleave][o][k % interleave],
+     * mod 2^32, for p < pixels; rows of y are `channels` apart. w and y: 64-byte aligned. */
+    void (*dot)(const int16_t *x, int64_t step, int32_t pixels, const int16_t *w, const int32_t *offset, int32_t runs,
+                int32_t length, int32_t *y);
+} sim_word_tile;
+
+/* Winograd's transforms (conv/winograd.c): each form computes square tiles of outputs from square tiles of inputs. */
+typedef enum sim_winograd_form {
+    SIM_WINOGRAD_FOUR,   /* 3x3, stride 1: 4x4 outputs of 6x6 inputs, 36 products */
+    SIM_WINOGRAD_TWO,    /* 3x3, stride 1: 2x2 outputs of 4x4 inputs, 16 products */
+    SIM_WINOGRAD_STRIDE, /* 3x3, stride 2: 4x4 outputs of 9x9 inputs, 81 products */
+    SIM_WINOGRAD_FORMS,
+} sim_winograd_form;
+
+typedef struct sim_winograd {
+    int32_t multiple; /* channels of `input` taken at once: it reads and writes whole ones */
+    /* `tiles` tiles side by side, from x on (values `pixel` apart along a row, `row` from row to row), mod 2^16:
+     * product i of tile t has the values v[i * plane + t * pitch], one per channel. */
+    void (*input)(sim_winograd_form form, const int16_t *x, int64_t pixel, int64_t row, int32_t tiles, int32_t channels,
+                  int16_t *v, int64_t pitch, int64_t plane);
+    /* Back: product i of tile t has its sums at m[i * plane + t * channels]; y: [rows of a tile][outputs of all tiles]
+     * [channels], exact where the sums are within the form's range. channels: a multiple of the vectors' width. */
+    void (*output)(sim_winograd_form form, const int32_t *m, int64_t plane, int32_t tiles, int32_t channels,
+                   int32_t *y);
+} sim_winograd;
+
 /* Where the taps of a filter lie in a row: `pitch` elements from input pixel to pixel. */
 typedef struct sim_taps {
     int32_t kernel_h, kernel_w, stride, dilation, pitch; /* stride and dilation: along the row */
@@ -151,6 +182,8 @@ typedef struct sim_kernels {
     bool (*supported)(void);       /* by this processor; NULL: by each that the library was built for */
     sim_tile int8, int16, float32; /* for weights of that type */
     sim_byte_tile bytes;           /* for int8 weights */
+    sim_word_tile words;           /* for int8 weights by Winograd */
+    sim_winograd winograd;
     sim_depthwise depthwise;
 
     /* y[i] = clamp(rint(x[i] * scale)) for count elements. */

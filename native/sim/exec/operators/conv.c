@@ -160,6 +160,7 @@ static void describe_conv(const sim_builder *b, const sim_operator *op, sim_conv
         .transposed = op->opcode == SIM_OP_DECONV,
         .weight_dtype = b->model->constants[op->constants[WEIGHT]].dtype,
         .quant_scale = sim_float_of(op, QUANT_SCALE),
+        .weights = b->model->constants[op->constants[WEIGHT]].data,
     };
 }
 
@@ -202,8 +203,9 @@ static sim_result pack_conv(sim_builder *b, const sim_operator *op, sim_step *s,
         s->x = sim_plan_place_of(b, normalize->inputs[0]);
     }
     void *packed = rest + lookup_bytes;
-    p->algorithm->pack(b->plan->kernels, conv, b->model->constants[op->constants[WEIGHT]].data, packed);
+    p->algorithm->pack(b->plan->kernels, conv, conv->weights, packed);
     conv->packed = packed;
+    conv->weights = NULL; /* the model's, which a plan outlives */
     return SIM_OK;
 }
 

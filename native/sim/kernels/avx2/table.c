@@ -3,6 +3,7 @@
 #include "vector.h"
 
 #include "spans.inc"
+#include "winograd.inc"
 
 enum { CHUNK = 96, PAIRS = 2 };
 
@@ -12,6 +13,8 @@ const sim_kernels SIM_KERNELS_AVX2 = {
     .int8 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, CHUNK, sim_avx2_dot_s8},
     .int16 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, CHUNK, sim_avx2_dot_s16},
     .float32 = {SIM_FLOAT32, TILE_PIXELS, TILE_CHANNELS, 1, 1, CHUNK, sim_avx2_dot_f32},
+    .words = {TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, sim_avx2_dot_words},
+    .winograd = {WORDS, winograd_input, winograd_output},
     .depthwise = {WIDTH, depthwise},
     .quantize = quantize,
     .look_up = sim_look_up,

@@ -21,7 +21,8 @@ typedef struct sim_conv {
      * With integer weights only. */
     const int16_t *lookup;
     const int32_t *lookup_channel;
-    const void *packed; /* weights as the algorithm's `pack` left them */
+    const void *weights; /* as `pack` takes them, for `fits` alone: whoever runs a layer need not have them */
+    const void *packed;  /* weights as the algorithm's `pack` left them */
 } sim_conv;
 
 /* The largest quantized input of a layer with integer weights. */
@@ -63,7 +64,7 @@ static inline sim_target sim_target_at(const sim_target *target, size_t pixel, i
 
 typedef struct sim_conv_algorithm {
     const char *name;
-    /* It can compute this layer with these kernels, and they are worth it. */
+    /* It can compute this layer with these kernels. */
     bool (*fits)(const sim_kernels *kernels, const sim_conv *conv);
     /* The three below: of a layer that fits. `sizes` and `pack` look at neither affine nor packed. */
     sim_conv_sizes (*sizes)(const sim_kernels *kernels, const sim_conv *conv);
@@ -75,9 +76,9 @@ typedef struct sim_conv_algorithm {
 } sim_conv_algorithm;
 
 extern const sim_conv_algorithm SIM_CONV_BYTES, SIM_CONV_DEPTHWISE, SIM_CONV_DIRECT16, SIM_CONV_FLOAT,
-    SIM_CONV_REFERENCE;
+    SIM_CONV_REFERENCE, SIM_CONV_WINOGRAD4, SIM_CONV_WINOGRAD2, SIM_CONV_WINOGRAD_STRIDE, SIM_CONV_WINOGRAD_STEM;
 
-/* The algorithm for this layer: the first that fits. */
+/* The algorithm for this layer: the first that fits and is the fastest there, as choose.c has it. */
 const sim_conv_algorithm *sim_conv_choose(const sim_kernels *kernels, const sim_conv *conv);
 /* The i-th of all algorithms in the order of choice, NULL past the last. */
 const sim_conv_algorithm *sim_conv_algorithm_at(size_t i);

@@ -37,6 +37,7 @@ typedef struct sim_elements {
     uint8_t padding; /* each byte of it */
 } sim_elements;
 
+extern const sim_elements SIM_INT16_ELEMENTS;   /* quantized */
 extern const sim_elements SIM_FLOAT32_ELEMENTS; /* widened; no layer of float32 weights has a lookup */
 
 /* element: bytes; channels: values of a pixel, those that fill it up included. */

@@ -9,6 +9,13 @@ static const sim_tile *tile_of(const sim_kernels *kernels, const sim_conv *conv)
 static void quantize_span(const sim_kernels *kernels, const sim_conv *conv, const void *x, uint32_t dtype, size_t count,
                           void *out)
 {
+    if (dtype == SIM_QUANTIZED) {
+        int16_t *y = out;
+        for (size_t i = 0; i < count; i++) {
+            y[i] = (int8_t)(uint8_t)(((const uint8_t *)x)[i] - kernels->bytes.zero);
+        }
+        return;
+    }
     kernels->quantize(x, dtype, count, conv->quant_scale, sim_conv_qmax(conv), out);
 }
 
@@ -36,6 +43,8 @@ static void look_up(const sim_kernels *kernels, const sim_conv *conv, const uint
     }
 }
 
+const sim_elements SIM_INT16_ELEMENTS = {quantize_span, look_up, 0};
+
 static bool fits(const sim_kernels *kernels, const sim_conv *conv)
 {
     const sim_tile *tile = tile_of(kernels, conv);
@@ -55,8 +64,7 @@ static void pack(const sim_kernels *kernels, const sim_conv *conv, const void *w
 static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_target *target,
                 const sim_conv_task *task, void *scratch)
 {
-    static const sim_elements INT16 = {quantize_span, look_up, 0};
-    sim_direct_run(kernels, conv, tile_of(kernels, conv), &INT16, x, target, task, scratch);
+    sim_direct_run(kernels, conv, tile_of(kernels, conv), &SIM_INT16_ELEMENTS, x, target, task, scratch);
 }
 
 const sim_conv_algorithm SIM_CONV_DIRECT16 = {"direct16", fits, sizes, pack, run};
