@@ -3,8 +3,8 @@
 
 #include "kernels.h"
 
-extern const sim_kernels SIM_KERNELS_AMX, SIM_KERNELS_AVX2, SIM_KERNELS_AVX512VNNI, SIM_KERNELS_I8MM,
-    SIM_KERNELS_NEONDOT, SIM_KERNELS_NEON;
+extern const sim_kernels SIM_KERNELS_AMX, SIM_KERNELS_AVX2, SIM_KERNELS_AVX512, SIM_KERNELS_AVX512VNNI,
+    SIM_KERNELS_AVXVNNI, SIM_KERNELS_I8MM, SIM_KERNELS_NEONDOT, SIM_KERNELS_NEON;
 
 static const sim_kernels *const TABLES[] = {
 /* fastest first */
@@ -12,7 +12,11 @@ static const sim_kernels *const TABLES[] = {
     &SIM_KERNELS_AMX,
 #endif
 #if defined(__x86_64__)
-    &SIM_KERNELS_AVX512VNNI, &SIM_KERNELS_AVX2,
+    &SIM_KERNELS_AVX512VNNI,
+#if defined(SIM_AVXVNNI)
+    &SIM_KERNELS_AVXVNNI,
+#endif
+    &SIM_KERNELS_AVX512,     &SIM_KERNELS_AVX2,
 #endif
 #if defined(__aarch64__)
     &SIM_KERNELS_I8MM, /* twice the products of the next */

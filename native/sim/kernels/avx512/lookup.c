@@ -1,5 +1,5 @@
 /* The bytes of a picture through its three tables, in AVX-512 BW. */
-#include "lookup.h"
+#include "dot.h"
 
 #include <immintrin.h>
 

@@ -1,0 +1,44 @@
+/* The products of bytes and of words in AVX-VNNI: register tiles of 6 pixels x 16 channels. 12 sums, two vectors of weights
+ * and one of inputs leave one register. */
+#include "dot.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+/* u8 x s8 into 32 bits, which never saturates: vpdpbusd, not vpdpbusds. */
+#define NAME add_bytes
+#define ELEMENT uint8_t
+#define VECTOR __m256i
+#define LANES 8
+#define PIXELS 6
+#define VECTORS 2
+#define LOAD(at) _mm256_load_si256((const __m256i *)(const void *)(at))
+#define STORE(at, v) _mm256_store_si256((__m256i *)(void *)(at), v)
+#define BROADCAST(four) _mm256_set1_epi32(four)
+#define ADD_PRODUCTS(sum, x, w) _mm256_dpbusd_avx_epi32(sum, x, w)
+#include "products.inc"
+
+#define NAME add_words
+#define ELEMENT int16_t
+#define VECTOR __m256i
+#define LANES 8
+#define PIXELS 6
+#define VECTORS 2
+#define LOAD(at) _mm256_load_si256((const __m256i *)(const void *)(at))
+#define STORE(at, v) _mm256_store_si256((__m256i *)(void *)(at), v)
+#define BROADCAST(four) _mm256_set1_epi32(four)
+#define ADD_PRODUCTS(sum, x, w) _mm256_dpwssd_avx_epi32(sum, x, w)
+#include "products.inc"
+
+void sim_avxvnni_dot_words(const int16_t *x, int64_t step, int32_t pixels, const int16_t *w, const int32_t *offset,
+                           int32_t runs, int32_t length, int32_t *y)
+{
+    static const _Alignas(32) int32_t NOTHING[PRODUCT_CHANNELS];
+    add_words(x, step, pixels, w, offset, runs, length, NOTHING, y);
+}
+
+void sim_avxvnni_dot_bytes(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset,
+                           int32_t runs, int32_t length, const int32_t *start, int32_t *y)
+{
+    add_bytes(x, step, pixels, w, offset, runs, length, start, y);
+}
