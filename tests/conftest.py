@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from mlu_agent.cnrt import Library
 
+# Engines and daemons of the tests have the four cores of an MLU220 on every machine, whatever it could keep busy.
+os.environ.setdefault("CNRT_SIMULATOR_THREADS", "4")
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MLU_AGENT_SHARED") or ROOT.parent / "shared")
 

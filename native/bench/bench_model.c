@@ -80,11 +80,10 @@ static void *stream_main(void *argument)
     sim_crew_init(&s->crew);
     for (unsigned r = 0; r < s->runs; r++) {
         const double start = now();
-        const sim_team team = s->team > 1 ? sim_crew_gather(&s->crew, (1u << s->team) - 1, s->team) : SIM_TEAM_OF_ONE;
+        const sim_team team =
+            s->team > 1 ? sim_crew_gather(&s->crew, (UINT64_C(1) << s->team) - 1, s->team) : SIM_TEAM_OF_ONE;
         sim_plan_run(s->plan, workspace, buffers, &team, s->profile);
-        if (s->team > 1) {
-            sim_crew_dismiss(&s->crew, &team);
-        }
+        sim_crew_dismiss(&s->crew, &team);
         s->ms[r] = now() - start;
     }
     s->hash = hash_outputs(s->info, buffers);

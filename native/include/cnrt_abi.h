@@ -302,9 +302,12 @@ cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param);
 
 /* ---- Ours: present in the simulator only, so their presence is how it is recognised ---------------------------- */
 
-/* Version of these functions and of the knobs in ABI.md: 2. Version 1 had no cnrtSimulatorNotes. */
+/* Version of these functions and of the knobs in ABI.md: 3. Version 1 had no cnrtSimulatorNotes, 2 no cnrtSimulatorThreads. */
 int cnrtSimulatorAbiVersion(void);
 /* One sentence on the last failure of this host thread, "" when there was none. Valid until the thread's next failure. */
 const char *cnrtSimulatorLastMessage(void);
 /* What of its answers the environment changed (estimated times, recorded outputs, faults), as words; "" when nothing. */
 const char *cnrtSimulatorNotes(void);
+/* How many threads compute at once, for all devices: more cores than those kept busy bring nothing. 0 when the host's
+ * processors do not count: device times are estimates, or nothing is computed. */
+unsigned int cnrtSimulatorThreads(void);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,30 @@ def test_the_simulator_is_recognised_wherever_it_lies(tmp_path: Path, simulator_
     copy = tmp_path / "copy.so"
     shutil.copy(simulator_path, copy)
     assert open_library(str(copy)).kind == "simulator"
+
+
+_THREADS = """
+import os
+from mlu_agent.cnrt import open_library
+os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
+print(open_library("simulator").threads)
+"""
+
+
+@pytest.mark.parametrize(
+    "environment, said",
+    [
+        ({}, "1"),
+        ({"CNRT_SIMULATOR_THREADS": "3"}, "3"),
+        ({"CNRT_SIMULATOR_COMPUTE": "0"}, "None"),
+        ({"CNRT_SIMULATOR_TIMING": "mlu220"}, "None"),
+    ],
+)
+def test_threads_are_the_processors_that_this_process_may_use(environment: dict[str, str], said: str):
+    """Not those of the machine; they do not count where nothing is computed or times are estimates."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CNRT_")}
+    out = subprocess.run([sys.executable, "-c", _THREADS], env={**env, **environment}, check=True, capture_output=True)
+    assert out.stdout.decode().strip() == said
 
 
 @pytest.mark.cc

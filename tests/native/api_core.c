@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "api_job.h"
-#include "core/cores.h"
+#include "core/crew.h"
 #include "core/queue.h"
 
 typedef struct gate {
@@ -137,7 +137,8 @@ static void destroyed_queues_drain(void)
 
 /* ---- Cores ---- */
 
-static sim_cores cores;
+static sim_seats cores;
+static sim_crew crew;
 static int order[8], arrivals;
 static pthread_mutex_t order_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -149,13 +150,12 @@ typedef struct request {
 static void *take_cores(void *argument)
 {
     const request *r = argument;
-    sim_grant grant;
-    sim_cores_acquire(&cores, r->wanted, &grant);
-    CHECK((unsigned)__builtin_popcount(grant.cores) == r->wanted);
+    const uint64_t taken = sim_seats_take(&cores, r->wanted);
+    CHECK((unsigned)__builtin_popcountll(taken) == r->wanted);
     pthread_mutex_lock(&order_lock);
     order[arrivals++] = r->number;
     pthread_mutex_unlock(&order_lock);
-    sim_cores_release(&cores, &grant);
+    sim_seats_give_back(&cores, taken);
     return NULL;
 }
 
@@ -172,11 +172,10 @@ static bool has_waiter(unsigned least)
  * cores are free. */
 static void cores_are_given_in_turn(void)
 {
-    sim_cores_init(&cores, 4);
-    sim_grant grant;
+    sim_seats_init(&cores, 4);
     pthread_t threads[4];
     request requests[4] = {{4, 0}, {1, 1}, {4, 2}, {1, 3}};
-    sim_cores_acquire(&cores, 1, &grant);
+    const uint64_t one = sim_seats_take(&cores, 1);
     for (unsigned i = 0; i < 4; i++) {
         CHECK(pthread_create(&threads[i], NULL, take_cores, &requests[i]) == 0);
         while (!has_waiter(i + 1)) {
@@ -184,14 +183,14 @@ static void cores_are_given_in_turn(void)
         }
     }
     CHECK(arrivals == 0);
-    sim_cores_release(&cores, &grant);
+    sim_seats_give_back(&cores, one);
     for (int i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
     }
     for (int i = 0; i < 4; i++) {
         CHECK(order[i] == i);
     }
-    CHECK(cores.free_cores == 0xf);
+    CHECK(cores.free == 0xf);
 }
 
 static unsigned inside, together;
@@ -199,8 +198,7 @@ static unsigned inside, together;
 static void *meet_on_a_core(void *argument)
 {
     (void)argument;
-    sim_grant grant;
-    sim_cores_acquire(&cores, 1, &grant);
+    const uint64_t taken = sim_seats_take(&cores, 1);
     pthread_mutex_lock(&the_gate.lock);
     inside++;
     pthread_cond_broadcast(&the_gate.changed);
@@ -209,7 +207,7 @@ static void *meet_on_a_core(void *argument)
     }
     together++;
     pthread_mutex_unlock(&the_gate.lock);
-    sim_cores_release(&cores, &grant);
+    sim_seats_give_back(&cores, taken);
     return NULL;
 }
 
@@ -238,20 +236,21 @@ static void mark(void *argument, size_t index, unsigned member)
 /* Every task exactly once, in every layer, whatever the size of the team. */
 static void teams_do_every_task_once(void)
 {
-    cores.host_threads = 4; /* also where the host has fewer processors */
+    sim_crew_init(&crew);
     for (unsigned wanted = 1; wanted <= 4; wanted++) {
-        sim_grant grant;
-        sim_cores_acquire(&cores, wanted, &grant);
-        CHECK(grant.team.size == wanted);
+        const uint64_t taken = sim_seats_take(&cores, wanted);
+        const sim_team team = sim_crew_gather(&crew, taken, wanted);
+        CHECK(team.size == wanted);
         top_member = wanted;
         for (size_t count = 0; count < TASKS; count += 37) {
             memset(done, 0, sizeof done);
-            grant.team.run(grant.team.state, count, mark, done);
+            team.run(team.state, count, mark, done);
             for (size_t i = 0; i < TASKS; i++) {
                 CHECK(done[i] == (i < count));
             }
         }
-        sim_cores_release(&cores, &grant);
+        sim_crew_dismiss(&crew, &team);
+        sim_seats_give_back(&cores, taken);
     }
 }
 
@@ -276,17 +275,18 @@ static void enter_alone(void *argument, size_t index, unsigned member)
 static void *run_short_teams(void *argument)
 {
     for (unsigned round = 0; round < TEAMS; round++) {
-        sim_grant grant;
         const unsigned wanted = 1 + (round + *(const unsigned *)argument) % 4;
-        sim_cores_acquire(&cores, wanted, &grant);
+        const uint64_t taken = sim_seats_take(&cores, wanted);
+        const sim_team team = sim_crew_gather(&crew, taken, wanted);
         for (size_t count = round % 3; count <= SMALL_LAYER; count += 4) {
             layer l = {.members = wanted};
-            grant.team.run(grant.team.state, count, enter_alone, &l);
+            team.run(team.state, count, enter_alone, &l);
             for (size_t i = 0; i < SMALL_LAYER; i++) {
                 CHECK(atomic_load(&l.times[i]) == (i < count ? 20 : 0));
             }
         }
-        sim_cores_release(&cores, &grant);
+        sim_crew_dismiss(&crew, &team);
+        sim_seats_give_back(&cores, taken);
     }
     return NULL;
 }
@@ -303,7 +303,7 @@ static void late_helpers_disturb_nobody(void)
     for (int i = 0; i < 3; i++) {
         pthread_join(threads[i], NULL);
     }
-    CHECK(cores.free_cores == 0xf);
+    CHECK(cores.free == 0xf);
 }
 
 int main(int argc, char **argv)

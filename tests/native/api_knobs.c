@@ -57,6 +57,17 @@ static void invocations_fail_until(const char *path, bool context_mends, bool in
     CHECK_CODE(context_mends || init_mends ? CNRT_RET_SUCCESS : CNRT_RET_ERR_QUEUE, invoke(&j));
 }
 
+static void four_core_model_on_one_thread(const char *path)
+{
+    job j;
+    cnrtDeviceInfo_t info;
+    CHECK(cnrtSimulatorThreads() == 1);
+    open_job(&j, path);
+    OK(cnrtGetDeviceInfo(&info, 0));
+    CHECK(info.core_num == 4);
+    CHECK_CODE(CNRT_RET_SUCCESS, invoke(&j));
+}
+
 static void select_device(int ordinal)
 {
     cnrtDev_t device;
@@ -150,6 +161,10 @@ int main(int argc, char **argv)
         OK(cnrtInit(0));
         OK(cnrtGetDeviceInfo(&info, 0));
         CHECK(strstr(info.device_name, "MLU270") != NULL && info.core_version == CNRT_MLU270 && info.core_num == 16);
+    } else if (strcmp(argv[1], "threads") == 0) { /* CNRT_SIMULATOR_THREADS=1: the device has its cores all the same */
+        four_core_model_on_one_thread(argv[2]);
+    } else if (strcmp(argv[1], "threads_do_not_count") == 0) { /* the host only waits, or copies what was recorded */
+        CHECK(cnrtSimulatorThreads() == 0);
     } else if (strcmp(argv[1], "version") == 0) {
         OK(cnrtGetVersion(&version));
         CHECK(version == 41004);

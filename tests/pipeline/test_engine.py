@@ -6,16 +6,13 @@ import gc
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from mlu_agent.cnrt import Library
 from mlu_agent.engine import Engine, Slot
 from mlu_agent.errors import RuntimeFailure, UserError
-
-if TYPE_CHECKING:
-    from mlu_agent.cnrt import Library
 
 
 def fill(slot: Slot, value: int) -> None:
@@ -42,6 +39,26 @@ def test_one_context_per_core_and_two_slots_on_each(library: Library, model_path
         assert (engine.cores, engine.slots, engine.batch) == (4, 3, 4)
     with Engine(library, model_path, cores=2) as engine:
         assert (engine.cores, engine.slots) == (2, 4)
+
+
+@pytest.mark.parametrize("threads, one_core, four_cores", [(1, 1, 4), (2, 2, 4), (3, 3, 4), (64, 4, 4), (None, 4, 4)])
+def test_the_simulator_gets_no_more_lanes_than_the_host_keeps_busy(
+    library: Library,
+    model_path: Path,
+    four_core_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int | None,
+    one_core: int,
+    four_cores: int,
+):
+    """More cores than threads compute at once only take memory and turns, but what is asked for is given."""
+    monkeypatch.setattr(Library, "threads", threads)
+    with Engine(library, model_path) as engine:
+        assert engine.cores == engine.lanes == one_core
+    with Engine(library, four_core_path) as engine:
+        assert (engine.cores, engine.lanes) == (four_cores, 1)
+    with Engine(library, model_path, cores=4) as engine:
+        assert engine.lanes == 4
 
 
 def test_impossible_numbers_are_the_users_mistake(library: Library, model_path: Path, four_core_path: Path):

@@ -26,6 +26,7 @@ LIBRARY_NAME = "libcnrt.so"
 VENDOR_FOLDER = "/usr/local/neuware"
 _SIMULATOR_MARK = "cnrtSimulatorLastMessage"
 _SIMULATOR_NOTES = "cnrtSimulatorNotes"
+_SIMULATOR_THREADS = "cnrtSimulatorThreads"
 
 
 class Library:
@@ -82,6 +83,14 @@ class Library:
         # asked late: the simulator reads its environment with the first question
         text: bytes = self.ffi.string(getattr(self.lib, _SIMULATOR_NOTES)(), MAX_SENTENCE)
         return text.decode("utf-8", "replace")
+
+    @property
+    def threads(self) -> int | None:
+        """How many cores of the simulator compute at once, since the host has no more processors for it; None where the
+        host's do not count: all cores, of a device too."""
+        if self.kind != "simulator" or not self.has(_SIMULATOR_THREADS):
+            return None
+        return int(getattr(self.lib, _SIMULATOR_THREADS)()) or None
 
     @property
     def times_are_estimates(self) -> bool:

@@ -43,7 +43,8 @@ Check = Callable[[Slot], None]
 class Engine:
     """Runs one model on one device.
 
-    ``cores``: how many cores to use, None for all of the device; ``slots``: slots per context; ``spares``: whether each
+    ``cores``: how many cores to use, None for all of the device, and of the simulator for as many as this host can keep
+    busy; ``slots``: slots per context; ``spares``: whether each
     context has one more for ``probe``. Any one thread may submit and any one other thread collect at the same time.
     Raises UserError for impossible numbers, DataError for a model that this library cannot run, RuntimeFailure when the
     runtime fails.
@@ -88,7 +89,7 @@ class Engine:
             raise DataError(
                 f"{self._path}: the container describes no inputs and outputs (a format before 2020): compile it anew"
             )
-        self.cores = _usable_cores(cores, self.device.cores, self.description, self.library.kind)
+        self.cores = _usable_cores(cores, self.device.cores, self.description, self.library)
         self.lanes = self.cores // self.description.parallelism
         self.slots = slots * self.lanes
         self._spares = [Slot(self.description) for _ in range(self.lanes if spares else 0)]
@@ -337,17 +338,24 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _usable_cores(wanted: int | None, available: int, model: OfflineModel, kind: str) -> int:
+def _usable_cores(wanted: int | None, available: int, model: OfflineModel, library: Library) -> int:
     """How many cores to use: a multiple of the model's parallelism."""
-    cores = available if wanted is None else wanted
+    cores = _useful_cores(available, model.parallelism, library.threads) if wanted is None else wanted
     if not 1 <= cores <= available:
         raise UserError(f"cores = {cores}: the device has {available}; choose 1 to {available}")
     if model.parallelism > cores:
         raise UserError(
             f"cores = {cores}: the model takes {model.parallelism} cores per invocation; "
-            f"{_more_cores(available, model, kind)}"
+            f"{_more_cores(available, model, library.kind)}"
         )
     return cores - cores % model.parallelism
+
+
+def _useful_cores(available: int, parallelism: int, threads: int | None) -> int:
+    """As many as this host can keep busy: more of a simulator's only take turns, and each takes memory and time."""
+    if threads is None:
+        return available
+    return min(available, max(1, threads // min(threads, parallelism)) * parallelism)
 
 
 def _more_cores(available: int, model: OfflineModel, kind: str) -> str:

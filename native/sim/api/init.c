@@ -1,7 +1,9 @@
 #include "api/api.h"
 #include "core/environment.h"
 #include "core/notes.h"
+#include "core/processors.h"
 #include "core/runtime.h"
+#include "core/timing.h"
 
 cnrtRet_t cnrtInit(unsigned int flags)
 {
@@ -41,4 +43,10 @@ void cnrtGetLibVersion(int *major, int *minor, int *patch)
 const char *cnrtSimulatorNotes(void)
 {
     return sim_notes();
+}
+
+unsigned int cnrtSimulatorThreads(void)
+{
+    const bool counts = sim_timing_get() == NULL && sim_environment_get()->compute != SIM_COMPUTE_NOTHING;
+    return counts ? sim_processors_count() : 0;
 }

@@ -6,35 +6,24 @@
 
 #include "core/device.h"
 #include "core/outputs.h"
+#include "core/processors.h"
 #include "core/timing.h"
-
-/* A free workspace begins with this link; the executor overwrites it. */
-typedef struct workspace {
-    struct workspace *next;
-} workspace;
 
 struct sim_context {
     sim_object base;
     sim_function *function;
     sim_loaded_model *model;
-    pthread_mutex_t lock; /* guards everything below until `ready`, and the workspaces always */
+    pthread_mutex_t lock; /* guards everything below until `ready` */
     bool ready;
     int ordinal;
     cnrtChannelType_t channel;
     const sim_plan *plan; /* the model's */
-    size_t workspace_bytes;
-    workspace *workspaces;
     sim_outputs outputs;
 };
 
 static void finish(sim_object *object)
 {
     sim_context *context = (sim_context *)object;
-    while (context->workspaces != NULL) {
-        workspace *next = context->workspaces->next;
-        free(context->workspaces);
-        context->workspaces = next;
-    }
     sim_outputs_free(&context->outputs);
     pthread_mutex_destroy(&context->lock);
     sim_object_release(context->function);
@@ -117,14 +106,7 @@ static cnrtRet_t check_fits_device(const sim_model_info *info)
     return CNRT_RET_SUCCESS;
 }
 
-static workspace *workspace_create(size_t bytes)
-{
-    void *memory = NULL;
-    size_t least = bytes < sizeof(workspace) ? sizeof(workspace) : bytes;
-    return posix_memalign(&memory, 64, least) == 0 ? memory : NULL;
-}
-
-static cnrtRet_t prepare(sim_context *context, unsigned ordinal)
+static cnrtRet_t prepare(sim_context *context)
 {
     const sim_model_info *info = sim_context_info(context);
     cnrtRet_t code = check_fits_device(info);
@@ -135,14 +117,12 @@ static cnrtRet_t prepare(sim_context *context, unsigned ordinal)
     if (context->plan == NULL) {
         return sim_error_peek();
     }
-    unsigned team = sim_cores_team_size(&sim_device_at(ordinal)->cores, info->parallelism);
-    context->workspace_bytes = (size_t)sim_plan_workspace_bytes(context->plan, team);
-    context->workspaces = workspace_create(context->workspace_bytes);
-    if (context->workspaces == NULL) {
-        return sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
-                             context->workspace_bytes);
+    sim_workspaces *spaces = sim_loaded_model_workspaces(context->model);
+    void *space = sim_workspaces_take(spaces); /* told now, not by the first invocation */
+    if (space == NULL) {
+        return sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.", spaces->bytes);
     }
-    context->workspaces->next = NULL;
+    sim_workspaces_give_back(spaces, space);
     return CNRT_RET_SUCCESS;
 }
 
@@ -154,7 +134,7 @@ cnrtRet_t sim_context_init(sim_context *context, unsigned ordinal)
         code = sim_error_set(CNRT_RET_ERR_INIT, "The runtime context was initialised before.");
     } else {
         unsigned chosen = context->ordinal >= 0 ? (unsigned)context->ordinal : ordinal;
-        code = prepare(context, chosen);
+        code = prepare(context);
         if (code == CNRT_RET_SUCCESS) {
             context->ordinal = (int)chosen;
             context->ready = true;
@@ -188,25 +168,6 @@ sim_context *sim_context_fork(sim_context *context)
 
 /* ---- Invocation ---- */
 
-static workspace *take_workspace(sim_context *context)
-{
-    pthread_mutex_lock(&context->lock);
-    workspace *space = context->workspaces;
-    if (space != NULL) {
-        context->workspaces = space->next;
-    }
-    pthread_mutex_unlock(&context->lock);
-    return space != NULL ? space : workspace_create(context->workspace_bytes);
-}
-
-static void give_workspace(sim_context *context, workspace *space)
-{
-    pthread_mutex_lock(&context->lock);
-    space->next = context->workspaces;
-    context->workspaces = space;
-    pthread_mutex_unlock(&context->lock);
-}
-
 /* The sentence's part that names buffer number `index` of an invocation. */
 static const char *side_of(const sim_model_info *info, int index, int *number)
 {
@@ -215,8 +176,24 @@ static const char *side_of(const sim_model_info *info, int index, int *number)
     return input ? "input" : "output";
 }
 
-static void run_plan(sim_context *context, const sim_work *work, workspace *space, const sim_team *team,
-                     sim_status *status)
+/* Computes on as many processors of the host as it has cores and there are. */
+static void compute(sim_context *context, void *const *buffers, sim_status *status)
+{
+    sim_workspaces *spaces = sim_loaded_model_workspaces(context->model);
+    sim_hold hold;
+    sim_processors_acquire(sim_processors_team_size(sim_context_info(context)->parallelism), &hold);
+    void *space = sim_workspaces_take(spaces); /* after that: there are not more of them than processors */
+    if (space == NULL) {
+        sim_status_set(status, CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
+                       spaces->bytes);
+    } else {
+        sim_plan_run(context->plan, space, buffers, &hold.team, sim_loaded_model_profile(context->model));
+        sim_workspaces_give_back(spaces, space);
+    }
+    sim_processors_release(&hold);
+}
+
+static void run_plan(sim_context *context, const sim_work *work, sim_status *status)
 {
     const sim_model_info *info = sim_context_info(context);
     void *const *buffers = work->as.invoke.buffers;
@@ -224,8 +201,10 @@ static void run_plan(sim_context *context, const sim_work *work, workspace *spac
     if (status->code == CNRT_RET_SUCCESS) {
         sim_recording *recording = sim_loaded_model_recording(context->model);
         if (!sim_recording_replay(recording, info, buffers)) {
-            sim_plan_run(context->plan, space, buffers, team, sim_loaded_model_profile(context->model));
-            sim_recording_add(recording, info, buffers);
+            compute(context, buffers, status);
+            if (status->code == CNRT_RET_SUCCESS) {
+                sim_recording_add(recording, info, buffers);
+            }
         }
         sim_outputs_settle(&context->outputs, info, &work->fault, buffers, kept);
     }
@@ -244,20 +223,12 @@ static void spend_time(const sim_context *context, sim_queue *queue, int64_t beg
 
 static void run_network(sim_context *context, const sim_work *work, sim_status *status)
 {
-    sim_cores *cores = &sim_device_at((unsigned)context->ordinal)->cores;
-    sim_grant grant;
-    sim_cores_acquire(cores, sim_context_info(context)->parallelism, &grant);
+    sim_seats *cores = &sim_device_at((unsigned)context->ordinal)->cores;
+    const uint64_t taken = sim_seats_take(cores, sim_context_info(context)->parallelism);
     const int64_t begun = sim_clock_host();
-    workspace *space = take_workspace(context);
-    if (space == NULL) {
-        sim_status_set(status, CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
-                       context->workspace_bytes);
-    } else {
-        run_plan(context, work, space, &grant.team, status);
-        give_workspace(context, space);
-    }
+    run_plan(context, work, status);
     spend_time(context, work->queue, begun);
-    sim_cores_release(cores, &grant);
+    sim_seats_give_back(cores, taken);
 }
 
 static void run_invoke(sim_work *work, sim_status *status)

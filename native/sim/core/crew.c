@@ -129,8 +129,8 @@ static void team_run(void *state, size_t count, sim_task_fn task, void *argument
     atomic_store_explicit(&job->done, 0, memory_order_relaxed);
     atomic_store(&job->ticket, (uint64_t)++job->layer << 32 | count);
     unsigned members = 1;
-    for (unsigned left = job->helpers; left != 0; left &= left - 1, members++) {
-        wake(&job->crew->helpers[__builtin_ctz(left)]);
+    for (uint64_t left = job->helpers; left != 0; left &= left - 1, members++) {
+        wake(&job->crew->helpers[__builtin_ctzll(left)]);
     }
     const uint32_t own = work_as_caller(job, members);
     await_helpers(job, job->count - own);
@@ -138,7 +138,7 @@ static void team_run(void *state, size_t count, sim_task_fn task, void *argument
 
 /* ---- Helpers ---- */
 
-/* A call: number of the call << 32 | first core of the team << 16 | members << 8 | member. No two are alike for long. */
+/* A call: number of the call << 32 | first seat of the team << 16 | members << 8 | member. No two are alike for long. */
 static uint64_t call_of(uint32_t number, unsigned first, unsigned members, unsigned member)
 {
     return (uint64_t)number << 32 | first << 16 | members << 8 | member;
@@ -212,7 +212,7 @@ static void *helper_body(void *argument)
 static bool call_helper(sim_helper *helper, uint32_t first, unsigned members, unsigned member)
 {
     if (!helper->started) {
-        helper->started = sim_thread_start("cnrt-core", helper_body, helper);
+        helper->started = sim_thread_start("cnrt-compute", helper_body, helper);
     }
     if (helper->started) {
         atomic_store(&helper->call, call_of(++helper->calls, first, members, member));
@@ -220,17 +220,19 @@ static bool call_helper(sim_helper *helper, uint32_t first, unsigned members, un
     return helper->started;
 }
 
-sim_team sim_crew_gather(sim_crew *crew, unsigned cores, unsigned size)
+sim_team sim_crew_gather(sim_crew *crew, uint64_t seats, unsigned size)
 {
-    assert(cores != 0 && size > 1);
-    const unsigned first = (unsigned)__builtin_ctz(cores);
+    if (size == 1) {
+        return SIM_TEAM_OF_ONE;
+    }
+    const unsigned first = (unsigned)__builtin_ctzll(seats);
     sim_job *job = &crew->jobs[first];
     job->helpers = 0;
     unsigned member = 1;
-    for (unsigned left = cores & (cores - 1); left != 0 && member < size; left &= left - 1) {
-        const unsigned core = (unsigned)__builtin_ctz(left);
-        if (call_helper(&crew->helpers[core], first, size, member)) { /* no thread to be had: the others do its part */
-            job->helpers |= 1u << core;
+    for (uint64_t left = seats & (seats - 1); left != 0 && member < size; left &= left - 1) {
+        const unsigned seat = (unsigned)__builtin_ctzll(left);
+        if (call_helper(&crew->helpers[seat], first, size, member)) { /* no thread to be had: the others do its part */
+            job->helpers |= UINT64_C(1) << seat;
             member++;
         }
     }
@@ -240,17 +242,20 @@ sim_team sim_crew_gather(sim_crew *crew, unsigned cores, unsigned size)
 void sim_crew_dismiss(sim_crew *crew, const sim_team *team)
 {
     sim_job *job = team->state;
-    for (unsigned left = job->helpers; left != 0; left &= left - 1) {
-        atomic_store(&crew->helpers[__builtin_ctz(left)].call, 0);
+    if (job == NULL) {
+        return; /* a team of one */
+    }
+    for (uint64_t left = job->helpers; left != 0; left &= left - 1) {
+        atomic_store(&crew->helpers[__builtin_ctzll(left)].call, 0);
     }
     job->helpers = 0;
 }
 
 void sim_crew_init(sim_crew *crew)
 {
-    for (unsigned core = 0; core < SIM_MAX_CORES; core++) {
-        sim_job *job = &crew->jobs[core];
-        sim_helper *helper = &crew->helpers[core];
+    for (unsigned seat = 0; seat < SIM_MAX_SEATS; seat++) {
+        sim_job *job = &crew->jobs[seat];
+        sim_helper *helper = &crew->helpers[seat];
         atomic_init(&job->ticket, 0);
         atomic_init(&job->done, 0);
         atomic_init(&job->caller_sleeps, false);

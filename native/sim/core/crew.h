@@ -1,6 +1,6 @@
-/* The threads that play the cores of one simulated device, and how some of them work on one layer together.
+/* The threads that compute beside those that run invocations, and how some of them work on one layer together.
  *
- * A team is the thread that runs an invocation and one helper for each further core. Its work is handed out through one
+ * A team is the thread that runs an invocation and one helper for each further processor that it holds. Its work is handed out through one
  * number, the ticket, so a layer costs no lock: tasks are taken from it, and only tasks that were taken are waited for. A
  * helper that has not come (its processor does something else) costs nothing but its help. */
 #ifndef SIM_CORE_CREW_H
@@ -12,11 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/seats.h"
 #include "exec/team.h"
 
-enum { SIM_MAX_CORES = 16 };
-
-/* What the team with this first core works on. It outlives the team: a late helper may still look at it. */
+/* What the team with this first seat works on. It outlives the team: a late helper may still look at it. */
 typedef struct sim_job {
     alignas(64) _Atomic uint64_t ticket; /* the layer's number << 32 | tasks that nobody has taken yet */
     alignas(64) _Atomic uint32_t done;   /* tasks of the layer that helpers have finished */
@@ -26,12 +25,12 @@ typedef struct sim_job {
     uint32_t count;
     uint32_t layer;
     struct sim_crew *crew;
-    unsigned helpers; /* bit set: cores whose helpers belong to the team */
+    uint64_t helpers; /* bit set: seats whose helpers belong to the team */
     pthread_mutex_t lock;
     pthread_cond_t finished;
 } sim_job;
 
-/* The thread of one core. Started when first needed. */
+/* The thread of one seat. Started when first needed. */
 typedef struct sim_helper {
     alignas(64) _Atomic uint64_t call; /* which team it is in; 0: none. crew.c has its parts */
     atomic_bool sleeps;
@@ -43,13 +42,13 @@ typedef struct sim_helper {
 } sim_helper;
 
 typedef struct sim_crew {
-    sim_job jobs[SIM_MAX_CORES];
-    sim_helper helpers[SIM_MAX_CORES];
+    sim_job jobs[SIM_MAX_SEATS];
+    sim_helper helpers[SIM_MAX_SEATS];
 } sim_crew;
 
 void sim_crew_init(sim_crew *crew);
-/* A team of at most `size` members for the holder of these cores (bit set); the calling thread is its first member. */
-sim_team sim_crew_gather(sim_crew *crew, unsigned cores, unsigned size);
+/* A team of at most `size` members for the holder of these seats (bit set); the calling thread is its first member. */
+sim_team sim_crew_gather(sim_crew *crew, uint64_t seats, unsigned size);
 /* Ends that team. Its helpers are not waited for. */
 void sim_crew_dismiss(sim_crew *crew, const sim_team *team);
 

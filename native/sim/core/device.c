@@ -24,7 +24,7 @@ static void set_up(void)
     for (unsigned ordinal = 0; ordinal < environment->devices; ordinal++) {
         sim_device *device = &devices[ordinal];
         device->kind = sim_device_get_kind();
-        sim_cores_init(&device->cores, device->kind->cores);
+        sim_seats_init(&device->cores, device->kind->cores);
         device->memory_bytes = environment->memory_bytes;
         atomic_init(&device->settings[SIM_SETTING_FLAG], CNRT_QUEUE_SYNC_SPIN);
         atomic_init(&device->settings[SIM_SETTING_STACK_MB], 64);

@@ -2,8 +2,10 @@
 #ifndef SIM_CORE_DEVICE_H
 #define SIM_CORE_DEVICE_H
 
-#include "core/cores.h"
+#include <stdatomic.h>
+
 #include "core/error.h"
+#include "core/seats.h"
 
 typedef struct sim_device_kind {
     const char *name; /* "MLU220" */
@@ -16,7 +18,7 @@ typedef enum sim_setting { SIM_SETTING_FLAG, SIM_SETTING_STACK_MB, SIM_SETTING_L
 
 typedef struct sim_device {
     const sim_device_kind *kind;
-    sim_cores cores;
+    sim_seats cores;                  /* an invocation takes as many as its model was compiled for */
     size_t memory_bytes, memory_used; /* used: guarded by memory.c */
     atomic_uint settings[SIM_SETTINGS];
 } sim_device;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/seats.h"
+
 enum { DEFAULT_MEMORY_MB = 4096, MAX_MEMORY_MB = 1 << 20 };
 
 static sim_environment environment;
@@ -117,6 +119,7 @@ static void read_environment(void)
     environment.device = read_device();
     environment.devices = number_of("CNRT_SIMULATOR_DEVICES", 0, SIM_MAX_DEVICES, 1);
     environment.memory_bytes = (size_t)number_of("CNRT_SIMULATOR_MEMORY_MB", 1, MAX_MEMORY_MB, DEFAULT_MEMORY_MB) << 20;
+    environment.threads = number_of("CNRT_SIMULATOR_THREADS", 1, SIM_MAX_SEATS, 0);
     environment.failing_invocation = number_of("CNRT_SIMULATOR_FAIL_INVOCATION", 0, 1u << 31, 0);
     environment.fault_end = read_fault_end();
     environment.faults = text_of("CNRT_SIMULATOR_FAULTS");

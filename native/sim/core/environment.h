@@ -17,6 +17,7 @@ typedef struct sim_environment {
     const char *device; /* "MLU220" or "MLU270" */
     unsigned devices;
     size_t memory_bytes; /* of each device */
+    unsigned threads;    /* that compute at once; 0: as many as there are processors */
     int version[3];
     int default_device;          /* -1: none */
     const char *bad_default;     /* CNRT_DEFAULT_DEVICE when it names no device, or NULL */

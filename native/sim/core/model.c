@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/environment.h"
+#include "core/processors.h"
 #include "core/profile.h"
 
 struct sim_loaded_model {
@@ -14,10 +15,11 @@ struct sim_loaded_model {
     uint64_t bytes;
     pthread_mutex_t plan_lock;
     sim_plan *plan;
-    sim_profile *profile;     /* of the plan, or NULL */
-    sim_recording *recording; /* of its outputs, or NULL */
-    char *path;               /* NULL: a model in memory */
-    uint64_t digest;          /* of the file; 0 where nothing is recorded */
+    sim_workspaces workspaces; /* of the plan */
+    sim_profile *profile;      /* of the plan, or NULL */
+    sim_recording *recording;  /* of its outputs, or NULL */
+    char *path;                /* NULL: a model in memory */
+    uint64_t digest;           /* of the file; 0 where nothing is recorded */
 };
 
 struct sim_function {
@@ -47,6 +49,9 @@ static void finish_model(sim_object *object)
     sim_profile_end(model->profile);
     sim_recording_close(model->recording);
     free(model->path);
+    if (model->plan != NULL) {
+        sim_workspaces_destroy(&model->workspaces);
+    }
     sim_plan_free(model->plan);
     sim_model_free(model->model);
     pthread_mutex_destroy(&model->plan_lock);
@@ -119,8 +124,11 @@ static sim_result make_plan(sim_loaded_model *model, sim_error *error)
         sim_plan_free(model->plan);
         model->profile = NULL;
         model->plan = NULL;
+        return result;
     }
-    return result;
+    const unsigned team = sim_processors_team_size(sim_model_get_info(model->model)->parallelism);
+    sim_workspaces_init(&model->workspaces, (size_t)sim_plan_workspace_bytes(model->plan, team));
+    return SIM_OK;
 }
 
 const sim_plan *sim_loaded_model_plan(sim_loaded_model *model)
@@ -137,6 +145,11 @@ const sim_plan *sim_loaded_model_plan(sim_loaded_model *model)
         sim_error_set(code_of(result), "%s", error.text);
     }
     return plan;
+}
+
+sim_workspaces *sim_loaded_model_workspaces(sim_loaded_model *model)
+{
+    return &model->workspaces;
 }
 
 sim_profile *sim_loaded_model_profile(const sim_loaded_model *model)

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/object.h"
 #include "core/recording.h"
+#include "core/workspaces.h"
 #include "exec/exec.h"
 
 typedef struct sim_loaded_model sim_loaded_model;
@@ -17,6 +18,8 @@ const sim_model_info *sim_loaded_model_info(const sim_loaded_model *model);
 uint64_t sim_loaded_model_bytes(const sim_loaded_model *model);
 /* The model's plan, made by the first call. Lives as long as the model. NULL after reporting. */
 const sim_plan *sim_loaded_model_plan(sim_loaded_model *model);
+/* Where its runs compute: once there is a plan. */
+sim_workspaces *sim_loaded_model_workspaces(sim_loaded_model *model);
 /* Where that plan's runs are to tell their times, or NULL. */
 sim_profile *sim_loaded_model_profile(const sim_loaded_model *model);
 /* Its recorded outputs, or NULL: they are computed, and not recorded. */
