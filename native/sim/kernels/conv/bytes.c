@@ -7,6 +7,8 @@
 
 #include "direct.h"
 
+enum { NEAR_BLOCKS = 8, NEAR_BYTES = 256 * 1024 };
+
 typedef struct cut { /* of a layer for a tile */
     sim_rows rows;
     int32_t runs, run_length; /* stretches of consecutive bytes that one output pixel reads */
@@ -18,10 +20,12 @@ typedef struct cut { /* of a layer for a tile */
 static cut cut_of(const sim_conv *conv, const sim_byte_tile *tile)
 {
     const int64_t width =
-        (int64_t)(conv->out_w - 1) * conv->stride_w + (int64_t)(conv->kernel_w - 1) * conv->dilation_w + 1;
-    cut c = {.rows = {1, width, conv->in_c, width * conv->in_c},
+        sim_up_to((int64_t)(conv->out_w - 1) * conv->stride_w + (int64_t)(conv->kernel_w - 1) * conv->dilation_w + 1,
+                  conv->stride_w);
+    cut c = {.rows = {1, width, conv->in_c, width * conv->in_c, 1, 1, 0},
              .inputs = conv->in_c / conv->groups,
              .outputs = conv->out_c / conv->groups};
+    sim_rows_deal(conv, &c.rows);
     const bool merged = conv->groups == 1 && conv->dilation_w == 1;
     c.runs = merged ? conv->kernel_h : conv->kernel_h * conv->kernel_w;
     c.run_length = (int32_t)sim_up_to(merged ? (int64_t)conv->kernel_w * conv->in_c : c.inputs, tile->multiple);
@@ -121,8 +125,10 @@ static void look_up(const sim_kernels *kernels, const sim_conv *conv, const uint
 /* Where the first output pixel's bytes are, and how the others lie. */
 typedef struct source {
     const uint8_t *at;
-    int64_t step, row_step; /* from output pixel to output pixel, from output row to output row */
-    int32_t stretch;        /* output pixels that lie `step` apart: a row, or all of the task's */
+    int64_t step; /* from output pixel to output pixel */
+    /* From output row to output row, in pixels: `width` of the layer, and columns that are nobody's. */
+    int32_t pitch;
+    int32_t rows; /* that are one stretch: 1, or all of the task's */
     int32_t offset[SIM_MOST_RUNS];
 } source;
 
@@ -137,7 +143,7 @@ static void find_source(const sim_kernels *kernels, const sim_conv *conv, const 
                         const sim_conv_task *task, char *scratch, source *s)
 {
     const bool in_place = reads_input(conv, x);
-    const sim_rows rows = in_place ? (sim_rows){1, x->w, x->pitch, (int64_t)x->w * x->pitch} : c->rows;
+    const sim_rows rows = in_place ? (sim_rows){1, x->w, x->pitch, (int64_t)x->w * x->pitch, 1, 1, 0} : c->rows;
     if (in_place) {
         s->at = (const uint8_t *)x->data + ((int64_t)task->n * x->h + task->row) * rows.row_pitch;
     } else {
@@ -148,21 +154,70 @@ static void find_source(const sim_kernels *kernels, const sim_conv *conv, const 
         s->at = (const uint8_t *)scratch;
     }
     s->step = rows.pixel_pitch * conv->stride_w;
-    s->row_step = rows.row_pitch * conv->stride_h;
-    s->stretch = s->row_step == s->step * conv->out_w ? conv->out_w * task->rows : conv->out_w;
+    s->pitch = (int32_t)(rows.width / conv->stride_w);
+    s->rows = s->pitch <= sim_up_to(conv->out_w, kernels->bytes.pixels) ? task->rows : 1;
     sim_rows_offsets(conv, &rows, c->runs, s->offset);
 }
 
-/* One block of output channels for all pixels of the task. */
-static void run_block(const sim_byte_tile *tile, const cut *c, const source *s, const uint8_t *x, const int8_t *w,
-                      const int32_t *start, sim_output *output, int32_t pixels)
+/* Blocks of output channels whose weights stay in a cache while pixels pass by. */
+typedef struct band {
+    int32_t count;
+    const uint8_t *x[NEAR_BLOCKS]; /* of the first output pixel */
+    const int8_t *w[NEAR_BLOCKS];
+    const int32_t *start[NEAR_BLOCKS];
+    sim_output output[NEAR_BLOCKS];
+} band;
+
+static void start_band(const sim_kernels *kernels, const sim_conv *conv, const cut *c, const source *s,
+                       const sim_target *target, const sim_conv_task *task, int32_t block, band *b)
+{
+    const int32_t channels = kernels->bytes.channels;
+    const int8_t *w = conv->packed;
+    const int32_t *start = (const int32_t *)(const void *)(w + start_at(conv, c));
+    for (int32_t i = 0; i < b->count; i++, block++) {
+        const int32_t group = block / c->blocks, first = block % c->blocks * channels, rest = c->outputs - first;
+        b->x[i] = s->at + group * c->inputs;
+        b->w[i] = w + (size_t)block * c->block_weights;
+        b->start[i] = start + (size_t)block * (size_t)channels;
+        b->output[i] = sim_output_start(kernels, conv, target, task, group * c->outputs + first,
+                                        rest < channels ? rest : channels);
+    }
+}
+
+/* The pixels among `count` places of a stretch from place `at` on. */
+static void finish_places(const source *s, int32_t width, int32_t channels, sim_output *output, const int32_t *sums,
+                          int32_t at, int32_t count)
+{
+    while (count > 0) {
+        const int32_t x = at % s->pitch, left = width - x;
+        const int32_t pixels = s->pitch == width || left > count ? count : left;
+        if (pixels > 0) {
+            sim_output_finish(output, &(sim_sums){sums, channels, true}, pixels);
+        }
+        const int32_t places = pixels == left ? s->pitch - x : pixels;
+        sums += (ptrdiff_t)places * channels;
+        at += places;
+        count -= places;
+    }
+}
+
+/* All pixels of the task, a chunk of them through one block after the other. */
+static void run_band(const sim_byte_tile *tile, const cut *c, const source *s, const sim_conv *conv,
+                     const sim_conv_task *task, band *b)
 {
     _Alignas(64) int32_t sums[SIM_MOST_SUMS];
-    for (int32_t done = 0; done < pixels; done += s->stretch, x += s->row_step) {
-        for (int32_t p = 0; p < s->stretch; p += tile->chunk) {
-            const int32_t count = s->stretch - p < tile->chunk ? s->stretch - p : tile->chunk;
-            tile->dot(x + p * s->step, s->step, count, w, s->offset, c->runs, c->run_length, start, sums);
-            sim_output_finish(output, &(sim_sums){sums, tile->channels, true}, count);
+    for (int32_t row = 0; row < task->rows; row += s->rows) {
+        const int32_t places = (s->rows - 1) * s->pitch + conv->out_w,
+                      chunks = (places + tile->chunk - 1) / tile->chunk;
+        const int32_t chunk = (int32_t)sim_up_to((places + chunks - 1) / chunks, tile->pixels);
+        for (int32_t at = 0; at < places; at += chunk) {
+            const int32_t count = places - at < chunk ? places - at : chunk;
+            const int64_t first = ((int64_t)row * s->pitch + at) * s->step;
+            for (int32_t i = 0; i < b->count; i++) {
+                tile->dot(b->x[i] + first, s->step, count, b->w[i], s->offset, c->runs, c->run_length, b->start[i],
+                          sums);
+                finish_places(s, conv->out_w, tile->channels, &b->output[i], sums, at, count);
+            }
         }
     }
 }
@@ -172,19 +227,18 @@ static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view
 {
     const sim_byte_tile *tile = &kernels->bytes;
     const cut c = cut_of(conv, tile);
-    const int8_t *w = conv->packed;
-    const int32_t *start = (const int32_t *)(const void *)(w + start_at(conv, &c));
+    const int32_t near = (int32_t)(NEAR_BYTES / c.block_weights), most = near < NEAR_BLOCKS ? near : NEAR_BLOCKS;
     source s;
+    band b;
     find_source(kernels, conv, &c, x, task, scratch, &s);
     if (tile->begin) {
         tile->begin();
     }
-    for (int32_t block = task->block; block < task->block + task->blocks; block++) {
-        const int32_t group = block / c.blocks, first = block % c.blocks * tile->channels, rest = c.outputs - first;
-        sim_output output = sim_output_start(kernels, conv, target, task, group * c.outputs + first,
-                                             rest < tile->channels ? rest : tile->channels);
-        run_block(tile, &c, &s, s.at + group * c.inputs, w + (size_t)block * c.block_weights,
-                  start + (size_t)block * (size_t)tile->channels, &output, task->rows * conv->out_w);
+    for (int32_t done = 0; done < task->blocks; done += b.count) {
+        const int32_t left = task->blocks - done;
+        b.count = most < 1 ? 1 : most < left ? most : left;
+        start_band(kernels, conv, &c, &s, target, task, task->block + done, &b);
+        run_band(tile, &c, &s, conv, task, &b);
     }
     if (tile->end) {
         tile->end();

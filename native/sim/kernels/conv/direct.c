@@ -23,7 +23,7 @@ sim_rows sim_rows_of(const sim_conv *conv, size_t element, int64_t channels)
     const int64_t size = (int64_t)element, pitch = channels * size % 1024 ? channels : channels + 64 / size;
     const int64_t width =
         (int64_t)(conv->out_w - 1) * conv->stride_w + (int64_t)(conv->kernel_w - 1) * conv->dilation_w + 1;
-    return (sim_rows){element, width, pitch, width * pitch};
+    return (sim_rows){element, width, pitch, width * pitch, 1, 1, 0};
 }
 
 bool sim_rows_fit(const sim_conv *conv, const sim_rows *rows)
@@ -43,10 +43,26 @@ int32_t sim_rows_of_task(const sim_conv *conv, const sim_rows *rows)
     return (int32_t)((conv->out_h + tasks - 1) / tasks);
 }
 
+void sim_rows_deal(const sim_conv *conv, sim_rows *rows)
+{
+    const int64_t extent = rows_under(conv, 1), every = conv->stride_h;
+    rows->every = conv->stride_h;
+    rows->planes = every < extent ? conv->stride_h : (int32_t)extent;
+    rows->plane_pitch = (rows_under(conv, sim_rows_of_task(conv, rows)) + every - 1) / every * rows->row_pitch;
+}
+
 /* A padded run reads a little past the end of the last row. */
 size_t sim_rows_bytes(const sim_conv *conv, const sim_rows *rows)
 {
-    return (size_t)(rows_under(conv, sim_rows_of_task(conv, rows)) * row_bytes(rows)) + PAST_THE_END;
+    const int64_t planes = rows->planes * rows->plane_pitch * (int64_t)rows->element;
+    return (size_t)(planes > 0 ? planes : rows_under(conv, sim_rows_of_task(conv, rows)) * row_bytes(rows)) +
+           PAST_THE_END;
+}
+
+/* Elements from the first row to row r. */
+static int64_t row_at(const sim_rows *rows, int64_t r)
+{
+    return r % rows->every * rows->plane_pitch + r / rows->every * rows->row_pitch;
 }
 
 static void widen_span(const sim_kernels *kernels, const sim_conv *conv, const void *x, uint32_t dtype, size_t count,
@@ -76,14 +92,18 @@ static void copy_pixels(const sim_kernels *kernels, const sim_conv *conv, const 
 }
 
 void sim_rows_copy(const sim_kernels *kernels, const sim_conv *conv, const sim_rows *rows, const sim_elements *elements,
-                   const sim_view *x, const sim_conv_task *task, char *scratch)
+                   const sim_view *x, const sim_conv_task *task, char *memory)
 {
     const size_t pixel = rows->element * (size_t)rows->pixel_pitch, bytes = (size_t)row_bytes(rows);
     const int64_t left = conv->pad_left < rows->width ? conv->pad_left : rows->width;
     const int64_t inside = conv->in_w < rows->width - left ? conv->in_w : rows->width - left;
     const int64_t first = (int64_t)task->row * conv->stride_h - conv->pad_top, count = rows_under(conv, task->rows);
-    for (int64_t r = 0; r < count; r++, scratch += bytes) {
+    for (int64_t r = 0; r < count; r++) {
         const int64_t iy = first + r;
+        char *scratch = memory + row_at(rows, r) * (int64_t)rows->element;
+        if (r % rows->every >= rows->planes) {
+            continue;
+        }
         if (iy < 0 || iy >= conv->in_h) {
             memset(scratch, elements->padding, bytes);
             continue;
@@ -101,7 +121,7 @@ void sim_rows_offsets(const sim_conv *conv, const sim_rows *rows, int32_t runs, 
 {
     const int32_t per_row = runs / conv->kernel_h;
     for (int32_t r = 0; r < runs; r++) {
-        offset[r] = (int32_t)(r / per_row * conv->dilation_h * rows->row_pitch +
+        offset[r] = (int32_t)(row_at(rows, (int64_t)(r / per_row) * conv->dilation_h) +
                               r % per_row * conv->dilation_w * rows->pixel_pitch);
     }
 }

@@ -26,6 +26,10 @@ typedef struct sim_rows {
     size_t element;                 /* bytes */
     int64_t width;                  /* pixels, padding included */
     int64_t pixel_pitch, row_pitch; /* elements from pixel to pixel, from row to row */
+    /* Rows may be dealt to planes in turn, so that those of one kernel row under consecutive output rows lie `row_pitch`
+     * apart: row r is row r / every of plane r % every, and missing if there is none. 1, 1 and 0: all rows in one plane. */
+    int32_t every, planes;
+    int64_t plane_pitch;
 } sim_rows;
 
 /* How an algorithm makes its elements of `count` values of the input, and of whole pixels where the layer has a lookup. */
@@ -45,6 +49,7 @@ sim_rows sim_rows_of(const sim_conv *conv, size_t element, int64_t channels);
 /* The driver can run a layer with such rows: no transposed one, none of too many taps, none whose rows are too large. */
 bool sim_rows_fit(const sim_conv *conv, const sim_rows *rows);
 int32_t sim_rows_of_task(const sim_conv *conv, const sim_rows *rows); /* output rows */
+void sim_rows_deal(const sim_conv *conv, sim_rows *rows);             /* by the rows' stride */
 size_t sim_rows_bytes(const sim_conv *conv, const sim_rows *rows);    /* of scratch memory */
 void sim_rows_copy(const sim_kernels *kernels, const sim_conv *conv, const sim_rows *rows, const sim_elements *elements,
                    const sim_view *x, const sim_conv_task *task, char *scratch);
