@@ -4,21 +4,23 @@
 #   make test       all tests of C and Python, one-line changes that they must notice, and the linters
 #   make mutations  those changes alone
 #   make lint       ruff, mypy and clang-format alone
-#   make bench      how fast this machine runs the simulator
+#   make bench      the simulator and the Python around it beside their peers; writes docs/performance.md; about 15 minutes
 #   make boot-test  the agent in a Debian of its own, booted with systemd and broken in every way; as root, minutes.
 #                   VM=1: then the power of a virtual machine is cut, too
 #   make clean      removes what the above made, but not the downloads in .cache
 #
-# Variables: PYTHON (the interpreter the environment is made from), WEIGHTS and CLIP (files for the demo, instead of
+# Variables: BENCH (options for the benchmark, such as BENCH='--models yolov5n --rounds 5'), PYTHON (the interpreter the environment is made from), WEIGHTS and CLIP (files for the demo, instead of
 # the download), TORCH (what pip installs for the tests of mlu-export; empty: none, and those tests are skipped).
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 WEIGHTS ?=
 CLIP ?=
+BENCH ?=
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
+PEERS := .venv-bench
 NATIVE_SOURCES := $(shell find native -type f \( -name '*.[chS]' -o -name '*.inc' -o -name '*.def' -o -name '*.map' -o -name '*.in' -o -name 'CMakeLists.txt' -o -name '*.cmake' -o -name '*.toml' \) 2>/dev/null)
 
 # Whatever environment is active is not ours, and nothing here may wait for an answer.
@@ -90,11 +92,21 @@ mutations: $(VENV)/.test
 lint: $(VENV)/.lint
 	@$(BIN)/python tests/run.py lint </dev/null
 
-bench: $(VENV)/.deploy
-	@$(BIN)/python benchmarks/run.py </dev/null
+# Our packages are taken from the checkout, the library from where it was built for $(VENV).
+$(PEERS)/.made: $(VENV)/.deploy benchmarks/requirements.txt
+	@echo "make: installing the peers in $(PEERS)"
+	@rm -rf $(PEERS)
+	@$(PYTHON) -m venv $(PEERS) </dev/null
+	@$(PEERS)/bin/python -m pip install -qq '$(TORCH)' </dev/null
+	@$(PEERS)/bin/python -m pip install -qq --no-deps -r benchmarks/requirements.txt </dev/null
+	@printf '%s\n' '$(CURDIR)/agent' '$(CURDIR)/agent/client' '$(CURDIR)/deploy' >"$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mlu-agent.pth"
+	@touch $@
+
+bench: $(PEERS)/.made
+	@MLU_AGENT_SIMULATOR="$$($(BIN)/mlu-agent simulator --libdir)/libcnrt.so" $(PEERS)/bin/python benchmarks/run.py $(BENCH) </dev/null
 
 boot-test: $(VENV)/.deploy
 	@$(BIN)/python tests/boot/run.py $(if $(VM),--vm) </dev/null
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,65 +1,176 @@
-"""How fast this machine is: pre- and postprocessing, whole frames through the simulator, and the time of each layer.
+"""Everything side by side with its peers, in one interleaved run; writes docs/performance.md from what it measured.
 
-    python benchmarks/run.py [MODEL.cambricon ...]
+    python benchmarks/run.py [--models yolov5n,yolov5s,...] [--parts networks,limits,...] [--rounds 20] [--seconds 20]
+                             [--weights DIR] [--pictures DIR] [--labelled DIR] [--again] [--page FILE]
 
-Ends within two minutes. Without models it takes the one that ``make demo`` built. Figures are of this machine and of
-the simulator; a device's speed cannot be told from them.
+`make bench` makes the environment with the peers and runs it. A race of one network on one kind of processor ends after
+so many rounds or seconds, whatever comes first (but not before three rounds); all six networks take ten minutes on two
+cores, `--models yolov5n --rounds 5` one. What was measured is kept in build/bench/results.json, part by part and
+network by network: a run that was interrupted goes on where it was, and --again measures what it names anew.
+Published weights are used where --weights has them (yolov5n.pt, yolov5s.pt, yolov3.weights, yolov3-tiny.weights,
+yolo-fastest-1.1.weights), random ones of the same shapes otherwise: they cost the same. Nothing else should run beside.
 """
 
 from __future__ import annotations
 
+import argparse
+import datetime as dt
+import importlib.metadata
+import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from contest import measure, page
+from contest.processor import build_mask, machine
 
-from mlu_agent.detector import Detector
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent
-DEMO_MODEL = ROOT / "build" / "demo" / "yolov3-tiny.cambricon"
-SECONDS = 5.0
-LAYER_RUNS = 10
+FOLDER = ROOT / "build" / "bench"
+PAGE = ROOT / "docs" / "performance.md"
+MODELS = ("yolov5n", "yolov5s", "yolov5s-relu", "yolov3-tiny", "yolov3", "yolo-fastest")
+VERSIONS = (
+    "onnxruntime", "openvino", "nncf", "ncnn", "torch", "opencv-python-headless", "numpy", "ultralytics", "supervision",
+)  # fmt: skip
 
 
-def whole_frames(model: Path) -> None:
-    """Frames per second with all cores busy, and milliseconds of one frame alone."""
-    pixels = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
-    with Detector(model, runtime="simulator") as detector:
-        detector.detect(pixels)
-        start = time.perf_counter()
-        alone = 0
-        while time.perf_counter() - start < SECONDS:
-            detector.detect(pixels)
-            alone += 1
-        one = (time.perf_counter() - start) / alone
-        count = max(8, round(SECONDS / one))
-        start = time.perf_counter()
-        done = sum(1 for _ in detector.stream(pixels for _ in range(count)))
-        rate = done / (time.perf_counter() - start)
-    print(f"  {model.stem:<24} one frame {one * 1e3:8.2f} ms   all cores {rate:8.2f} frames/s")
-
-
-def script(name: str, *options: str) -> None:
-    """Runs a benchmark that is a program of its own."""
-    subprocess.run([sys.executable, str(ROOT / "benchmarks" / name), *options], check=True, stdin=subprocess.DEVNULL)
-
-
-def main(arguments: list[str]) -> int:
-    """Runs what is there; returns the exit status."""
-    script("vision.py", "--samples", "20")
-    models = [Path(argument) for argument in arguments] or [model for model in [DEMO_MODEL] if model.exists()]
-    print("whole frames of 1280x720 on the simulator", flush=True)
-    if not models:
-        print("  no model: 'make demo' builds one, or name some")
-    for model in models:
-        whole_frames(model)
-    for model in models:
-        print(f"where {model.stem} spends it, step by step", flush=True)
-        script("layers.py", str(model), str(LAYER_RUNS))
+def main() -> int:
+    """By the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--rounds", type=int, default=20, help="of each race")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each race")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--weights", type=Path, help="folder of published weights")
+    parser.add_argument("--pictures", type=Path, help="folder to calibrate with")
+    parser.add_argument("--labelled", type=Path, help="folder with images/ and instances.json: accuracy")
+    parser.add_argument("--again", action="store_true", help="measure anew what is already there")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    arguments = parser.parse_args()
+    models, parts = arguments.models.split(","), arguments.parts.split(",")
+    unknown = [name for name in models if name not in MODELS] + [name for name in parts if name not in PARTS]
+    if unknown:
+        parser.error(f"{unknown[0]} is not known; models: {', '.join(MODELS)}; parts: {', '.join(PARTS)}")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    results = Results(FOLDER / "results.json", again=arguments.again)
+    mask = build_mask(FOLDER)
+    here = machine()
+    setting = measure.Setting(
+        FOLDER, mask, here.processors(mask), tuple(map(int, arguments.threads.split(","))), arguments.rounds,
+        arguments.seconds, arguments.weights, arguments.pictures, arguments.labelled,
+    )  # fmt: skip
+    results.put("about", about(here, setting))
+    for part in parts:
+        PARTS[part](results, setting, models)
+    arguments.page.parent.mkdir(parents=True, exist_ok=True)
+    page.write(results.values, arguments.page)
+    print(f"{arguments.page} is written; the figures themselves are in {results.path}")
     return 0
 
 
+class Results:
+    """What was measured, on disk after each part."""
+
+    def __init__(self, path: Path, *, again: bool) -> None:
+        self.path = path
+        self.again = again
+        self.values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def put(self, name: str, value: Any) -> None:
+        """Keeps it; the file is whole at any time."""
+        self.values[name] = value
+        temporary = self.path.with_suffix(".new")
+        temporary.write_text(json.dumps(self.values, indent=1), encoding="utf-8")
+        temporary.replace(self.path)
+
+    def part(self, name: str, make: Callable[[], Any]) -> None:
+        """Measures what is not there yet, and says so."""
+        if name in self.values and not self.again:
+            print(f"{name}: measured before (--again measures it anew)", flush=True)
+            return
+        start = time.monotonic()
+        made = make()
+        load = os.getloadavg()[0]
+        self.put(name, {"date": dt.datetime.now(dt.timezone.utc).date().isoformat(), "load": load, "values": made})
+        print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
+
+
+def about(here: Any, setting: measure.Setting) -> dict[str, Any]:
+    """The machine and the versions."""
+    versions = {name: importlib.metadata.version(name) for name in VERSIONS if _is_there(name)}
+    compiler = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
+    revision = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "processor": here.model,
+        "instructions": here.best(),
+        "cpus": here.cpus,
+        "memory_gb": here.memory_gb,
+        "system": here.system,
+        "python": sys.version.split()[0],
+        "compiler": compiler,
+        "revision": revision.stdout.strip(),
+        "versions": versions,
+        "processors": [{"name": one.name, "title": one.title} for one in setting.processors],
+        "rounds": setting.rounds,
+        "seconds": setting.seconds,
+    }
+
+
+def _is_there(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def networks(results: Results, setting: measure.Setting, models: list[str]) -> None:
+    for model in models:
+        results.part(f"network {model}", lambda model=model: measure.network(model, setting))  # type: ignore[misc]
+
+
+def limits(results: Results, setting: measure.Setting, _: list[str]) -> None:
+    results.part("limits", lambda: measure.limits(setting))
+
+
+def neighbour(results: Results, setting: measure.Setting, models: list[str]) -> None:
+    model = "yolov5s" if "yolov5s" in models else models[0]
+    results.part("neighbour", lambda: {"model": model, "rows": measure.neighbour(model, setting)})
+
+
+def around(results: Results, _: measure.Setting, __: list[str]) -> None:
+    """Pre- and postprocessing beside ultralytics and supervision."""
+    file = FOLDER / "around.json"
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "contest" / "around.py"),
+        "--samples",
+        "30",
+        "--json",
+        str(file),
+    ]
+
+    def measured() -> Any:
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        return json.loads(file.read_text(encoding="utf-8"))
+
+    results.part("around", measured)
+
+
+PARTS: dict[str, Callable[[Results, measure.Setting, list[str]], None]] = {
+    "limits": limits,
+    "networks": networks,
+    "neighbour": neighbour,
+    "around": around,
+}
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
