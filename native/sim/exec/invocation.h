@@ -38,6 +38,17 @@ static inline char *sim_row_of(const sim_view *v, size_t row)
     return v->data + row * (size_t)v->w * sim_pixel_bytes(v);
 }
 
+/* `count` neighbouring values of the step's x to its y, which may quantize them. */
+static inline void sim_run_move(const sim_invocation *v, const char *x, char *y, size_t count)
+{
+    const sim_kernels *k = v->plan->kernels;
+    if (v->y.dtype == SIM_QUANTIZED && v->x.dtype != SIM_QUANTIZED) {
+        k->encode(x, v->x.dtype, count, v->step->y.scale, k->bytes.zero, (uint8_t *)y);
+    } else {
+        k->convert(x, v->x.dtype, y, v->y.dtype, count);
+    }
+}
+
 static inline bool sim_is_dense(const sim_view *v)
 {
     return v->pitch == v->c;

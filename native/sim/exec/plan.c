@@ -7,17 +7,18 @@
 #include "operators.h"
 #include "operators/copy.h"
 
-static const sim_row *row_of(const sim_operator *op)
-{
-    return sim_operator_known(op->opcode)->row;
-}
-
 static void gather_facts(sim_builder *b)
 {
     const sim_model *m = b->model;
-    for (uint32_t t = 0; t < m->tensor_count; t++) {
-        b->facts[t] =
-            (sim_fact){.producer = NONE, .input = NONE, .output = NONE, .parent = NONE, .first = NONE, .last = NONE};
+    for (uint32_t t = 0; t < 2 * m->tensor_count; t++) {
+        b->facts[t] = (sim_fact){.producer = NONE,
+                                 .conv = NONE,
+                                 .input = NONE,
+                                 .output = NONE,
+                                 .parent = NONE,
+                                 .first = NONE,
+                                 .last = NONE,
+                                 .offset = NONE};
     }
     for (int32_t i = 0; i < m->info.input_count; i++) {
         b->facts[m->io_tensors[i]].input = i;
@@ -27,11 +28,12 @@ static void gather_facts(sim_builder *b)
     }
     for (uint32_t o = 0; o < m->operator_count; o++) {
         const sim_operator *op = &m->operators[o];
-        const sim_row *row = row_of(op);
+        const sim_row *row = sim_operator_known(op->opcode)->row;
         const bool bytes = row->takes_bytes && row->takes_bytes(m, op);
-        b->fused[o] = NONE;
-        b->facts[op->output].producer = (int32_t)o;
-        b->facts[op->output].takes_activation = row->takes_activation;
+        b->rows[o] = row;
+        b->fused[o] = b->added[o] = NONE;
+        b->facts[op->output].producer = b->facts[sim_plan_bytes_of(b, op->output)].producer = (int32_t)o;
+        b->facts[op->output].conv = row->ends ? (int32_t)o : NONE;
         for (uint32_t i = 0; i < op->input_count; i++) {
             b->facts[op->inputs[i]].uses++;
             b->facts[op->inputs[i]].byte_uses += bytes;
@@ -42,9 +44,19 @@ static void gather_facts(sim_builder *b)
 static void fuse_operators(sim_builder *b)
 {
     for (int32_t o = 0; o < (int32_t)b->model->operator_count; o++) {
-        const sim_row *row = row_of(sim_operator_of(b, o));
+        const sim_row *row = b->rows[o];
         if (row->fuse) {
             row->fuse(b, o);
+        }
+    }
+}
+
+static void share_memory(sim_builder *b)
+{
+    for (int32_t o = 0; o < (int32_t)b->model->operator_count; o++) {
+        const sim_row *row = b->rows[o];
+        if (row->share) {
+            row->share(b, o);
         }
     }
 }
@@ -54,10 +66,12 @@ static sim_result add_steps(sim_builder *b)
     sim_result result = SIM_OK;
     for (int32_t o = 0; o < (int32_t)b->model->operator_count && result == SIM_OK; o++) {
         if (!b->skipped[o]) {
-            b->row = row_of(sim_operator_of(b, o));
+            b->current = o;
+            b->row = b->rows[o];
             result = b->row->plan(b, o);
         }
     }
+    b->current = NONE;
     return result;
 }
 
@@ -98,7 +112,11 @@ static sim_result build(sim_builder *b)
     }
     gather_facts(b);
     fuse_operators(b);
-    sim_result result = sim_plan_place_tensors(b);
+    sim_result result = sim_plan_choose_formats(b);
+    if (result == SIM_OK) {
+        share_memory(b);
+        result = sim_plan_place_tensors(b);
+    }
     if (result == SIM_OK) {
         result = add_steps(b);
     }
@@ -133,11 +151,13 @@ sim_result sim_plan_create(const sim_model *model, const sim_settings *settings,
         .model = model,
         .plan = plan,
         .error = error,
-        .facts = calloc(model->tensor_count, sizeof *b.facts),
+        .facts = calloc(2 * (size_t)model->tensor_count, sizeof *b.facts),
+        .rows = calloc(model->operator_count, sizeof *b.rows),
         .fused = calloc(model->operator_count, sizeof *b.fused),
+        .added = calloc(model->operator_count, sizeof *b.added),
         .skipped = calloc(model->operator_count, sizeof *b.skipped),
     };
-    sim_result result = plan && b.facts && b.fused && b.skipped
+    sim_result result = plan && b.facts && b.rows && b.fused && b.added && b.skipped
                             ? SIM_OK
                             : sim_fail(error, SIM_NO_MEMORY, "There is no memory for the plan.");
     if (result == SIM_OK) {
@@ -150,7 +170,9 @@ sim_result sim_plan_create(const sim_model *model, const sim_settings *settings,
         result = build(&b);
     }
     free(b.facts);
+    free(b.rows);
     free(b.fused);
+    free(b.added);
     free(b.skipped);
     if (result != SIM_OK) {
         sim_plan_free(plan);

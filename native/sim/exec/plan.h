@@ -12,6 +12,7 @@ typedef struct sim_place {
     int32_t dims[4];
     int32_t pitch; /* elements from pixel to pixel */
     uint32_t dtype;
+    float scale; /* of SIM_QUANTIZED */
 } sim_place;
 
 typedef struct sim_step sim_step;
@@ -37,9 +38,11 @@ struct sim_step {
     void *parameters;                      /* the operator's own struct, private to its file, or NULL */
     void *memory;                          /* weights and tables of this step, 64-byte aligned, or NULL */
     double multiplications;
-    uint32_t weight_dtype;  /* of these */
-    double further_bytes;   /* that it reads beside x: constants, other inputs */
-    int64_t moved_elements; /* of a step that moves some from x to y; 0: it reads all of x and writes all of y */
+    uint32_t weight_dtype; /* of these */
+    /* For estimates of a device, which keeps all tensors as values: */
+    uint32_t x_size, y_size; /* bytes of an element of x and of y there */
+    double further_bytes;    /* that it reads beside x: constants, other inputs */
+    int64_t moved_elements;  /* of a step that moves some from x to y; 0: it reads all of x and writes all of y */
 };
 
 typedef struct sim_plan_table sim_plan_table; /* tables.c */

@@ -25,8 +25,12 @@ typedef struct sim_row {
     sim_unit_fn run;
 
     /* What an operator may have besides; NULL or false for most. */
-    void (*fuse)(sim_builder *b, int32_t o); /* has it without a step of its own, if that can be */
-    bool takes_activation;                   /* its steps can apply an activation to what they write */
+    void (*fuse)(sim_builder *b, int32_t o);  /* lets another operator's step do it, if that can be */
+    void (*share)(sim_builder *b, int32_t o); /* makes its output, or parts of it, views of memory, if that can be */
+    bool ends;   /* a convolution: its steps can end in an activation, a sum and quantized bytes */
+    bool passes; /* its output's values are some of its inputs', so that they may as well be quantized before it */
+    /* The scale of the quantized bytes that its steps read as well as values; 0 for none. */
+    float (*quantized_by)(const sim_model *model, const sim_operator *op);
     /* Its steps can read a uint8 picture through a table in place of the NORMALIZE before it. */
     bool (*takes_bytes)(const sim_model *model, const sim_operator *op);
 } sim_row;

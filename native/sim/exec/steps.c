@@ -35,8 +35,11 @@ sim_step *sim_plan_new_step(sim_builder *b, const sim_operator *op)
     s->run = b->row->run;
     const uint32_t length = op->name_length < sizeof s->name - 1 ? op->name_length : (uint32_t)sizeof s->name - 1;
     memcpy(s->name, op->name, length);
-    s->x = sim_plan_place_of(b, op->inputs[0]);
-    s->y = sim_plan_place_of(b, op->output);
+    const bool known = b->current != NONE;
+    s->x = sim_plan_place_of(b, known ? sim_plan_source(b, b->current, op->inputs[0]) : op->inputs[0]);
+    s->y = sim_plan_place_of(b, known ? sim_plan_kept(b, op->output) : op->output);
+    s->x_size = (uint32_t)sim_dtype_size(sim_tensor_of(b, op->inputs[0])->dtype);
+    s->y_size = (uint32_t)sim_dtype_size(sim_tensor_of(b, op->output)->dtype);
     note_traffic(b, op, s);
     sim_plan_set_units(s, (int64_t)s->y.dims[0] * s->y.dims[1]);
     return s;

@@ -22,8 +22,7 @@ double sim_timing_of_step(const sim_timing *timing, const sim_step *s, unsigned 
     const double rate = cores * timing->clock_hz * macs_of(timing, s->weight_dtype) * timing->efficiency;
     const double moved = (double)s->moved_elements;
     const double read = moved > 0 ? moved : elements_of(&s->x), written = moved > 0 ? moved : elements_of(&s->y);
-    const double bytes =
-        read * (double)sim_dtype_size(s->x.dtype) + written * (double)sim_dtype_size(s->y.dtype) + s->further_bytes;
+    const double bytes = read * s->x_size + written * s->y_size + s->further_bytes;
     const double compute = s->multiplications / rate, memory = bytes / (timing->bandwidth * timing->memory_efficiency);
     return (compute > memory ? compute : memory) + timing->launch_s;
 }

@@ -16,7 +16,7 @@ enum { /* codes of cnrtDataType_t */
 
 /* Of views inside a plan alone, never in a file or at the API: values quantized for the convolutions that read them, one
  * byte each, q + the table's `bytes.zero`. */
-enum { SIM_QUANTIZED = 0x100, SIM_BYTE_MAX = 127 };
+enum { SIM_QUANTIZED = 0x100, SIM_BYTE_MAX = 127, SIM_PAST_BYTES = 64 }; /* read, not used, past the last */
 
 #define SIM_FUNCTION(code, NAME, name) SIM_##NAME = (code),
 enum {
@@ -190,6 +190,11 @@ typedef struct sim_kernels {
     void (*quantize)(const void *x, uint32_t dtype, size_t count, float scale, float qmax, int16_t *y);
     /* Whole pixels, `x_pitch` bytes apart, to pixels without gaps. */
     void (*look_up)(const sim_lookup *lookup, const uint8_t *x, int32_t x_pitch, size_t pixels, uint8_t *y);
+    /* QUANTIZED y[i] = clamp(rint(x[i] * scale)) + zero, their greatest magnitude SIM_BYTE_MAX. NULL: a plan for this table
+     * keeps nothing quantized between layers (the reference: it is the definition). */
+    void (*encode)(const void *x, uint32_t dtype, size_t count, float scale, uint8_t zero, uint8_t *y);
+    /* y[i] = the greater of the QUANTIZED a[i] and b[i]; y may be a. zero: 0 or 128. */
+    void (*greater)(const uint8_t *a, const uint8_t *b, size_t count, uint8_t zero, uint8_t *y);
     /* Copies with a change of dtype between FLOAT16 and FLOAT32 (one rounding), or without one. */
     void (*convert)(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count);
 

@@ -33,6 +33,31 @@ static sim_binary kind_of(uint32_t opcode)
     }
 }
 
+/* Whether the convolution that ends in input `which` can add the other one, written before it. */
+static bool adds(const sim_builder *b, const sim_operator *op, int which)
+{
+    const sim_fact *own = &b->facts[op->inputs[which]], *other = &b->facts[op->inputs[1 - which]];
+    const sim_tensor *x = sim_tensor_of(b, op->inputs[which]), *y = sim_tensor_of(b, op->output),
+                     *z = sim_tensor_of(b, op->inputs[1 - which]);
+    return own->conv != NONE && b->added[own->conv] == NONE && own->uses == 1 && own->output == NONE &&
+           other->producer < own->conv && sim_same_dims(x, z) && x->dtype == y->dtype && z->dtype == y->dtype;
+}
+
+/* A sum is taken over by the convolution before it, behind its activation, if nobody else sees what lies between. */
+static void fuse_add(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    for (int which = 0; which < 2; which++) {
+        if (adds(b, op, which)) {
+            const int32_t conv = b->facts[op->inputs[which]].conv;
+            b->added[conv] = o;
+            b->skipped[o] = true;
+            b->facts[op->output].conv = conv;
+            return;
+        }
+    }
+}
+
 static sim_result plan_binary(sim_builder *b, int32_t o)
 {
     const sim_operator *op = sim_operator_of(b, o);
@@ -65,6 +90,6 @@ static void run_binary(const sim_invocation *v, size_t unit, unsigned member)
     }
 }
 
-#define ROW {.kind = "binary", .check = check_binary, .plan = plan_binary, .run = run_binary}
-const sim_row sim_row_add = ROW, sim_row_sub = ROW, sim_row_mul = ROW, sim_row_div = ROW, sim_row_max = ROW,
-              sim_row_min = ROW;
+#define ROW .kind = "binary", .check = check_binary, .plan = plan_binary, .run = run_binary
+const sim_row sim_row_add = {ROW, .fuse = fuse_add};
+const sim_row sim_row_sub = {ROW}, sim_row_mul = {ROW}, sim_row_div = {ROW}, sim_row_max = {ROW}, sim_row_min = {ROW};

@@ -33,7 +33,11 @@ typedef struct conv_step {
     sim_conv conv;
     const sim_conv_algorithm *algorithm;
     sim_conv_sizes sizes;
-    const uint16_t *halves; /* of the activation, or NULL */
+    uint32_t dtype; /* of the values, which may not be kept */
+    bool has_values, has_bytes, adds;
+    sim_place values, bytes, addend;
+    const uint16_t *halves; /* the activation by table, or NULL */
+    const uint8_t *codes;   /* the bytes of that by table, or NULL */
     uint32_t row_tasks, block_tasks, blocks_per_task;
 } conv_step;
 
@@ -106,6 +110,12 @@ static sim_result check_deconv(const sim_check *c)
 static bool is_quantized(const sim_model *model, const sim_operator *op)
 {
     return model->constants[op->constants[WEIGHT]].dtype != SIM_FLOAT32;
+}
+
+/* int8 layers read bytes; all of their algorithms do. */
+static float byte_scale(const sim_model *model, const sim_operator *op)
+{
+    return model->constants[op->constants[WEIGHT]].dtype == SIM_INT8 ? sim_float_of(op, QUANT_SCALE) : 0.0f;
 }
 
 /* The constant, or the identity where the layer has none and past the last channel. */
@@ -209,6 +219,34 @@ static sim_result pack_conv(sim_builder *b, const sim_operator *op, sim_step *s,
     return SIM_OK;
 }
 
+/* Where the step's values go; false: no memory for a table. */
+static bool plan_target(sim_builder *b, int32_t o, sim_step *s, conv_step *p)
+{
+    const uint32_t values = sim_plan_final_output(b, o), bytes = sim_plan_bytes_of(b, values),
+                   addend = sim_plan_addend(b, o);
+    const sim_activation *activation = &p->conv.activation;
+    s->y = sim_plan_place_of(b, sim_plan_kept(b, values));
+    p->dtype = sim_tensor_of(b, values)->dtype;
+    p->has_values = b->facts[values].kept;
+    p->has_bytes = b->facts[bytes].kept;
+    p->values = sim_plan_place_of(b, values);
+    p->bytes = sim_plan_place_of(b, bytes);
+    if (addend != SIM_ABSENT) {
+        p->adds = true;
+        p->addend = sim_plan_place_of(b, addend);
+        s->further_bytes += (double)sim_tensor_of(b, addend)->bytes;
+    }
+    if (p->dtype != SIM_FLOAT16 || !sim_plan_is_tabled(activation)) {
+        return true;
+    }
+    if (p->has_bytes && !p->has_values && !p->adds) {
+        p->codes = sim_plan_codes(b, activation, p->bytes.scale, b->plan->kernels->bytes.zero);
+        return p->codes != NULL;
+    }
+    p->halves = sim_plan_halves(b, activation);
+    return p->halves != NULL;
+}
+
 static sim_result plan_conv(sim_builder *b, int32_t o)
 {
     const sim_operator *op = sim_operator_of(b, o);
@@ -218,18 +256,14 @@ static sim_result plan_conv(sim_builder *b, int32_t o)
         return SIM_NO_MEMORY;
     }
     sim_conv *conv = &p->conv;
-    s->y = sim_plan_place_of(b, sim_plan_final_output(b, o));
     describe_conv(b, op, conv);
     if (b->fused[o] != NONE) {
         const sim_operator *activation = sim_operator_of(b, b->fused[o]);
         conv->activation = (sim_activation){(uint32_t)activation->attributes[0], sim_float_of(activation, 1),
                                             sim_float_of(activation, 2)};
     }
-    if (s->y.dtype == SIM_FLOAT16 && sim_plan_is_tabled(&conv->activation)) {
-        p->halves = sim_plan_halves(b, &conv->activation);
-        if (!p->halves) {
-            return SIM_NO_MEMORY;
-        }
+    if (!plan_target(b, o, s, p)) {
+        return SIM_NO_MEMORY;
     }
     p->algorithm = sim_conv_choose(b->plan->kernels, conv);
     p->sizes = p->algorithm->sizes(b->plan->kernels, conv);
@@ -238,6 +272,19 @@ static sim_result plan_conv(sim_builder *b, int32_t o)
     s->multiplications = (double)s->y.dims[0] * conv->out_h * conv->out_w * conv->out_c * conv->kernel_h *
                          conv->kernel_w * (conv->in_c / conv->groups);
     return pack_conv(b, op, s, p);
+}
+
+static sim_target target_of(const sim_invocation *v, const conv_step *p)
+{
+    sim_target t = {.dtype = p->dtype,
+                    .scale = p->bytes.scale,
+                    .zero = v->plan->kernels->bytes.zero,
+                    .halves = p->halves,
+                    .codes = p->codes};
+    t.y = p->has_values ? sim_run_view(v, &p->values) : t.y;
+    t.bytes = p->has_bytes ? sim_run_view(v, &p->bytes) : t.bytes;
+    t.add = p->adds ? sim_run_view(v, &p->addend) : t.add;
+    return t;
 }
 
 /* Unit: a stretch of rows times a stretch of channel blocks. */
@@ -259,7 +306,7 @@ static void run_conv(const sim_invocation *v, size_t unit, unsigned member)
         .fresh = scratch->holds == key,
     };
     scratch->holds = key;
-    const sim_target target = {.dtype = v->y.dtype, .y = v->y, .halves = p->halves};
+    const sim_target target = target_of(v, p);
     p->algorithm->run(v->plan->kernels, conv, &v->x, &target, &task, (char *)scratch + SIM_SCRATCH_HEAD);
 }
 
@@ -268,8 +315,9 @@ const sim_row sim_row_conv = {
     .check = check_conv,
     .plan = plan_conv,
     .run = run_conv,
-    .takes_activation = true,
+    .ends = true,
     .takes_bytes = is_quantized,
+    .quantized_by = byte_scale,
 };
 
 const sim_row sim_row_deconv = {
@@ -277,6 +325,7 @@ const sim_row sim_row_deconv = {
     .check = check_deconv,
     .plan = plan_conv,
     .run = run_conv,
-    .takes_activation = true,
+    .ends = true,
     .takes_bytes = is_quantized,
+    .quantized_by = byte_scale,
 };

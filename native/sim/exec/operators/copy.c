@@ -37,12 +37,8 @@ sim_copy *sim_copy_add(sim_builder *b, const sim_operator *op, sim_step **step)
 
 static void copy_element(const sim_invocation *v, int64_t from, int64_t to)
 {
-    if (v->x.dtype != v->y.dtype) {
-        sim_store(v->y.data, v->y.dtype, (size_t)to, sim_load(v->x.data, v->x.dtype, (size_t)from));
-        return;
-    }
-    const size_t size = sim_dtype_size(v->y.dtype);
-    memcpy(v->y.data + (size_t)to * size, v->x.data + (size_t)from * size, size);
+    sim_run_move(v, v->x.data + (size_t)from * sim_dtype_size(v->x.dtype),
+                 v->y.data + (size_t)to * sim_dtype_size(v->y.dtype), 1);
 }
 
 void sim_copy_run(const sim_invocation *v, size_t unit, unsigned member)
@@ -65,7 +61,7 @@ void sim_copy_run(const sim_invocation *v, size_t unit, unsigned member)
     const bool whole = c->x_stride[2] == c->dims[3] && c->y_stride[2] == c->dims[3];
     const int64_t spans = whole ? 1 : c->dims[2], length = whole ? c->dims[2] * c->dims[3] : c->dims[3];
     for (int64_t i2 = 0; i2 < spans; i2++) {
-        v->plan->kernels->convert(v->x.data + (size_t)(from + i2 * c->x_stride[2]) * x_size, v->x.dtype,
-                                  v->y.data + (size_t)(to + i2 * c->y_stride[2]) * y_size, v->y.dtype, (size_t)length);
+        sim_run_move(v, v->x.data + (size_t)(from + i2 * c->x_stride[2]) * x_size,
+                     v->y.data + (size_t)(to + i2 * c->y_stride[2]) * y_size, (size_t)length);
     }
 }

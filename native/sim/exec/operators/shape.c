@@ -88,50 +88,59 @@ static sim_result check_pad(const sim_check *c)
     return isfinite(sim_float_of(c->op, 4)) ? SIM_OK : WRONG(c, "pads with a value that is not finite");
 }
 
+/* One can be a view of the other. */
+static bool same_format(const sim_builder *b, uint32_t x, uint32_t y)
+{
+    return sim_plan_is_bytes(b, x) == sim_plan_is_bytes(b, y) &&
+           (sim_plan_is_bytes(b, x) || sim_tensor_of(b, x)->dtype == sim_tensor_of(b, y)->dtype);
+}
+
 /* Channels of the same pixels are a view. */
-static void fuse_slice(sim_builder *b, int32_t o)
+static void share_slice(sim_builder *b, int32_t o)
 {
     const sim_operator *op = sim_operator_of(b, o);
     const sim_tensor *x = sim_tensor_of(b, op->inputs[0]), *y = sim_tensor_of(b, op->output);
-    sim_fact *out = &b->facts[op->output];
+    const uint32_t from = sim_plan_source(b, o, op->inputs[0]), to = sim_plan_kept(b, op->output);
+    sim_fact *out = &b->facts[to];
     const bool whole =
         memcmp(x->dims, y->dims, 3 * sizeof(int32_t)) == 0 && (op->attributes[7] == 1 || y->dims[3] == 1);
-    if (whole && x->dtype == y->dtype && out->output == NONE) {
-        out->parent = (int32_t)op->inputs[0];
+    if (whole && same_format(b, from, to) && out->output == NONE) {
+        out->parent = (int32_t)from;
         out->first_channel = op->attributes[3];
         b->skipped[o] = true;
     }
 }
 
-static void fuse_reshape(sim_builder *b, int32_t o)
+static void share_reshape(sim_builder *b, int32_t o)
 {
     const sim_operator *op = sim_operator_of(b, o);
-    sim_fact *out = &b->facts[op->output];
-    if (sim_tensor_of(b, op->inputs[0])->dtype == sim_tensor_of(b, op->output)->dtype && out->output == NONE &&
-        sim_plan_is_dense(b, op->inputs[0])) {
-        out->parent = (int32_t)op->inputs[0];
+    const uint32_t from = sim_plan_source(b, o, op->inputs[0]), to = sim_plan_kept(b, op->output);
+    sim_fact *out = &b->facts[to];
+    if (same_format(b, from, to) && out->output == NONE && sim_plan_is_dense(b, from)) {
+        out->parent = (int32_t)from;
         out->reshaped = true;
         b->skipped[o] = true;
-        for (int32_t t = (int32_t)op->inputs[0]; t != NONE; t = b->facts[t].parent) {
+        for (int32_t t = (int32_t)from; t != NONE; t = b->facts[t].parent) {
             b->facts[t].pinned = true;
         }
     }
 }
 
 /* Parts that can be written straight into the joined tensor are; the others stay to be copied. */
-static void fuse_concat(sim_builder *b, int32_t o)
+static void share_concat(sim_builder *b, int32_t o)
 {
     const sim_operator *op = sim_operator_of(b, o);
     int32_t channel = 0;
     bool all = true;
+    const uint32_t joined = sim_plan_kept(b, op->output);
     for (uint32_t i = 0; i < op->input_count; i++) {
-        sim_fact *x = &b->facts[op->inputs[i]];
+        const uint32_t part = sim_plan_source(b, o, op->inputs[i]);
+        sim_fact *x = &b->facts[part];
         const bool free_to_move = op->attributes[0] == 3 && x->parent == NONE && x->input == NONE &&
-                                  x->output == NONE && !x->pinned &&
-                                  sim_tensor_of(b, op->inputs[i])->dtype == sim_tensor_of(b, op->output)->dtype &&
+                                  x->output == NONE && !x->pinned && same_format(b, part, joined) &&
                                   sim_operator_of(b, x->producer)->opcode != SIM_OP_RESHAPE;
         if (free_to_move) {
-            x->parent = (int32_t)op->output;
+            x->parent = (int32_t)joined;
             x->first_channel = channel;
         }
         all &= free_to_move;
@@ -149,7 +158,7 @@ static sim_result copy_part(sim_builder *b, const sim_operator *op, uint32_t par
         return SIM_NO_MEMORY;
     }
     const int32_t axis = op->attributes[0];
-    s->x = sim_plan_place_of(b, op->inputs[part]);
+    s->x = sim_plan_place_of(b, sim_plan_source(b, b->current, op->inputs[part]));
     sim_copy_strides(&s->x, copy->x_stride);
     copy->dims[axis] = sim_tensor_of(b, op->inputs[part])->dims[axis];
     copy->y_first = first * copy->y_stride[axis];
@@ -165,9 +174,9 @@ static sim_result plan_concat(sim_builder *b, int32_t o)
     int64_t first = 0;
     sim_result result = SIM_OK;
     for (uint32_t i = 0; i < op->input_count && result == SIM_OK; i++) {
-        const sim_fact *x = &b->facts[op->inputs[i]];
-        const bool in_place =
-            axis == 3 && x->parent == (int32_t)op->output && !x->reshaped && x->first_channel == first;
+        const sim_fact *x = &b->facts[sim_plan_source(b, o, op->inputs[i])];
+        const bool in_place = axis == 3 && x->parent == (int32_t)sim_plan_kept(b, op->output) && !x->reshaped &&
+                              x->first_channel == first;
         result = in_place ? SIM_OK : copy_part(b, op, i, first);
         first += sim_tensor_of(b, op->inputs[i])->dims[axis];
     }
@@ -248,10 +257,10 @@ static void run_pad(const sim_invocation *v, size_t unit, unsigned member)
                 sim_run_row(v, unit));
 }
 
-#define COPIES .kind = "copy", .run = sim_copy_run
-const sim_row sim_row_concat = {COPIES, .check = check_concat, .plan = plan_concat, .fuse = fuse_concat};
-const sim_row sim_row_slice = {COPIES, .check = check_slice, .plan = plan_slice, .fuse = fuse_slice};
-const sim_row sim_row_reshape = {COPIES, .check = check_reshape, .plan = plan_reshape, .fuse = fuse_reshape};
+#define COPIES .kind = "copy", .run = sim_copy_run, .passes = true
+const sim_row sim_row_concat = {COPIES, .check = check_concat, .plan = plan_concat, .share = share_concat};
+const sim_row sim_row_slice = {COPIES, .check = check_slice, .plan = plan_slice, .share = share_slice};
+const sim_row sim_row_reshape = {COPIES, .check = check_reshape, .plan = plan_reshape, .share = share_reshape};
 const sim_row sim_row_permute = {COPIES, .check = check_permute, .plan = plan_permute};
 const sim_row sim_row_cast = {COPIES, .check = check_cast, .plan = plan_cast};
 const sim_row sim_row_pad = {.kind = "pad", .check = check_pad, .plan = plan_pad, .run = run_pad};

@@ -15,7 +15,7 @@ void sim_avx2_dot_s16(const void *const *x, const void *w, const int32_t *offset
     .int16 = {SIM_INT16, 6, 16, 2, 2, 96, sim_avx2_dot_s16},                                                     \
     .float32 = {SIM_FLOAT32, TILE_PIXELS, TILE_CHANNELS, 1, 1, CHUNK, sim_avx512_dot_f32},                       \
     .winograd = {WORDS, winograd_input, winograd_output}, .depthwise = {WIDTH, depthwise}, .quantize = quantize, \
-    .look_up = sim_avx512_look_up, .convert = convert, .finish = finish, .activate = activate, .binary = binary, \
-    .max_pool = max_pool
+    .encode = encode, .greater = greater, .look_up = sim_avx512_look_up, .convert = convert, .finish = finish,   \
+    .activate = activate, .binary = binary, .max_pool = max_pool
 
 #endif

@@ -17,9 +17,24 @@ static int64_t tap_at(bool transposed, int64_t out, int64_t tap, int64_t stride,
     return at >= 0 && at < size ? at : -1;
 }
 
+/* The quantized input at `pixel` (elements from the start), channel i. */
+static int16_t quantized_at(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, size_t pixel,
+                            int32_t i)
+{
+    const uint8_t *bytes = (const uint8_t *)x->data + pixel;
+    if (conv->lookup) {
+        return conv->lookup[i * 256 + bytes[conv->lookup_channel[i]]];
+    }
+    if (x->dtype == SIM_QUANTIZED) {
+        return (int8_t)(uint8_t)(bytes[i] - kernels->bytes.zero);
+    }
+    return (int16_t)sim_quantize_value(sim_load(x->data, x->dtype, pixel + (size_t)i), conv->quant_scale,
+                                       sim_conv_qmax(conv));
+}
+
 /* The input values under one output pixel, [kh][kw][in_c], zero outside the picture; quantized or float. */
-static void gather_patch(const sim_conv *conv, const sim_view *x, int32_t n, int32_t oy, int32_t ox, int16_t *q,
-                         float *f)
+static void gather_patch(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, int32_t n, int32_t oy,
+                         int32_t ox, int16_t *q, float *f)
 {
     size_t k = 0;
     for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
@@ -34,14 +49,8 @@ static void gather_patch(const sim_conv *conv, const sim_view *x, int32_t n, int
             for (int32_t i = 0; i < conv->in_c; i++, k++) {
                 if (f) {
                     f[k] = inside ? sim_load(x->data, x->dtype, pixel + (size_t)i) : 0.0f;
-                } else if (!inside) {
-                    q[k] = 0;
-                } else if (conv->lookup) {
-                    const uint8_t byte = ((const uint8_t *)x->data)[pixel + (size_t)conv->lookup_channel[i]];
-                    q[k] = conv->lookup[i * 256 + byte];
                 } else {
-                    q[k] = (int16_t)sim_quantize_value(sim_load(x->data, x->dtype, pixel + (size_t)i),
-                                                       conv->quant_scale, sim_conv_qmax(conv));
+                    q[k] = inside ? quantized_at(kernels, conv, x, pixel, i) : 0;
                 }
             }
         }
@@ -120,13 +129,12 @@ static void finish_pixel(const sim_conv *conv, int32_t first, int32_t last, cons
 static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x, const sim_target *target,
                 const sim_conv_task *task, void *scratch)
 {
-    (void)kernels;
     const bool is_float = conv->weight_dtype == SIM_FLOAT32;
     int16_t *q = is_float ? NULL : scratch;
     float *f = is_float ? scratch : NULL;
     for (int32_t oy = task->row; oy < task->row + task->rows; oy++) {
         for (int32_t ox = 0; ox < conv->out_w; ox++) {
-            gather_patch(conv, x, task->n, oy, ox, q, f);
+            gather_patch(kernels, conv, x, task->n, oy, ox, q, f);
             const size_t pixel =
                 ((size_t)task->n * (size_t)conv->out_h + (size_t)oy) * (size_t)conv->out_w + (size_t)ox;
             for (int32_t block = task->block; block < task->block + task->blocks; block++) {

@@ -13,11 +13,12 @@ void sim_neon_dot_s16(const void *const *x, const void *w, const int32_t *offset
 void sim_neon_dot_f32(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y);
 
-#define NEON_ENTRIES                                                                                   \
-    .int8 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, 1, STEP, CHUNK, sim_neon_dot_s8},                  \
-    .int16 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, 1, STEP, CHUNK, sim_neon_dot_s16},                \
-    .float32 = {SIM_FLOAT32, TILE_PIXELS, TILE_CHANNELS, 1, 1, CHUNK, sim_neon_dot_f32},               \
-    .depthwise = {WIDTH, depthwise}, .quantize = quantize, .look_up = sim_look_up, .convert = convert, \
-    .finish = finish, .activate = activate, .binary = binary, .max_pool = max_pool
+#define NEON_ENTRIES                                                                                      \
+    .int8 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, 1, STEP, CHUNK, sim_neon_dot_s8},                     \
+    .int16 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, 1, STEP, CHUNK, sim_neon_dot_s16},                   \
+    .float32 = {SIM_FLOAT32, TILE_PIXELS, TILE_CHANNELS, 1, 1, CHUNK, sim_neon_dot_f32},                  \
+    .depthwise = {WIDTH, depthwise}, .quantize = quantize, .encode = encode, .greater = greater,          \
+    .look_up = sim_look_up, .convert = convert, .finish = finish, .activate = activate, .binary = binary, \
+    .max_pool = max_pool
 
 #endif
