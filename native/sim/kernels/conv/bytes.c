@@ -64,29 +64,68 @@ static sim_conv_sizes sizes(const sim_kernels *kernels, const sim_conv *conv)
     };
 }
 
-/* [group][block][run][length / interleave][channels of the tile][interleave], zeros where there is no weight. */
+/* `count` weights of one output channel, the parts of `interleave` spread `to_step` apart. */
+static inline void spread(const int8_t *from, size_t count, size_t interleave, int8_t *to, size_t to_step)
+{
+    size_t k = 0;
+    for (; k + interleave <= count; k += interleave, to += to_step) {
+        memcpy(to, from + k, interleave);
+    }
+    memcpy(to, from + k, count - k);
+}
+
+static int32_t sum_of(const int8_t *from, size_t count)
+{
+    int32_t sum = 0; /* the loader has bounded the volume */
+    for (size_t k = 0; k < count; k++) {
+        sum += from[k];
+    }
+    return sum;
+}
+
+/* One block, [run][length / interleave][lanes][interleave]: a cache line of each channel at a time, whose places in the
+ * block are close enough to stay in the first cache until the next channel writes beside them. */
+static inline void pack_block(const cut *c, const int8_t *from, size_t volume, size_t channels, size_t lanes,
+                              size_t interleave, int8_t *to)
+{
+    enum { LINE = 64 };
+    const size_t real = volume / (size_t)c->runs, length = (size_t)c->run_length;
+    if (channels < lanes || real < length) { /* zeros where there is no weight */
+        memset(to, 0, c->block_weights);
+    }
+    for (size_t r = 0; r < (size_t)c->runs; r++, from += real, to += length * lanes) {
+        for (size_t k = 0; k < real; k += LINE) {
+            const size_t count = real - k < LINE ? real - k : LINE;
+            for (size_t o = 0; o < channels; o++) {
+                spread(from + o * volume + k, count, interleave, to + k * lanes + o * interleave, lanes * interleave);
+            }
+        }
+    }
+}
+
+/* [group][block][run][length / interleave][channels of the tile][interleave] */
 static void pack(const sim_kernels *kernels, const sim_conv *conv, const void *weights, void *packed)
 {
     const sim_byte_tile *tile = &kernels->bytes;
     const cut c = cut_of(conv, tile);
     const size_t volume = (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)c.inputs,
-                 real = volume / (size_t)c.runs;
-    const size_t lanes = (size_t)tile->channels, interleave = (size_t)tile->interleave;
+                 lanes = (size_t)tile->channels;
+    const int8_t *from = weights;
     int8_t *to = packed;
     int32_t *start = (int32_t *)(void *)(to + start_at(conv, &c));
-    memset(packed, 0, sizes(kernels, conv).packed_bytes);
-    for (size_t o = 0; o < (size_t)conv->out_c; o++) {
-        const int8_t *from = (const int8_t *)weights + o * volume;
-        const size_t group = o / (size_t)c.outputs, in_group = o % (size_t)c.outputs, lane = in_group % lanes;
-        const size_t block = group * (size_t)c.blocks + in_group / lanes;
-        int32_t sum = 0;
-        for (size_t k = 0; k < volume; k++) {
-            const size_t place = k / real * (size_t)c.run_length + k % real;
-            to[block * c.block_weights + (place / interleave * lanes + lane) * interleave + place % interleave] =
-                from[k];
-            sum += from[k];
+    for (int32_t block = 0; block < conv->groups * c.blocks; block++, to += c.block_weights) {
+        const size_t left = (size_t)(c.outputs - block % c.blocks * tile->channels),
+                     channels = left < lanes ? left : lanes;
+        if (tile->interleave == 4) { /* a number that the compiler knows: a copy is one instruction */
+            pack_block(&c, from, volume, channels, lanes, 4, to);
+        } else {
+            pack_block(&c, from, volume, channels, lanes, (size_t)tile->interleave, to);
         }
-        start[block * lanes + lane] = (int32_t)(0u - (uint32_t)tile->zero * (uint32_t)sum);
+        for (size_t o = 0; o < lanes; o++, start++) {
+            const int32_t sum = o < channels ? sum_of(from + o * volume, volume) : 0;
+            *start = (int32_t)(0u - (uint32_t)tile->zero * (uint32_t)sum);
+        }
+        from += channels * volume;
     }
 }
 
