@@ -114,6 +114,8 @@ typedef struct sim_byte_tile {
     int32_t chunk;            /* pixels of one call at most: whole tiles */
     void (*begin)(void);      /* before the calls of a task and after them; NULL for nothing */
     void (*end)(void);
+    /* Between begin and end, about every 16 pixels of other work, if not NULL: keeps a unit awake that falls asleep. */
+    void (*awake)(void);
     /* y[p][o] = start[o] + sum over runs r and k < length of x[p * step + offset[r] + k] * w[r][k / interleave][o][k %
      * interleave], mod 2^32, for p < pixels, any number up to `chunk`; rows of y are `channels` apart. start[o] takes the
      * zeros off again: -zero * (sum of the weights of o). w, start and y: 64-byte aligned. Bytes up to 64 past a run are

@@ -45,6 +45,13 @@ void sim_amx_end(void)
     _tile_release();
 }
 
+/* A product for nothing. Measured on Sapphire Rapids: after .6 us without one the next waits .3 us for the unit to wake up,
+ * after 8 us up to 3 us. */
+void sim_amx_awake(void)
+{
+    _tile_dpbssd(0, 6, 4);
+}
+
 /* One row for all pixels: a step of zero repeats it. */
 #define START(low, high)        \
     _tile_loadd(low, start, 0); \

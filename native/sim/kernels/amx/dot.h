@@ -8,6 +8,7 @@ enum { BYTE_PIXELS = 32, BYTE_CHANNELS = 32, BYTE_MULTIPLE = 64 };
 
 void sim_amx_begin(void);
 void sim_amx_end(void);
+void sim_amx_awake(void);
 void sim_amx_dot_bytes(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset,
                        int32_t runs, int32_t length, const int32_t *start, int32_t *y);
 

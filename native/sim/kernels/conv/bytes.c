@@ -7,7 +7,7 @@
 
 #include "direct.h"
 
-enum { NEAR_BLOCKS = 8, NEAR_BYTES = 256 * 1024 };
+enum { NEAR_BLOCKS = 8, NEAR_BYTES = 256 * 1024, AWAKE_PIXELS = 16 };
 
 typedef struct cut { /* of a layer for a tile */
     sim_rows rows;
@@ -224,17 +224,21 @@ static void start_band(const sim_kernels *kernels, const sim_conv *conv, const c
 }
 
 /* The pixels among `count` places of a stretch from place `at` on. */
-static void finish_places(const source *s, int32_t width, int32_t channels, sim_output *output, const int32_t *sums,
-                          int32_t at, int32_t count)
+static void finish_places(const sim_byte_tile *tile, const source *s, int32_t width, sim_output *output,
+                          const int32_t *sums, int32_t at, int32_t count)
 {
+    const int32_t most = tile->awake ? AWAKE_PIXELS : count;
     while (count > 0) {
-        const int32_t x = at % s->pitch, left = width - x;
-        const int32_t pixels = s->pitch == width || left > count ? count : left;
+        const int32_t x = at % s->pitch, left = s->pitch == width || width - x > count ? count : width - x;
+        const int32_t pixels = left < most ? left : most;
         if (pixels > 0) {
-            sim_output_finish(output, &(sim_sums){sums, channels, true}, pixels);
+            sim_output_finish(output, &(sim_sums){sums, tile->channels, true}, pixels);
         }
-        const int32_t places = pixels == left ? s->pitch - x : pixels;
-        sums += (ptrdiff_t)places * channels;
+        if (tile->awake) {
+            tile->awake();
+        }
+        const int32_t places = x + pixels == width ? s->pitch - x : pixels;
+        sums += (ptrdiff_t)places * tile->channels;
         at += places;
         count -= places;
     }
@@ -255,7 +259,7 @@ static void run_band(const sim_byte_tile *tile, const cut *c, const source *s, c
             for (int32_t i = 0; i < b->count; i++) {
                 tile->dot(b->x[i] + first, s->step, count, b->w[i], s->offset, c->runs, c->run_length, b->start[i],
                           sums);
-                finish_places(s, conv->out_w, tile->channels, &b->output[i], sums, at, count);
+                finish_places(tile, s, conv->out_w, &b->output[i], sums, at, count);
             }
         }
     }
