@@ -461,6 +461,34 @@ static void describe(const char *path)
     free(bytes);
 }
 
+/* As IEEE 802.3 defines it, bit by bit. */
+static uint32_t plain_crc(const uint8_t *bytes, uint64_t size, uint64_t hole)
+{
+    uint32_t crc = 0xffffffffu;
+    for (uint64_t i = 0; i < size; i++) {
+        crc ^= i >= hole && i < hole + 4 ? 0 : bytes[i];
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+        }
+    }
+    return ~crc;
+}
+
+/* Of every length and place in memory around the sixteen bytes that are taken at once, the hole anywhere. */
+static void test_checksum(void)
+{
+    uint8_t bytes[80];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * i * 37 + 11);
+    }
+    for (uint64_t size = 0; size <= 64; size++) {
+        for (uint64_t hole = 0; hole <= size + 1; hole++) {
+            const uint8_t *at = bytes + hole % 16;
+            expect("a checksum", sim_crc32(at, size, hole), plain_crc(at, size, hole));
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "--describe") == 0) {
@@ -476,6 +504,7 @@ int main(int argc, char **argv)
     uint64_t size;
     uint8_t *bytes = read_file(argv[1], &size);
     expect("CRC-32 of 123456789", sim_crc32((const uint8_t *)"123456789", 9, 100), 0xcbf43926);
+    test_checksum();
     test_facts(bytes, size);
     test_damage(bytes, size);
     test_fields(bytes, size);
