@@ -16,7 +16,14 @@
 
 #include "direct.h"
 
-enum { MOST_PLACES = 9, SCRATCH_TARGET = 640 * 1024, SCRATCH_LIMIT = 64 * 1024 * 1024, CHUNK = 24, PAST_THE_END = 64 };
+enum {
+    MOST_PLACES = 9,
+    NEAR = 320 * 1024, /* bytes of scratch memory of a task: they stay in a cache beside the weights */
+    FAR = 1024 * 1024, /* with weights that do not: each task reads them once, so fewer tasks read less */
+    SCRATCH_LIMIT = 64 * 1024 * 1024, /* one row of tiles */
+    MOST_TILES = 28,                  /* between products and outputs: whole ones of the table's */
+    PAST_THE_END = 64,
+};
 
 typedef struct form {
     sim_winograd_form form;
@@ -57,6 +64,11 @@ typedef struct cut { /* of a layer for a form */
 
 /* ---- sizes ---- */
 
+static int32_t tiles_together(const sim_word_tile *tile)
+{
+    return MOST_TILES / tile->pixels * tile->pixels;
+}
+
 /* Transformed values of `down` rows of tiles and the rows under them: bytes. */
 static int64_t bytes_of(const cut *c, const form *f, int64_t down)
 {
@@ -67,8 +79,9 @@ static int64_t bytes_of(const cut *c, const form *f, int64_t down)
 static int32_t tiles_down(const cut *c, const form *f, int32_t out_h)
 {
     const int32_t all = (out_h + f->out - 1) / f->out;
+    const int64_t weights = 2LL * c->places * c->length * c->whole.out_c, target = weights <= FAR ? NEAR : FAR;
     int32_t most = 1;
-    while (most < all && bytes_of(c, f, most + 1) <= SCRATCH_TARGET) {
+    while (most < all && bytes_of(c, f, most + 1) <= target) {
         most++;
     }
     const int32_t tasks = (all + most - 1) / most;
@@ -93,7 +106,7 @@ static cut cut_of(const sim_kernels *kernels, const sim_conv *conv, const form *
     c.blocks = (conv->out_c + tile->channels - 1) / tile->channels;
     c.row_bytes = (size_t)sim_up_to(bytes_of(&c, f, c.down) - 2 * c.places * c.plane + PAST_THE_END, 64);
     c.input_bytes = (size_t)sim_up_to(2 * c.places * c.plane + PAST_THE_END, 64);
-    c.sum_bytes = (size_t)c.places * (size_t)sim_up_to(CHUNK, tile->pixels) * (size_t)tile->channels * sizeof(int32_t);
+    c.sum_bytes = (size_t)c.places * (size_t)tiles_together(tile) * (size_t)tile->channels * sizeof(int32_t);
     return c;
 }
 
@@ -105,7 +118,8 @@ static size_t block_weights(const sim_kernels *kernels, const cut *c)
 static sim_conv_sizes sizes_of(const sim_kernels *kernels, const sim_conv *conv, const form *f)
 {
     const cut c = cut_of(kernels, conv, f);
-    const size_t outputs = (size_t)(CHUNK * f->out * f->out * kernels->words.channels) * sizeof(int32_t);
+    const size_t outputs =
+        (size_t)(tiles_together(&kernels->words) * f->out * f->out * kernels->words.channels) * sizeof(int32_t);
     return (sim_conv_sizes){
         .rows = c.down * f->out,
         .blocks = c.blocks,
@@ -238,10 +252,10 @@ static void run_block(const run_state *s, int32_t block)
     static const int32_t START = 0;
     const sim_word_tile *tile = &s->kernels->words;
     const cut *c = s->c;
-    const int32_t all = (s->task->rows + s->f->out - 1) / s->f->out * c->across;
+    const int32_t all = (s->task->rows + s->f->out - 1) / s->f->out * c->across, most = tiles_together(tile);
     const int16_t *weights = (const int16_t *)s->conv->packed + (size_t)block * block_weights(s->kernels, c);
     for (int32_t first = 0, count; first < all; first += count) {
-        const int32_t chunks = (all - first + CHUNK - 1) / CHUNK;
+        const int32_t chunks = (all - first + most - 1) / most;
         count = (all - first + chunks - 1) / chunks;
         const int64_t plane = sim_up_to(count, tile->pixels) * tile->channels;
         for (int32_t p = 0; p < c->places; p++) {
