@@ -144,6 +144,7 @@ typedef enum sim_winograd_form {
 } sim_winograd_form;
 
 typedef struct sim_winograd {
+    bool beats_bytes; /* measured: also where the table has products of bytes, if a cache holds the weights */
     int32_t multiple; /* channels of `input` taken at once: it reads and writes whole ones */
     /* `tiles` tiles side by side, from x on (values `pixel` apart along a row, `row` from row to row), mod 2^16:
      * product i of tile t has the values v[i * plane + t * pitch], one per channel. */
