@@ -1,9 +1,9 @@
 /* Times every algorithm that fits a convolution layer, with one table of kernels, in one thread.
  *
- *     bench_conv KERNELS SIZE IN OUT KERNEL STRIDE [runs] [int8|int16]
+ *     bench_conv KERNELS SIZE IN OUT KERNEL STRIDE [runs] [int8|int16|bytes] [ALGORITHM]
  *
  * SIZE: pixels of the square input along one axis. Prints the least CPU time of one run and int8 products a second, the
- * algorithms interleaved: what the rules of sim/kernels/conv/choose.c were taken from. */
+ * algorithms interleaved; "bytes": int8 weights between tensors that stay quantized; what the rules of sim/kernels/conv/choose.c were taken from. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,14 +66,33 @@ static sim_conv layer_of(char **argv)
                       .activation = {.function = SIM_RELU}};
 }
 
+/* The input as its bytes, and the output as those of a next layer alone. */
+static void keep_bytes(const sim_kernels *k, const sim_conv *conv, sim_view *x, sim_target *y)
+{
+    uint8_t *codes = room(SIM_HALVES + SIM_PAST_HALVES);
+    sim_table_of_codes(k, &conv->activation, 30.0f, k->bytes.zero, codes);
+    y->codes = codes;
+    y->bytes = y->y;
+    y->bytes.dtype = x->dtype = SIM_QUANTIZED;
+    y->y.data = NULL;
+    y->scale = 30.0f;
+    y->zero = k->bytes.zero;
+}
+
+static bool is_timed(const sim_kernels *k, const sim_conv *conv, const sim_conv_algorithm *a, const char *name)
+{
+    return a->fits(k, conv) && a != &SIM_CONV_REFERENCE && (!name || strcmp(a->name, name) == 0);
+}
+
 int main(int argc, char **argv)
 {
     const sim_kernels *k = argc > 6 ? sim_kernels_select(argv[1]) : NULL;
     if (!k) {
-        fprintf(stderr, "usage: bench_conv KERNELS SIZE IN OUT KERNEL STRIDE [runs] [int8|int16]\n");
+        fprintf(stderr, "usage: bench_conv KERNELS SIZE IN OUT KERNEL STRIDE [runs] [int8|int16|bytes] [ALGORITHM]\n");
         return 2;
     }
     sim_conv conv = layer_of(argv);
+    const char *name = argc > 9 ? argv[9] : NULL;
     const int runs = argc > 7 ? atoi(argv[7]) : 20;
     if (argc > 8 && strcmp(argv[8], "int16") == 0) {
         conv.weight_dtype = SIM_INT16;
@@ -107,12 +126,16 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < (size_t)conv.in_h * (size_t)conv.in_w * (size_t)conv.in_c; i++) {
         ((uint16_t *)(void *)x.data)[i] = (uint16_t)(rand() & 0xbfff);
     }
+    sim_view input = x;
+    if (argc > 8 && strcmp(argv[8], "bytes") == 0) {
+        keep_bytes(k, &conv, &input, &y);
+    }
     double least[MOST];
     void *packed[MOST], *scratch[MOST];
     for (int r = 0; r <= runs; r++) {
         for (size_t i = 0; i < MOST && sim_conv_algorithm_at(i); i++) {
             const sim_conv_algorithm *a = sim_conv_algorithm_at(i);
-            if (!a->fits(k, &conv) || a == &SIM_CONV_REFERENCE) {
+            if (!is_timed(k, &conv, a, name)) {
                 continue;
             }
             if (r == 0) {
@@ -123,7 +146,7 @@ int main(int argc, char **argv)
             }
             conv.packed = packed[i];
             const double start = now_ms();
-            run_layer(k, a, &conv, &x, &y, scratch[i]);
+            run_layer(k, a, &conv, &input, &y, scratch[i]);
             const double ms = now_ms() - start;
             least[i] = ms < least[i] ? ms : least[i];
         }
@@ -131,7 +154,7 @@ int main(int argc, char **argv)
     const double products = (double)conv.out_h * conv.out_w * (double)volume * conv.out_c;
     for (size_t i = 0; i < MOST && sim_conv_algorithm_at(i); i++) {
         const sim_conv_algorithm *a = sim_conv_algorithm_at(i);
-        if (a->fits(k, &conv) && a != &SIM_CONV_REFERENCE) {
+        if (is_timed(k, &conv, a, name)) {
             printf("%-18s %8.3f ms %7.1f GMAC/s\n", a->name, least[i], products / least[i] / 1e6);
         }
     }
