@@ -158,6 +158,7 @@ def _virtual_machine(folder: Path) -> None:
 
 
 _CC = "gcc libc6-dev"
+_NO_FILE = "--callgrind-out-file=/dev/null"
 _GSTREAMER = " ".join(f"gstreamer1.0-plugins-{kind}" for kind in ("base", "good", "bad", "ugly"))
 NEEDS = {
     "cc": Need(_CC, lambda folder: _c(folder, "cc")),
@@ -173,6 +174,7 @@ NEEDS = {
     "fuzz": Need("clang libclang-rt-dev", _fuzz),
     "rtsp": Need(f"ffmpeg python3-gi gir1.2-gst-rtsp-server-1.0 {_GSTREAMER}", _rtsp),
     "readelf": Need("binutils", lambda _: _run("readelf", "--file-header", "/proc/self/exe")),
+    "valgrind": Need("valgrind", lambda _: _run("valgrind", "--tool=callgrind", _NO_FILE, "true")),
     "git": Need("git", lambda folder: _run("git", "init", folder)),
     "systemd": Need("systemd", _systemd),
     "venv": Need("python3-venv", lambda folder: _run(sys.executable, "-m", "venv", folder / "venv")),

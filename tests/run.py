@@ -1,7 +1,7 @@
 """Runs everything that tells whether this tree is good, and ends with one line for each part.
 
-    python tests/run.py             ctest four times (native, sanitizers, threads, aarch64), fuzz, pytest twice,
-                                    mutations, lint
+    python tests/run.py             ctest four times (native, sanitizers, threads, aarch64), instruction counts, fuzz,
+                                    pytest twice, mutations, lint
     python tests/run.py lint        only the parts named
 
 The Python tests wait much and use one core, so they run beside all other parts; each line says whose it is. A part
@@ -111,6 +111,19 @@ def _ctest(title: str, name: str, *options: str, need: str | None = None, env: d
 def native() -> Result:
     """The C tests with the compiler's usual optimisation, as the wheel has it."""
     return _ctest("ctest", "native")
+
+
+def counts() -> Result:
+    """Instructions of the kernels on small layers, against the recorded figures: dearer by 5 % is a failure."""
+    reason = needs.missing("valgrind") or needs.missing("readelf")
+    if reason:
+        return Result(good=True, line=f"counts: skipped, {reason}")
+    failure = _build("native")
+    if failure:
+        return Result(good=False, line=f"counts: {failure}")
+    program = BUILD / "native" / "tests" / "count_runs"
+    status, lines = _stream(BIN / "python", ROOT / "tests" / "counts" / "run.py", program)
+    return Result(good=status == 0, line=_closing(lines, "^counts: "))
 
 
 def sanitizers() -> Result:
@@ -227,6 +240,7 @@ def lint() -> Result:
 
 PARTS: dict[str, Callable[[], Result]] = {
     "native": native,
+    "counts": counts,
     "lint": lint,
     "python39": python39,
     "fuzz": fuzz,

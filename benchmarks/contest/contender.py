@@ -10,6 +10,7 @@ it writes tells what it is. It waits on its input between, so all contenders sta
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -232,7 +233,8 @@ def main() -> int:
     sys.stdout = sys.stderr  # what libraries print is no answer
     value = inputs(folder, engine)
     run, version = ENGINES[engine](folder, threads)
-    for _ in range(WARM_UPS):
+    is_slow = os.environ.get("CNRT_SIMULATOR_KERNELS") == "reference"
+    for _ in range(1 if is_slow else WARM_UPS):
         outputs = run(value)
     answers.write(json.dumps({"version": version}) + "\n")
     answers.flush()

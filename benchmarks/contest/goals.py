@@ -46,9 +46,7 @@ def lines(results: dict[str, Any]) -> list[str]:
         for one in verdicts
     ]
     missed = sum(not one.met for one in verdicts)
-    said = (
-        f"{len(verdicts) - missed} of {len(verdicts)} are met. The profiles at the end show why not."
-    )
+    said = f"{len(verdicts) - missed} of {len(verdicts)} are met. The profiles at the end show why not."
     return ["## Goals", "", said, "", "| what | against | at least | reached | |", "|---|---|---|---|---|", *rows, ""]
 
 

@@ -29,12 +29,13 @@ def cosine(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
 
 def compare(folder: Path, processors: list[str], engines: list[str]) -> dict[str, Any]:
     """Of every engine and processor: the cosine with the float network, and with the same file where products of bytes
-    do not saturate (the first processor); and how many of the values differ from that."""
+    do not saturate (the first processor); ours with the plain reference, and how many values differ from that."""
     plain = read(folder / processors[0] / "onnxruntime-float.npz")
     told: dict[str, Any] = {}
     for engine in engines:
         name = f"{engine.replace(' ', '-')}.npz"
-        exact = read(folder / processors[0] / name)
+        first = folder / processors[0] / name
+        exact = read(folder / "reference" / "ours-reference.npz" if engine == "ours" else first)
         for processor in processors:
             made = read(folder / processor / name)
             if made is None or plain is None:

@@ -71,6 +71,8 @@ def network(name: str, setting: Setting) -> dict[str, Any]:
             heads=folder / "heads" / processor.name,
         )
         told["profile"][processor.name] = profile(folder / "ours-1.cambricon", processor.name, setting.mask)
+    plain = Entry("ours", 1, "all", "reference")
+    race([plain], folder, setting.mask, rounds=0, seconds=0, heads=folder / "heads" / "reference")
     names = [processor.name for processor in setting.processors]
     told["heads"] = heads.compare(folder / "heads", names, list(QUANTIZED))
     return told
