@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 
 from mlu_agent.sources.mailbox import FILE_CAPACITY, Exchange
 
@@ -88,3 +90,44 @@ def test_closing_the_exchange_wakes_a_waiting_take():
     exchange.close()
     thread.join(10)
     assert results == [None]
+
+
+def test_live_items_stay_replaceable_until_they_may_be_taken():
+    """Until ``live_from`` a file's items are taken alone; then the live one that is newest by now."""
+    exchange: Exchange[int] = Exchange()
+    live, file = exchange.mailbox("cam", live=True), exchange.mailbox("file", live=False)
+    live.put(1, threading.Event())
+    file.put(7, threading.Event())
+    assert exchange.take(0, lambda: math.inf) == ("file", 7)
+    assert exchange.take(0, lambda: math.inf) is None
+    assert live.put(2, threading.Event()).replaced == 1
+    assert exchange.take(0, lambda: time.monotonic() - 1) == ("cam", 2)
+
+
+def test_a_waiting_take_asks_again_when_told_to():
+    """A lane that is free sooner than was expected gets its live frame at once, not when it was expected."""
+    exchange: Exchange[int] = Exchange()
+    live_from, asked = [math.inf], threading.Event()
+    exchange.mailbox("cam", live=True).put(1, threading.Event())
+
+    def ask() -> float:
+        asked.set()
+        return live_from[0]
+
+    taken: list[object] = []
+    thread = threading.Thread(target=lambda: taken.append(exchange.take(60, ask)))
+    thread.start()
+    assert asked.wait(10)
+    live_from[0] = 0.0
+    exchange.look_again()
+    thread.join(10)
+    assert taken == [("cam", 1)]
+
+
+def test_a_live_item_is_taken_when_its_time_comes():
+    """Nobody has to say that the time has come."""
+    exchange: Exchange[int] = Exchange()
+    exchange.mailbox("cam", live=True).put(1, threading.Event())
+    begin = time.monotonic()
+    assert exchange.take(60, lambda: begin + 0.05) == ("cam", 1)
+    assert time.monotonic() >= begin + 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable
@@ -50,6 +51,39 @@ def test_a_busy_device_is_shared_evenly(make, model_path: Path, pictures: Path, 
     published = [one["published"] for one in counters]
     assert min(published) > 0.8 * max(published) > 0
     assert [one["in_flight"] for one in counters] == [0, 0, 0]
+
+
+def test_a_live_frame_stays_replaceable_until_a_lane_is_about_to_be_free(make, model_path: Path):
+    """While no lane is, a live source's frames replace each other in the mailbox, counted, and fill no slot; then the
+    newest goes, and the balance holds."""
+    pipeline = make(model_path, SourceConfig("cam", "synthetic", "64x48@200", realtime=True))
+    engine, line = pipeline.models.main.engine, next(iter(pipeline._lines.values()))
+    due = [math.inf]
+    engine.due = lambda _slot: due[0]
+    pipeline.start()
+    _until(lambda: counted(pipeline)["cam"].get("dropped_newer_frame", 0) >= 5)
+    assert engine.in_flight == counted(pipeline)["cam"]["published"] == 0
+    due[0] = 0.0
+    line.exchange.look_again()
+    _until(lambda: counted(pipeline)["cam"]["published"] >= 5)
+    assert pipeline.stop(10)
+    cam = counted(pipeline)["cam"]
+    assert cam["frames_read"] == cam["published"] + cam["dropped"] + cam["failed"]
+
+
+def test_recorded_frames_wait_for_no_lane(make, model_path: Path, pictures: Path):
+    """A folder fills every slot as fast as it can: only what can be replaced is held back."""
+    pipeline = make(model_path, folder_source(pictures))
+    pipeline.models.main.engine.due = lambda _slot: math.inf
+    counters = run_to_end(pipeline)["folder"]
+    assert counters["published"] == counters["frames_read"] == 30
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def test_frames_of_a_failing_device_are_counted_and_the_pipeline_gives_up(

@@ -6,6 +6,7 @@ mailboxes -> feeder: preprocess, submit -> device -> deliverer: collect, postpro
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 import time
 from dataclasses import dataclass
@@ -106,24 +107,29 @@ class Line:
             slot = self.served.engine.acquire()
             if slot is None:
                 return
-            group = self._gather(slot)
-            if not group:
+            taken = self.exchange.take(None, functools.partial(self.served.engine.due, slot))
+            if taken is None:
                 self.served.engine.release(slot)
                 return
+            start = time.monotonic()
+            slot = self.served.engine.swap(slot)
+            group = self._gather(slot, taken)
+            if not group:
+                self.served.engine.release(slot)
+                continue
             # a failure is told when it is collected: one thread makes the device ready again
             self.served.submit(slot, group, defer=True)
+            self.served.engine.pace.prepared(time.monotonic() - start)
 
-    def _gather(self, slot: Slot) -> list[Pending]:
-        """Fills a slot: waits for one frame, then takes what else is ready, up to the batch. Empty when stopping."""
+    def _gather(self, slot: Slot, taken: tuple[str, Grab] | None) -> list[Pending]:
+        """Fills a slot: with the frame that was taken, then with what else is ready, up to the batch."""
         group: list[Pending] = []
-        while len(group) < self.served.engine.batch:
-            taken = self.exchange.take(0 if group else None)
-            if taken is None:
-                break
+        while taken is not None:
             source_id, grab = taken
             pending = self._prepare(self._sources[source_id], grab, slot, len(group))
             if pending is not None:
                 group.append(pending)
+            taken = self.exchange.take(0) if len(group) < self.served.engine.batch else None
         return group
 
     def _prepare(self, source: Source, grab: Grab, slot: Slot, index: int) -> Pending | None:
@@ -161,6 +167,7 @@ class Line:
                 continue
             if done is None:
                 return
+            self.exchange.look_again()  # a lane may be free sooner than was expected
             try:
                 self._finish(done)
             finally:

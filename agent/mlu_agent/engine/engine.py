@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Callable
 
 from ..cnrt import Context, Device, Library, Model
 from ..errors import DataError, RuntimeFailure, UserError
-from .slot import Lane, Slot
+from .lane import Lane, Pace
+from .slot import Slot
 
 if TYPE_CHECKING:
     import os
@@ -75,6 +76,7 @@ class Engine:
         self._free: collections.deque[Slot] = collections.deque()
         self._running: collections.deque[Slot] = collections.deque()
         self._collecting = 0
+        self.pace = Pace()
         self._abandoned = False
         try:
             self._build(cores, slots, spares)
@@ -110,11 +112,11 @@ class Engine:
         try:
             lanes = []
             for number in range(self.lanes):
-                lanes.append(Lane(number, Context(self._device, self._model)))
+                lanes.append(Lane(number, Context(self._device, self._model), self.pace))
                 self._work.callback(lanes[-1].context.close)
             # lane by lane in turn, so that in submission order every core gets work before any gets its second
             for index, slot in enumerate([*self._all, *self._spares]):
-                slot.attach(lanes[index % self.lanes], self.library, self._work)
+                slot.attach(lanes[index % self.lanes], self.pace, self.library, self._work)
         except BaseException:
             _shut(self._work)
             raise
@@ -139,7 +141,24 @@ class Engine:
         with self._lock:
             if not self._lock.wait_for(lambda: self._free or not self._open, timeout) or not self._open:
                 return None
-            return self._free.popleft()
+            return self._take_best()
+
+    def swap(self, slot: Slot) -> Slot:
+        """That slot, which is given back for it, or the one whose lane will be free first."""
+        with self._lock:
+            self._free.appendleft(slot)
+            return self._take_best()
+
+    def _take_best(self) -> Slot:
+        slot = min(self._free, key=lambda slot: slot.lane_ends)
+        self._free.remove(slot)
+        return slot
+
+    def due(self, slot: Slot) -> float:
+        """When a live frame is to be taken, so that it is ready as soon as a lane is free for this slot or another free
+        one, and no older than it must be; monotonic seconds, in the past if there is a lane that does nothing."""
+        with self._lock:
+            return min(one.lane_ends for one in (slot, *self._free)) - self.pace.lead_s
 
     def submit(self, slot: Slot, *, defer: bool = False) -> None:
         """Copies the inputs to the device and queues the invocation; until collected its arrays are the device's.

@@ -9,29 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..cnrt import Context, DeviceBuffer, Library, Notifier, Queue
+from ..cnrt import DeviceBuffer, Notifier, Queue
 from ..errors import DataError, RuntimeFailure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..cnrt import Library
     from ..model.offline_model import OfflineModel, TensorInfo
+    from .lane import Lane, Pace
 
 
 PATTERN = 0xA5  # what buffers hold that nobody wrote to
 CLOCKS_DIFFER = 1.1  # a device's clock need not run as the host's does
 CLOCKS_DIFFER_US = 1000.0
-
-
-class Lane:
-    """A context, the mark at the end of the invocation that was submitted to it last, and when the host saw the end of
-    the one that ended last."""
-
-    def __init__(self, number: int, context: Context) -> None:
-        self.number = number
-        self.context = context
-        self.last: Notifier | None = None
-        self.idle_since = 0.0
 
 
 class Slot:
@@ -54,9 +45,11 @@ class Slot:
         self._attached = False
         self.failure: RuntimeFailure | None = None
 
-    def attach(self, lane: Lane, library: Library, exits: contextlib.ExitStack) -> None:
+    def attach(self, lane: Lane, pace: Pace, library: Library, exits: contextlib.ExitStack) -> None:
         """Makes everything that lies on the device, until ``exits`` closes it."""
         self._lane = lane
+        self._pace = pace
+        self._in_flight = False
         self._estimated = library.times_are_estimates  # of another device than this host plays: longer or shorter
         # one of its own: only synchronising a queue tells of failures, and waits for all that is in it
         self._queue = Queue(library)
@@ -82,6 +75,11 @@ class Slot:
         """The number of the group of cores that it runs on."""
         return self._lane.number
 
+    @property
+    def lane_ends(self) -> float:
+        """When its lane is expected to have nothing to do, monotonic seconds; 0: it has not."""
+        return self._lane.ends
+
     def stain(self) -> None:
         """Fills the outputs' buffers, here and on the device, with the pattern."""
         self._check_attached()
@@ -92,17 +90,19 @@ class Slot:
     def submit(self) -> None:
         """Copies the inputs and queues the invocation."""
         self._check_attached()
-        self._began = time.perf_counter()
+        self._began = time.monotonic()
         for buffer, host in self._pairs[: len(self.inputs)]:
             buffer.copy_from(host)
-        self.copy_in_us = (time.perf_counter() - self._began) * 1e6
+        self.copy_in_us = (time.monotonic() - self._began) * 1e6
         if self._lane.last is not None:
             self._queue.hold(self._lane.last)  # a context has room for one invocation at a time
         self._start.place(self._queue)
         self._lane.context.invoke(self._parameters, self._queue)
         self._end.place(self._queue)
         self._lane.last = self._end
-        self._submitted = time.perf_counter()
+        self._submitted = time.monotonic()
+        self._in_flight = True
+        self._lane.begin(self._submitted)
 
     def finish(self) -> None:
         """Waits for the invocation and copies the outputs; RuntimeFailure if it failed."""
@@ -110,16 +110,21 @@ class Slot:
             failure, self.failure = self.failure, None
             raise failure
         self._check_attached()
-        self._end.wait()
-        # the mark is reached by a failed invocation too; here its failure is told, before old outputs are taken for new
-        self._queue.sync()
-        reached = time.perf_counter()
+        idle_since = self._lane.idle_since
+        try:
+            self._end.wait()
+            # the mark is reached by a failed invocation too; here its failure is told, before old outputs are taken for
+            # new
+            self._queue.sync()
+        finally:
+            reached = time.monotonic()
+            self._leave(reached)
         for buffer, host in self._pairs[len(self.inputs) :]:
             buffer.copy_to(host)
-        self.copy_out_us = (time.perf_counter() - reached) * 1e6
+        self.copy_out_us = (time.monotonic() - reached) * 1e6
         # in turn: an invocation starts when the one before it on its core has ended
-        waited = reached - max(self._submitted, self._lane.idle_since)
-        self._lane.idle_since = reached
+        waited = reached - max(self._submitted, idle_since)
+        self._pace.took(waited)
         self.host_s = max(waited, self.copy_in_us / 1e6, self.copy_out_us / 1e6)
         self._take_time(self._end.microseconds_since(self._start), waited * 1e6, (reached - self._began) * 1e6)
 
@@ -129,11 +134,17 @@ class Slot:
         self.wrong_time = not 0.0 <= told_us <= most_us
         self.device_us = waited_us if self.wrong_time else told_us
 
+    def _leave(self, now: float) -> None:
+        if self._in_flight:
+            self._in_flight = False
+            self._lane.end(now)
+
     def drain(self) -> None:
         """Waits until the device has ended what was submitted, well or not."""
         if self._attached and self.failure is None:
             with contextlib.suppress(RuntimeFailure):
                 self._end.wait()
+            self._leave(time.monotonic())
 
     def _check_attached(self) -> None:
         if not self._attached:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import collections
+import math
 import threading
+import time
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from typing import Callable
 
 T = TypeVar("T")
 FILE_CAPACITY = 2
@@ -28,7 +33,7 @@ class Mailbox(Generic[T]):
 
     def __init__(self, changed: threading.Condition, live: bool) -> None:
         self._changed = changed
-        self._live = live
+        self.live = live
         self._items: collections.deque[T] = collections.deque()
         self._closed = False
 
@@ -36,7 +41,7 @@ class Mailbox(Generic[T]):
         """Hands an item over. A waiting put gives up once ``stop`` is set (and the exchange woken) or the box shut."""
         with self._changed:
             outcome = _ACCEPTED
-            if self._live and self._items:
+            if self.live and self._items:
                 self._items.clear()
                 outcome = _REPLACED
             while len(self._items) >= FILE_CAPACITY and not stop.is_set() and not self._closed:
@@ -55,9 +60,6 @@ class Mailbox(Generic[T]):
             self._closed = True
             self._changed.notify_all()
             return count
-
-    def _pop(self) -> T | None:
-        return self._items.popleft() if self._items else None
 
     def __len__(self) -> int:
         return len(self._items)
@@ -85,24 +87,39 @@ class Exchange(Generic[T]):
         with self._changed:
             self._boxes.pop(key).clear()
 
-    def take(self, timeout: float | None) -> tuple[str, T] | None:
-        """The key of a mailbox and its oldest item; None after ``timeout`` seconds (None: for ever) or when closed."""
+    def take(self, timeout: float | None, live_from: Callable[[], float] = lambda: 0.0) -> tuple[str, T] | None:
+        """The key of a mailbox and its oldest item; None after ``timeout`` seconds (None: for ever) or when closed.
+
+        ``live_from()``: from when on live boxes may be emptied, monotonic seconds: until then newer items still replace
+        theirs. It is asked whenever something may have changed, and after ``look_again``.
+        """
+        end = math.inf if timeout is None else time.monotonic() + timeout
         with self._changed:
-            if not self._changed.wait_for(self._ready, timeout) or not self._open:
-                return None
-            for key, box in self._boxes.items():
-                item = box._pop()  # noqa: SLF001 - one lock for both
-                if item is not None:
-                    self._boxes.move_to_end(key)
-                    self._changed.notify_all()
-                    return key, item
+            while self._open:
+                now = time.monotonic()
+                live_at = live_from() if any(box and box.live for box in self._boxes.values()) else math.inf
+                taken = self._pop(live=now >= live_at)
+                if taken is not None or now >= end:
+                    return taken
+                wait = min(end, live_at) - now
+                self._changed.wait(None if math.isinf(wait) else wait)
             return None
+
+    def _pop(self, *, live: bool) -> tuple[str, T] | None:
+        for key, box in self._boxes.items():
+            if box and (live or not box.live):
+                self._boxes.move_to_end(key)
+                self._changed.notify_all()
+                return key, box._items.popleft()  # noqa: SLF001 - one lock for both
+        return None
+
+    def look_again(self) -> None:
+        """Makes a waiting ``take`` ask once more from when on live items may be taken."""
+        with self._changed:
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Wakes a waiting ``take``, which returns None from now on."""
         with self._changed:
             self._open = False
             self._changed.notify_all()
-
-    def _ready(self) -> bool:
-        return not self._open or any(self._boxes.values())
