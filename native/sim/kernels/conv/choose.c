@@ -1,13 +1,19 @@
 /* Which algorithm computes a layer. */
 #include "algorithm.h"
 
-/* The rules of Winograd's forms, as measured (native/bench/bench_conv.c). Their transforms cost by input and output channel
- * what their products save: even at 8 input channels and up to three times faster from 64 on; with a stride of 2 even at
- * 16 and 1.2 to 1.4 times faster from 64 on. A tile over the edge saves nothing. Where a processor multiplies bytes, twice
- * as many at once, a quarter of the products take half the time at best. Within a network AVX-VNNI gains 1.1 to 1.2 times
- * from 64 channels on while a cache holds the weights, which are eight times as large; registers of 512 bits gain
- * nothing. */
-enum { CACHED_WEIGHTS = 128 * 128 };
+/* The rules of Winograd's forms, as measured layer by layer (native/bench/bench_conv.c) with AVX2. Their transforms cost by
+ * input and output channel what their products save: F(4x4) is even at 8 input channels, 1.9 times faster at 32, 2.9 at
+ * 128. Weights are 8 times as large as those of the model, so with many channels they come from memory: from 256 to 512
+ * channels on F(2x2), which has them 3.6 times as large, is as fast. The form of stride 2 (18 times) gains 1.05 at 32
+ * channels, 1.16 at 64, 1.27 from 128 to 256, and no more beyond; the one of first layers 1.1. A tile over the edge saves
+ * nothing.
+ * Where a processor multiplies bytes, twice as many at once, a quarter of the products take half the time at best. Within
+ * a network AVX-VNNI gains 1.1 to 1.2 times from 64 channels on while a cache holds the weights; registers of 512 bits
+ * gain nothing. */
+static bool weights_are_below(const sim_conv *conv, int32_t in, int32_t out)
+{
+    return (int64_t)conv->in_c * conv->out_c <= (int64_t)in * out;
+}
 
 static bool saves(const sim_conv *conv, int32_t out, int32_t places)
 {
@@ -17,8 +23,11 @@ static bool saves(const sim_conv *conv, int32_t out, int32_t places)
 
 static bool winograd4_pays(const sim_kernels *kernels, const sim_conv *conv)
 {
-    const bool cached = conv->in_c >= 64 && (int64_t)conv->in_c * conv->out_c <= CACHED_WEIGHTS;
-    return (!kernels->bytes.dot || (kernels->winograd.beats_bytes && cached)) && conv->in_c >= 16 && saves(conv, 4, 36);
+    if (kernels->bytes.dot) {
+        return kernels->winograd.beats_bytes && conv->in_c >= 64 && weights_are_below(conv, 128, 128) &&
+               saves(conv, 4, 36);
+    }
+    return conv->in_c >= 16 && weights_are_below(conv, 256, 256) && saves(conv, 4, 36);
 }
 
 static bool winograd2_pays(const sim_kernels *kernels, const sim_conv *conv)
@@ -28,7 +37,7 @@ static bool winograd2_pays(const sim_kernels *kernels, const sim_conv *conv)
 
 static bool winograd_stride_pays(const sim_kernels *kernels, const sim_conv *conv)
 {
-    return !kernels->bytes.dot && conv->in_c >= 32 && saves(conv, 4, 81);
+    return !kernels->bytes.dot && conv->in_c >= 32 && weights_are_below(conv, 128, 256) && saves(conv, 4, 81);
 }
 
 static bool winograd_stem_pays(const sim_kernels *kernels, const sim_conv *conv)

@@ -21,7 +21,7 @@ enum {
     NEAR = 320 * 1024, /* bytes of scratch memory of a task: they stay in a cache beside the weights */
     FAR = 1024 * 1024, /* with weights that do not: each task reads them once, so fewer tasks read less */
     SCRATCH_LIMIT = 64 * 1024 * 1024, /* one row of tiles */
-    MOST_TILES = 28,                  /* between products and outputs: whole ones of the table's */
+    MOST_TILES = 30,                  /* between products and outputs: whole ones of the table's */
     PAST_THE_END = 64,
 };
 
