@@ -355,3 +355,35 @@ def test_a_folder_without_permission_is_one_sentence(cli, model_path: Path, tmp_
             assert done.returncode == 2, done.stderr
     finally:
         folder.chmod(0o700)
+
+
+def test_bench_tells_how_fast_a_model_is_with_what_the_daemon_would_take(cli, model_path: Path):
+    """One row; figures of the simulator are called so."""
+    done = cli("bench", model_path, "--seconds", "0.05", "--runtime", "simulator", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["runtime"], told["says_nothing_of_a_device"], told["recommended"]) == ("simulator", True, None)
+    (row,) = told["rows"]
+    assert (row["model"], row["batch"], row["slots"]) == (model_path.name, 1, 2)
+    assert row["pictures_per_second"] > 0
+    assert 0 < row["median_ms"] <= row["p95_ms"]
+
+
+def test_bench_sweeps_lanes_and_slots_and_recommends_one_of_them(cli, model_path: Path):
+    """Every number of lanes up to what is asked for, with one to three slots; what is recommended is among them."""
+    done = cli("bench", model_path, "--sweep", "--cores", "3", "--seconds", "0.02", "--runtime", "simulator", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [(row["lanes"], row["slots"]) for row in told["rows"]] == [(n, k) for n in (1, 2, 3) for k in (1, 2, 3)]
+    assert told["recommended"] in told["rows"]
+    text = cli("bench", model_path, "--sweep", "--cores", "1", "--seconds", "0.02", "--runtime", "simulator").stdout
+    assert "recommended: " in text
+    assert "tells nothing about a device's" in text
+
+
+def test_bench_refuses_no_time_and_no_model(cli, model_path: Path):
+    """A sentence with the value and what to choose."""
+    done = cli("bench", model_path, "--seconds", "0", "--runtime", "simulator")
+    assert done.returncode == 2
+    assert "--seconds 0" in done.stderr
+    assert cli("bench", "nothing.cambricon", "--runtime", "simulator").returncode == 2
