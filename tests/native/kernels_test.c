@@ -331,9 +331,15 @@ static void test_finish(const sim_kernels *k)
         }
     }
     const sim_affine affine = {terms[0], terms[1], terms[2], terms[3]};
+    const bool unnormed = draw() % 2;
+    for (int c = 0; c < MOST_CHANNELS && unnormed; c++) {
+        terms[2][c] = 1.0f;
+        terms[3][c] = -0.0f;
+    }
     ending e = {0};
     sim_activation activation = any_activation(true);
     e = any_ending(k, &activation, 1, 1, pixels, channels);
+    e.target.plain = unnormed;
     sim_target steps = with_outputs(&e.target), plain = with_outputs(&e.target), fast = with_outputs(&e.target);
     finish_in_steps(&sums, pixels, channels, &affine, &activation, &steps);
     SIM_KERNELS_REFERENCE.finish(&sums, pixels, channels, &affine, &activation, &plain);
@@ -494,6 +500,7 @@ static layer any_layer(const sim_kernels *k)
     const int32_t n = between(1, 2);
     l.x = new_view(n, conv->in_h, conv->in_w, conv->in_c, lookup ? SIM_UINT8 : any_dtype());
     l.y = any_ending(k, &conv->activation, n, conv->out_h, conv->out_w, conv->out_c);
+    l.y.target.plain = !has_norm;
     fill(l.x.data, l.x.dtype, view_bytes(&l.x) / sim_dtype_size(l.x.dtype), draw() % 2);
     if (lookup) {
         any_lookup(&l);

@@ -77,6 +77,7 @@ typedef struct sim_sums {
  * operator of its own, which rounds to `dtype`. A view without data is absent. */
 typedef struct sim_target {
     uint32_t dtype;         /* FLOAT16 or FLOAT32 */
+    bool plain;             /* alpha and beta are the identity, and need not be applied */
     sim_view y;             /* of that dtype */
     sim_view add;           /* is added: FLOAT16 or FLOAT32 */
     sim_view bytes;         /* QUANTIZED: clamp(rint(value * scale)) + zero */

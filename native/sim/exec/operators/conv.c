@@ -34,6 +34,7 @@ typedef struct conv_step {
     const sim_conv_algorithm *algorithm;
     sim_conv_sizes sizes;
     uint32_t dtype; /* of the values, which may not be kept */
+    bool plain;     /* without a batch-norm */
     bool has_values, has_bytes, adds;
     sim_place values, bytes, addend;
     const uint16_t *halves; /* the activation by table, or NULL */
@@ -227,6 +228,7 @@ static bool plan_target(sim_builder *b, int32_t o, sim_step *s, conv_step *p)
     const sim_activation *activation = &p->conv.activation;
     s->y = sim_plan_place_of(b, sim_plan_kept(b, values));
     p->dtype = sim_tensor_of(b, values)->dtype;
+    p->plain = sim_operator_of(b, o)->constants[ALPHA] == SIM_ABSENT;
     p->has_values = b->facts[values].kept;
     p->has_bytes = b->facts[bytes].kept;
     p->values = sim_plan_place_of(b, values);
@@ -277,6 +279,7 @@ static sim_result plan_conv(sim_builder *b, int32_t o)
 static sim_target target_of(const sim_invocation *v, const conv_step *p)
 {
     sim_target t = {.dtype = p->dtype,
+                    .plain = p->plain,
                     .scale = p->bytes.scale,
                     .zero = v->plan->kernels->bytes.zero,
                     .halves = p->halves,

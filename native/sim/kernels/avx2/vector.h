@@ -64,11 +64,77 @@ static inline void vec_store_two_int16(int16_t *y, vec a, vec b)
     _mm256_storeu_si256((__m256i *)(void *)y, _mm256_permute4x64_epi64(packed, 0xd8));
 }
 
-static inline void vec_store_bytes(uint8_t *y, vec v, uint8_t zero) /* nearest even of -127..127, plus zero */
+/* To each of v[0..3], at out + i * step: clamp(rint(v * scale)) + zero. A NaN becomes the most negative integer, which is
+ * below the least code. */
+static inline void vec_store_codes(const vec *v, float scale, uint8_t zero, uint8_t *out, size_t step)
 {
-    const __m256i i = _mm256_cvtps_epi32(v);
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
-    _mm_storel_epi64((__m128i *)(void *)y, _mm_add_epi8(_mm_packs_epi16(words, words), _mm_set1_epi8((char)zero)));
+    const __m256 factor = _mm256_set1_ps(scale), most = _mm256_set1_ps(SIM_BYTE_MAX);
+    __m256i q[4];
+    for (int i = 0; i < 4; i++) { /* the minimum gives its second operand if that is a NaN */
+        q[i] = _mm256_cvtps_epi32(_mm256_min_ps(most, _mm256_mul_ps(v[i], factor)));
+    }
+    const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+    const __m256i codes =
+        _mm256_add_epi8(_mm256_max_epi8(packed, _mm256_set1_epi8(-SIM_BYTE_MAX)), _mm256_set1_epi8((char)zero));
+    const __m256i all = _mm256_permutevar8x32_epi32(codes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    const __m128i low = _mm256_castsi256_si128(all), high = _mm256_extracti128_si256(all, 1);
+    _mm_storel_epi64((__m128i *)(void *)out, low);
+    _mm_storeh_pd((double *)(void *)(out + step), _mm_castsi128_pd(low));
+    _mm_storel_epi64((__m128i *)(void *)(out + 2 * step), high);
+    _mm_storeh_pd((double *)(void *)(out + 3 * step), _mm_castsi128_pd(high));
+}
+
+/* The halves of v, four each. Scalar loads from a table beat gathers on many processors. */
+static inline void vec_indices(vec v, uint64_t *four)
+{
+    const __m128i h = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+    four[0] = (uint64_t)_mm_cvtsi128_si64(h);
+    four[1] = (uint64_t)_mm_extract_epi64(h, 1);
+}
+
+static inline void vec_look_up_codes(const uint8_t *table, const vec *v, uint8_t *out, size_t step)
+{
+    for (int i = 0; i < 4; i++) {
+        uint64_t at[2];
+        vec_indices(v[i], at);
+        __m128i y = _mm_cvtsi32_si128(table[at[0] & 0xffff]);
+        y = _mm_insert_epi8(y, table[at[0] >> 16 & 0xffff], 1);
+        y = _mm_insert_epi8(y, table[at[0] >> 32 & 0xffff], 2);
+        y = _mm_insert_epi8(y, table[at[0] >> 48], 3);
+        y = _mm_insert_epi8(y, table[at[1] & 0xffff], 4);
+        y = _mm_insert_epi8(y, table[at[1] >> 16 & 0xffff], 5);
+        y = _mm_insert_epi8(y, table[at[1] >> 32 & 0xffff], 6);
+        y = _mm_insert_epi8(y, table[at[1] >> 48], 7);
+        _mm_storel_epi64((__m128i *)(void *)(out + (size_t)i * step), y);
+    }
+}
+
+static inline __m128i vec_looked_up(const uint16_t *table, vec v)
+{
+    uint64_t at[2];
+    vec_indices(v, at);
+    __m128i y = _mm_cvtsi32_si128(table[at[0] & 0xffff]);
+    y = _mm_insert_epi16(y, table[at[0] >> 16 & 0xffff], 1);
+    y = _mm_insert_epi16(y, table[at[0] >> 32 & 0xffff], 2);
+    y = _mm_insert_epi16(y, table[at[0] >> 48], 3);
+    y = _mm_insert_epi16(y, table[at[1] & 0xffff], 4);
+    y = _mm_insert_epi16(y, table[at[1] >> 16 & 0xffff], 5);
+    y = _mm_insert_epi16(y, table[at[1] >> 32 & 0xffff], 6);
+    return _mm_insert_epi16(y, table[at[1] >> 48], 7);
+}
+
+static inline void vec_look_up_halves(const uint16_t *table, const vec *v, char *out, size_t step)
+{
+    for (int i = 0; i < 4; i++) {
+        _mm_storeu_si128((__m128i *)(void *)(out + (size_t)i * step), vec_looked_up(table, v[i]));
+    }
+}
+
+static inline void vec_look_up(const uint16_t *table, vec *v)
+{
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm256_cvtph_ps(vec_looked_up(table, v[i]));
+    }
 }
 
 static inline vec vec_all(float value)

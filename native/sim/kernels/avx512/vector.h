@@ -62,10 +62,59 @@ static inline void vec_store_two_int16(int16_t *y, vec a, vec b)
     vec_store_int16(y + WIDTH, b);
 }
 
-static inline void vec_store_bytes(uint8_t *y, vec v, uint8_t zero) /* nearest even of -127..127, plus zero */
+/* Four packed vectors of bytes, as the packs of 128-bit lanes leave them: those of each at out + i * step. */
+static inline void vec_store_bytes_apart(__m512i packed, uint8_t *out, size_t step)
 {
-    const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
-    _mm_storeu_si128((__m128i *)(void *)y, _mm_add_epi8(bytes, _mm_set1_epi8((char)zero)));
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i all = _mm512_permutexvar_epi32(order, packed);
+    _mm_storeu_si128((__m128i *)(void *)out, _mm512_castsi512_si128(all));
+    _mm_storeu_si128((__m128i *)(void *)(out + step), _mm512_extracti32x4_epi32(all, 1));
+    _mm_storeu_si128((__m128i *)(void *)(out + 2 * step), _mm512_extracti32x4_epi32(all, 2));
+    _mm_storeu_si128((__m128i *)(void *)(out + 3 * step), _mm512_extracti32x4_epi32(all, 3));
+}
+
+/* The 32-bit words of a table at the halves of v, `size` bytes each. */
+#define VEC_GATHERED(table, v, size) \
+    _mm512_i32gather_epi32(_mm512_cvtepu16_epi32(_mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)), table, size)
+
+static inline void vec_look_up_codes(const uint8_t *table, const vec *v, uint8_t *out, size_t step)
+{
+    __m512i q[4];
+    for (int i = 0; i < 4; i++) {
+        q[i] = _mm512_and_si512(VEC_GATHERED(table, v[i], 1), _mm512_set1_epi32(0xff));
+    }
+    vec_store_bytes_apart(_mm512_packus_epi16(_mm512_packus_epi32(q[0], q[1]), _mm512_packus_epi32(q[2], q[3])), out,
+                          step);
+}
+
+static inline void vec_look_up_halves(const uint16_t *table, const vec *v, char *out, size_t step)
+{
+    for (int i = 0; i < 4; i++) {
+        _mm256_storeu_si256((__m256i *)(void *)(out + (size_t)i * step),
+                            _mm512_cvtepi32_epi16(VEC_GATHERED(table, v[i], 2)));
+    }
+}
+
+static inline void vec_look_up(const uint16_t *table, vec *v)
+{
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(VEC_GATHERED(table, v[i], 2)));
+    }
+}
+
+/* To each of v[0..3], at out + i * step: clamp(rint(v * scale)) + zero. A NaN becomes the most negative integer, which is
+ * below the least code. */
+static inline void vec_store_codes(const vec *v, float scale, uint8_t zero, uint8_t *out, size_t step)
+{
+    const __m512 factor = _mm512_set1_ps(scale), most = _mm512_set1_ps(SIM_BYTE_MAX);
+    __m512i q[4];
+    for (int i = 0; i < 4; i++) { /* the minimum gives its second operand if that is a NaN */
+        q[i] = _mm512_cvtps_epi32(_mm512_min_ps(most, _mm512_mul_ps(v[i], factor)));
+    }
+    const __m512i packed = _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
+    const __m512i codes =
+        _mm512_add_epi8(_mm512_max_epi8(packed, _mm512_set1_epi8(-SIM_BYTE_MAX)), _mm512_set1_epi8((char)zero));
+    vec_store_bytes_apart(codes, out, step);
 }
 
 /* ---- functions of a half by table; a lookup reads 32 bits, and any NaN will do ---- */

@@ -61,12 +61,50 @@ static inline void vec_store_two_int16(int16_t *y, vec a, vec b)
     vst1q_s16(y, vcombine_s16(vmovn_s32(vcvtnq_s32_f32(a)), vmovn_s32(vcvtnq_s32_f32(b))));
 }
 
-static inline void vec_store_bytes(uint8_t *y, vec v, uint8_t zero) /* nearest even of -127..127, plus zero */
+/* Of v[0] alone, since TOGETHER is 1: clamp(rint(v * scale)) + zero. A NaN becomes the least code. */
+static inline void vec_store_codes(const vec *v, float scale, uint8_t zero, uint8_t *out, size_t step)
 {
-    const int16x4_t words = vmovn_s32(vcvtnq_s32_f32(v));
+    (void)step;
+    const float32x4_t x = vmulq_n_f32(v[0], scale), least = vdupq_n_f32(-SIM_BYTE_MAX),
+                      most = vdupq_n_f32(SIM_BYTE_MAX);
+    const float32x4_t above = vbslq_f32(vcgtq_f32(x, least), x, least);
+    const int16x4_t words = vmovn_s32(vcvtnq_s32_f32(vminq_f32(above, most)));
     const uint8x8_t bytes = vadd_u8(vreinterpret_u8_s8(vmovn_s16(vcombine_s16(words, words))), vdup_n_u8(zero));
     const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
-    memcpy(y, &four, sizeof four);
+    memcpy(out, &four, sizeof four);
+}
+
+static inline uint64_t vec_indices(vec v)
+{
+    return vget_lane_u64(vreinterpret_u64_f16(vcvt_f16_f32(v)), 0);
+}
+
+static inline void vec_look_up_codes(const uint8_t *table, const vec *v, uint8_t *out, size_t step)
+{
+    (void)step;
+    const uint64_t at = vec_indices(v[0]);
+    const uint32_t four = table[at & 0xffff] | (uint32_t)table[at >> 16 & 0xffff] << 8 |
+                          (uint32_t)table[at >> 32 & 0xffff] << 16 | (uint32_t)table[at >> 48] << 24;
+    memcpy(out, &four, sizeof four);
+}
+
+static inline uint64_t vec_looked_up(const uint16_t *table, vec v)
+{
+    const uint64_t at = vec_indices(v);
+    return table[at & 0xffff] | (uint64_t)table[at >> 16 & 0xffff] << 16 | (uint64_t)table[at >> 32 & 0xffff] << 32 |
+           (uint64_t)table[at >> 48] << 48;
+}
+
+static inline void vec_look_up_halves(const uint16_t *table, const vec *v, char *out, size_t step)
+{
+    (void)step;
+    const uint64_t four = vec_looked_up(table, v[0]);
+    memcpy(out, &four, sizeof four);
+}
+
+static inline void vec_look_up(const uint16_t *table, vec *v)
+{
+    v[0] = vcvt_f32_f16(vreinterpret_f16_u64(vcreate_u64(vec_looked_up(table, v[0]))));
 }
 
 static inline vec vec_all(float value)
