@@ -123,6 +123,9 @@ typedef struct sim_byte_tile {
      * read and not used; y has room for whole tiles. */
     void (*dot)(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset, int32_t runs,
                 int32_t length, const int32_t *start, int32_t *y);
+    /* The same over half as many channels, where a last block has no more; NULL where it would not be faster. */
+    void (*dot_half)(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset, int32_t runs,
+                     int32_t length, const int32_t *start, int32_t *y);
 } sim_byte_tile;
 
 /* Products of int16 values, over a stretch of pixels at once, as those of bytes. */

@@ -18,7 +18,8 @@ const sim_kernels SIM_KERNELS_AVX512VNNI = {
               .interleave = 4,
               .multiple = 4,
               .chunk = BYTE_CHUNK,
-              .dot = sim_avx512vnni_dot_bytes},
+              .dot = sim_avx512vnni_dot_bytes,
+              .dot_half = sim_avx512vnni_dot_bytes_of_half},
     .words = {PRODUCT_PIXELS, PRODUCT_CHANNELS, 2, 2, sim_avx512vnni_dot_words},
     AVX512_ENTRIES,
 };

@@ -18,6 +18,19 @@
 #define ADD_PRODUCTS(sum, x, w) _mm256_dpbusd_avx_epi32(sum, x, w)
 #include "products.inc"
 
+/* 12 sums, and loads enough for as many products. */
+#define NAME add_bytes_of_half
+#define ELEMENT uint8_t
+#define VECTOR __m256i
+#define LANES 8
+#define PIXELS 12
+#define VECTORS 1
+#define LOAD(at) _mm256_load_si256((const __m256i *)(const void *)(at))
+#define STORE(at, v) _mm256_store_si256((__m256i *)(void *)(at), v)
+#define BROADCAST(four) _mm256_set1_epi32(four)
+#define ADD_PRODUCTS(sum, x, w) _mm256_dpbusd_avx_epi32(sum, x, w)
+#include "products.inc"
+
 #define NAME add_words
 #define ELEMENT int16_t
 #define VECTOR __m256i
@@ -41,4 +54,10 @@ void sim_avxvnni_dot_bytes(const uint8_t *x, int64_t step, int32_t pixels, const
                            int32_t runs, int32_t length, const int32_t *start, int32_t *y)
 {
     add_bytes(x, step, pixels, w, offset, runs, length, start, y);
+}
+
+void sim_avxvnni_dot_bytes_of_half(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset,
+                                   int32_t runs, int32_t length, const int32_t *start, int32_t *y)
+{
+    add_bytes_of_half(x, step, pixels, w, offset, runs, length, start, y);
 }

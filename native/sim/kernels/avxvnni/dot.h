@@ -8,6 +8,8 @@ enum { PRODUCT_PIXELS = 6, PRODUCT_CHANNELS = 16 };
 
 void sim_avxvnni_dot_bytes(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset,
                            int32_t runs, int32_t length, const int32_t *start, int32_t *y);
+void sim_avxvnni_dot_bytes_of_half(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset,
+                                   int32_t runs, int32_t length, const int32_t *start, int32_t *y);
 void sim_avxvnni_dot_words(const int16_t *x, int64_t step, int32_t pixels, const int16_t *w, const int32_t *offset,
                            int32_t runs, int32_t length, int32_t *y);
 

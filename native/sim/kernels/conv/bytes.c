@@ -44,6 +44,12 @@ static bool fits(const sim_kernels *kernels, const sim_conv *conv)
     return sim_rows_fit(conv, &c.rows);
 }
 
+/* Channels that a block computes of which `rest` exist. */
+static int32_t lanes_of(const sim_byte_tile *tile, int32_t rest)
+{
+    return tile->dot_half && rest <= tile->channels / 2 ? tile->channels / 2 : tile->channels;
+}
+
 /* ---- weights: those of all blocks, then the start of each output channel ---- */
 
 static size_t start_at(const sim_conv *conv, const cut *c)
@@ -103,29 +109,30 @@ static inline void pack_block(const cut *c, const int8_t *from, size_t volume, s
     }
 }
 
-/* [group][block][run][length / interleave][channels of the tile][interleave] */
+/* [group][block][run][length / interleave][lanes][interleave] */
 static void pack(const sim_kernels *kernels, const sim_conv *conv, const void *weights, void *packed)
 {
     const sim_byte_tile *tile = &kernels->bytes;
     const cut c = cut_of(conv, tile);
-    const size_t volume = (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)c.inputs,
-                 lanes = (size_t)tile->channels;
+    const size_t volume = (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)c.inputs;
     const int8_t *from = weights;
     int8_t *to = packed;
     int32_t *start = (int32_t *)(void *)(to + start_at(conv, &c));
-    for (int32_t block = 0; block < conv->groups * c.blocks; block++, to += c.block_weights) {
-        const size_t left = (size_t)(c.outputs - block % c.blocks * tile->channels),
-                     channels = left < lanes ? left : lanes;
+    for (int32_t block = 0; block < conv->groups * c.blocks; block++) {
+        const int32_t rest = c.outputs - block % c.blocks * tile->channels, lanes = lanes_of(tile, rest),
+                      channels = rest < lanes ? rest : lanes;
         if (tile->interleave == 4) { /* a number that the compiler knows: a copy is one instruction */
-            pack_block(&c, from, volume, channels, lanes, 4, to);
+            pack_block(&c, from, volume, (size_t)channels, (size_t)lanes, 4, to);
         } else {
-            pack_block(&c, from, volume, channels, lanes, (size_t)tile->interleave, to);
+            pack_block(&c, from, volume, (size_t)channels, (size_t)lanes, (size_t)tile->interleave, to);
         }
-        for (size_t o = 0; o < lanes; o++, start++) {
-            const int32_t sum = o < channels ? sum_of(from + o * volume, volume) : 0;
-            *start = (int32_t)(0u - (uint32_t)tile->zero * (uint32_t)sum);
+        for (int32_t o = 0; o < tile->channels; o++) {
+            const int32_t sum = o < channels ? sum_of(from + (size_t)o * volume, volume) : 0;
+            start[o] = (int32_t)(0u - (uint32_t)tile->zero * (uint32_t)sum);
         }
-        from += channels * volume;
+        from += (size_t)channels * volume;
+        to += c.block_weights;
+        start += tile->channels;
     }
 }
 
@@ -204,6 +211,7 @@ typedef struct band {
     const uint8_t *x[NEAR_BLOCKS]; /* of the first output pixel */
     const int8_t *w[NEAR_BLOCKS];
     const int32_t *start[NEAR_BLOCKS];
+    int32_t lanes[NEAR_BLOCKS];
     sim_output output[NEAR_BLOCKS];
 } band;
 
@@ -218,13 +226,14 @@ static void start_band(const sim_kernels *kernels, const sim_conv *conv, const c
         b->x[i] = s->at + group * c->inputs;
         b->w[i] = w + (size_t)block * c->block_weights;
         b->start[i] = start + (size_t)block * (size_t)channels;
+        b->lanes[i] = lanes_of(&kernels->bytes, rest);
         b->output[i] = sim_output_start(kernels, conv, target, task, group * c->outputs + first,
                                         rest < channels ? rest : channels);
     }
 }
 
 /* The pixels among `count` places of a stretch from place `at` on. */
-static void finish_places(const sim_byte_tile *tile, const source *s, int32_t width, sim_output *output,
+static void finish_places(const sim_byte_tile *tile, const source *s, int32_t width, int32_t lanes, sim_output *output,
                           const int32_t *sums, int32_t at, int32_t count)
 {
     const int32_t most = tile->awake ? AWAKE_PIXELS : count;
@@ -232,13 +241,13 @@ static void finish_places(const sim_byte_tile *tile, const source *s, int32_t wi
         const int32_t x = at % s->pitch, left = s->pitch == width || width - x > count ? count : width - x;
         const int32_t pixels = left < most ? left : most;
         if (pixels > 0) {
-            sim_output_finish(output, &(sim_sums){sums, tile->channels, true}, pixels);
+            sim_output_finish(output, &(sim_sums){sums, lanes, true}, pixels);
         }
         if (tile->awake) {
             tile->awake();
         }
         const int32_t places = x + pixels == width ? s->pitch - x : pixels;
-        sums += (ptrdiff_t)places * tile->channels;
+        sums += (ptrdiff_t)places * lanes;
         at += places;
         count -= places;
     }
@@ -257,9 +266,9 @@ static void run_band(const sim_byte_tile *tile, const cut *c, const source *s, c
             const int32_t count = places - at < chunk ? places - at : chunk;
             const int64_t first = ((int64_t)row * s->pitch + at) * s->step;
             for (int32_t i = 0; i < b->count; i++) {
-                tile->dot(b->x[i] + first, s->step, count, b->w[i], s->offset, c->runs, c->run_length, b->start[i],
-                          sums);
-                finish_places(tile, s, conv->out_w, &b->output[i], sums, at, count);
+                (b->lanes[i] < tile->channels ? tile->dot_half : tile->dot)(
+                    b->x[i] + first, s->step, count, b->w[i], s->offset, c->runs, c->run_length, b->start[i], sums);
+                finish_places(tile, s, conv->out_w, b->lanes[i], &b->output[i], sums, at, count);
             }
         }
     }
