@@ -38,6 +38,7 @@ static inline __attribute__((always_inline)) void tile(kind k, const void *const
                 const __m512i all = _mm512_set1_epi32(four);
                 sum[p][0] = add_products(k, sum[p][0], all, low);
                 sum[p][1] = add_products(k, sum[p][1], all, high);
+                __asm__ volatile("" : "+v"(sum[p][0]), "+v"(sum[p][1])); /* gcc would keep products, and spill sums */
             }
         }
     }

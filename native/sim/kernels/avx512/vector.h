@@ -117,27 +117,6 @@ static inline void vec_store_codes(const vec *v, float scale, uint8_t zero, uint
     vec_store_bytes_apart(codes, out, step);
 }
 
-/* ---- functions of a half by table; a lookup reads 32 bits, and any NaN will do ---- */
-
-#define VEC_LOOKS_UP
-
-static inline __m512i vec_places(vec v)
-{
-    return _mm512_cvtepu16_epi32(_mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
-}
-
-static inline void vec_look_up_halves(const uint16_t *table, vec v, uint16_t *out)
-{
-    _mm256_storeu_si256((__m256i *)(void *)out,
-                        _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(vec_places(v), table, sizeof *table)));
-}
-
-static inline void vec_look_up_bytes(const uint8_t *table, vec v, uint8_t *out)
-{
-    _mm_storeu_si128((__m128i *)(void *)out,
-                     _mm512_cvtepi32_epi8(_mm512_i32gather_epi32(vec_places(v), table, sizeof *table)));
-}
-
 static inline vec vec_all(float value)
 {
     return _mm512_set1_ps(value);
