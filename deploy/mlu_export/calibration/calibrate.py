@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ..values.ranges import Range
 
 
+USUAL_PIXELS = 640 * 640
+
+
 def calibrate(
     model: ImportedModel, preprocessing: Preprocessing, paths: list[Path], observer: str, bits: int, per_channel: bool,
     percentile: float = USUAL_PERCENTILE, team: Team | None = None,
@@ -44,10 +47,12 @@ def calibrate(
     if not graph.quantized():
         return {}
     spec = float_input(graph, preprocessing)
-    layers = observe_layers(graph, spec, paths, team)
     own = {conv.name: conv.bits or bits for conv in graph.quantized()}
+    refined = observer == "heads" and not set(own.values()) <= {16}
+    trials = len(own) * spec.height * spec.width // USUAL_PIXELS  # as many times a picture's usual work, at least
+    layers = observe_layers(graph, spec, paths, team, passes=max(1, trials if refined else 1))
     ranges = {name: layer.finish(observer, own[name], percentile) for name, layer in layers.items()}
-    if observer != "heads" or set(own.values()) <= {16}:
+    if not refined:
         return ranges
     some = choose_pictures(paths, spec.height, spec.width)
     pictures = np.concatenate([float_picture(read_picture(path), spec)[0] for path in some])
@@ -55,9 +60,11 @@ def calibrate(
     return refine(model, ranges, everything, pictures, bits, per_channel, team)
 
 
-def observe_layers(graph: Graph, spec: InputSpec, paths: Sequence[Path], team: Team) -> dict[str, LayerObserver]:
+def observe_layers(
+    graph: Graph, spec: InputSpec, paths: Sequence[Path], team: Team, passes: int = 1
+) -> dict[str, LayerObserver]:
     """What every quantized layer saw at its input, in execution order. Raises DataError."""
-    shards = team.spread(partial(_Observing, graph, spec), paths)
+    shards = team.spread(partial(_Observing, graph, spec), paths, passes)
     with count_progress(len(paths), "calibrating", "picture") as count:
         shards.call("watch", on_result=count)
     layers = {conv.name: LayerObserver() for conv in graph.quantized()}

@@ -3,6 +3,9 @@
 Errors at a layer's own input say little about detections: one layer with rare huge values (the second of YOLOv5 is one)
 can cost more than all others. So the quantized network is run to its heads, and layer by layer, in execution order, a
 few narrower and wider ranges are tried on some calibration pictures, with every other layer quantized as it is by then.
+
+Most trials change nothing but noise, and few pictures show it: a trial ends where a quarter of the pictures, evenly
+spread, shows no gain, or half of them less than a quarter of the gain that counts (STAGES).
 """
 
 from __future__ import annotations
@@ -31,12 +34,18 @@ if TYPE_CHECKING:
     from ..values.arrays import FloatArray
     from ..values.graph import ImportedModel
 
+Errors = dict[int, float]  # of pictures, by their numbers
+
 MAX_PICTURES = 32
 MAX_PIXELS = 16 * 640 * 640  # of all pictures together: what time and memory depend on
 FACTORS = (1.3, 0.8, 0.64, 0.5, 0.4)
 GAIN = 0.04  # a smaller gain is chance: other orders of float additions alone move the sum by as much
 BOX_WEIGHT = 0.2
 ROUNDING = 1e-9  # more than a sum of the pictures' errors can differ by their order
+# Pictures whose number modulo 4 is one of these are looked at next; a trial ends there if the error of all so far is
+# more than so many times that of the best ranges. Of fewer than LEAST pictures nothing is concluded.
+STAGES = (((0,), 1.02), ((2,), 0.99), ((1, 3), 1.0))
+LEAST = 4
 
 
 def refine(
@@ -48,10 +57,10 @@ def refine(
     Layers of 16 bits keep theirs. The result does not depend on the ``team``: this process alone if None.
     """
     team = team or Team(1)
-    singles = [pictures[number : number + 1] for number in range(len(pictures))]
-    trials = _Trials(team.spread(partial(_Trial, model, ranges, bits, per_channel), singles))
+    singles = [(number, pictures[number : number + 1]) for number in range(len(pictures))]
+    trials = _Trials(team.spread(partial(_Trial, model, ranges, bits, per_channel), singles), len(singles))
     chosen = dict(ranges)
-    best = trials.error_below(float("inf"))
+    best = trials.errors()
     layers = [
         (index, node)
         for index, node in enumerate(model.graph.nodes)
@@ -63,26 +72,27 @@ def refine(
     return chosen
 
 
-def _refine_layer(trials: _Trials, name: str, current: Range, seen: Range, best: float) -> tuple[float, Range]:
-    """The least error below ``best`` that another range gives, and that range, which is entered."""
+def _refine_layer(trials: _Trials, name: str, current: Range, seen: Range, best: Errors) -> tuple[Errors, Range]:
+    """The errors of the best range, and that range, which is entered."""
     chosen = current
     for factor in FACTORS:
         candidate = clipped(seen, current.absmax * factor)
         if candidate == current:
             continue
         trials.enter(name, candidate)
-        result = trials.error_below(best * (1 - GAIN))
-        if result < best * (1 - GAIN):
-            best, chosen = result, candidate
+        better = trials.better(best)
+        if better is not None:
+            best, chosen = better, candidate
     trials.enter(name, chosen)
     return best, chosen
 
 
 class _Trials:
-    """The trials of all shards as one."""
+    """The trials of all shards as one, over so many pictures."""
 
-    def __init__(self, shards: Shards) -> None:
+    def __init__(self, shards: Shards, count: int) -> None:
         self._shards = shards
+        self._count = count
 
     def advance_to(self, index: int) -> None:
         self._shards.call("advance_to", index)
@@ -90,22 +100,41 @@ class _Trials:
     def enter(self, name: str, candidate: Range) -> None:
         self._shards.call("enter", name, candidate)
 
-    def error_below(self, limit: float) -> float:
-        """Sum of the pictures' errors in their order; infinity as soon as it is above ``limit`` in any order."""
-        so_far = 0.0
+    def errors(self) -> Errors:
+        """Of all pictures, by their numbers."""
+        return dict(sorted(chain.from_iterable(self._shards.call("errors", range(4)))))
 
-        def is_too_much(error: float) -> bool:
+    def better(self, best: Errors) -> Errors | None:
+        """All errors, if their sum is smaller than that of ``best`` by more than chance; what is found does not depend
+        on how the pictures are shared."""
+        limit = total(best) * (1 - GAIN)
+        found: Errors = {}
+        for rests, most in STAGES:
+            if not self._add(rests, found, limit * (1 + ROUNDING)):
+                return None
+            if len(found) >= LEAST and total(found) > most * total({number: best[number] for number in found}):
+                return None
+        return found if total(found) < limit else None
+
+    def _add(self, rests: tuple[int, ...], found: Errors, limit: float) -> bool:
+        """Adds the errors of the pictures of a stage; False as soon as the sum is above ``limit`` in any order."""
+        so_far = total(found)
+
+        def is_too_much(one: tuple[int, float]) -> bool:
             nonlocal so_far
-            so_far += error
-            return so_far > limit * (1 + ROUNDING)
+            so_far += one[1]
+            return so_far > limit
 
-        errors = self._shards.call("errors", on_result=is_too_much)
-        if so_far > limit * (1 + ROUNDING):
-            return float("inf")
-        total = 0.0
-        for error in chain.from_iterable(errors):
-            total += error
-        return total
+        found.update(chain.from_iterable(self._shards.call("errors", rests, on_result=is_too_much)))
+        return so_far <= limit
+
+
+def total(errors: Errors) -> float:
+    """Their sum, in the order of the pictures' numbers."""
+    so_far = 0.0
+    for number in sorted(errors):
+        so_far += errors[number]  # as every Python adds: sum() of 3.12 rounds otherwise
+    return so_far
 
 
 class _Trial:
@@ -113,14 +142,15 @@ class _Trial:
 
     def __init__(
         self, model: ImportedModel, ranges: Mapping[str, Range], bits: int, per_channel: bool,
-        pictures: Sequence[FloatArray],
+        pictures: Sequence[tuple[int, FloatArray]],
     ) -> None:  # fmt: skip
         runner = FloatRunner(model.graph)
         self._quantized = FakeQuantRunner(model.graph, ranges, bits, per_channel)
         kind = TensorError if model.decode == TENSORS else DetectionError
-        self._errors = [kind(model, runner.torch, runner.run(picture)) for picture in pictures]
-        self._before = [self._quantized.start(picture) for picture in pictures]
-        self._first: list[float] = []
+        self._numbers = [number for number, _ in pictures]
+        self._errors = [kind(model, runner.torch, runner.run(picture)) for _, picture in pictures]
+        self._before = [self._quantized.start(picture) for _, picture in pictures]
+        self._first: Errors = {}
         self._position = 0
         self._end = len(model.graph.nodes)
 
@@ -135,16 +165,17 @@ class _Trial:
         self._position = index
         return ()
 
-    def errors(self) -> Iterator[float]:
-        """Of each picture, computed as it is asked for, in units of its error when it was first asked for.
+    def errors(self, rests: Sequence[int]) -> Iterator[tuple[int, float]]:
+        """Number and error of each picture whose number modulo 4 is one of ``rests``, computed as it is asked for, in
+        units of its error when it was first asked for.
 
         So every picture has the same say: otherwise one crowded picture would decide alone.
         """
-        for number, (values, error) in enumerate(zip(self._before, self._errors)):
-            found = error.of(self._quantized.outputs(self._quantized.advance(values, self._position, self._end)))
-            if number == len(self._first):
-                self._first.append(max(found, np.finfo(np.float32).tiny))
-            yield found / self._first[number]
+        for number, values, error in zip(self._numbers, self._before, self._errors):
+            if number % 4 in rests:
+                found = error.of(self._quantized.outputs(self._quantized.advance(values, self._position, self._end)))
+                unit = self._first.setdefault(number, max(found, float(np.finfo(np.float32).tiny)))
+                yield number, found / unit
 
 
 def choose_pictures(paths: list[Path], height: int, width: int) -> list[Path]:

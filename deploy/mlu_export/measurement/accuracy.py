@@ -1,4 +1,4 @@
-"""Figures of detections against annotations: pycocotools' mean APs, and what the working threshold gives.
+"""Figures of detections against annotations: COCO's mean APs, and what the working threshold gives.
 
 **Working point.** Accuracy is measured on everything down to a confidence of .001 with every class of a box. A daemon
 reports what reaches the manifest's confidence, and of one box the best class alone. Precision and recall are those of
@@ -7,8 +7,6 @@ that remainder, matched at an IoU of .5 as COCO matches (crowds are neither foun
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +15,10 @@ import numpy.typing as npt
 
 from mlu_agent.detections import Detections
 
+from .matching import AREAS, Found, match, precisions
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from mlu_agent.model.bundle import Thresholds
 
@@ -112,34 +112,31 @@ class Results:
         self.labels = labels
         self.working = working
         self.categories = truth.category_ids(labels)
-        self.rows: list[dict[str, Any]] = []
-        self.working_rows: list[dict[str, Any]] = []
+        self.found: list[Found] = []
+        self.working_found: list[Found] = []
         self.images = 0
 
     def add(self, image_id: int, detections: Detections) -> None:
         """The detections of one picture, boxes in its pixels."""
         self.images += 1
-        self.rows += self._coco(image_id, detections)
-        self.working_rows += self._coco(image_id, at_work(detections, self.working))
+        self.found.append(self._known(image_id, detections))
+        self.working_found.append(self._known(image_id, at_work(detections, self.working)))
 
-    def _coco(self, image_id: int, detections: Detections) -> Iterable[dict[str, Any]]:
-        for box, score, class_id in zip(detections.xyxy, detections.confidence, detections.class_id):
-            category = self.categories[int(class_id)]
-            if category is not None:
-                x1, y1, x2, y2 = (float(value) for value in box)
-                size = [x2 - x1, y2 - y1]
-                yield {
-                    "image_id": image_id,
-                    "category_id": category,
-                    "bbox": [x1, y1, *size],
-                    "score": float(score),
-                }
+    def _known(self, image_id: int, detections: Detections) -> Found:
+        """Those whose label is a category."""
+        numbers = np.array([-1 if number is None else number for number in self.categories], np.int64)
+        known = np.array([number is not None for number in self.categories], np.bool_)[detections.class_id]
+        boxes = detections.xyxy[known].astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        return Found(
+            image_id, numbers[detections.class_id[known]], boxes, detections.confidence[known].astype(np.float64)
+        )
 
     def summarize(self, runtime: str, mode: str) -> Evaluation:
         """The figures of all that was added."""
         names = {number: label for label, number in zip(self.labels, self.categories) if number is not None}
         unmatched = tuple(label for label, number in zip(self.labels, self.categories) if number is None)
-        by_category, by_picture = _count(self.truth.coco, self.working_rows, self.working.max_detections)
+        by_category, by_picture = _count(self.truth.coco, self.working_found, self.working.max_detections)
         plain = Evaluation(
             self.images,
             0.0,
@@ -154,9 +151,9 @@ class Results:
             class_counts={names[number]: counts for number, counts in by_category.items() if number in names},
             picture_counts=by_picture,
         )
-        if not self.rows:
+        if not any(len(found.scores) for found in self.found):
             return plain
-        precision, order = _coco_precision(self.truth.coco, self.rows)
+        precision, order = precisions(self.truth.coco, match(self.truth.coco, self.found))
         return replace(
             plain,
             map50_95=mean_of(precision[..., 0]) or 0.0,
@@ -201,48 +198,17 @@ def _mean_curve(precision: Curve) -> Curve:
     return known.mean(axis=1) if known.size else np.zeros(RECALLS)
 
 
-def _coco_precision(coco: Any, rows: list[dict[str, Any]]) -> tuple[Curve, list[int]]:
-    """Precision [IoU threshold, recall, category, size (all first)] at 100 detections, and the categories' order."""
-    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415 - the extra [eval]
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        run = COCOeval(coco, coco.loadRes(rows), "bbox")
-        run.evaluate()
-        run.accumulate()
-    return np.asarray(run.eval["precision"], np.float64)[..., -1], list(run.params.catIds)
-
-
-def _count(coco: Any, rows: list[dict[str, Any]], most: int) -> tuple[dict[int, Counts], dict[int, Counts]]:
+def _count(coco: Any, found: Sequence[Found], most: int) -> tuple[dict[int, Counts], dict[int, Counts]]:
     """Counts at IoU .5 by category and by picture, of results that all count."""
-    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415 - the extra [eval]
-
     by_category = dict.fromkeys(coco.getCatIds(), Counts())
     by_picture = dict.fromkeys(coco.getImgIds(), Counts())
-    with contextlib.redirect_stdout(io.StringIO()):
-        run = COCOeval(coco, _results(coco, rows), "bbox")
-        run.params.iouThrs = np.array([MATCHING_IOU])
-        run.params.areaRng, run.params.areaRngLbl = run.params.areaRng[:1], run.params.areaRngLbl[:1]
-        run.params.maxDets = [most]
-        run.evaluate()
-    for cell in run.evalImgs:
-        if cell is None:
-            continue
-        counted = ~np.asarray(cell["dtIgnore"][0], bool)
-        right = int((np.asarray(cell["dtMatches"][0])[counted] > 0).sum())
-        objects = int((~np.asarray(cell["gtIgnore"], bool)).sum())
-        counts = Counts(right, int(counted.sum()) - right, objects - right)
-        by_category[cell["category_id"]] += counts
-        by_picture[cell["image_id"]] += counts
+    for cell in match(coco, found, np.array([MATCHING_IOU]), AREAS[:1], most):
+        counted = ~cell.ignored[0, 0]
+        right = int(np.count_nonzero(cell.matched[0, 0] & counted))
+        counts = Counts(right, int(np.count_nonzero(counted)) - right, int(cell.objects[0]) - right)
+        by_category[cell.category] += counts
+        by_picture[cell.picture] += counts
     return by_category, by_picture
-
-
-def _results(coco: Any, rows: list[dict[str, Any]]) -> Any:
-    if rows:
-        return coco.loadRes(rows)
-    empty = type(coco)()  # loadRes refuses an empty list
-    empty.dataset = {**coco.dataset, "annotations": []}
-    empty.createIndex()
-    return empty
 
 
 def mean_of(values: Curve) -> float | None:

@@ -87,7 +87,8 @@ def open_reply(reply: tuple[str, Any]) -> Any:
     raise error from (None if isinstance(error, MluAgentError) else WorkerTraceback(text))
 
 
-def usual_workers(items: int) -> int:
-    """One for each processor that this process may use, and no more than the work is worth."""
+def usual_workers(items: int, passes: int = 1) -> int:
+    """One for each processor that this process may use, and no more than the work is worth: so many items, that many
+    times."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(processors, items // ITEMS_FOR_A_PROCESS))
+    return max(1, min(processors, items, items * passes // ITEMS_FOR_A_PROCESS))

@@ -53,9 +53,10 @@ class Team:
         if crew is not None:
             crew.close()
 
-    def spread(self, make: Make, items: Sequence[Any]) -> Shards:
-        """A state for each shard; those of an earlier ``spread`` are forgotten."""
-        crew = self._open(len(items))
+    def spread(self, make: Make, items: Sequence[Any], passes: int = 1) -> Shards:
+        """A state for each shard; those of an earlier ``spread`` are forgotten. ``passes``: about how many times each
+        item will be worked on by these workers: what says whether more than one pays off, when they start."""
+        crew = self._open(len(items), passes)
         members = list(crew.members)
         parts = split(items, len(members))
         try:
@@ -75,17 +76,17 @@ class Team:
         with count_progress(len(items), description, unit) as count:
             return [result for part in shards.call("results", on_result=count) for result in part]
 
-    def _open(self, items: int) -> Crew:
+    def _open(self, items: int, passes: int) -> Crew:
         if self._crew is None:
-            self._crew = self._start(items)
+            self._crew = self._start(items, passes)
         return self._crew
 
-    def _start(self, items: int) -> Crew:
+    def _start(self, items: int, passes: int) -> Crew:
         if self._ray is not None:
             from .ray_cluster import RayCrew  # noqa: PLC0415 - the extra [ray]
 
             return RayCrew(self._ray, self._count)
-        count = min(items, usual_workers(items) if self._count is None else self._count)
+        count = min(items, usual_workers(items, passes) if self._count is None else self._count)
         if count <= 1:
             return _Here()
         from .processes import ProcessCrew  # noqa: PLC0415 - what one process does not need
