@@ -1,13 +1,15 @@
 /* Functions of a half by table: every half goes through the function once. */
 #include <string.h>
 
+#include "half.h"
 #include "kernels.h"
 
 static void fill(const sim_kernels *kernels, const sim_activation *activation, uint32_t first, uint32_t count,
                  uint16_t *halves)
 {
     for (uint32_t i = 0; i < count; i++) {
-        halves[i] = (uint16_t)(first + i);
+        const uint16_t half = (uint16_t)(first + i);
+        halves[i] = (half & 0x7fff) > 0x7c00 ? SIM_HALF_NAN : half; /* as a tensor keeps it */
     }
     if (activation->function != SIM_LINEAR) {
         kernels->activate(activation, halves, SIM_FLOAT16, halves, SIM_FLOAT16, count);
