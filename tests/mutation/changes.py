@@ -528,8 +528,8 @@ AGENT = (
     ),
     _agent(
         "old outputs taken for those of a failed invocation",
-        "        self._queue.sync()\n        reached",
-        "        reached",
+        "            self._queue.sync()\n        finally:",
+        "        finally:",
         "test_outputs_of_a_failed_invocation_are_never_taken_for_those_of_its_picture",
     ),
     _agent(
@@ -687,6 +687,31 @@ AGENT = (
         "FILE_CAPACITY = 2",
         "FILE_CAPACITY = 20",
         "test_no_more_than_two_pictures_of_a_file_are_decoded_in_advance",
+    ),
+    _agent(
+        "live frames fill the slots",
+        "live=now >= live_at",
+        "live=True",
+        "test_live_items_stay_replaceable_until_they_may_be_taken",
+        "test_a_live_frame_stays_replaceable_until_a_lane_is_about_to_be_free",
+    ),
+    _agent(
+        "recorded frames held back like live ones",
+        "if box and (live or not box.live):",
+        "if box and live:",
+        "test_recorded_frames_wait_for_no_lane",
+    ),
+    _agent(
+        "a lane's end forgotten when one of its two invocations ended",
+        "now + self._inside * self._pace.duration_s if self._inside else 0.0",
+        "0.0",
+        "test_a_lane_ends_when_all_that_it_has_takes_as_long_as_usual",
+    ),
+    _agent(
+        "a lane for each core, whatever the host can keep busy",
+        "if wanted is None else wanted\n    if not 1",
+        "if wanted == 0 else wanted or available\n    if not 1",
+        "test_the_simulator_gets_no_more_lanes_than_the_host_keeps_busy",
     ),
     _agent(
         "a live mailbox keeps the oldest frame",

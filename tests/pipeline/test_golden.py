@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from tests.faults import Fault
 
     from mlu_agent.cnrt import Library
+    from mlu_agent.engine import Slot
 
 pytestmark = pytest.mark.cc
 
@@ -59,7 +61,7 @@ class Device:
     """An engine of two lanes with its golden frame, ladder and scrutiny."""
 
     def __init__(self, library: Library, model: Path, interval_s: float = 1000.0) -> None:
-        self.engine = Engine(library, model, cores=2, spares=True)
+        self.engine = Engine(library, model, cores=2, spare=True)
         self.account = ModelAccount()
         self.golden = GoldenTest(self.engine, record(self.engine, SHA, "simulator"), self.account)
         self.log = Log()
@@ -185,11 +187,11 @@ def test_a_start_in_which_one_lane_of_several_computes_wrong_is_none(tested: Dev
     """What is tried again has to pass on the lanes that were tested, not on the first one alone."""
     probe = tested.engine.probe
 
-    def wrong_on_lane_1(*asked: Any) -> Any:
-        slots = probe(*asked)
-        for slot in slots:
+    @contextlib.contextmanager
+    def wrong_on_lane_1(*asked: Any) -> Iterator[Slot]:
+        with probe(*asked) as slot:
             slot.outputs[0][...] += slot.lane
-        return slots
+            yield slot
 
     monkeypatch.setattr(tested.engine, "probe", wrong_on_lane_1)
     with pytest.raises(DeviceLost, match="core group 1"):
@@ -209,7 +211,7 @@ def test_the_golden_frame_goes_round_the_lanes_when_it_is_due(tested: Device, mo
 
 def test_recording_needs_a_device_that_computes_the_same_twice(lying: Library, model_path: Path, fault: Fault):
     """Else anything might be recorded; one that writes nothing is refused, too."""
-    with Engine(lying, model_path, cores=1, spares=True) as engine:
+    with Engine(lying, model_path, cores=1, spare=True) as engine:
         fault.begin("out", "flip", 2)
         with pytest.raises(RuntimeFailure, match=r"does not compute the same twice .*golden_interval_s = 0"):
             record(engine, SHA, "simulator")
@@ -229,7 +231,7 @@ def test_golden_runs_between_frames_lose_and_change_none(
     """All thirty pictures come out with what they have without it, whatever the batch and the number of lanes."""
     model = {1: model_path, 4: four_core_path}[batch]
     plain, _ = published(library, model, pictures, None)
-    with Engine(library, model, spares=True) as engine:
+    with Engine(library, model, spare=True) as engine:
         golden = record(engine, SHA, "simulator")
     watched, runs = published(library, model, pictures, golden)
     assert len(plain) == 30
@@ -244,10 +246,10 @@ def published(library: Library, model: Path, pictures: Path, golden: GoldenFrame
     runs: list[Any] = []
     config = Config("box", ModelConfig(model), (folder_source(pictures),), PublishConfig())
     outlet: Any = SimpleNamespace(send=lambda _topic, message: sent.append(message), look_for_subscribers=lambda: False)
-    with Engine(library, model, spares=True) as engine:
+    with Engine(library, model, spare=True) as engine:
         served = serve(load_bundle(model), engine, ModelConfig(model), ledger, log, None, golden, 0.001)
         probe = engine.probe
-        engine.probe = lambda lanes, inputs: runs.append(lanes) or probe(lanes, inputs)  # type: ignore[method-assign,func-returns-value]
+        engine.probe = lambda lane, inputs: runs.append(lane) or probe(lane, inputs)  # type: ignore[method-assign,func-returns-value]
         run_to_end(Pipeline(config, Models(served), outlet, ledger, log))
     assert ledger.snapshot().sources["folder"]["published"] == 30
     return [message["detections"] for message in sent if message["kind"] == "frame"], len(runs)
@@ -266,7 +268,7 @@ def test_a_golden_frame_that_is_missing_is_recorded_beside_the_model(
     """And said; the next start takes it, whether it is right is for the test to say."""
     model = keep(model_path, tmp_path)
     spec = load_bundle(model)
-    with Engine(library, model, cores=1, spares=True) as engine:
+    with Engine(library, model, cores=1, spare=True) as engine:
         log = Log()
         first = golden_frame(spec, engine, log)
         assert [event for event, _ in log.calls] == [
@@ -295,7 +297,7 @@ def test_a_golden_frame_that_does_not_belong_here_is_said_and_made_anew(
         "another number of outputs": golden_text(GoldenFrame(spec.sha256, "simulator", (row[0] * 2, row[1] * 2))),
     }
     (tmp_path / "small.golden").write_text(files[wrong])
-    with Engine(library, model, cores=1, spares=True) as engine:
+    with Engine(library, model, cores=1, spare=True) as engine:
         log = Log()
         golden = golden_frame(spec, engine, log)
         assert golden == record(engine, spec.sha256, "simulator")
@@ -314,7 +316,7 @@ def test_a_read_only_folder_has_its_golden_frame_in_the_cache_or_for_this_start_
     model = keep(model_path, folder)
     spec = load_bundle(model)
     (folder / "small.golden").mkdir()  # nobody can put a file there, root neither
-    with Engine(library, model, cores=1, spares=True) as engine:
+    with Engine(library, model, cores=1, spare=True) as engine:
         log = Log()
         golden = golden_frame(spec, engine, log)
         assert "no place to keep it" in log.calls[-1][0]

@@ -65,7 +65,7 @@ def put_into_service(
         say = log.info if library.kind == "device" or model.runtime == "simulator" else log.warning
         say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
         unwatched = _why_unwatched(service.golden_interval_s, library)
-        engine = own.enter_context(Engine(library, spec.path, cores=model.cores, spares=not unwatched))
+        engine = own.enter_context(Engine(library, spec.path, cores=model.cores, spare=not unwatched))
         log.info(
             "model", name=spec.name, sha256=spec.sha256, device=engine.device.name, cores=engine.cores,
             slots=engine.slots,
@@ -97,7 +97,7 @@ def serve(
 ) -> Served:
     """A model on its engine, with the configuration's thresholds and with what is done when the device fails.
 
-    With a golden frame the engine needs spares.
+    With a golden frame the engine needs a spare.
     """
     account = ledger.model(spec.name)
     test = None if golden is None else GoldenTest(engine, golden, account)

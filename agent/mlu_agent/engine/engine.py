@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Callable
 from ..cnrt import Context, Device, Library, Model
 from ..errors import DataError, RuntimeFailure, UserError
 from .lane import Lane, Pace
-from .slot import Slot
+from .slot import OutputPool, Slot
 
 if TYPE_CHECKING:
     import os
@@ -45,8 +45,8 @@ class Engine:
     """Runs one model on one device.
 
     ``cores``: how many cores to use, None for all of the device, and of the simulator for as many as this host can keep
-    busy; ``slots``: slots per context; ``spares``: whether each
-    context has one more for ``probe``. Any one thread may submit and any one other thread collect at the same time.
+    busy; ``slots``: slots per context; ``spare``: whether there is one more, for
+    ``probe``. Any one thread may submit and any one other thread collect at the same time.
     Raises UserError for impossible numbers, DataError for a model that this library cannot run, RuntimeFailure when the
     runtime fails.
     """
@@ -59,7 +59,7 @@ class Engine:
         cores: int | None = None,
         slots: int = SLOTS_PER_CONTEXT,
         ordinal: int = 0,
-        spares: bool = False,
+        spare: bool = False,
     ) -> None:
         if slots < 1:
             raise UserError(f"slots = {slots}: at least one is needed")
@@ -79,12 +79,12 @@ class Engine:
         self.pace = Pace()
         self._abandoned = False
         try:
-            self._build(cores, slots, spares)
+            self._build(cores, slots, spare)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, cores: int | None, slots: int, spares: bool) -> None:
+    def _build(self, cores: int | None, slots: int, spare: bool) -> None:
         self._stamp = _stamp(self._path)
         self._open_device()
         if not self.description.inputs or not self.description.outputs:
@@ -94,8 +94,9 @@ class Engine:
         self.cores = _usable_cores(cores, self.device.cores, self.description, self.library)
         self.lanes = self.cores // self.description.parallelism
         self.slots = slots * self.lanes
-        self._spares = [Slot(self.description) for _ in range(self.lanes if spares else 0)]
-        self._all = [Slot(self.description) for _ in range(self.slots)]
+        pool = OutputPool(self.description)
+        self._spares = [Slot(self.description, pool)] if spare else []
+        self._all = [Slot(self.description, pool) for _ in range(self.slots)]
         self._open_contexts()
         self._free.extend(self._all)
 
@@ -110,7 +111,8 @@ class Engine:
 
     def _open_contexts(self) -> None:
         try:
-            lanes = []
+            lanes: list[Lane] = []
+            self._lanes = lanes
             for number in range(self.lanes):
                 lanes.append(Lane(number, Context(self._device, self._model), self.pace))
                 self._work.callback(lanes[-1].context.close)
@@ -176,32 +178,33 @@ class Engine:
                 self._running.append(slot)
                 self._lock.notify_all()
 
-    def spare(self, lane: int) -> Slot:
-        """The spare slot of a lane."""
-        return self._spares[lane]
+    @property
+    def spare(self) -> Slot:
+        """The slot of the last probe."""
+        return self._spares[0]
 
-    def probe(self, lanes: Sequence[int], inputs: Sequence[NDArray[Any]]) -> list[Slot]:
-        """Runs these inputs in the spare slots of these lanes, whose outputs hold PATTERN before; by the collecting
-        thread, between two invocations in flight. RuntimeFailure if one of them fails."""
-        slots = [self._spares[lane] for lane in lanes]
-        with self._working():
-            submitted: list[Slot] = []
-            try:
-                for slot in slots:
-                    for host, array in zip(slot.inputs, inputs):
-                        host[...] = array
-                    with self._device_lock:
-                        self._make_current()
-                        slot.stain()
-                        slot.submit()
-                    submitted.append(slot)
-                for slot in slots:
+    @contextlib.contextmanager
+    def probe(self, lane: int, inputs: Sequence[NDArray[Any]]) -> Iterator[Slot]:
+        """Runs these inputs in the spare slot on that lane; its outputs, which held PATTERN before, for as long as the
+        context lasts. By the collecting thread, between two invocations in flight. RuntimeFailure if it fails."""
+        slot = self.spare
+        try:
+            with self._working():
+                for host, array in zip(slot.inputs, inputs):
+                    host[...] = array
+                with self._device_lock:
+                    self._make_current()
+                    slot.move(self._lanes[lane])
+                    slot.stain()
+                    slot.submit()
+                try:
                     slot.finish()
-            except RuntimeFailure:
-                for slot in submitted:
+                except RuntimeFailure:
                     slot.drain()
-                raise
-        return slots
+                    raise
+            yield slot
+        finally:
+            slot.give_back_outputs()
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
@@ -286,6 +289,7 @@ class Engine:
 
     def release(self, slot: Slot) -> None:
         """Gives a slot back after its outputs were read (or after acquiring it in vain)."""
+        slot.give_back_outputs()
         with self._lock:
             self._free.append(slot)
             self._lock.notify_all()

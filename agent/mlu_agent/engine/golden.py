@@ -49,11 +49,12 @@ class GoldenTest:
         wrong: list[tuple[str, str]] = []  # kind and sentence
         for number, inputs in enumerate(self._inputs):
             right, other = self.frame.outputs[number], self.frame.outputs[1 - number]
-            for lane, slot in zip(wanted, self._engine.probe(wanted, inputs)):
-                found = digests(slot.outputs)
-                if found != right:
-                    kind = _kind(slot, found, other)
-                    wrong.append((kind, _sentence(kind, lane, found, right)))
+            for lane in wanted:
+                with self._engine.probe(lane, inputs) as slot:
+                    found = digests(slot.outputs)
+                    if found != right:
+                        kind = _kind(slot, found, other)
+                        wrong.append((kind, _sentence(kind, lane, found, right)))
         if wrong:
             # both inputs first: outputs that stay from before are known by the second one's being the first one's
             kind, sentence = next((one for one in wrong if one[0] != CORRUPTED), wrong[0])
@@ -64,13 +65,14 @@ class GoldenTest:
 def record(engine: Engine, model_sha256: str, made_on: str) -> GoldenFrame:
     """What the device computes now, the same on all lanes and once more; RuntimeFailure if it is not."""
     rows: list[Digests] = []
-    lanes, inputs = list(range(engine.lanes)), _inputs(engine)
+    inputs = _inputs(engine)
     for turn in range(2 * FRAMES):
         number = turn % FRAMES
-        for lane, slot in zip(lanes, engine.probe(lanes, inputs[number])):
-            found = digests(slot.outputs)
-            if _is_pattern(slot.outputs):
-                raise RuntimeFailure(_sentence(SKIPPED, lane, found, ()))
+        for lane in range(engine.lanes):
+            with engine.probe(lane, inputs[number]) as slot:
+                found = digests(slot.outputs)
+                if _is_pattern(slot.outputs):
+                    raise RuntimeFailure(_sentence(SKIPPED, lane, found, ()))
             if len(rows) == number:
                 rows.append(found)
             elif rows[number] != found:

@@ -73,7 +73,7 @@ class Scrutiny:
         try:
             self._golden.check(lanes)
         except RuntimeFailure as error:
-            self._recovery(self._engine.spare(self._lane), error, lanes)
+            self._recovery(self._engine.spare, error, lanes)
 
     def doubt(self, slot: Slot) -> None:
         """Looks at a finished invocation; RuntimeFailure if its outputs cannot be believed."""

@@ -25,23 +25,48 @@ CLOCKS_DIFFER = 1.1  # a device's clock need not run as the host's does
 CLOCKS_DIFFER_US = 1000.0
 
 
+class Outputs:
+    """The host's arrays of one invocation's outputs."""
+
+    def __init__(self, description: OfflineModel) -> None:
+        self.arrays = [_host_array(tensor) for tensor in description.outputs]
+
+
+class OutputPool:
+    """As many of them as were ever needed at once: one, for who reads a slot's outputs before the next is collected."""
+
+    def __init__(self, description: OfflineModel) -> None:
+        self._description = description
+        self._free: list[Outputs] = [Outputs(description)]
+
+    def take(self) -> Outputs:
+        """One for the caller alone, until it gives it back."""
+        return self._free.pop() if self._free else Outputs(self._description)
+
+    def give_back(self, outputs: Outputs) -> None:
+        """To be taken again."""
+        self._free.append(outputs)
+
+
 class Slot:
     """One in-flight invocation's buffers.
 
-    ``inputs``, ``outputs``: host arrays of the whole batch, (N, H, W, C) in the container's dtype; fixed memory that
-    belong to the holder between ``acquire`` and ``submit``, and between ``collect`` and ``release``.
+    ``inputs``, ``outputs``: host arrays of the whole batch, (N, H, W, C) in the container's dtype. The inputs belong to
+    the holder between ``acquire`` and ``submit``; the outputs, which are lent to it, between ``collect`` and ``release``.
     ``device_us``: device time of the last invocation, microseconds; ``copy_in_us``, ``copy_out_us``: the host's time
     for the copies before and after it; ``host_s``: the longest that the host waited for any part of it, seconds.
     ``wrong_time``: whether the device told a time that cannot be; then ``device_us`` is the host's.
     The methods, and ``failure``, a failure that ``finish`` is to tell, are for the engine.
     """
 
-    def __init__(self, description: OfflineModel) -> None:
+    def __init__(self, description: OfflineModel, pool: OutputPool) -> None:
         self.device_us = self.copy_in_us = self.copy_out_us = self.host_s = 0.0
         self.wrong_time = False
         self._began = self._submitted = 0.0
         self.inputs = [_host_array(tensor) for tensor in description.inputs]
-        self.outputs = [_host_array(tensor) for tensor in description.outputs]
+        self._pool = pool
+        self._lent: Outputs | None = None
+        self._output_sizes = [tensor.bytes for tensor in description.outputs]
         self._attached = False
         self.failure: RuntimeFailure | None = None
 
@@ -54,12 +79,11 @@ class Slot:
         # one of its own: only synchronising a queue tells of failures, and waits for all that is in it
         self._queue = Queue(library)
         exits.callback(self._queue.close)
-        self._pairs = []
-        for array in (*self.inputs, *self.outputs):
-            buffer = DeviceBuffer(library, array.nbytes)
-            exits.callback(buffer.close)
-            self._pairs.append((buffer, library.ffi.from_buffer(array)))
-        self._parameters = library.ffi.new("void *[]", [buffer.pointer for buffer, _ in self._pairs])
+        sizes = [*(array.nbytes for array in self.inputs), *self._output_sizes]
+        buffers = [exits.enter_context(contextlib.closing(DeviceBuffer(library, size))) for size in sizes]
+        self._to, self._from = buffers[: len(self.inputs)], buffers[len(self.inputs) :]
+        self._pointer_of = library.ffi.from_buffer
+        self._parameters = library.ffi.new("void *[]", [buffer.pointer for buffer in buffers])
         self._start = Notifier(library)
         exits.callback(self._start.close)
         self._end = Notifier(library)
@@ -80,19 +104,36 @@ class Slot:
         """When its lane is expected to have nothing to do, monotonic seconds; 0: it has not."""
         return self._lane.ends
 
+    @property
+    def outputs(self) -> list[NDArray[Any]]:
+        """See above; of a collected slot."""
+        if self._lent is None:
+            self._lent = self._pool.take()
+        return self._lent.arrays
+
+    def give_back_outputs(self) -> None:
+        """They are read."""
+        if self._lent is not None:
+            self._pool.give_back(self._lent)
+            self._lent = None
+
+    def move(self, lane: Lane) -> None:
+        """Its next invocation runs there; nothing of it may be in flight."""
+        self._lane = lane
+
     def stain(self) -> None:
         """Fills the outputs' buffers, here and on the device, with the pattern."""
         self._check_attached()
-        for array, (buffer, host) in zip(self.outputs, self._pairs[len(self.inputs) :]):
+        for array, buffer in zip(self.outputs, self._from):
             array.reshape(-1).view(np.uint8)[:] = PATTERN
-            buffer.copy_from(host)
+            buffer.copy_from(self._pointer_of(array))
 
     def submit(self) -> None:
         """Copies the inputs and queues the invocation."""
         self._check_attached()
         self._began = time.monotonic()
-        for buffer, host in self._pairs[: len(self.inputs)]:
-            buffer.copy_from(host)
+        for array, buffer in zip(self.inputs, self._to):
+            buffer.copy_from(self._pointer_of(array))
         self.copy_in_us = (time.monotonic() - self._began) * 1e6
         if self._lane.last is not None:
             self._queue.hold(self._lane.last)  # a context has room for one invocation at a time
@@ -119,8 +160,8 @@ class Slot:
         finally:
             reached = time.monotonic()
             self._leave(reached)
-        for buffer, host in self._pairs[len(self.inputs) :]:
-            buffer.copy_to(host)
+        for array, buffer in zip(self.outputs, self._from):
+            buffer.copy_to(self._pointer_of(array))
         self.copy_out_us = (time.monotonic() - reached) * 1e6
         # in turn: an invocation starts when the one before it on its core has ended
         waited = reached - max(self._submitted, idle_since)

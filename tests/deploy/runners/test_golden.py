@@ -20,7 +20,7 @@ def test_what_lies_beside_a_model_is_what_the_agent_would_record(tiny_model: Pat
     """To the bit, on all cores of the very file."""
     golden = parse_golden(tiny_model.with_suffix(".golden").read_bytes(), "golden")
     spec = load_bundle(tiny_model)
-    with Engine(open_library(str(simulator_path)), tiny_model, spares=True) as engine:
+    with Engine(open_library(str(simulator_path)), tiny_model, spare=True) as engine:
         assert golden == record(engine, spec.sha256, "simulator")
 
 

@@ -59,8 +59,7 @@ class Converter:
             dst_colorspace=BT601 if source == BT709 else BT709,
             src_color_range=FULL_RANGE if full else 1,
         )
-        pixels: NDArray[np.uint8] = np.asarray(bgr.to_ndarray(), np.uint8)
-        return _turned(pixels, rotation)
+        return _turned(_pixels_of(bgr), rotation)
 
     def _matrix_of(self, frame: Any) -> int:
         if frame.colorspace == BT601_TOO:
@@ -88,6 +87,14 @@ class Converter:
             self._fields = {shape: graph}  # one: streams change rarely, and back hardly ever
         graph.push(frame)
         return graph.pull()
+
+
+def _pixels_of(bgr: Any) -> NDArray[np.uint8]:
+    """The frame's own memory, which lives as long as they do; a copy where its lines have something between them."""
+    plane = bgr.planes[0]
+    if plane.line_size != 3 * bgr.width:
+        return np.asarray(bgr.to_ndarray(), np.uint8)
+    return np.frombuffer(plane, np.uint8, bgr.height * plane.line_size).reshape(bgr.height, bgr.width, 3)
 
 
 def _turned(pixels: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
