@@ -58,7 +58,7 @@ def refine(
     """
     team = team or Team(1)
     singles = [(number, pictures[number : number + 1]) for number in range(len(pictures))]
-    trials = _Trials(team.spread(partial(_Trial, model, ranges, bits, per_channel), singles), len(singles))
+    trials = _Trials(team.spread(partial(_Trial, model, ranges, bits, per_channel), singles))
     chosen = dict(ranges)
     best = trials.errors()
     layers = [
@@ -88,11 +88,10 @@ def _refine_layer(trials: _Trials, name: str, current: Range, seen: Range, best:
 
 
 class _Trials:
-    """The trials of all shards as one, over so many pictures."""
+    """The trials of all shards as one."""
 
-    def __init__(self, shards: Shards, count: int) -> None:
+    def __init__(self, shards: Shards) -> None:
         self._shards = shards
-        self._count = count
 
     def advance_to(self, index: int) -> None:
         self._shards.call("advance_to", index)
