@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))  # the cameras are those of the tests
 from mlu_agent.ffmpeg import av  # noqa: E402, I001 - it must be the first to import PyAV
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from mlu_agent.sources import FileCapture, StreamCapture  # noqa: E402
+from mlu_agent.sources.video import FileCapture, StreamCapture  # noqa: E402
 from mlu_agent.sources.video.picture import Converter  # noqa: E402
 from mlu_agent.sources.video.reader import Reader  # noqa: E402
 from tests.clips import clip, write_video  # noqa: E402

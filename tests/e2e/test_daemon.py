@@ -37,6 +37,22 @@ def check_sequence(messages: list[dict[str, Any]], start: int = 0) -> None:
     assert [message["seq"] for message in messages] == list(range(start, start + len(messages)))
 
 
+def test_a_daemon_without_video_is_small(run_daemon, listen, endpoint: str):
+    """Numbers, pictures and messages take less than 75 MiB; FFmpeg's libraries, 20 more, are there for video alone."""
+    listener = listen(endpoint)
+    daemon = run_daemon(source("pattern", synthetic="320x240@50"), *WAIT)
+    listener.wait_for(lambda: len(listener.of_kind("frame")) >= 50)
+    process = Path(f"/proc/{daemon.process.pid}")
+    libraries = {
+        Path(line.split()[-1]).parent.name for line in (process / "maps").read_text().splitlines() if "/" in line
+    }
+    most = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM:"))
+    assert "av" not in libraries
+    assert "av.libs" not in libraries
+    assert int(most.split()[1]) < 75 << 10, most
+    assert daemon.stop() == 0
+
+
 def test_every_frame_of_a_file_arrives_and_the_daemon_ends_with_it(run_daemon, listen, endpoint: str, clip: Path):
     """40 frames in, 40 messages out without a gap, then ``end``; the exit code is 0."""
     listener = listen(endpoint)

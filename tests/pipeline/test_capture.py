@@ -15,9 +15,9 @@ import pytest
 from tests.faulty_cameras import Blackhole, Faults, HttpCamera, RtspCamera, clip, closed_port
 from tests.outages import returns
 
-from mlu_agent.sources import CaptureError, StreamCapture
+from mlu_agent.sources import CaptureError
 from mlu_agent.sources.base import Reason
-from mlu_agent.sources.video import CameraCapture
+from mlu_agent.sources.video import CameraCapture, StreamCapture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -248,7 +248,7 @@ def test_a_local_camera_that_is_not_there_says_so():
 
 READ = """
 import json, sys
-from mlu_agent.sources import StreamCapture
+from mlu_agent.sources.video import StreamCapture
 capture = StreamCapture(sys.argv[1])
 capture.open()
 while True:

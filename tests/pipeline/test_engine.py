@@ -61,6 +61,27 @@ def test_the_simulator_gets_no_more_lanes_than_the_host_keeps_busy(
         assert engine.lanes == 4
 
 
+def test_outputs_that_are_read_one_after_another_share_their_memory(library: Library, model_path: Path):
+    """The host has one set of outputs for all slots, and another one only while two collected slots are held."""
+    with Engine(library, model_path) as engine:
+        slots = [engine.acquire() for _ in range(engine.slots)]
+        for slot in slots:
+            assert slot is not None
+            engine.submit(slot)
+        arrays = set()
+        for _ in slots:
+            done = engine.collect()
+            assert done is not None
+            arrays.add(id(done.outputs[0]))
+            engine.release(done)
+        assert len(arrays) == 1
+        held = [engine.acquire() for _ in range(2)]
+        for slot in held:
+            assert slot is not None
+            engine.submit(slot)
+        assert len({id(one.outputs[0]) for one in (engine.collect(), engine.collect()) if one is not None}) == 2
+
+
 def test_impossible_numbers_are_the_users_mistake(library: Library, model_path: Path, four_core_path: Path):
     """cores and slots are checked with a sentence that names value and bound."""
     with pytest.raises(UserError, match="cores = 5: the device has 4"):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.clips import picture, write_video
 
-from mlu_agent.sources import CaptureError, StreamCapture
+from mlu_agent.sources import CaptureError
 from mlu_agent.sources.base import Reason
+from mlu_agent.sources.video import StreamCapture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,9 @@ import pytest
 from tests.clips import picture, write_video
 
 from mlu_agent.ffmpeg import av
-from mlu_agent.sources import CaptureError, FileCapture
+from mlu_agent.sources import CaptureError
 from mlu_agent.sources.base import Reason
+from mlu_agent.sources.video import FileCapture
 from mlu_agent.sources.video.picture import BT601, Converter
 
 if TYPE_CHECKING:

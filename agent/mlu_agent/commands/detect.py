@@ -21,10 +21,11 @@ from ..config.passwords import read_password
 from ..detector import Detector
 from ..errors import UserError
 from ..model.bundle import Thresholds, load_detection_bundle
-from ..sources import Capture, CaptureError, FileCapture, StreamCapture, capture_for_path, is_stream
+from ..sources import Capture, CaptureError, capture_for_path
 from ..sources.decode import has_picture_name
 from ..sources.images import PictureCapture
 from ..sources.snapshot import SnapshotCapture
+from ..sources.video import FileCapture, StreamCapture, is_stream
 
 if TYPE_CHECKING:
     import argparse

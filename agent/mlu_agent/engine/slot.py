@@ -52,7 +52,7 @@ class Slot:
     """One in-flight invocation's buffers.
 
     ``inputs``, ``outputs``: host arrays of the whole batch, (N, H, W, C) in the container's dtype. The inputs belong to
-    the holder between ``acquire`` and ``submit``; the outputs, which are lent to it, between ``collect`` and ``release``.
+    the holder between ``acquire`` and ``submit``, the outputs, which are lent, between ``collect`` and ``release``.
     ``device_us``: device time of the last invocation, microseconds; ``copy_in_us``, ``copy_out_us``: the host's time
     for the copies before and after it; ``host_s``: the longest that the host waited for any part of it, seconds.
     ``wrong_time``: whether the device told a time that cannot be; then ``device_us`` is the host's.
