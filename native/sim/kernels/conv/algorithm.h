@@ -75,8 +75,8 @@ typedef struct sim_conv_algorithm {
                 const sim_conv_task *task, void *scratch);
 } sim_conv_algorithm;
 
-extern const sim_conv_algorithm SIM_CONV_BYTES, SIM_CONV_DEPTHWISE, SIM_CONV_DIRECT16, SIM_CONV_FLOAT,
-    SIM_CONV_REFERENCE, SIM_CONV_WINOGRAD4, SIM_CONV_WINOGRAD2, SIM_CONV_WINOGRAD_STRIDE, SIM_CONV_WINOGRAD_STEM;
+extern const sim_conv_algorithm SIM_CONV_BYTES, SIM_CONV_DEPTHWISE, SIM_CONV_FLOAT, SIM_CONV_REFERENCE,
+    SIM_CONV_WINOGRAD4, SIM_CONV_WINOGRAD2, SIM_CONV_WINOGRAD_STRIDE, SIM_CONV_WINOGRAD_STEM, SIM_CONV_WORDS;
 
 /* The algorithm for this layer: the first that fits and is the fastest there, as choose.c has it. */
 const sim_conv_algorithm *sim_conv_choose(const sim_kernels *kernels, const sim_conv *conv);

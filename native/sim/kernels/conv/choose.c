@@ -56,7 +56,7 @@ static const struct {
     {&SIM_CONV_WINOGRAD_STRIDE, winograd_stride_pays},
     {&SIM_CONV_WINOGRAD_STEM, winograd_stem_pays},
     {&SIM_CONV_BYTES, NULL},
-    {&SIM_CONV_DIRECT16, NULL},
+    {&SIM_CONV_WORDS, NULL},
     {&SIM_CONV_FLOAT, NULL},
     {&SIM_CONV_REFERENCE, NULL},
 };
