@@ -80,6 +80,14 @@ static void equal(const char *what, const sim_kernels *k, const void *a, const v
     failures++;
 }
 
+static void expect(const char *what, double got, double wanted)
+{
+    if (got != wanted) {
+        fprintf(stderr, "FAIL %s: %.9g, expected %.9g\n", what, got, wanted);
+        failures++;
+    }
+}
+
 static uint32_t any_dtype(void)
 {
     return draw() % 2 ? SIM_FLOAT16 : SIM_FLOAT32;
@@ -696,10 +704,60 @@ static void test_ranges(const sim_kernels *k)
     test_range(k, &SIM_CONV_WINOGRAD_STRIDE, 2, MOST2 + 1, false);
 }
 
+/* Values whose parts are the greatest there are, times the greatest weights: as many as overflow 32 bits many times. */
+static void test_split(const sim_kernels *k)
+{
+    enum { CHANNELS = 1100, PLACES = 3 };
+    static const float X[] = {32640.0f, -32640.0f, 32767.0f}; /* 256 * 128 - 128 and its opposite; the greatest */
+    const float one = 1.0f, none = -0.0f;
+    float affine[4][64];
+    sim_view x = {room(PLACES * CHANNELS * sizeof(float)), 1, 1, PLACES, CHANNELS, CHANNELS, SIM_FLOAT32};
+    sim_target y = {.dtype = SIM_FLOAT32, .y = {NULL, 1, 1, PLACES, 1, 1, SIM_FLOAT32}};
+    int16_t *weights = room(CHANNELS * sizeof(int16_t));
+    for (int i = 0; i < 4 * 64; i++) {
+        affine[i / 64][i % 64] = i / 64 % 2 ? none : one;
+    }
+    for (int32_t i = 0; i < CHANNELS; i++) {
+        weights[i] = INT16_MAX;
+        for (int32_t p = 0; p < PLACES; p++) {
+            ((float *)(void *)x.data)[p * CHANNELS + i] = X[p];
+        }
+    }
+    layer l = {.conv = {.in_h = 1,
+                        .in_w = PLACES,
+                        .in_c = CHANNELS,
+                        .out_h = 1,
+                        .out_w = PLACES,
+                        .out_c = 1,
+                        .kernel_h = 1,
+                        .kernel_w = 1,
+                        .stride_h = 1,
+                        .stride_w = 1,
+                        .dilation_h = 1,
+                        .dilation_w = 1,
+                        .groups = 1,
+                        .weight_dtype = SIM_INT16,
+                        .quant_scale = 1.0f,
+                        .affine = {affine[0], affine[1], affine[2], affine[3]},
+                        .weights = weights},
+               .x = x,
+               .y.target = y,
+               .weights = weights};
+    l.y.target.y.data = x.data; /* anything: it is there */
+    sim_target got = compute(k, sim_conv_choose(k, &l.conv), &l);
+    for (int32_t p = 0; p < PLACES; p++) {
+        expect("a sum of int16 products", (double)((float *)(void *)got.y.data)[p],
+               (double)(float)((double)X[p] * INT16_MAX * CHANNELS));
+    }
+    free_outputs(&got);
+    free(x.data);
+    free(weights);
+}
+
 /* No product of a table lies idle. */
 static void report_algorithms(const sim_kernels *k)
 {
-    const bool has[PRODUCTS] = {k->int8.dot || k->bytes.dot, k->int16.dot, k->float32.dot, k->depthwise.run};
+    const bool has[PRODUCTS] = {k->bytes.dot || k->words.dot, k->words.dot, k->float32.dot, k->depthwise.run};
     for (size_t i = 0; sim_conv_algorithm_at(i); i++) {
         printf("%s: %s computed %lu layers\n", k->name, sim_conv_algorithm_at(i)->name, taken[i]);
     }
@@ -716,13 +774,10 @@ static void report_algorithms(const sim_kernels *k)
 /* The driver's memory is bounded, a table's tiles are not: each must stay below the bound. */
 static void test_tiles(const sim_kernels *k)
 {
-    const sim_tile *tiles[] = {&k->int8, &k->int16, &k->float32};
-    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
-        const sim_tile *t = tiles[i];
-        if (t->dot && (t->pixels > SIM_MOST_PIXELS || t->chunk % t->pixels || t->chunk * t->channels > SIM_MOST_SUMS)) {
-            fprintf(stderr, "FAIL %s: tile %zu is too large for the driver\n", k->name, i);
-            failures++;
-        }
+    const sim_float_tile *t = &k->float32;
+    if (t->dot && (t->pixels > SIM_MOST_PIXELS || t->chunk % t->pixels || t->chunk * t->channels > SIM_MOST_SUMS)) {
+        fprintf(stderr, "FAIL %s: the tile of float32 is too large for the driver\n", k->name);
+        failures++;
     }
     const sim_byte_tile *b = &k->bytes;
     if (b->dot && (b->chunk % b->pixels || b->chunk * b->channels > SIM_MOST_SUMS)) {
@@ -732,14 +787,6 @@ static void test_tiles(const sim_kernels *k)
 }
 
 /* ---- the reference itself, against values worked out by hand ---- */
-
-static void expect(const char *what, double got, double wanted)
-{
-    if (got != wanted) {
-        fprintf(stderr, "FAIL %s: %.9g, expected %.9g\n", what, got, wanted);
-        failures++;
-    }
-}
 
 static void test_definitions(void)
 {
@@ -823,6 +870,7 @@ int main(int argc, char **argv)
         const sim_kernels *k = sim_kernels_select(sim_kernels_name(i));
         test_tiles(k);
         test_ranges(k);
+        test_split(k);
         test_all_halves(k);
         test_roundings(k);
         for (long c = 0; c < cases && failures < 20; c++) {

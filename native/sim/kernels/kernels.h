@@ -92,18 +92,15 @@ typedef struct sim_pool {
     bool count_padding; /* average: divide by the whole window */
 } sim_pool;
 
-/* A register tile: a dot product for each of some output pixels and some output channels (a block) at once. All sizes
- * are the instruction set's; a table without such a tile leaves it empty. */
-typedef struct sim_tile {
-    uint32_t element;         /* type of the inputs, and of the weights as they are packed */
+/* float32: a dot product for each of some output pixels and some output channels (a block) at once. All sizes are the
+ * instruction set's; a table without such a tile leaves it empty. */
+typedef struct sim_float_tile {
     int32_t pixels, channels; /* computed together */
-    int32_t interleave;       /* consecutive weights of one output channel */
-    int32_t multiple;         /* runs are padded to a multiple of this */
     int32_t chunk;            /* pixels between two calls of `finish`: whole tiles */
-    /* y[p][o] = float32(sum over runs r and k < length of x[p][offset[r] + k] * w[r][k / interleave][o][k % interleave]).
-     * w and y: 64-byte aligned. */
+    /* y[p][o] = sum over runs r and k < length of x[p][offset[r] + k] * w[r][k][o], in this order, each product and each
+     * sum rounded. w and y: 64-byte aligned. */
     void (*dot)(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length, float *y);
-} sim_tile;
+} sim_float_tile;
 
 /* Products of int8 weights with quantized bytes (SIM_QUANTIZED), over a stretch of pixels at once. All sizes are the
  * instruction set's; a table without such products leaves it empty. */
@@ -186,10 +183,10 @@ typedef struct sim_lookup {
 /* What one instruction set gives: a folder with its vectors (vector.h), products (dot.c) and this table (table.c). */
 typedef struct sim_kernels {
     const char *name;
-    bool (*supported)(void);       /* by this processor; NULL: by each that the library was built for */
-    sim_tile int8, int16, float32; /* for weights of that type */
-    sim_byte_tile bytes;           /* for int8 weights */
-    sim_word_tile words;           /* for int8 weights by Winograd */
+    bool (*supported)(void); /* by this processor; NULL: by each that the library was built for */
+    sim_byte_tile bytes;     /* for int8 weights */
+    sim_word_tile words;     /* for int8 and int16 weights */
+    sim_float_tile float32;
     sim_winograd winograd;
     sim_depthwise depthwise;
 

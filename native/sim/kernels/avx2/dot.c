@@ -25,7 +25,6 @@
     step("x0", "0", "1") step("x1", "2", "3") step("x2", "4", "5")                                   \
     step("x3", "6", "7") step("x4", "8", "9") step("x5", "10", "11")
 #define CLEAR(r) "vpxor %%ymm" r ", %%ymm" r ", %%ymm" r "\n\t"
-#define TO_FLOAT(r) "vcvtdq2ps %%ymm" r ", %%ymm" r "\n\t"
 #define STORE(r, at) "vmovaps %%ymm" r ", " at "(%[k])\n\t"
 #define ALL_SUMS(one)                                                                                \
     one("0") one("1") one("2") one("3") one("4") one("5")                                            \
@@ -34,8 +33,8 @@
     STORE("0", "0") STORE("1", "32") STORE("2", "64") STORE("3", "96") STORE("4", "128") STORE("5", "160") \
     STORE("6", "192") STORE("7", "224") STORE("8", "256") STORE("9", "288") STORE("10", "320") STORE("11", "352")
 
-/* step: PAIR or SINGLE; shift: log2 of the element size; last: what is done to the sums before they are stored. */
-#define DOT_TILE(step, shift, last)                                                                  \
+/* step: PAIR or SINGLE; shift: log2 of the element size. */
+#define DOT_TILE(step, shift)                                                                        \
     int32_t count = runs;                                                                            \
     const int64_t bytes = (int64_t)length << (shift);                                                \
     int64_t k = 0, end = 0;                                                                          \
@@ -58,7 +57,7 @@
         "subl $1, %[count]\n\t"                                                                      \
         "jnz 2b\n\t"                                                                                 \
         "mov %[y], %[k]\n\t"                                                                         \
-        last STORE_ALL                                                                               \
+        STORE_ALL                                                                                    \
         : [w] "+r"(w), [offset] "+r"(offset), [k] "+&r"(k), [end] "+&r"(end), [count] "+m"(count)    \
         : [x0] "r"(x[0]), [x1] "r"(x[1]), [x2] "r"(x[2]), [x3] "r"(x[3]), [x4] "r"(x[4]), [x5] "r"(x[5]), \
           [bytes] "m"(bytes), [y] "m"(y)                                                             \
@@ -66,15 +65,10 @@
           "xmm13", "xmm14", "xmm15", "cc", "memory")
 /* clang-format on */
 
-void sim_avx2_dot_s8(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length, float *y)
-{
-    DOT_TILE(PAIR, 1, ALL_SUMS(TO_FLOAT));
-}
-
 void sim_avx2_dot_f32(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y)
 {
-    DOT_TILE(SINGLE, 2, "");
+    DOT_TILE(SINGLE, 2);
 }
 
 /* ---- sums of words over a stretch of pixels ---- */
@@ -82,7 +76,7 @@ void sim_avx2_dot_f32(const void *const *x, const void *w, const int32_t *offset
 static void six_pixels(const int16_t *const *x, const int16_t *w, const int32_t *offset, int32_t runs, int32_t length,
                        int32_t *y)
 {
-    DOT_TILE(PAIR, 1, "");
+    DOT_TILE(PAIR, 1);
 }
 
 /* Fewer pixels leave registers enough for the compiler. */
@@ -136,38 +130,5 @@ void sim_avx2_dot_words(const int16_t *x, int64_t step, int32_t pixels, const in
         x += now * step;
         y += now * TILE_CHANNELS;
         pixels -= now;
-    }
-}
-
-/* A pair of products of int16 values within +-32767 fits 32 bits; the pairs are summed in 64. */
-void sim_avx2_dot_s16(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
-                      float *y)
-{
-    for (int p = 0; p < TILE_PIXELS; p++) {
-        const int16_t *in = x[p], *weights = w;
-        __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
-                          _mm256_setzero_si256()};
-        for (int32_t r = 0; r < runs; r++) {
-            for (int32_t k = 0; k < length; k += 2, weights += 32) {
-                int32_t pair;
-                memcpy(&pair, in + offset[r] + k, sizeof pair);
-                for (int half = 0; half < 2; half++) {
-                    const __m256i products =
-                        _mm256_madd_epi16(_mm256_set1_epi32(pair),
-                                          _mm256_load_si256((const __m256i *)(const void *)(weights + 16 * half)));
-                    sum[2 * half] =
-                        _mm256_add_epi64(sum[2 * half], _mm256_cvtepi32_epi64(_mm256_castsi256_si128(products)));
-                    sum[2 * half + 1] = _mm256_add_epi64(sum[2 * half + 1],
-                                                         _mm256_cvtepi32_epi64(_mm256_extracti128_si256(products, 1)));
-                }
-            }
-        }
-        _Alignas(32) int64_t exact[TILE_CHANNELS];
-        for (int i = 0; i < 4; i++) {
-            _mm256_store_si256((__m256i *)(void *)(exact + 4 * i), sum[i]);
-        }
-        for (int o = 0; o < TILE_CHANNELS; o++) {
-            y[p * TILE_CHANNELS + o] = (float)exact[o];
-        }
     }
 }

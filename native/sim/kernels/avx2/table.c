@@ -10,9 +10,7 @@ enum { CHUNK = 96, PAIRS = 2 };
 const sim_kernels SIM_KERNELS_AVX2 = {
     .name = "avx2",
     .supported = sim_avx2_supported,
-    .int8 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, CHUNK, sim_avx2_dot_s8},
-    .int16 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, CHUNK, sim_avx2_dot_s16},
-    .float32 = {SIM_FLOAT32, TILE_PIXELS, TILE_CHANNELS, 1, 1, CHUNK, sim_avx2_dot_f32},
+    .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_avx2_dot_f32},
     .words = {TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, sim_avx2_dot_words},
     .winograd = {false, WORDS, winograd_input, winograd_output},
     .depthwise = {WIDTH, depthwise},

@@ -13,9 +13,7 @@ enum { CHUNK = 96, BYTE_CHUNK = 192, PAIRS = 2 };
 const sim_kernels SIM_KERNELS_AVXVNNI = {
     .name = "avxvnni",
     .supported = sim_avxvnni_supported,
-    .int8 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, CHUNK, sim_avx2_dot_s8},
-    .int16 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, PAIRS, PAIRS, CHUNK, sim_avx2_dot_s16},
-    .float32 = {SIM_FLOAT32, TILE_PIXELS, TILE_CHANNELS, 1, 1, CHUNK, sim_avx2_dot_f32},
+    .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_avx2_dot_f32},
     .bytes = {.zero = 128,
               .pixels = PRODUCT_PIXELS,
               .channels = PRODUCT_CHANNELS,

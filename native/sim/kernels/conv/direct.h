@@ -1,4 +1,4 @@
-/* The driver of the direct algorithms: copies of the input's rows, and output pixels as dot products over them.
+/* What algorithms share that multiply elements of the input's rows.
  *
  * A task first copies the input rows under it into scratch memory, as the elements that its products take and with the
  * padding written out; then every output pixel is a dot product over a few runs of consecutive elements. An algorithm
@@ -101,14 +101,5 @@ typedef struct sim_output {
 sim_output sim_output_start(const sim_kernels *kernels, const sim_conv *conv, const sim_target *target,
                             const sim_conv_task *task, int32_t channel, int32_t channels);
 void sim_output_finish(sim_output *output, const sim_sums *sums, int32_t pixels); /* the next pixels */
-
-/* ---- layers over a register tile, in blocks of its channels ---- */
-
-bool sim_direct_fits(const sim_conv *conv, const sim_tile *tile);
-sim_conv_sizes sim_direct_sizes(const sim_conv *conv, const sim_tile *tile);
-void sim_direct_pack(const sim_conv *conv, const sim_tile *tile, const void *weights, void *packed);
-void sim_direct_run(const sim_kernels *kernels, const sim_conv *conv, const sim_tile *tile,
-                    const sim_elements *elements, const sim_view *x, const sim_target *target,
-                    const sim_conv_task *task, void *scratch);
 
 #endif

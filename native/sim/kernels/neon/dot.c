@@ -14,10 +14,11 @@
         MULTIPLY(0, lane) MULTIPLY(1, lane) MULTIPLY(2, lane) MULTIPLY(3, lane)                  \
     }
 
-void sim_neon_dot_s8(const void *const *x, const void *weights, const int32_t *offset, int32_t runs, int32_t length,
-                     float *y)
+/* Pixels past the last are computed like it and not stored. */
+static inline void word_tile(const int16_t *const *x, int32_t pixels, const int16_t *w, const int32_t *offset,
+                             int32_t runs, int32_t length, int32_t *y)
 {
-    const int16_t *p0 = x[0], *p1 = x[1], *p2 = x[2], *p3 = x[3], *w = weights;
+    const int16_t *p0 = x[0], *p1 = x[1], *p2 = x[2], *p3 = x[3];
     int32x4_t sum[TILE_PIXELS][4];
     for (int p = 0; p < TILE_PIXELS; p++) {
         sum[p][0] = sum[p][1] = sum[p][2] = sum[p][3] = vdupq_n_s32(0);
@@ -29,37 +30,23 @@ void sim_neon_dot_s8(const void *const *x, const void *weights, const int32_t *o
             ALL_PIXELS(0) ALL_PIXELS(1) ALL_PIXELS(2) ALL_PIXELS(3)
         }
     }
-    for (int p = 0; p < TILE_PIXELS; p++) {
+    for (int32_t p = 0; p < pixels; p++) {
         for (int i = 0; i < 4; i++) {
-            vst1q_f32(y + p * TILE_CHANNELS + 4 * i, vcvtq_f32_s32(sum[p][i]));
+            vst1q_s32(y + p * TILE_CHANNELS + 4 * i, sum[p][i]);
         }
     }
 }
 
-void sim_neon_dot_s16(const void *const *x, const void *weights, const int32_t *offset, int32_t runs, int32_t length,
-                      float *y)
+void sim_neon_dot_words(const int16_t *x, int64_t step, int32_t pixels, const int16_t *w, const int32_t *offset,
+                        int32_t runs, int32_t length, int32_t *y)
 {
-    for (int p = 0; p < TILE_PIXELS; p++) {
-        const int16_t *in = x[p], *w = weights;
-        int64x2_t sum[8];
-        for (int i = 0; i < 8; i++) {
-            sum[i] = vdupq_n_s64(0);
+    for (int32_t first = 0; first < pixels; first += TILE_PIXELS) {
+        const int32_t left = pixels - first, now = left < TILE_PIXELS ? left : TILE_PIXELS;
+        const int16_t *four[TILE_PIXELS];
+        for (int32_t p = 0; p < TILE_PIXELS; p++) {
+            four[p] = x + (first + (p < now ? p : now - 1)) * step;
         }
-        for (int32_t r = 0; r < runs; r++) {
-            for (int32_t k = 0; k < length; k++, w += 16) {
-                const int16x4_t value = vdup_n_s16(in[offset[r] + k]);
-                for (int i = 0; i < 4; i++) {
-                    const int32x4_t product = vmull_s16(value, vld1_s16(w + 4 * i));
-                    sum[2 * i] = vaddw_s32(sum[2 * i], vget_low_s32(product));
-                    sum[2 * i + 1] = vaddw_high_s32(sum[2 * i + 1], product);
-                }
-            }
-        }
-        for (int o = 0; o < TILE_CHANNELS; o++) {
-            int64_t exact[2];
-            vst1q_s64(exact, sum[o / 2]);
-            y[p * TILE_CHANNELS + o] = (float)exact[o & 1];
-        }
+        word_tile(four, now, w, offset, runs, length, y + (int64_t)first * TILE_CHANNELS);
     }
 }
 

@@ -6,19 +6,16 @@
 
 enum { TILE_PIXELS = 4, TILE_CHANNELS = 16, STEP = 4, CHUNK = 96 }; /* STEP: inputs of a run read together */
 
-void sim_neon_dot_s8(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
-                     float *y);
-void sim_neon_dot_s16(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
-                      float *y);
+void sim_neon_dot_words(const int16_t *x, int64_t step, int32_t pixels, const int16_t *w, const int32_t *offset,
+                        int32_t runs, int32_t length, int32_t *y);
 void sim_neon_dot_f32(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y);
 
-#define NEON_ENTRIES                                                                                      \
-    .int8 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, 1, STEP, CHUNK, sim_neon_dot_s8},                     \
-    .int16 = {SIM_INT16, TILE_PIXELS, TILE_CHANNELS, 1, STEP, CHUNK, sim_neon_dot_s16},                   \
-    .float32 = {SIM_FLOAT32, TILE_PIXELS, TILE_CHANNELS, 1, 1, CHUNK, sim_neon_dot_f32},                  \
-    .depthwise = {WIDTH, depthwise}, .quantize = quantize, .encode = encode, .greater = greater,          \
-    .look_up = sim_look_up, .convert = convert, .finish = finish, .activate = activate, .binary = binary, \
-    .max_pool = max_pool
+#define NEON_ENTRIES                                                                                        \
+    .words = {TILE_PIXELS, TILE_CHANNELS, 1, STEP, sim_neon_dot_words},                                     \
+    .winograd = {false, WORDS, winograd_input, winograd_output},                                            \
+    .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_neon_dot_f32}, .depthwise = {WIDTH, depthwise},      \
+    .quantize = quantize, .encode = encode, .greater = greater, .look_up = sim_look_up, .convert = convert, \
+    .finish = finish, .activate = activate, .binary = binary, .max_pool = max_pool
 
 #endif

@@ -3,5 +3,6 @@
 #include "vector.h"
 
 #include "spans.inc"
+#include "winograd.inc"
 
 const sim_kernels SIM_KERNELS_NEON = {.name = "neon", NEON_ENTRIES};

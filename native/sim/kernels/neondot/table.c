@@ -5,6 +5,7 @@
 #include "../neon/vector.h"
 
 #include "spans.inc"
+#include "winograd.inc"
 
 const sim_kernels SIM_KERNELS_NEONDOT = {
     .name = "neondot",
