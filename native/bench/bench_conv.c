@@ -70,7 +70,7 @@ static sim_conv layer_of(char **argv)
 /* The input as its bytes, and the output as those of a next layer alone. */
 static void keep_bytes(const sim_kernels *k, const sim_conv *conv, sim_view *x, sim_target *y)
 {
-    uint8_t *codes = room(SIM_HALVES + SIM_PAST_HALVES);
+    sim_codes *codes = room(sizeof *codes);
     sim_table_of_codes(k, &conv->activation, 30.0f, k->bytes.zero, codes);
     y->codes = codes;
     y->bytes = y->y;

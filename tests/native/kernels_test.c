@@ -222,7 +222,7 @@ static size_t view_bytes(const sim_view *v)
 typedef struct ending {
     sim_target target; /* without the data of y and bytes, which are each table's own */
     uint16_t *halves;
-    uint8_t *codes;
+    sim_codes *codes;
 } ending;
 
 /* Anything that may stand behind an activation. */
@@ -246,7 +246,7 @@ static ending any_ending(const sim_kernels *k, const sim_activation *activation,
     }
     if (t->dtype == SIM_FLOAT16 && draw() % 12 == 0) {
         e.halves = room((SIM_HALVES + SIM_PAST_HALVES) * sizeof *e.halves);
-        e.codes = room(SIM_HALVES + SIM_PAST_HALVES);
+        e.codes = room(sizeof *e.codes);
         sim_table_of_halves(k, activation, e.halves);
         sim_table_of_codes(k, activation, t->scale, t->zero, e.codes);
         t->halves = e.halves;
@@ -285,6 +285,40 @@ static void equal_outputs(const char *what, const sim_kernels *k, const sim_targ
     if (a->bytes.data) {
         equal(what, k, a->bytes.data, b->bytes.data, view_bytes(&a->bytes));
     }
+}
+
+/* Every half (a signalling NaN comes from no rounding) through the table of its codes; the second scale has steps that are
+ * too steep to be kept as such. */
+static void test_codes(const sim_kernels *k)
+{
+    enum { CHANNELS = 64, PIXELS = SIM_HALVES / CHANNELS };
+    float *halves = room(SIM_HALVES * sizeof *halves), terms[2 * CHANNELS];
+    uint8_t *y = room(SIM_HALVES), *z = room(SIM_HALVES);
+    sim_codes *codes = room(sizeof *codes);
+    for (uint32_t i = 0; i < SIM_HALVES; i++) {
+        halves[i] = sim_float_from_half((uint16_t)i);
+    }
+    for (int i = 0; i < CHANNELS; i++) {
+        terms[i] = 1.0f;
+        terms[CHANNELS + i] = -0.0f;
+    }
+    const sim_affine affine = {terms, terms + CHANNELS, terms, terms + CHANNELS};
+    for (uint32_t i = 0; i < 16; i++) {
+        const sim_activation silu = {SIM_SILU, 0.0f, 0.0f};
+        sim_target t = {.dtype = SIM_FLOAT16, .scale = i == 0 ? 900.0f : uniform(1.0f, 100.0f), .zero = 128};
+        sim_table_of_codes(k, &silu, t.scale, t.zero, codes);
+        t.codes = codes;
+        t.bytes = (sim_view){(char *)y, 1, 1, PIXELS, CHANNELS, CHANNELS, SIM_QUANTIZED};
+        k->finish(&(sim_sums){halves, CHANNELS, false}, PIXELS, CHANNELS, &affine, &silu, &t);
+        t.bytes.data = (char *)z;
+        sim_finish(&(sim_sums){halves, CHANNELS, false}, PIXELS, CHANNELS, &affine, &silu, &t);
+        equal("codes of all halves", k, y, z, SIM_HALVES);
+        expect("the codes of SiLU are steps", codes->stepped, i > 0);
+    }
+    free(halves);
+    free(y);
+    free(z);
+    free(codes);
 }
 
 /* Each step an operator of its own, one value after the other. */
@@ -872,6 +906,7 @@ int main(int argc, char **argv)
         test_ranges(k);
         test_split(k);
         test_all_halves(k);
+        test_codes(k);
         test_roundings(k);
         for (long c = 0; c < cases && failures < 20; c++) {
             test_spans(k);

@@ -85,7 +85,7 @@ sim_place sim_plan_place_of(const sim_builder *b, uint32_t tensor);
 /* tables.c: functions of a half by table, each made once for all steps of the plan; NULL after saying that there is no
  * memory. Not for SIM_PRELU. */
 const uint16_t *sim_plan_halves(sim_builder *b, const sim_activation *activation);
-const uint8_t *sim_plan_codes(sim_builder *b, const sim_activation *activation, float scale, uint8_t zero);
+const sim_codes *sim_plan_codes(sim_builder *b, const sim_activation *activation, float scale, uint8_t zero);
 void sim_plan_free_tables(sim_plan *plan);
 /* Looking a half up is quicker than computing this. */
 bool sim_plan_is_tabled(const sim_activation *activation);

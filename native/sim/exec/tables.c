@@ -37,8 +37,8 @@ static void *table_of(sim_builder *b, const sim_plan_table *wanted, bool *made)
     if (entries) {
         return entries;
     }
-    const size_t size = wanted->codes ? sizeof(uint8_t) : sizeof(uint16_t),
-                 bytes = (size_t)sim_aligned((int64_t)(size * (SIM_HALVES + SIM_PAST_HALVES)));
+    const size_t size = wanted->codes ? sizeof(sim_codes) : (SIM_HALVES + SIM_PAST_HALVES) * sizeof(uint16_t),
+                 bytes = (size_t)sim_aligned((int64_t)size);
     sim_plan_table *table = malloc(sizeof *table);
     entries = aligned_alloc(ALIGNMENT, bytes);
     if (!table || !entries) {
@@ -65,11 +65,11 @@ const uint16_t *sim_plan_halves(sim_builder *b, const sim_activation *activation
     return halves;
 }
 
-const uint8_t *sim_plan_codes(sim_builder *b, const sim_activation *activation, float scale, uint8_t zero)
+const sim_codes *sim_plan_codes(sim_builder *b, const sim_activation *activation, float scale, uint8_t zero)
 {
     bool made = false;
     const sim_plan_table wanted = {.activation = *activation, .codes = true, .scale = scale, .zero = zero};
-    uint8_t *codes = table_of(b, &wanted, &made);
+    sim_codes *codes = table_of(b, &wanted, &made);
     if (codes && made) {
         sim_table_of_codes(b->plan->kernels, activation, scale, zero, codes);
     }

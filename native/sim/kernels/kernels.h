@@ -73,6 +73,16 @@ typedef struct sim_sums {
     bool whole; /* int32, exact; otherwise float32 */
 } sim_sums;
 
+/* The bytes of a function of every half. Where eight neighbouring halves that start at a multiple of eight have two bytes at
+ * most, which are neighbours too (the rule: few halves share the rounding to a byte), they are also kept in a tenth of the
+ * memory that a lookup comes by: the byte of half h is ((s & 0x7fff) + ((h & 7) ^ (s >> 15 ? 7 : 0))) >> 3 with s =
+ * steps[h / 8]. */
+typedef struct sim_codes {
+    uint8_t of[SIM_HALVES + SIM_PAST_HALVES];
+    uint16_t steps[SIM_HALVES / 8 + SIM_PAST_HALVES];
+    bool stepped; /* `steps` are there */
+} sim_codes;
+
 /* Where the values of a convolution go, and what becomes of them behind the activation: everything as if each step were an
  * operator of its own, which rounds to `dtype`. A view without data is absent. */
 typedef struct sim_target {
@@ -84,7 +94,7 @@ typedef struct sim_target {
     float scale;            /* of `bytes`; their greatest magnitude is SIM_BYTE_MAX */
     uint8_t zero;           /* of `bytes` */
     const uint16_t *halves; /* the activation of every half, to be looked up; NULL: it is computed */
-    const uint8_t *codes;   /* the byte of the activation of every half, where nothing is added; NULL: it is computed */
+    const sim_codes *codes; /* the byte of the activation of every half, where nothing is added; NULL: it is computed */
 } sim_target;
 
 typedef struct sim_pool {
@@ -233,10 +243,10 @@ bool sim_activation_is_fast(uint32_t function); /* the fast tables have it, and 
 void sim_finish(const sim_sums *sums, int32_t pixels, int32_t channels, const sim_affine *affine,
                 const sim_activation *activation, const sim_target *target);
 
-/* tables.c: functions of a half by table, `table` of SIM_HALVES + SIM_PAST_HALVES entries. */
+/* tables.c: functions of a half by table; of halves: SIM_HALVES + SIM_PAST_HALVES entries. */
 void sim_table_of_halves(const sim_kernels *kernels, const sim_activation *activation, uint16_t *table);
 void sim_table_of_codes(const sim_kernels *kernels, const sim_activation *activation, float scale, uint8_t zero,
-                        uint8_t *table);
+                        sim_codes *codes);
 
 /* values.c: values in memory. */
 float sim_load(const void *data, uint32_t dtype, size_t index);        /* UINT8, FLOAT16, FLOAT32 */

@@ -38,7 +38,7 @@ typedef struct conv_step {
     bool has_values, has_bytes, adds;
     sim_place values, bytes, addend;
     const uint16_t *halves; /* the activation by table, or NULL */
-    const uint8_t *codes;   /* the bytes of that by table, or NULL */
+    const sim_codes *codes; /* the bytes of that by table, or NULL */
     uint32_t row_tasks, block_tasks, blocks_per_task;
 } conv_step;
 

@@ -87,6 +87,29 @@ static inline void vec_look_up_codes(const uint8_t *table, const vec *v, uint8_t
                           step);
 }
 
+/* By steps (sim_codes): the part of the table that a layer uses stays in the first cache. */
+#define VEC_STEPS
+
+static inline void vec_look_up_steps(const uint16_t *steps, const vec *v, uint8_t *out, size_t step)
+{
+    const __m512i even =
+        _mm512_setr_epi32(0x20000, 0x60004, 0xa0008, 0xe000c, 0x120010, 0x160014, 0x1a0018, 0x1e001c, 0x220020,
+                          0x260024, 0x2a0028, 0x2e002c, 0x320030, 0x360034, 0x3a0038, 0x3e003c);
+    for (int i = 0; i < 4; i += 2, out += 2 * step) {
+        const __m256i first = _mm512_cvtps_ph(v[i], _MM_FROUND_TO_NEAREST_INT),
+                      second = _mm512_cvtps_ph(v[i + 1], _MM_FROUND_TO_NEAREST_INT);
+        const __m512i a = _mm512_i32gather_epi32(_mm512_cvtepu16_epi32(_mm256_srli_epi16(first, 3)), steps, 2),
+                      b = _mm512_i32gather_epi32(_mm512_cvtepu16_epi32(_mm256_srli_epi16(second, 3)), steps, 2);
+        const __m512i s = _mm512_permutex2var_epi16(a, even, b);
+        const __m512i place = _mm512_ternarylogic_epi32(_mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1),
+                                                        _mm512_srai_epi16(s, 15), _mm512_set1_epi16(7), 0x28);
+        const __m256i codes = _mm512_cvtepi16_epi8(
+            _mm512_srli_epi16(_mm512_add_epi16(_mm512_and_si512(s, _mm512_set1_epi16(0x7fff)), place), 3));
+        _mm_storeu_si128((__m128i *)(void *)out, _mm256_castsi256_si128(codes));
+        _mm_storeu_si128((__m128i *)(void *)(out + step), _mm256_extracti128_si256(codes, 1));
+    }
+}
+
 static inline void vec_look_up_halves(const uint16_t *table, const vec *v, char *out, size_t step)
 {
     for (int i = 0; i < 4; i++) {
