@@ -55,6 +55,12 @@ def _missing_checkout() -> str | None:
     return needs.missing("git")
 
 
+def _missing_amx() -> str | None:
+    processor = Path("/proc/cpuinfo")
+    here = processor.exists() and "amx_int8" in processor.read_text(encoding="utf-8").split()
+    return None if here else "this processor has no AMX with bytes"
+
+
 _MISSING: dict[str, Callable[[], str | None]] = {
     "shared": functools.lru_cache(None)(_missing_shared),
     "torch": functools.partial(_missing_module, "torch"),
@@ -64,6 +70,7 @@ _MISSING: dict[str, Callable[[], str | None]] = {
     "full": _missing_full,
     "checkout": functools.lru_cache(None)(_missing_checkout),
     "cc": functools.partial(needs.missing, "cc"),
+    "amx": functools.lru_cache(None)(_missing_amx),
     "readelf": functools.partial(needs.missing, "readelf"),
     "rtsp": functools.partial(needs.missing, "rtsp"),
     "systemd": functools.partial(needs.missing, "systemd"),
