@@ -6,7 +6,8 @@
 `make bench` makes the environment with the peers and runs it. A race of one network on one kind of processor ends after
 so many rounds or seconds, whatever comes first (but not before three rounds); all six networks take ten minutes on two
 cores, `--models yolov5n --rounds 5` one. What was measured is kept in build/bench/results.json, part by part and
-network by network: a run that was interrupted goes on where it was, and --again measures what it names anew.
+network by network: a run that was interrupted goes on where it was, --again measures what it names anew, and with
+--parts '' the page is written of what there is.
 Published weights are used where --weights has them (yolov5n.pt, yolov5s.pt, yolov3.weights, yolov3-tiny.weights,
 yolo-fastest-1.1.weights), random ones of the same shapes otherwise: they cost the same. Nothing else should run beside.
 """
@@ -24,7 +25,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contest import measure, page
+from contest import curves, daemon, measure, page
+from contest.networks import NETWORKS
 from contest.processor import build_mask, machine
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="measure anew what is already there")
     parser.add_argument("--page", type=Path, default=PAGE)
     arguments = parser.parse_args()
-    models, parts = arguments.models.split(","), arguments.parts.split(",")
+    models = arguments.models.split(",")
+    parts = [part for part in arguments.parts.split(",") if part]
     unknown = [name for name in models if name not in MODELS] + [name for name in parts if name not in PARTS]
     if unknown:
         parser.error(f"{unknown[0]} is not known; models: {', '.join(MODELS)}; parts: {', '.join(PARTS)}")
@@ -142,7 +145,7 @@ def limits(results: Results, setting: measure.Setting, _: list[str]) -> None:
 
 
 def neighbour(results: Results, setting: measure.Setting, models: list[str]) -> None:
-    model = "yolov5s" if "yolov5s" in models else models[0]
+    model = _wanted("yolov5s", models)
     results.part("neighbour", lambda: {"model": model, "rows": measure.neighbour(model, setting)})
 
 
@@ -165,11 +168,51 @@ def around(results: Results, _: measure.Setting, __: list[str]) -> None:
     results.part("around", measured)
 
 
+def accuracy(results: Results, setting: measure.Setting, models: list[str]) -> None:
+    """Of the networks with published weights, where there is a labelled set."""
+    program = ROOT / "benchmarks" / "contest" / "accuracy.py"
+    for model in models if setting.labelled else []:
+        if NETWORKS[model].real(setting.weights) is None:
+            continue
+        file = FOLDER / "accuracy.json"
+        command = [sys.executable, str(program), str(FOLDER / model), str(setting.labelled), "--json", str(file)]
+
+        def measured(command: list[str] = command, file: Path = file) -> Any:
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            return json.loads(file.read_text(encoding="utf-8"))
+
+        results.part(f"accuracy {model}", measured)
+
+
+def curve(results: Results, setting: measure.Setting, models: list[str]) -> None:
+    model = _wanted("yolov5n", models)
+    results.part("curves", lambda: curves.curves(model, setting))
+
+
+def pipeline(results: Results, setting: measure.Setting, models: list[str]) -> None:
+    model = _wanted("yolov5n", models)
+    results.part("fixed latency", lambda: daemon.fixed_latency(model, setting))
+    results.part("costs", lambda: daemon.costs(model, setting))
+
+
+def calibration(results: Results, setting: measure.Setting, models: list[str]) -> None:
+    model = _wanted("yolov5n", models)
+    results.part("calibration", lambda: daemon.calibration(model, setting))
+
+
+def _wanted(name: str, models: list[str]) -> str:
+    return name if name in models else models[0]
+
+
 PARTS: dict[str, Callable[[Results, measure.Setting, list[str]], None]] = {
     "limits": limits,
     "networks": networks,
     "neighbour": neighbour,
     "around": around,
+    "pipeline": pipeline,
+    "curves": curve,
+    "calibration": calibration,
+    "accuracy": accuracy,
 }
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """One engine with one network in a process of its own, that runs it whenever it is asked to.
 
-    python benchmarks/contest/contender.py ENGINE FOLDER THREADS
+    python benchmarks/contest/contender.py ENGINE FOLDER THREADS [BATCH]
 
 Each line of its standard input is a command: ``run`` is answered with the milliseconds of one inference, wall and of
-all its threads' CPU time; ``outputs FILE`` writes the network's heads there (.npz, float32, NHWC). The first line that
-it writes tells what it is. It waits on its input between, so all contenders stay loaded while one of them runs.
+all its threads' CPU time; ``loop SECONDS`` with how many inferences were made and how long they took; ``outputs FILE``
+writes the network's heads there (.npz, float32, NHWC). The first line that it writes tells what it is. It waits on its
+input between, so all contenders stay loaded while one of them runs. Other batches than 1: ours and the int8 networks of
+ONNX Runtime and OpenVINO.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 Run = Callable[[np.ndarray], list[np.ndarray]]  # the heads, as the engine lays them out
 WARM_UPS = 2
+BATCH = int(sys.argv[4]) if len(sys.argv) > 4 and __name__ == "__main__" else 1
 
 
 def ours(folder: Path, threads: int) -> tuple[Run, str]:
@@ -31,7 +34,7 @@ def ours(folder: Path, threads: int) -> tuple[Run, str]:
     from mlu_agent.cnrt import open_library
     from mlu_agent.engine import Engine
 
-    path = folder / f"ours-{1 if threads == 1 else 4}.cambricon"
+    path = folder / f"ours-{1 if threads == 1 else 4}{f'-batch{BATCH}' if BATCH > 1 else ''}.cambricon"
     library = open_library("simulator")
     engine = Engine(library, path, cores=1 if threads == 1 else 4, slots=1)
 
@@ -43,7 +46,7 @@ def ours(folder: Path, threads: int) -> tuple[Run, str]:
         engine.release(done)
         return done.outputs
 
-    return run, f"mlu-agent {library.description()}" if hasattr(library, "description") else "mlu-agent"
+    return run, "mlu-agent"
 
 
 def onnxruntime(name: str, exact: bool = False) -> Callable[[Path, int], tuple[Run, str]]:
@@ -57,10 +60,23 @@ def onnxruntime(name: str, exact: bool = False) -> Callable[[Path, int], tuple[R
         options.inter_op_num_threads = 1
         if exact:
             options.add_session_config_entry("session.x64quantprecision", "1")
-        session = runtime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
+        model = str(folder / name) if BATCH == 1 else _batched(folder / name)
+        session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         return lambda value: session.run(None, {"input": value}), f"onnxruntime {runtime.__version__}"
 
     return load
+
+
+def _batched(path: Path) -> bytes:
+    """An ONNX file for another batch: only its inputs and outputs say one."""
+    import onnx
+
+    model = onnx.load(str(path))
+    for one in (*model.graph.input, *model.graph.output):
+        one.type.tensor_type.shape.dim[0].dim_value = BATCH
+    model.graph.ClearField("value_info")
+    made: bytes = model.SerializeToString()
+    return made
 
 
 def openvino(name: str, precision: str = "") -> Callable[[Path, int], tuple[Run, str]]:
@@ -73,7 +89,10 @@ def openvino(name: str, precision: str = "") -> Callable[[Path, int], tuple[Run,
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
         if precision:
             settings["INFERENCE_PRECISION_HINT"] = precision
-        compiled = runtime.Core().compile_model(str(folder / name), "CPU", settings)
+        model = runtime.Core().read_model(str(folder / name))
+        if BATCH > 1:
+            model.reshape([BATCH, *model.inputs[0].shape[1:]])
+        compiled = runtime.Core().compile_model(model, "CPU", settings)
         request = compiled.create_infer_request()
 
         def run(value: np.ndarray) -> list[np.ndarray]:
@@ -216,8 +235,9 @@ def inputs(folder: Path, engine: str) -> np.ndarray:
 
     pixels = cv2.imread(str(folder / "pictures" / "0.png"))
     if engine == "ours":
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGBA)[None]
-    return np.ascontiguousarray(pixels[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255)
+        return np.repeat(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGBA)[None], BATCH, 0)
+    value = pixels[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255
+    return np.ascontiguousarray(np.repeat(value, BATCH, 0))
 
 
 def commands() -> Iterator[list[str]]:
@@ -244,6 +264,12 @@ def main() -> int:
             heads = made if engine == "ours" else [one.transpose(0, 2, 3, 1) for one in made]
             np.savez(command[1].strip(), *heads)
             answers.write("0 0\n")
+        elif command[0] == "loop":
+            begin, count = time.perf_counter(), 0
+            while time.perf_counter() - begin < float(command[1]):
+                run(value)
+                count += 1
+            answers.write(f"{count} {time.perf_counter() - begin:.4f}\n")
         else:
             wall, cpu = time.perf_counter(), time.process_time()
             outputs = run(value)

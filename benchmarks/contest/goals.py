@@ -38,7 +38,8 @@ class Verdict:
 
 def lines(results: dict[str, Any]) -> list[str]:
     """The table of goals."""
-    verdicts = [*_peers(results), *_threads(results), *_share(results), *_neighbour(results)]
+    verdicts = [*_peers(results), *_threads(results), *_share(results), *_neighbour(results), *_daemon(results)]
+    verdicts += _postprocessing(results)
     if not verdicts:
         return []
     rows = [
@@ -141,3 +142,41 @@ def _neighbour(results: dict[str, Any]) -> list[Verdict]:
     ratio = row["beside_ms"] / row["median_ms"]
     what = f"{told['model']} beside a busy neighbour on one of two cores"
     return [Verdict(what, "itself", "at most 1.8x slower", f"{ratio:.2f}x", ratio <= 1.8)]
+
+
+def _values(results: dict[str, Any], part: str) -> Any:
+    return results.get(part, {}).get("values")
+
+
+def _at_most(what: str, value: float, most: float, unit: str) -> Verdict:
+    return Verdict(what, "", f"at most {most:g} {unit}", f"{value:.2f} {unit}", value <= most)
+
+
+def _daemon(results: dict[str, Any]) -> list[Verdict]:
+    verdicts = []
+    told, costs, calibration = (_values(results, part) for part in ("fixed latency", "costs", "calibration"))
+    for row in told["rows"] if told else []:
+        share = row["saturated"]["fps"] / row["limit_fps"]
+        what = f"fixed latency, {row['sources']} sources"
+        verdicts.append(Verdict(what, "the device's limit", "99 %", f"{share:.1%}", share >= 0.99))
+        if row["sources"] == 4:
+            verdicts.append(_at_most(f"{what}, 80 % load: p99 besides the device", row["loaded"]["p99_ms"], 5, "ms"))
+        verdicts.append(_at_most(f"{what}: CPU beside the network, a frame", row["loaded"]["cpu_ms"], 2, "ms"))
+    if costs:
+        verdicts.append(_at_most(f"RSS of the daemon with {costs['model']}", costs["rss_mib"], 120, "MiB"))
+    if calibration:
+        verdicts.append(_at_most(f"calibration of {calibration['model']}", calibration["seconds"], 60, "s"))
+    return verdicts
+
+
+def _postprocessing(results: dict[str, Any]) -> list[Verdict]:
+    verdicts = []
+    for group in _values(results, "around") or []:
+        rows = {row["name"]: row["median_ms"] for row in group["rows"]}
+        own = min((value for name, value in rows.items() if name.startswith("ours")), default=None)
+        name, peer = min(
+            ((name, value) for name, value in rows.items() if not name.startswith("ours")), key=lambda one: one[1]
+        )
+        if own is not None and "289 objects" in group["title"]:
+            verdicts.append(Verdict(group["title"], name, "12x", f"{peer / own:.1f}x", peer / own >= 12))
+    return verdicts

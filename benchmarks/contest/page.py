@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import goals, plots
+from . import goals, plots, sections
+from .sections import table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,9 +56,12 @@ def _lines(results: dict[str, Any], path: Path) -> list[str]:
         for processor in about["processors"]:
             lines += _processor(processor, networks, path)
         lines += _exactness(about["processors"], networks)
-    lines += _limits(values_of(results, "limits"))
-    lines += _neighbour(values_of(results, "neighbour"))
-    lines += _around(values_of(results, "around"))
+    lines += sections.limits(values_of(results, "limits"))
+    lines += sections.neighbour(values_of(results, "neighbour"))
+    lines += sections.around(values_of(results, "around"))
+    lines += sections.daemon(values_of(results, "fixed latency"), values_of(results, "costs"))
+    lines += sections.accuracy(results)
+    lines += sections.curves(values_of(results, "curves"), path)
     if networks:
         lines += _profiles(about["processors"], networks)
     return [*lines, *_method()]
@@ -77,7 +81,7 @@ def _processor(processor: dict[str, str], networks: dict[str, Any], path: Path) 
         if not rows:
             continue
         lines += [f"### {threads} thread{'s' * (threads > 1)}", ""]
-        lines += _table(["", *networks], rows)
+        lines += table(["", *networks], rows)
         plot = path.with_name(f"performance-{processor['name']}-{threads}.svg")
         plots.bars(
             plot, f"{processor['title']}, {threads} thread{'s' * (threads > 1)}", _series(networks, processor, threads)
@@ -163,68 +167,7 @@ def _exactness(processors: list[dict[str, str]], networks: dict[str, Any]) -> li
                 else:
                     cells.append(f"{one['float']:.4f}, {one.get('itself', 1.0):.4f}")
             rows.append([f"{name} ({network['weights']} weights)", engine, *cells])
-    return [*lines, *_table(["network", "engine", *(one["title"] for one in processors)], rows), ""]
-
-
-def _limits(told: dict[str, Any] | None) -> list[str]:
-    if not told:
-        return []
-    lines = ["## What one core can do", "", "Measured in the same run (`native/bench/bench_limits.c`).", ""]
-    rows = [[name, f"{one['value']:.1f} {one['unit']}"] for name, one in told["limits"].items()]
-    lines += [*_table(["instructions alone", ""], rows), ""]
-    tables = dict.fromkeys(one["table"] for one in told["products"])
-    shapes = dict.fromkeys(one["shape"] for one in told["products"])
-    found = {(one["table"], one["shape"]): one["gmacs"] for one in told["products"]}
-    rows = [[s, *(f"{found[t, s]:.0f}" if (t, s) in found else "-" for t in tables)] for s in shapes]
-    return [*lines, *_table(["products of bytes, GMAC/s", *tables], rows), ""] if rows else lines
-
-
-def _neighbour(told: dict[str, Any] | None) -> list[str]:
-    if not told:
-        return []
-    rows = [
-        [
-            row["engine"],
-            f"{row['median_ms']:.1f}",
-            f"{row['beside_ms']:.1f}",
-            f"{row['beside_ms'] / row['median_ms']:.2f}x",
-        ]
-        for row in told["rows"]
-        if row.get("median_ms") and row.get("beside_ms")
-    ]
-    title = f"{told['model']}, two threads, a process that keeps one of two CPUs busy"
-    return [
-        "## A busy neighbour",
-        "",
-        title + ", ms median.",
-        "",
-        *_table(["", "alone", "beside it", "slower"], rows),
-        "",
-    ]
-
-
-def _around(told: Any) -> list[str]:
-    if not told:
-        return []
-    lines = [
-        "## Before and behind the network",
-        "",
-        "One thread, ms median / least; all to the same bytes or boxes.",
-        "",
-    ]
-    for group in told:
-        own = next((row for row in group["rows"] if row["name"].startswith("ours")), group["rows"][0])
-        rows = [
-            [
-                row["name"],
-                f"{row['median_ms']:.3f} / {row['least_ms']:.3f}",
-                f"{row['median_ms'] / own['median_ms']:.1f}x",
-                row.get("same", ""),
-            ]
-            for row in group["rows"]
-        ]
-        lines += [f"### {group['title']}", "", *_table(["", "ms", "ours is faster by", ""], rows), ""]
-    return lines
+    return [*lines, *table(["network", "engine", *(one["title"] for one in processors)], rows), ""]
 
 
 def _profiles(processors: list[dict[str, str]], networks: dict[str, Any]) -> list[str]:
@@ -263,7 +206,7 @@ def _profile(told: dict[str, Any]) -> list[str]:
         for step in sorted(steps, key=lambda step: -step["least_ns"])[:TOP_STEPS]
     ]
     total = f"{whole / 1e6:.2f} ms, {products / whole:.0f} GMAC/s over all {len(steps)} steps: {kinds}."
-    return [total, "", *_table(["step", "shape", "ms", "share", "GMAC/s"], rows)]
+    return [total, "", *table(["step", "shape", "ms", "share", "GMAC/s"], rows)]
 
 
 def _method() -> list[str]:
@@ -282,11 +225,3 @@ def _load(results: dict[str, Any]) -> str:
     """The highest load average that a part of the run ended with: beside it the number of threads it ran itself."""
     loads = [value["load"] for value in results.values() if "load" in value]
     return f"{max(loads):.1f}" if loads else "unknown"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    return [
-        f"| {' | '.join(head)} |",
-        f"|{'---|' * len(head)}",
-        *(f"| {' | '.join(str(cell) for cell in row)} |" for row in rows),
-    ]

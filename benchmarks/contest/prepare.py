@@ -1,6 +1,6 @@
 """Makes the files that each contender loads, of one network: ours, ONNX, OpenVINO IR and ncnn, float and int8.
 
-    python benchmarks/contest/prepare.py NETWORK FOLDER [--weights DIR] [--pictures DIR]
+    python benchmarks/contest/prepare.py NETWORK FOLDER [--weights DIR] [--pictures DIR] [--size N] [--batch N]
 
 What is there is not made again. Each quantizer is given the same pictures, as its documentation says to use it.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,23 +39,41 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path, help="folder of published weights; random ones where it has none")
     parser.add_argument("--pictures", type=Path, help="folder to calibrate with; made-up ones without it")
+    parser.add_argument("--size", type=int, help="another size of the input: a folder NETWORK-SIZE of int8 files alone")
+    parser.add_argument("--batch", type=int, default=1, help="another batch: of ours, one thread, alone")
     arguments = parser.parse_args()
     network = networks.NETWORKS[arguments.network]
     weights = network.real(arguments.weights)
-    folder = arguments.folder / network.name
+    folder = arguments.folder / (f"{network.name}-{arguments.size}" if arguments.size else network.name)
     folder.mkdir(parents=True, exist_ok=True)
-    Maker(network, weights, folder, arguments.pictures).make()
+    maker = Maker(network, weights, folder, arguments.pictures, arguments.size)
+    if arguments.size:
+        maker.make_few()
+    elif arguments.batch > 1:
+        maker.ours(CORES[0], arguments.batch)
+    else:
+        maker.make()
     return 0
 
 
 class Maker:
     """Makes the files of one network, whole or not at all, in the order in which they need each other."""
 
-    def __init__(self, network: networks.Network, weights: Path | None, folder: Path, pictures: Path | None) -> None:
+    def __init__(
+        self,
+        network: networks.Network,
+        weights: Path | None,
+        folder: Path,
+        pictures: Path | None,
+        size: int | None = None,
+    ) -> None:
         self.network = network
         self.weights = weights
         self.folder = folder
+        self.size = size
         self.model: ImportedModel = networks.load(network, weights)
+        if size:
+            self.model = replace(self.model, graph=replace(self.model.graph, input_shape=(size, size, 3)))
         height, width, _ = self.model.graph.input_shape
         self.pictures = _pictures(pictures, folder, height, width)
         self.onnx = folder / "float.onnx"
@@ -64,7 +83,7 @@ class Maker:
         if not self.onnx.exists():
             _whole(self.onnx, lambda path: onnx_file.write(self.model.graph, path))
         for cores in CORES:
-            self._ours(cores)
+            self.ours(cores)
         for bits in (8, 7):
             path = self.folder / f"int{bits}.onnx"
             if not path.exists():
@@ -72,16 +91,27 @@ class Maker:
         self._openvino()
         self._ncnn()
 
+    def make_few(self) -> None:
+        """What curves over sizes compare."""
+        if not self.onnx.exists():
+            _whole(self.onnx, lambda path: onnx_file.write(self.model.graph, path))
+        self.ours(CORES[0])
+        if not (self.folder / "int8.onnx").exists():
+            _whole(self.folder / "int8.onnx", lambda path: self._onnx_int8(path, 8))
+        self._openvino()
+
     def inputs(self) -> Iterator[np.ndarray]:
         """The pictures as float32 [1, 3, H, W], 0..1, RGB."""
         for pixels in self.pictures:
             yield np.ascontiguousarray(pixels[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255)
 
-    def _ours(self, cores: int) -> None:
-        name = f"ours-{cores}"
+    def ours(self, cores: int, batch: int = 1) -> None:
+        """The model file for so many cores of an invocation and pictures in it."""
+        name = f"ours-{cores}" + (f"-batch{batch}" if batch > 1 else "")
         if (self.folder / f"{name}.cambricon").exists():
             return
         options = ["--calibration", str(self.folder / "pictures"), "--core-number", str(cores), "--name", name]
+        options += ["--batch", str(batch)] + (["--size", str(self.size)] if self.size and self.weights else [])
         if self.weights is not None:
             source = ["--arch", self.network.arch, "--weights", str(self.weights)]
         else:

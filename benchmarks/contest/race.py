@@ -29,6 +29,7 @@ class Entry:
     threads: int
     processor: str
     table: str = ""
+    batch: int = 1
 
     @property
     def key(self) -> str:
@@ -56,7 +57,7 @@ class Contender:
         environment.update(masked(self.entry.processor, self.mask))
         command = [sys.executable, str(HERE / "contender.py"), self.entry.engine, str(self.folder)]
         self.process = subprocess.Popen(
-            [*command, str(self.entry.threads)],
+            [*command, str(self.entry.threads), str(self.entry.batch)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -87,6 +88,17 @@ class Contender:
             self.wall.append(float(wall))
             self.cpu.append(float(cpu))
 
+    def begin_loop(self, seconds: float) -> None:
+        """Asks for inferences for so long; ``rate`` waits for them."""
+        if not self.failure:
+            self._write(f"loop {seconds}")
+
+    def rate(self) -> float:
+        """Pictures a second of the loop that was begun."""
+        answer = "" if self.failure else self._answer(ANSWER_SECONDS)
+        count, elapsed = (answer or "0 1").split()
+        return int(count) * self.entry.batch / float(elapsed)
+
     def outputs(self, path: Path) -> None:
         """Its heads, into a file."""
         if not self.failure:
@@ -101,10 +113,13 @@ class Contender:
             stream.close()
 
     def _ask(self, command: str) -> str:
+        self._write(command)
+        return self._answer(ANSWER_SECONDS)
+
+    def _write(self, command: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{command}\n")
         self.process.stdin.flush()
-        return self._answer(ANSWER_SECONDS)
 
     def _answer(self, seconds: float) -> str:
         timer = threading.Timer(seconds, self.process.kill)
@@ -124,11 +139,12 @@ class Contender:
             "table": self.entry.table,
             "threads": self.entry.threads,
             "processor": self.entry.processor,
+            "batch": self.entry.batch,
             "version": self.version,
             "samples": len(self.wall),
         }
-        if self.failure:
-            return {**told, "failure": self.failure}
+        if self.failure or not self.wall:
+            return {**told, "failure": self.failure or "it was not asked"}
         return {
             **told,
             "median_ms": statistics.median(self.wall),
@@ -168,3 +184,19 @@ def race(
         for contender in contenders:
             contender.stop()
     return [contender.summary() for contender in contenders]
+
+
+def together(entries: list[Entry], folder: Path, mask: Path | None, seconds: float) -> float:
+    """Pictures a second of all of them, running at the same time."""
+    contenders = [Contender(entry, folder, mask) for entry in entries]
+    try:
+        for contender in contenders:
+            contender.start()
+        for contender in contenders:
+            contender.ready()
+        for contender in contenders:
+            contender.begin_loop(seconds)
+        return sum(contender.rate() for contender in contenders)
+    finally:
+        for contender in contenders:
+            contender.stop()
