@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from .model.bundle import InputSpec
 
 _CODES = {"rgb": cv2.COLOR_BGR2RGB, "rgba": cv2.COLOR_BGR2RGBA, "bgra": cv2.COLOR_BGR2BGRA}
+_WORDS: dict[int, np.dtype[Any]] = {
+    4: np.dtype(np.uint32),
+    8: np.dtype(np.uint64),
+}  # a pixel of so many bytes is stored at once
 _ALPHA_LAST = {"argb": "rgba", "abgr": "bgra"}
 
 
@@ -55,7 +59,9 @@ class Preprocessor:
         self._resized = np.empty((spec.height, spec.width, 3), np.uint8)
         self._ordered = np.empty((spec.height, spec.width, len(spec.channels)), np.uint8)
         self._table = _value_table(spec)
-        self._border = np.tile(self._border_value(), spec.width)
+        border = np.tile(self._border_value(), spec.width)
+        self._unit = _WORDS.get(border.nbytes // spec.width, border.dtype)
+        self._border = border.view(self._unit)
         # One table for all channels is read over whole rows, twice as fast as one for each.
         self._shared = self._table.dtype != np.uint8 and bool((self._table == self._table[:, :, :1]).all())
 
@@ -117,7 +123,8 @@ class Preprocessor:
         return np.array([255 if name == "a" else self.spec.pad_value for name in self.spec.channels], np.uint8)
 
     def _paint_border(self, plan: _Plan, out: NDArray[Any]) -> None:
-        rows, bottom, depth = _rows(out), plan.top + plan.height, out.shape[2]
+        rows, bottom = _rows(out).view(self._unit), plan.top + plan.height
+        depth = rows.shape[1] // self.spec.width
         left, right = plan.left * depth, (plan.left + plan.width) * depth
         rows[: plan.top] = self._border
         rows[bottom:] = self._border
