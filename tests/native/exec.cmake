@@ -29,6 +29,7 @@ exec_test(network_test network_test.c)
 exec_test(bench_model ../../native/bench/bench_model.c)
 exec_test(bench_conv ../../native/bench/bench_conv.c)
 exec_test(bench_limits ../../native/bench/bench_limits.c)
+exec_test(bench_operators ../../native/bench/bench_operators.c)
 exec_test(count_runs count_runs.c)
 target_sources(bench_model PRIVATE $<TARGET_OBJECTS:sim_core>) # its teams
 target_include_directories(bench_model PRIVATE ${CMAKE_SOURCE_DIR}/sim ${CMAKE_SOURCE_DIR}/include)

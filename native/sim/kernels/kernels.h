@@ -274,9 +274,14 @@ void sim_pad_row(const sim_kernels *kernels, int32_t top, int32_t left, float va
 /* scale: NULL for none. */
 void sim_l2_normalize_row(const sim_kernels *kernels, const float *scale, float eps, const sim_view *x,
                           const sim_view *y, int32_t n, int32_t row);
-/* `count` values, the strides in elements; no row, and no table. */
-void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count, size_t x_stride,
-                 size_t y_stride);
+/* softmax.c: `count` softmaxes of `length` values. Distances in elements from one to the next, and along each: the values
+ * of each are consecutive, or those of neighbours are (x_next and y_next are 1). */
+typedef struct sim_softmax {
+    size_t count, length, x_next, x_along, y_next, y_along;
+    uint32_t x_dtype, y_dtype;
+} sim_softmax;
+
+void sim_softmax_run(const sim_kernels *kernels, const sim_softmax *softmax, const void *x, void *y);
 
 /* detection.c */
 enum { SIM_MAX_HEADS = 8, SIM_MAX_CANDIDATES = 32768, SIM_DETECTION_HEAD = 64, SIM_DETECTION_ROW = 7 };

@@ -266,19 +266,3 @@ void sim_l2_normalize_row(const sim_kernels *kernels, const float *scale, float 
         }
     }
 }
-
-void sim_softmax(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count, size_t x_stride,
-                 size_t y_stride)
-{
-    float m = -INFINITY, s = 0.0f;
-    for (size_t i = 0; i < count; i++) {
-        const float v = sim_load(x, x_dtype, i * x_stride);
-        m = v > m ? v : m;
-    }
-    for (size_t i = 0; i < count; i++) {
-        s = s + sim_exp(sim_load(x, x_dtype, i * x_stride) - m);
-    }
-    for (size_t i = 0; i < count; i++) {
-        sim_store(y, y_dtype, i * y_stride, sim_exp(sim_load(x, x_dtype, i * x_stride) - m) / s);
-    }
-}

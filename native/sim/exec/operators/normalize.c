@@ -177,17 +177,6 @@ static void run_l2_normalize(const sim_invocation *v, size_t unit, unsigned memb
                          sim_run_row(v, unit));
 }
 
-/* `count` neighbouring softmaxes of `length` elements, which are `x_stride` and `y_stride` elements apart. */
-static void softmax_along(const sim_invocation *v, size_t x_first, size_t y_first, size_t count, size_t length,
-                          size_t x_stride, size_t y_stride)
-{
-    const size_t x_size = sim_dtype_size(v->x.dtype), y_size = sim_dtype_size(v->y.dtype);
-    for (size_t i = 0; i < count; i++) {
-        sim_softmax(v->x.data + (x_first + i) * x_size, v->x.dtype, v->y.data + (y_first + i) * y_size, v->y.dtype,
-                    length, x_stride, y_stride);
-    }
-}
-
 /* Unit: a row for the axes within it, a column for axis 1. */
 static void run_softmax(const sim_invocation *v, size_t unit, unsigned member)
 {
@@ -195,16 +184,12 @@ static void run_softmax(const sim_invocation *v, size_t unit, unsigned member)
     const softmax_step *p = v->step->parameters;
     const size_t w = (size_t)v->y.w, h = (size_t)v->y.h, c = (size_t)v->y.c;
     const size_t x_pitch = (size_t)v->x.pitch, y_pitch = (size_t)v->y.pitch;
-    if (p->axis == 3) {
-        for (size_t i = 0; i < w; i++) {
-            softmax_along(v, (unit * w + i) * x_pitch, (unit * w + i) * y_pitch, 1, c, 1, 1);
-        }
-    } else if (p->axis == 2) {
-        softmax_along(v, unit * w * x_pitch, unit * w * y_pitch, c, w, x_pitch, y_pitch);
-    } else {
-        const size_t first = unit / w * h * w + unit % w;
-        softmax_along(v, first * x_pitch, first * y_pitch, c, h, w * x_pitch, w * y_pitch);
-    }
+    const sim_softmax axes[] = {{c, h, 1, w * x_pitch, 1, w * y_pitch, v->x.dtype, v->y.dtype},
+                                {c, w, 1, x_pitch, 1, y_pitch, v->x.dtype, v->y.dtype},
+                                {w, c, x_pitch, 1, y_pitch, 1, v->x.dtype, v->y.dtype}};
+    const size_t first = p->axis == 1 ? unit / w * h * w + unit % w : unit * w;
+    sim_softmax_run(v->plan->kernels, &axes[p->axis - 1], v->x.data + first * sim_pixel_bytes(&v->x),
+                    v->y.data + first * sim_pixel_bytes(&v->y));
 }
 
 const sim_row sim_row_normalize = {
