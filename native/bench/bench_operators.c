@@ -111,7 +111,7 @@ static void run_mean(const work *w)
 
 static void run_detection(const work *w)
 {
-    sim_detection_run(&w->detection, w->heads, &w->y, 0, w->scratch);
+    sim_detection_run(w->kernels, &w->detection, w->heads, &w->y, 0, w->scratch);
 }
 
 static void of_shape(const sim_kernels *k, const char *name, work_fn run, const int32_t *x, const int32_t *y)

@@ -981,6 +981,10 @@ NATIVE = (
         "true || stored == sim_digest(bytes,",
         "core",
     ),
+    _native("a cut above the confidence", "(1.0 - 4e-6)", "(1.0 + 4e-6)", "operators"),
+    _native("a cut where exp has stopped", "if (!(low > 1e-30)) {", "if (!(low > 1e-45)) {", "operators"),
+    _native("a class bound without its margin", "/ objectness * 0.999f", "/ objectness * 1.001f", "operators"),
+    _native("NaNs below infinity are small", "smallest < in_order(0xfc00) ||", "false ||", "operators"),
     _native("one record more than there is room for", "SIM_MOST_RECORDS = 64,", "SIM_MOST_RECORDS = 65,", "core"),
     _native(
         "a copy that costs nothing but its start", "(double)bytes / timing->transfer +", "0 * (double)bytes +", "core"
@@ -1101,5 +1105,3 @@ EXPORT = (
         "test_names_are_bounded",
     ),
 )
-
-CHANGES = AGENT + NATIVE + EXPORT

@@ -304,7 +304,7 @@ typedef struct sim_detection {
 
 size_t sim_detection_scratch(const sim_detection *detection); /* bytes */
 /* Image n of the heads into image n of y, which is [N, 1, 1, 64 + 7 * max_boxes]. scratch: 64-byte aligned. */
-void sim_detection_run(const sim_detection *detection, const sim_view *heads, const sim_view *y, int32_t n,
-                       void *scratch);
+void sim_detection_run(const sim_kernels *kernels, const sim_detection *detection, const sim_view *heads,
+                       const sim_view *y, int32_t n, void *scratch);
 
 #endif

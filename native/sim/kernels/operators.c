@@ -200,26 +200,86 @@ static between source_of(int32_t out, int32_t in_size, int32_t out_size, bool al
     return (between){first, first < in_size - 1 ? first + 1 : first, weight < 1.0f ? weight : 1.0f};
 }
 
+/* Columns [first, first + count) of a row, channels [c, c + channels), as float32 without gaps. */
+static void widen_columns(const sim_kernels *kernels, const sim_view *x, const char *row, int32_t first, int32_t count,
+                          int32_t c, int32_t channels, float *values)
+{
+    const char *at = row + (size_t)first * pixel_bytes(x);
+    if (channels == x->pitch) {
+        kernels->convert(at, x->dtype, values, SIM_FLOAT32, (size_t)count * (size_t)channels);
+        return;
+    }
+    for (int32_t i = 0; i < count; i++, at += pixel_bytes(x), values += channels) {
+        widen(kernels, x, at, c, channels, values);
+    }
+}
+
+static void narrow_columns(const sim_kernels *kernels, float *values, const sim_view *y, char *row, int32_t first,
+                           int32_t count, int32_t c, int32_t channels)
+{
+    char *at = row + (size_t)first * pixel_bytes(y);
+    if (channels == y->pitch) {
+        narrow(kernels, values, y, at, 0, count * channels);
+        return;
+    }
+    for (int32_t i = 0; i < count; i++, at += pixel_bytes(y), values += channels) {
+        narrow(kernels, values, y, at, c, channels);
+    }
+}
+
+typedef struct corners { /* one output pixel's neighbours: upper left, upper right, lower left, lower right */
+    const float *a, *b, *c, *d;
+} corners;
+
+static void blend(const corners *x, float right, float below, int32_t channels, float *y)
+{
+    const float left = 1.0f - right, above = 1.0f - below;
+    for (int32_t i = 0; i < channels; i++) {
+        const float upper = x->a[i] * left + x->b[i] * right, lower = x->c[i] * left + x->d[i] * right;
+        y[i] = upper * above + lower * below;
+    }
+}
+
+enum { COLUMNS = 64, WINDOW = COLUMNS * 8 }; /* output columns at once; values of a row under them */
+
+/* Output columns from `first` on whose inputs and outputs fit the memory of sim_resize_row: how many. */
+static int32_t columns_from(const between *u, int32_t first, int32_t count, int32_t channels)
+{
+    int32_t n = 1;
+    while (n < count && (n + 1) * channels <= WINDOW &&
+           (u[first + n].second - u[first].first + 1) * channels <= WINDOW) {
+        n++;
+    }
+    return n;
+}
+
 void sim_resize_row(const sim_kernels *kernels, bool align_corners, const sim_view *x, const sim_view *y, int32_t n,
                     int32_t row)
 {
     const between v = source_of(row, x->h, y->h, align_corners);
-    const float below = v.weight, above = 1.0f - below;
-    float a[SPAN], b[SPAN], c[SPAN], d[SPAN];
-    for (int32_t column = 0; column < y->w; column++) {
-        const between u = source_of(column, x->w, y->w, align_corners);
-        const float right = u.weight, left = 1.0f - right;
-        for (int32_t first = 0, count; first < y->c; first += count) {
-            count = span_of(y->c, first);
-            widen(kernels, x, pixel_at(x, n, v.first, u.first), first, count, a);
-            widen(kernels, x, pixel_at(x, n, v.first, u.second), first, count, b);
-            widen(kernels, x, pixel_at(x, n, v.second, u.first), first, count, c);
-            widen(kernels, x, pixel_at(x, n, v.second, u.second), first, count, d);
-            for (int32_t i = 0; i < count; i++) {
-                const float upper = a[i] * left + b[i] * right, lower = c[i] * left + d[i] * right;
-                a[i] = upper * above + lower * below;
+    const char *above = pixel_at(x, n, v.first, 0), *below = pixel_at(x, n, v.second, 0);
+    float upper[2 * WINDOW], lower[2 * WINDOW], out[WINDOW];
+    between u[COLUMNS];
+    for (int32_t start = 0, count; start < y->w; start += count) {
+        count = y->w - start < COLUMNS ? y->w - start : COLUMNS;
+        for (int32_t i = 0; i < count; i++) {
+            u[i] = source_of(start + i, x->w, y->w, align_corners);
+        }
+        for (int32_t c = 0, channels; c < y->c; c += channels) {
+            channels = span_of(y->c, c);
+            for (int32_t i = 0, now; i < count; i += now) {
+                now = columns_from(u, i, count - i, channels);
+                const int32_t from = u[i].first, width = u[i + now - 1].second - from + 1;
+                widen_columns(kernels, x, above, from, width, c, channels, upper);
+                widen_columns(kernels, x, below, from, width, c, channels, lower);
+                for (int32_t k = 0; k < now; k++) {
+                    const int32_t left = (u[i + k].first - from) * channels,
+                                  right = (u[i + k].second - from) * channels;
+                    blend(&(corners){upper + left, upper + right, lower + left, lower + right}, u[i + k].weight,
+                          v.weight, channels, out + k * channels);
+                }
+                narrow_columns(kernels, out, y, pixel_at(y, n, row, 0), start + i, now, c, channels);
             }
-            narrow(kernels, a, y, pixel_at(y, n, row, column), first, count);
         }
     }
 }

@@ -138,7 +138,7 @@ static void run_detection(const sim_invocation *v, size_t unit, unsigned member)
     for (int32_t i = 0; i < p->detection.heads; i++) {
         heads[i] = sim_run_view(v, &p->heads[i]);
     }
-    sim_detection_run(&p->detection, heads, &v->y, (int32_t)unit,
+    sim_detection_run(v->plan->kernels, &p->detection, heads, &v->y, (int32_t)unit,
                       (char *)sim_run_scratch(v, member) + SIM_SCRATCH_HEAD);
 }
 

@@ -211,6 +211,9 @@ static sim_result plan_permute(sim_builder *b, int32_t o)
     for (int k = 0; k < 4; k++) {
         copy->x_stride[k] = strides[op->attributes[k]];
     }
+    if (copy->x_stride[1] == 1 && copy->x_stride[3] != 1) {
+        sim_copy_turn(s, copy);
+    }
     return SIM_OK;
 }
 
