@@ -932,6 +932,12 @@ AGENT = (
 )
 
 NATIVE = (
+    _native(
+        "checksums of a file's parts put together without what follows them",
+        "crc = shift(shift(crc, part) ^ second, part) ^ third;",
+        "crc = shift(crc ^ second, part) ^ third;",
+        "container",
+    ),
     _native("halves rounded away from zero", "return (int32_t)rintf(v);", "return (int32_t)roundf(v);", "kernels"),
     _native("codes down to -128", "v = v > -qmax ? v : -qmax;", "v = v > -qmax - 1 ? v : -qmax - 1;", "kernels"),
     _native(

@@ -474,14 +474,14 @@ static uint32_t plain_crc(const uint8_t *bytes, uint64_t size, uint64_t hole)
     return ~crc;
 }
 
-/* Of every length and place in memory around the sixteen bytes that are taken at once, the hole anywhere. */
+/* Of every length and place in memory around those that are taken at once, the hole anywhere. */
 static void test_checksum(void)
 {
-    uint8_t bytes[80];
+    uint8_t bytes[128];
     for (size_t i = 0; i < sizeof bytes; i++) {
         bytes[i] = (uint8_t)(i * i * 37 + 11);
     }
-    for (uint64_t size = 0; size <= 64; size++) {
+    for (uint64_t size = 0; size <= 112; size++) {
         for (uint64_t hole = 0; hole <= size + 1; hole++) {
             const uint8_t *at = bytes + hole % 16;
             expect("a checksum", sim_crc32(at, size, hole), plain_crc(at, size, hole));
