@@ -164,14 +164,14 @@ int main(int argc, char **argv)
     sim_plan *plan;
     sim_error error = {""};
     const char *kernels = getenv("CNRT_SIMULATOR_KERNELS"), *profiled = getenv("CNRT_SIMULATOR_PROFILE");
-    const sim_settings settings = {.kernels = kernels && *kernels ? kernels : NULL};
+    const sim_settings settings = {.kernels = kernels && *kernels ? kernels : NULL, .team = team};
     if (sim_plan_create(model, &settings, &plan, &error) != SIM_OK) {
         fprintf(stderr, "%s\n", error.text);
         return 2;
     }
     sim_profile *profile =
         profiled && *profiled && strcmp(profiled, "0") != 0 ? sim_profile_create(plan, NULL, 1) : NULL;
-    stream all[16];
+    static stream all[16];
     double *ms = allocate((uint64_t)runs * streams * sizeof(double));
     const double start = now();
     for (unsigned i = 0; i < streams; i++) {

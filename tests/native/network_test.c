@@ -146,11 +146,11 @@ static void compare(const char *path, const char *kernels, unsigned size, const 
     }
 }
 
-static sim_plan *plan_with(const sim_model *model, const char *kernels)
+static sim_plan *plan_with(const sim_model *model, const char *kernels, unsigned team)
 {
     sim_plan *plan;
     sim_error error = {""};
-    const sim_settings settings = {.kernels = kernels};
+    const sim_settings settings = {.kernels = kernels, .team = team};
     if (sim_plan_create(model, &settings, &plan, &error) != SIM_OK) {
         printf("FAIL %s\n", error.text);
         exit(1);
@@ -162,7 +162,7 @@ static void check_teams(const char *path, const sim_model *model, const char *ke
 {
     static unsigned sizes[] = {1, 2, 4};
     const sim_model_info *info = sim_model_get_info(model);
-    sim_plan *plan = plan_with(model, kernels);
+    sim_plan *plan = plan_with(model, kernels, models % 2 == 0 ? 1 : 3); /* cut for one thread, cut for a team */
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         const sim_team team = sizes[i] == 1 ? SIM_TEAM_OF_ONE : (sim_team){sizes[i], &sizes[i], run_threads};
         run_once(plan, info, &team, (uint8_t)(0x55 + 0x55 * i), got);
@@ -213,7 +213,7 @@ static void check_model(const char *path)
         }
     }
     models++;
-    sim_plan *plan = plan_with(model, "reference");
+    sim_plan *plan = plan_with(model, "reference", 1);
     run_once(plan, info, &SIM_TEAM_OF_ONE, 0, wanted);
     sim_plan_free(plan);
     for (int32_t i = info->input_count; i < count; i++) {

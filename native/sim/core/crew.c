@@ -49,35 +49,40 @@ static bool keep_spinning(spin *s)
 
 /* ---- Tasks ---- */
 
-/* How many tasks to take when so many are left: large shares first, single ones at the end, where members that took more
- * than their part would keep the others waiting. */
-static uint32_t share_of(uint32_t left, unsigned members)
+/* The first task of a member's part: equal parts, in order. */
+static uint32_t start_of(uint32_t count, unsigned member, unsigned members)
 {
-    const uint32_t share = left / (2 * members);
-    return share > 1 ? share : 1;
+    return (uint32_t)((uint64_t)count * member / members);
 }
 
-/* With tasks of the ticket taken: does them. */
-static void do_tasks(const sim_job *job, uint32_t left, uint32_t taken, unsigned member)
+/* Does what is left of one member's part of that layer; how many tasks it did. Of its own a member takes several at once,
+ * while many are left. */
+static uint32_t do_part(sim_job *job, uint32_t layer, unsigned part, unsigned members, unsigned member)
 {
-    const size_t first = job->count - left;
-    for (size_t index = first; index < first + taken; index++) {
-        job->task(job->argument, index, member);
+    _Atomic uint64_t *place = &job->shares[part].ticket;
+    uint32_t done = 0;
+    uint64_t ticket = atomic_load(place);
+    while ((uint32_t)(ticket >> 32) == layer && (uint32_t)ticket != 0) {
+        const uint32_t left = (uint32_t)ticket, taken = part == member && left >= 8 ? left / 4 : 1;
+        if (atomic_compare_exchange_weak(place, &ticket, ticket - taken)) {
+            const size_t first =
+                start_of(job->count, part + 1, members) - left; /* the job is this layer's until done */
+            for (size_t index = first; index < first + taken; index++) {
+                job->task(job->argument, index, member);
+            }
+            done += taken;
+            ticket = atomic_load(place);
+        }
     }
+    return done;
 }
 
-/* The caller's part: takes tasks until there are none; how many it did. */
-static uint32_t work_as_caller(sim_job *job, unsigned members)
+/* Its own part, then the others'. */
+static uint32_t do_tasks(sim_job *job, uint32_t layer, unsigned members, unsigned member)
 {
     uint32_t done = 0;
-    uint64_t ticket = atomic_load_explicit(&job->ticket, memory_order_relaxed);
-    while ((uint32_t)ticket != 0) {
-        const uint32_t left = (uint32_t)ticket, taken = share_of(left, members);
-        if (atomic_compare_exchange_weak(&job->ticket, &ticket, ticket - taken)) {
-            do_tasks(job, left, taken, 0);
-            done += taken;
-            ticket = atomic_load_explicit(&job->ticket, memory_order_relaxed);
-        }
+    for (unsigned n = 0; n < members; n++) {
+        done += do_part(job, layer, (member + n) % members, members, member);
     }
     return done;
 }
@@ -127,12 +132,17 @@ static void team_run(void *state, size_t count, sim_task_fn task, void *argument
     job->argument = argument;
     job->count = (uint32_t)count;
     atomic_store_explicit(&job->done, 0, memory_order_relaxed);
-    atomic_store(&job->ticket, (uint64_t)++job->layer << 32 | count);
-    unsigned members = 1;
-    for (uint64_t left = job->helpers; left != 0; left &= left - 1, members++) {
+    const unsigned members = 1 + (unsigned)__builtin_popcountll(job->helpers);
+    const uint32_t layer = atomic_load_explicit(&job->layer, memory_order_relaxed) + 1;
+    for (unsigned m = 0; m < members; m++) {
+        const uint32_t part = start_of(job->count, m + 1, members) - start_of(job->count, m, members);
+        atomic_store_explicit(&job->shares[m].ticket, (uint64_t)layer << 32 | part, memory_order_release);
+    }
+    atomic_store(&job->layer, layer);
+    for (uint64_t left = job->helpers; left != 0; left &= left - 1) {
         wake(&job->crew->helpers[__builtin_ctzll(left)]);
     }
-    const uint32_t own = work_as_caller(job, members);
+    const uint32_t own = do_tasks(job, layer, members, 0);
     await_helpers(job, job->count - own);
 }
 
@@ -144,21 +154,28 @@ static uint64_t call_of(uint32_t number, unsigned first, unsigned members, unsig
     return (uint64_t)number << 32 | first << 16 | members << 8 | member;
 }
 
-/* Takes tasks of a team's layer while the helper belongs to the team. */
-static void help(sim_helper *helper, sim_job *job, uint64_t call)
+static sim_job *job_of(const sim_helper *helper, uint64_t call)
 {
-    const unsigned members = call >> 8 & 0xff, member = call & 0xff;
-    uint32_t done = 0;
-    uint64_t ticket = atomic_load(&job->ticket);
-    /* The call after the ticket: a layer that was begun when this team was over is seen with the call's end. */
-    while ((uint32_t)ticket != 0 && atomic_load(&helper->call) == call) {
-        const uint32_t left = (uint32_t)ticket, taken = share_of(left, members);
-        if (atomic_compare_exchange_weak(&job->ticket, &ticket, ticket - taken)) {
-            do_tasks(job, left, taken, member);
-            done += taken;
-            ticket = atomic_load(&job->ticket);
-        }
+    return &helper->crew->jobs[call >> 16 & 0xff];
+}
+
+/* Whether there is a layer for it that it has not seen. The call is asked for once more after the layer: a layer that was
+ * handed out when the team of that call was over is seen together with the call's end. */
+static bool has_work(const sim_helper *helper, uint64_t call, uint32_t *layer)
+{
+    if (call == 0) {
+        return false;
     }
+    *layer = atomic_load(&job_of(helper, call)->layer);
+    return (call != helper->seen_call || *layer != helper->seen_layer) && atomic_load(&helper->call) == call;
+}
+
+static void help(sim_helper *helper, uint64_t call, uint32_t layer)
+{
+    sim_job *job = job_of(helper, call);
+    helper->seen_call = call;
+    helper->seen_layer = layer;
+    const uint32_t done = do_tasks(job, layer, call >> 8 & 0xff, call & 0xff);
     if (done == 0) {
         return;
     }
@@ -170,21 +187,12 @@ static void help(sim_helper *helper, sim_job *job, uint64_t call)
     }
 }
 
-static sim_job *job_of(const sim_helper *helper, uint64_t call)
-{
-    return &helper->crew->jobs[call >> 16 & 0xff];
-}
-
-static bool has_work(const sim_helper *helper, uint64_t call)
-{
-    return call != 0 && (uint32_t)atomic_load(&job_of(helper, call)->ticket) != 0;
-}
-
 static void sleep_until_called(sim_helper *helper)
 {
+    uint32_t layer;
     pthread_mutex_lock(&helper->lock);
     atomic_store(&helper->sleeps, true);
-    while (!has_work(helper, atomic_load(&helper->call))) {
+    while (!has_work(helper, atomic_load(&helper->call), &layer)) {
         pthread_cond_wait(&helper->called, &helper->lock);
     }
     atomic_store(&helper->sleeps, false);
@@ -196,9 +204,10 @@ static void *helper_body(void *argument)
     sim_helper *helper = argument;
     spin s = {0};
     for (;;) {
+        uint32_t layer;
         const uint64_t call = atomic_load(&helper->call);
-        if (has_work(helper, call)) {
-            help(helper, job_of(helper, call), call);
+        if (has_work(helper, call, &layer)) {
+            help(helper, call, layer);
             s = (spin){0};
         } else if (call == 0 || !keep_spinning(&s)) {
             sleep_until_called(helper);
@@ -209,15 +218,17 @@ static void *helper_body(void *argument)
 
 /* ---- Teams ---- */
 
-static bool call_helper(sim_helper *helper, uint32_t first, unsigned members, unsigned member)
+static bool start_helper(sim_helper *helper)
 {
     if (!helper->started) {
         helper->started = sim_thread_start("cnrt-compute", helper_body, helper);
     }
-    if (helper->started) {
-        atomic_store(&helper->call, call_of(++helper->calls, first, members, member));
-    }
     return helper->started;
+}
+
+static void call_helper(sim_helper *helper, uint32_t first, unsigned members, unsigned member)
+{
+    atomic_store(&helper->call, call_of(++helper->calls, first, members, member));
 }
 
 sim_team sim_crew_gather(sim_crew *crew, uint64_t seats, unsigned size)
@@ -228,13 +239,17 @@ sim_team sim_crew_gather(sim_crew *crew, uint64_t seats, unsigned size)
     const unsigned first = (unsigned)__builtin_ctzll(seats);
     sim_job *job = &crew->jobs[first];
     job->helpers = 0;
-    unsigned member = 1;
-    for (uint64_t left = seats & (seats - 1); left != 0 && member < size; left &= left - 1) {
+    const unsigned most = size < SIM_MAX_MEMBERS ? size : SIM_MAX_MEMBERS;
+    unsigned members = 1, member = 1;
+    for (uint64_t left = seats & (seats - 1); left != 0 && members < most; left &= left - 1) {
         const unsigned seat = (unsigned)__builtin_ctzll(left);
-        if (call_helper(&crew->helpers[seat], first, size, member)) { /* no thread to be had: the others do its part */
+        if (start_helper(&crew->helpers[seat])) { /* no thread to be had: a smaller team */
             job->helpers |= UINT64_C(1) << seat;
-            member++;
+            members++;
         }
+    }
+    for (uint64_t left = job->helpers; left != 0; left &= left - 1) {
+        call_helper(&crew->helpers[__builtin_ctzll(left)], first, members, member++);
     }
     return (sim_team){.size = size, .state = job, .run = team_run};
 }
@@ -256,7 +271,10 @@ void sim_crew_init(sim_crew *crew)
     for (unsigned seat = 0; seat < SIM_MAX_SEATS; seat++) {
         sim_job *job = &crew->jobs[seat];
         sim_helper *helper = &crew->helpers[seat];
-        atomic_init(&job->ticket, 0);
+        for (unsigned member = 0; member < SIM_MAX_MEMBERS; member++) {
+            atomic_init(&job->shares[member].ticket, 0);
+        }
+        atomic_init(&job->layer, 0);
         atomic_init(&job->done, 0);
         atomic_init(&job->caller_sleeps, false);
         job->crew = helper->crew = crew;
@@ -266,6 +284,8 @@ void sim_crew_init(sim_crew *crew)
         atomic_init(&helper->call, 0);
         atomic_init(&helper->sleeps, false);
         helper->started = false;
+        helper->calls = helper->seen_layer = 0;
+        helper->seen_call = 0;
         pthread_mutex_init(&helper->lock, NULL);
         pthread_cond_init(&helper->called, NULL);
     }

@@ -114,7 +114,8 @@ static sim_result attend(sim_loaded_model *model, const sim_settings *settings, 
 
 static sim_result make_plan(sim_loaded_model *model, sim_error *error)
 {
-    const sim_settings settings = {.kernels = sim_environment_kernels()};
+    const unsigned team = sim_processors_team_size(sim_model_get_info(model->model)->parallelism);
+    const sim_settings settings = {.kernels = sim_environment_kernels(), .team = team};
     sim_result result = sim_plan_create(model->model, &settings, &model->plan, error);
     if (result == SIM_OK) {
         result = attend(model, &settings, error);
@@ -126,7 +127,6 @@ static sim_result make_plan(sim_loaded_model *model, sim_error *error)
         model->plan = NULL;
         return result;
     }
-    const unsigned team = sim_processors_team_size(sim_model_get_info(model->model)->parallelism);
     sim_workspaces_init(&model->workspaces, (size_t)sim_plan_workspace_bytes(model->plan, team));
     return SIM_OK;
 }

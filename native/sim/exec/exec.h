@@ -68,6 +68,7 @@ void sim_model_free(sim_model *model);
 
 typedef struct sim_settings {
     const char *kernels; /* which table of kernels, as CNRT_SIMULATOR_KERNELS says; NULL: the fastest of this machine */
+    unsigned team; /* members that will share a layer, 0 means 1: how finely layers are cut, never what they give */
 } sim_settings;
 
 /* Packs weights and places buffers. The plan keeps no pointer into the model. */

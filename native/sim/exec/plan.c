@@ -164,6 +164,7 @@ sim_result sim_plan_create(const sim_model *model, const sim_settings *settings,
         plan->input_count = model->info.input_count;
         plan->output_count = model->info.output_count;
         plan->scratch_bytes = SIM_SCRATCH_HEAD;
+        plan->team = settings->team > 1 ? settings->team : 1;
         result = choose_kernels(plan, settings->kernels, error);
     }
     if (result == SIM_OK) {

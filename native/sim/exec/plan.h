@@ -49,6 +49,7 @@ typedef struct sim_plan_table sim_plan_table; /* tables.c */
 
 struct sim_plan {
     const sim_kernels *kernels;
+    unsigned team; /* members that will share a layer */
     sim_plan_table *tables; /* shared among steps */
     sim_step *steps;
     uint32_t step_count;

@@ -4,12 +4,18 @@
 
 #include "build.h"
 
-enum { ROW_TASKS = 64 };
+enum { ROW_TASKS = 64, ALONE_BYTES = 8192 }; /* what is done sooner than a team shares it: one task */
+
+static int64_t bytes_at(const sim_place *p)
+{
+    return (int64_t)p->dims[0] * p->dims[1] * p->dims[2] * p->dims[3] * (int64_t)sim_dtype_size(p->dtype);
+}
 
 void sim_plan_set_units(sim_step *s, int64_t units)
 {
     s->units = (uint32_t)units;
-    s->units_per_task = (uint32_t)((units + ROW_TASKS - 1) / ROW_TASKS);
+    const int64_t tasks = bytes_at(&s->x) + bytes_at(&s->y) <= ALONE_BYTES ? 1 : ROW_TASKS;
+    s->units_per_task = (uint32_t)((units + tasks - 1) / tasks);
     s->tasks = (s->units + s->units_per_task - 1) / s->units_per_task;
 }
 

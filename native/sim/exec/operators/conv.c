@@ -10,6 +10,9 @@
 
 enum { MAX_INT8_VOLUME = 133143, CONV_TASKS = 16 };
 
+/* How a layer is cut for a team. */
+enum { TASKS_OF_MEMBER = 4, CUT_ROWS = 4, CUT_PIXELS = 64, CUT_WEIGHTS = 512 << 10 };
+
 enum { /* constants and attributes of both, in the file's order */
        WEIGHT,
        SCALE,
@@ -39,6 +42,7 @@ typedef struct conv_step {
     sim_place values, bytes, addend;
     const uint16_t *halves; /* the activation by table, or NULL */
     const sim_codes *codes; /* the bytes of that by table, or NULL */
+    int32_t rows;           /* of a task */
     uint32_t row_tasks, block_tasks, blocks_per_task;
 } conv_step;
 
@@ -175,13 +179,29 @@ static void describe_conv(const sim_builder *b, const sim_operator *op, sim_conv
     };
 }
 
-/* Tasks: stretches of rows times stretches of channel blocks. Neighbours share rows, so that a member fills them once. */
-static void cut_conv(sim_step *s, conv_step *p)
+/* Rows of a task. A thread alone takes as many as its scratch memory holds. Members of a team need several tasks each, or
+ * the last one keeps them waiting; rows are cut before channels, since members that write other channels of one pixel
+ * fight for its cache lines. But every task goes through all weights: large ones want many pixels. */
+static int32_t rows_of_task(const sim_step *s, const conv_step *p, unsigned team)
 {
-    const uint32_t blocks = (uint32_t)p->sizes.blocks, rows = (uint32_t)p->sizes.rows;
+    const int64_t all = (int64_t)s->y.dims[0] * p->conv.out_h, wanted = (int64_t)team * TASKS_OF_MEMBER;
+    if (team <= 1 || p->sizes.packed_bytes > CUT_WEIGHTS) {
+        return p->sizes.rows;
+    }
+    const int64_t fair = (all + wanted - 1) / wanted, least = (CUT_PIXELS + p->conv.out_w - 1) / p->conv.out_w;
+    const int64_t rows = ((fair > least ? fair : least) + CUT_ROWS - 1) / CUT_ROWS * CUT_ROWS;
+    return rows < p->sizes.rows ? (int32_t)rows : p->sizes.rows;
+}
+
+/* Tasks: stretches of rows times stretches of channel blocks. Neighbours share rows, so that a member fills them once. */
+static void cut_conv(sim_step *s, conv_step *p, unsigned team)
+{
+    p->rows = rows_of_task(s, p, team);
+    const uint32_t blocks = (uint32_t)p->sizes.blocks, rows = (uint32_t)p->rows;
     p->row_tasks = ((uint32_t)p->conv.out_h + rows - 1) / rows;
-    const uint32_t outer = p->row_tasks * (uint32_t)s->y.dims[0];
-    const uint32_t wanted = outer >= CONV_TASKS ? 1 : (CONV_TASKS + outer - 1) / outer;
+    const uint32_t outer = p->row_tasks * (uint32_t)s->y.dims[0],
+                   enough = team > 1 ? team * TASKS_OF_MEMBER : CONV_TASKS;
+    const uint32_t wanted = outer >= enough ? 1 : (enough + outer - 1) / outer;
     p->blocks_per_task = (blocks + wanted - 1) / wanted;
     p->block_tasks = (blocks + p->blocks_per_task - 1) / p->blocks_per_task;
     s->units = s->tasks = outer * p->block_tasks;
@@ -269,7 +289,7 @@ static sim_result plan_conv(sim_builder *b, int32_t o)
     }
     p->algorithm = sim_conv_choose(b->plan->kernels, conv);
     p->sizes = p->algorithm->sizes(b->plan->kernels, conv);
-    cut_conv(s, p);
+    cut_conv(s, p, b->plan->team);
     sim_plan_need_scratch(b, p->sizes.scratch_bytes);
     s->multiplications = (double)s->y.dims[0] * conv->out_h * conv->out_w * conv->out_c * conv->kernel_h *
                          conv->kernel_w * (conv->in_c / conv->groups);
@@ -296,14 +316,14 @@ static void run_conv(const sim_invocation *v, size_t unit, unsigned member)
     const conv_step *p = v->step->parameters;
     const sim_conv *conv = &p->conv;
     const size_t rows_index = unit / p->block_tasks, n = rows_index / p->row_tasks;
-    const int32_t row = (int32_t)(rows_index % p->row_tasks) * p->sizes.rows, rows = conv->out_h - row;
+    const int32_t row = (int32_t)(rows_index % p->row_tasks) * p->rows, rows = conv->out_h - row;
     const int32_t block = (int32_t)(unit % p->block_tasks * p->blocks_per_task), blocks = p->sizes.blocks - block;
     sim_scratch_head *scratch = sim_run_scratch(v, member);
     const uint64_t key = ((uint64_t)(v->step - v->plan->steps) + 1) << 40 | rows_index;
     const sim_conv_task task = {
         .n = (int32_t)n,
         .row = row,
-        .rows = rows < p->sizes.rows ? rows : p->sizes.rows,
+        .rows = rows < p->rows ? rows : p->rows,
         .block = block,
         .blocks = blocks < (int32_t)p->blocks_per_task ? blocks : (int32_t)p->blocks_per_task,
         .fresh = scratch->holds == key,
