@@ -295,27 +295,32 @@ static void run_form(const sim_kernels *kernels, const sim_conv *conv, const for
 
 /* ---- the algorithms ---- */
 
-#define ALGORITHM(FORM, lower, text)                                                                              \
-    static bool fits_##lower(const sim_kernels *kernels, const sim_conv *conv)                                    \
-    {                                                                                                             \
-        return fits_form(kernels, conv, &FORM);                                                                   \
-    }                                                                                                             \
-    static sim_conv_sizes sizes_##lower(const sim_kernels *kernels, const sim_conv *conv)                         \
-    {                                                                                                             \
-        return sizes_of(kernels, conv, &FORM);                                                                    \
-    }                                                                                                             \
-    static void pack_##lower(const sim_kernels *kernels, const sim_conv *conv, const void *weights, void *packed) \
-    {                                                                                                             \
-        pack_form(kernels, conv, &FORM, weights, packed);                                                         \
-    }                                                                                                             \
-    static void run_##lower(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x,                  \
-                            const sim_target *target, const sim_conv_task *task, void *scratch)                   \
-    {                                                                                                             \
-        run_form(kernels, conv, &FORM, x, target, task, scratch);                                                 \
-    }                                                                                                             \
-    const sim_conv_algorithm SIM_CONV_WINOGRAD##text
+#define ENTRIES(FORM, name)                                                                                      \
+    static bool fits_##name(const sim_kernels *kernels, const sim_conv *conv)                                    \
+    {                                                                                                            \
+        return fits_form(kernels, conv, &FORM);                                                                  \
+    }                                                                                                            \
+    static sim_conv_sizes sizes_##name(const sim_kernels *kernels, const sim_conv *conv)                         \
+    {                                                                                                            \
+        return sizes_of(kernels, conv, &FORM);                                                                   \
+    }                                                                                                            \
+    static void pack_##name(const sim_kernels *kernels, const sim_conv *conv, const void *weights, void *packed) \
+    {                                                                                                            \
+        pack_form(kernels, conv, &FORM, weights, packed);                                                        \
+    }                                                                                                            \
+    static void run_##name(const sim_kernels *kernels, const sim_conv *conv, const sim_view *x,                  \
+                           const sim_target *target, const sim_conv_task *task, void *scratch)                   \
+    {                                                                                                            \
+        run_form(kernels, conv, &FORM, x, target, task, scratch);                                                \
+    }
 
-ALGORITHM(FOUR, four, 4) = {"winograd4", fits_four, sizes_four, pack_four, run_four};
-ALGORITHM(TWO, two, 2) = {"winograd2", fits_two, sizes_two, pack_two, run_two};
-ALGORITHM(STRIDE, stride, _STRIDE) = {"winograd stride 2", fits_stride, sizes_stride, pack_stride, run_stride};
-ALGORITHM(STEM, stem, _STEM) = {"winograd stem", fits_stem, sizes_stem, pack_stem, run_stem};
+ENTRIES(FOUR, four)
+ENTRIES(TWO, two)
+ENTRIES(STRIDE, stride)
+ENTRIES(STEM, stem)
+
+const sim_conv_algorithm SIM_CONV_WINOGRAD4 = {"winograd4", fits_four, sizes_four, pack_four, run_four};
+const sim_conv_algorithm SIM_CONV_WINOGRAD2 = {"winograd2", fits_two, sizes_two, pack_two, run_two};
+const sim_conv_algorithm SIM_CONV_WINOGRAD_STRIDE = {"winograd stride 2", fits_stride, sizes_stride, pack_stride,
+                                                     run_stride};
+const sim_conv_algorithm SIM_CONV_WINOGRAD_STEM = {"winograd stem", fits_stem, sizes_stem, pack_stem, run_stem};
