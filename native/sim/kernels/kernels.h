@@ -202,6 +202,8 @@ typedef struct sim_kernels {
 
     /* y[i] = clamp(rint(x[i] * scale)) for count elements. */
     void (*quantize)(const void *x, uint32_t dtype, size_t count, float scale, float qmax, int16_t *y);
+    /* Quantized bytes as the int8 values that they stand for: x[i] - zero. */
+    void (*widen)(const uint8_t *x, uint8_t zero, size_t count, int16_t *y);
     /* Whole pixels, `x_pitch` bytes apart, to pixels without gaps. */
     void (*look_up)(const sim_lookup *lookup, const uint8_t *x, int32_t x_pitch, size_t pixels, uint8_t *y);
     /* QUANTIZED y[i] = clamp(rint(x[i] * scale)) + zero, their greatest magnitude SIM_BYTE_MAX. NULL: a plan for this table

@@ -18,6 +18,7 @@ const sim_kernels SIM_KERNELS_AVX2 = {
     .encode = encode,
     .greater = greater,
     .look_up = sim_look_up,
+    .widen = widen,
     .convert = convert,
     .finish = finish,
     .activate = activate,

@@ -6,10 +6,10 @@
 
 enum { TILE_PIXELS = 12, TILE_CHANNELS = 32, CHUNK = 120, WORD_PIXELS = 13 };
 
-#define AVX512_ENTRIES                                                                                             \
-    .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_avx512_dot_f32},                                            \
-    .winograd = {false, WORDS, winograd_input, winograd_output}, .depthwise = {WIDTH, depthwise},                  \
-    .quantize = quantize, .encode = encode, .greater = greater, .look_up = sim_avx512_look_up, .convert = convert, \
-    .finish = finish, .activate = activate, .binary = binary, .max_pool = max_pool
+#define AVX512_ENTRIES                                                                                         \
+    .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_avx512_dot_f32},                                        \
+    .winograd = {false, WORDS, winograd_input, winograd_output}, .depthwise = {WIDTH, depthwise},              \
+    .quantize = quantize, .encode = encode, .greater = greater, .look_up = sim_avx512_look_up, .widen = widen, \
+    .convert = convert, .finish = finish, .activate = activate, .binary = binary, .max_pool = max_pool
 
 #endif

@@ -108,10 +108,7 @@ static void quantize_span(const sim_kernels *kernels, const sim_conv *conv, cons
                           void *out)
 {
     if (dtype == SIM_QUANTIZED) {
-        int16_t *y = out;
-        for (size_t i = 0; i < count; i++) {
-            y[i] = (int8_t)(uint8_t)(((const uint8_t *)x)[i] - kernels->bytes.zero);
-        }
+        kernels->widen(x, kernels->bytes.zero, count, out);
         return;
     }
     kernels->quantize(x, dtype, count, conv->quant_scale, sim_conv_qmax(conv), out);

@@ -11,11 +11,11 @@ void sim_neon_dot_words(const int16_t *x, int64_t step, int32_t pixels, const in
 void sim_neon_dot_f32(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y);
 
-#define NEON_ENTRIES                                                                                        \
-    .words = {TILE_PIXELS, TILE_CHANNELS, 1, STEP, sim_neon_dot_words},                                     \
-    .winograd = {false, WORDS, winograd_input, winograd_output},                                            \
-    .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_neon_dot_f32}, .depthwise = {WIDTH, depthwise},      \
-    .quantize = quantize, .encode = encode, .greater = greater, .look_up = sim_look_up, .convert = convert, \
-    .finish = finish, .activate = activate, .binary = binary, .max_pool = max_pool
+#define NEON_ENTRIES                                                                                    \
+    .words = {TILE_PIXELS, TILE_CHANNELS, 1, STEP, sim_neon_dot_words},                                 \
+    .winograd = {false, WORDS, winograd_input, winograd_output},                                        \
+    .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_neon_dot_f32}, .depthwise = {WIDTH, depthwise},  \
+    .quantize = quantize, .encode = encode, .greater = greater, .look_up = sim_look_up, .widen = widen, \
+    .convert = convert, .finish = finish, .activate = activate, .binary = binary, .max_pool = max_pool
 
 #endif

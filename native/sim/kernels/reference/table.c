@@ -11,6 +11,13 @@ static void quantize(const void *x, uint32_t dtype, size_t count, float scale, f
     }
 }
 
+static void widen(const uint8_t *x, uint8_t zero, size_t count, int16_t *y)
+{
+    for (size_t i = 0; i < count; i++) {
+        y[i] = (int8_t)(uint8_t)(x[i] - zero);
+    }
+}
+
 static void convert(const void *x, uint32_t x_dtype, void *y, uint32_t y_dtype, size_t count)
 {
     if (x_dtype == y_dtype) { /* a copy keeps every bit */
@@ -65,6 +72,7 @@ const sim_kernels SIM_KERNELS_REFERENCE = {
     .name = "reference",
     .quantize = quantize,
     .look_up = sim_look_up,
+    .widen = widen,
     .convert = convert,
     .finish = sim_finish,
     .activate = activate,
