@@ -14,7 +14,10 @@ enum {
     LAST_WEIGHTS = 5,
     LANES = 16,                      /* channels of a tile */
     WEIGHT_STEP = 4 * BYTE_CHANNELS, /* bytes from one row of a tile to the next */
-    SUM_STEP = 4 * BYTE_CHANNELS
+    SUM_STEP = 4 * BYTE_CHANNELS,
+    STEP_LINES = BYTE_CHANNELS, /* cache lines of weights that a step of ROW_BYTES reads */
+    NEAR_BYTES = 24 * 1024,
+    FAR_BYTES = 40 * 1024
 };
 
 typedef struct tile_config { /* as ldtilecfg reads it */
@@ -52,71 +55,193 @@ void sim_amx_awake(void)
     _tile_dpbssd(0, 6, 4);
 }
 
-/* One row for all pixels: a step of zero repeats it. */
-#define START(low, high)        \
-    _tile_loadd(low, start, 0); \
-    _tile_loadd(high, start + LANES, 0)
-#define STORE(low, high, y)           \
-    _tile_stored(low, (y), SUM_STEP); \
-    _tile_stored(high, (y) + LANES, SUM_STEP)
+/* The sums so far, or for a first product their start: one row for all pixels, by a step of zero. */
+typedef struct sums {
+    const int32_t *start; /* NULL: what y holds */
+    int32_t *y;
+} sums;
 
-/* ROWS pixels from x0 on and as many from x1 on. */
-static inline void two_tiles(const uint8_t *x0, const uint8_t *x1, int64_t step, const int8_t *w, const int32_t *offset,
-                             int32_t runs, int32_t length, const int32_t *start, int32_t *y0, int32_t *y1)
+#define LOAD(tile, s, at, lane)                             \
+    if ((s).start) {                                        \
+        _tile_loadd(tile, (s).start + (lane), 0);           \
+    } else {                                                \
+        _tile_loadd(tile, (s).y + (at) + (lane), SUM_STEP); \
+    }
+#define STORE(tile, s, at, lane) _tile_stored(tile, (s).y + (at) + (lane), SUM_STEP)
+
+/* Runs of a product: every pixel's are `offset` from it, the weights one behind the other. */
+typedef struct runs {
+    const int32_t *offset;
+    int32_t count, length;
+} runs;
+
+/* ROWS pixels from p on and as many from q on. Asks for `ahead` lines of what lies behind the weights with each step. */
+static inline void two_tiles(const uint8_t *x, int64_t step, const int8_t *w, runs r, sums s, int32_t p, int32_t q,
+                             const int8_t *next, int32_t ahead)
 {
-    START(0, 1);
-    START(2, 3);
-    for (int32_t r = 0; r < runs; r++) {
-        for (int32_t k = 0; k < length; k += ROW_BYTES, w += ROW_BYTES * BYTE_CHANNELS) {
-            _tile_loadd(6, x0 + offset[r] + k, step);
+    LOAD(0, s, p * BYTE_CHANNELS, 0)
+    LOAD(1, s, p * BYTE_CHANNELS, LANES)
+    LOAD(2, s, q * BYTE_CHANNELS, 0)
+    LOAD(3, s, q * BYTE_CHANNELS, LANES)
+    for (int32_t run = 0; run < r.count; run++) {
+        const uint8_t *first = x + p * step + r.offset[run], *second = x + q * step + r.offset[run];
+        for (int32_t k = 0; k < r.length; k += ROW_BYTES, w += ROW_BYTES * BYTE_CHANNELS) {
+            _tile_loadd(6, first + k, step);
             _tile_loadd(4, w, WEIGHT_STEP);
             _tile_dpbssd(0, 6, 4);
-            _tile_loadd(7, x1 + offset[r] + k, step);
+            _tile_loadd(7, second + k, step);
             _tile_dpbssd(2, 7, 4);
             _tile_loadd(5, w + ROW_BYTES, WEIGHT_STEP);
             _tile_dpbssd(1, 6, 5);
             _tile_dpbssd(3, 7, 5);
+            for (int32_t i = 0; i < ahead; i++, next += ROW_BYTES) {
+                _mm_prefetch((const char *)next, _MM_HINT_T1);
+            }
         }
     }
-    STORE(0, 1, y0);
-    STORE(2, 3, y1);
+    STORE(0, s, p * BYTE_CHANNELS, 0);
+    STORE(1, s, p * BYTE_CHANNELS, LANES);
+    STORE(2, s, q * BYTE_CHANNELS, 0);
+    STORE(3, s, q * BYTE_CHANNELS, LANES);
 }
 
-static inline void one_tile(const uint8_t *x, int64_t step, const int8_t *w, const int32_t *offset, int32_t runs,
-                            int32_t length, const int32_t *start, int32_t *y)
+static inline void one_tile(const uint8_t *x, int64_t step, const int8_t *w, runs r, sums s, int32_t p)
 {
-    START(0, 1);
-    for (int32_t r = 0; r < runs; r++) {
-        for (int32_t k = 0; k < length; k += ROW_BYTES, w += ROW_BYTES * BYTE_CHANNELS) {
-            _tile_loadd(6, x + offset[r] + k, step);
+    LOAD(0, s, p * BYTE_CHANNELS, 0)
+    LOAD(1, s, p * BYTE_CHANNELS, LANES)
+    for (int32_t run = 0; run < r.count; run++) {
+        const uint8_t *first = x + p * step + r.offset[run];
+        for (int32_t k = 0; k < r.length; k += ROW_BYTES, w += ROW_BYTES * BYTE_CHANNELS) {
+            _tile_loadd(6, first + k, step);
             _tile_loadd(4, w, WEIGHT_STEP);
             _tile_dpbssd(0, 6, 4);
             _tile_loadd(5, w + ROW_BYTES, WEIGHT_STEP);
             _tile_dpbssd(1, 6, 5);
         }
     }
-    STORE(0, 1, y);
+    STORE(0, s, p * BYTE_CHANNELS, 0);
+    STORE(1, s, p * BYTE_CHANNELS, LANES);
 }
 
-/* Memory behind the last pixel need not exist, so the last tile begins early and computes some pixels again; fewer pixels
- * than a tile has take smaller ones. */
-void sim_amx_dot_bytes(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset,
-                       int32_t runs, int32_t length, const int32_t *start, int32_t *y)
+/* Pixels [from, pixels). Memory behind the last need not exist, so the last tile begins early and computes some again. Weights
+ * of the next block lie behind these and are asked for, a share with each tile: they come from memory once. */
+static void stretch(const uint8_t *x, int64_t step, const int8_t *w, runs r, sums s, int32_t from, int32_t pixels)
 {
-    if (pixels < ROWS) {
+    if (from == pixels) {
+        return;
+    }
+    const int32_t last = pixels - ROWS, bytes = r.count * r.length * BYTE_CHANNELS,
+                  tiles = (pixels - from + 2 * ROWS - 1) / (2 * ROWS),
+                  lines = bytes > FAR_BYTES ? (STEP_LINES + tiles - 1) / tiles : 0;
+    const int8_t *next = w + bytes;
+    int32_t p = from;
+    for (; p < last; p += 2 * ROWS, next += bytes / STEP_LINES * lines) {
+        two_tiles(x, step, w, r, s, p, p + ROWS < last ? p + ROWS : last, next, lines);
+    }
+    if (p < pixels) {
+        one_tile(x, step, w, r, s, last);
+    }
+}
+
+/* Weights that the first cache cannot hold beside the pixels, but of one run it can: run by run over all pixels, as far as
+ * these fill pairs of tiles. Returns how many pixels are done. */
+static int32_t run_by_run(const uint8_t *x, int64_t step, const int8_t *w, runs r, sums s, int32_t pixels)
+{
+    const int32_t bytes = r.length * BYTE_CHANNELS, whole = pixels / (2 * ROWS) * (2 * ROWS);
+    if (r.count < 2 || bytes > NEAR_BYTES || bytes * r.count <= FAR_BYTES) {
+        return 0;
+    }
+    for (int32_t run = 0; run < r.count; run++, w += bytes, s.start = NULL) {
+        for (int32_t p = 0; p < whole; p += 2 * ROWS) {
+            two_tiles(x, step, w, (runs){r.offset + run, 1, r.length}, s, p, p + ROWS, w, 0);
+        }
+    }
+    return whole;
+}
+
+void sim_amx_dot_bytes(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset,
+                       int32_t count, int32_t length, const int32_t *start, int32_t *y)
+{
+    const runs r = {offset, count, length};
+    const sums s = {start, y};
+    if (pixels < ROWS) { /* smaller tiles */
         configure(pixels);
-        one_tile(x, step, w, offset, runs, length, start, y);
+        one_tile(x, step, w, r, s, 0);
         configure(ROWS);
         return;
     }
+    stretch(x, step, w, r, s, run_by_run(x, step, w, r, s, pixels), pixels);
+}
+
+/* ---- half a block: one tile of channels, and four of pixels ---- */
+
+enum { HALF_STEP = 4 * LANES };
+
+#define LOAD_HALF(tile) _tile_loadd(tile, start, 0)
+#define STORE_HALF(tile, p) _tile_stored(tile, y + (p) * LANES, HALF_STEP)
+
+static inline void four_tiles(const uint8_t *x, int64_t step, const int8_t *w, runs r, const int32_t *start, int32_t *y,
+                              const int32_t *p)
+{
+    LOAD_HALF(0);
+    LOAD_HALF(1);
+    LOAD_HALF(2);
+    LOAD_HALF(3);
+    for (int32_t run = 0; run < r.count; run++) {
+        const uint8_t *at = x + r.offset[run];
+        for (int32_t k = 0; k < r.length; k += ROW_BYTES, at += ROW_BYTES, w += ROW_BYTES * LANES) {
+            _tile_loadd(4, w, HALF_STEP);
+            _tile_loadd(6, at + p[0] * step, step);
+            _tile_dpbssd(0, 6, 4);
+            _tile_loadd(7, at + p[1] * step, step);
+            _tile_dpbssd(1, 7, 4);
+            _tile_loadd(6, at + p[2] * step, step);
+            _tile_dpbssd(2, 6, 4);
+            _tile_loadd(7, at + p[3] * step, step);
+            _tile_dpbssd(3, 7, 4);
+        }
+    }
+    STORE_HALF(0, p[0]);
+    STORE_HALF(1, p[1]);
+    STORE_HALF(2, p[2]);
+    STORE_HALF(3, p[3]);
+}
+
+static inline void half_tile(const uint8_t *x, int64_t step, const int8_t *w, runs r, const int32_t *start, int32_t *y,
+                             int32_t p)
+{
+    LOAD_HALF(0);
+    for (int32_t run = 0; run < r.count; run++) {
+        const uint8_t *at = x + p * step + r.offset[run];
+        for (int32_t k = 0; k < r.length; k += ROW_BYTES, w += ROW_BYTES * LANES) {
+            _tile_loadd(6, at + k, step);
+            _tile_loadd(4, w, HALF_STEP);
+            _tile_dpbssd(0, 6, 4);
+        }
+    }
+    STORE_HALF(0, p);
+}
+
+void sim_amx_dot_half(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset,
+                      int32_t count, int32_t length, const int32_t *start, int32_t *y)
+{
+    const runs r = {offset, count, length};
     const int32_t last = pixels - ROWS;
+    if (last < 0) {
+        configure(pixels);
+        half_tile(x, step, w, r, start, y, 0);
+        configure(ROWS);
+        return;
+    }
     int32_t p = 0;
-    for (; p < last; p += 2 * ROWS) {
-        const int32_t q = p + ROWS < last ? p + ROWS : last;
-        two_tiles(x + p * step, x + q * step, step, w, offset, runs, length, start, y + p * BYTE_CHANNELS,
-                  y + q * BYTE_CHANNELS);
+    for (; p < last; p += 4 * ROWS) {
+        int32_t at[4];
+        for (int i = 0; i < 4; i++) {
+            at[i] = p + i * ROWS < last ? p + i * ROWS : last;
+        }
+        four_tiles(x, step, w, r, start, y, at);
     }
     if (p < pixels) {
-        one_tile(x + last * step, step, w, offset, runs, length, start, y + last * BYTE_CHANNELS);
+        half_tile(x, step, w, r, start, y, last);
     }
 }

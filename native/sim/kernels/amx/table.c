@@ -23,7 +23,8 @@ const sim_kernels SIM_KERNELS_AMX = {
               .begin = sim_amx_begin,
               .end = sim_amx_end,
               .awake = sim_amx_awake,
-              .dot = sim_amx_dot_bytes},
+              .dot = sim_amx_dot_bytes,
+              .dot_half = sim_amx_dot_half},
     .words = {PRODUCT_PIXELS, PRODUCT_CHANNELS, 2, 2, sim_avx512vnni_dot_words},
     AVX512_ENTRIES,
 };
