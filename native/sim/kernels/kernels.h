@@ -120,6 +120,7 @@ typedef struct sim_byte_tile {
     int32_t interleave;       /* consecutive weights of one output channel */
     int32_t multiple;         /* runs are padded to a multiple of this */
     int32_t chunk;            /* pixels of one call at most: whole tiles */
+    bool evenly;              /* tiles may be smaller: a pixel costs the same in a stretch of any length */
     void (*begin)(void);      /* before the calls of a task and after them; NULL for nothing */
     void (*end)(void);
     /* Between begin and end, about every 16 pixels of other work, if not NULL: keeps a unit awake that falls asleep. */

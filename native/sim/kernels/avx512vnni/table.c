@@ -7,7 +7,7 @@
 #include "spans.inc"
 #include "winograd.inc"
 
-enum { BYTE_CHUNK = 112 };
+enum { BYTE_CHUNK = 56 };
 
 const sim_kernels SIM_KERNELS_AVX512VNNI = {
     .name = "avx512vnni",
@@ -18,6 +18,7 @@ const sim_kernels SIM_KERNELS_AVX512VNNI = {
               .interleave = 4,
               .multiple = 4,
               .chunk = BYTE_CHUNK,
+              .evenly = true,
               .dot = sim_avx512vnni_dot_bytes,
               .dot_half = sim_avx512vnni_dot_bytes_of_half},
     .words = {PRODUCT_PIXELS, PRODUCT_CHANNELS, 2, 2, sim_avx512vnni_dot_words},

@@ -20,6 +20,7 @@ const sim_kernels SIM_KERNELS_AVXVNNI = {
               .interleave = 4,
               .multiple = 4,
               .chunk = BYTE_CHUNK,
+              .evenly = true,
               .dot = sim_avxvnni_dot_bytes,
               .dot_half = sim_avxvnni_dot_bytes_of_half},
     .words = {PRODUCT_PIXELS, PRODUCT_CHANNELS, PAIRS, PAIRS, sim_avxvnni_dot_words},

@@ -201,7 +201,9 @@ static void find_source(const sim_kernels *kernels, const sim_conv *conv, const 
     }
     s->step = rows.pixel_pitch * conv->stride_w;
     s->pitch = (int32_t)(rows.width / conv->stride_w);
-    s->rows = s->pitch <= sim_up_to(conv->out_w, kernels->bytes.pixels) ? task->rows : 1;
+    /* Columns that are nobody's cost nothing where the last tile of a row would compute as many. */
+    const int64_t computed = kernels->bytes.evenly ? conv->out_w : sim_up_to(conv->out_w, kernels->bytes.pixels);
+    s->rows = s->pitch <= computed ? task->rows : 1;
     sim_rows_offsets(conv, &rows, c->runs, s->offset);
 }
 
