@@ -33,6 +33,12 @@ def _native(name: str, old: str, new: str, *tests: str) -> Change:
 
 AGENT = (
     _agent(
+        "a recommendation that gives a tenth of the speed away",
+        "FULL_SPEED = 0.97",
+        "FULL_SPEED = 0.9",
+        "test_a_batch_counts_as_pictures_inside_and_is_recommended_where_nothing_else_is_as_fast",
+    ),
+    _agent(
         "a minute to open a stream",
         "open_timeout_s: float = 3.0",
         "open_timeout_s: float = 60.0",
@@ -1111,3 +1117,5 @@ EXPORT = (
         "test_names_are_bounded",
     ),
 )
+
+CHANGES = AGENT + NATIVE + EXPORT
