@@ -79,8 +79,9 @@ def _once(model: Path, **environment: str) -> float:
     return float(run.stdout.split()[-1])
 
 
-def fixed_device(folder: Path, model: Path, latency_ms: float) -> tuple[Path, dict[str, str]]:
-    """A copy of the model with recorded outputs, and the environment in which each invocation takes that time."""
+def fixed_device(folder: Path, model: Path, latency_ms: float) -> tuple[Path, dict[str, str], float]:
+    """A copy of the model with recorded outputs, the environment in which each invocation takes about that time, and how
+    many milliseconds that is."""
     copy = folder / model.name
     for path in model.parent.glob(model.stem + ".*"):
         shutil.copy(path, folder)
@@ -88,7 +89,8 @@ def fixed_device(folder: Path, model: Path, latency_ms: float) -> tuple[Path, di
     profile.write_text(PROFILE.format(cores=CORES, launch_us=1.0))
     steps = _once(copy, CNRT_SIMULATOR_TIMING=str(profile), CNRT_SIMULATOR_COMPUTE="record")
     profile.write_text(PROFILE.format(cores=CORES, launch_us=round(latency_ms * 1000 / steps, 3)))
-    return copy, {"CNRT_SIMULATOR_TIMING": str(profile), "CNRT_SIMULATOR_COMPUTE": "0"}
+    environment = {"CNRT_SIMULATOR_TIMING": str(profile), "CNRT_SIMULATOR_COMPUTE": "0"}
+    return copy, environment, _once(copy, **environment) / 1000
 
 
 class Daemon:
@@ -178,17 +180,17 @@ def main() -> int:
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    limit = CORES * 1000 / arguments.latency_ms
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model, environment = fixed_device(folder, arguments.model, arguments.latency_ms)
+        model, environment, latency_ms = fixed_device(folder, arguments.model, arguments.latency_ms)
+        limit = CORES * 1000 / latency_ms
         for sources in map(int, arguments.sources.split(",")):
-            row: dict[str, Any] = {"sources": sources, "latency_ms": arguments.latency_ms, "limit_fps": limit}
+            row: dict[str, Any] = {"sources": sources, "latency_ms": latency_ms, "limit_fps": limit}
             for word, load in (("saturated", 1.5), ("loaded", arguments.load)):
                 what = f"{arguments.size}@{max(1, round(limit * load / sources))}"
                 with running(folder, model, environment, sources, what) as daemon:
-                    row[word] = watch(daemon, arguments.seconds, arguments.latency_ms)
+                    row[word] = watch(daemon, arguments.seconds, latency_ms)
             rows.append(row)
             full, part = row["saturated"], row["loaded"]
             print(

@@ -13,6 +13,7 @@ from ..config.files import path_problem
 from ..engine.deadlines import Deadlines
 from ..errors import DeviceLost
 from ..ledger import Ledger
+from ..preprocess import resize_in_one_thread
 from ..publish.sinks import open_outlet
 from ..sources import SourceState
 from . import signals
@@ -103,6 +104,7 @@ class Daemon:
         # closed before the engine: the exit stack runs backwards
         self.outlet = patience.until(lambda: open_outlet(config.publish, self.ledger, log, wake.set, exits))
         self.endpoint = self.outlet.endpoint
+        resize_in_one_thread()
         self.pipeline = Pipeline(config, self.models, self.outlet, self.ledger, log, wake.set)
         for served in self.models:
             self._go_on()
