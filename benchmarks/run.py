@@ -4,7 +4,7 @@
                              [--weights DIR] [--pictures DIR] [--labelled DIR] [--again] [--page FILE]
 
 `make bench` makes the environment with the peers and runs it. A race of one network on one kind of processor ends after
-so many rounds or seconds, whatever comes first (but not before three rounds); all six networks take ten minutes on two
+so many rounds or seconds, whatever comes first (not before seven rounds); all six networks take ten minutes on two
 cores, `--models yolov5n --rounds 5` one. What was measured is kept in build/bench/results.json, part by part and
 network by network: a run that was interrupted goes on where it was, --again measures what it names anew, and with
 --parts '' the page is written of what there is.

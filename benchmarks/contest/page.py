@@ -202,11 +202,12 @@ def _profile(told: dict[str, Any]) -> list[str]:
             f"{step['least_ns'] / 1e6:.3f}",
             f"{step['least_ns'] / whole:.1%}",
             f"{step['multiplications'] / (step['least_ns'] or 1):.0f}",
+            f"{step['limit_permille'] / 10:.0f} %" if "limit_permille" in step else "",
         ]
         for step in sorted(steps, key=lambda step: -step["least_ns"])[:TOP_STEPS]
     ]
     total = f"{whole / 1e6:.2f} ms, {products / whole:.0f} GMAC/s over all {len(steps)} steps: {kinds}."
-    return [total, "", *table(["step", "shape", "ms", "share", "GMAC/s"], rows)]
+    return [total, "", *table(["step", "shape", "ms", "share", "GMAC/s", "of the limit"], rows)]
 
 
 def _method() -> list[str]:

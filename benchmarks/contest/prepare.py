@@ -1,6 +1,6 @@
 """Makes the files that each contender loads, of one network: ours, ONNX, OpenVINO IR and ncnn, float and int8.
 
-    python benchmarks/contest/prepare.py NETWORK FOLDER [--weights DIR] [--pictures DIR] [--size N] [--batch N]
+    python benchmarks/contest/prepare.py NETWORK FOLDER [--weights DIR] [--pictures DIR] [--sizes N,N] [--batches N,N]
 
 What is there is not made again. Each quantizer is given the same pictures, as its documentation says to use it.
 """
@@ -39,20 +39,20 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path, help="folder of published weights; random ones where it has none")
     parser.add_argument("--pictures", type=Path, help="folder to calibrate with; made-up ones without it")
-    parser.add_argument("--size", type=int, help="another size of the input: a folder NETWORK-SIZE of int8 files alone")
-    parser.add_argument("--batch", type=int, default=1, help="another batch: of ours, one thread, alone")
+    parser.add_argument(
+        "--sizes", default="", help="other sizes of the input: folders NETWORK-SIZE, int8 alone"
+    )
+    parser.add_argument("--batches", default="", help="other batches: of ours, one thread, alone")
     arguments = parser.parse_args()
     network = networks.NETWORKS[arguments.network]
     weights = network.real(arguments.weights)
-    folder = arguments.folder / (f"{network.name}-{arguments.size}" if arguments.size else network.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    maker = Maker(network, weights, folder, arguments.pictures, arguments.size)
-    if arguments.size:
-        maker.make_few()
-    elif arguments.batch > 1:
-        maker.ours(CORES[0], arguments.batch)
-    else:
-        maker.make()
+    maker = Maker(network, weights, arguments.folder / network.name, arguments.pictures)
+    maker.make()
+    for batch in filter(None, arguments.batches.split(",")):
+        maker.ours(CORES[0], int(batch))
+    for size in filter(None, arguments.sizes.split(",")):
+        folder = arguments.folder / f"{network.name}-{size}"
+        Maker(network, weights, folder, arguments.pictures, int(size)).make_few()
     return 0
 
 
@@ -67,6 +67,7 @@ class Maker:
         pictures: Path | None,
         size: int | None = None,
     ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.network = network
         self.weights = weights
         self.folder = folder
