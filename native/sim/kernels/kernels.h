@@ -171,15 +171,16 @@ typedef struct sim_winograd {
 /* Where the taps of a filter lie in a row: `pitch` elements from input pixel to pixel. */
 typedef struct sim_taps {
     int32_t kernel_h, kernel_w, stride, dilation, pitch; /* stride and dilation: along the row */
+    int32_t first;                                       /* channel */
 } sim_taps;
 
 /* One float32 filter per channel: sums of whole channel vectors. */
 typedef struct sim_depthwise {
     int32_t multiple; /* channels are padded to a multiple of this; x may be read (not used) so far past its channels */
-    /* y[p][c] = sum over taps (ky, kx) in order of x[ky][(p * stride + kx * dilation) * pitch + c] * w[tap][c], p < pixels,
+    /* y[p][c] = sum over taps (ky, kx) in order of x[ky][(p * stride + kx * dilation) * pitch + first + c] * w[tap][c], p < pixels,
      * c < count (of that multiple); w_pitch: from tap to tap. x: kernel_h rows. */
     void (*run)(const float *const *x, const sim_taps *taps, const float *w, size_t w_pitch, int32_t pixels,
-                int32_t count, float *y);
+                int32_t count, float *y, size_t y_pitch);
 } sim_depthwise;
 
 /* A picture's bytes to quantized ones (SIM_QUANTIZED): byte b of the picture's channel channel[i] becomes zero +

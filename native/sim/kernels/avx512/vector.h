@@ -12,6 +12,10 @@ typedef __m512 vec;
 /* One vector alone leaves the processor waiting for each result of a function: TOGETHER of them take every step. */
 enum { WIDTH = 16, TOGETHER = 4 };
 
+/* Vectors of half the width: a processor with AVX-512 has AVX2. */
+extern const sim_kernels SIM_KERNELS_AVX2;
+#define HALF_AS_WIDE SIM_KERNELS_AVX2
+
 static inline vec vec_load(const void *x, uint32_t dtype, size_t i)
 {
     return dtype == SIM_FLOAT16

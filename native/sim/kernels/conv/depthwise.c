@@ -120,7 +120,7 @@ static void run_row(const band *b, const sim_taps *taps, int32_t row, sim_output
     for (int32_t at = 0; at < conv->out_w; at += most) {
         const int32_t pixels = least(most, conv->out_w - at);
         b->kernels->depthwise.run(rows, taps, (const float *)conv->packed + b->first,
-                                  (size_t)padded(b->kernels, conv->in_c), pixels, count, sums);
+                                  (size_t)padded(b->kernels, conv->in_c), pixels, count, sums, (size_t)count);
         sim_output_finish(output, &(sim_sums){sums, count, false}, pixels);
         for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
             rows[ky] += (size_t)most * (size_t)conv->stride_w * (size_t)b->channels;
@@ -131,7 +131,7 @@ static void run_row(const band *b, const sim_taps *taps, int32_t row, sim_output
 static void run_channels(band *b, const sim_target *target, const sim_conv_task *task)
 {
     const sim_conv *conv = b->conv;
-    const sim_taps taps = {conv->kernel_h, conv->kernel_w, conv->stride_w, conv->dilation_w, b->channels};
+    const sim_taps taps = {conv->kernel_h, conv->kernel_w, conv->stride_w, conv->dilation_w, b->channels, 0};
     sim_output output = sim_output_start(b->kernels, conv, target, task, b->first, b->channels);
     for (int32_t row = 0; row < task->rows; row++) {
         const int32_t needed = row * conv->stride_h + (conv->kernel_h - 1) * conv->dilation_h + 1;

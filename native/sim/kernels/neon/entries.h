@@ -16,6 +16,6 @@ void sim_neon_dot_f32(const void *const *x, const void *w, const int32_t *offset
     .winograd = {false, WORDS, winograd_input, winograd_output},                                        \
     .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_neon_dot_f32}, .depthwise = {WIDTH, depthwise},  \
     .quantize = quantize, .encode = encode, .greater = greater, .look_up = sim_look_up, .widen = widen, \
-    .convert = convert, .finish = finish, .activate = activate, .binary = binary, .max_pool = max_pool
+    .convert = convert, .finish = finish_folded, .activate = activate, .binary = binary, .max_pool = max_pool
 
 #endif
