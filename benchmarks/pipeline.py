@@ -80,8 +80,8 @@ def _once(model: Path, **environment: str) -> float:
 
 
 def fixed_device(folder: Path, model: Path, latency_ms: float) -> tuple[Path, dict[str, str], float]:
-    """A copy of the model with recorded outputs, the environment in which each invocation takes about that time, and how
-    many milliseconds that is."""
+    """A copy of the model with recorded outputs, the environment in which each invocation takes about that time, and
+    how many milliseconds that is."""
     copy = folder / model.name
     for path in model.parent.glob(model.stem + ".*"):
         shutil.copy(path, folder)

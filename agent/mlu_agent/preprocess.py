@@ -134,7 +134,7 @@ class Preprocessor:
 
 
 def resize_in_one_thread() -> None:
-    """For a process that has other work for its processors: OpenCV's helper makes no frame sooner, and it turns while it
+    """For a process that has other work for its processors: OpenCV's helper makes no frame sooner, and turns while it
     waits for the next one, a fifth of a millisecond a frame."""
     cv2.setNumThreads(1)
 
