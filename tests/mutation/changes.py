@@ -982,6 +982,18 @@ NATIVE = (
     _native("tensors read before they are written", " || !written[op->inputs[i]]", "", "container"),
     _native("buffers too small for a tensor", "available < (size_t)io->bytes", "false", "api_context"),
     _native(
+        "a host's processors counted where nothing is computed",
+        " && sim_environment_get()->compute != SIM_COMPUTE_NOTHING",
+        "",
+        "api_knobs_threads_do_not_count",
+    ),
+    _native(
+        "all cores of a device given to whoever asks first",
+        "seats->first_waiter == NULL ? take",
+        "true ? take",
+        "api_core",
+    ),
+    _native(
         "memory used after it was freed", "sim_memory_is_freed(work->as.invoke.blocks[index])", "false", "api_core"
     ),
     _native(
