@@ -23,6 +23,7 @@ enum {
     SCRATCH_LIMIT = 64 * 1024 * 1024, /* one row of tiles */
     MOST_TILES = 30,                  /* between products and outputs: whole ones of the table's */
     PAST_THE_END = 64,
+    STRIP = 32, /* input channels whose weights are transformed together */
 };
 
 typedef struct form {
@@ -161,17 +162,52 @@ static bool fits_form(const sim_kernels *kernels, const sim_conv *conv, const fo
 
 /* ---- weights ---- */
 
-/* [place] = G g G' of the 3x3 weights that are `across` and `down` apart. */
-static void transform_weights(const form *f, const int8_t *w, int64_t down, int64_t across, int16_t *out)
+/* [place][channel] = G g G' of the 3x3 weights, `across` and `down` apart, of `count` neighbouring input channels. */
+static void transform_weights(const form *f, const int8_t *w, int64_t down, int64_t across, size_t count,
+                              int16_t (*out)[STRIP])
 {
     for (int32_t i = 0; i < f->size; i++) {
-        int32_t row[3];
+        int16_t row[3][STRIP];
         for (int32_t k = 0; k < 3; k++) {
-            row[k] =
-                f->g[i][0] * w[k * across] + f->g[i][1] * w[down + k * across] + f->g[i][2] * w[2 * down + k * across];
+            const int8_t *a = w + k * across, *b = a + down, *c = b + down;
+            for (size_t n = 0; n < count; n++) {
+                row[k][n] = (int16_t)(f->g[i][0] * a[n] + f->g[i][1] * b[n] + f->g[i][2] * c[n]);
+            }
         }
-        for (int32_t j = 0; j < f->size; j++) {
-            *out++ = (int16_t)(f->g[j][0] * row[0] + f->g[j][1] * row[1] + f->g[j][2] * row[2]);
+        for (int32_t j = 0; j < f->size; j++, out++) {
+            for (size_t n = 0; n < count; n++) {
+                (*out)[n] = (int16_t)(f->g[j][0] * row[0][n] + f->g[j][1] * row[1][n] + f->g[j][2] * row[2][n]);
+            }
+        }
+    }
+}
+
+/* Parts of `interleave` values, `step` apart. */
+static void spread(const int16_t *from, size_t count, size_t interleave, int16_t *to, size_t step)
+{
+    if (interleave == 2) {
+        for (; count >= 2; count -= 2, from += 2, to += step) {
+            memcpy(to, from, 2 * sizeof *to);
+        }
+    }
+    for (size_t n = 0; n < count; n++) {
+        to[n / interleave * step + n % interleave] = from[n];
+    }
+}
+
+/* Output channels [first, last) of one block and inputs [k, k + count): all channels write to the same lines in turn. */
+static void pack_strip(const sim_kernels *kernels, const sim_conv *conv, const form *f, const cut *c,
+                       const int8_t *weights, size_t first, size_t last, size_t k, size_t count, int16_t *to)
+{
+    const size_t lanes = (size_t)kernels->words.channels, interleave = (size_t)kernels->words.interleave;
+    const int64_t row = (int64_t)conv->in_c * f->kernel, folded = (int64_t)conv->in_c * f->fold;
+    const int64_t at = (int64_t)k / folded * row + (int64_t)k % folded;
+    for (size_t o = first; o < last; o++, to += interleave) {
+        int16_t places[MOST_PLACES * MOST_PLACES][STRIP];
+        transform_weights(f, weights + (int64_t)o * row * f->kernel + at, row * f->fold, folded, count, places);
+        int16_t *place = to;
+        for (int32_t p = 0; p < c->places; p++, place += (size_t)c->length * lanes) {
+            spread(places[p], count, interleave, place + k * lanes, lanes * interleave);
         }
     }
 }
@@ -181,20 +217,16 @@ static void pack_form(const sim_kernels *kernels, const sim_conv *conv, const fo
                       void *packed)
 {
     const cut c = cut_of(kernels, conv, f);
-    const size_t lanes = (size_t)kernels->words.channels, interleave = (size_t)kernels->words.interleave;
-    const size_t place = (size_t)c.length * lanes;
-    const int64_t pixel = conv->in_c, row = pixel * f->kernel, folded = pixel * f->fold;
+    const size_t lanes = (size_t)kernels->words.channels, outputs = (size_t)conv->out_c;
+    const size_t folded = (size_t)(conv->in_c * f->fold), inputs = (size_t)c.inputs;
+    int16_t *to = packed;
     memset(packed, 0, sizes_of(kernels, conv, f).packed_bytes);
-    for (size_t o = 0; o < (size_t)conv->out_c; o++) {
-        const int8_t *w = (const int8_t *)weights + (int64_t)o * row * f->kernel;
-        int16_t *to = (int16_t *)packed + o / lanes * block_weights(kernels, &c) + o % lanes * interleave;
-        for (size_t k = 0; k < (size_t)c.inputs; k++) { /* of a fold's first row of pixels, then of its second */
-            int16_t places[MOST_PLACES * MOST_PLACES];
-            const int64_t at = (int64_t)k / folded * row + (int64_t)k % folded;
-            transform_weights(f, w + at, row * f->fold, folded, places);
-            for (size_t p = 0; p < (size_t)c.places; p++) {
-                to[p * place + k / interleave * lanes * interleave + k % interleave] = places[p];
-            }
+    for (size_t first = 0; first < outputs; first += lanes, to += block_weights(kernels, &c)) {
+        const size_t last = outputs - first < lanes ? outputs : first + lanes;
+        for (size_t k = 0, count; k < inputs; k += count) { /* of a fold's first row of pixels, then of its second */
+            const size_t left = folded - k % folded;
+            count = left < STRIP ? left : STRIP;
+            pack_strip(kernels, conv, f, &c, weights, first, last, k, count, to);
         }
     }
 }
