@@ -177,6 +177,7 @@ class Layers:
         batch_norm: bool = True,
         bias: bool = False,
         name: str = "conv",
+        absmax: float | None = None,
     ) -> int:
         n, h, w, c = self.dims(x)
         (kh, kw), (dh, dw) = kernel, dilation
@@ -198,7 +199,7 @@ class Layers:
             self.model.floats([uniform(0.5, 1.5) for _ in range(channels)]) if batch_norm else None,
             self.model.floats([uniform(-0.5, 0.5) for _ in range(channels)]) if batch_norm else None,
         ]
-        quant_scale = 0 if kind == codes.FLOAT32 else f32_word(limit / uniform(2.0, 4.0))
+        quant_scale = 0 if kind == codes.FLOAT32 else f32_word(limit / (absmax or uniform(2.0, 4.0)))
         attributes = [kh, kw, *stride, pt, pl, dh, dw, groups, quant_scale]
         return self.model.operator(codes.CONV, [x], out, constants, attributes, name)
 
@@ -329,9 +330,16 @@ class RandomGraph:
         )
         y = self.layers.conv(
             x, channels, (kh, kw), (rng.choice([1, 1, 2]), rng.choice([1, 1, 2])), dilation=dilation, groups=groups,
-            kind=kind, batch_norm=rng.random() < 0.7, bias=rng.random() < 0.5,
+            kind=kind, batch_norm=rng.random() < 0.7, bias=rng.random() < 0.5, absmax=rng.choice([None, 2.0, 3.0, 3.0]),
         )  # fmt: skip
         return self.layers.activation(y, rng.randint(1, 4), rng.choice([0.1, 0.2])) if rng.random() < 0.7 else y
+
+    def bottleneck(self, x: int) -> int:
+        """A sum behind two convolutions, whose input others may read as well."""
+        channels, silu = self.layers.dims(x)[3], codes.FUNCTIONS["silu"]
+        first = self.layers.activation(self.layers.conv(x, channels, (1, 1), absmax=3.0), silu)
+        second = self.layers.activation(self.layers.conv(first, channels, absmax=3.0), silu)
+        return self.layers.binary(codes.ADD, *self.rng.sample([x, second], 2))
 
     def pool_or_up(self, x: int) -> int:
         rng, (_, h, w, _) = self.rng, self.layers.dims(x)
@@ -373,7 +381,9 @@ class RandomGraph:
     def grow(self, count: int) -> None:
         for _ in range(count):
             x = self.rng.choice(self.pool[-3:])
-            kinds = [self.conv] * 3 + [self.pool_or_up] + [self.join] * 2 + [self.move] + [self.more] * 2
+            kinds = (
+                [self.conv] * 3 + [self.pool_or_up, self.bottleneck] + [self.join] * 2 + [self.move] + [self.more] * 2
+            )
             make = self.rng.choice(kinds)
             y = make(x)
             _, h, w, c = self.layers.dims(y)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.models import small_bundle
-from tests.native.codes import FLOAT16, UINT8
+from tests.native.codes import ADD, FLOAT16, INT16, UINT8
 from tests.native.make_model import Layers, Model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,12 +71,77 @@ def test_a_folder_gets_the_profile_of_each_model(invoke, small: Path, tmp_path: 
         assert all(0 < step["least_ns"] <= step["mean_ns"] for step in told["steps"])
 
 
+def _types(invoke, folder: Path, grow) -> dict[str, tuple[str, list[str]]]:
+    """What each step of a network reads and writes, as this processor's table of kernels keeps it."""
+    model = Model("formats")
+    layers = Layers(model, random.Random(0), FLOAT16)
+    grow(model, layers, model.input("data", (1, 8, 8, 16), FLOAT16))
+    path = folder / "formats.cambricon"
+    path.write_bytes(model.build())
+    invoke(str(folder), path)
+    (written,) = folder.glob("profile-*.json")
+    told = json.loads(written.read_text(encoding="ascii"))
+    if told["kernels"] == "reference":
+        pytest.skip("this processor has the reference alone, which keeps values: it is the definition")
+    assert told["arena_bytes"] > 0
+    assert told["packed_bytes"] > 0
+    assert all(step["bytes"] > 0 for step in told["steps"])
+    assert all(step["algorithm"] and step["limit_permille"] >= 0 for step in told["steps"] if step["kind"] == "conv")
+    return {step["name"]: (step["input_type"], step["output_types"]) for step in told["steps"]}
+
+
+def test_what_all_readers_quantize_alike_is_kept_quantized(invoke, tmp_path: Path):
+    """Through a pool, an upsampling and a concatenation too; the network's own input and output stay values."""
+
+    def grow(model: Model, layers: Layers, x: int) -> None:
+        a = layers.conv(x, 16, name="a")
+        b = layers.upsample(layers.max_pool(a, 2, 2, 0, 4, 4), 2, 2)
+        joined = layers.concat([a, b], 3)
+        c = layers.conv(joined, 16, name="c", absmax=3.0)
+        model.output(layers.binary(ADD, c, layers.conv(joined, 16, name="d", absmax=3.0)), "out")
+
+    assert _types(invoke, tmp_path, grow) == {
+        "a": ("float16", ["quantized"]),
+        "pool": ("quantized", ["quantized"]),
+        "up": ("quantized", ["quantized"]),
+        "c": ("quantized", ["float16"]),
+        "d": ("quantized", ["float16"]),  # and the sum
+    }
+
+
+def test_what_is_read_otherwise_too_is_kept_as_values(invoke, tmp_path: Path):
+    """With other scales, by operators that are no convolution, by int16 weights: beside the bytes where a convolution
+    writes it, in place of them where it does not.
+    """
+
+    def grow(model: Model, layers: Layers, x: int) -> None:
+        a = layers.conv(x, 16, name="a")
+        b = layers.conv(a, 16, name="b", absmax=2.0)
+        c = layers.conv(a, 16, name="c", absmax=3.0)
+        pool = layers.max_pool(b, 2, 2, 0, 4, 4)
+        model.output(layers.conv(pool, 8, name="d", absmax=2.0), "d")
+        model.output(layers.conv(pool, 8, name="e", absmax=3.0), "e")
+        model.output(layers.softmax(layers.conv(c, 8, name="f", kind=INT16), 3), "f")
+
+    assert _types(invoke, tmp_path, grow) == {
+        "a": ("float16", ["float16", "quantized"]),
+        "b": ("float16", ["float16"]),
+        "c": ("quantized", ["float16"]),
+        "pool": ("float16", ["float16"]),
+        "d": ("float16", ["float16"]),
+        "e": ("float16", ["float16"]),
+        "f": ("float16", ["float16"]),
+        "softmax": ("float16", ["float16"]),
+    }
+
+
 def test_one_prints_a_table_and_nothing_asks_for_nothing(invoke, small: Path):
     """The table is for people: a line for each step, and one that adds them up."""
     lines = invoke("1", small).splitlines()
     assert lines[0].startswith("cnrt simulator profile: kernels ")
     assert lines[0].endswith(", 3 runs")
-    assert lines[2].split()[3:5] == ["conv", "conv0"]
+    assert lines[2].split()[5] == "conv"
+    assert lines[2].split()[7:9] == ["conv0", "32x32x4"]
     assert " all: conv " in lines[-1]
     assert len(lines) == 7
     assert invoke("", small) == invoke("0", small) == ""
@@ -111,11 +176,11 @@ def test_the_benchmark_reads_it(small: Path):
     command = [sys.executable, str(ROOT / "benchmarks" / "layers.py"), str(small), "3"]
     lines = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
     assert lines[0].startswith("3 runs, kernels ")
-    assert {" ".join(line.split()[5:]) for line in lines[1:]} == {
-        "conv conv0",
-        "max_pool pool",
-        "conv conv1",
-        "conv head",
+    assert {(line.split()[5], line.split()[-4]) for line in lines[1:]} == {
+        ("conv", "conv0"),
+        ("max_pool", "pool"),
+        ("conv", "conv1"),
+        ("conv", "head"),
     }
     times = [float(line.split()[0]) for line in lines[1:]]
     assert times == sorted(times, reverse=True)

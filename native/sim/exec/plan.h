@@ -37,6 +37,9 @@ struct sim_step {
     uint32_t tasks, units, units_per_task; /* units: output rows, or the operator's own */
     void *parameters;                      /* the operator's own struct, private to its file, or NULL */
     void *memory;                          /* weights and tables of this step, 64-byte aligned, or NULL */
+    const char *algorithm;                 /* of a convolution, or NULL */
+    bool twins;                            /* it writes quantized bytes beside y */
+    double host_bytes;                     /* that it reads and writes here beside x and y */
     double multiplications;
     uint32_t weight_dtype; /* of these */
     /* For estimates of a device, which keeps all tensors as values: */
@@ -49,7 +52,7 @@ typedef struct sim_plan_table sim_plan_table; /* tables.c */
 
 struct sim_plan {
     const sim_kernels *kernels;
-    unsigned team; /* members that will share a layer */
+    unsigned team;          /* members that will share a layer */
     sim_plan_table *tables; /* shared among steps */
     sim_step *steps;
     uint32_t step_count;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "limit.h"
 #include "network.h"
 #include "plan.h"
 #include "step_timing.h"
@@ -20,6 +21,7 @@ struct sim_profile {
     const sim_plan *plan;
     const sim_timing *timing; /* or NULL */
     unsigned cores;
+    double limit_int8, limit_int16; /* multiplications of one core in a second, or 0 */
     step_times times[];
 };
 
@@ -30,6 +32,8 @@ sim_profile *sim_profile_create(const sim_plan *plan, const sim_timing *timing, 
         profile->plan = plan;
         profile->timing = timing;
         profile->cores = cores;
+        profile->limit_int8 = sim_limit_of(plan->kernels, SIM_INT8);
+        profile->limit_int16 = sim_limit_of(plan->kernels, SIM_INT16);
     }
     return profile;
 }
@@ -69,6 +73,38 @@ static double rate(double products, double ms) /* in 10^9 multiplications per se
     return ms > 0 ? products / ms / 1e6 : 0.0;
 }
 
+/* Of one core's limit, in thousandths: more than all of it where products are saved or several cores share a step. */
+static double share_of(const sim_profile *profile, const sim_step *s, double ms)
+{
+    const double limit = s->weight_dtype == SIM_INT8    ? profile->limit_int8
+                         : s->weight_dtype == SIM_INT16 ? profile->limit_int16
+                                                        : 0;
+    return limit > 0 && ms > 0 ? 1e6 * s->multiplications / ms / limit : 0;
+}
+
+static double elements_of(const sim_place *place)
+{
+    return (double)place->dims[0] * place->dims[1] * place->dims[2] * place->dims[3];
+}
+
+/* What the step reads and writes in memory here. */
+static double bytes_of(const sim_step *s)
+{
+    const double moved = (double)s->moved_elements;
+    const double x = moved > 0 ? moved : elements_of(&s->x), y = moved > 0 ? moved : elements_of(&s->y);
+    return x * (double)sim_dtype_size(s->x.dtype) + y * (double)sim_dtype_size(s->y.dtype) + s->host_bytes;
+}
+
+static const char *type_name(uint32_t dtype)
+{
+    switch (dtype) {
+    case SIM_UINT8: return "uint8";
+    case SIM_FLOAT16: return "float16";
+    case SIM_FLOAT32: return "float32";
+    default: return "quantized";
+    }
+}
+
 /* Adds up the least times of each kind of step, in the order of the first of each. */
 static void print_kinds(const sim_profile *profile, double least, FILE *file)
 {
@@ -105,20 +141,24 @@ static void print_estimate(const sim_profile *profile, FILE *file)
 void sim_profile_print(const sim_profile *profile, FILE *file)
 {
     const sim_plan *plan = profile->plan;
-    double mean = 0, least = 0, products = 0;
-    fprintf(file, "cnrt simulator profile: kernels %s, %llu runs\n%10s %10s %8s  %s\n", plan->kernels->name,
-            (unsigned long long)runs_of(profile), "mean ms", "least ms", "GMAC/s", "step");
+    double mean = 0, least = 0, products = 0, moved = 0;
+    fprintf(file, "cnrt simulator profile: kernels %s, %llu runs\n%10s %10s %8s %7s %8s  %s\n", plan->kernels->name,
+            (unsigned long long)runs_of(profile), "mean ms", "least ms", "GMAC/s", "limit %", "MB", "step");
     for (uint32_t i = 0; i < plan->step_count; i++) {
         const sim_step *s = &plan->steps[i];
         const step_times *t = &profile->times[i];
         const double ms = (double)atomic_load(&t->least) / 1e6;
-        fprintf(file, "%10.3f %10.3f %8.1f  %s %s %dx%dx%d -> %dx%dx%d\n", mean_ms(t), ms, rate(s->multiplications, ms),
-                s->kind, s->name, s->x.dims[1], s->x.dims[2], s->x.dims[3], s->y.dims[1], s->y.dims[2], s->y.dims[3]);
+        fprintf(file, "%10.3f %10.3f %8.1f %7.1f %8.3f  %s%s%s %s %dx%dx%d %s -> %dx%dx%d %s%s\n", mean_ms(t), ms,
+                rate(s->multiplications, ms), share_of(profile, s, ms) / 10.0, bytes_of(s) / 1e6, s->kind,
+                s->algorithm ? " " : "", s->algorithm ? s->algorithm : "", s->name, s->x.dims[1], s->x.dims[2],
+                s->x.dims[3], type_name(s->x.dtype), s->y.dims[1], s->y.dims[2], s->y.dims[3], type_name(s->y.dtype),
+                s->twins ? " and quantized" : "");
         mean += mean_ms(t);
         least += ms;
         products += s->multiplications;
+        moved += bytes_of(s);
     }
-    fprintf(file, "%10.3f %10.3f %8.1f  all:", mean, least, rate(products, least));
+    fprintf(file, "%10.3f %10.3f %8.1f %7s %8.3f  all:", mean, least, rate(products, least), "", moved / 1e6);
     print_kinds(profile, least, file);
     fprintf(file, "\n");
     print_estimate(profile, file);
@@ -155,6 +195,13 @@ static void write_step(const sim_profile *profile, uint32_t number, FILE *file)
     write_name(s->name, file);
     write_dims("input", s->x.dims, file);
     write_dims("output", s->y.dims, file);
+    fprintf(file, ", \"input_type\": \"%s\", \"output_types\": [\"%s\"%s]", type_name(s->x.dtype),
+            type_name(s->y.dtype), s->twins ? ", \"quantized\"" : "");
+    if (s->algorithm) {
+        fprintf(file, ", \"algorithm\": \"%s\", \"limit_permille\": %.0f", s->algorithm,
+                share_of(profile, s, (double)least / 1e6));
+    }
+    fprintf(file, ", \"bytes\": %.0f", bytes_of(s));
     fprintf(file, ", \"multiplications\": %.0f, \"mean_ns\": %llu, \"least_ns\": %llu", s->multiplications,
             (unsigned long long)mean, (unsigned long long)least);
     if (profile->timing) {
@@ -168,6 +215,9 @@ static void write_json(const sim_profile *profile, FILE *file)
     const sim_plan *plan = profile->plan;
     fprintf(file, "{\"schema\": 1, \"kernels\": \"%s\", \"runs\": %llu, ", plan->kernels->name,
             (unsigned long long)runs_of(profile));
+    fprintf(file, "\"arena_bytes\": %llu, \"packed_bytes\": %llu, ", (unsigned long long)plan->arena_bytes,
+            (unsigned long long)plan->packed_bytes);
+    fprintf(file, "\"limit_int8\": %.0f, \"limit_int16\": %.0f, ", profile->limit_int8, profile->limit_int16);
     if (profile->timing) {
         fputs("\"estimate\": {\"profile\": ", file);
         write_name(profile->timing->name, file);

@@ -47,6 +47,7 @@ sim_step *sim_plan_new_step(sim_builder *b, const sim_operator *op)
     s->x_size = (uint32_t)sim_dtype_size(sim_tensor_of(b, op->inputs[0])->dtype);
     s->y_size = (uint32_t)sim_dtype_size(sim_tensor_of(b, op->output)->dtype);
     note_traffic(b, op, s);
+    s->host_bytes = s->further_bytes;
     sim_plan_set_units(s, (int64_t)s->y.dims[0] * s->y.dims[1]);
     return s;
 }

@@ -269,6 +269,20 @@ static bool plan_target(sim_builder *b, int32_t o, sim_step *s, conv_step *p)
     return p->halves != NULL;
 }
 
+static double elements_of(const sim_place *place)
+{
+    return (double)place->dims[0] * place->dims[1] * place->dims[2] * place->dims[3];
+}
+
+static void note_profile(sim_step *s, const conv_step *p)
+{
+    s->algorithm = p->algorithm->name;
+    s->twins = p->has_values && p->has_bytes;
+    s->host_bytes = (double)p->sizes.packed_bytes;
+    s->host_bytes += p->adds ? elements_of(&p->addend) * (double)sim_dtype_size(p->addend.dtype) : 0;
+    s->host_bytes += s->twins ? elements_of(&p->bytes) : 0;
+}
+
 static sim_result plan_conv(sim_builder *b, int32_t o)
 {
     const sim_operator *op = sim_operator_of(b, o);
@@ -290,6 +304,7 @@ static sim_result plan_conv(sim_builder *b, int32_t o)
     p->algorithm = sim_conv_choose(b->plan->kernels, conv);
     p->sizes = p->algorithm->sizes(b->plan->kernels, conv);
     cut_conv(s, p, b->plan->team);
+    note_profile(s, p);
     sim_plan_need_scratch(b, p->sizes.scratch_bytes);
     s->multiplications = (double)s->y.dims[0] * conv->out_h * conv->out_w * conv->out_c * conv->kernel_h *
                          conv->kernel_w * (conv->in_c / conv->groups);
