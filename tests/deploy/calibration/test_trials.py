@@ -68,11 +68,11 @@ def test_all_pictures_are_asked_for_their_first_error():
 
 @pytest.mark.parametrize(
     "errors, looked_at",
-    [([1.03] * 16, 4), ([1.0] * 4 * 4, 8), ([0.985] * 16, 16), ([9.0] * 16, 2), ([1.03] * 6 + [0.9], 4)],
+    [([1.06] * 16, 4), ([1.0, 1.0, 1.2, 1.0] * 4, 8), ([0.985] * 16, 16), ([9.0] * 16, 2), ([1.2] * 6 + [0.9], 4)],
 )
 def test_a_trial_ends_as_soon_as_few_pictures_say_so(errors, looked_at):
-    """A quarter of the pictures without a gain, half of them without a quarter of the gain that counts, or an error
-    that is too large already; of fewer than four nothing is concluded."""
+    """A quarter of the pictures or half of them that is clearly worse, or an error that is too large already; of fewer
+    than four nothing is concluded."""
     shards = Shards(errors, 1, np.random.default_rng(0))
     assert _Trials(shards).better(dict.fromkeys(range(len(errors)), 1.0)) is None
     assert shards.looked_at == looked_at
