@@ -793,6 +793,52 @@ static void test_split(const sim_kernels *k)
     free(weights);
 }
 
+/* The largest kernel that the loader lets pass, all values at their ends: sums come within 128 * 127 of 2^31, on either
+ * side, and what is added on the way to them goes round. */
+static void test_greatest_sums(const sim_kernels *k)
+{
+    enum { TAPS = 3, INPUTS = 44381, VOLUME = TAPS * INPUTS, OUTPUTS = 2, EXTREME = VOLUME * 127 * 127 };
+    layer l = {.conv = {.in_h = 1,
+                        .in_w = TAPS,
+                        .in_c = INPUTS,
+                        .out_h = 1,
+                        .out_w = 1,
+                        .out_c = OUTPUTS,
+                        .kernel_h = 1,
+                        .kernel_w = TAPS,
+                        .stride_h = 1,
+                        .stride_w = 1,
+                        .dilation_h = 1,
+                        .dilation_w = 1,
+                        .groups = 1,
+                        .weight_dtype = SIM_INT8,
+                        .quant_scale = 1.0f}};
+    const int32_t elements = affine_elements(k, &l.conv);
+    l.conv.affine = (sim_affine){
+        any_affine(OUTPUTS, elements, false, 1.0f, 0, 0), any_affine(OUTPUTS, elements, false, -0.0f, 0, 0),
+        any_affine(OUTPUTS, elements, false, 1.0f, 0, 0), any_affine(OUTPUTS, elements, false, -0.0f, 0, 0)};
+    l.x = (sim_view){room(VOLUME * sizeof(float)), 1, 1, TAPS, INPUTS, INPUTS, SIM_FLOAT32};
+    int8_t *weights = room((size_t)VOLUME * OUTPUTS);
+    for (int i = 0; i < VOLUME; i++) {
+        ((float *)(void *)l.x.data)[i] = 127.0f;
+        weights[i] = 127;
+        weights[VOLUME + i] = -127;
+    }
+    l.conv.weights = l.weights = weights;
+    l.y.target.dtype = SIM_FLOAT32;
+    l.y.target.y = (sim_view){l.x.data, 1, 1, 1, OUTPUTS, OUTPUTS, SIM_FLOAT32};
+    for (size_t i = 0; sim_conv_algorithm_at(i); i++) {
+        const sim_conv_algorithm *a = sim_conv_algorithm_at(i);
+        if (a->fits(k, &l.conv)) {
+            sim_target y = compute(k, a, &l);
+            expect(a->name, ((const float *)(const void *)y.y.data)[0], (double)(float)EXTREME);
+            expect(a->name, ((const float *)(const void *)y.y.data)[1], (double)(float)-EXTREME);
+            free_outputs(&y);
+        }
+    }
+    free_layer(&l);
+}
+
 /* No product of a table lies idle. */
 static void report_algorithms(const sim_kernels *k)
 {
@@ -912,6 +958,7 @@ int main(int argc, char **argv)
         test_split(k);
         test_all_halves(k);
         test_codes(k);
+        test_greatest_sums(k);
         test_roundings(k);
         for (long c = 0; c < cases && failures < 20; c++) {
             test_spans(k);
