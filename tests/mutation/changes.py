@@ -977,7 +977,7 @@ NATIVE = (
         "kernels",
     ),
     _native("sums of parts of int16 values beyond 32 bits", "MOST_TERMS = 511,", "MOST_TERMS = 1022,", "kernels"),
-    _native("boxes suppress those of other classes", "kept[i].label != b->label", "false", "network_golden_more"),
+    _native("boxes suppress those of other classes", "last[b.label], &b)", "count - 1, &b)", "network_golden_more"),
     _native("positions of a quantizer the other way round", "-positions[channel]", "positions[channel]", "api_data"),
     _native("integers cut off", "double rounded = rint(value);", "double rounded = trunc(value);", "api_data"),
     _native(
