@@ -61,7 +61,7 @@ def test_kernels_include_kernels_only(path: Path):
 
 @pytest.mark.parametrize("folder", TABLES, ids=lambda folder: folder.name)
 def test_a_table_sees_neither_algorithms_nor_tables_beside_it(folder: Path):
-    """An instruction set knows its folder, those that it extends, the shared loops and the values, not how a layer is cut."""
+    """An instruction set knows itself, those that it extends, the shared loops and values, not how a layer is cut."""
     known = {folder.name} | EXTENDS.get(folder.name, set())
     for path in _files(folder):
         for included in _included(path):
