@@ -1031,19 +1031,6 @@ NATIVE = (
         "network_random",
     ),
     _native(
-        "values that round on their way are bytes",
-        "(row->passes && same_dtype(b, op))",
-        "row->passes",
-        "network_golden_operators",
-        "network_random",
-    ),
-    _native(
-        "a sum before its other part is written",
-        "other->producer < own->conv && ",
-        "",
-        "network_random",
-    ),
-    _native(
         "no code for a NaN",
         "_mm512_min_ps(most, _mm512_mul_ps(v[i], factor))",
         "_mm512_min_ps(_mm512_mul_ps(v[i], factor), most)",
