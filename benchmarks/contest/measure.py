@@ -27,6 +27,7 @@ ONLY = {
     "avx512vnni": ("openvino bfloat16",),
     "avx2": ("onnxruntime 7 bits", "onnxruntime exact"),
 }
+ALONE = ("ncnn float", "opencv float", "torch float")  # with one thread: nobody is nearer to them with two
 QUANTIZED = ("ours", "onnxruntime int8", "onnxruntime 7 bits", "openvino int8", "ncnn int8")
 PROFILE_RUNS = 12
 NEIGHBOURS = ("ours", "onnxruntime int8", "openvino int8", "ncnn int8", "torch float")
@@ -61,6 +62,7 @@ def network(name: str, setting: Setting) -> dict[str, Any]:
             Entry(engine, threads, processor.name)
             for threads in setting.threads
             for engine in (*ALWAYS, *ONLY.get(processor.name, ()))
+            if threads == 1 or engine not in ALONE
         ]
         told["races"] += race(
             entries,

@@ -39,9 +39,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path, help="folder of published weights; random ones where it has none")
     parser.add_argument("--pictures", type=Path, help="folder to calibrate with; made-up ones without it")
-    parser.add_argument(
-        "--sizes", default="", help="other sizes of the input: folders NETWORK-SIZE, int8 alone"
-    )
+    parser.add_argument("--sizes", default="", help="other sizes of the input: folders NETWORK-SIZE, int8 alone")
     parser.add_argument("--batches", default="", help="other batches: of ours, one thread, alone")
     arguments = parser.parse_args()
     network = networks.NETWORKS[arguments.network]
