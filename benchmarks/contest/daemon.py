@@ -58,7 +58,7 @@ def fixed_latency(name: str, setting: Setting) -> dict[str, Any]:
     quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     subprocess.run([*program, *options], check=True, **quiet)
     with tempfile.TemporaryDirectory() as folder:
-        copy, environment = pipeline.fixed_device(Path(folder), model, LATENCY_MS)
+        copy, environment, _ = pipeline.fixed_device(Path(folder), model, LATENCY_MS)
         made = subprocess.run(
             [sys.executable, "-c", LOOP, str(copy), str(LOOP_SECONDS)],
             check=True, capture_output=True, text=True, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
