@@ -123,7 +123,7 @@ typedef struct sim_byte_tile {
     bool evenly;              /* tiles may be smaller: a pixel costs the same in a stretch of any length */
     void (*begin)(void);      /* before the calls of a task and after them; NULL for nothing */
     void (*end)(void);
-    /* Between begin and end, about every 16 pixels of other work, if not NULL: keeps a unit awake that falls asleep. */
+    /* Between begin and end, about every 20 pixels of other work, if not NULL: keeps a unit awake that falls asleep. */
     void (*awake)(void);
     /* y[p][o] = start[o] + sum over runs r and k < length of x[p * step + offset[r] + k] * w[r][k / interleave][o][k %
      * interleave], mod 2^32, for p < pixels, any number up to `chunk`; rows of y are `channels` apart. start[o] takes the

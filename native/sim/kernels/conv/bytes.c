@@ -7,7 +7,7 @@
 
 #include "direct.h"
 
-enum { NEAR_BLOCKS = 8, NEAR_BYTES = 256 * 1024, AWAKE_PIXELS = 16 };
+enum { NEAR_BLOCKS = 8, NEAR_BYTES = 256 * 1024 };
 
 typedef struct cut { /* of a layer for a tile */
     sim_rows rows;
@@ -234,24 +234,42 @@ static void start_band(const sim_kernels *kernels, const sim_conv *conv, const c
     }
 }
 
+/* Of `pixels` to be finished how many before the products' unit wants to be kept awake: parts of one size. */
+static int32_t part_of(const sim_byte_tile *tile, int32_t pixels)
+{
+    enum { MOST = 24, MULTIPLE = 4 };
+    const int32_t parts = (pixels + MOST - 1) / MOST;
+    return tile->awake && parts > 1 ? (int32_t)sim_up_to((pixels + parts - 1) / parts, MULTIPLE) : pixels;
+}
+
+/* `pixels` neighbours. */
+static void finish_pixels(const sim_byte_tile *tile, int32_t lanes, sim_output *output, const int32_t *sums,
+                          int32_t pixels)
+{
+    const int32_t part = part_of(tile, pixels);
+    for (int32_t p = 0; p < pixels; p += part) {
+        const int32_t count = pixels - p < part ? pixels - p : part;
+        sim_output_finish(output, &(sim_sums){sums + (ptrdiff_t)p * lanes, lanes, true}, count);
+        if (tile->awake) {
+            tile->awake();
+        }
+    }
+}
+
 /* The pixels among `count` places of a stretch from place `at` on. */
 static void finish_places(const sim_byte_tile *tile, const source *s, int32_t width, int32_t lanes, sim_output *output,
                           const int32_t *sums, int32_t at, int32_t count)
 {
-    const int32_t most = tile->awake ? AWAKE_PIXELS : count;
-    while (count > 0) {
-        const int32_t x = at % s->pitch, left = s->pitch == width || width - x > count ? count : width - x;
-        const int32_t pixels = left < most ? left : most;
+    if (s->pitch == width) {
+        finish_pixels(tile, lanes, output, sums, count);
+        return;
+    }
+    for (int32_t done = 0; done < count;) {
+        const int32_t x = (at + done) % s->pitch, left = count - done, pixels = width - x < left ? width - x : left;
         if (pixels > 0) {
-            sim_output_finish(output, &(sim_sums){sums, lanes, true}, pixels);
+            finish_pixels(tile, lanes, output, sums + (ptrdiff_t)done * lanes, pixels);
         }
-        if (tile->awake) {
-            tile->awake();
-        }
-        const int32_t places = x + pixels == width ? s->pitch - x : pixels;
-        sums += (ptrdiff_t)places * lanes;
-        at += places;
-        count -= places;
+        done += s->pitch - x;
     }
 }
 
