@@ -192,7 +192,8 @@ typedef struct sim_lookup {
     uint8_t zero;
 } sim_lookup;
 
-/* What one instruction set gives: a folder with its vectors (vector.h), products (dot.c) and this table (table.c). */
+/* What one instruction set gives: a folder with its products (dot.c) and this table (table.c); its vectors (vector.h) and the
+ * loops over them (spans.c) may be another folder's. */
 typedef struct sim_kernels {
     const char *name;
     bool (*supported)(void); /* by this processor; NULL: by each that the library was built for */

@@ -3,11 +3,7 @@
 #include "dot.h"
 
 #include "../avx512/entries.h"
-#include "../avx512/vector.h"
 #include "../avx512vnni/dot.h"
-
-#include "spans.inc"
-#include "winograd.inc"
 
 enum { BYTE_CHUNK = 128 };
 

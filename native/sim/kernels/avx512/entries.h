@@ -3,13 +3,15 @@
 #define SIM_KERNELS_AVX512_ENTRIES_H
 
 #include "dot.h"
+#include "loops.h"
 
-enum { TILE_PIXELS = 12, TILE_CHANNELS = 32, CHUNK = 120, WORD_PIXELS = 13 };
+enum { TILE_PIXELS = 12, TILE_CHANNELS = 32, CHUNK = 120, WORD_PIXELS = 13, FLOATS = 16, WORDS = 2 * FLOATS };
 
-#define AVX512_ENTRIES                                                                                         \
-    .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_avx512_dot_f32},                                        \
-    .winograd = {false, WORDS, winograd_input, winograd_output}, .depthwise = {WIDTH / 2, depthwise_halved},   \
-    .quantize = quantize, .encode = encode, .greater = greater, .look_up = sim_avx512_look_up, .widen = widen, \
-    .convert = convert, .finish = finish_folded, .activate = activate, .binary = binary, .max_pool = max_pool
+SIM_DECLARE_LOOPS(sim_avx512_);
+
+#define AVX512_ENTRIES                                                                 \
+    .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_avx512_dot_f32},                \
+    .winograd = {false, WORDS, sim_avx512_winograd_input, sim_avx512_winograd_output}, \
+    .depthwise = {FLOATS / 2, sim_avx512_depthwise_halved}, .look_up = sim_avx512_look_up, SIM_LOOPS(sim_avx512_)
 
 #endif

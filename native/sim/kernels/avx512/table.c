@@ -1,10 +1,6 @@
 /* AVX-512 with BW, DQ and VL, as processors had it before VNNI: int8 layers in words. Compiled without FMA: every
  * multiplication and addition rounds by itself. */
 #include "entries.h"
-#include "vector.h"
-
-#include "spans.inc"
-#include "winograd.inc"
 
 const sim_kernels SIM_KERNELS_AVX512 = {
     .name = "avx512",

@@ -2,10 +2,6 @@
 #include "dot.h"
 
 #include "../avx512/entries.h"
-#include "../avx512/vector.h"
-
-#include "spans.inc"
-#include "winograd.inc"
 
 enum { BYTE_CHUNK = 56 };
 

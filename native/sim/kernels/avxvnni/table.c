@@ -2,18 +2,13 @@
  * multiplication and addition rounds by itself. */
 #include "dot.h"
 
-#include "../avx2/dot.h"
-#include "../avx2/vector.h"
+#include "../avx2/entries.h"
 
-#include "spans.inc"
-#include "winograd.inc"
-
-enum { CHUNK = 96, BYTE_CHUNK = 192, PAIRS = 2 };
+enum { BYTE_CHUNK = 192 };
 
 const sim_kernels SIM_KERNELS_AVXVNNI = {
     .name = "avxvnni",
     .supported = sim_avxvnni_supported,
-    .float32 = {TILE_PIXELS, TILE_CHANNELS, CHUNK, sim_avx2_dot_f32},
     .bytes = {.zero = 128,
               .pixels = PRODUCT_PIXELS,
               .channels = PRODUCT_CHANNELS,
@@ -24,16 +19,6 @@ const sim_kernels SIM_KERNELS_AVXVNNI = {
               .dot = sim_avxvnni_dot_bytes,
               .dot_half = sim_avxvnni_dot_bytes_of_half},
     .words = {PRODUCT_PIXELS, PRODUCT_CHANNELS, PAIRS, PAIRS, sim_avxvnni_dot_words},
-    .winograd = {true, WORDS, winograd_input, winograd_output},
-    .depthwise = {WIDTH, depthwise},
-    .quantize = quantize,
-    .encode = encode,
-    .greater = greater,
-    .look_up = sim_look_up,
-    .widen = widen,
-    .convert = convert,
-    .finish = finish_folded,
-    .activate = activate,
-    .binary = binary,
-    .max_pool = max_pool,
+    .winograd = {true, WORDS, sim_avx2_winograd_input, sim_avx2_winograd_output},
+    AVX2_ENTRIES,
 };

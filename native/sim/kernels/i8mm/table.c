@@ -2,10 +2,6 @@
 #include "dot.h"
 
 #include "../neon/entries.h"
-#include "../neon/vector.h"
-
-#include "spans.inc"
-#include "winograd.inc"
 
 const sim_kernels SIM_KERNELS_I8MM = {
     .name = "i8mm",
