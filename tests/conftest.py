@@ -11,6 +11,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import platform
 import re
 import resource
 import subprocess
@@ -55,10 +56,24 @@ def _missing_checkout() -> str | None:
     return needs.missing("git")
 
 
-def _missing_amx() -> str | None:
+def _missing_of_processor(*features: str) -> str | None:
     processor = Path("/proc/cpuinfo")
-    here = processor.exists() and "amx_int8" in processor.read_text(encoding="utf-8").split()
-    return None if here else "this processor has no AMX with bytes"
+    has = processor.read_text(encoding="utf-8").split() if processor.exists() else []
+    lacks = [feature for feature in features if feature not in has]
+    return f"this processor has no {' and no '.join(lacks)}" if lacks else None
+
+
+def _missing_amx() -> str | None:
+    reason = _missing_of_processor("amx_int8") or needs.missing("cc")
+    if reason is not None:
+        return reason
+    command = ["cc", "-mamx-int8", "-fsyntax-only", "-x", "c", "/dev/null"]  # as native/sim/kernels/CMakeLists.txt
+    done = subprocess.run(command, capture_output=True, check=False)
+    return None if done.returncode == 0 else "the compiler has no -mamx-int8: the library has no such kernels"
+
+
+def _missing_vectors() -> str | None:
+    return None if platform.machine() == "aarch64" else _missing_of_processor("avx2", "f16c")
 
 
 _MISSING: dict[str, Callable[[], str | None]] = {
@@ -71,6 +86,7 @@ _MISSING: dict[str, Callable[[], str | None]] = {
     "checkout": functools.lru_cache(None)(_missing_checkout),
     "cc": functools.partial(needs.missing, "cc"),
     "amx": functools.lru_cache(None)(_missing_amx),
+    "vectors": functools.lru_cache(None)(_missing_vectors),
     "readelf": functools.partial(needs.missing, "readelf"),
     "rtsp": functools.partial(needs.missing, "rtsp"),
     "systemd": functools.partial(needs.missing, "systemd"),

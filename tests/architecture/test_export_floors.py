@@ -21,7 +21,7 @@ ANYWHERE = {"mlu_export", "mlu_agent", "numpy"}
 # A dependency's doors: files, or folders with all that is in them.
 DOORS: dict[str, set[str]] = {
     "onnx": {"importers/onnx/file"},
-    "pycocotools": {"measurement/accuracy", "measurement/annotations"},
+    "pycocotools": {"measurement/annotations", "measurement/matching"},
     "ray": {"shards/ray_cluster"},
     "torch": {
         "support/torch_needed",

@@ -81,8 +81,6 @@ def _types(invoke, folder: Path, grow) -> dict[str, tuple[str, list[str]]]:
     invoke(str(folder), path)
     (written,) = folder.glob("profile-*.json")
     told = json.loads(written.read_text(encoding="ascii"))
-    if told["kernels"] == "reference":
-        pytest.skip("this processor has the reference alone, which keeps values: it is the definition")
     assert told["arena_bytes"] > 0
     assert told["packed_bytes"] > 0
     assert all(step["bytes"] > 0 for step in told["steps"])
@@ -90,6 +88,7 @@ def _types(invoke, folder: Path, grow) -> dict[str, tuple[str, list[str]]]:
     return {step["name"]: (step["input_type"], step["output_types"]) for step in told["steps"]}
 
 
+@pytest.mark.vectors
 def test_what_all_readers_quantize_alike_is_kept_quantized(invoke, tmp_path: Path):
     """Through a pool, an upsampling and a concatenation too; the network's own input and output stay values."""
 
@@ -109,6 +108,7 @@ def test_what_all_readers_quantize_alike_is_kept_quantized(invoke, tmp_path: Pat
     }
 
 
+@pytest.mark.vectors
 def test_what_is_read_otherwise_too_is_kept_as_values(invoke, tmp_path: Path):
     """With other scales, by operators that are no convolution, by int16 weights: beside the bytes where a convolution
     writes it, in place of them where it does not.
