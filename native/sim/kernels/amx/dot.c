@@ -52,7 +52,7 @@ void sim_amx_end(void)
  * after 8 us up to 3 us. */
 void sim_amx_awake(void)
 {
-    _tile_dpbssd(0, 6, 4);
+    _tile_dpbusd(0, 6, 4);
 }
 
 /* The sums so far, or for a first product their start: one row for all pixels, by a step of zero. */
@@ -88,12 +88,12 @@ static inline void two_tiles(const uint8_t *x, int64_t step, const int8_t *w, ru
         for (int32_t k = 0; k < r.length; k += ROW_BYTES, w += ROW_BYTES * BYTE_CHANNELS) {
             _tile_loadd(6, first + k, step);
             _tile_loadd(4, w, WEIGHT_STEP);
-            _tile_dpbssd(0, 6, 4);
+            _tile_dpbusd(0, 6, 4);
             _tile_loadd(7, second + k, step);
-            _tile_dpbssd(2, 7, 4);
+            _tile_dpbusd(2, 7, 4);
             _tile_loadd(5, w + ROW_BYTES, WEIGHT_STEP);
-            _tile_dpbssd(1, 6, 5);
-            _tile_dpbssd(3, 7, 5);
+            _tile_dpbusd(1, 6, 5);
+            _tile_dpbusd(3, 7, 5);
             for (int32_t i = 0; i < ahead; i++, next += ROW_BYTES) {
                 _mm_prefetch((const char *)next, _MM_HINT_T1);
             }
@@ -114,9 +114,9 @@ static inline void one_tile(const uint8_t *x, int64_t step, const int8_t *w, run
         for (int32_t k = 0; k < r.length; k += ROW_BYTES, w += ROW_BYTES * BYTE_CHANNELS) {
             _tile_loadd(6, first + k, step);
             _tile_loadd(4, w, WEIGHT_STEP);
-            _tile_dpbssd(0, 6, 4);
+            _tile_dpbusd(0, 6, 4);
             _tile_loadd(5, w + ROW_BYTES, WEIGHT_STEP);
-            _tile_dpbssd(1, 6, 5);
+            _tile_dpbusd(1, 6, 5);
         }
     }
     STORE(0, s, p * BYTE_CHANNELS, 0);
@@ -192,13 +192,13 @@ static inline void four_tiles(const uint8_t *x, int64_t step, const int8_t *w, r
         for (int32_t k = 0; k < r.length; k += ROW_BYTES, at += ROW_BYTES, w += ROW_BYTES * LANES) {
             _tile_loadd(4, w, HALF_STEP);
             _tile_loadd(6, at + p[0] * step, step);
-            _tile_dpbssd(0, 6, 4);
+            _tile_dpbusd(0, 6, 4);
             _tile_loadd(7, at + p[1] * step, step);
-            _tile_dpbssd(1, 7, 4);
+            _tile_dpbusd(1, 7, 4);
             _tile_loadd(6, at + p[2] * step, step);
-            _tile_dpbssd(2, 6, 4);
+            _tile_dpbusd(2, 6, 4);
             _tile_loadd(7, at + p[3] * step, step);
-            _tile_dpbssd(3, 7, 4);
+            _tile_dpbusd(3, 7, 4);
         }
     }
     STORE_HALF(0, p[0]);
@@ -216,7 +216,7 @@ static inline void half_tile(const uint8_t *x, int64_t step, const int8_t *w, ru
         for (int32_t k = 0; k < r.length; k += ROW_BYTES, w += ROW_BYTES * LANES) {
             _tile_loadd(6, at + k, step);
             _tile_loadd(4, w, HALF_STEP);
-            _tile_dpbssd(0, 6, 4);
+            _tile_dpbusd(0, 6, 4);
         }
     }
     STORE_HALF(0, p);

@@ -10,7 +10,7 @@ enum { BYTE_CHUNK = 128 };
 const sim_kernels SIM_KERNELS_AMX = {
     .name = "amx",
     .supported = sim_amx_supported,
-    .bytes = {.zero = 0,
+    .bytes = {.zero = 128,
               .pixels = BYTE_PIXELS,
               .channels = BYTE_CHANNELS,
               .interleave = 4,
@@ -21,6 +21,7 @@ const sim_kernels SIM_KERNELS_AMX = {
               .awake = sim_amx_awake,
               .dot = sim_amx_dot_bytes,
               .dot_half = sim_amx_dot_half},
+    .thin = AVX512VNNI_BYTES,
     .words = {PRODUCT_PIXELS, PRODUCT_CHANNELS, 2, 2, sim_avx512vnni_dot_words},
     AVX512_ENTRIES,
 };
