@@ -1031,6 +1031,18 @@ NATIVE = (
         "network_random",
     ),
     _native(
+        "values that round on their way are bytes",
+        "(row->passes && same_dtype(b, op))",
+        "(row->passes && (true || same_dtype(b, op)))",
+        "network_operators",
+    ),
+    _native(
+        "a sum before its other part is written",
+        "other->producer < own->conv && ",
+        "other->producer != own->conv && ",
+        "network_operators",
+    ),
+    _native(
         "no code for a NaN",
         "_mm512_min_ps(most, _mm512_mul_ps(v[i], factor))",
         "_mm512_min_ps(_mm512_mul_ps(v[i], factor), most)",
@@ -1052,11 +1064,13 @@ NATIVE = (
     ),
     _native("estimates without the cost of a step", " + timing->launch_s;", ";", "api_knobs_estimate"),
     _native(
-        "estimates without constants and further inputs",
-        " + s->further_bytes;",
-        ";",
+        "estimates without constants",
+        "cost->bytes += (double)constant->elements",
+        "cost->bytes += 0 * (double)constant->elements",
         "api_knobs_estimate",
     ),
+    _native("estimates of sums that cost nothing", "which < 2 && !b->for_costs;", "which < 2;", "network_estimates"),
+    _native("estimates without functions by table", "!b->for_costs && dtype", "dtype", "network_estimates"),
     _native(
         "a lost device takes its neighbour along",
         "(rule->lost_devices >> device & 1) != 0",

@@ -12,6 +12,7 @@ test_model(operators_half operators --batch 2)
 test_model(operators_float operators --seed 1 --batch 2)
 test_model(more_half more --batch 2)
 test_model(more_float more --seed 1 --batch 2)
+test_model(kept kept --batch 2)
 test_model(yolov3_tiny yolov3-tiny)
 
 function(exec_test NAME SOURCE)
@@ -48,7 +49,10 @@ add_test(NAME products COMMAND products_test 100)
 add_test(NAME operators COMMAND operators_test ${OPERATOR_CASES})
 add_test(NAME container COMMAND container_test ${TEST_MODEL_small} ${TEST_MODEL_more_half})
 add_test(NAME network_operators COMMAND network_test ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_operators_half}
-                                        ${TEST_MODEL_operators_float})
+                                        ${TEST_MODEL_operators_float} ${TEST_MODEL_kept})
+# What a plan fuses and keeps quantized here makes no device of the estimates faster.
+add_test(NAME network_estimates COMMAND network_test ${TEST_MODEL_kept} ${TEST_MODEL_operators_half} ${TEST_MODEL_more_half})
+set_tests_properties(network_estimates PROPERTIES TIMEOUT 600 PASS_REGULAR_EXPRESSION " 0 failures.* estimates of 963132 ns")
 add_test(NAME network_random COMMAND network_test --folder ${RANDOM_MODELS} ${RANDOM_COUNT})
 # One number for every processor and compiler: results are the same on the box, on the desk and under the sanitizers.
 add_test(NAME network_golden_operators COMMAND network_test --golden 4da40f419b078818 ${TEST_MODEL_operators_half} ${TEST_MODEL_operators_float})

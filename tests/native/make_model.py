@@ -300,6 +300,22 @@ def operators(model: Model, layers: Layers, batch: int) -> None:
     model.output(c, "inner")
 
 
+def kept(model: Model, layers: Layers, batch: int) -> None:
+    """Sums behind convolutions, and values that must round before they are quantized: what a plan may fuse."""
+    silu = codes.FUNCTIONS["silu"]
+    x = layers.normalize(model.input("data", (batch, 24, 20, 4), codes.UINT8), [0, 1, 2])
+    first, second = (layers.conv(x, 16, absmax=1.0) for _ in range(2))
+    total = layers.binary(codes.ADD, first, second)  # only the later of the two can add the other one
+    inner = layers.activation(layers.conv(total, 16, absmax=3.0), silu)
+    x = layers.binary(codes.ADD, total, inner)
+    layers.dtype = codes.FLOAT32
+    wide = layers.conv(x, 16, absmax=3.0)
+    other = layers.conv(x, 16, absmax=3.0)
+    layers.dtype = codes.FLOAT16
+    model.output(layers.conv(layers.cast(wide, codes.FLOAT16), 12, absmax=2.0), "cast")
+    model.output(layers.conv(layers.max_pool(other, 2, 2, 0, 12, 10), 12, absmax=2.0), "pool")
+
+
 class RandomGraph:
     """Grows a graph by random operators over the tensors made so far."""
 
@@ -405,13 +421,14 @@ def make(kind: str, seed: int = 0, parallelism: int = 1, batch: int = 1) -> byte
     if kind == "random":
         RandomGraph(model, layers, rng, batch if batch > 1 else rng.randint(1, 2)).grow(rng.randint(3, 16))
     else:
-        {"small": small, "operators": operators, "more": more, "yolov3-tiny": yolov3_tiny}[kind](model, layers, batch)
+        kinds = {"small": small, "operators": operators, "more": more, "kept": kept, "yolov3-tiny": yolov3_tiny}
+        kinds[kind](model, layers, batch)
     return model.build()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["small", "operators", "more", "random", "yolov3-tiny"])
+    parser.add_argument("kind", choices=["small", "operators", "more", "kept", "random", "yolov3-tiny"])
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parallelism", type=int, default=1)

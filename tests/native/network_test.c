@@ -1,5 +1,5 @@
 /* A whole network gives the same bytes with every kernel table, with teams of any size, in any order of tasks and whatever
- * was in the workspace before.
+ * was in the workspace before; and every plan of it has the same estimate.
  *
  *     network_test MODEL...
  *     network_test --folder FOLDER COUNT      FOLDER/0.cambricon and so on
@@ -12,8 +12,10 @@
 
 #include "exec.h"
 #include "kernels.h"
+#include "timing.h"
 
 static unsigned long failures, runs, models, constant;
+static double estimates;                      /* of all models, seconds */
 static uint64_t digest = 0xcbf29ce484222325u; /* FNV-1a of all outputs of the reference, in order */
 
 static void *room(uint64_t bytes)
@@ -158,11 +160,30 @@ static sim_plan *plan_with(const sim_model *model, const char *kernels, unsigned
     return plan;
 }
 
-static void check_teams(const char *path, const sim_model *model, const char *kernels, void **wanted, void **got)
+/* A device where some steps wait for memory and some for multiplications. */
+static double estimate_of(const sim_plan *plan)
+{
+    const sim_timing timing = {.clock_hz = 1e9,
+                               .macs_int8 = 100,
+                               .macs_int16 = 50,
+                               .macs_float = 10,
+                               .efficiency = 0.5,
+                               .bandwidth = 2e10,
+                               .memory_efficiency = 0.5,
+                               .launch_s = 3e-6};
+    return sim_timing_of_plan(&timing, plan, 1);
+}
+
+static void check_teams(const char *path, const sim_model *model, const char *kernels, double estimate, void **wanted,
+                        void **got)
 {
     static unsigned sizes[] = {1, 2, 4};
     const sim_model_info *info = sim_model_get_info(model);
     sim_plan *plan = plan_with(model, kernels, models % 2 == 0 ? 1 : 3); /* cut for one thread, cut for a team */
+    if (estimate_of(plan) != estimate) {
+        printf("FAIL %s: kernels %s make the estimate another one\n", path, kernels);
+        failures++;
+    }
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         const sim_team team = sizes[i] == 1 ? SIM_TEAM_OF_ONE : (sim_team){sizes[i], &sizes[i], run_threads};
         run_once(plan, info, &team, (uint8_t)(0x55 + 0x55 * i), got);
@@ -215,6 +236,8 @@ static void check_model(const char *path)
     models++;
     sim_plan *plan = plan_with(model, "reference", 1);
     run_once(plan, info, &SIM_TEAM_OF_ONE, 0, wanted);
+    const double estimate = estimate_of(plan);
+    estimates += estimate;
     sim_plan_free(plan);
     for (int32_t i = info->input_count; i < count; i++) {
         add_to_digest(wanted[i], io_at(info, i)->bytes);
@@ -224,7 +247,7 @@ static void check_model(const char *path)
         constant++;
     }
     for (unsigned i = 0; sim_kernels_name(i); i++) {
-        check_teams(path, model, sim_kernels_name(i), wanted, got);
+        check_teams(path, model, sim_kernels_name(i), estimate, wanted, got);
     }
     for (int32_t i = 0; i < count; i++) {
         free(wanted[i]);
@@ -253,7 +276,7 @@ int main(int argc, char **argv)
             failures++;
         }
     }
-    printf("%lu models, %lu runs, %lu failures; %lu models have a constant first output\n", models, runs, failures,
-           constant);
+    printf("%lu models, %lu runs, %lu failures; %lu models have a constant first output; estimates of %.0f ns\n",
+           models, runs, failures, constant, 1e9 * estimates);
     return failures || !runs || constant * 10 > models ? 1 : 0; /* equal constants would say nothing */
 }

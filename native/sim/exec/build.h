@@ -36,6 +36,8 @@ struct sim_builder {
     const sim_row **rows; /* per operator */
     const sim_row *row;   /* of the operator whose steps are being added */
     int32_t current;      /* that operator, or NONE */
+    uint32_t *step_of;    /* per operator, then per output: its first step, or the next one's */
+    bool for_costs;       /* fuse only what the device of the estimates does */
 };
 
 static inline const sim_tensor *sim_tensor_of(const sim_builder *b, uint32_t number)
@@ -77,6 +79,12 @@ bool sim_plan_is_dense(const sim_builder *b, uint32_t tensor);
 
 /* formats.c: which tensors are kept as values, as quantized bytes, or both. */
 sim_result sim_plan_choose_formats(sim_builder *b);
+
+/* costs.c: the plan's costs, from facts of a device that keeps all tensors as values; then whose steps they are here. */
+void sim_plan_note_costs(sim_builder *b);
+void sim_plan_settle_costs(sim_builder *b);
+/* That `op` reads all of its inputs and constants and writes its output; the caller may change it. */
+sim_cost *sim_plan_add_cost(sim_builder *b, uint32_t number, const sim_operator *op);
 
 /* places.c: where tensors lie. */
 sim_result sim_plan_place_tensors(sim_builder *b);

@@ -77,9 +77,6 @@ sim_result sim_plan_choose_formats(sim_builder *b)
     if (!needs) {
         return sim_fail(b->error, SIM_NO_MEMORY, "There is no memory for the plan.");
     }
-    for (uint32_t t = 0; t < m->tensor_count; t++) {
-        b->facts[t].kept = true; /* inputs, and what no step writes */
-    }
     for (int32_t o = (int32_t)m->operator_count - 1; o >= 0; o--) {
         if (!b->skipped[o]) {
             const uint32_t tensor = sim_plan_final_output(b, o);

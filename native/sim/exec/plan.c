@@ -11,7 +11,8 @@ static void gather_facts(sim_builder *b)
 {
     const sim_model *m = b->model;
     for (uint32_t t = 0; t < 2 * m->tensor_count; t++) {
-        b->facts[t] = (sim_fact){.producer = NONE,
+        b->facts[t] = (sim_fact){.kept = t < m->tensor_count, /* as values, until formats.c knows better */
+                                 .producer = NONE,
                                  .conv = NONE,
                                  .input = NONE,
                                  .output = NONE,
@@ -32,6 +33,7 @@ static void gather_facts(sim_builder *b)
         const bool bytes = row->takes_bytes && row->takes_bytes(m, op);
         b->rows[o] = row;
         b->fused[o] = b->added[o] = NONE;
+        b->skipped[o] = false;
         b->facts[op->output].producer = b->facts[sim_plan_bytes_of(b, op->output)].producer = (int32_t)o;
         b->facts[op->output].conv = row->ends ? (int32_t)o : NONE;
         for (uint32_t i = 0; i < op->input_count; i++) {
@@ -65,6 +67,7 @@ static sim_result add_steps(sim_builder *b)
 {
     sim_result result = SIM_OK;
     for (int32_t o = 0; o < (int32_t)b->model->operator_count && result == SIM_OK; o++) {
+        b->step_of[o] = b->plan->step_count;
         if (!b->skipped[o]) {
             b->current = o;
             b->row = b->rows[o];
@@ -83,6 +86,7 @@ static sim_result add_output_copies(sim_builder *b)
     b->row = &OUTPUT;
     for (int32_t i = 0; i < m->info.output_count; i++) {
         const uint32_t tensor = m->io_tensors[m->info.input_count + i];
+        b->step_of[m->operator_count + (uint32_t)i] = b->plan->step_count;
         if (b->facts[tensor].input == NONE && b->facts[tensor].output == i) {
             continue;
         }
@@ -100,6 +104,17 @@ static sim_result add_output_copies(sim_builder *b)
     return SIM_OK;
 }
 
+/* As a device would, that has no quantized bytes between its layers. */
+static void note_costs(sim_builder *b)
+{
+    b->for_costs = true;
+    gather_facts(b);
+    fuse_operators(b);
+    share_memory(b);
+    sim_plan_note_costs(b);
+    b->for_costs = false;
+}
+
 static sim_result build(sim_builder *b)
 {
     uint64_t steps = (uint64_t)b->model->info.output_count; /* no operator has more steps than inputs */
@@ -107,9 +122,11 @@ static sim_result build(sim_builder *b)
         steps += b->model->operators[o].input_count;
     }
     b->plan->steps = calloc(steps, sizeof *b->plan->steps);
-    if (!b->plan->steps) {
+    b->plan->costs = calloc(steps, sizeof *b->plan->costs);
+    if (!b->plan->steps || !b->plan->costs) {
         return sim_fail(b->error, SIM_NO_MEMORY, "There is no memory for the plan.");
     }
+    note_costs(b);
     gather_facts(b);
     fuse_operators(b);
     sim_result result = sim_plan_choose_formats(b);
@@ -120,7 +137,11 @@ static sim_result build(sim_builder *b)
     if (result == SIM_OK) {
         result = add_steps(b);
     }
-    return result == SIM_OK ? add_output_copies(b) : result;
+    result = result == SIM_OK ? add_output_copies(b) : result;
+    if (result == SIM_OK) {
+        sim_plan_settle_costs(b);
+    }
+    return result;
 }
 
 static sim_result choose_kernels(sim_plan *plan, const char *wanted, sim_error *error)
@@ -156,8 +177,9 @@ sim_result sim_plan_create(const sim_model *model, const sim_settings *settings,
         .fused = calloc(model->operator_count, sizeof *b.fused),
         .added = calloc(model->operator_count, sizeof *b.added),
         .skipped = calloc(model->operator_count, sizeof *b.skipped),
+        .step_of = calloc((size_t)model->operator_count + (size_t)model->info.output_count, sizeof *b.step_of),
     };
-    sim_result result = plan && b.facts && b.rows && b.fused && b.added && b.skipped
+    sim_result result = plan && b.facts && b.rows && b.fused && b.added && b.skipped && b.step_of
                             ? SIM_OK
                             : sim_fail(error, SIM_NO_MEMORY, "There is no memory for the plan.");
     if (result == SIM_OK) {
@@ -175,6 +197,7 @@ sim_result sim_plan_create(const sim_model *model, const sim_settings *settings,
     free(b.fused);
     free(b.added);
     free(b.skipped);
+    free(b.step_of);
     if (result != SIM_OK) {
         sim_plan_free(plan);
         return result;
@@ -194,6 +217,7 @@ void sim_plan_free(sim_plan *plan)
     }
     sim_plan_free_tables(plan);
     free(plan->steps);
+    free(plan->costs);
     free(plan);
 }
 

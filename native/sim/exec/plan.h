@@ -41,12 +41,18 @@ struct sim_step {
     bool twins;                            /* it writes quantized bytes beside y */
     double host_bytes;                     /* that it reads and writes here beside x and y */
     double multiplications;
-    uint32_t weight_dtype; /* of these */
-    /* For estimates of a device, which keeps all tensors as values: */
-    uint32_t x_size, y_size; /* bytes of an element of x and of y there */
-    double further_bytes;    /* that it reads beside x: constants, other inputs */
-    int64_t moved_elements;  /* of a step that moves some from x to y; 0: it reads all of x and writes all of y */
+    uint32_t weight_dtype;  /* of these */
+    int64_t moved_elements; /* of a step that moves some from x to y; 0: it reads all of x and writes all of y */
 };
+
+/* What a device of the estimates does at once. It keeps all tensors as values and fuses what costs.c says, so this is a
+ * function of the model alone. */
+typedef struct sim_cost {
+    uint32_t
+        step; /* of the plan, that does it here; while planning: an operator, or one behind the last for each output */
+    uint32_t weight_dtype;
+    double multiplications, bytes; /* bytes: moved from and to memory */
+} sim_cost;
 
 typedef struct sim_plan_table sim_plan_table; /* tables.c */
 
@@ -55,7 +61,8 @@ struct sim_plan {
     unsigned team;          /* members that will share a layer */
     sim_plan_table *tables; /* shared among steps */
     sim_step *steps;
-    uint32_t step_count;
+    uint32_t step_count, cost_count;
+    sim_cost *costs;
     int32_t input_count, output_count;
     uint64_t packed_bytes, arena_bytes, scratch_bytes; /* scratch: per team member, its first 64 bytes are a header */
 };

@@ -205,7 +205,8 @@ static void write_step(const sim_profile *profile, uint32_t number, FILE *file)
     fprintf(file, ", \"multiplications\": %.0f, \"mean_ns\": %llu, \"least_ns\": %llu", s->multiplications,
             (unsigned long long)mean, (unsigned long long)least);
     if (profile->timing) {
-        fprintf(file, ", \"estimate_ns\": %.0f", sim_timing_of_step(profile->timing, s, profile->cores) * 1e9);
+        fprintf(file, ", \"estimate_ns\": %.0f",
+                sim_timing_of_step(profile->timing, profile->plan, number, profile->cores) * 1e9);
     }
     fputc('}', file);
 }

@@ -29,6 +29,8 @@ typedef struct sim_row {
     void (*share)(sim_builder *b, int32_t o); /* makes its output, or parts of it, views of memory, if that can be */
     bool ends;   /* a convolution: its steps can end in an activation, a sum and quantized bytes */
     bool passes; /* its output's values are some of its inputs', so that they may as well be quantized before it */
+    /* Adds its costs, where they are not those of all it reads and writes. */
+    void (*cost)(sim_builder *b, int32_t o);
     /* The scale of the quantized bytes that its steps read as well as values; 0 for none. */
     float (*quantized_by)(const sim_model *model, const sim_operator *op);
     /* Its steps can read a uint8 picture through a table in place of the NORMALIZE before it. */

@@ -5,6 +5,7 @@
 #include "plan.h"
 #include "timing.h"
 
-double sim_timing_of_step(const sim_timing *timing, const sim_step *s, unsigned cores); /* seconds */
+/* Seconds that the device takes for what the plan's step `number` does here. */
+double sim_timing_of_step(const sim_timing *timing, const sim_plan *plan, uint32_t number, unsigned cores);
 
 #endif

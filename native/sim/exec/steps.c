@@ -19,16 +19,16 @@ void sim_plan_set_units(sim_step *s, int64_t units)
     s->tasks = (s->units + s->units_per_task - 1) / s->units_per_task;
 }
 
-/* What timing.c asks of a step besides its places. */
+/* What the profile tells of a step besides its places. */
 static void note_traffic(const sim_builder *b, const sim_operator *op, sim_step *s)
 {
     for (uint32_t i = 1; i < op->input_count; i++) {
-        s->further_bytes += (double)sim_tensor_of(b, op->inputs[i])->bytes;
+        s->host_bytes += (double)sim_tensor_of(b, op->inputs[i])->bytes;
     }
     for (uint32_t k = 0; k < op->constant_count; k++) {
         if (op->constants[k] != SIM_ABSENT) {
             const sim_constant *constant = &b->model->constants[op->constants[k]];
-            s->further_bytes += (double)constant->elements * (double)sim_dtype_size(constant->dtype);
+            s->host_bytes += (double)constant->elements * (double)sim_dtype_size(constant->dtype);
             s->weight_dtype = k == 0 ? constant->dtype : s->weight_dtype;
         }
     }
@@ -44,10 +44,7 @@ sim_step *sim_plan_new_step(sim_builder *b, const sim_operator *op)
     const bool known = b->current != NONE;
     s->x = sim_plan_place_of(b, known ? sim_plan_source(b, b->current, op->inputs[0]) : op->inputs[0]);
     s->y = sim_plan_place_of(b, known ? sim_plan_kept(b, op->output) : op->output);
-    s->x_size = (uint32_t)sim_dtype_size(sim_tensor_of(b, op->inputs[0])->dtype);
-    s->y_size = (uint32_t)sim_dtype_size(sim_tensor_of(b, op->output)->dtype);
     note_traffic(b, op, s);
-    s->host_bytes = s->further_bytes;
     sim_plan_set_units(s, (int64_t)s->y.dims[0] * s->y.dims[1]);
     return s;
 }

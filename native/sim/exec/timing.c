@@ -12,26 +12,28 @@ static double macs_of(const sim_timing *timing, uint32_t dtype)
     }
 }
 
-static double elements_of(const sim_place *place)
+static double time_of(const sim_timing *timing, const sim_cost *cost, unsigned cores)
 {
-    return (double)place->dims[0] * place->dims[1] * place->dims[2] * place->dims[3];
+    const double rate = cores * timing->clock_hz * macs_of(timing, cost->weight_dtype) * timing->efficiency;
+    const double compute = cost->multiplications / rate,
+                 memory = cost->bytes / (timing->bandwidth * timing->memory_efficiency);
+    return (compute > memory ? compute : memory) + timing->launch_s;
 }
 
-double sim_timing_of_step(const sim_timing *timing, const sim_step *s, unsigned cores)
+double sim_timing_of_step(const sim_timing *timing, const sim_plan *plan, uint32_t number, unsigned cores)
 {
-    const double rate = cores * timing->clock_hz * macs_of(timing, s->weight_dtype) * timing->efficiency;
-    const double moved = (double)s->moved_elements;
-    const double read = moved > 0 ? moved : elements_of(&s->x), written = moved > 0 ? moved : elements_of(&s->y);
-    const double bytes = read * s->x_size + written * s->y_size + s->further_bytes;
-    const double compute = s->multiplications / rate, memory = bytes / (timing->bandwidth * timing->memory_efficiency);
-    return (compute > memory ? compute : memory) + timing->launch_s;
+    double seconds = 0;
+    for (uint32_t i = 0; i < plan->cost_count; i++) {
+        seconds += plan->costs[i].step == number ? time_of(timing, &plan->costs[i], cores) : 0;
+    }
+    return seconds;
 }
 
 double sim_timing_of_plan(const sim_timing *timing, const sim_plan *plan, unsigned cores)
 {
     double seconds = 0;
-    for (uint32_t i = 0; i < plan->step_count; i++) {
-        seconds += sim_timing_of_step(timing, &plan->steps[i], cores);
+    for (uint32_t i = 0; i < plan->cost_count; i++) {
+        seconds += time_of(timing, &plan->costs[i], cores);
     }
     return seconds;
 }

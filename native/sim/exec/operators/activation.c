@@ -39,7 +39,8 @@ static void fuse_activation(sim_builder *b, int32_t o)
     const sim_operator *op = sim_operator_of(b, o);
     const sim_fact *x = &b->facts[op->inputs[0]];
     const uint32_t dtype = sim_tensor_of(b, op->output)->dtype, function = (uint32_t)op->attributes[0];
-    const bool known = sim_activation_is_fast(function) || (dtype == SIM_FLOAT16 && function != SIM_PRELU);
+    const bool tabled = !b->for_costs && dtype == SIM_FLOAT16 && function != SIM_PRELU;
+    const bool known = sim_activation_is_fast(function) || tabled;
     if (known && x->conv != NONE && b->fused[x->conv] == NONE && b->added[x->conv] == NONE && x->uses == 1 &&
         x->output == NONE && sim_tensor_of(b, op->inputs[0])->dtype == dtype) {
         b->fused[x->conv] = o;

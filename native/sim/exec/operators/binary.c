@@ -47,7 +47,7 @@ static bool adds(const sim_builder *b, const sim_operator *op, int which)
 static void fuse_add(sim_builder *b, int32_t o)
 {
     const sim_operator *op = sim_operator_of(b, o);
-    for (int which = 0; which < 2; which++) {
+    for (int which = 0; which < 2 && !b->for_costs; which++) {
         if (adds(b, op, which)) {
             const int32_t conv = b->facts[op->inputs[which]].conv;
             b->added[conv] = o;

@@ -179,6 +179,12 @@ static void describe_conv(const sim_builder *b, const sim_operator *op, sim_conv
     };
 }
 
+static double multiplications_of(const sim_conv *conv, int32_t images)
+{
+    return (double)images * conv->out_h * conv->out_w * conv->out_c * conv->kernel_h * conv->kernel_w *
+           (conv->in_c / conv->groups);
+}
+
 /* Rows of a task. A thread alone takes as many as its scratch memory holds. Members of a team need several tasks each, or
  * the last one keeps them waiting; rows are cut before channels, since members that write other channels of one pixel
  * fight for its cache lines. But every task goes through all weights: large ones want many pixels. */
@@ -256,7 +262,6 @@ static bool plan_target(sim_builder *b, int32_t o, sim_step *s, conv_step *p)
     if (addend != SIM_ABSENT) {
         p->adds = true;
         p->addend = sim_plan_place_of(b, addend);
-        s->further_bytes += (double)sim_tensor_of(b, addend)->bytes;
     }
     if (p->dtype != SIM_FLOAT16 || !sim_plan_is_tabled(activation)) {
         return true;
@@ -306,9 +311,25 @@ static sim_result plan_conv(sim_builder *b, int32_t o)
     cut_conv(s, p, b->plan->team);
     note_profile(s, p);
     sim_plan_need_scratch(b, p->sizes.scratch_bytes);
-    s->multiplications = (double)s->y.dims[0] * conv->out_h * conv->out_w * conv->out_c * conv->kernel_h *
-                         conv->kernel_w * (conv->in_c / conv->groups);
+    s->multiplications = multiplications_of(conv, s->y.dims[0]);
     return pack_conv(b, op, s, p);
+}
+
+/* A device reads a picture that is normalized here as it is, too. */
+static void cost_conv(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    const sim_tensor *x = sim_tensor_of(b, op->inputs[0]);
+    const sim_fact *fact = &b->facts[op->inputs[0]];
+    sim_cost *cost = sim_plan_add_cost(b, (uint32_t)o, op);
+    sim_conv conv;
+    describe_conv(b, op, &conv);
+    cost->weight_dtype = conv.weight_dtype;
+    cost->multiplications = multiplications_of(&conv, x->dims[0]);
+    if (fact->folded) {
+        const sim_operator *normalize = sim_operator_of(b, fact->producer);
+        cost->bytes += (double)sim_tensor_of(b, normalize->inputs[0])->bytes - (double)x->bytes;
+    }
 }
 
 static sim_target target_of(const sim_invocation *v, const conv_step *p)
@@ -354,6 +375,7 @@ const sim_row sim_row_conv = {
     .plan = plan_conv,
     .run = run_conv,
     .ends = true,
+    .cost = cost_conv,
     .takes_bytes = is_quantized,
     .quantized_by = byte_scale,
 };
@@ -364,6 +386,7 @@ const sim_row sim_row_deconv = {
     .plan = plan_conv,
     .run = run_conv,
     .ends = true,
+    .cost = cost_conv,
     .takes_bytes = is_quantized,
     .quantized_by = byte_scale,
 };

@@ -18,7 +18,7 @@ void sim_copy_strides(const sim_place *place, int64_t *strides)
 void sim_copy_note_traffic(sim_step *s, const sim_copy *copy)
 {
     s->moved_elements = (int64_t)copy->dims[0] * copy->dims[1] * copy->dims[2] * copy->dims[3];
-    s->further_bytes = s->host_bytes = 0;
+    s->host_bytes = 0;
 }
 
 sim_copy *sim_copy_add(sim_builder *b, const sim_operator *op, sim_step **step)

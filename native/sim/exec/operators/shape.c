@@ -126,6 +126,15 @@ static void share_reshape(sim_builder *b, int32_t o)
     }
 }
 
+/* A part that lies where the joined tensor has it. */
+static bool is_in_place(const sim_builder *b, int32_t o, uint32_t part, int64_t first)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    const sim_fact *x = &b->facts[sim_plan_source(b, o, op->inputs[part])];
+    return op->attributes[0] == 3 && x->parent == (int32_t)sim_plan_kept(b, op->output) && !x->reshaped &&
+           x->first_channel == first;
+}
+
 /* Parts that can be written straight into the joined tensor are; the others stay to be copied. */
 static void share_concat(sim_builder *b, int32_t o)
 {
@@ -174,13 +183,43 @@ static sim_result plan_concat(sim_builder *b, int32_t o)
     int64_t first = 0;
     sim_result result = SIM_OK;
     for (uint32_t i = 0; i < op->input_count && result == SIM_OK; i++) {
-        const sim_fact *x = &b->facts[sim_plan_source(b, o, op->inputs[i])];
-        const bool in_place = axis == 3 && x->parent == (int32_t)sim_plan_kept(b, op->output) && !x->reshaped &&
-                              x->first_channel == first;
-        result = in_place ? SIM_OK : copy_part(b, op, i, first);
+        result = is_in_place(b, o, i, first) ? SIM_OK : copy_part(b, op, i, first);
         first += sim_tensor_of(b, op->inputs[i])->dims[axis];
     }
     return result;
+}
+
+/* `elements` read and written. */
+static void cost_moved(sim_builder *b, int32_t o, uint32_t from, double elements)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    const size_t x = sim_dtype_size(sim_tensor_of(b, from)->dtype),
+                 y = sim_dtype_size(sim_tensor_of(b, op->output)->dtype);
+    sim_plan_add_cost(b, (uint32_t)o, op)->bytes = elements * (double)(x + y);
+}
+
+static double elements_of(const sim_tensor *t)
+{
+    return (double)t->bytes / (double)sim_dtype_size(t->dtype);
+}
+
+static void cost_concat(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    int64_t first = 0;
+    for (uint32_t i = 0; i < op->input_count; i++) {
+        const sim_tensor *part = sim_tensor_of(b, op->inputs[i]);
+        if (!is_in_place(b, o, i, first)) {
+            cost_moved(b, o, op->inputs[i], elements_of(part));
+        }
+        first += part->dims[op->attributes[0]];
+    }
+}
+
+static void cost_copy(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    cost_moved(b, o, op->inputs[0], elements_of(sim_tensor_of(b, op->output)));
 }
 
 static sim_result plan_slice(sim_builder *b, int32_t o)
@@ -260,8 +299,14 @@ static void run_pad(const sim_invocation *v, size_t unit, unsigned member)
                 sim_run_row(v, unit));
 }
 
-#define COPIES .kind = "copy", .run = sim_copy_run, .passes = true
-const sim_row sim_row_concat = {COPIES, .check = check_concat, .plan = plan_concat, .share = share_concat};
+#define COPIES .kind = "copy", .run = sim_copy_run, .passes = true, .cost = cost_copy
+const sim_row sim_row_concat = {.kind = "copy",
+                                .run = sim_copy_run,
+                                .passes = true,
+                                .check = check_concat,
+                                .plan = plan_concat,
+                                .share = share_concat,
+                                .cost = cost_concat};
 const sim_row sim_row_slice = {COPIES, .check = check_slice, .plan = plan_slice, .share = share_slice};
 const sim_row sim_row_reshape = {COPIES, .check = check_reshape, .plan = plan_reshape, .share = share_reshape};
 const sim_row sim_row_permute = {COPIES, .check = check_permute, .plan = plan_permute};
