@@ -11,7 +11,7 @@ build=${2:-$here/../../build/fuzz}
 native=$here/..
 python=${PYTHON:-python3}
 mkdir -p "$build/corpus" "$build/crashes" "$build/faults"
-for kind in small operators more; do
+for kind in small operators more kept; do
     "$python" "$here/../../tests/native/make_model.py" "$kind" "$build/corpus/$kind.cambricon"
 done
 "$python" "$here/../../tests/native/make_model.py" operators "$build/corpus/operators1.cambricon" --seed 1
