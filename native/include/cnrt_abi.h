@@ -302,7 +302,8 @@ cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param);
 
 /* ---- Ours: present in the simulator only, so their presence is how it is recognised ---------------------------- */
 
-/* Version of these functions and of the knobs in ABI.md: 3. Version 1 had no cnrtSimulatorNotes, 2 no cnrtSimulatorThreads. */
+/* Version of these functions and of the knobs in ABI.md: 3. Version 1 had no cnrtSimulatorNotes, 2 no cnrtSimulatorThreads
+ * and no cnrtSimulatorKernels. */
 int cnrtSimulatorAbiVersion(void);
 /* One sentence on the last failure of this host thread, "" when there was none. Valid until the thread's next failure. */
 const char *cnrtSimulatorLastMessage(void);
@@ -311,3 +312,6 @@ const char *cnrtSimulatorNotes(void);
 /* How many threads compute at once, for all devices: more cores than those kept busy bring nothing. 0 when the host's
  * processors do not count: device times are estimates, or nothing is computed. */
 unsigned int cnrtSimulatorThreads(void);
+/* The tables of kernels that this processor can run, joined by ", ", the one that a model loaded now takes first. Valid until
+ * this host thread asks again. NULL when CNRT_SIMULATOR_KERNELS names none of them: cnrtSimulatorLastMessage says what there is. */
+const char *cnrtSimulatorKernels(void);

@@ -167,6 +167,20 @@ def test_devices_tells_runtime_reason_and_cores(cli, tmp_path: Path):
     assert said["runtime"] == "simulator"
     assert "no CNRT library for a device" in said["reason"]
     assert [device["cores"] for device in said["devices"]] == [4]
+    assert said["kernels"][-1] == "reference"
+
+
+def test_devices_names_the_kernels_that_compute(cli, tmp_path: Path):
+    """The forced table first, then all others of this processor; one that it lacks is one sentence with what it has."""
+    every = json.loads(cli("devices", "--json", NEUWARE_HOME=str(tmp_path)).stdout)["kernels"]
+    forced = cli("devices", NEUWARE_HOME=str(tmp_path), CNRT_SIMULATOR_KERNELS="reference").stdout
+    also = f" (also {', '.join(every[:-1])})" if every[1:] else ""
+    assert f"kernels  reference{also}\n" in forced
+    lacking = cli("devices", NEUWARE_HOME=str(tmp_path), CNRT_SIMULATOR_KERNELS="quick")
+    assert (lacking.returncode, lacking.stdout) == (3, "")
+    sentence = f'CNRT_SIMULATOR_KERNELS is "quick", this machine has {", ".join(every)}.'
+    assert len(lacking.stderr.splitlines()) == 1
+    assert lacking.stderr.endswith(f"{sentence}\n")
 
 
 def reached_by_all(path: Path) -> bool:

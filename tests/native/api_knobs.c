@@ -68,6 +68,21 @@ static void four_core_model_on_one_thread(const char *path)
     CHECK_CODE(CNRT_RET_SUCCESS, invoke(&j));
 }
 
+/* CNRT_SIMULATOR_KERNELS: the table of that name is first, and no name comes twice. */
+static void kernels_are_named(void)
+{
+    const char *names = cnrtSimulatorKernels();
+    CHECK(names != NULL && strncmp(names, "reference", 9) == 0 && strstr(names + 9, "reference") == NULL);
+}
+
+static void kernels_that_are_not_here_are_said(void)
+{
+    CHECK(cnrtSimulatorKernels() == NULL);
+    CHECK(cnrtGetLastErr() == CNRT_RET_ERR_UNSUPPORTED);
+    CHECK(strstr(cnrtSimulatorLastMessage(), "CNRT_SIMULATOR_KERNELS is \"quick\", this machine has ") != NULL);
+    CHECK(strstr(cnrtSimulatorLastMessage(), "reference.") != NULL);
+}
+
 static void select_device(int ordinal)
 {
     cnrtDev_t device;
@@ -161,6 +176,10 @@ int main(int argc, char **argv)
         OK(cnrtInit(0));
         OK(cnrtGetDeviceInfo(&info, 0));
         CHECK(strstr(info.device_name, "MLU270") != NULL && info.core_version == CNRT_MLU270 && info.core_num == 16);
+    } else if (strcmp(argv[1], "kernels") == 0) {
+        kernels_are_named();
+    } else if (strcmp(argv[1], "kernels_lacking") == 0) {
+        kernels_that_are_not_here_are_said();
     } else if (strcmp(argv[1], "threads") == 0) { /* CNRT_SIMULATOR_THREADS=1: the device has its cores all the same */
         four_core_model_on_one_thread(argv[2]);
     } else if (strcmp(argv[1], "threads_do_not_count") == 0) { /* the host only waits, or copies what was recorded */

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RuntimeFailure, UserError, passing
 from .calls import Calls
-from .status import MAX_SENTENCE, Status
+from .status import MAX_SENTENCE, UNSUPPORTED, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,7 @@ VENDOR_FOLDER = "/usr/local/neuware"
 _SIMULATOR_MARK = "cnrtSimulatorLastMessage"
 _SIMULATOR_NOTES = "cnrtSimulatorNotes"
 _SIMULATOR_THREADS = "cnrtSimulatorThreads"
+_SIMULATOR_KERNELS = "cnrtSimulatorKernels"
 
 
 class Library:
@@ -91,6 +92,18 @@ class Library:
         if self.kind != "simulator" or not self.has(_SIMULATOR_THREADS):
             return None
         return int(getattr(self.lib, _SIMULATOR_THREADS)()) or None
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """The simulator's tables of kernels that this processor can run, the one that a model takes first; none of a
+        device. Raises RuntimeFailure where CNRT_SIMULATOR_KERNELS names another."""
+        if self.kind != "simulator" or not self.has(_SIMULATOR_KERNELS):
+            return ()
+        pointer = getattr(self.lib, _SIMULATOR_KERNELS)()
+        if not pointer:
+            self.status.fail(_SIMULATOR_KERNELS, UNSUPPORTED)
+        names: bytes = self.ffi.string(pointer, MAX_SENTENCE)
+        return tuple(names.decode("utf-8", "replace").split(", "))
 
     @property
     def times_are_estimates(self) -> bool:

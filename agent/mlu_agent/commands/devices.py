@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the devices; 3 if the runtime has none."""
     library = open_library(arguments.runtime)
     devices = list_devices(library)
+    kernels = library.kernels
     if arguments.json:
         described = [dataclasses.asdict(device) for device in devices]
         values = {
@@ -30,12 +31,16 @@ def run(arguments: argparse.Namespace) -> int:
             "library": library.path,
             "reason": library.reason,
             "version": library.version(),
+            "kernels": kernels,
         }
         print(json.dumps({**values, "devices": described}))
     else:
         print(f"runtime  {library.kind}, version {library.version()}")
         print(f"library  {library.path}")
         print(f"reason   {library.reason}")
+        if kernels:
+            also = f" (also {', '.join(kernels[1:])})" if kernels[1:] else ""
+            print(f"kernels  {kernels[0]}{also}")
         for device in devices:
             print(f"device   {device.ordinal}: {device.name}, {device.target}, {device.cores} cores")
     return 0 if devices else 3

@@ -4,6 +4,7 @@
 #include "core/processors.h"
 #include "core/runtime.h"
 #include "core/timing.h"
+#include "exec/exec.h"
 
 cnrtRet_t cnrtInit(unsigned int flags)
 {
@@ -49,4 +50,15 @@ unsigned int cnrtSimulatorThreads(void)
 {
     const bool counts = sim_timing_get() == NULL && sim_environment_get()->compute != SIM_COMPUTE_NOTHING;
     return counts ? sim_processors_count() : 0;
+}
+
+const char *cnrtSimulatorKernels(void)
+{
+    static _Thread_local char names[SIM_MAX_NAME];
+    sim_error error = {""};
+    if (sim_plan_kernels(sim_environment_kernels(), names, &error) != SIM_OK) {
+        sim_error_set(CNRT_RET_ERR_UNSUPPORTED, "%s", error.text);
+        return NULL;
+    }
+    return names;
 }

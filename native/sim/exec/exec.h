@@ -71,6 +71,10 @@ typedef struct sim_settings {
     unsigned team; /* members that will share a layer, 0 means 1: how finely layers are cut, never what they give */
 } sim_settings;
 
+/* The tables of kernels that this machine can run, joined by ", ", fastest first but for the one that is `wanted` (NULL: none),
+ * which is first. SIM_NOT_SUPPORTED and a sentence with the names if there is none of the wanted name. */
+sim_result sim_plan_kernels(const char *wanted, char names[SIM_MAX_NAME], sim_error *error);
+
 /* Packs weights and places buffers. The plan keeps no pointer into the model. */
 sim_result sim_plan_create(const sim_model *model, const sim_settings *settings, sim_plan **plan, sim_error *error);
 void sim_plan_free(sim_plan *plan);

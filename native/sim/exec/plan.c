@@ -144,19 +144,27 @@ static sim_result build(sim_builder *b)
     return result;
 }
 
+sim_result sim_plan_kernels(const char *wanted, char names[SIM_MAX_NAME], sim_error *error)
+{
+    const sim_kernels *first = sim_kernels_select(wanted);
+    snprintf(names, SIM_MAX_NAME, "%s", first ? first->name : "");
+    const char *name;
+    for (unsigned i = 0; (name = sim_kernels_name(i)) != NULL; i++) {
+        const size_t used = strlen(names);
+        if (!first || strcmp(name, first->name) != 0) {
+            snprintf(names + used, SIM_MAX_NAME - used, "%s%s", used > 0 ? ", " : "", name);
+        }
+    }
+    return first ? SIM_OK
+                 : sim_fail(error, SIM_NOT_SUPPORTED, "CNRT_SIMULATOR_KERNELS is \"%.32s\", this machine has %s.",
+                            wanted, names);
+}
+
 static sim_result choose_kernels(sim_plan *plan, const char *wanted, sim_error *error)
 {
+    char names[SIM_MAX_NAME];
     plan->kernels = sim_kernels_select(wanted);
-    if (plan->kernels) {
-        return SIM_OK;
-    }
-    char names[128] = "";
-    for (unsigned i = 0; sim_kernels_name(i); i++) {
-        const size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", sim_kernels_name(i));
-    }
-    return sim_fail(error, SIM_NOT_SUPPORTED, "CNRT_SIMULATOR_KERNELS is \"%.32s\", this machine has %s.", wanted,
-                    names);
+    return plan->kernels ? SIM_OK : sim_plan_kernels(wanted, names, error);
 }
 
 sim_result sim_plan_create(const sim_model *model, const sim_settings *settings, sim_plan **out, sim_error *error)
