@@ -138,6 +138,29 @@ def test_threads_are_the_processors_that_this_process_may_use(environment: dict[
     assert out.stdout.decode().strip() == said
 
 
+_THREADS_OF = """
+import os, sys
+from mlu_agent.cnrt import open_library
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int(sys.argv[1])])
+print(open_library("simulator").threads)
+"""
+
+
+def test_threads_follow_the_affinity_up_to_the_groups_share():
+    """As many as the processors of the mask, until the control group's share of time, or 64, is less."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CNRT_")}
+
+    def threads(processors: int) -> int:
+        command = [sys.executable, "-c", _THREADS_OF, str(processors)]
+        return int(subprocess.run(command, env=env, check=True, capture_output=True).stdout)
+
+    all_of_them = len(os.sched_getaffinity(0))
+    most = threads(all_of_them)
+    assert 1 <= most <= min(all_of_them, 64)
+    assert threads(1) == 1
+    assert threads(2) == min(2, most)
+
+
 @pytest.mark.cc
 def test_the_override_must_be_the_simulator(stand_in: Path, monkeypatch: pytest.MonkeyPatch):
     """MLU_AGENT_SIMULATOR pointing to a device's library is refused, not used as if it computed on the CPU."""

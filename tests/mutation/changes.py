@@ -999,6 +999,13 @@ NATIVE = (
     ),
     _native("tensors read before they are written", " || !written[op->inputs[i]]", "", "container"),
     _native("buffers too small for a tensor", "available < (size_t)io->bytes", "false", "api_context"),
+    _native("a part of a processor that is none", " + (quota % period > 0)", "", "core"),
+    _native(
+        "a share of time beyond all bounds",
+        "whole < SIM_MAX_SEATS ? (unsigned)whole : SIM_MAX_SEATS",
+        "(unsigned)whole",
+        "core",
+    ),
     _native(
         "a host's processors counted where nothing is computed",
         " && sim_environment_get()->compute != SIM_COMPUTE_NOTHING",

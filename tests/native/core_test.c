@@ -4,6 +4,7 @@
 
 #include "api_check.h"
 #include "core/clock.h"
+#include "core/processors.h"
 #include "core/recording.h"
 #include "core/rules.h"
 #include "core/timing.h"
@@ -278,6 +279,34 @@ static void a_clock_never_goes_back(void)
     CHECK(ahead.nanoseconds == INT64_MAX);
 }
 
+static unsigned limit_in(const char *text)
+{
+    const char *path = "core_test_cpu.max"; /* in the folder of the build */
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+    const unsigned limit = sim_processors_limit(path);
+    CHECK(remove(path) == 0);
+    return limit;
+}
+
+static void a_groups_share_of_time_is_whole_processors(void)
+{
+    CHECK(limit_in("200000 100000\n") == 2);
+    CHECK(limit_in("200001 100000\n") == 3); /* a part of one more */
+    CHECK(limit_in("50000 100000\n") == 1);  /* less than one */
+    CHECK(limit_in("1 1\n") == 1);
+    CHECK(limit_in("max 100000\n") == 0);
+    CHECK(limit_in("") == 0);
+    CHECK(limit_in("200000") == 0);
+    CHECK(limit_in("200000 0\n") == 0);
+    CHECK(limit_in("two of them\n") == 0);
+    CHECK(limit_in("\xff\xfe 7") == 0);
+    CHECK(limit_in("429496729600000 100000\n") == 64);      /* 2^32 processors */
+    CHECK(limit_in("18446744073709551615 100000\n") == 64); /* nothing wraps */
+    CHECK(limit_in("99999999999999999999999 1\n") == 64);
+    CHECK(sim_processors_limit("there/is/none") == 0);
+}
+
 int main(void)
 {
     RUN(a_rule_hits_the_calls_that_it_names);
@@ -292,5 +321,6 @@ int main(void)
     RUN(recorded_outputs_are_checked_before_they_are_used);
     RUN(a_copy_is_estimated_by_its_bytes);
     RUN(a_clock_never_goes_back);
+    RUN(a_groups_share_of_time_is_whole_processors);
     return 0;
 }

@@ -17,8 +17,7 @@ static sim_seats seats;
 static sim_crew crew;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* Whole processors of a `cpu.max` of control groups: "QUOTA PERIOD" in microseconds; 0: no limit, or not to be read. */
-static unsigned limit_of(const char *path)
+unsigned sim_processors_limit(const char *path)
 {
     FILE *file = fopen(path, "re");
     unsigned long quota = 0, period = 0;
@@ -26,7 +25,11 @@ static unsigned limit_of(const char *path)
     if (file != NULL) {
         fclose(file);
     }
-    return numbers == 2 && period > 0 ? (unsigned)((quota + period - 1) / period) : 0;
+    if (numbers != 2 || period == 0) {
+        return 0;
+    }
+    const unsigned long whole = quota / period + (quota % period > 0);
+    return whole < SIM_MAX_SEATS ? (unsigned)whole : SIM_MAX_SEATS;
 }
 
 /* The path of this process's group below /sys/fs/cgroup, "" at its top; false if there is none (version 1, or no /proc). */
@@ -57,7 +60,7 @@ static unsigned limit_by_groups(unsigned most)
     for (char *end = group + strlen(group); end != NULL; end = strrchr(group, '/')) {
         *end = '\0';
         snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
-        const unsigned limit = limit_of(path);
+        const unsigned limit = sim_processors_limit(path);
         most = limit > 0 && limit < most ? limit : most;
     }
     return most;

@@ -18,6 +18,9 @@ typedef struct sim_hold {
 /* How many threads compute at once: CNRT_SIMULATOR_THREADS, or as many processors as this process may use, by its affinity
  * and its control group's share of time. */
 unsigned sim_processors_count(void);
+/* Whole processors of a `cpu.max` of control groups ("QUOTA PERIOD" in microseconds), a part of one counted as one, 64 at
+ * most; 0: no limit, or not to be read. */
+unsigned sim_processors_limit(const char *path);
 /* Threads that a team for `cores` simulated cores really has: what a workspace must be sized for. */
 unsigned sim_processors_team_size(unsigned cores);
 /* Waits for the processors of a team of that size and gathers it. */
