@@ -864,10 +864,42 @@ static void test_tiles(const sim_kernels *k)
         fprintf(stderr, "FAIL %s: the tile of float32 is too large for the driver\n", k->name);
         failures++;
     }
-    const sim_byte_tile *b = &k->bytes;
-    if (b->dot && (b->chunk % b->pixels || b->chunk * b->channels > SIM_MOST_SUMS)) {
-        fprintf(stderr, "FAIL %s: the tile of bytes is too large for the driver\n", k->name);
-        failures++;
+    for (const sim_byte_tile *b = &k->bytes; b; b = b == &k->bytes ? &k->thin : NULL) {
+        if (b->dot && (b->chunk % b->pixels || b->chunk * b->channels > SIM_MOST_SUMS || b->zero != k->bytes.zero)) {
+            fprintf(stderr, "FAIL %s: a tile of bytes is too large for the driver, or of another zero\n", k->name);
+            failures++;
+        }
+    }
+}
+
+/* A file of some MiB whose groups have few channels must not ask for gigabytes. */
+static void test_packing(const sim_kernels *k)
+{
+    enum { GROUPS = 12945, KERNEL = 9, OUTPUTS = 4 };
+    sim_conv conv = {.in_h = KERNEL,
+                     .in_w = KERNEL,
+                     .in_c = GROUPS,
+                     .out_h = 1,
+                     .out_w = 1,
+                     .out_c = GROUPS * OUTPUTS,
+                     .kernel_h = KERNEL,
+                     .kernel_w = KERNEL,
+                     .stride_h = 1,
+                     .stride_w = 1,
+                     .dilation_h = 1,
+                     .dilation_w = 1,
+                     .groups = GROUPS,
+                     .quant_scale = 1.0f};
+    static const uint32_t DTYPES[] = {SIM_INT8, SIM_INT16, SIM_FLOAT32};
+    for (int d = 0; d < 3; d++) {
+        conv.weight_dtype = DTYPES[d];
+        const sim_conv_algorithm *a = sim_conv_choose(k, &conv);
+        const size_t weights = (size_t)conv.out_c * KERNEL * KERNEL * sim_dtype_size(conv.weight_dtype);
+        if (a->sizes(k, &conv).packed_bytes > 20 * weights) {
+            fprintf(stderr, "FAIL %s: %s packs %zu bytes of weights into %zu\n", k->name, a->name, weights,
+                    a->sizes(k, &conv).packed_bytes);
+            failures++;
+        }
     }
 }
 
@@ -954,6 +986,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; sim_kernels_name(i); i++) {
         const sim_kernels *k = sim_kernels_select(sim_kernels_name(i));
         test_tiles(k);
+        test_packing(k);
         test_ranges(k);
         test_split(k);
         test_all_halves(k);

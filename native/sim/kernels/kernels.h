@@ -198,8 +198,10 @@ typedef struct sim_kernels {
     const char *name;
     bool (*supported)(void); /* by this processor; NULL: by each that the library was built for */
     sim_byte_tile bytes;     /* for int8 weights */
-    sim_byte_tile thin;      /* of the same zero: for layers of too few products for `bytes`; empty: there are none */
-    sim_word_tile words;     /* for int8 and int16 weights */
+    /* Of the same zero: for layers of at most so many products of one pixel in a block, too few for `bytes`. 0: there are none. */
+    int32_t thin_products;
+    sim_byte_tile thin;
+    sim_word_tile words; /* for int8 and int16 weights */
     sim_float_tile float32;
     sim_winograd winograd;
     sim_depthwise depthwise;

@@ -25,7 +25,7 @@ static const sim_kernels *const TABLES[] = {
     &SIM_KERNELS_REFERENCE,
 };
 
-/* Asked of a table that is wanted: the question may change what the process is allowed. */
+/* The question may change what the process is allowed (AMX): not asked of a table that is not wanted. */
 static bool supported(const sim_kernels *kernels)
 {
     return !kernels->supported || kernels->supported();

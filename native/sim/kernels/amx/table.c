@@ -5,7 +5,9 @@
 #include "../avx512/entries.h"
 #include "../avx512vnni/dot.h"
 
-enum { BYTE_CHUNK = 128 };
+/* Measured on Sapphire Rapids against AVX-512 VNNI: 27 inputs to 16 channels at 416x416 1.90 and 1.44 ms, 8 to 8 at 160x160 .25
+ * and .12, 32 to 8 at 80x80 .066 and .043; alike at 108 to 16, the other way round from 120 to 120 on. */
+enum { BYTE_CHUNK = 128, THIN_PRODUCTS = 1152 };
 
 const sim_kernels SIM_KERNELS_AMX = {
     .name = "amx",
@@ -21,6 +23,7 @@ const sim_kernels SIM_KERNELS_AMX = {
               .awake = sim_amx_awake,
               .dot = sim_amx_dot_bytes,
               .dot_half = sim_amx_dot_half},
+    .thin_products = THIN_PRODUCTS,
     .thin = AVX512VNNI_BYTES,
     .words = {PRODUCT_PIXELS, PRODUCT_CHANNELS, 2, 2, sim_avx512vnni_dot_words},
     AVX512_ENTRIES,

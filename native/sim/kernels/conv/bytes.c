@@ -7,7 +7,7 @@
 
 #include "direct.h"
 
-enum { NEAR_BLOCKS = 8, NEAR_BYTES = 256 * 1024, THIN_PRODUCTS = 1152 };
+enum { NEAR_BLOCKS = 8, NEAR_BYTES = 256 * 1024 };
 
 typedef struct cut { /* of a layer for a tile */
     sim_rows rows;
@@ -34,25 +34,13 @@ static cut cut_of(const sim_conv *conv, const sim_byte_tile *tile)
     return c;
 }
 
-/* A tile of many products at once waits for its sums longer than for the products of a thin layer. Measured on Sapphire Rapids,
- * AMX against AVX-512 VNNI: 27 inputs to 16 channels at 416x416 1.90 and 1.44 ms, 8 to 8 at 160x160 .25 and .12, 32 to 8 at
- * 80x80 .066 and .043; alike at 108 to 16, the other way round from 120 to 120 on. */
+/* A tile of many products at once waits for its sums longer than a thin layer has products. */
 static const sim_byte_tile *tile_of(const sim_kernels *kernels, const sim_conv *conv)
 {
     const int64_t volume = (int64_t)conv->kernel_h * conv->kernel_w * (conv->in_c / conv->groups);
     const int32_t outputs = conv->out_c / conv->groups, half = kernels->bytes.channels / 2;
     const int64_t products = volume * (outputs <= half ? half : kernels->bytes.channels);
-    return kernels->thin.dot && products <= THIN_PRODUCTS ? &kernels->thin : &kernels->bytes;
-}
-
-/* Groups of few outputs would leave most of a block empty. */
-static bool fits(const sim_kernels *kernels, const sim_conv *conv)
-{
-    if (!kernels->bytes.dot || conv->weight_dtype != SIM_INT8 || (conv->groups > 1 && conv->out_c / conv->groups < 4)) {
-        return false;
-    }
-    const cut c = cut_of(conv, tile_of(kernels, conv));
-    return sim_rows_fit(conv, &c.rows);
+    return products <= kernels->thin_products ? &kernels->thin : &kernels->bytes;
 }
 
 /* Channels that a block computes of which `rest` exist. */
@@ -68,17 +56,32 @@ static size_t start_at(const sim_conv *conv, const cut *c)
     return (size_t)sim_up_to((int64_t)((size_t)conv->groups * (size_t)c->blocks * c->block_weights), 64);
 }
 
+static size_t packed_bytes(const sim_conv *conv, const cut *c, const sim_byte_tile *tile)
+{
+    return start_at(conv, c) + (size_t)conv->groups * (size_t)c->blocks * (size_t)tile->channels * sizeof(int32_t);
+}
+
+/* Groups of few outputs would leave most of a block empty. */
+static bool fits(const sim_kernels *kernels, const sim_conv *conv)
+{
+    if (!kernels->bytes.dot || conv->weight_dtype != SIM_INT8 || conv->transposed ||
+        (conv->groups > 1 && conv->out_c / conv->groups < 4)) {
+        return false;
+    }
+    const cut c = cut_of(conv, tile_of(kernels, conv));
+    return sim_rows_fit(conv, &c.rows) && sim_packs_well(conv, packed_bytes(conv, &c, tile_of(kernels, conv)));
+}
+
 static sim_conv_sizes sizes(const sim_kernels *kernels, const sim_conv *conv)
 {
     const sim_byte_tile *tile = tile_of(kernels, conv);
     const cut c = cut_of(conv, tile);
-    const int32_t blocks = conv->groups * c.blocks, channels = tile->channels;
     return (sim_conv_sizes){
         .rows = sim_rows_of_task(conv, &c.rows),
-        .blocks = blocks,
-        .affine = conv->out_c + channels,
+        .blocks = conv->groups * c.blocks,
+        .affine = conv->out_c + tile->channels,
         .scratch_bytes = sim_rows_bytes(conv, &c.rows),
-        .packed_bytes = start_at(conv, &c) + (size_t)blocks * (size_t)channels * sizeof(int32_t),
+        .packed_bytes = packed_bytes(conv, &c, tile),
     };
 }
 
@@ -229,10 +232,9 @@ typedef struct band {
     sim_output output[NEAR_BLOCKS];
 } band;
 
-static void start_band(const sim_kernels *kernels, const sim_conv *conv, const cut *c, const source *s,
-                       const sim_target *target, const sim_conv_task *task, int32_t block, band *b)
+static void start_band(const sim_kernels *kernels, const sim_byte_tile *tile, const sim_conv *conv, const cut *c,
+                       const source *s, const sim_target *target, const sim_conv_task *task, int32_t block, band *b)
 {
-    const sim_byte_tile *tile = tile_of(kernels, conv);
     const int32_t channels = tile->channels;
     const int8_t *w = conv->packed;
     const int32_t *start = (const int32_t *)(const void *)(w + start_at(conv, c));
@@ -322,7 +324,7 @@ static void run(const sim_kernels *kernels, const sim_conv *conv, const sim_view
     for (int32_t done = 0; done < task->blocks; done += b.count) {
         const int32_t left = task->blocks - done;
         b.count = most < 1 ? 1 : most < left ? most : left;
-        start_band(kernels, conv, &c, &s, target, task, task->block + done, &b);
+        start_band(kernels, tile, conv, &c, &s, target, task, task->block + done, &b);
         run_band(tile, &c, &s, conv, task, &b);
     }
     if (tile->end) {

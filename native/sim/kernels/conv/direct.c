@@ -32,6 +32,13 @@ bool sim_rows_fit(const sim_conv *conv, const sim_rows *rows)
            rows_under(conv, 1) <= SCRATCH_LIMIT / row_bytes(rows);
 }
 
+bool sim_packs_well(const sim_conv *conv, size_t packed_bytes)
+{
+    enum { TIMES = 16, AND = 1024 * 1024 };
+    const size_t volume = (size_t)conv->kernel_h * (size_t)conv->kernel_w * (size_t)(conv->in_c / conv->groups);
+    return packed_bytes <= TIMES * (size_t)conv->out_c * volume * sim_dtype_size(conv->weight_dtype) + AND;
+}
+
 /* As many as fit the target, spread evenly. */
 int32_t sim_rows_of_task(const sim_conv *conv, const sim_rows *rows)
 {

@@ -48,6 +48,8 @@ extern const sim_elements SIM_FLOAT32_ELEMENTS; /* widened; no layer of float32 
 sim_rows sim_rows_of(const sim_conv *conv, size_t element, int64_t channels);
 /* The driver can run a layer with such rows: no transposed one, none of too many taps, none whose rows are too large. */
 bool sim_rows_fit(const sim_conv *conv, const sim_rows *rows);
+/* Packed, the weights are not many times what they are in a file, which could ask for gigabytes by groups of few channels. */
+bool sim_packs_well(const sim_conv *conv, size_t packed_bytes);
 int32_t sim_rows_of_task(const sim_conv *conv, const sim_rows *rows); /* output rows */
 void sim_rows_deal(const sim_conv *conv, sim_rows *rows);             /* by the rows' stride */
 size_t sim_rows_bytes(const sim_conv *conv, const sim_rows *rows);    /* of scratch memory */

@@ -47,16 +47,22 @@ static cut cut_of(const sim_kernels *kernels, const sim_conv *conv)
     return c;
 }
 
+static size_t packed_bytes(const sim_conv *conv, const cut *c)
+{
+    return (size_t)conv->groups * (size_t)c->blocks * c->block_weights * sizeof(int16_t);
+}
+
 /* Groups of few outputs would leave most of a block empty. */
 static bool fits(const sim_kernels *kernels, const sim_conv *conv)
 {
-    if (!kernels->words.dot || conv->weight_dtype == SIM_FLOAT32 ||
+    if (!kernels->words.dot || conv->weight_dtype == SIM_FLOAT32 || conv->transposed ||
         (conv->groups > 1 && conv->out_c / conv->groups < 4)) {
         return false;
     }
     const int64_t volume = (int64_t)conv->kernel_h * conv->kernel_w * (conv->in_c / conv->groups);
-    const sim_rows rows = sim_rows_of(conv, sizeof(int16_t), conv->in_c);
-    return sim_rows_fit(conv, &rows) && (conv->weight_dtype == SIM_INT8 || volume <= MOST_VOLUME);
+    const cut c = cut_of(kernels, conv);
+    return sim_rows_fit(conv, &c.rows) && (conv->weight_dtype == SIM_INT8 || volume <= MOST_VOLUME) &&
+           sim_packs_well(conv, packed_bytes(conv, &c));
 }
 
 /* Of one plane of scratch memory: the values, or their low parts; a split layer has another one of the high parts. */
@@ -73,7 +79,7 @@ static sim_conv_sizes sizes(const sim_kernels *kernels, const sim_conv *conv)
         .blocks = conv->groups * c.blocks,
         .affine = conv->out_c + kernels->words.channels,
         .scratch_bytes = (c.split ? 2 : 1) * plane_bytes(conv, &c),
-        .packed_bytes = (size_t)conv->groups * (size_t)c.blocks * c.block_weights * sizeof(int16_t),
+        .packed_bytes = packed_bytes(conv, &c),
     };
 }
 
