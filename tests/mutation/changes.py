@@ -1015,7 +1015,7 @@ NATIVE = (
     _native(
         "all cores of a device given to whoever asks first",
         "seats->first_waiter == NULL ? take",
-        "true ? take",
+        "1 ? take",
         "api_core",
     ),
     _native(
