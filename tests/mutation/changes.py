@@ -976,6 +976,7 @@ NATIVE = (
         "if (above < 0 || above > 2 || (greater && !above)) {",
         "kernels",
     ),
+    _native("a step of a range one half late", "(low + i - 1) & 0xff", "(low + i) & 0xff", "kernels"),
     _native("sums of parts of int16 values beyond 32 bits", "MOST_TERMS = 511,", "MOST_TERMS = 1022,", "kernels"),
     _native("boxes suppress those of other classes", "last[b.label], &b)", "count - 1, &b)", "network_golden_more"),
     _native("positions of a quantizer the other way round", "-positions[channel]", "positions[channel]", "api_data"),

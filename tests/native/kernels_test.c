@@ -292,7 +292,7 @@ static void equal_outputs(const char *what, const sim_kernels *k, const sim_targ
 }
 
 /* Every half (a signalling NaN comes from no rounding) through the table of its codes; with the
- * last scale they are too steep to be kept as steps. */
+ * last scale they are too steep to be kept as steps or ranges. */
 static void test_codes(const sim_kernels *k)
 {
     enum { CHANNELS = 64, PIXELS = SIM_HALVES / CHANNELS };
@@ -319,6 +319,7 @@ static void test_codes(const sim_kernels *k)
         sim_finish(&(sim_sums){halves, CHANNELS, false}, PIXELS, CHANNELS, &affine, &silu, &t);
         equal("codes of all halves", k, y, z, SIM_HALVES);
         expect("the codes of SiLU are steps", codes->stepped, i < 3);
+        expect("the codes of SiLU are ranges", codes->ranged, k->ranges && k->ranges() && i < 3);
     }
     free(halves);
     free(y);

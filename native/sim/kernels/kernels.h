@@ -73,6 +73,17 @@ typedef struct sim_sums {
     bool whole; /* int32, exact; otherwise float32 */
 } sim_sums;
 
+/* The bytes of a function of every half as ranges of neighbours, for registers. Half h is of octave h >> 10 and of range r =
+ * (base[h >> 10] + (h >> shift[h >> 10])) & 255; from its least half on, a range has least[r], which steps up by one (down,
+ * where r < falling) behind each of two low bytes: steps[0][r] and steps[1][r] (255: never). */
+enum { SIM_OCTAVES = 64, SIM_RANGES = 256 };
+
+typedef struct sim_ranges {
+    uint8_t shift[SIM_OCTAVES], base[SIM_OCTAVES];
+    uint8_t least[SIM_RANGES], steps[2][SIM_RANGES];
+    uint8_t falling;
+} sim_ranges;
+
 /* The bytes of a function of every half. Where eight neighbouring halves that start at a multiple of eight have two bytes at
  * most, which are neighbours too (the rule: few halves share the rounding to a byte), they are also kept in a tenth of the
  * memory that a lookup comes by: the byte of half h is ((s & 0x7fff) + ((h & 7) ^ (s >> 15 ? 7 : 0))) >> 3 with s =
@@ -81,6 +92,8 @@ typedef struct sim_codes {
     uint8_t of[SIM_HALVES + SIM_PAST_HALVES];
     uint16_t steps[SIM_HALVES / 8 + SIM_PAST_HALVES];
     bool stepped; /* `steps` are there */
+    sim_ranges ranges;
+    bool ranged; /* `ranges` are there: the table of kernels uses them, and the bytes change seldom enough */
 } sim_codes;
 
 /* Where the values of a convolution go, and what becomes of them behind the activation: everything as if each step were an
@@ -197,6 +210,7 @@ typedef struct sim_lookup {
 typedef struct sim_kernels {
     const char *name;
     bool (*supported)(void); /* by this processor; NULL: by each that the library was built for */
+    bool (*ranges)(void);    /* whether `finish` looks bytes up by sim_ranges on this processor; NULL: it does not */
     sim_byte_tile bytes;     /* for int8 weights */
     /* Of the same zero: for layers of at most so many products of one pixel in a block, too few for `bytes`. 0: there are none. */
     int32_t thin_products;
@@ -255,6 +269,9 @@ void sim_finish(const sim_sums *sums, int32_t pixels, int32_t channels, const si
 void sim_table_of_halves(const sim_kernels *kernels, const sim_activation *activation, uint16_t *table);
 void sim_table_of_codes(const sim_kernels *kernels, const sim_activation *activation, float scale, uint8_t zero,
                         sim_codes *codes);
+
+/* ranges.c: the ranges of the bytes of every half; false: they are too many, or do more than step. */
+bool sim_ranges_of(const uint8_t *codes, sim_ranges *ranges);
 
 /* values.c: values in memory. */
 float sim_load(const void *data, uint32_t dtype, size_t index);        /* UINT8, FLOAT16, FLOAT32 */

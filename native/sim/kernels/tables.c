@@ -72,4 +72,5 @@ void sim_table_of_codes(const sim_kernels *kernels, const sim_activation *activa
     memset(table->of + SIM_HALVES, 0, SIM_PAST_HALVES);
     memset(table->steps, 0, sizeof table->steps);
     table->stepped = fill_steps(table);
+    table->ranged = kernels->ranges && kernels->ranges() && sim_ranges_of(table->of, &table->ranges);
 }

@@ -2,6 +2,8 @@
 #include "entries.h"
 #include "vector.h"
 
+#define VEC_FINISH_RANGES sim_avx512_finish_ranges
+
 #define ENTRY(name) sim_avx512_##name
 #include "spans.inc"
 #include "winograd.inc"

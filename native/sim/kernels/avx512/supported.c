@@ -7,3 +7,9 @@ bool sim_avx512_supported(void)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+/* AVX512-VBMI: processors with AVX-512 have it since Ice Lake and Zen 4. */
+bool sim_avx512_has_ranges(void)
+{
+    return __builtin_cpu_supports("avx512vbmi");
+}
