@@ -127,6 +127,7 @@ static sim_result make_plan(sim_loaded_model *model, sim_error *error)
         model->plan = NULL;
         return result;
     }
+    sim_model_drop_network(model->model); /* the plan has packed what it needs */
     sim_workspaces_init(&model->workspaces, (size_t)sim_plan_workspace_bytes(model->plan, team));
     return SIM_OK;
 }

@@ -219,13 +219,23 @@ const sim_model_info *sim_model_get_info(const sim_model *model)
     return &model->info;
 }
 
+void sim_model_drop_network(sim_model *model)
+{
+    free(model->section);
+    free(model->tensors);
+    free(model->constants);
+    free(model->operators);
+    model->section = NULL;
+    model->tensors = NULL;
+    model->constants = NULL;
+    model->operators = NULL;
+    model->io_tensors = NULL;
+}
+
 void sim_model_free(sim_model *model)
 {
     if (model) {
-        free(model->section);
-        free(model->tensors);
-        free(model->constants);
-        free(model->operators);
+        sim_model_drop_network(model);
         free(model);
     }
 }

@@ -64,6 +64,8 @@ uint64_t sim_model_claimed_size(const uint8_t *bytes, uint64_t available, sim_er
 /* Copies what it needs of `bytes`, which may be freed afterwards. `size` must be the whole file. */
 sim_result sim_model_parse(const uint8_t *bytes, uint64_t size, sim_model **model, sim_error *error);
 const sim_model_info *sim_model_get_info(const sim_model *model);
+/* Frees what only sim_plan_create needs: no further plan can be made of the model. Its info stays. */
+void sim_model_drop_network(sim_model *model);
 void sim_model_free(sim_model *model);
 
 typedef struct sim_settings {
