@@ -368,7 +368,7 @@ static void test_finish(const sim_kernels *k)
     fill(values, SIM_FLOAT32, sizeof values / sizeof *values, true);
     if (sums.whole) {
         for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-            ((int32_t *)(void *)values)[i] = between(-60000, 60000) << (draw() % 16);
+            ((int32_t *)(void *)values)[i] = between(-60000, 60000) * (1 << (draw() % 16));
         }
     }
     for (int i = 0; i < 4; i++) {

@@ -79,9 +79,9 @@ static inline void vec_store_codes(const vec *v, float scale, uint8_t zero, uint
     const __m256i all = _mm256_permutevar8x32_epi32(codes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
     const __m128i low = _mm256_castsi256_si128(all), high = _mm256_extracti128_si256(all, 1);
     _mm_storel_epi64((__m128i *)(void *)out, low);
-    _mm_storeh_pd((double *)(void *)(out + step), _mm_castsi128_pd(low));
+    _mm_storel_epi64((__m128i *)(void *)(out + step), _mm_unpackhi_epi64(low, low));
     _mm_storel_epi64((__m128i *)(void *)(out + 2 * step), high);
-    _mm_storeh_pd((double *)(void *)(out + 3 * step), _mm_castsi128_pd(high));
+    _mm_storel_epi64((__m128i *)(void *)(out + 3 * step), _mm_unpackhi_epi64(high, high));
 }
 
 /* The halves of v, four each. Scalar loads from a table beat gathers on many processors. */
