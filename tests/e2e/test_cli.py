@@ -177,7 +177,7 @@ def test_devices_names_the_kernels_that_compute(cli, tmp_path: Path):
     also = f" (also {', '.join(every[:-1])})" if every[1:] else ""
     assert f"kernels  reference{also}\n" in forced
     lacking = cli("devices", NEUWARE_HOME=str(tmp_path), CNRT_SIMULATOR_KERNELS="quick")
-    assert (lacking.returncode, lacking.stdout) == (3, "")
+    assert (lacking.returncode, lacking.stdout) == (2, "")
     sentence = f'CNRT_SIMULATOR_KERNELS is "quick", this machine has {", ".join(every)}.'
     assert len(lacking.stderr.splitlines()) == 1
     assert lacking.stderr.endswith(f"{sentence}\n")
@@ -379,6 +379,7 @@ def test_bench_tells_how_fast_a_model_is_with_what_the_daemon_would_take(cli, mo
     assert (told["runtime"], told["says_nothing_of_a_device"], told["recommended"]) == ("simulator", True, None)
     (row,) = told["rows"]
     assert (row["model"], row["batch"], row["slots"]) == (model_path.name, 1, 2)
+    assert told["kernels"] == json.loads(cli("devices", "--runtime", "simulator", "--json").stdout)["kernels"][0]
     assert row["pictures_per_second"] > 0
     assert 0 < row["median_ms"] <= row["p95_ms"]
 
@@ -400,4 +401,5 @@ def test_bench_refuses_no_time_and_no_model(cli, model_path: Path):
     done = cli("bench", model_path, "--seconds", "0", "--runtime", "simulator")
     assert done.returncode == 2
     assert "--seconds 0" in done.stderr
-    assert cli("bench", "nothing.cambricon", "--runtime", "simulator").returncode == 2
+    late = cli("bench", model_path, "nothing.cambricon", "--sweep", "--runtime", "simulator")
+    assert (late.returncode, late.stdout, len(late.stderr.splitlines())) == (2, "", 1)  # before anything is measured

@@ -96,7 +96,7 @@ class Library:
     @property
     def kernels(self) -> tuple[str, ...]:
         """The simulator's tables of kernels that this processor can run, the one that a model takes first; none of a
-        device. Raises RuntimeFailure where CNRT_SIMULATOR_KERNELS names another."""
+        device. Raises UserError where CNRT_SIMULATOR_KERNELS names another."""
         if self.kind != "simulator" or not self.has(_SIMULATOR_KERNELS):
             return ()
         pointer = getattr(self.lib, _SIMULATOR_KERNELS)()

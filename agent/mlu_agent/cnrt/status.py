@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from ..errors import RuntimeFailure
+from ..errors import RuntimeFailure, UserError
 
 # Only the numbers that mean the same in every 4.x header: the rest was renumbered in 4.10.4.
 NAMES = {
@@ -44,6 +44,7 @@ NOT_READY = 632006
 BUSY = 632014
 UNSUPPORTED = 632020
 MAX_SENTENCE = 1024
+KERNELS_VARIABLE = "CNRT_SIMULATOR_KERNELS"
 
 
 class Status:
@@ -55,7 +56,11 @@ class Status:
         self._kind = kind
 
     def fail(self, call: str, code: int) -> NoReturn:
-        """Raises RuntimeFailure for a code that is not SUCCESS."""
+        """Raises RuntimeFailure for a code that is not SUCCESS; UserError where the simulator cannot do what a variable
+        of its environment asks for."""
+        sentence = self._sentence(code)
+        if code == UNSUPPORTED and sentence.startswith(f"{KERNELS_VARIABLE} is "):
+            raise UserError(sentence)
         raise RuntimeFailure(f"{call} failed with {self.describe(code)}", status=code)
 
     def describe(self, code: int) -> str:

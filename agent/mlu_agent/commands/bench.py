@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import statistics
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,13 +15,16 @@ import numpy as np
 from mlu_client.text import printable, printable_json
 
 from ..cnrt import open_library
+from ..cnrt.model import refuse_wrong_kind
 from ..engine import Engine
 from ..engine.engine import SLOTS_PER_CONTEXT
 from ..errors import RuntimeFailure, UserError
+from ..model.bundle import load_bundle
+from ..model.offline_model import read_offline_model
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,7 +36,10 @@ MOST_SECONDS = 600.0
 SLOTS = (1, 2, 3)
 FULL_SPEED = 0.97  # of the best rate: what is slower saves nothing that a measurement of seconds can tell
 PASSES = 2  # of a sweep: a neighbour that disturbs one measurement does not decide
-FEWEST = 3  # invocations of one measurement, however slow they are
+ROUNDS = 3  # of all slots, at least, in one measurement
+_SWEEP_TAKES = (
+    f"a way takes {ROUNDS + 2} invocations of each of its slots at least, twice where that is quicker than --seconds"
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Row:
     then from its submission to its outputs, milliseconds."""
 
     model: str
+    path: str
     batch: int
     cores: int
     lanes: int
@@ -60,29 +68,46 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "models", metavar="MODEL", nargs="+", help="a .cambricon model; several of one network, compiled for batches"
     )
-    parser.add_argument("--sweep", action="store_true", help="try lanes and slots, and recommend")
-    parser.add_argument("--cores", type=int, metavar="N", help="device cores to use (all)")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"for each way to run it ({SECONDS:g})")
+    parser.add_argument("--sweep", action="store_true", help=f"try lanes and slots, and recommend; {_SWEEP_TAKES}")
+    parser.add_argument(
+        "--cores", type=int, metavar="N", help="device cores (all; of the simulator as many as this host keeps busy)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        help=f"for each way to run it ({SECONDS:g}), and longer where {ROUNDS} rounds of all its slots take longer",
+    )
     parser.add_argument("--runtime", default="auto", help="auto, device, simulator or the path of a library (auto)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measures, and prints a line for each way to run it."""
+    """Measures, and prints a line for each way to run it; of what was measured until then where it is interrupted."""
     if not 0 < arguments.seconds <= MOST_SECONDS:
         raise UserError(f"--seconds {arguments.seconds:g}: choose more than 0 and up to {MOST_SECONDS:g}")
     library = open_library(arguments.runtime)
-    rows = [row for model in arguments.models for row in _rows(library, Path(model), arguments)]
-    best = recommended(rows) if arguments.sweep else None
-    if arguments.json:
-        is_simulator = library.kind == "simulator"
-        told = {"runtime": library.kind, "notes": library.notes, "says_nothing_of_a_device": is_simulator}
-        told = {**told, "rows": [asdict(row) for row in rows], "recommended": asdict(best) if best else None}
-        print(printable_json(told))
-    else:
-        for line in _lines(library, rows, best):
-            print(printable(line))
+    models = [Path(model) for model in arguments.models]
+    networks = {str(model): _network(library, model) for model in models}  # what cannot be read is told at once
+    ways = [(model, _ways(library, model, arguments)) for model in models]
+    rows: list[Row] = []
+    try:
+        for model, some in ways:
+            _measure(library, model, some, arguments, rows)
+    except (KeyboardInterrupt, RuntimeFailure):
+        if rows:
+            _tell(library, rows, [], as_json=arguments.json)
+        raise
+    _tell(library, rows, recommendations(rows, networks) if arguments.sweep else [], as_json=arguments.json)
     return 0
+
+
+def recommendations(rows: Sequence[Row], networks: Mapping[str, object]) -> list[Row]:
+    """What is recommended for each network; ``networks`` tells by the path of a model's file which one it holds."""
+    groups: dict[object, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(networks[row.path], []).append(row)
+    return [recommended(group) for group in groups.values()]
 
 
 def recommended(rows: Sequence[Row]) -> Row:
@@ -92,33 +117,74 @@ def recommended(rows: Sequence[Row]) -> Row:
     return min(good, key=lambda row: (row.in_flight, row.cores, row.median_ms))
 
 
-def _rows(library: Library, model: Path, arguments: argparse.Namespace) -> Iterator[Row]:
-    """The ways to run one model: as it is asked for, or all of a sweep."""
-    if not arguments.sweep:
-        yield _measured(library, model, arguments.cores, SLOTS_PER_CONTEXT, arguments.seconds)
-        return
-    with Engine(library, model, cores=arguments.cores) as engine:
+def _network(library: Library, model: Path) -> object:
+    """What is equal for two files of one network, whatever batch they were compiled for; the file itself where no
+    manifest tells. DataError for a file that this runtime cannot run."""
+    refuse_wrong_kind(library.kind, read_offline_model(model), str(model))
+    if not model.with_suffix(".toml").is_file():
+        return model.resolve()
+    spec = load_bundle(model)
+    made = [spec.provenance.get(key, "") for key in ("arch", "weights_sha256", "quantization")]
+    # each batch has a bundle of its own name; without the weights' digest only the name tells networks apart
+    return repr((made if made[1] else spec.name, spec.labels, spec.input, spec.output))
+
+
+def _ways(library: Library, model: Path, arguments: argparse.Namespace) -> list[tuple[int, int]]:
+    """Cores and slots a lane of each way to run one model: as it is asked for, or all of a sweep."""
+    with Engine(library, model, cores=arguments.cores, slots=1) as engine:
         most, parallelism = engine.cores, engine.description.parallelism
+    if not arguments.sweep:
+        return [(most, SLOTS_PER_CONTEXT)]
     lanes = sorted({min(1 << power, most // parallelism) for power in range(7)})
-    ways = [(count * parallelism, slots) for count in lanes for slots in SLOTS]
-    found: dict[tuple[int, int], Row] = {}
-    for _ in range(PASSES):
-        for way in ways:
-            row = _measured(library, model, *way, arguments.seconds / PASSES)
-            found[way] = max(row, found.get(way, row), key=lambda one: one.pictures_per_second)
-    yield from found.values()
+    return [(count * parallelism, slots) for count in lanes for slots in SLOTS]
+
+
+def _measure(
+    library: Library, model: Path, ways: list[tuple[int, int]], arguments: argparse.Namespace, rows: list[Row]
+) -> None:
+    """Adds a row for each way. A sweep tells on stderr how far it is, and measures twice what does not take longer
+    than it was given anyway: a neighbour can only slow down, so the faster one of a way is nearer to the truth."""
+    passes = PASSES if arguments.sweep else 1
+    seconds = arguments.seconds / passes
+    first, long = len(rows), set()
+    for number in range(passes):
+        for index, way in enumerate(ways):
+            if way in long:
+                continue
+            start = time.perf_counter()
+            row = _measured(library, model, *way, seconds)
+            if time.perf_counter() - start > PASSES * seconds:
+                long.add(way)
+            if number == 0:
+                rows.append(row)
+            else:
+                rows[first + index] = max(row, rows[first + index], key=lambda one: one.pictures_per_second)
+            if arguments.sweep:
+                _say(row)
+
+
+def _say(row: Row) -> None:
+    words = f"{row.model}: {row.lanes} lanes of {row.slots} slots: {row.pictures_per_second:.1f} pictures/s"
+    print(f"mlu-agent bench: {printable(words)}", file=sys.stderr, flush=True)
 
 
 def _measured(library: Library, model: Path, cores: int | None, slots: int, seconds: float) -> Row:
     with Engine(library, model, cores=cores, slots=slots) as engine:
-        latencies, elapsed = _keep_busy(engine, seconds)
-        rate = len(latencies) * engine.batch / elapsed
+        rate, latencies = keep_busy(engine, seconds)
         median, p95 = statistics.median(latencies), float(np.percentile(latencies, 95))
-        return Row(model.name, engine.batch, engine.cores, engine.lanes, slots, rate, median * 1e3, p95 * 1e3)
+        pictures = rate * engine.batch
+        return Row(
+            model.name, str(model), engine.batch, engine.cores, engine.lanes, slots, pictures, median * 1e3, p95 * 1e3
+        )
 
 
-def _keep_busy(engine: Engine, seconds: float) -> tuple[list[float], float]:
-    """Seconds of each invocation with every slot in use, and of all of them; the first of each slot are not counted."""
+def keep_busy(engine: Engine, seconds: float) -> tuple[float, list[float]]:
+    """Invocations a second with every slot in use, and the seconds of each one from its submission to its outputs.
+
+    Whole rounds of all slots are measured, after one that is not. What was submitted first is collected first, so
+    invocations come in bursts, and their number between two moments tells how the moments lie to the bursts. As all
+    slots are in use at any time, the rate is their number by the mean of an invocation's time (Little's law).
+    """
     submitted: collections.deque[float] = collections.deque()
     latencies: list[float] = []
     for _ in range(engine.slots):
@@ -128,12 +194,11 @@ def _keep_busy(engine: Engine, seconds: float) -> tuple[list[float], float]:
     for _ in range(engine.slots):
         _again(engine, submitted)
     start = time.perf_counter()
-    while len(latencies) < FEWEST or time.perf_counter() - start < seconds:
-        latencies.append(_again(engine, submitted))
-    elapsed = time.perf_counter() - start
+    while len(latencies) < ROUNDS * engine.slots or time.perf_counter() - start < seconds:
+        latencies += [_again(engine, submitted) for _ in range(engine.slots)]
     for _ in range(engine.slots):
         engine.release(_given(engine.collect()))
-    return latencies, elapsed
+    return engine.slots / statistics.fmean(latencies), latencies
 
 
 def _again(engine: Engine, submitted: collections.deque[float]) -> float:
@@ -163,17 +228,35 @@ def _fill(arrays: Sequence[NDArray[Any]]) -> None:
         array[...] = values.astype(array.dtype)
 
 
-def _lines(library: Library, rows: Sequence[Row], best: Row | None) -> Iterator[str]:
+def _tell(library: Library, rows: Sequence[Row], best: Sequence[Row], *, as_json: bool) -> None:
+    kernels = library.kernels
+    if not as_json:
+        for line in _lines(library, rows, best, kernels):
+            print(printable(line))
+        return
+    told: dict[str, Any] = {"runtime": library.kind, "kernels": kernels[0] if kernels else None, "notes": library.notes}
+    told["says_nothing_of_a_device"] = library.kind == "simulator"
+    told["rows"] = [asdict(row) for row in rows]
+    told["recommended"] = asdict(best[0]) if len(best) == 1 else None
+    told["recommended_by_network"] = [asdict(row) for row in best]
+    print(printable_json(told))
+
+
+def _lines(library: Library, rows: Sequence[Row], best: Sequence[Row], kernels: Sequence[str]) -> Iterator[str]:
     head = f"{'batch':>5} {'cores':>5} {'lanes':>5} {'slots':>5} {'pictures/s':>10} {'median':>9} {'p95':>9}"
     yield f"{'model':28} {head}"
     for row in rows:
         numbers = f"{row.batch:5} {row.cores:5} {row.lanes:5} {row.slots:5} {row.pictures_per_second:10.1f}"
         yield f"{row.model:28.28} {numbers} {row.median_ms:6.2f} ms {row.p95_ms:6.2f} ms"
-    if best is not None:
-        yield f"recommended: {best.model}, batch {best.batch}, cores = {best.cores}, slots a lane: {best.slots}"
-        if best.slots != SLOTS_PER_CONTEXT:
-            yield f"(the daemon has {SLOTS_PER_CONTEXT} slots a lane; others are for programs of your own)"
+    if len(best) > 1:
+        yield "these are different networks: which one to take is not a question of speed alone"
+    for row in best:
+        yield f"recommended: {row.model}, batch {row.batch}, cores = {row.cores}, slots a lane: {row.slots}"
+    if any(row.slots != SLOTS_PER_CONTEXT for row in best):
+        yield f"(the daemon has {SLOTS_PER_CONTEXT} slots a lane; others are for programs of your own)"
     if library.kind == "simulator":
         yield "the simulator's speed tells nothing about a device's"
+    if kernels:
+        yield f"kernels of this simulator: {kernels[0]}"
     if library.notes:
         yield f"of this simulator: {library.notes}"
