@@ -46,12 +46,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--rounds", type=int, default=20, help="of each race")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each race")
-    parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--weights", type=Path, help="folder of published weights")
-    parser.add_argument("--pictures", type=Path, help="folder to calibrate with")
-    parser.add_argument("--labelled", type=Path, help="folder with images/ and instances.json: accuracy")
+    parser.add_argument("--rounds", type=count, default=20, help="of each race")
+    parser.add_argument("--seconds", type=duration, default=20.0, help="of each race")
+    parser.add_argument("--threads", type=counts, default="1,2", help="of the races, one after the other")
+    parser.add_argument("--weights", type=folder, help="folder of published weights")
+    parser.add_argument("--pictures", type=folder, help="folder to calibrate with")
+    parser.add_argument("--labelled", type=folder, help="folder with images/ and instances.json: accuracy")
     parser.add_argument("--again", action="store_true", help="measure anew what is already there")
     parser.add_argument("--page", type=Path, default=PAGE)
     arguments = parser.parse_args()
@@ -65,7 +65,7 @@ def main() -> int:
     mask = build_mask(FOLDER)
     here = machine()
     setting = measure.Setting(
-        FOLDER, mask, here.processors(mask), tuple(map(int, arguments.threads.split(","))), arguments.rounds,
+        FOLDER, mask, here.processors(mask), arguments.threads, arguments.rounds,
         arguments.seconds, arguments.weights, arguments.pictures, arguments.labelled,
     )  # fmt: skip
     results.put("about", about(here, setting))
@@ -75,6 +75,36 @@ def main() -> int:
     page.write(results.values, arguments.page)
     print(f"{arguments.page} is written; the figures themselves are in {results.path}")
     return 0
+
+
+def folder(text: str) -> Path:
+    """A folder that is there: what is missing is not taken for what nobody has."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no folder; correct the path or leave the option out")
+    return Path(text)
+
+
+def count(text: str) -> int:
+    """From 1 on."""
+    if not (text.isdecimal() and text.isascii() and len(text) < 10 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def counts(text: str) -> tuple[int, ...]:
+    """Several of them, with commas between."""
+    return tuple(count(one.strip()) for one in text.split(","))
+
+
+def duration(text: str) -> float:
+    """Seconds, more than none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
 
 
 class Results:
@@ -216,4 +246,8 @@ PARTS: dict[str, Callable[[Results, measure.Setting, list[str]], None]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted: what was measured is kept, the same command goes on with it", file=sys.stderr)
+        sys.exit(130)  # as shells count

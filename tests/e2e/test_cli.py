@@ -183,6 +183,26 @@ def test_devices_names_the_kernels_that_compute(cli, tmp_path: Path):
     assert lacking.stderr.endswith(f"{sentence}\n")
 
 
+def test_kernels_that_this_machine_lacks_are_the_users_mistake(cli, model_path: Path, clip: Path, tmp_path: Path):
+    """Every command that would compute ends with 2, as with any setting that cannot be used."""
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        f'[model]\npath = "{model_path}"\nruntime = "simulator"\n[publish]\nendpoint = "ipc://{tmp_path}/a.sock"\n'
+        f'[[source]]\nid = "clip"\npath = "{clip}"\n'
+    )
+    simulator = ("--runtime", "simulator")
+    for command in (
+        ("bench", model_path, *simulator),
+        ("detect", model_path, clip, *simulator),
+        ("check", "-c", config),
+        ("run", "-c", config),
+    ):
+        done = cli(*command, CNRT_SIMULATOR_KERNELS="quick")
+        assert done.returncode == 2, command
+        assert 'CNRT_SIMULATOR_KERNELS is "quick", this machine has ' in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def reached_by_all(path: Path) -> bool:
     return all(folder.stat().st_mode & 1 for folder in path.parents)
 

@@ -80,6 +80,7 @@ def _model(config: Config) -> tuple[ModelSpec, Library]:
     library = open_library(config.model.runtime)
     spec = spec.on(library.kind)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
+    _ = library.kernels  # UserError where the environment asks for some that this machine lacks
     return spec, library
 
 
