@@ -33,6 +33,18 @@ def _native(name: str, old: str, new: str, *tests: str) -> Change:
 
 AGENT = (
     _agent(
+        "a rate of one slot told as that of all",
+        "return engine.slots / statistics.fmean(latencies), latencies",
+        "return 1 / statistics.fmean(latencies), latencies",
+        "test_bursts_of_collected_invocations_do_not_change_the_rate",
+    ),
+    _agent(
+        "a measurement that ends before three rounds of all slots",
+        "len(latencies) < ROUNDS * engine.slots",
+        "len(latencies) < ROUNDS",
+        "test_bursts_of_collected_invocations_do_not_change_the_rate",
+    ),
+    _agent(
         "a recommendation that gives a tenth of the speed away",
         "FULL_SPEED = 0.97",
         "FULL_SPEED = 0.9",
