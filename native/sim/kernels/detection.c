@@ -129,10 +129,12 @@ static int16_t in_order(uint16_t half)
 static bool reaches(const sim_view *head, size_t at, int32_t count, float least)
 {
     if (head->dtype == SIM_FLOAT16) {
-        const uint16_t *values = (const uint16_t *)(const void *)head->data + at;
+        const char *values = head->data + at * sizeof(uint16_t); /* a caller's buffer may begin anywhere */
         int16_t greatest = INT16_MIN, smallest = INT16_MAX;
         for (int32_t k = 0; k < count; k++) {
-            const int16_t value = in_order(values[k]);
+            uint16_t half;
+            memcpy(&half, values + (size_t)k * sizeof half, sizeof half);
+            const int16_t value = in_order(half);
             greatest = value > greatest ? value : greatest;
             smallest = value < smallest ? value : smallest;
         }

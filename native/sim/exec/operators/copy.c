@@ -45,32 +45,30 @@ void sim_copy_turn(sim_step *s, sim_copy *copy)
 }
 
 /* A part of a tensor with elements of one size: `rows` of dims[1] from i1 on, at their place along dims[2]; a tile of columns
- * at a time, so that a cache line that is read is used for all rows before it is lost. */
-#define MOVE(type)                                                                                           \
-    static void move_##type(const sim_copy *c, const type *x, type *y, int64_t rows)                         \
-    {                                                                                                        \
-        for (int64_t first = 0; first < c->dims[3]; first += COLUMNS) {                                      \
-            const int64_t end = first + COLUMNS < c->dims[3] ? first + COLUMNS : c->dims[3];                 \
-            for (int64_t r = 0; r < rows; r++) {                                                             \
-                for (int64_t i = first; i < end; i++) {                                                      \
-                    y[r * c->y_stride[1] + i * c->y_stride[3]] = x[r * c->x_stride[1] + i * c->x_stride[3]]; \
-                }                                                                                            \
-            }                                                                                                \
-        }                                                                                                    \
+ * at a time, so that a cache line that is read is used for all rows before it is lost. A caller's buffer may begin
+ * anywhere, so elements are copied as bytes, of which compilers make one move. */
+#define MOVE(size)                                                                           \
+    static void move_##size(const sim_copy *c, const char *x, char *y, int64_t rows)         \
+    {                                                                                        \
+        for (int64_t first = 0; first < c->dims[3]; first += COLUMNS) {                      \
+            const int64_t end = first + COLUMNS < c->dims[3] ? first + COLUMNS : c->dims[3]; \
+            for (int64_t r = 0; r < rows; r++) {                                             \
+                for (int64_t i = first; i < end; i++) {                                      \
+                    memcpy(y + (r * c->y_stride[1] + i * c->y_stride[3]) * (size),           \
+                           x + (r * c->x_stride[1] + i * c->x_stride[3]) * (size), (size));  \
+                }                                                                            \
+            }                                                                                \
+        }                                                                                    \
     }
-MOVE(uint8_t)
-MOVE(uint16_t)
-MOVE(uint32_t)
+MOVE(1)
+MOVE(2)
+MOVE(4)
 
 static void move_elements(const sim_invocation *v, const sim_copy *c, const char *x, char *y, int64_t rows)
 {
     const size_t x_size = sim_dtype_size(v->x.dtype), y_size = sim_dtype_size(v->y.dtype);
-    if (v->x.dtype == v->y.dtype && x_size == sizeof(uint8_t)) {
-        move_uint8_t(c, (const uint8_t *)x, (uint8_t *)y, rows);
-    } else if (v->x.dtype == v->y.dtype && x_size == sizeof(uint16_t)) {
-        move_uint16_t(c, (const uint16_t *)(const void *)x, (uint16_t *)(void *)y, rows);
-    } else if (v->x.dtype == v->y.dtype) {
-        move_uint32_t(c, (const uint32_t *)(const void *)x, (uint32_t *)(void *)y, rows);
+    if (v->x.dtype == v->y.dtype) {
+        (x_size == 1 ? move_1 : x_size == 2 ? move_2 : move_4)(c, x, y, rows);
     } else {
         for (int64_t r = 0; r < rows; r++) {
             for (int64_t i = 0; i < c->dims[3]; i++) {
