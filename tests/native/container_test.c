@@ -1,6 +1,6 @@
 /* What the reader of model files accepts and refuses.
  *
- *     container_test MODEL              the checks, on a small model written by make_model.py
+ *     container_test MODEL MORE WIDEST TOO_WIDE   the checks, on models written by make_model.py
  *     container_test --describe FILE... what the reader sees, one line per fact
  */
 #include <stdio.h>
@@ -461,6 +461,20 @@ static void describe(const char *path)
     free(bytes);
 }
 
+/* int8 layers whose sums just fit 32 bits, and just do not. */
+static void test_volume(const char *widest, const char *too_wide)
+{
+    uint64_t size;
+    sim_error error;
+    uint8_t *bytes = read_file(widest, &size);
+    expect("a kernel volume of 133143", parse(bytes, size, &error), SIM_OK);
+    free(bytes);
+    bytes = read_file(too_wide, &size);
+    refused("a kernel volume of 133144", bytes, size, SIM_BAD_FILE,
+            "a kernel volume above 133143, which could overflow");
+    free(bytes);
+}
+
 /* As IEEE 802.3 defines it, bit by bit. */
 static uint32_t plain_crc(const uint8_t *bytes, uint64_t size, uint64_t hole)
 {
@@ -497,8 +511,8 @@ int main(int argc, char **argv)
         }
         return failures ? 1 : 0;
     }
-    if (argc != 3) {
-        fprintf(stderr, "usage: container_test MODEL MODEL_OF_MORE_OPERATORS\n");
+    if (argc != 5) {
+        fprintf(stderr, "usage: container_test MODEL MODEL_OF_MORE_OPERATORS WIDEST TOO_WIDE\n");
         return 2;
     }
     uint64_t size;
@@ -518,6 +532,7 @@ int main(int argc, char **argv)
     bytes = read_file(argv[2], &size);
     test_attributes(bytes, size);
     free(bytes);
+    test_volume(argv[3], argv[4]);
     printf("%lu failures\n", failures);
     return failures ? 1 : 0;
 }

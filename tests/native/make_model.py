@@ -3,8 +3,8 @@
     make_model.py KIND OUTPUT [--seed N] [--parallelism N] [--batch N]
 
 KIND: small (a detector of a few layers), operators (the operators 1 to 13), more (the operators 14 to 25 and the later
-activation functions), random (a random graph of the seed), yolov3-tiny (the real topology with random weights). The
-same arguments always give the same bytes.
+activation functions), random (a random graph of the seed), widest (one convolution of --batch input channels),
+yolov3-tiny (the real topology with random weights). The same arguments always give the same bytes.
 """
 
 from __future__ import annotations
@@ -259,6 +259,12 @@ def small(model: Model, layers: Layers, batch: int) -> None:
     model.output(layers.conv(x, 18, (1, 1), batch_norm=False, bias=True, name="head"), "head")
 
 
+def widest(model: Model, layers: Layers, channels: int) -> None:
+    """One convolution of int8 weights over a single pixel, whose kernel volume is that of its channels."""
+    x = model.input("data", (1, 1, 1, channels), codes.FLOAT16)
+    model.output(layers.conv(x, 1, (1, 1), batch_norm=False), "sum")
+
+
 def yolov3_tiny(model: Model, layers: Layers, batch: int) -> None:
     """The topology of Darknet's yolov3-tiny at 416."""
     x = layers.normalize(model.input("data", (batch, 416, 416, 4), codes.UINT8), [0, 1, 2])
@@ -422,13 +428,14 @@ def make(kind: str, seed: int = 0, parallelism: int = 1, batch: int = 1) -> byte
         RandomGraph(model, layers, rng, batch if batch > 1 else rng.randint(1, 2)).grow(rng.randint(3, 16))
     else:
         kinds = {"small": small, "operators": operators, "more": more, "kept": kept, "yolov3-tiny": yolov3_tiny}
+        kinds["widest"] = widest  # its third number is of channels
         kinds[kind](model, layers, batch)
     return model.build()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["small", "operators", "more", "kept", "random", "yolov3-tiny"])
+    parser.add_argument("kind", choices=["small", "operators", "more", "kept", "random", "widest", "yolov3-tiny"])
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parallelism", type=int, default=1)
