@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "conv/algorithm.h"
 #include "conv/direct.h"
@@ -65,6 +67,35 @@ static void *room(size_t bytes)
     }
     memset(memory, 0xa5, (bytes + 127) / 64 * 64);
     return memory;
+}
+
+/* What must not be read or written past its end lies at the end of one of these, behind which everything faults. */
+typedef enum guard { PACKED, SCRATCH, QUANTIZED, GUARDS } guard;
+
+/* The last `bytes` of that memory: until they are asked for again. */
+static void *guarded(guard which, size_t bytes)
+{
+    enum { MOST = 64 << 20 };
+    static char *memory[GUARDS];
+    if (!memory[which]) {
+        const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        char *whole = mmap(NULL, MOST + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (whole == MAP_FAILED || mprotect(whole + MOST, page, PROT_NONE)) {
+            fprintf(stderr, "no memory\n");
+            exit(3);
+        }
+        memory[which] = whole;
+    }
+    if (bytes > MOST) {
+        fprintf(stderr, "FAIL a layer asks for %zu bytes\n", bytes);
+        exit(1);
+    }
+    return memset(memory[which] + MOST - bytes, 0xa5, bytes);
+}
+
+static size_t whole_lines(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
 }
 
 static void equal(const char *what, const sim_kernels *k, const void *a, const void *b, size_t bytes)
@@ -524,12 +555,11 @@ static void any_lookup(layer *l)
     l->conv.lookup_channel = l->source;
 }
 
-static layer any_layer(const sim_kernels *k)
+/* A layer of that shape and type of weights. */
+static layer layer_of(const sim_kernels *k, sim_conv shape)
 {
-    static const uint32_t KINDS[] = {SIM_INT8, SIM_INT8, SIM_INT16, SIM_FLOAT32};
-    layer l = {.conv = any_shape()};
+    layer l = {.conv = shape};
     sim_conv *conv = &l.conv;
-    conv->weight_dtype = KINDS[draw() % 4];
     const bool quantized = conv->weight_dtype != SIM_FLOAT32, extreme = draw() % 4 == 0;
     conv->quant_scale = extreme ? 1e6f : sim_conv_qmax(conv) / uniform(2.0f, 5.0f);
     const bool has_bias = draw() % 2, has_norm = draw() % 2, lookup = quantized && draw() % 6 == 0;
@@ -554,6 +584,14 @@ static layer any_layer(const sim_kernels *k)
         any_lookup(&l);
     }
     return l;
+}
+
+static layer any_layer(const sim_kernels *k)
+{
+    static const uint32_t KINDS[] = {SIM_INT8, SIM_INT8, SIM_INT16, SIM_FLOAT32};
+    sim_conv shape = any_shape();
+    shape.weight_dtype = KINDS[draw() % 4];
+    return layer_of(k, shape);
 }
 
 static void free_layer(layer *l)
@@ -596,7 +634,7 @@ static sim_view quantized(const sim_kernels *k, const sim_conv *conv, const sim_
     sim_view q = *x;
     const size_t count = view_bytes(x) / sim_dtype_size(x->dtype);
     q.dtype = SIM_QUANTIZED;
-    q.data = room(count + 64);
+    q.data = guarded(QUANTIZED, count + SIM_PAST_BYTES);
     for (size_t i = 0; i < count; i++) {
         const int32_t value = sim_quantize_value(sim_load(x->data, x->dtype, i), conv->quant_scale, 127.0f);
         ((uint8_t *)q.data)[i] = (uint8_t)(value + k->bytes.zero);
@@ -609,13 +647,12 @@ static sim_target compute(const sim_kernels *k, const sim_conv_algorithm *a, con
 {
     sim_conv conv = l->conv;
     const sim_conv_sizes sizes = a->sizes(k, &conv);
-    void *packed = room(sizes.packed_bytes), *scratch = room(sizes.scratch_bytes);
+    void *packed = guarded(PACKED, whole_lines(sizes.packed_bytes)),
+         *scratch = guarded(SCRATCH, whole_lines(sizes.scratch_bytes));
     sim_target y = with_outputs(&l->y.target);
     a->pack(k, &conv, l->weights, packed);
     conv.packed = packed;
     run_in_pieces(k, a, l, &conv, &y, scratch);
-    free(packed);
-    free(scratch);
     return y;
 }
 
@@ -638,13 +675,11 @@ static void test_quantized(const sim_kernels *k, const sim_conv_algorithm *a, co
     sim_target got = compute(k, a, &kept);
     equal_outputs(what, k, &got, wanted);
     free_outputs(&got);
-    free(kept.x.data);
 }
 
 /* Every algorithm that fits is forced, not the chosen one alone. */
-static void test_conv(const sim_kernels *k)
+static void test_conv(const sim_kernels *k, layer l)
 {
-    layer l = any_layer(k);
     const sim_conv *c = &l.conv;
     sim_target wanted = compute(&SIM_KERNELS_REFERENCE, &SIM_CONV_REFERENCE, &l);
     for (size_t i = 0; sim_conv_algorithm_at(i); i++) {
@@ -840,6 +875,88 @@ static void test_greatest_sums(const sim_kernels *k)
     free_layer(&l);
 }
 
+static void fits_exactly_if(const sim_kernels *k, const sim_conv_algorithm *a, const sim_conv *conv, bool wanted,
+                            const char *what)
+{
+    if (a->fits(k, conv) != wanted) {
+        fprintf(stderr, "FAIL %s: %s %s %s\n", k->name, a->name, wanted ? "refuses" : "takes", what);
+        failures++;
+    }
+}
+
+/* A layer of kernel_h x kernel_w taps at one place. */
+static sim_conv one_pixel(uint32_t weight_dtype, int32_t kernel_h, int32_t kernel_w, int32_t in_c, int32_t out_c)
+{
+    return (sim_conv){.in_h = kernel_h,
+                      .in_w = kernel_w,
+                      .in_c = in_c,
+                      .out_h = 1,
+                      .out_w = 1,
+                      .out_c = out_c,
+                      .kernel_h = kernel_h,
+                      .kernel_w = kernel_w,
+                      .stride_h = 1,
+                      .stride_w = 1,
+                      .dilation_h = 1,
+                      .dilation_w = 1,
+                      .groups = 1,
+                      .weight_dtype = weight_dtype,
+                      .quant_scale = 1.0f};
+}
+
+/* Groups make a run of every tap: 256 are computed, 272 are left to the reference. */
+static void test_most_runs(const sim_kernels *k)
+{
+    static const uint32_t KINDS[] = {SIM_INT8, SIM_INT16, SIM_FLOAT32};
+    for (int i = 0; i < 6; i++) {
+        const int32_t kernel_h = 16 + i % 2;
+        sim_conv shape = one_pixel(KINDS[i / 2], kernel_h, 16, 6, 10);
+        shape.groups = 2;
+        shape.in_w = shape.out_w = 5;
+        const bool within = kernel_h * 16 <= 256, byte = i / 2 == 0, real = i / 2 == 2;
+        fits_exactly_if(k, &SIM_CONV_BYTES, &shape, within && byte && k->bytes.dot, "that many taps");
+        fits_exactly_if(k, &SIM_CONV_WORDS, &shape, within && !real && k->words.dot, "that many taps");
+        fits_exactly_if(k, &SIM_CONV_FLOAT, &shape, within && real && k->float32.dot, "that many taps");
+        test_conv(k, layer_of(k, shape));
+    }
+}
+
+/* Beyond 2^22 products of 2^30 a float64 does not hold their sum. */
+static void test_most_volume(const sim_kernels *k)
+{
+    for (int32_t more = 0; more < 2; more++) {
+        const sim_conv shape = one_pixel(SIM_INT16, 1, 1, (1 << 22) + more, 32);
+        fits_exactly_if(k, &SIM_CONV_WORDS, &shape, !more && k->words.dot, "a volume of 2^22 or one more");
+    }
+}
+
+/* Rows under one output row: 64 MiB, and a row more. */
+static void test_largest_rows(void)
+{
+    for (int32_t more = 0; more < 2; more++) {
+        sim_conv shape = one_pixel(SIM_FLOAT32, 16 + more, 1, 1, 1);
+        shape.in_w = shape.out_w = 1 << 20;
+        const sim_rows rows = sim_rows_of(&shape, sizeof(float), 1);
+        expect("rows of 4 MiB fit", sim_rows_fit(&shape, &rows), !more);
+    }
+}
+
+/* Of F(2x2,3x3) two tiles beside each other, 112 bytes of scratch memory for each channel: 64 MiB are just enough for
+ * 599168 of them. */
+static void test_widest_tiles(const sim_kernels *k)
+{
+    const int32_t most = 599168;
+    void *weights = calloc((size_t)most + 32, 9);
+    for (int32_t more = 0; weights && more <= 32; more += 32) {
+        sim_conv shape = one_pixel(SIM_INT8, 3, 3, most + more, 1);
+        shape.in_w = 6;
+        shape.out_w = 4;
+        shape.weights = weights;
+        fits_exactly_if(k, &SIM_CONV_WINOGRAD2, &shape, !more && k->winograd.input, "a row of tiles of 64 MiB or more");
+    }
+    free(weights);
+}
+
 /* No product of a table lies idle. */
 static void report_algorithms(const sim_kernels *k)
 {
@@ -984,6 +1101,7 @@ int main(int argc, char **argv)
     state = argc > 2 ? (uint64_t)atoll(argv[2]) : 1;
     test_definitions();
     test_conv_by_hand();
+    test_largest_rows();
     for (unsigned i = 0; sim_kernels_name(i); i++) {
         const sim_kernels *k = sim_kernels_select(sim_kernels_name(i));
         test_tiles(k);
@@ -993,13 +1111,16 @@ int main(int argc, char **argv)
         test_all_halves(k);
         test_codes(k);
         test_greatest_sums(k);
+        test_most_runs(k);
+        test_most_volume(k);
+        test_widest_tiles(k);
         test_roundings(k);
         for (long c = 0; c < cases && failures < 20; c++) {
             test_spans(k);
             test_look_up(k);
             test_finish(k);
             test_pool(k);
-            test_conv(k);
+            test_conv(k, any_layer(k));
         }
         printf("%s: %ld cases\n", k->name, cases);
         report_algorithms(k);

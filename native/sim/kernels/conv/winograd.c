@@ -22,8 +22,7 @@ enum {
     FAR = 1024 * 1024, /* with weights that do not: each task reads them once, so fewer tasks read less */
     SCRATCH_LIMIT = 64 * 1024 * 1024, /* one row of tiles */
     MOST_TILES = 30,                  /* between products and outputs: whole ones of the table's */
-    PAST_THE_END = 64,
-    STRIP = 32, /* input channels whose weights are transformed together */
+    STRIP = 32,                       /* input channels whose weights are transformed together */
 };
 
 typedef struct form {
@@ -60,7 +59,9 @@ typedef struct cut { /* of a layer for a form */
     int32_t length;       /* of its products */
     int64_t pitch, plane; /* transformed values from tile to tile, from place to place */
     int32_t blocks;
-    size_t row_bytes, input_bytes, sum_bytes; /* of scratch memory, in this order, and then outputs of a chunk */
+    /* Of scratch memory, in this order, and then outputs of a chunk: whole vectors read past the first two into what follows
+     * them. */
+    size_t row_bytes, input_bytes, sum_bytes;
 } cut;
 
 /* ---- sizes ---- */
@@ -105,8 +106,8 @@ static cut cut_of(const sim_kernels *kernels, const sim_conv *conv, const form *
     c.down = tiles_down(&c, f, conv->out_h);
     c.plane = c.pitch * c.across * c.down;
     c.blocks = (conv->out_c + tile->channels - 1) / tile->channels;
-    c.row_bytes = (size_t)sim_up_to(bytes_of(&c, f, c.down) - 2 * c.places * c.plane + PAST_THE_END, 64);
-    c.input_bytes = (size_t)sim_up_to(2 * c.places * c.plane + PAST_THE_END, 64);
+    c.row_bytes = (size_t)sim_up_to(bytes_of(&c, f, c.down) - 2 * c.places * c.plane, 64);
+    c.input_bytes = (size_t)sim_up_to(2 * c.places * c.plane, 64);
     c.sum_bytes = (size_t)c.places * (size_t)tiles_together(tile) * (size_t)tile->channels * sizeof(int32_t);
     return c;
 }
