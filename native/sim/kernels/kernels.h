@@ -253,6 +253,8 @@ extern const sim_kernels SIM_KERNELS_REFERENCE; /* plain C: what every table mus
 const sim_kernels *sim_kernels_select(const char *name);
 /* The name of the i-th table that this processor can run, NULL past the last. */
 const char *sim_kernels_name(unsigned i);
+/* Likewise of those in this build, whether this processor can run them or not. */
+const char *sim_kernels_known(unsigned i);
 
 /* functions.c: the functions of one value. */
 float sim_exp(float x);

@@ -50,3 +50,8 @@ const char *sim_kernels_name(unsigned i)
     }
     return NULL;
 }
+
+const char *sim_kernels_known(unsigned i)
+{
+    return i < sizeof TABLES / sizeof *TABLES ? TABLES[i]->name : NULL;
+}
