@@ -990,7 +990,7 @@ NATIVE = (
     ),
     _native("a step of a range one half late", "(low + i - 1) & 0xff", "(low + i) & 0xff", "kernels"),
     _native("sums of parts of int16 values beyond 32 bits", "MOST_TERMS = 511,", "MOST_TERMS = 1022,", "kernels"),
-    _native("rows without room past their end", "PAST_THE_END = 64", "PAST_THE_END = 0", "kernels"),
+    _native("rows without room past their end", "* 1024, PAST_THE_END = 64", "* 1024, PAST_THE_END = 0", "kernels"),
     _native("quantized tensors without room past their end", "SIM_PAST_BYTES = 64", "SIM_PAST_BYTES = 0", "kernels"),
     _native("more runs than there is room for", "<= SIM_MOST_RUNS &&", "<= SIM_MOST_RUNS + 16 &&", "kernels"),
     _native("sums of int16 products beyond float64", "volume <= MOST_VOLUME)", "volume <= MOST_VOLUME + 1)", "kernels"),
