@@ -1138,19 +1138,6 @@ NATIVE = (
 
 EXPORT = (
     _export(
-        "a trial that concludes from fewer pictures",
-        "if len(found) >= LEAST and total(found)",
-        "if found and total(found)",
-        "test_a_trial_does_not_depend_on_how_pictures_are_shared",
-    ),
-    _export(
-        "of equal overlaps the first object taken",
-        "best = count - 1 - np.where(usable, ious[number], -1.0)[..., ::-1].argmax(axis=2)",
-        "best = np.where(usable, ious[number], -1.0).argmax(axis=2)",
-        "test_matches_are_those_of_pycocotools",
-        "test_precisions_are_those_of_pycocotools_to_the_last_bit",
-    ),
-    _export(
         "a zip that unpacks to anything",
         "total > min(MAX_ARCHIVE_BYTES, MAX_RATIO * size + SLACK)",
         "total > MAX_ARCHIVE_BYTES",
