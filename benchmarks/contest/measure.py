@@ -115,9 +115,9 @@ def limits(setting: Setting, milliseconds: int = 200) -> dict[str, Any]:
         kind, *fields = line.split()
         if kind == "limit" and len(fields) >= 3:
             told["limits"][" ".join(fields[:-2])] = {"value": float(fields[-2]), "unit": fields[-1]}
-        elif kind == "products" and len(fields) >= 4:
-            shape = " ".join(fields[1:-2])
-            told["products"].append({"table": fields[0], "shape": shape, "gmacs": float(fields[-2])})
+        elif kind == "products" and len(fields) >= 5:  # the last is the share of the table's instruction
+            shape = " ".join(fields[1:-3])
+            told["products"].append({"table": fields[0], "shape": shape, "gmacs": float(fields[-3])})
     return told
 
 
