@@ -11,27 +11,11 @@
 
 #include "conv/algorithm.h"
 #include "conv/direct.h"
+#include "draws.h"
 #include "half.h"
 #include "kernels.h"
 
-static uint64_t state = 1;
 static unsigned long failures;
-
-static uint32_t draw(void)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(state >> 33);
-}
-
-static int32_t between(int32_t low, int32_t high)
-{
-    return low + (int32_t)(draw() % (uint32_t)(high - low + 1));
-}
-
-static float uniform(float low, float high)
-{
-    return low + (high - low) * (float)(draw() % 65536) / 65536.0f;
-}
 
 /* Mostly ordinary values; now and then a zero of either sign, a subnormal, an infinity, a NaN, something huge. */
 static float any_float(bool special)

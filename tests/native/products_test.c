@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "draws.h"
 #include "kernels.h"
 
 enum { RUNS = 9, LENGTH = 512, STEP = 700, SPREAD = 3000, PAST = 64 };
@@ -20,19 +21,6 @@ typedef struct product {
     int8_t weights[RUNS][LENGTH][64];
     int32_t start[64];
 } product;
-
-static uint64_t state = 1;
-
-static uint32_t draw(void)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(state >> 33);
-}
-
-static int32_t between(int32_t low, int32_t high)
-{
-    return low + (int32_t)(draw() % (uint32_t)(high - low + 1));
-}
 
 /* `bytes` that end where a page ends behind which nothing may be read or written. */
 static char *guarded(size_t bytes)
