@@ -156,20 +156,10 @@ static void pack(const sim_kernels *kernels, const sim_conv *conv, const void *w
 static void quantize_span(const sim_kernels *kernels, const sim_conv *conv, const void *x, uint32_t dtype, size_t count,
                           void *out)
 {
-    enum { PIECE = 512 };
     if (dtype == SIM_QUANTIZED) {
         memcpy(out, x, count);
-        return;
-    }
-    int16_t q[PIECE];
-    uint8_t *y = out;
-    const size_t size = sim_dtype_size(dtype);
-    for (size_t at = 0; at < count; at += PIECE) {
-        const size_t piece = count - at < PIECE ? count - at : PIECE;
-        kernels->quantize((const char *)x + at * size, dtype, piece, conv->quant_scale, sim_conv_qmax(conv), q);
-        for (size_t i = 0; i < piece; i++) {
-            y[at + i] = (uint8_t)(q[i] + kernels->bytes.zero);
-        }
+    } else {
+        kernels->encode(x, dtype, count, conv->quant_scale, kernels->bytes.zero, out);
     }
 }
 
