@@ -6,18 +6,9 @@ The readers of files and TOML under it are those of manifests and recipes too.
 from .addresses import scrub, shown
 from .endpoints import endpoint_problem, is_local_endpoint
 from .exposure import remarks
-from .read import (
-    Config,
-    LogConfig,
-    ModelConfig,
-    PublishConfig,
-    ServiceConfig,
-    SourceConfig,
-    WatchConfig,
-    load_config,
-    parse_config,
-    parse_synthetic,
-)
+from .read import load_config, parse_config
+from .sources import parse_synthetic
+from .values import Config, LogConfig, ModelConfig, PublishConfig, ServiceConfig, SourceConfig, WatchConfig
 
 __all__ = [
     "Config",

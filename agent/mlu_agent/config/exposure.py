@@ -13,7 +13,7 @@ from .addresses import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .read import Config
+    from .values import Config
 
 SERVICE = "mlu-agent"  # the unit's user and group
 

@@ -23,6 +23,12 @@ def show(value: object) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
+class Passing(str):
+    """A problem that may pass without anybody's doing, such as a file on a mount that comes late."""
+
+    __slots__ = ()
+
+
 class Fields:
     """One table. A wrong or missing field is noted in ``problems``, and reading goes on with a harmless value."""
 

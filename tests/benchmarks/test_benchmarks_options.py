@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mlu_export", reason="the benchmark reads its networks by mlu-export, which is not installed here")
-
 PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "run.py"
 
 
