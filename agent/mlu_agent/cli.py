@@ -36,12 +36,9 @@ def program() -> Program:
 
 
 def _version() -> str:
-    import importlib.metadata  # noqa: PLC0415 - dear, and only --version wants it
+    from .version import version  # noqa: PLC0415 - as above
 
-    try:
-        return importlib.metadata.version("mlu-agent")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
+    return version()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 AGENT = Path(__file__).resolve().parents[2] / "agent"
 WALL = re.compile(r"\btime\.time(_ns)?\(|\bdatetime\.|\btime\.localtime\(|\btime\.gmtime\(")
-# When a message left; since when the device is as it is; and files that were left behind, which are old by their dates.
+# When a message left; since when the device is as it is; when somebody asked for a change; and files
+# that were left behind, which are old by their dates.
 TELLERS = {
     "mlu_agent/publish/messages.py",
     "mlu_agent/engine/recovery.py",
+    "mlu_agent/daemon/status.py",
     "mlu_agent/config/new_files.py",
 }
 FOLDERS = ("mlu_agent/sources/",)
