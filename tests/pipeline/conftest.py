@@ -57,16 +57,16 @@ def make(tmp_path: Path, library: Library):
     closers: list[Any] = []
 
     def build(model: Path, *sources: SourceConfig, wake: Callable[[], None] = lambda: None, **options: Any) -> Pipeline:
-        config = Config("box", ModelConfig(model), sources, PublishConfig(f"ipc://{tmp_path}/out.sock"), **options)
+        config = Config("box", (ModelConfig(model),), sources, PublishConfig(f"ipc://{tmp_path}/out.sock"), **options)
         log = Log()
         engine = Engine(library, model)
         closers.append(engine)
         ledger = Ledger()
         publisher = Publisher(config.publish, ledger.sink(Publisher.name), log)
         closers.append(publisher)
-        served = serve(load_bundle(model), engine, config.model, ledger, log)
+        served = serve(load_bundle(model), engine, config.models[0], ledger, log)
         served.self_test()
-        return Pipeline(config, Models(served), Outlet([publisher], ledger, log), ledger, log, wake)
+        return Pipeline(config, Models({"main": served}), Outlet([publisher], ledger, log), ledger, log, wake)
 
     yield build
     for closer in reversed(closers):

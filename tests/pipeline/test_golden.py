@@ -244,13 +244,13 @@ def published(library: Library, model: Path, pictures: Path, golden: GoldenFrame
     ledger, log = Ledger(), Log()
     sent: list[Any] = []
     runs: list[Any] = []
-    config = Config("box", ModelConfig(model), (folder_source(pictures),), PublishConfig())
+    config = Config("box", (ModelConfig(model),), (folder_source(pictures),), PublishConfig())
     outlet: Any = SimpleNamespace(send=lambda _topic, message: sent.append(message), look_for_subscribers=lambda: False)
     with Engine(library, model, spare=True) as engine:
         served = serve(load_bundle(model), engine, ModelConfig(model), ledger, log, None, golden, 0.001)
         probe = engine.probe
         engine.probe = lambda lane, inputs: runs.append(lane) or probe(lane, inputs)  # type: ignore[method-assign,func-returns-value]
-        run_to_end(Pipeline(config, Models(served), outlet, ledger, log))
+        run_to_end(Pipeline(config, Models({"main": served}), outlet, ledger, log))
     assert ledger.snapshot().sources["folder"]["published"] == 30
     return [message["detections"] for message in sent if message["kind"] == "frame"], len(runs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from tests.models import small_bundle
 from tests.pipeline.runs import folder_source, run_to_end
 
 from mlu_agent import cnrt
+from mlu_agent.config import Config, ModelConfig
 from mlu_agent.daemon.models import Models, serve
 from mlu_agent.daemon.pipeline import Pipeline
 from mlu_agent.engine import Engine
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlu_agent.cnrt import Library
-    from mlu_agent.config import SourceConfig
 
 
 @pytest.fixture
@@ -87,13 +88,6 @@ def test_a_submission_that_fails_leaves_nothing_pending(served: ServedModel[int]
     assert served.pending == 0
 
 
-class ByNumber(Models):
-    """The source "second" goes to the second model."""
-
-    def of(self, source: SourceConfig) -> Any:
-        return list(self)[source.id == "second"]
-
-
 def test_two_models_serve_in_one_process_and_each_frame_names_its_own(
     make, library: Library, model_path: Path, pictures: Path, tmp_path: Path
 ):
@@ -110,13 +104,16 @@ def test_two_models_serve_in_one_process_and_each_frame_names_its_own(
                 sent.append((topic, message["model"]["thresholds"]["confidence"]))
 
     config = first._config
-    sources = (folder_source(pictures, "first"), folder_source(pictures, "second"))
+    to_second = dataclasses.replace(folder_source(pictures, "second"), model="other")
+    sources = (folder_source(pictures, "first"), to_second)
     with Engine(library, other, cores=1) as engine:
         spec = load_bundle(other)
-        served = serve(spec, engine, type(config.model)(other, confidence=0.75), ledger, first._log)
-        models = ByNumber(first.models.main, served)
+        config_of_other = ModelConfig(other, confidence=0.75, name="other")
+        served = serve(spec, engine, config_of_other, ledger, first._log)
+        models = Models({"main": first.models.main, "other": served})
         first._outlet.send = keep
-        both = Pipeline(type(config)("box", config.model, sources), models, first._outlet, ledger, first._log)
+        both = Config("box", (*config.models, config_of_other), sources)
+        both = Pipeline(both, models, first._outlet, ledger, first._log)
         counters = run_to_end(both)
     assert {name: one["published"] for name, one in counters.items()} == {"first": 30, "second": 30}
     usual = load_bundle(model_path).thresholds.confidence

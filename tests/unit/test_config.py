@@ -25,6 +25,19 @@ from mlu_agent.errors import UserError
 LEAST = '[model]\npath = "m.cambricon"\n[[source]]\nid = "a"\n'
 
 
+TWO = """[[model]]
+name = "a"
+path = "a.cambricon"
+[[model]]
+name = "b.1"
+path = "b.cambricon"
+confidence = 0.5
+[[source]]
+id = "s"
+camera = 0
+"""
+
+
 def problem(text: str) -> str:
     with pytest.raises(UserError) as failure:
         parse_config(text.encode(), "box.toml")
@@ -39,7 +52,11 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
     config = load_config(path)
     defaults = {
         "agent": {"box": ""},
-        "model": {"confidence": 0.0, "iou": 0.0, "max_detections": 0, "runtime": ModelConfig().runtime, "cores": 0},
+        "model": {
+            **dict.fromkeys(("confidence", "iou", "max_detections", "cores"), 0),
+            "runtime": "auto",
+            "name": "main",
+        },
         "source": [dataclasses.asdict(SourceConfig("", "", ""))],
         "publish": dataclasses.asdict(PublishConfig()),
         "log": dataclasses.asdict(LogConfig()),
@@ -53,7 +70,9 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
     assert written == defaults
     bare = parse_config(LEAST.encode() + b"camera = 0\n")
     assert (
-        dataclasses.replace(config.model, path=Path()) == dataclasses.replace(bare.model, path=Path()) == ModelConfig()
+        dataclasses.replace(config.models[0], path=Path())
+        == dataclasses.replace(bare.models[0], path=Path())
+        == ModelConfig()
     )
     assert config.sources[0] == dataclasses.replace(bare.sources[0], id="camera-1")
     assert (config.publish, config.log, config.service) == (bare.publish, bare.log, bare.service)
@@ -142,7 +161,7 @@ def test_relative_paths_start_at_the_files_folder(tmp_path):
     path = tmp_path / "box.toml"
     path.write_text(LEAST + 'path = "clips/street.mp4"\nloop = true\n')
     config = load_config(path)
-    assert config.model.path == tmp_path / "m.cambricon"
+    assert config.models[0].path == tmp_path / "m.cambricon"
     source = config.sources[0]
     assert (source.kind, source.location, source.loop) == ("path", str(tmp_path / "clips" / "street.mp4"), True)
     assert not source.live
@@ -163,6 +182,26 @@ def test_the_kinds_of_sources(line, kind, location, live):
     """Live sources keep the newest frame, the others drop none."""
     source = parse_config((LEAST + line).encode()).sources[0]
     assert (source.kind, source.location, source.live) == (kind, location, live)
+
+
+def test_several_models_have_names_and_each_source_says_its_own():
+    """In their order, since the first is that of the sources that name none."""
+    config = parse_config((TWO + 'model = "b.1"\n[[source]]\nid = "t"\ncamera = 1\n').encode())
+    assert [(model.name, model.path.name, model.confidence) for model in config.models] == [
+        ("a", "a.cambricon", None),
+        ("b.1", "b.cambricon", 0.5),
+    ]
+    assert [source.model for source in config.sources] == ["b.1", ""]
+
+
+@pytest.mark.parametrize("header", ["[model]", "[[model]]"])
+def test_one_model_needs_no_name(header):
+    """It is called main, unless it says how; a source may name it either way."""
+    text = LEAST.replace("[model]", header) + "camera = 0\n"
+    assert parse_config((text + 'model = "main"\n').encode()).models[0].name == "main"
+    named = text.replace("path", 'name = "door"\npath')
+    assert parse_config((named + 'model = "door"\n').encode()).models[0].name == "door"
+    assert 'it has "door"' in problem(named + 'model = "main"\n')
 
 
 def test_synthetic_sources_are_of_a_sane_size():
@@ -208,6 +247,11 @@ def test_synthetic_sources_are_of_a_sane_size():
         ('source = 3\n[model]\npath = "m.cambricon"', "source: 3 is not accepted"),
         ("model = 3\n[[source]]\nid = 'a'\ncamera = 0", "model: 3 is not a table; write [model]"),
         ("[model", "box.toml: not valid TOML"),
+        ("model = []\n[[source]]\nid = 'a'\ncamera = 0", "model: is empty; add a table [[model]]"),
+        (TWO + 'model = "c"\n', 'source[0].model: \'c\' is no model of this file; it has "a", "b.1"'),
+        (TWO + '[[model]]\npath = "m.toml"\n', "model[2].name: is missing; write 1 to 64 of the characters"),
+        (TWO + '[[model]]\nname = "a"\npath = "m.toml"\n', "model[2].name: 'a' names two models; give each its own"),
+        (TWO + '[[model]]\nname = "a/"\npath = "m.toml"\n', "model[2].name: 'a/' is not accepted"),
     ],
 )
 def test_a_mistake_is_told_with_path_value_and_remedy(text, sentence):

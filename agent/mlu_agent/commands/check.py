@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+import functools
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
 from mlu_client.text import printable, printable_json
 
@@ -16,14 +17,22 @@ from ..publish.sinks import notes
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ..cnrt import Library
-    from ..config import Config, SourceConfig
+    from ..config import Config, ModelConfig, SourceConfig
     from ..model.bundle import ModelSpec
     from ..publish.sink import SinkNote
 
 T = TypeVar("T")
+
+
+class Loaded(NamedTuple):
+    """A model of the configuration, as it is on its runtime."""
+
+    model: ModelConfig
+    spec: ModelSpec
+    library: Library
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -36,17 +45,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints what would run; raises all that would stop it."""
     config = load_config(arguments.config)
     problems: list[MluAgentError] = []
-    model = _kept(problems, lambda: _model(config))
+    models = [_kept(problems, functools.partial(_load, model)) for model in config.models]
     _kept(problems, lambda: _check_paths(config.sources))
     sinks = _kept(problems, lambda: notes(config.publish))
-    if problems or model is None or sinks is None:
+    if problems or sinks is None:
         raise type(problems[0])("\n".join(problem.message for problem in problems))
-    spec, library = model
+    found = [model for model in models if model is not None]
     remarked = remarks(arguments.config, config)
     if arguments.json:
-        print(printable_json({**_describe(config, spec, library, sinks), "remarks": remarked}))
+        print(printable_json({**_describe(config, found, sinks), "remarks": remarked}))
         return 0
-    for line in _lines(config, spec, library, sinks):
+    for line in _lines(config, found, sinks):
         print(printable(line))
     for remark in remarked:
         print(printable(f"remark   {remark}"))
@@ -54,13 +63,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(config: Config, spec: ModelSpec, library: Library, sinks: Iterable[SinkNote]) -> Iterator[str]:
-    size = f"{spec.input.width}x{spec.input.height}"
-    yield f"model    {spec.name}, {size}, {spec.num_classes} labels, sha256 {spec.sha256[:12]}"
-    yield f"runtime  {library.kind}: {library.reason}"
+def _lines(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote]) -> Iterator[str]:
+    several = len(models) > 1
+    for model, spec, library in models:
+        size = f"{spec.input.width}x{spec.input.height}"
+        called = f"{model.name}: " if several else ""
+        yield f"model    {called}{spec.name}, {size}, {spec.num_classes} labels, sha256 {spec.sha256[:12]}"
+        yield f"runtime  {library.kind}: {library.reason}"
     for source in config.sources:
         rule = "newest frame only" if source.live else "every frame"
-        yield f"source   {source.id}: {source.kind} {shown(source.location)} ({rule})"
+        to = f", model {source.model or config.models[0].name}" if several else ""
+        yield f"source   {source.id}: {source.kind} {shown(source.location)} ({rule}{to})"
     for sink in sinks:
         for number, line in enumerate(sink.lines):
             yield f"{'' if number else 'publish':<9}{line}"
@@ -75,13 +88,13 @@ def _kept(problems: list[MluAgentError], step: Callable[[], T]) -> T | None:
         return None
 
 
-def _model(config: Config) -> tuple[ModelSpec, Library]:
-    spec = load_detection_bundle(config.model.path)
-    library = open_library(config.model.runtime)
+def _load(model: ModelConfig) -> Loaded:
+    spec = load_detection_bundle(model.path)
+    library = open_library(model.runtime)
     spec = spec.on(library.kind)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
     _ = library.kernels  # UserError where the environment asks for some that this machine lacks
-    return spec, library
+    return Loaded(model, spec, library)
 
 
 def _check_paths(sources: Iterable[SourceConfig]) -> None:
@@ -92,17 +105,29 @@ def _check_paths(sources: Iterable[SourceConfig]) -> None:
         raise UserError("\n".join(lines))
 
 
-def _describe(config: Config, spec: ModelSpec, library: Library, sinks: Iterable[SinkNote]) -> dict[str, Any]:
-    """The same for programs."""
+def _describe(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote]) -> dict[str, Any]:
+    """The same for programs; ``model``, ``runtime`` and ``reason`` are those of the first model."""
+    first = models[0]
     description: dict[str, Any] = {
-        "model": {"name": spec.name, "sha256": spec.sha256, "width": spec.input.width, "height": spec.input.height},
-        "runtime": library.kind,
-        "reason": library.reason,
+        "model": _describe_model(first.spec),
+        "runtime": first.library.kind,
+        "reason": first.library.reason,
+        "models": [{"id": one.model.name, **_describe_model(one.spec), "runtime": one.library.kind} for one in models],
         "sources": [
-            {"id": source.id, "kind": source.kind, "location": shown(source.location), "live": source.live}
+            {
+                "id": source.id,
+                "kind": source.kind,
+                "location": shown(source.location),
+                "live": source.live,
+                "model": source.model or first.model.name,
+            }
             for source in config.sources
         ],
     }
     for sink in sinks:
         description.update(sink.fields)
     return description
+
+
+def _describe_model(spec: ModelSpec) -> dict[str, Any]:
+    return {"name": spec.name, "sha256": spec.sha256, "width": spec.input.width, "height": spec.input.height}

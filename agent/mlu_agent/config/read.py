@@ -13,7 +13,7 @@ from ..errors import UserError
 from .endpoints import LOOPBACK, endpoint_problem
 from .fields import Fields, Passing, raise_problems
 from .files import read_bounded
-from .models import read_model
+from .models import check_models_of, read_models
 from .sources import ID_REMEDY, SOURCE_ID, read_sources
 from .toml import parse_toml
 from .values import Config, LogConfig, PublishConfig, ServiceConfig
@@ -36,12 +36,13 @@ def parse_config(data: bytes, name: str = "configuration", folder: Path = Path()
     agent.close()
     config = Config(
         box=box or _host_name(),
-        model=read_model(root.table("model", required=True), folder),
+        models=read_models(root, folder),
         sources=read_sources(root, folder),
         publish=_read_publish(root.table("publish")),
         log=_read_log(root.table("log")),
         service=_read_service(root.table("service")),
     )
+    check_models_of(config.sources, config.models, root)
     longest = config.service.stop_timeout_s * 1000 - STOP_RESERVE_MS
     if config.publish.linger_ms > longest:
         root.problem(

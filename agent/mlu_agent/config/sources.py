@@ -55,6 +55,7 @@ def _read_source(table: Fields, folder: Path) -> SourceConfig:
         reconnect_max_s=table.number("reconnect_max_s", usual.reconnect_max_s, minimum=0.05, maximum=3600.0),
         password_file=password_file,
         watch=_read_watch(table.table("watch")),
+        model=table.text("model", usual.model, pattern=f"(?:{SOURCE_ID})?", remedy="write the name of a model"),
     )
     if source.reconnect_max_s < source.reconnect_min_s:
         table.problem("reconnect_max_s", f"{source.reconnect_max_s:g} is below reconnect_min_s; write at least that")

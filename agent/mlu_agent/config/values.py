@@ -8,7 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which model runs, and where. A threshold of None is the manifest's; ``cores`` None takes all."""
+    """Which model runs, and where. A threshold of None is the manifest's; ``cores`` None takes all.
+
+    ``name``: what sources, commands and status call it; of several models each has its own.
+    """
 
     path: Path = Path()
     confidence: float | None = None
@@ -16,6 +19,7 @@ class ModelConfig:
     max_detections: int | None = None
     runtime: str = "auto"
     cores: int | None = None
+    name: str = "main"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class SourceConfig:
     ``location``  the URL with user and password in it (show it with ``shown``), the path, the camera's index or device
                   path, or "WIDTHxHEIGHT@FPS".
     ``transport`` how RTSP carries its packets: "tcp" or "udp".
+    ``model``     the name of the model that looks at its frames; "" is the first.
     ``max_fps``   frames per second taken at most; 0 takes all.
     ``password_file``  where the password was read from; None if it stands in the configuration.
     """
@@ -56,6 +61,7 @@ class SourceConfig:
     reconnect_max_s: float = 3.0
     password_file: Path | None = None
     watch: WatchConfig = field(default_factory=WatchConfig)
+    model: str = ""
 
     @property
     def live(self) -> bool:
@@ -101,10 +107,11 @@ class ServiceConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All of it. ``box`` is this machine's name in messages and topics."""
+    """All of it. ``box`` is this machine's name in messages and topics. ``models``: at least one, the first is what
+    sources have that name none, and what heartbeats tell of."""
 
     box: str
-    model: ModelConfig
+    models: tuple[ModelConfig, ...]
     sources: tuple[SourceConfig, ...]
     publish: PublishConfig = field(default_factory=PublishConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -25,7 +25,7 @@ from .waiting import EXTENSION_S, Patience, Settling, Stopped
 from .wake import Wake
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..config import Config, ModelConfig
     from .signals import Signals
 
 STATUS_INTERVAL_S = 5.0
@@ -100,15 +100,15 @@ class Daemon:
         self.ledger = Ledger()
         patience = Patience(log, notifications, self._sleep_at_start)
         self._hangs = Hangs(log, notifications, flush)
-        self.models = Models(patience.until(Settling(config.model.path, lambda: self._load(exits))))
+        self.models = Models({model.name: self._await_model(model, patience, exits) for model in config.models})
         # closed before the engine: the exit stack runs backwards
         self.outlet = patience.until(lambda: open_outlet(config.publish, self.ledger, log, wake.set, exits))
         self.endpoint = self.outlet.endpoint
         resize_in_one_thread()
         self.pipeline = Pipeline(config, self.models, self.outlet, self.ledger, log, wake.set)
-        for served in self.models:
+        for name, served in self.models.items():
             self._go_on()
-            log.info("self-test passed", device_ms=round(served.self_test(), 3))
+            log.info("self-test passed", model=name, device_ms=round(served.self_test(), 3))
         self._go_on()
         self._watchdog = Watchdog(notifications, self.pipeline.workers)
 
@@ -138,13 +138,17 @@ class Daemon:
 
     # ---- the start ------------------------------------------------------------------------------------------------
 
-    def _load(self, exits: contextlib.ExitStack) -> Served:
+    def _await_model(self, model: ModelConfig, patience: Patience, exits: contextlib.ExitStack) -> Served:
+        served: Served = patience.until(Settling(model.path, lambda: self._load(model, exits)))
+        return served
+
+    def _load(self, model: ModelConfig, exits: contextlib.ExitStack) -> Served:
         """The device's own deadlines are tighter, but one that is only slow may come near them in several calls."""
-        model, service = self._config.model.path, self._config.service
-        size = 0 if path_problem(model) else model.stat().st_size
+        service = self._config.service
+        size = 0 if path_problem(model.path) else model.path.stat().st_size
         calls_s = Deadlines(service.device_timeout_s, service.device_start_timeout_s, size).start_s
-        self._notifications.extend(EXTENSION_S + START_CALLS * calls_s, "loading the model")
-        return put_into_service(self._config, self.ledger, self._log, exits, self._hangs)
+        self._notifications.extend(EXTENSION_S + START_CALLS * calls_s, f"loading the model {model.name}")
+        return put_into_service(model, service, self.ledger, self._log, exits, self._hangs)
 
     def _go_on(self) -> None:
         """Between two steps of the start: Stopped if the end was asked for."""

@@ -19,11 +19,11 @@ from .goldens import golden_frame
 from .line import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Callable
 
     from ..cnrt import Library
-    from ..config import Config, ModelConfig, SourceConfig
+    from ..config import ModelConfig, ServiceConfig, SourceConfig
     from ..errors import DeviceLost
     from ..ledger import Ledger
     from ..model.bundle import ModelSpec, Thresholds
@@ -33,29 +33,41 @@ Served = ServedModel[list[Pending]]
 
 
 class Models:
-    """The models in service. The first is the one that heartbeats name."""
+    """The models in service, by name, at least one. The first is the one that heartbeats name."""
 
-    def __init__(self, first: Served, *others: Served) -> None:
-        self.main = first
-        self._all = (first, *others)
+    def __init__(self, models: Mapping[str, Served]) -> None:
+        self._all = dict(models)
 
-    def of(self, _source: SourceConfig) -> Served:
-        """The model that looks at a source's frames: a configuration names one for all of them."""
-        return self.main
+    @property
+    def main(self) -> Served:
+        """The first."""
+        return next(iter(self._all.values()))
+
+    def name_of(self, source: SourceConfig) -> str:
+        """The name of the model that looks at a source's frames."""
+        return source.model or next(iter(self._all))
+
+    def items(self) -> Iterable[tuple[str, Served]]:
+        """All of them with their names."""
+        return self._all.items()
 
     def __iter__(self) -> Iterator[Served]:
-        return iter(self._all)
+        return iter(self._all.values())
 
 
 def put_into_service(
-    config: Config, ledger: Ledger, log: Any, exits: contextlib.ExitStack, on_hang: Callable[[DeviceLost], None]
+    model: ModelConfig,
+    service: ServiceConfig,
+    ledger: Ledger,
+    log: Any,
+    exits: contextlib.ExitStack,
+    on_hang: Callable[[DeviceLost], None],
 ) -> Served:
     """Loads a model onto its runtime, until ``exits`` closes it, and says what runs where.
 
     From before the first call of the device until after the last one ``on_hang`` is called, in a thread of its own, if
     one does not return in time. Raises what ``load_detection_bundle``, ``open_library`` and ``Engine`` raise.
     """
-    model, service = config.model, config.service
     spec = load_detection_bundle(model.path)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)
@@ -67,8 +79,8 @@ def put_into_service(
         unwatched = _why_unwatched(service.golden_interval_s, library)
         engine = own.enter_context(Engine(library, spec.path, cores=model.cores, spare=not unwatched))
         log.info(
-            "model", name=spec.name, sha256=spec.sha256, device=engine.device.name, cores=engine.cores,
-            slots=engine.slots,
+            "model", model=model.name, name=spec.name, sha256=spec.sha256, device=engine.device.name,
+            cores=engine.cores, slots=engine.slots,
         )  # fmt: skip
         if unwatched:
             log.warning("nobody looks whether the device computes right", reason=unwatched)
@@ -99,7 +111,7 @@ def serve(
 
     With a golden frame the engine needs a spare.
     """
-    account = ledger.model(spec.name)
+    account = ledger.model(config.name)
     test = None if golden is None else GoldenTest(engine, golden, account)
     recovery = Recovery(engine, account, log, golden=test)
     scrutiny = None if test is None else Scrutiny(engine, test, recovery, account, log, golden_interval_s)

@@ -56,7 +56,7 @@ class Pipeline:
         self._log = log
         self._wake = wake
         self._announcer = Announcer(config.box, config.publish.heartbeat_s, outlet)
-        self._lines = {served: self._make_line(served) for served in models}
+        self._lines = {name: self._make_line(served) for name, served in models.items()}
         self._running = False
         self._started = time.monotonic()
         self._next_heartbeat = 0.0
@@ -152,14 +152,14 @@ class Pipeline:
         now = time.monotonic()
         sources = list(self.sources.values())
         reading = [Worker(f"source {one.source_id}", one.sequence, not one.hung(now)) for one in sources]
-        return [*(self._worker(number, served) for number, served in enumerate(self._lines)), *reading]
+        return [*(self._worker(name) for name in self._lines), *reading]
 
-    def _worker(self, number: int, served: Served) -> Worker:
+    def _worker(self, name: str) -> Worker:
         """A line is idle while no frame of its sources is on its way: none waits, none is being prepared, none is in
         the engine. Making the device ready again takes less than a watchdog's period, by the deadlines of its calls."""
-        accounts = [source.account for source in self.sources.values() if self.models.of(source.config) is served]
+        accounts = [one.account for one in self.sources.values() if self.models.name_of(one.config) == name]
         idle = not any(account.counters()["in_flight"] for account in accounts)
-        return Worker(f"line {number}", sum(account.progress for account in accounts), idle)
+        return Worker(f"model {name}", sum(account.progress for account in accounts), idle)
 
     def stop(self, timeout: float) -> bool:
         """Ends in order: sources, feeders, what is in flight, ``end`` messages. False if ``timeout`` s do not do."""
@@ -203,10 +203,10 @@ class Pipeline:
         failed, the last heartbeat and the ends of all sources are sent."""
         for source in self.sources.values():
             source.stop()
-        for served, line in self._lines.items():
-            served.engine.abandon()
+        for line in self._lines.values():
+            line.served.engine.abandon()
             line.exchange.close()
-            for group in served.groups:
+            for group in line.served.groups:
                 line.count_failed(group)
         for source in self.sources.values():
             source.discard_waiting()
@@ -224,7 +224,7 @@ class Pipeline:
     # ---- within ---------------------------------------------------------------------------------------------------
 
     def _line_of(self, config: SourceConfig) -> Line:
-        return self._lines[self.models.of(config)]
+        return self._lines[self.models.name_of(config)]
 
     def _changed(self, source: Source) -> None:
         """Called by a source's thread on every change of state."""
