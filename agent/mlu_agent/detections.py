@@ -19,12 +19,14 @@ class Detections:
     ``confidence``  float32 (N,), objectness x class score, 0..1.
     ``class_id``    int32 (N,), from 0.
     ``invalid``     candidates that were thrown away because a number in them was not finite: a sign of a broken model.
+    ``filtered``    candidates that were sure enough to be looked at and are not what the source wants.
     """
 
     xyxy: NDArray[np.float32]
     confidence: NDArray[np.float32]
     class_id: NDArray[np.int32]
     invalid: int = 0
+    filtered: int = 0
 
     def __post_init__(self) -> None:
         count = len(self.confidence)
@@ -35,9 +37,9 @@ class Detections:
             )
 
     @classmethod
-    def empty(cls, invalid: int = 0) -> Detections:
+    def empty(cls, invalid: int = 0, filtered: int = 0) -> Detections:
         """No box at all."""
-        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32), invalid)
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32), invalid, filtered)
 
     def __len__(self) -> int:
         return len(self.confidence)

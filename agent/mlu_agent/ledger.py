@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEVICE = "device"  # the reason for failing that is no progress: a device that fails everything does no work
 DROPPED_EMPTY = "dropped_empty"
+FILTERED = "filtered_candidates"
 RECOVERY_STEPS = ("retry", "renew", "reopen")
 DEVICE_FAULTS = ("wrong_time", "zero", "skipped", "stale", "corrupted")
 # milliseconds; fixed, so that histograms of several boxes and of several days can be added
@@ -77,6 +78,7 @@ class SourceAccount:
         self._progress = 0
         self._failed: collections.Counter[str] = collections.Counter()
         self._dropped: collections.Counter[str] = collections.Counter()
+        self._notes: collections.Counter[str] = collections.Counter()  # told once there is something to tell
         self._stages: dict[str, Histogram] = collections.defaultdict(Histogram)
 
     def count_read(self, count: int = 1) -> None:
@@ -117,6 +119,12 @@ class SourceAccount:
             self._invalid += candidates
             return before
 
+    def count_filtered(self, candidates: int) -> None:
+        """Candidates of a frame were left out: of no class that the source wants, or not sure enough for it."""
+        if candidates:
+            with self._lock:
+                self._notes[FILTERED] += candidates
+
     def count_unreadable(self, count: int = 1) -> None:
         """Pictures were skipped because they cannot be decoded; they never were frames."""
         with self._lock:
@@ -156,6 +164,7 @@ class SourceAccount:
                 "stalls": self._stalls,
                 "unreadable": self._unreadable,
                 "invalid_candidates": self._invalid,
+                **self._notes,
                 **self._dropped,
             }
 

@@ -207,6 +207,19 @@ def reached_by_all(path: Path) -> bool:
     return all(folder.stat().st_mode & 1 for folder in path.parents)
 
 
+def test_a_label_that_the_model_lacks_keeps_check_and_run_from_going_on(cli, model_path: Path, tmp_path: Path):
+    """The user's mistake, 2, told with the source and what the model knows, before a device is opened."""
+    config = tmp_path / "agent.toml"
+    text = f'[model]\npath = "{model_path}"\n[publish]\nendpoint = "ipc://{tmp_path}/a.sock"\n'
+    config.write_text(text + '[[source]]\nid = "cam"\nsynthetic = "64x48@5"\nclasses = ["thnig"]\n')
+    for command in ("check", "run"):
+        done = cli(command, "-c", config)
+        assert done.returncode == 2
+        assert "source cam: classes: 'thnig' is no label of 'small'; did you mean 'thing'?" in done.stderr
+    config.write_text(config.read_text().replace("thnig", "thing"))
+    assert "of cam only thing" in cli("check", "-c", config).stdout
+
+
 def test_check_tells_what_would_run(cli, model_path: Path, clip: Path, tmp_path: Path):
     """A right configuration is 0 and hides passwords; a source that does not exist is 2 with its name."""
     config = tmp_path / "agent.toml"

@@ -51,6 +51,30 @@ AGENT = (
         "test_a_batch_counts_as_pictures_inside_and_is_recommended_where_nothing_else_is_as_fast",
     ),
     _agent(
+        "a class held to another one's confidence",
+        "usual = confidence or thresholds.confidence",
+        "usual = thresholds.confidence",
+        "test_what_is_wanted_stays_whatever_the_models_threshold",
+    ),
+    _agent(
+        "heads decoded with the model's threshold whatever the classes ask for",
+        "confidence=min(wanted.values())",
+        "confidence=max(usual, min(wanted.values()))",
+        "test_a_lower_confidence_than_the_models_finds_more",
+    ),
+    _agent(
+        "a wanted class that just reaches its confidence is left out",
+        "found.confidence >= least.take(found.class_id)",
+        "found.confidence > least.take(found.class_id)",
+        "test_what_is_wanted_stays_whatever_the_models_threshold",
+    ),
+    _agent(
+        "more classes than a message should carry",
+        "MAX_CLASSES = 256 ",
+        "MAX_CLASSES = 4096 ",
+        "test_a_mistake_is_told_with_path_value_and_remedy",
+    ),
+    _agent(
         "a minute to open a stream",
         "open_timeout_s: float = 3.0",
         "open_timeout_s: float = 60.0",

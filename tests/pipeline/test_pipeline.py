@@ -148,9 +148,9 @@ def test_numbers_that_are_not_finite_are_counted_and_said(make, model_path: Path
     pipeline = make(model_path, folder_source(pictures))
     original, sent = pipeline.models.main.read, []
 
-    def broken(slot: Any, index: int, letterbox: Any) -> Any:
+    def broken(slot: Any, index: int, letterbox: Any, choice: Any) -> Any:
         slot.outputs[0][index, 0, 0] = np.nan
-        return original(slot, index, letterbox)
+        return original(slot, index, letterbox, choice)
 
     def keep(topic: str, message: dict[str, Any]) -> None:
         sent.append(message)

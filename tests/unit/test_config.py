@@ -64,7 +64,7 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
     }
     for name in ("id", "kind", "location"):
         del defaults["source"][0][name]
-    defaults["source"][0].update(user="", password="", password_file="")
+    defaults["source"][0].update(user="", password="", password_file="", classes=[])
     assert written["model"].pop("path")
     assert [written["source"][0].pop(name) for name in ("id", "camera")] == ["camera-1", 0]
     assert written == defaults
@@ -204,6 +204,20 @@ def test_one_model_needs_no_name(header):
     assert 'it has "door"' in problem(named + 'model = "main"\n')
 
 
+@pytest.mark.parametrize(
+    "written, classes",
+    [
+        ("[]", ()),
+        ('["person", "traffic light"]', (("person", 0.0), ("traffic light", 0.0))),
+        ('{ person = 0.6, "traffic light" = 0 }', (("person", 0.6), ("traffic light", 0.0))),
+        (str([str(number) for number in range(256)]), tuple((str(number), 0.0) for number in range(256))),
+    ],
+)
+def test_classes_are_an_array_of_labels_or_a_table_of_their_confidences(written, classes):
+    """One option in two forms; a table may also stand on lines of its own, as [source.classes]."""
+    assert parse_config((LEAST + f"camera = 0\nclasses = {written}").encode()).sources[0].classes == classes
+
+
 def test_synthetic_sources_are_of_a_sane_size():
     """Width, height, rate; None for anything else."""
     assert parse_synthetic("64x48@12.5") == (64, 48, 12.5)
@@ -228,6 +242,16 @@ def test_synthetic_sources_are_of_a_sane_size():
         (LEAST + "camera = 0\nlopp = true", 'source[0].lopp: is not an option; did you mean "loop"?'),
         (LEAST + "camera = 0\nloop = true", "source[0].loop: true is not accepted"),
         (LEAST + "camera = 0\nreconnect_min_s = 20", "source[0].reconnect_max_s: 3 is below reconnect_min_s"),
+        (
+            LEAST + 'camera = 0\nclasses = "person"',
+            "source[0].classes: 'person' is not accepted; write labels",
+        ),
+        (LEAST + 'camera = 0\nclasses = ["person", 3]', "source[0].classes: 3 or its confidence is not accepted"),
+        (LEAST + "camera = 0\nclasses = { person = 1.5 }", "source[0].classes: 'person' or its confidence is not"),
+        (LEAST + 'camera = 0\nclasses = ["a", "a"]', "source[0].classes: 'a' stands there twice"),
+        (LEAST + "camera = 0\nclasses = {}", "source[0].classes: is an empty table"),
+        (LEAST + f"camera = 0\nclasses = {[str(n) for n in range(257)]}", "source[0].classes: ['0', '1'"),
+        (LEAST + "camera = 0\nconfidence = 2", "source[0].confidence: 2 is not accepted"),
         (LEAST + "camera = 0\nmax_fps = inf", "source[0].max_fps: inf is not accepted"),
         (LEAST + 'camera = 0\n[[source]]\nid = "a"\ncamera = 1', "source[1].id: 'a' names two sources"),
         (LEAST + 'camera = 0\n[[source]]\nid = "a/b"\ncamera = 1', "source[1].id: 'a/b' is not accepted"),

@@ -13,6 +13,7 @@ from ..config import load_config, remarks, shown
 from ..config.files import path_problem
 from ..errors import MluAgentError, UserError
 from ..model.bundle import load_detection_bundle
+from ..model.labels import refuse_unknown_labels
 from ..publish.sinks import notes
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints what would run; raises all that would stop it."""
     config = load_config(arguments.config)
     problems: list[MluAgentError] = []
-    models = [_kept(problems, functools.partial(_load, model)) for model in config.models]
+    models = [_kept(problems, functools.partial(_load, config, model)) for model in config.models]
     _kept(problems, lambda: _check_paths(config.sources))
     sinks = _kept(problems, lambda: notes(config.publish))
     if problems or sinks is None:
@@ -74,6 +75,8 @@ def _lines(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote]) 
         rule = "newest frame only" if source.live else "every frame"
         to = f", model {source.model or config.models[0].name}" if several else ""
         yield f"source   {source.id}: {source.kind} {shown(source.location)} ({rule}{to})"
+        if source.classes:
+            yield f"         of {source.id} only {', '.join(label for label, _ in source.classes)}"
     for sink in sinks:
         for number, line in enumerate(sink.lines):
             yield f"{'' if number else 'publish':<9}{line}"
@@ -88,8 +91,9 @@ def _kept(problems: list[MluAgentError], step: Callable[[], T]) -> T | None:
         return None
 
 
-def _load(model: ModelConfig) -> Loaded:
+def _load(config: Config, model: ModelConfig) -> Loaded:
     spec = load_detection_bundle(model.path)
+    refuse_unknown_labels(config.sources_of(model), spec)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))

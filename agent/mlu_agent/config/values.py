@@ -45,6 +45,8 @@ class SourceConfig:
     ``transport`` how RTSP carries its packets: "tcp" or "udp".
     ``model``     the name of the model that looks at its frames; "" is the first.
     ``max_fps``   frames per second taken at most; 0 takes all.
+    ``classes``   the labels that are wanted, each with the confidence that it needs, or 0; empty: all.
+    ``confidence``  what the others need, and all if there are no others; 0: as of the model.
     ``password_file``  where the password was read from; None if it stands in the configuration.
     """
 
@@ -54,6 +56,8 @@ class SourceConfig:
     loop: bool = False
     realtime: bool = False
     max_fps: float = 0.0
+    classes: tuple[tuple[str, float], ...] = ()
+    confidence: float = 0.0
     stall_timeout_s: float = 2.0
     open_timeout_s: float = 3.0
     transport: str = "tcp"
@@ -116,3 +120,7 @@ class Config:
     publish: PublishConfig = field(default_factory=PublishConfig)
     log: LogConfig = field(default_factory=LogConfig)
     service: ServiceConfig = field(default_factory=ServiceConfig)
+
+    def sources_of(self, model: ModelConfig) -> tuple[SourceConfig, ...]:
+        """The sources that one of the models looks at."""
+        return tuple(source for source in self.sources if (source.model or self.models[0].name) == model.name)

@@ -148,7 +148,8 @@ class Daemon:
         size = 0 if path_problem(model.path) else model.path.stat().st_size
         calls_s = Deadlines(service.device_timeout_s, service.device_start_timeout_s, size).start_s
         self._notifications.extend(EXTENSION_S + START_CALLS * calls_s, f"loading the model {model.name}")
-        return put_into_service(model, service, self.ledger, self._log, exits, self._hangs)
+        sources = self._config.sources_of(model)
+        return put_into_service(model, service, self.ledger, self._log, exits, self._hangs, sources)
 
     def _go_on(self) -> None:
         """Between two steps of the start: Stopped if the end was asked for."""

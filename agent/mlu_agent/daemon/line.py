@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..engine.slot import Slot
     from ..frame import Frame
     from ..geometry import Letterbox
-    from ..model.info import ModelInfo
+    from ..postprocess import Choice
     from ..sources import Source
     from .announcer import Announcer
 
@@ -35,10 +35,11 @@ _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 @dataclass(frozen=True, eq=False)
 class Pending:
-    """One frame in flight; its pixels are gone, the network's input has them. ``model`` is the one that looks at it."""
+    """One frame in flight; its pixels are gone, the network's input has them. ``choice``: what its source
+    wants of the model."""
 
     source: Source
-    model: ModelInfo
+    choice: Choice
     frame: Frame
     letterbox: Letterbox
     grab_ms: float
@@ -147,7 +148,7 @@ class Line:
         end = time.monotonic_ns()
         return Pending(
             source=source,
-            model=self.served.info,
+            choice=self.served.choice(source.config.classes, source.config.confidence),
             frame=dataclasses.replace(frame, pixels=_NO_PIXELS),
             letterbox=letterbox,
             grab_ms=grab.grab_ms,
@@ -187,7 +188,7 @@ class Line:
         frame, account = pending.frame, pending.source.account
         start = time.monotonic_ns()
         try:
-            detections = self.served.read(slot, index, pending.letterbox)
+            detections = self.served.read(slot, index, pending.letterbox, pending.choice)
         except Exception as error:  # one bad output must not end the daemon
             account.count_failed("postprocess")
             self._log.error("outputs could not be read", source=frame.source_id, seq=frame.sequence, reason=str(error))
@@ -201,12 +202,13 @@ class Line:
         }
         if detections.invalid:
             self._count_invalid(pending, detections)
+        account.count_filtered(detections.filtered)
         if not len(detections) and not self._empty_frames:
             account.count_empty()
             return
         counters = account.counters()
         self._announcer.frame(
-            frame, detections, pending.letterbox, pending.model, stages, counters, flags=pending.flags
+            frame, detections, pending.letterbox, pending.choice.info, stages, counters, flags=pending.flags
         )
         account.count_published(stages)
 

@@ -15,6 +15,7 @@ from ..engine.recovery import Recovery
 from ..engine.scrutiny import Scrutiny
 from ..engine.served import ServedModel
 from ..model.bundle import load_detection_bundle
+from ..model.labels import refuse_unknown_labels
 from .goldens import golden_frame
 from .line import Pending
 
@@ -62,13 +63,16 @@ def put_into_service(
     log: Any,
     exits: contextlib.ExitStack,
     on_hang: Callable[[DeviceLost], None],
+    sources: Iterable[SourceConfig] = (),
 ) -> Served:
     """Loads a model onto its runtime, until ``exits`` closes it, and says what runs where.
 
     From before the first call of the device until after the last one ``on_hang`` is called, in a thread of its own, if
-    one does not return in time. Raises what ``load_detection_bundle``, ``open_library`` and ``Engine`` raise.
+    one does not return in time. Raises what ``load_detection_bundle``, ``open_library`` and ``Engine`` raise, and
+    UserError where ``sources``, those that it is to look at, want labels that it does not have.
     """
     spec = load_detection_bundle(model.path)
+    refuse_unknown_labels(sources, spec)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)
     deadlines = Deadlines(service.device_timeout_s, service.device_start_timeout_s, spec.path.stat().st_size)

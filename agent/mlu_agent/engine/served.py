@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import RuntimeFailure
 from ..model.info import ModelInfo
-from ..postprocess import Postprocessor
+from ..postprocess import Choice, Postprocessor, choose
 from ..preprocess import Preprocessor
 from .health import Health
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .slot import Slot
 
 Group = TypeVar("Group")
+MAX_CHOICES = 64  # kept: as many as there may be sources
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +73,21 @@ class ServedModel(Generic[Group]):
         self._pending: collections.deque[Group] = collections.deque()
         self._deadlines = deadlines
         self._scrutiny = scrutiny
+        self._choices: dict[tuple[tuple[tuple[str, float], ...], float], Choice] = {}
 
     def place(self, pixels: NDArray[np.uint8], slot: Slot, index: int) -> Letterbox:
         """Makes one picture, uint8 (H, W, 3) BGR, the input number ``index`` of the slot."""
         return self._preprocess(pixels, slot.inputs[0][index])
+
+    def choice(self, classes: tuple[tuple[str, float], ...], confidence: float) -> Choice:
+        """What a source wants of this model that is configured so; see ``choose``. One thread."""
+        choice = self._choices.get((classes, confidence))
+        if choice is None:
+            if len(self._choices) >= MAX_CHOICES:
+                self._choices.clear()
+            choice = choose(classes, confidence, self.thresholds, self.info)
+            self._choices[classes, confidence] = choice
+        return choice
 
     def submit(self, slot: Slot, group: Group, *, defer: bool = False) -> None:
         """As ``Engine.submit``; ``group`` comes back from ``collect``."""
@@ -123,10 +135,12 @@ class ServedModel(Generic[Group]):
         if self._deadlines is not None:
             self._deadlines.note(slot.host_s)
 
-    def read(self, slot: Slot, index: int, letterbox: Letterbox) -> Detections:
-        """What was found in the picture number ``index`` of a collected slot, in the picture's pixels."""
+    def read(self, slot: Slot, index: int, letterbox: Letterbox, choice: Choice | None = None) -> Detections:
+        """What was found in the picture number ``index`` of a collected slot, in the picture's pixels: of that what
+        ``choice`` wants."""
         outputs: list[NDArray[Any]] = [output[index] for output in slot.outputs]
-        return self._postprocess(outputs, letterbox, self.thresholds, image=index)
+        thresholds, least = (choice.thresholds, choice.least) if choice else (self.thresholds, None)
+        return self._postprocess(outputs, letterbox, thresholds, image=index, least=least)
 
     def release(self, done: Done[Group]) -> None:
         """Gives back what ``collect`` gave, after its outputs were read; the oldest first."""

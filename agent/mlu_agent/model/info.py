@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ModelInfo:
     """The model behind detections. ``version`` is free text of the manifest's provenance, or "". ``labels``: of each
-    class_id. ``runtime``: "device" or "simulator". ``flags``: what is to be known of that runtime's answers."""
+    class_id. ``runtime``: "device" or "simulator". ``flags``: what is to be known of that runtime's answers.
+    ``classes``: the labels that are looked for, each with its confidence; empty: all of them."""
 
     name: str
     version: str
@@ -23,6 +24,7 @@ class ModelInfo:
     labels: tuple[str, ...]
     runtime: str
     flags: tuple[str, ...] = ()
+    classes: tuple[tuple[str, float], ...] = ()
 
     @staticmethod
     def of(spec: ModelSpec, thresholds: Thresholds, runtime: str, flags: tuple[str, ...] = ()) -> ModelInfo:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..detections import Detections
+from .choice import Choice, choose, keep_wanted
 from .decode import HeadDecoder
 from .detection_output import decode_detection_output
 from .nms import nms
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ..model.bundle import ModelSpec, Thresholds
     from .candidates import Candidates
 
-__all__ = ["Postprocessor", "nms", "postprocess"]
+__all__ = ["Choice", "Postprocessor", "choose", "nms", "postprocess"]
 
 
 class Postprocessor:
@@ -37,6 +38,7 @@ class Postprocessor:
         thresholds: Thresholds,
         *,
         image: int | None = None,
+        least: NDArray[np.float32] | None = None,
     ) -> Detections:
         """The detections of one picture, sorted by descending confidence.
 
@@ -45,19 +47,21 @@ class Postprocessor:
         ``letterbox``  what ``preprocess`` returned for this frame.
         ``image``      the picture's place in the batch, checked against what the detection output operator wrote; None
                        does not.
+        ``least``      the confidence that each class needs, see ``Choice``; None: that of the thresholds.
 
         Boxes that lie wholly outside the frame, in the letterbox's border, are left out. The detection output operator
         has suppressed already; doing it again with a threshold that is not below its own changes nothing.
         """
-        found = self._decode(outputs, thresholds, image)
+        found, filtered = keep_wanted(self._decode(outputs, thresholds, image), least)
         if not len(found.confidence):
-            return Detections.empty(found.invalid)
+            return Detections.empty(found.invalid, filtered)
         keep = nms(found.xyxy, found.confidence, found.class_id, thresholds.iou, thresholds.max_detections)
         xyxy = letterbox.invert(found.xyxy[keep])
         inside = ((xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])).nonzero()[0]
         if len(inside) < len(keep):
             keep, xyxy = keep[inside], xyxy[inside]
-        return Detections(np.ascontiguousarray(xyxy), found.confidence[keep], found.class_id[keep], found.invalid)
+        confidence, class_id = found.confidence[keep], found.class_id[keep]
+        return Detections(np.ascontiguousarray(xyxy), confidence, class_id, found.invalid, filtered)
 
     def _decode(self, outputs: Sequence[NDArray[Any]], thresholds: Thresholds, image: int | None) -> Candidates:
         spec = self._spec

@@ -89,7 +89,11 @@ def frame_message(
 
 def model_map(model: ModelInfo) -> dict[str, Any]:
     """As it stands in a message."""
-    thresholds = {"confidence": model.confidence, "iou": model.iou, "max_detections": model.max_detections}
+    thresholds: dict[str, Any] = {
+        "confidence": model.confidence, "iou": model.iou, "max_detections": model.max_detections,
+    }  # fmt: skip
+    if model.classes:
+        thresholds["classes"] = dict(model.classes)
     return {"name": model.name, "version": model.version, "sha256": model.sha256, "thresholds": thresholds}
 
 

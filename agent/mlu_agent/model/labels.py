@@ -1,0 +1,41 @@
+"""The labels that sources ask for, held against those that a model has."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from ..config.fields import show
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..config import SourceConfig
+    from .bundle import ModelSpec
+
+NEAR = 3
+SHOWN = 8
+
+
+def refuse_unknown_labels(sources: Iterable[SourceConfig], spec: ModelSpec) -> None:
+    """UserError telling every label in ``classes`` of these sources that the model does not have, with the nearest."""
+    lines = [
+        f"source {source.id}: classes: {show(label)} is no label of {show(spec.name)}; {_remedy(label, spec.labels)}"
+        for source in sources
+        for label, _ in source.classes
+        if label not in spec.labels
+    ]
+    if lines:
+        raise UserError("\n".join(lines))
+
+
+def _remedy(label: str, labels: Sequence[str]) -> str:
+    if not labels:
+        return "it has none: remove classes"
+    folded = {known.casefold(): known for known in labels}
+    near = difflib.get_close_matches(label.casefold(), folded, n=NEAR)
+    if near:
+        return f"did you mean {' or '.join(show(folded[name]) for name in near)}?"
+    more = ", …" if len(labels) > SHOWN else ""
+    return f"it knows {', '.join(show(known) for known in labels[:SHOWN])}{more}"
