@@ -107,15 +107,22 @@ def load_bundle(path: str | Path) -> ModelSpec:
     Raises UserError for a path that is neither, DataError if a file is wrong or the two do not fit each other.
     """
     manifest = _manifest_path(Path(path))
+    spec = read_manifest(manifest, read_bounded(manifest, MAX_MANIFEST, DataError))
+    if Path(path).suffix == ".cambricon" and spec.path.name != Path(path).name:
+        raise DataError(
+            f"{manifest.name}: model: {show(spec.path.name)} is not {show(Path(path).name)}; put each model beside its "
+            "manifest"
+        )
+    return spec
+
+
+def read_manifest(manifest: Path, data: bytes) -> ModelSpec:
+    """The bundle whose manifest lies, or will lie, at that path and holds ``data``. DataError as ``load_bundle``."""
     name = manifest.name
-    root = Fields(parse_toml(read_bounded(manifest, MAX_MANIFEST, DataError), name, DataError), "", [])
+    root = Fields(parse_toml(data, name, DataError), "", [])
     fields = _read_manifest(root)
     raise_problems(name, root.problems, DataError)
     model = manifest.parent / fields["model"]
-    if Path(path).suffix == ".cambricon" and model.name != Path(path).name:
-        raise DataError(
-            f"{name}: model: {show(model.name)} is not {show(Path(path).name)}; put each model beside its manifest"
-        )
     offline = _read_model(model, fields["sha256"], name)
     problems: list[str] = []
     _check_input(fields["input"], offline, problems)
@@ -170,7 +177,7 @@ def _manifest_path(path: Path) -> Path:
         raise passing(
             UserError(
                 f"{path}: its manifest {manifest.name} is not beside it; mlu-export writes both, copy it too; "
-                "for a model of the vendor's tools write one as deploy/FORMAT.md, section 3, describes"
+                f"for a model of the vendor's tools write one by: mlu-agent adopt {path.name} --as FAMILY"
             )
         )
     return manifest

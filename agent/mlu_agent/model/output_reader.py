@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..config.fields import Fields, is_number, show
 from .output_spec import ANCHORED, DECODES, FIELDS, MAX_REG, TENSORS, HeadSpec, OutputSpec, PlainSpec
+from .prior_reader import read_priors
+from .prior_spec import SSD_HEADS, lies_in_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,19 +23,32 @@ MAX_NAME = 1024  # bytes of an output's name
 
 def read_output(table: Fields) -> OutputSpec:
     """The table ``[output]``; what is wrong is noted in it."""
-    kind = table.text("kind", choices=("yolo_heads", "detection_output", TENSORS))
+    kind = table.text("kind", choices=("yolo_heads", SSD_HEADS, "detection_output", TENSORS))
     if kind == "detection_output":
         spec = OutputSpec(
             kind,
             coordinates=table.text("coordinates", choices=("normalized", "pixels")),
             max_boxes=table.integer("max_boxes", minimum=1, maximum=65536),
+            background=table.boolean("background", False),
         )
     elif kind == TENSORS:
         spec = OutputSpec(kind, plain=_read_plain(table))
+    elif kind == SSD_HEADS:
+        spec = OutputSpec(kind, priors=read_priors(table, _read_anchors, _read_tensors))
     else:
         spec = _read_heads(table, kind)
+    order = () if kind == TENSORS else _read_order(table)
     table.close()
-    return spec
+    return replace(spec, order=order) if order else spec
+
+
+def _read_order(table: Fields) -> tuple[int, ...]:
+    remedy = "write each output's number once, counted from 0"
+    order = table.array("order", [], longest=64, remedy=remedy)
+    if not all(type(one) is int and 0 <= one < 64 for one in order) or len(set(order)) != len(order):
+        table.problem("order", f"{show(order)} is not accepted; {remedy}")
+        return ()
+    return tuple(order)
 
 
 def _read_plain(table: Fields) -> tuple[PlainSpec, ...]:
@@ -122,15 +138,24 @@ def check_output(
     spec: OutputSpec, width: int, height: int, classes: int, offline: OfflineModel, problems: list[str]
 ) -> None:
     """Notes in ``problems`` where ``spec``, with that input and as many labels, is not what ``offline`` puts out."""
+    if spec.order and max(spec.order) >= len(offline.outputs):
+        problems.append(
+            f"output.order: {max(spec.order)} is no output of the model, which has {len(offline.outputs)}, counted "
+            "from 0; correct it"
+        )
+        return
     if spec.kind == TENSORS:
         _check_plain(spec, offline, problems)
         return
-    shapes = [tensor.shape for tensor in offline.outputs]
+    outputs = spec.chosen(offline.outputs)
+    shapes = [tensor.shape for tensor in outputs]
     batch = offline.inputs[0].shape[0] if offline.inputs else 0
-    for index, tensor in enumerate(offline.outputs):
-        if tensor.dtype not in ("float16", "float32") or len(tensor.shape) != 4 or tensor.shape[0] != batch:
+    for index, tensor in enumerate(outputs):
+        right = len(tensor.shape) == 4 or spec.kind == "detection_output"
+        if tensor.dtype not in ("float16", "float32") or not right or tensor.shape[0] != batch:
+            number = spec.order[index] if spec.order else index
             problems.append(
-                f"output: the model's output {index} is {tensor.dtype} {list(tensor.shape)}; "
+                f"output: the model's output {number} is {tensor.dtype} {list(tensor.shape)}; "
                 f"float16 or float32 of rank 4 and batch {batch} can be served: rebuild it"
             )
             return
@@ -144,13 +169,14 @@ def check_output(
     expected = spec.shapes(width, height, classes)
     if len(expected) != len(shapes):
         problems.append(
-            f"output.heads: {len(spec.heads)} heads make {len(expected)} outputs, but the model has {len(shapes)} "
-            "outputs; describe each"
+            f"output.heads: {len(spec.priors.levels if spec.priors else spec.heads)} heads make {len(expected)} "
+            f"outputs, but the model has {len(shapes)} outputs; describe each"
         )
         return
+    joined = spec.priors.joined if spec.priors else spec.joined
     for index, (wanted, shape) in enumerate(zip(expected, shapes)):
-        got = (shape[1] * shape[2], 1, shape[3]) if spec.joined else shape[1:]
-        if got != wanted:
+        got = tuple(shape[1:])
+        if got != wanted and not (joined and lies_in_rows(got, wanted[0], wanted[2]) is not None):
             problems.append(_wrong_shape(spec, index, wanted, got, classes))
 
 
@@ -161,7 +187,7 @@ def _check_plain(spec: OutputSpec, offline: OfflineModel, problems: list[str]) -
             f"output.names: {len(spec.plain)} names, but the model has {len(offline.outputs)} outputs; describe each"
         )
         return
-    for index, (plain, tensor) in enumerate(zip(spec.plain, offline.outputs)):
+    for index, (plain, tensor) in enumerate(zip(spec.plain, spec.chosen(offline.outputs))):
         if batch * math.prod(plain.shape) != math.prod(tensor.shape):
             problems.append(
                 f"output.shapes[{index}]: {list(plain.shape)} for each of {batch} pictures is not the model's "
@@ -170,6 +196,11 @@ def _check_plain(spec: OutputSpec, offline: OfflineModel, problems: list[str]) -
 
 
 def _wrong_shape(spec: OutputSpec, index: int, wanted: tuple[int, ...], got: tuple[int, ...], classes: int) -> str:
+    if spec.priors is not None:
+        return (
+            f"output {index}: priors and {classes} labels make {list(wanted)}, but the model's output is {list(got)}; "
+            "correct stride, cells, anchors, tensors or labels"
+        )
     if spec.joined:
         what, parts = f"output {index}", f"strides {[head.stride for head in spec.heads]}"
     else:

@@ -12,11 +12,17 @@ of each tensor:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
+
+    from .prior_spec import PriorSpec
+
+Output = TypeVar("Output")
 
 ANCHORED = ("yolov3", "yolov5")
 # The fields of decode rules without anchors, in their usual order within one tensor.
@@ -49,12 +55,15 @@ class PlainSpec:
 class OutputSpec:
     """How the outputs are to be understood.
 
-    ``kind``         "yolo_heads" (logits, decoded here), "detection_output" (the on-device operator's boxes) or
-                     "tensors" (anything else: the agent detects nothing with it).
+    ``kind``         "yolo_heads" (logits, decoded here), "ssd_heads" (the same, of ``priors``), "detection_output" (the
+                     on-device operator's boxes) or "tensors" (anything else: the agent detects nothing with it).
+    ``order``        the numbers of the container's outputs in the order that the rest speaks of, where it is another
+                     one; outputs that are not named are not read. (): all of them as they are.
     ``decode``       "yolov3", "yolov5", "yolox" or "yolov8", for heads.
     ``heads``        in the container's output order.
     ``coordinates``  "normalized" or "pixels" of the network's input, for detection_output.
     ``max_boxes``    rows of the detection_output, else 0.
+    ``background``   the detection_output counts a background as class 0, so that the first label is class 1.
     ``plain``        the outputs of kind "tensors", in the container's order.
 
     For heads without anchors, where () and the defaults mean what the network's own authors export:
@@ -76,6 +85,13 @@ class OutputSpec:
     activated: tuple[str, ...] = ()
     joined: bool = False
     plain: tuple[PlainSpec, ...] = ()
+    order: tuple[int, ...] = ()
+    background: bool = False
+    priors: PriorSpec | None = None
+
+    def chosen(self, outputs: Sequence[Output]) -> Sequence[Output]:
+        """Of a model's outputs those that are read, in the order that the specification speaks of."""
+        return [outputs[number] for number in self.order] if self.order else outputs
 
     @property
     def anchored(self) -> bool:
@@ -94,6 +110,8 @@ class OutputSpec:
 
     def shapes(self, width: int, height: int, classes: int) -> list[tuple[int, int, int]]:
         """(H, W, C) of every output, for an input of that size and that many classes; a joined one is (cells, 1, C)."""
+        if self.priors is not None:
+            return self.priors.shapes(width, height, classes)
         cells = [(height // head.stride, width // head.stride) for head in self.heads]
         if self.anchored:
             return [(*cell, len(head.anchors) * (5 + classes)) for cell, head in zip(cells, self.heads)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..detections import Detections
+from ..model.prior_spec import SSD_HEADS
 from .choice import Choice, choose, keep_wanted
 from .decode import HeadDecoder
 from .detection_output import decode_detection_output
@@ -65,7 +66,8 @@ class Postprocessor:
 
     def _decode(self, outputs: Sequence[NDArray[Any]], thresholds: Thresholds, image: int | None) -> Candidates:
         spec = self._spec
-        if spec.output.kind == "yolo_heads":
+        outputs = spec.output.chosen(outputs)
+        if spec.output.kind in ("yolo_heads", SSD_HEADS):
             return self._decode_heads(outputs, thresholds.confidence, multi_label=thresholds.multi_label)
         if len(outputs) != 1:
             raise ValueError(f"{len(outputs)} outputs for a detection output; give its one row")

@@ -19,6 +19,7 @@ import numpy as np
 
 from .candidates import Candidates, nothing
 from .logits import MARGIN, logit, may_pass, sigmoid
+from .priors import rows_of
 from .scores import pick_classes
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def split_levels(outputs: Sequence[Rows], spec: OutputSpec, size: InputSpec, cla
     shapes = spec.shapes(size.width, size.height, classes)
     if len(outputs) != len(shapes):
         raise ValueError(f"{len(outputs)} outputs for {len(spec.heads)} heads in {len(shapes)} outputs; give each")
+    if spec.joined:
+        outputs = [rows_of(output, cells, channels) for output, (cells, _, channels) in zip(outputs, shapes)]
     for output, (height, width, channels) in zip(outputs, shapes):
         if (
             output.dtype not in (np.float16, np.float32)

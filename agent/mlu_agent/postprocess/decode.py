@@ -9,6 +9,7 @@ import numpy as np
 from . import anchor_free
 from .anchored import AnchoredDecoder
 from .candidates import Candidates, join
+from .priors import PriorDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ class HeadDecoder:
         self._size = size
         self._classes = classes
         self._anchored = AnchoredDecoder(spec, classes)
+        self._priors = None if spec.priors is None else PriorDecoder(spec.priors, size, classes)
 
     def __call__(self, outputs: Sequence[NDArray[Any]], confidence: float, *, multi_label: bool = False) -> Candidates:
         """All boxes of one picture with a confidence of at least ``confidence``.
@@ -35,6 +37,8 @@ class HeadDecoder:
         """
         # Logits of +-100 and more overflow exp on purpose: 1 / (1 + inf) is the right 0, and a box of inf is dropped.
         with np.errstate(over="ignore", invalid="ignore"):
+            if self._priors is not None:
+                return self._priors(outputs, confidence, multi_label)
             if self._spec.anchored:
                 return self._anchored(outputs, confidence, multi_label)
             levels = anchor_free.split_levels(outputs, self._spec, self._size, self._classes)

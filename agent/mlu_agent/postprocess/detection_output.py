@@ -2,7 +2,8 @@
 
 Per picture 64 + 7 * max_boxes numbers: the first holds the number of boxes, then from the 65th on each box is
 [picture in the batch, class_id, score, x1, y1, x2, y2]; what follows the last box is never read. The operators of the
-v3 family give coordinates normalised to the network's input, those of v5 its pixels.
+v3 family give coordinates normalised to the network's input, those of v5 its pixels. That of SSD gives normalised ones
+and counts the background as class 0.
 """
 
 from __future__ import annotations
@@ -40,13 +41,16 @@ def decode_detection_output(
         )
     count, invalid = _count(float(values[0]), spec.max_boxes)
     boxes = values[HEADER : HEADER + FIELDS * count].astype(np.float32).reshape(count, FIELDS)
+    if spec.background:
+        boxes = boxes[boxes[:, 1] != 0]
+        boxes[:, 1] -= 1
     valid = np.isfinite(boxes).all(axis=1)
     with np.errstate(invalid="ignore"):
         valid &= (boxes[:, 1] >= 0) & (boxes[:, 1] < classes) & (boxes[:, 1] == np.floor(boxes[:, 1]))
         valid &= (boxes[:, 5] > boxes[:, 3]) & (boxes[:, 6] > boxes[:, 4]) & (boxes[:, 2] >= 0) & (boxes[:, 2] <= 1)
         if image is not None:
             valid &= boxes[:, 0] == image
-    invalid += count - int(np.count_nonzero(valid))
+    invalid += len(boxes) - int(np.count_nonzero(valid))
     boxes = boxes[valid & (boxes[:, 2] >= np.float32(confidence))]
     xyxy = boxes[:, 3:]
     if spec.coordinates == "normalized":

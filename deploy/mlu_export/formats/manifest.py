@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlu_agent.config.toml_text import dump
 from mlu_agent.model.output_spec import ANCHORED, FIELDS, TENSORS
 
 from ..values import network as net
-from .toml_text import dump
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.config.fields import Fields, is_number, raise_problems, show
 from mlu_agent.config.toml import parse_toml
+from mlu_agent.config.toml_text import dump
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.model.bundle import MAX_PIXEL, RESIZES, SMALLEST_DEVIATION, Thresholds, read_three, read_thresholds
 
@@ -21,7 +22,6 @@ from ..values.pixels import CHANNEL_SOURCES, COLOURS, INPUT_DTYPES, Preprocessin
 from ..values.ranges import Range
 from ..values.targets import CORE_NUMBERS
 from .manifest import thresholds_table
-from .toml_text import dump
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

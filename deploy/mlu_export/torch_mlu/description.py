@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlu_agent.config.toml_text import dump
 from mlu_agent.model.bundle import Thresholds
+from mlu_agent.model.label_sets import COCO
 
-from ..formats.labels import COCO
 from ..formats.manifest import DTYPES
-from ..formats.toml_text import dump
 from ..support.files import sha256_hex
 from ..values import network as net
 from ..values.network import word_float

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlu_agent.config.toml_text import dump
 from mlu_agent.errors import DataError
 
 from ..formats.recipe import Recipe, Settings
-from ..formats.toml_text import dump
 from ..quantizer.backend import compile_for_device
 from ..support.files import sha256_hex, write_all
 from .build import Prepared, render

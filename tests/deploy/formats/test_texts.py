@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from mlu_agent.config.toml import parse_toml
+from mlu_agent.config.toml_text import dump
 from mlu_agent.errors import DataError, UserError
-from mlu_export.formats.labels import COCO, choose_labels
-from mlu_export.formats.toml_text import dump
+from mlu_agent.model.label_sets import COCO
+from mlu_export.formats.labels import choose_labels
 
 
 @given(

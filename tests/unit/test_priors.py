@@ -1,0 +1,157 @@
+"""Heads of the SSD family -> detections, against a plain, slow formula; outputs in another order than the heads."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from mlu_agent.geometry import Letterbox
+from mlu_agent.model.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds
+from mlu_agent.model.offline_model import OfflineModel
+from mlu_agent.model.prior_spec import PriorLevel, PriorSpec
+from mlu_agent.postprocess import postprocess
+from mlu_agent.postprocess.decode import HeadDecoder
+
+SIZE = InputSpec(60, 40)
+WHOLE = Letterbox(1, 1, 0, 0, 60, 40)
+LEVELS = (
+    PriorLevel(16, (0, 0), np.array([[8, 8], [20, 10]], np.float32)),  # 3 x 4 cells: the last of them in part
+    PriorLevel(0, (1, 2), np.array([[30, 25]], np.float32)),
+)
+GRIDS = [(3, 4, 16.0, 16.0), (1, 2, 30.0, 40.0)]
+
+
+def model(priors: PriorSpec, classes: int = 2, **changes) -> ModelSpec:
+    output = OutputSpec("ssd_heads", priors=priors, **changes)
+    offline = OfflineModel("simulator", "test", "MLU220", 1, ["subnet0"], {}, (), (), 0)
+    labels = tuple(f"class {number}" for number in range(classes))
+    return ModelSpec("test", Path(), Path(), "", offline, SIZE, output, Thresholds(), labels, {})
+
+
+def random_levels(rng, classes: int, dtype: str, softmaxed: bool):
+    """Per level box (rows, columns, A * 4) and class scores (rows, columns, A * (1 + classes))."""
+    levels = []
+    for (rows, columns, _, _), level in zip(GRIDS, LEVELS):
+        count = len(level.anchors)
+        box = rng.normal(0, 1, (rows, columns, count * 4))
+        scores = rng.normal(0, 3, (rows, columns, count, 1 + classes))
+        if softmaxed:
+            scores = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+        levels.append((box.astype(dtype), scores.reshape(rows, columns, -1).astype(dtype)))
+    return levels
+
+
+def plainly(levels, classes: int, softmaxed: bool, confidence: float, multi_label: bool):
+    """Every candidate (xyxy, score, class), one number after another."""
+    found = []
+    for (rows, columns, across, down), level, (box, scores) in zip(GRIDS, LEVELS, levels):
+        for y in range(rows):
+            for x in range(columns):
+                for a, (width, height) in enumerate(level.anchors.tolist()):
+                    dx, dy, dw, dh = (float(one) for one in box[y, x, a * 4 : a * 4 + 4])
+                    own = [float(one) for one in scores[y, x, a * (1 + classes) : (a + 1) * (1 + classes)]]
+                    if not softmaxed:
+                        total = sum(math.exp(one) for one in own)
+                        own = [math.exp(one) / total for one in own]
+                    cx, cy = (x + 0.5) * across + dx * 0.1 * width, (y + 0.5) * down + dy * 0.1 * height
+                    w, h = width * math.exp(dw * 0.2), height * math.exp(dh * 0.2)
+                    best = max(range(classes), key=lambda one: own[1 + one])
+                    sides = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
+                    wanted = range(classes) if multi_label else [best]
+                    found += [(*sides, own[1 + c], c) for c in wanted if own[1 + c] >= confidence]
+    return np.array(sorted(found), np.float64).reshape(-1, 6)
+
+
+def arranged(levels, classes: int, how: str):
+    """The outputs as a compiler leaves them."""
+    if how == "levels":
+        return [tensor for level in levels for tensor in level]
+    joined = [
+        np.concatenate([level[place].reshape(-1, depth) for level in levels])
+        for place, depth in ((0, 4), (1, 1 + classes))
+    ]
+    if how == "columns":
+        return [np.ascontiguousarray(rows.T)[:, None, :] for rows in joined]
+    return [rows[:, None, :] if how == "rows" else rows.reshape(1, 1, -1) for rows in joined]
+
+
+@given(
+    seed=st.integers(0, 2**16),
+    how=st.sampled_from(["levels", "rows", "columns", "flat"]),
+    dtype=st.sampled_from(["float16", "float32"]),
+    softmaxed=st.booleans(),
+    multi_label=st.booleans(),
+    confidence=st.sampled_from([0.0, 0.2, 0.5, 0.9]),
+)
+@settings(max_examples=60, deadline=None)
+def test_priors_are_decoded_as_the_plain_formula_says(seed, how, dtype, softmaxed, multi_label, confidence):
+    """However the tensors lie: level by level, joined in rows, in columns (as the vendor's compiler leaves a torch
+    tensor), or flat (as Caffe's layers do)."""
+    rng = np.random.default_rng(seed)
+    levels = random_levels(rng, 2, dtype, softmaxed)
+    spec = PriorSpec(LEVELS, softmaxed=softmaxed, joined=how != "levels")
+    with np.errstate(all="raise"):
+        found = HeadDecoder(model(spec).output, SIZE, 2)(arranged(levels, 2, how), confidence, multi_label=multi_label)
+    expected = plainly(levels, 2, softmaxed, confidence, multi_label)
+    got = np.column_stack((found.xyxy, found.confidence, found.class_id)).astype(np.float64)
+    clear = [rows[np.abs(rows[:, 4] - confidence) > 1e-5] for rows in (got[np.lexsort(got.T[::-1])], expected)]
+    np.testing.assert_allclose(*clear, rtol=2e-5, atol=2e-4)
+    assert found.invalid == 0
+
+
+def test_what_is_no_number_is_counted_and_left_out():
+    """In boxes and in scores, and a score that is no probability though a softmax is said to have been."""
+    levels = random_levels(np.random.default_rng(1), 2, "float32", softmaxed=True)
+    box, scores = levels[0]
+    box[0, 0, 1] = np.nan
+    scores[0, 0, :3] = [0.1, 0.8, 0.1]
+    scores[0, 1, :3] = [0.0, 1.5, 0.0]
+    scores[0, 2, :3] = [0.0, np.nan, 0.0]
+    spec = model(PriorSpec(LEVELS, softmaxed=True))
+    assert postprocess(arranged(levels, 2, "levels"), spec, WHOLE, Thresholds(confidence=0.3)).invalid == 3
+
+
+def test_outputs_are_read_in_the_order_that_is_written():
+    """And one that is not named, such as landmarks, is not looked at."""
+    levels = random_levels(np.random.default_rng(2), 2, "float32", softmaxed=False)
+    box, scores = arranged(levels, 2, "columns")
+    straight = model(PriorSpec(LEVELS, joined=True))
+    crossed = model(PriorSpec(LEVELS, joined=True), order=(2, 0))
+    landmarks = np.full((10, 1, box.shape[2]), np.nan, np.float32)
+    one = postprocess([box, scores], straight, WHOLE, Thresholds(confidence=0.4))
+    other = postprocess([scores, landmarks, box], crossed, WHOLE, Thresholds(confidence=0.4))
+    assert len(one.confidence) > 2
+    np.testing.assert_array_equal(one.xyxy, other.xyxy)
+    np.testing.assert_array_equal(one.confidence, other.confidence)
+
+
+@pytest.mark.parametrize("decode", ["yolox", "yolov8"])
+def test_joined_levels_may_lie_in_columns(decode):
+    """As the vendor's compiler leaves what torch calls (N, cells, channels)."""
+    heads = tuple(HeadSpec(stride, np.empty((0, 2), np.float32)) for stride in (10, 20))
+    output = OutputSpec("yolo_heads", decode, heads, reg_max=2, joined=True)
+    ((cells, _, depth),) = output.shapes(60, 40, 3)
+    rows = np.random.default_rng(3).normal(0, 1, (cells, 1, depth)).astype(np.float32)
+    spec = dataclasses.replace(model(PriorSpec(LEVELS), 3), output=output)
+    columns = np.ascontiguousarray(rows[:, 0].T)[:, None, :]
+    one, other = (postprocess([tensor], spec, WHOLE, Thresholds(confidence=0.1)) for tensor in (rows, columns))
+    assert len(one.confidence) > 2
+    np.testing.assert_array_equal(one.xyxy, other.xyxy)
+
+
+def test_a_background_of_the_detection_output_is_no_label():
+    """The SSD operator counts it as class 0: the first label is class 1, and its own rows are no boxes."""
+    row = np.zeros(64 + 7 * 3, np.float16)
+    row[0] = 3
+    row[64:] = [0, 0, 0.9, 0, 0, 0.5, 0.5, 0, 1, 0.8, 0, 0, 0.5, 0.5, 0, 3, 0.8, 0, 0, 0.5, 0.5]
+    output = OutputSpec("detection_output", coordinates="normalized", max_boxes=3, background=True)
+    spec = dataclasses.replace(model(PriorSpec(LEVELS), 2), output=output)
+    found = postprocess([row], spec, WHOLE, Thresholds())
+    assert found.class_id.tolist() == [0]
+    assert found.invalid == 1
+    np.testing.assert_allclose(found.xyxy, [[0, 0, 30, 20]])
