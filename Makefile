@@ -22,6 +22,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 PEERS := .venv-bench
 NATIVE_SOURCES := $(shell find native -type f \( -name '*.[chS]' -o -name '*.inc' -o -name '*.def' -o -name '*.map' -o -name '*.in' -o -name 'CMakeLists.txt' -o -name '*.cmake' -o -name '*.toml' \) 2>/dev/null)
+SERVICE_SOURCES := $(wildcard systemd/mlu-agent.*)
 
 # Whatever environment is active is not ours, and nothing here may wait for an answer.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV MAKEFLAGS MAKELEVEL
@@ -56,7 +57,7 @@ $(VENV)/.client: $(VENV)/.build-tools agent/client/pyproject.toml
 	@$(PIP) --no-build-isolation --editable agent/client </dev/null
 	@touch $@
 
-$(VENV)/.agent: $(VENV)/.client pyproject.toml $(NATIVE_SOURCES)
+$(VENV)/.agent: $(VENV)/.client pyproject.toml $(NATIVE_SOURCES) $(SERVICE_SOURCES)
 	@echo "make: installing mlu-agent (builds the simulator library)"
 	@$(PIP) --no-build-isolation --editable . </dev/null
 	@touch $@

@@ -22,6 +22,7 @@ COMMANDS = {
     "devices": "list the devices that the runtime sees",
     "check": "check a configuration without running it",
     "simulator": "where the simulator's library and headers are",
+    "service": "make this installation a service of systemd, and take that back",
 }
 DAEMON_PATIENCE_S = 1.0  # with whoever takes its last sentence
 

@@ -25,7 +25,7 @@ FLOORS: dict[str, int] = {
     "errors": 0, "entry": 0, "version": 0,
     "frame": 1, "detections": 1, "geometry": 1, "ledger": 1,
     "config": 2, "command_line": 2,
-    "model": 3,
+    "model": 3, "installation": 3,
     "preprocess": 4, "postprocess": 4, "draw": 4, "ffmpeg": 4, "cnrt": 4,
     "sources": 5, "publish": 5, "client": 5, "annotated": 5,
     "engine": 6,

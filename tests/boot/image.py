@@ -106,7 +106,6 @@ def fill(root: Path, folder: Path) -> None:
     inside = root / "boot-test"
     shutil.copytree(Path(__file__).parent / "inside", inside, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(wheels(folder, python), inside / "wheels")
-    shutil.copytree(ROOT / "systemd", inside / "systemd")
     shutil.copy(ROOT / "README.md", inside)
     (inside / "model").mkdir()
     small_bundle(inside / "model")

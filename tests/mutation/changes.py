@@ -33,6 +33,18 @@ def _native(name: str, old: str, new: str, *tests: str) -> Change:
 
 AGENT = (
     _agent(
+        "the service may start a program that only its owner reaches",
+        "if not path.stat().st_mode & stat.S_IXOTH:",
+        "if not path.stat().st_mode & stat.S_IXUSR:",
+        "test_a_program_that_only_its_owner_reaches_is_refused",
+    ),
+    _agent(
+        "the first configuration readable by everybody",
+        'sample("mlu-agent.toml"), 0o640)',
+        'sample("mlu-agent.toml"), 0o644)',
+        "test_install_writes_what_a_service_needs",
+    ),
+    _agent(
         "a rate of one slot told as that of all",
         "return engine.slots / statistics.fmean(latencies), latencies",
         "return 1 / statistics.fmean(latencies), latencies",

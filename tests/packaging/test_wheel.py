@@ -109,14 +109,16 @@ def test_the_wheel_is_for_any_python_3_of_this_platform(wheel: Path):
     assert re.fullmatch(rf"mlu_agent-[0-9.]+-py3-none-\w*{platform.split('_', 1)[1]}\.whl", wheel.name), wheel.name
 
 
-def test_the_wheel_holds_the_package_the_simulator_and_its_headers(wheel: Path):
-    """Every module of the checkout, the library, the two headers, the marker for type checkers; and nothing else."""
+def test_the_wheel_holds_the_package_the_simulator_its_headers_and_the_service(wheel: Path):
+    """Every module, the library, its headers, the service's files, the marker for type checkers; and nothing else."""
     source = ROOT / "agent"
     modules = {str(path.relative_to(source)) for path in (source / "mlu_agent").rglob("*.py")}
     beside = ("include/cnrt.h", "include/cnrt_abi.h", "profiles/mlu220.toml", "profiles/mlu270.toml")
     native = {f"mlu_agent/_native/{name}" for name in ("libcnrt.so", *beside)}
+    service = {f"mlu_agent/_systemd/{path.name}" for path in (ROOT / "systemd").glob("mlu-agent.*")}
     names = {name for name in _names(wheel) if ".dist-info/" not in name and not name.endswith("/")}
-    assert names == modules | native | {"mlu_agent/py.typed"}
+    assert len(service) == 5
+    assert names == modules | native | service | {"mlu_agent/py.typed"}
 
 
 def test_the_wheel_says_what_it_needs(wheel: Path):
