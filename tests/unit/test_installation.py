@@ -161,7 +161,7 @@ def test_a_program_that_only_its_owner_reaches_is_refused(tmp_path: Path, monkey
     program.write_text("")
     program.chmod(0o755)
     monkeypatch.setattr(installation, "HIDDEN", ())
-    with pytest.raises(UserError, match="only its owner may pass .*/closed;"):
+    with pytest.raises(UserError, match=r"only its owner may pass .*/closed;"):
         next(installation.install(Path("/"), program))
     with pytest.raises(UserError, match="there is no such program"):
         next(installation.install(Path("/"), tmp_path / "missing"))
