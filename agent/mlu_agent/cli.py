@@ -21,6 +21,7 @@ COMMANDS = {
     "bench": "how fast a model is on this box, and how to run it",
     "devices": "list the devices that the runtime sees",
     "check": "check a configuration without running it",
+    "doctor": "what is wrong with this box, and what to do",
     "simulator": "where the simulator's library and headers are",
     "service": "make this installation a service of systemd, and take that back",
 }

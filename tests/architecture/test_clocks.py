@@ -7,13 +7,14 @@ from pathlib import Path
 
 AGENT = Path(__file__).resolve().parents[2] / "agent"
 WALL = re.compile(r"\btime\.time(_ns)?\(|\bdatetime\.|\btime\.localtime\(|\btime\.gmtime\(")
-# When a message left; since when the device is as it is; when somebody asked for a change; and files
-# that were left behind, which are old by their dates.
+# When a message left; since when the device is as it is; when somebody asked for a change; files that were left behind,
+# which are old by their dates; and the one that looks whether the clock can be right.
 TELLERS = {
     "mlu_agent/publish/messages.py",
     "mlu_agent/engine/recovery.py",
     "mlu_agent/daemon/status.py",
     "mlu_agent/config/new_files.py",
+    "mlu_agent/doctor/clock.py",
 }
 FOLDERS = ("mlu_agent/sources/",)
 

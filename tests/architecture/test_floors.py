@@ -30,10 +30,10 @@ FLOORS: dict[str, int] = {
     "sources": 5, "publish": 5, "client": 5, "annotated": 5,
     "engine": 6,
     "detector": 7, "daemon": 7,
-    "commands": 8, "cli": 8, "logs": 8,
+    "doctor": 8, "commands": 8, "cli": 8, "logs": 8,
 }  # fmt: skip
 # Neighbours on one floor that may know each other; everything else on a floor is independent.
-MAY_SHARE = {("commands", "logs")}
+MAY_SHARE = {("commands", "logs"), ("commands", "doctor")}
 
 
 def _standard_modules() -> set[str]:

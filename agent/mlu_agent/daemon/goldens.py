@@ -31,12 +31,10 @@ CACHE_VARIABLE = "CACHE_DIRECTORY"  # set by systemd
 
 def golden_frame(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame:
     """The model's golden frame. RuntimeFailure if none is there, and the device does not compute the same twice."""
+    known = known_golden(spec, engine, log)
+    if known is not None:
+        return known
     made_on = _made_on(engine)
-    for path in _places(spec):
-        golden = _read(path, spec, made_on, log)
-        if golden is not None:
-            log.info("golden frame", path=str(path), made_on=golden.made_on)
-            return golden
     golden = record(engine, spec.sha256, made_on)
     kept = next((str(path) for path in _places(spec) if _write(path, golden_text(golden))), "")
     if kept:
@@ -50,6 +48,16 @@ def golden_frame(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame:
     if weakness(golden):
         log.warning("the golden frame does not see outputs that stay from before", reason=weakness(golden))
     return golden
+
+
+def known_golden(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame | None:
+    """The one that was made before; None if there is none that can be taken."""
+    for path in _places(spec):
+        golden = _read(path, spec, _made_on(engine), log)
+        if golden is not None:
+            log.info("golden frame", path=str(path), made_on=golden.made_on)
+            return golden
+    return None
 
 
 def _made_on(engine: Engine) -> str:

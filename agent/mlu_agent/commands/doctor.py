@@ -1,0 +1,40 @@
+"""``mlu-agent doctor``: what is wrong with this box, and what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlu_client.text import printable, printable_json
+
+from ..doctor import finding
+from ..doctor.doctor import USUAL, examine
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    usual = f"the configuration (TOML); without it {USUAL} if it is there, else only the machine is looked at"
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=usual)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints what was found; 1 if there is something to do."""
+    findings, over = examine(arguments.config)
+    wrong = finding.troubles(findings)
+    if arguments.json:
+        print(printable_json({"troubles": len(wrong), "findings": finding.described(findings)}))
+    else:
+        for line in finding.lines(findings):
+            print(printable(line))
+        print(f"{len(wrong)} of {len(findings)} findings want something done" if wrong else "all is well")
+    code = 1 if wrong else 0
+    if not over:  # a thread hangs in a driver or a disk: the interpreter's end would wait for it
+        sys.stdout.flush()
+        os._exit(code)
+    return code

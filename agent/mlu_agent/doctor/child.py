@@ -1,0 +1,102 @@
+"""The process that touches runtime library and device for doctor: what crashes or hangs there takes nobody along.
+
+    python -m mlu_agent.doctor.child RUNTIME [--library-only | MODEL]
+
+Prints one JSON object per line: ``{"step": …}`` before each step, ``{"fact": …}`` for what was learnt, and
+``{"failed": sentence, "kind": class}`` for what went wrong, after which it ends. With a model it is loaded, a grey
+picture goes through it, and its golden frame, if it has one, has to come out; nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ..cnrt import open_library
+from ..cnrt.device import list_devices
+from ..daemon.goldens import known_golden
+from ..engine import Engine
+from ..engine.golden import GoldenTest
+from ..engine.served import ServedModel
+from ..errors import MluAgentError
+from ..ledger import Ledger
+from ..model.bundle import load_bundle
+
+if TYPE_CHECKING:
+    from ..cnrt import Library
+    from ..model.bundle import ModelSpec
+
+
+LIBRARY_ONLY = "--library-only"
+
+
+def _say(**fields: Any) -> None:
+    print(json.dumps(fields), flush=True)
+
+
+class _Quiet:
+    """A log for those who want one: why a golden frame is not taken is a fact."""
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Nothing of it is news."""
+
+    def warning(self, event: str, **fields: Any) -> None:
+        _say(fact={"warning": f"{event}: {fields.get('reason', '')}"})
+
+    error = warning
+
+
+def main(words: list[str]) -> int:
+    """Looks at the runtime, and at a model on it."""
+    runtime, *models = words
+    try:
+        library = _look_at_library(runtime)
+        if models == [LIBRARY_ONLY]:
+            return 0
+        _look_at_devices(library)
+        for model in models:
+            _look_at_model(library, model)
+    except MluAgentError as error:
+        _say(failed=error.message, kind=type(error).__name__)
+        return 1
+    return 0
+
+
+def _look_at_library(runtime: str) -> Library:
+    _say(step="library")
+    library = open_library(runtime)
+    _say(fact={"kind": library.kind, "path": library.path, "reason": library.reason})
+    _say(step="version")
+    _say(fact={"version": library.version()})
+    return library
+
+
+def _look_at_devices(library: Library) -> None:
+    _say(step="devices")
+    devices = [{"name": one.name, "target": one.target, "cores": one.cores} for one in list_devices(library)]
+    _say(fact={"devices": devices})
+
+
+def _look_at_model(library: Library, path: str) -> None:
+    _say(step="model")
+    spec = load_bundle(path).on(library.kind)
+    _say(fact={"target": spec.offline.target, "parallelism": spec.offline.parallelism})
+    _say(step="load")
+    with Engine(library, spec.path, spare=True) as engine:
+        _say(step="self-test")
+        account = Ledger().model(spec.name)
+        _say(fact={"device_ms": round(ServedModel[int](spec, engine, spec.thresholds).self_test(), 3)})
+        _look_at_golden(spec, engine, account)
+
+
+def _look_at_golden(spec: ModelSpec, engine: Engine, account: Any) -> None:
+    _say(step="golden")
+    golden = None if engine.library.outputs_are_recorded else known_golden(spec, engine, _Quiet())
+    if golden is not None:
+        GoldenTest(engine, golden, account).check()
+    _say(fact={"golden": golden is not None})
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

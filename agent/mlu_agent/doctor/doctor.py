@@ -1,0 +1,164 @@
+"""The whole examination: which checks there are, for a configuration or for the machine alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import ModelConfig, load_config
+from ..errors import UserError
+from . import cameras, clock, disk, driver, limits, model, packages, permissions, runtime, sockets, unit
+from .checks import Check, run
+from .disk import Folder
+from .finding import Finding, fine, trouble
+from .machine import Who, me, service_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..config import Config, SourceConfig
+
+USUAL = Path("/etc/mlu-agent/mlu-agent.toml")
+CACHE = Path("/var/cache/mlu-agent")
+JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"))
+RUNTIME_S = 11.0  # for the library, the device and the model
+CAMERA_S = cameras.LONGEST_S + 1.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is examined. ``who``: the user that the daemon runs as. ``unit``: the properties of the service.
+    ``running``: whether the daemon runs, which must not be disturbed then."""
+
+    path: Path | None
+    config: Config | None
+    who: Who
+    unit: dict[str, str] = field(default_factory=dict)
+    running: bool = False
+
+
+def examine(path: Path | None) -> tuple[list[Finding], bool]:
+    """All findings, and whether all checks came to their end. ``path``: of the configuration; None: the usual one if
+    it is there, else only the machine is looked at."""
+    path = path or (USUAL if os.access(USUAL, os.F_OK) else None)
+    first, config = _configuration(path)
+    properties, service = _service()
+    who = (service_user() if properties.get("LoadState") == "loaded" else None) or me()
+    case = Case(path, config, who, properties, running=_runs(config, properties))
+    findings, over = run(list(_checks(case)))
+    return [*first, *service, *findings], over
+
+
+def _service() -> tuple[dict[str, str], list[Finding]]:
+    try:
+        properties = unit.look()
+    except OSError as error:
+        return {}, [trouble(unit.AREA, "look-failed", f"systemctl cannot be asked: {error}", "mend systemd")]
+    except subprocess.TimeoutExpired:
+        hangs = "systemd does not answer"
+        return {}, [trouble(unit.AREA, "look-hangs", hangs, "`systemctl daemon-reexec`, or restart the box")]
+    return properties, unit.judge(properties)
+
+
+def _configuration(path: Path | None) -> tuple[list[Finding], Config | None]:
+    """One finding for each thing that is wrong with the file."""
+    if path is None:
+        return [], None
+    try:
+        config = load_config(path)
+    except UserError as error:
+        remedy = f"change {path} there, and look again: `mlu-agent check -c {path}`"
+        problems = [line for line in error.message.splitlines() if line.strip()]
+        return [trouble("configuration", _named(line), line.strip(), remedy) for line in problems], None
+    return [fine("configuration", f"{path}: {len(config.sources)} source(s)")], config
+
+
+def _named(line: str) -> str:
+    """A word for what is wrong with a configuration."""
+    words = (("password_file", "password-file"), ("an ipc path has", "socket-path"), ("without a key", "insecure"))
+    return next((code for mark, code in words if mark in line), "configuration")
+
+
+def _runs(config: Config | None, properties: dict[str, str]) -> bool:
+    if properties.get("ActiveState") in ("active", "reloading"):
+        return True
+    return config is not None and sockets.listener(config.publish.endpoint)[1]
+
+
+def _checks(case: Case) -> Iterator[Check]:
+    yield Check(packages.AREA, lambda: packages.judge(packages.look(), packages.exact()))
+    yield Check(clock.AREA, lambda: clock.judge(clock.look()))
+    yield from _runtime_checks(case)
+    if case.config is None:
+        yield Check(limits.AREA, lambda: limits.judge(limits.look(case.unit), 1))
+        return
+    config, path = case.config, case.path or USUAL
+    for one in config.models:
+        yield Check(f"model {one.name}", partial(model.look, f"model {one.name}", one.path))
+    if not case.running:
+        yield from source_checks(config)
+    yield endpoint_check(config, case.who, running=case.running, made_by_unit=bool(case.unit))
+    for folder in _folders(config, case):
+        yield Check("disk", partial(_look_at_disk, folder))
+    size = sum(one.path.stat().st_size for one in config.models if os.access(one.path, os.F_OK))
+    yield Check(limits.AREA, lambda: limits.judge(limits.look(case.unit), len(config.sources), size))
+    yield Check(permissions.AREA, lambda: permissions.look(path, config, case.who))
+
+
+def source_checks(config: Config) -> Iterator[Check]:
+    """One frame of each."""
+    for source in config.sources:
+        yield Check(f"source {source.id}", partial(_look_at_source, source), CAMERA_S)
+
+
+def _look_at_source(source: SourceConfig) -> list[Finding]:
+    return cameras.judge(source, cameras.look(source))
+
+
+def endpoint_check(config: Config, who: Who, *, running: bool, made_by_unit: bool) -> Check:
+    """Where the daemon will listen."""
+    endpoint = config.publish.endpoint
+
+    def look() -> list[Finding]:
+        return sockets.judge(endpoint, sockets.look(endpoint, who), running=running, made_by_unit=made_by_unit)
+
+    return Check("endpoint", look)
+
+
+def _look_at_disk(folder: Folder) -> list[Finding]:
+    return disk.judge(folder, disk.look(folder))
+
+
+def _folders(config: Config, case: Case) -> Iterator[Folder]:
+    cache = Path(os.environ.get("CACHE_DIRECTORY", "").split(":")[0] or CACHE)
+    kept = cache.is_dir()
+    for one in config.models:
+        yield Folder("model, golden frame", one.path.parent, written=not kept)
+    if kept:
+        yield Folder("golden frames", cache)
+    if config.publish.endpoint.startswith("ipc:///"):
+        yield Folder("socket", Path(config.publish.endpoint[len("ipc://") :]).parent)
+    if case.unit:
+        yield from (Folder("journal", journal) for journal in JOURNALS if journal.is_dir())
+
+
+def _runtime_checks(case: Case) -> Iterator[Check]:
+    config = case.config
+    if config is None:
+        yield Check(runtime.AREA, lambda: _look_at_runtime(ModelConfig(), case), RUNTIME_S + 1)
+        return
+    for one in config.models:
+        yield Check(runtime.AREA, partial(_look_at_runtime, one, case), RUNTIME_S + 1)
+
+
+def _look_at_runtime(config: ModelConfig, case: Case) -> list[Finding]:
+    choice = config.runtime
+    there = config.path.is_file() and os.access(config.path, os.R_OK)
+    facts = runtime.look(choice, config.path if there else None, RUNTIME_S, library_only=case.running)
+    wanted = choice == "device" or facts.told.get("kind") == "device" or runtime.library_file(choice) is not None
+    found = [*driver.judge(driver.look(case.who), case.who, wanted=wanted)] if choice in ("auto", "device") else []
+    return [*found, *runtime.judge(facts, f"model {config.name}", running=case.running)]

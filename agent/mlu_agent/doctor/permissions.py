@@ -1,0 +1,53 @@
+"""Who may read what: secrets kept from others, and the service kept from nothing that it needs."""
+
+from __future__ import annotations
+
+import grp
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import remarks
+from .finding import Finding, fine, trouble
+from .machine import READ, Who, owned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..config import Config
+
+AREA = "permissions"
+
+
+def look(path: Path, config: Config, who: Who) -> list[Finding]:
+    """Of the configuration at ``path`` and what it names."""
+    exposed = [trouble(AREA, "secret-exposed", *remark.split("; ", 1)) for remark in remarks(path, config)]
+    files = [path, *(one.password_file for one in config.sources if one.password_file)]
+    found = [*exposed, *_unreadable(files, who), *_cameras(config, who)]
+    return found or [fine(AREA, f"{who.name} can read all that it needs, and nobody else the secrets")]
+
+
+def _unreadable(files: Iterable[Path], who: Who) -> Iterator[Finding]:
+    for file in dict.fromkeys(files):
+        if file.exists() and not who.may_reach(file, READ):
+            found = f"{file} cannot be read by {who.name} ({owned(file)})"
+            yield trouble(AREA, "file-unreadable", found, "chown root:mlu-agent and chmod 0640 it, its folders 0750")
+
+
+def _cameras(config: Config, who: Who) -> Iterator[Finding]:
+    """Cameras of this machine belong to a group, usually "video"."""
+    for source in config.sources:
+        device = Path(f"/dev/video{source.location}" if source.location.isdigit() else source.location)
+        if source.kind == "camera" and device.exists() and not who.may_reach(device, READ):
+            yield trouble(
+                AREA,
+                "camera-permission",
+                f"source {source.id}: {device} cannot be read by {who.name} ({owned(device)})",
+                f"`usermod -aG {_group(device)} {who.name}`, then restart the service",
+            )
+
+
+def _group(device: Path) -> str:
+    try:
+        return grp.getgrgid(device.stat().st_gid).gr_name
+    except (OSError, KeyError):
+        return "video"
