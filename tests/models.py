@@ -1,8 +1,9 @@
-"""Small real models for tests: a network with random weights, its manifest beside it."""
+"""Small real models for tests: networks with random weights that detect, classify or give tensors; manifests beside."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -37,12 +38,59 @@ command = "tests/models.py"
 """
 
 
+CLASSES = """\
+[output]
+kind = "classes"
+activation = "softmax"
+top = 3
+[thresholds]
+confidence = 0.1
+"""
+TENSORS = """\
+[output]
+kind = "tensors"
+names = ["map", "numbers"]
+shapes = [[1, 5, 4, 3], [1, 7]]
+"""
+LABELS = ("bus", "car", "dog", "man", "cow", "cat")
+
+
 def small_bundle(folder: Path, *, batch: int = 1, parallelism: int = 1) -> Path:
     """Writes small.cambricon and small.toml: 32x32 RGBA in, one head of stride 2 with three anchors and one class."""
-    model = folder / "small.cambricon"
-    script = str(ROOT / "tests" / "native" / "make_model.py")
-    options = ["--batch", str(batch), "--parallelism", str(parallelism)]
-    subprocess.run([sys.executable, script, "small", str(model), *options], check=True)
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    model, digest = _model(folder, "small", batch, parallelism)
     (folder / "small.toml").write_text(MANIFEST.format(digest=digest))
     return model
+
+
+def classifier_bundle(folder: Path, *, batch: int = 1) -> Path:
+    """Writes classifier.cambricon and its manifest: 16x16 RGBA in, six logits."""
+    model, digest = _model(folder, "classifier", batch)
+    text = _plain_manifest("classifier", "classify", digest, 16, 16, LABELS, CLASSES)
+    model.with_suffix(".toml").write_text(text)
+    return model
+
+
+def tensors_bundle(folder: Path, *, batch: int = 1) -> Path:
+    """Writes two-outputs.cambricon and its manifest: 12x16 RGBA in, a map of 5 channels and 7 numbers out."""
+    model, digest = _model(folder, "two-outputs", batch)
+    model.with_suffix(".toml").write_text(_plain_manifest("two-outputs", "infer", digest, 12, 16, (), TENSORS))
+    return model
+
+
+def _model(folder: Path, kind: str, batch: int = 1, parallelism: int = 1) -> tuple[Path, str]:
+    """The file of a kind, and its digest."""
+    model = folder / f"{kind}.cambricon"
+    script = str(ROOT / "tests" / "native" / "make_model.py")
+    options = ["--batch", str(batch), "--parallelism", str(parallelism)]
+    subprocess.run([sys.executable, script, kind, str(model), *options], check=True)
+    return model, hashlib.sha256(model.read_bytes()).hexdigest()
+
+
+def _plain_manifest(
+    name: str, task: str, digest: str, width: int, height: int, labels: tuple[str, ...], output: str
+) -> str:
+    return (
+        f'schema = 1\nname = "{name}"\ntask = "{task}"\nmodel = "{name}.cambricon"\nsha256 = "{digest}"\n'
+        f'labels = {json.dumps(list(labels))}\n[input]\nwidth = {width}\nheight = {height}\nresize = "stretch"\n'
+        f'channels = "rgba"\ndtype = "uint8"\n{output}'
+    )

@@ -1,4 +1,4 @@
-"""One model, pictures in, detections out: what ``mlu-agent detect`` and accuracy evaluation share with the daemon."""
+"""One model, pictures in, what it has to say of them out: what commands and evaluation share with the daemon."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .cnrt import open_library
+from .detections import Detections
 from .engine import Engine
 from .engine.engine import SLOTS_PER_CONTEXT
 from .engine.served import ServedModel
-from .errors import RuntimeFailure
-from .model.bundle import Thresholds, load_detection_bundle
+from .errors import RuntimeFailure, UserError
+from .model.bundle import Thresholds, load_bundle
 
 if TYPE_CHECKING:
     import os
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .detections import Detections
     from .engine.slot import Slot
     from .geometry import Letterbox
+    from .postprocess import Result
 
 Item = TypeVar("Item")
 
@@ -31,7 +32,7 @@ class Detector:
 
     ``runtime``: auto, device, simulator or a library's path. ``thresholds``, ``cores``: None: the manifest's, all.
     Attributes: ``spec`` (ModelSpec), ``runtime`` ("device" or "simulator"), ``reason`` (why that one), ``thresholds``.
-    Raises UserError, DataError and RuntimeFailure as ``load_detection_bundle``, ``open_library`` and ``Engine`` do.
+    Raises UserError, DataError and RuntimeFailure as ``load_bundle``, ``open_library`` and ``Engine`` do.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Detector:
         cores: int | None = None,
         slots: int = SLOTS_PER_CONTEXT,
     ) -> None:
-        spec = load_detection_bundle(Path(model_path))
+        spec = load_bundle(Path(model_path))
         library = open_library(runtime)
         self.spec = spec.on(library.kind)
         self.thresholds = thresholds or self.spec.thresholds
@@ -53,13 +54,23 @@ class Detector:
         self._served: ServedModel[list[tuple[Any, Letterbox]]] = ServedModel(self.spec, self.engine, self.thresholds)
 
     def detect(self, pixels: NDArray[np.uint8]) -> Detections:
-        """Detections of one picture, uint8 (H, W, 3) BGR; boxes in its pixels."""
+        """Detections of one picture, uint8 (H, W, 3) BGR; boxes in its pixels. As ``stream`` does."""
         for _, detections in self.stream([pixels]):
             return detections
         raise RuntimeFailure("the detector was closed while it was in use")
 
     def stream(self, items: Iterable[Item]) -> Iterator[tuple[Item, Detections]]:
-        """Detections of each item in order, with all cores busy: reads ahead by as many items as there are slots.
+        """``results`` of a model that detects; UserError for one that does not."""
+        for item, result in self.results(items):
+            if not isinstance(result, Detections):
+                raise UserError(
+                    f"{self.spec.name}: the model detects nothing, it gives {self.spec.output.kind}; ask for results"
+                )
+            yield item, result
+
+    def results(self, items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+        """What the model has to say of each item in order, with all cores busy: reads ahead by as many items as there
+        are slots. Detections, Classes or Tensors, by what the model does.
 
         An item is a picture, or anything with a picture in its attribute ``pixels`` (a Frame).
         """
@@ -91,7 +102,7 @@ class Detector:
     def _place(self, item: Any, slot: Slot, index: int) -> Letterbox:
         return self._served.place(getattr(item, "pixels", item), slot, index)
 
-    def _collect(self) -> list[tuple[Any, Detections]]:
+    def _collect(self) -> list[tuple[Any, Result]]:
         done = self._served.collect()
         if done is None:
             raise RuntimeFailure("the detector was closed while it was in use")

@@ -23,7 +23,7 @@ SIM = ROOT / "native" / "sim"
 # time and for types alike, and none of its own floor unless listed in MAY_SHARE.
 FLOORS: dict[str, int] = {
     "errors": 0, "entry": 0, "version": 0,
-    "frame": 1, "detections": 1, "geometry": 1, "ledger": 1,
+    "frame": 1, "detections": 1, "classes": 1, "tensors": 1, "geometry": 1, "ledger": 1,
     "config": 2, "command_line": 2,
     "model": 3, "installation": 3,
     "preprocess": 4, "postprocess": 4, "draw": 4, "ffmpeg": 4, "cnrt": 4,

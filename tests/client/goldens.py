@@ -9,6 +9,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "golden"
 KINDS = {  # "empty" is a frame without detections, "picture" a state that is told by the picture
     "1.0": ("frame", "empty", "state", "heartbeat", "end"),
     "1.1": ("frame", "empty", "state", "picture", "heartbeat", "end"),
+    "1.2": ("frame", "empty", "classes", "tensors", "state", "picture", "heartbeat", "end"),
 }
 ALL = [(version, kind) for version, kinds in KINDS.items() for kind in kinds]
 

@@ -100,6 +100,36 @@ def test_omitted_empty_frames_are_no_loss(publisher):
         assert subscriber.counters.lost == {"a": 1}
 
 
+MIXED = [  # a source whose model was changed: the number, the kind, and what its counters tell at that moment
+    (0, "frame", {"published": 0}),
+    (1, "frame", {"published": 1}),
+    (2, "classes", {"published": 2}),
+    (3, "classes", {"published": 3, "published_classes": 1}),
+    (4, "tensors", {"published": 4, "published_classes": 2}),
+    (5, "frame", {"published": 5, "published_classes": 2, "published_tensors": 1}),
+    (6, "classes", {"published": 6, "published_classes": 2, "published_tensors": 1}),
+]
+
+
+@pytest.mark.parametrize(
+    "kinds", [None, ["frame"], ["classes"], ["frame", "classes"], ["tensors", "frame"], ["frame", "classes", "tensors"]]
+)
+def test_a_source_has_one_sequence_whatever_its_model_does(publisher, kinds):
+    """Frames of another kind of model are no loss to who did not ask for them, and those asked for are, once."""
+    heard = [number for number, kind, _ in MIXED if not kinds or kind in kinds]
+    last = (kinds or ["frame"])[0]  # one more comes at the end, so that a gap before it is seen
+    counters = {"published": 7, "published_classes": 3, "published_tensors": 1}
+    with Subscriber(publisher.endpoint, kinds=kinds, timeout_s=0.5) as subscriber:
+        publisher.wait(len(kinds or [1]))
+        for missing in (None, *heard[1:]):
+            for number, kind, told in MIXED:
+                if number != missing:
+                    publisher.send(kind, f"without-{missing}", number, counters=told)
+            publisher.send(last, f"without-{missing}", 7, counters=counters)
+        assert len(list(subscriber)) == len(heard) * (len(heard) + 1) - len(heard[1:])
+        assert subscriber.counters.lost == {f"without-{missing}": 1 for missing in heard[1:]}
+
+
 def test_what_cannot_be_read_is_dropped_and_counted(publisher):
     """And the next message is read."""
     with Subscriber(publisher.endpoint, timeout_s=0.5) as subscriber:
@@ -195,7 +225,7 @@ def test_an_agent_that_was_long_away_is_called_again_within_a_second(tmp_path):
 
 def test_the_users_mistakes_are_told():
     """A kind, a source or an endpoint that cannot be."""
-    with pytest.raises(UserError, match=r"kind: 'frames' .* write one of frame, state"):
+    with pytest.raises(UserError, match=r"kind: 'frames' .* write one of frame, classes, tensors"):
         topic_prefixes(["frames"], None)
     with pytest.raises(UserError, match="source: 'a/b' is no source id"):
         topic_prefixes(["frame"], ["a/b"])

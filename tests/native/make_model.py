@@ -2,8 +2,9 @@
 
     make_model.py KIND OUTPUT [--seed N] [--parallelism N] [--batch N]
 
-KIND: small (a detector of a few layers), operators (the operators 1 to 13), more (the operators 14 to 25 and the later
-activation functions), random (a random graph of the seed), widest (one convolution of --batch input channels),
+KIND: small (a detector of a few layers), classifier, two-outputs (two layers to a map and numbers), operators (the
+operators 1 to 13), more (the operators 14 to 25 and the later activation functions), random (a random graph of the
+seed), widest (one convolution of --batch input channels),
 yolov3-tiny (the real topology with random weights). The same arguments always give the same bytes.
 """
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ABSENT = 0xFFFFFFFF
+KINDS = ("small", "classifier", "two-outputs")  # of tests/models.py
 Dims = tuple[int, int, int, int]
 
 
@@ -259,6 +261,21 @@ def small(model: Model, layers: Layers, batch: int) -> None:
     model.output(layers.conv(x, 18, (1, 1), batch_norm=False, bias=True, name="head"), "head")
 
 
+def classifier(model: Model, layers: Layers, batch: int) -> None:
+    """A picture of 16 x 16 through two convolutions to one logit for each of six classes."""
+    x = layers.normalize(model.input("data", (batch, 16, 16, 4), codes.UINT8), [0, 1, 2])
+    x = layers.max_pool(layers.block(x, 8, 3, "conv0"), 16, 16, 0, 1, 1)
+    model.output(layers.conv(x, 6, (1, 1), batch_norm=False, bias=True, name="classes"), "logits")
+
+
+def two_outputs(model: Model, layers: Layers, batch: int) -> None:
+    """A picture of 16 x 12 to a map of 4 x 3 with five channels, and to seven numbers."""
+    x = layers.normalize(model.input("data", (batch, 16, 12, 4), codes.UINT8), [0, 1, 2])
+    x = layers.max_pool(layers.block(x, 5, 3, "conv0"), 4, 4, 0, 4, 3)
+    model.output(x, "map")
+    model.output(layers.conv(layers.max_pool(x, 4, 4, 0, 1, 1), 7, (1, 1), batch_norm=False, bias=True), "numbers")
+
+
 def widest(model: Model, layers: Layers, channels: int) -> None:
     """One convolution of int8 weights over a single pixel, whose kernel volume is that of its channels."""
     x = model.input("data", (1, 1, 1, channels), codes.FLOAT16)
@@ -428,6 +445,7 @@ def make(kind: str, seed: int = 0, parallelism: int = 1, batch: int = 1) -> byte
         RandomGraph(model, layers, rng, batch if batch > 1 else rng.randint(1, 2)).grow(rng.randint(3, 16))
     else:
         kinds = {"small": small, "operators": operators, "more": more, "kept": kept, "yolov3-tiny": yolov3_tiny}
+        kinds.update({"classifier": classifier, "two-outputs": two_outputs})
         kinds["widest"] = widest  # its third number is of channels
         kinds[kind](model, layers, batch)
     return model.build()
@@ -435,7 +453,7 @@ def make(kind: str, seed: int = 0, parallelism: int = 1, batch: int = 1) -> byte
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["small", "operators", "more", "kept", "random", "widest", "yolov3-tiny"])
+    parser.add_argument("kind", choices=[*KINDS, "operators", "more", "kept", "random", "widest", "yolov3-tiny"])
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parallelism", type=int, default=1)

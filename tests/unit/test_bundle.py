@@ -6,9 +6,10 @@ import contextlib
 import re
 import shutil
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from tests.models import small_bundle
+from tests.models import classifier_bundle, small_bundle
 
 from mlu_agent.cli import main
 from mlu_agent.detector import Detector
@@ -211,21 +212,35 @@ def test_a_model_without_detection_heads_is_described_by_its_tensors(model):
     assert [(one.name, one.shape) for one in spec.output.plain] == [("out", (1, 18, 16, 16))]
 
 
-def test_nothing_is_detected_with_a_model_without_detection_heads(model, capsys, monkeypatch):
-    """Detector and every command that detects say so in one sentence; ``inspect`` describes it."""
+CLASSES = 'kind = "classes"\nactivation = "softmax"\n'
+
+
+def test_a_classifier_has_as_many_labels_as_its_output_has_numbers(tmp_path):
+    """At most five classes are told unless ``top`` says otherwise; the output may have a batch."""
+    for batch in (1, 3):
+        spec = load_bundle(classifier_bundle(tmp_path, batch=batch))
+        assert (spec.output.task, spec.output.activation, spec.output.top) == ("classify", "softmax", 3)
+        replace(spec.path, "top = 3\n", "")
+        assert load_bundle(spec.path).output.top == 5
+        replace(spec.path, '"cow", ', "")
+        with pytest.raises(DataError, match=r"labels: 5 labels .* are not the numbers .* float16 \[., 1, 1, 6\]"):
+            load_bundle(spec.path)
+
+
+def test_nothing_is_detected_with_a_model_without_detection_heads(model, capsys, simulator_path, monkeypatch):
+    """Detector, asked for boxes, and ``detect`` say so in a sentence; ``inspect`` describes it, ``check`` takes it."""
+    monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
     tensors(model)
     sentence = r'small\.toml: output\.kind = "tensors": the model has no detection heads'
     with pytest.raises(UserError, match=sentence):
         load_detection_bundle(model)
-    with pytest.raises(UserError, match=sentence):
-        Detector(model)
+    with Detector(model, "simulator") as detector, pytest.raises(UserError, match="detects nothing, it gives tensors"):
+        detector.detect(np.zeros((8, 8, 3), np.uint8))
     config = model.parent / "agent.toml"
     config.write_text(f'[model]\npath = "{model}"\n[[source]]\nid = "cam"\nsynthetic = "64x64@5"\n')
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    for command in (["detect", str(model), str(config)], ["check", "-c", str(config)], ["run", "-c", str(config)]):
-        assert main(command) == 2
-        said = capsys.readouterr()
-        assert re.search(sentence, said.err)
+    assert main(["detect", str(model), str(config)]) == 2
+    assert re.search(sentence + ".*mlu-agent infer", capsys.readouterr().err)
+    assert main(["check", "-c", str(config)]) == 0
     assert main(["inspect", str(model.with_suffix(".toml"))]) == 0
 
 
@@ -246,10 +261,18 @@ def test_nothing_is_detected_with_a_model_without_detection_heads(model, capsys,
         (TENSORS.replace('["out"]', "[]").replace("[[1, 18, 16, 16]]", "[]"), "infer", "0 names, but the model has 1"),
         (TENSORS.replace('"out"', "7"), "infer", r"names\[0\]: 7"),
         (TENSORS.replace('names = ["out"]', ""), "infer", "output.names: is missing"),
+        (TENSORS.replace("[1, 18, 16, 16]", "[1, 16, 16, 18]"), "infer", r"\[1, 16, 18, 16\], but .* as N, C, H, W"),
+        (TENSORS.replace("[1, 18, 16, 16]", "[18, 16, 16]"), "infer", r"lies in the model as \[18, 16, 1, 16\]"),
+        (CLASSES, "infer", 'task: "infer" does not go with output.kind = "classes"; "classify" does'),
+        (TENSORS, "classify", '"classify" does not go with output.kind = "tensors"; "infer" does'),
+        (CLASSES.replace("softmax", "relu"), "classify", r"output\.activation: 'relu' is not accepted; write one of"),
+        (CLASSES.replace('activation = "softmax"', ""), "classify", r"output\.activation: is missing"),
+        (CLASSES + "top = 0\n", "classify", r"output\.top: 0 is not accepted"),
+        (CLASSES + "top = 1001\n", "classify", r"output\.top: 1001 is not accepted"),
     ],
 )
-def test_a_wrong_description_of_tensors_is_named(model, text, task, sentence):
-    """Task, names and shapes have to fit each other and the container."""
+def test_a_wrong_description_of_outputs_is_named(model, text, task, sentence):
+    """Task, names, shapes and activation have to fit each other and the container."""
     tensors(model, text, task)
     with pytest.raises(DataError, match=sentence):
         load_bundle(model)

@@ -1,4 +1,4 @@
-"""The builders of messages of version 1.1, and what a listener reads back."""
+"""The builders of messages of version 1.2, and what a listener reads back."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ import jsonschema
 import msgpack
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 from tests.client.goldens import golden, relaxed
 
+from mlu_agent.classes import Classes
 from mlu_agent.detections import Detections
 from mlu_agent.frame import Frame
 from mlu_agent.geometry import Letterbox
 from mlu_agent.model.info import ModelInfo
 from mlu_agent.publish import messages as build
+from mlu_agent.tensors import Tensors
 from mlu_client import codec, convert, values
 from mlu_client.reading import read_message
 
 IDENTITY = build.Identity("box-7", "0f" * 16)
 MODEL = ModelInfo("yolov3-tiny", "1", "ab" * 32, 0.25, 0.45, 300, ("person", "bicycle"), "simulator")
 LETTERBOX = Letterbox(0.325, 0.325, 0.0, 91.0, 1280, 720)
+
+CLASSES = Classes(np.array([1, 0], np.int32), ("bicycle", "person"), np.array([0.75, 0.125], np.float32), 1)
+TENSORS = Tensors(
+    ("map", "big"),
+    (np.arange(6, dtype=np.float16).reshape(1, 3, 2, 1), np.zeros((1, 1 << 20), np.float32)),
+)
 
 
 def frame(clock: str = "arrival") -> Frame:
@@ -40,7 +49,7 @@ def messages() -> dict[str, tuple[str, dict]]:
     return {
         "frame": (
             codec.topic("frame", "camera-1"),
-            build.frame_message(
+            build.result_message(
                 IDENTITY,
                 frame(),
                 detections(2),
@@ -54,7 +63,7 @@ def messages() -> dict[str, tuple[str, dict]]:
         ),
         "empty": (
             codec.topic("frame", "camera-1"),
-            build.frame_message(
+            build.result_message(
                 IDENTITY,
                 frame("file_pts"),
                 detections(0),
@@ -62,6 +71,33 @@ def messages() -> dict[str, tuple[str, dict]]:
                 dataclasses.replace(MODEL, runtime="device"),
                 latency_ms={},
                 counters={},
+                publish_time_ns=now,
+            ),
+        ),
+        "classes": (
+            codec.topic("classes", "camera-1"),
+            build.result_message(
+                IDENTITY,
+                frame(),
+                CLASSES,
+                LETTERBOX,
+                MODEL,
+                latency_ms={"device": 2},
+                counters=counters,
+                flags=["simulated", "degraded"],
+                publish_time_ns=now,
+            ),
+        ),
+        "tensors": (
+            codec.topic("tensors", "camera-1"),
+            build.result_message(
+                IDENTITY,
+                frame(),
+                TENSORS,
+                LETTERBOX,
+                MODEL,
+                latency_ms={"device": 2},
+                counters=counters,
                 publish_time_ns=now,
             ),
         ),
@@ -108,7 +144,7 @@ def messages() -> dict[str, tuple[str, dict]]:
 
 @pytest.fixture(scope="module")
 def schema(root):
-    return json.loads((root / "docs" / "message-1.1.schema.json").read_text())
+    return json.loads((root / "docs" / "message-1.2.schema.json").read_text())
 
 
 @pytest.mark.parametrize("kind", sorted(messages()))
@@ -151,29 +187,35 @@ def test_boxes_are_normalised_to_the_original_frame():
 
 
 @pytest.mark.parametrize("kind", sorted(messages()))
-def test_golden_messages_of_version_1_1_are_still_made(kind, schema):
-    """Bytes kept from the day of version 1.1: the builders make the same today, and they fit the schema."""
-    raw = golden(kind, "1.1")
+def test_golden_messages_of_version_1_2_are_still_made(kind, schema):
+    """Bytes kept from the day of version 1.2: the builders make the same today, and they fit the schema."""
+    raw = golden(kind, "1.2")
     topic, message = codec.decode(raw)
     jsonschema.validate(message, schema)
     assert (topic, message) == messages()[kind]
     assert codec.encode(*messages()[kind]) == raw
 
 
-def test_what_version_1_1_added_changes_nothing_of_version_1_0(root):
-    """But for the words of its lists, the older schema takes every message; a reader of it misses nothing."""
-    old = jsonschema.Draft202012Validator(relaxed(json.loads((root / "docs" / "message-1.0.schema.json").read_text())))
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_what_version_1_2_added_changes_nothing_of_older_versions(root, version):
+    """But for the words of its lists, an older schema takes every message of its kinds; its readers miss nothing."""
+    name = f"message-{version}.schema.json"
+    old = jsonschema.Draft202012Validator(relaxed(json.loads((root / "docs" / name).read_text())))
     for _, message in messages().values():
-        old.validate(message)
+        if message["kind"] not in ("classes", "tensors"):
+            old.validate(message)
 
 
 def test_a_message_has_text_keys_and_plain_values_only():
-    """Nothing that a msgpack library of another language would need help with; small, too."""
+    """Nothing that a msgpack library of another language would need help with, and binary data in tensors alone; small,
+    too."""
     for topic, message in messages().values():
         raw = codec.encode(topic, message)
         body = raw.partition(b"\0")[2]
-        assert msgpack.unpackb(body, strict_map_key=True, max_bin_len=0, max_ext_len=0) == message
-        assert json.loads(json.dumps(message)) == message
+        data = 12 if message["kind"] == "tensors" else 0
+        assert msgpack.unpackb(body, strict_map_key=True, max_bin_len=data, max_ext_len=0) == message
+        if not data:
+            assert json.loads(json.dumps(message)) == message
     big = dict(messages()["frame"][1])
     big["detections"] = build.detection_list(detections(8), ["person", "bicycle"], 1280, 720)
     assert len(codec.encode("1/frame/camera-1", big)) < 1500
@@ -189,7 +231,7 @@ def test_a_frame_comes_back_as_values():
     """What went into the builder, with boxes normalised; nothing is lost on the way."""
     read = read_message(codec.decode(codec.encode(*messages()["frame"]))[1])
     assert read == values.Frame(
-        "frame", "1.1", "box-7", "0f" * 16, 1_700_000_000_040_000_000,
+        "frame", "1.2", "box-7", "0f" * 16, 1_700_000_000_040_000_000,
         source_id="camera-1", sequence=41, position=57, capture_time_ns=1_700_000_000_000_000_000,
         clock="arrival", clock_quality="arrival", width=1280, height=720,
         letterbox=values.Letterbox(0.325, 0.325, 0.0, 91.0),
@@ -203,11 +245,44 @@ def test_a_frame_comes_back_as_values():
     )  # fmt: skip
 
 
+def test_classes_and_tensors_come_back_as_values():
+    """With the context of a frame; an array is made of a tensor by numpy alone, one that did not fit has no data."""
+    classes, tensors = (
+        read_message(codec.decode(codec.encode(*messages()[kind]))[1]) for kind in ("classes", "tensors")
+    )
+    assert (classes.sequence, classes.classes) == (
+        41,
+        (values.Class(1, "bicycle", 0.75), values.Class(0, "person", 0.125)),
+    )
+    first, second = tensors.tensors
+    assert (first.name, second) == ("map", values.Tensor("big", (1, 1 << 20), "float32", None))
+    read = np.frombuffer(first.data, first.dtype).reshape(first.shape)
+    np.testing.assert_array_equal(read, TENSORS.arrays[0])
+    assert build.without_data(TENSORS) == 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 6 << 20), max_size=8))
+def test_tensors_have_their_data_in_order_as_long_as_a_message_has_room(sizes):
+    """One that is too large gives way to smaller ones after it, and with the longest names all of it is a message."""
+    fits = build.fitting(sizes)
+    used = 0
+    for size, fit in zip(sizes, fits):
+        assert fit == (used + size <= build.MAX_DATA)
+        used += size * fit
+    tensors = Tensors(
+        tuple(chr(0xFFFF - n) * 341 for n in range(len(sizes))), tuple(np.zeros(n, np.uint8) for n in sizes)
+    )
+    version = dataclasses.replace(MODEL, version="x" * 4096)
+    message = build.result_message(IDENTITY, frame(), tensors, LETTERBOX, version, latency_ms={}, counters={})
+    assert len(codec.encode("1/tensors/" + "a" * 64, message)) <= codec.MAX_MESSAGE
+
+
 def test_the_other_kinds_come_back_as_values():
     """State, heartbeat and end, field by field."""
     now, counters = 1_700_000_000_040_000_000, {"grabbed": 60, "dropped_newer": 18}
     state, heartbeat, end = (read_message(messages()[kind][1]) for kind in ("state", "heartbeat", "end"))
-    envelope = ("1.1", "box-7", "0f" * 16, now)
+    envelope = ("1.2", "box-7", "0f" * 16, now)
     reason = "the connection was refused"
     assert state == values.State("state", *envelope, "camera-1", "lost", reason, now - 5, counters, "refused")
     model = values.Model("yolov3-tiny", "1", "ab" * 32, 0.25, 0.45, 300)

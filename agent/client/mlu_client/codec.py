@@ -1,6 +1,6 @@
-"""The bytes of messages, version 1.1: one ZeroMQ frame = topic, one NUL, one msgpack map.
+"""The bytes of messages, version 1.2: one ZeroMQ frame = topic, one NUL, one msgpack map.
 
-Described for subscribers in ``docs/wire.md`` and ``docs/message-1.1.schema.json``. The rules: ``v`` is "major.minor";
+Described for subscribers in ``docs/wire.md`` and ``docs/message-1.2.schema.json``. The rules: ``v`` is "major.minor";
 a minor version only adds; unknown fields and unknown kinds are ignored; a major version changes the topic's first
 part. Keys are strings and there are no extension types: any language's msgpack library reads a message as usual.
 """
@@ -16,9 +16,10 @@ import msgpack  # type: ignore[import-untyped,unused-ignore]
 
 from .errors import DataError
 
-VERSION = "1.1"
+VERSION = "1.2"
 MAJOR = 1
-KINDS = ("frame", "state", "heartbeat", "end")
+RESULTS = ("frame", "classes", "tensors")  # what a model has to say of a frame: one sequence for each source
+KINDS = (*RESULTS, "state", "heartbeat", "end")
 MAX_MESSAGE = 4 << 20  # 10,000 detections with long labels stay below it
 MAX_ITEMS = 16384
 MAX_DEPTH = 16  # maps and lists within each other: this version needs four
@@ -44,7 +45,8 @@ def encode(topic: str, message: Mapping[str, Any]) -> bytes:
 def decode(frame: bytes) -> tuple[str, dict[str, Any]]:
     """One ZeroMQ frame -> its topic and its message. Bounded; DataError with one sentence for anything else than a
     message of major version 1. What comes out is plain: maps with text keys, lists, texts, finite numbers, booleans and
-    None, MAX_DEPTH deep at most. What the fields beyond ``v`` and ``kind`` hold is for ``mlu_client.reading``."""
+    None, in the kind "tensors" bytes too, MAX_DEPTH deep at most. What the fields beyond ``v`` and ``kind`` hold is for
+    ``mlu_client.reading``."""
     if len(frame) > MAX_MESSAGE:
         raise DataError(
             f"message: {len(frame)} bytes, more than {MAX_MESSAGE}; the publisher is no mlu-agent of version 1"
@@ -72,7 +74,8 @@ def show(value: Any, length: int) -> str:
         return repr(value)
     if isinstance(value, int):
         return str(value) if abs(value) <= LARGEST else f"a number of {value.bit_length()} bits"
-    kind = "a map" if isinstance(value, Mapping) else "a list" if isinstance(value, (list, tuple)) else None
+    kinds: dict[str, Any] = {"a map": Mapping, "a list": (list, tuple), "data": bytes}
+    kind = next((name for name, types in kinds.items() if isinstance(value, types)), None)
     return f"{kind} of {len(value)}" if kind else f"a {type(value).__name__}"
 
 
@@ -84,7 +87,7 @@ def _unpack(body: bytes, name: str) -> dict[str, Any]:
             raw=False,
             strict_map_key=True,
             max_str_len=len(body),
-            max_bin_len=0,
+            max_bin_len=len(body),
             max_ext_len=0,
             max_array_len=limit,
             max_map_len=limit,
@@ -103,6 +106,7 @@ def _unpack(body: bytes, name: str) -> dict[str, Any]:
 
 def _odd(message: dict[str, Any]) -> str:
     """What keeps a message from being plain; "" if nothing does. By levels: it may be as deep as it likes."""
+    binary = message.get("kind") == "tensors"
     level: list[Any] = [message]
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
@@ -113,8 +117,10 @@ def _odd(message: dict[str, Any]) -> str:
                 kind = type(value)
                 if kind is dict or kind is list:
                     inner.append(value)
-                elif kind is bytes or (kind is float and not math.isfinite(value)):
-                    return "binary data" if kind is bytes else f"the number {value}"
+                elif kind is bytes and not binary:
+                    return "binary data"
+                elif kind is float and not math.isfinite(value):
+                    return f"the number {value}"
         if not inner:
             return ""
         level = inner

@@ -4,11 +4,27 @@ a later minor version added are no mistake.
 
 from __future__ import annotations
 
+import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from .codec import MAJOR
 from .table import Table
-from .values import Detection, Device, End, Frame, Heartbeat, Letterbox, Message, Model, State
+from .values import (
+    Class,
+    Classes,
+    Detection,
+    Device,
+    End,
+    Frame,
+    Heartbeat,
+    Letterbox,
+    Message,
+    Model,
+    State,
+    Tensor,
+    Tensors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,12 +32,14 @@ if TYPE_CHECKING:
     _Envelope = tuple[str, str, str, str, int]
 
 _NAME = r"[A-Za-z0-9._-]{1,64}"
+_DTYPE = r"(?:u?int|float)(?:8|16|32|64)"
+_MAX_AXES = 8
 
 
 def read_message(message: Mapping[str, Any]) -> Message:
-    """``message`` as ``mlu_client.codec.decode`` or a ``Subscriber`` gives it -> a ``Frame``, ``State``, ``Heartbeat``
-    or ``End``; a bare ``Message`` for another kind. DataError, one sentence with field, value and remedy, where a field
-    is missing or is not what ``docs/message-1.1.schema.json`` says of it."""
+    """``message`` as ``mlu_client.codec.decode`` or a ``Subscriber`` gives it -> a ``Frame``, ``Classes``, ``Tensors``,
+    ``State``, ``Heartbeat`` or ``End``; a bare ``Message`` for another kind. DataError, one sentence with field, value
+    and remedy, where a field is missing or is not what ``docs/message-1.2.schema.json`` says of it."""
     table = Table(message)
     envelope = (
         table.text("kind"),
@@ -39,25 +57,36 @@ def _unknown(envelope: _Envelope, _table: Table) -> Message:
 
 
 def _frame(envelope: _Envelope, table: Table) -> Message:
-    return Frame(
-        *envelope,
-        source_id=table.text("source", _NAME),
-        sequence=table.integer("seq"),
-        position=table.integer("position"),
-        capture_time_ns=table.integer("t_capture_ns"),
-        clock=table.text("clock"),
-        clock_quality=table.text("clock_quality"),
-        width=table.integer("width", 1),
-        height=table.integer("height", 1),
-        letterbox=_letterbox(table.table("letterbox")),
-        detections=tuple(_detection(one) for one in table.tables("detections")),
-        model=_model(table.table("model")),
-        runtime=table.text("runtime"),
-        latency_ms=table.numbers("latency_ms"),
-        age_ms=table.number("age_ms"),
-        counters=table.counts("counters"),
-        flags=table.texts("flags"),
-    )
+    return Frame(*envelope, **_context(table), detections=tuple(_detection(one) for one in table.tables("detections")))
+
+
+def _classes(envelope: _Envelope, table: Table) -> Message:
+    return Classes(*envelope, **_context(table), classes=tuple(_class(one) for one in table.tables("classes")))
+
+
+def _tensors(envelope: _Envelope, table: Table) -> Message:
+    return Tensors(*envelope, **_context(table), tensors=tuple(_tensor(one) for one in table.tables("tensors")))
+
+
+def _context(table: Table) -> dict[str, Any]:
+    """What the message of a frame has whatever the model does."""
+    return {
+        "source_id": table.text("source", _NAME),
+        "sequence": table.integer("seq"),
+        "position": table.integer("position"),
+        "capture_time_ns": table.integer("t_capture_ns"),
+        "clock": table.text("clock"),
+        "clock_quality": table.text("clock_quality"),
+        "width": table.integer("width", 1),
+        "height": table.integer("height", 1),
+        "letterbox": _letterbox(table.table("letterbox")),
+        "model": _model(table.table("model")),
+        "runtime": table.text("runtime"),
+        "latency_ms": table.numbers("latency_ms"),
+        "age_ms": table.number("age_ms"),
+        "counters": table.counts("counters"),
+        "flags": table.texts("flags"),
+    }
 
 
 def _state(envelope: _Envelope, table: Table) -> Message:
@@ -131,4 +160,22 @@ def _detection(table: Table) -> Detection:
     )
 
 
-_READERS = {"frame": _frame, "state": _state, "heartbeat": _heartbeat, "end": _end}
+def _class(table: Table) -> Class:
+    return Class(table.integer("class_id"), table.text("label"), table.number("confidence", 0.0, 1.0))
+
+
+def _tensor(table: Table) -> Tensor:
+    name, shape = table.text("name"), table.integers("shape", _MAX_AXES)
+    dtype = table.text("dtype", _DTYPE)
+    size = math.prod(shape) * int(re.sub("[a-z]", "", dtype)) // 8
+    return Tensor(name, shape, dtype, table.data("data", size) if table.has("data") else None)
+
+
+_READERS = {
+    "frame": _frame,
+    "classes": _classes,
+    "tensors": _tensors,
+    "state": _state,
+    "heartbeat": _heartbeat,
+    "end": _end,
+}

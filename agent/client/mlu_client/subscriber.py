@@ -34,6 +34,7 @@ _MAX_TRACKED = 1_024
 _MAX_NAME = 64
 _LONGEST_WAIT_S = 3600.0  # at a time: far below what a poll can count
 _RENEW_S = 0.5
+_TOLD = ("dropped_empty", "published", "published_classes", "published_tensors")
 _LOST = (
     zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -47,7 +48,8 @@ class Counters:
     """What a subscriber has seen.
 
     ``lost``      messages that were sent and never arrived, and frames that failed in the agent, per source: known by
-                  the sequence numbers, less the empty frames that the agent was told to omit. At most 1024 sources are
+                  the sequence numbers, less the empty frames that the agent was told to omit and those of kinds not
+                  asked for. At most 1024 sources are
                   told apart; what others lost stands under "".
     ``restarts``  how often a source began anew, because the agent did.
     ``forgotten`` sources whose place was needed for another, the one unheard for longest: what they lose meanwhile is
@@ -76,7 +78,7 @@ class Subscriber:
 
     ``endpoint``   as "ipc:///run/mlu-agent/detections.sock" or "tcp://127.0.0.1:5557". It need not answer yet: the
                    connection is tried again for ever, with a growing pause of at most 1 s.
-    ``kinds``      of messages wanted ("frame", "state", "heartbeat", "end"); None wants all.
+    ``kinds``      of messages wanted (``codec.KINDS``); None wants all.
     ``sources``    wanted; None wants all. Heartbeats belong to the box and always come if their kind is wanted.
     ``timeout_s``  iteration ends when nothing arrived for so long; None waits for ever.
     ``high_water_mark``  messages, 1 or more, that wait here for the program to take them, beside those that wait at the
@@ -98,11 +100,12 @@ class Subscriber:
         if high_water_mark < 1:
             raise UserError(f"high_water_mark: {high_water_mark} is none; write 1 or more")
         self._prefixes = topic_prefixes(kinds, sources)
+        self._unheard = [kind for kind in codec.RESULTS if kinds and kind not in kinds]
         self.endpoint = endpoint
         self.counters = Counters()
         self._timeout_s = timeout_s
         self._high_water_mark = high_water_mark
-        self._next: dict[tuple[str, str], tuple[str, int, int]] = {}
+        self._next: dict[tuple[str, str, str], tuple[str, int, int]] = {}
         self._renew_at = math.inf
         self._pause_s = _RENEW_S
         self._context = zmq.Context()
@@ -213,12 +216,14 @@ class Subscriber:
         self._socket.close(linger=0)
 
     def _track(self, name: str, message: dict[str, Any]) -> None:
-        """Counts what is missing between this message and the one before it of the same topic."""
+        """Counts what is missing between this message and the one before it of the same sequence: that of a source,
+        whatever its model does, or of a box's heartbeats."""
         boot, sequence = _name(message.get("boot_id")), _count(message.get("seq"))
         if boot is None or sequence is None:
             return
-        key = _name(message.get("box")) or "", name
-        omitted = _omitted(message)
+        kind, source = name.split("/", 2)[1:]
+        key = _name(message.get("box")) or "", kind if kind not in codec.RESULTS else "", source
+        omitted = self._omitted(message)
         known = self._next.pop(key, None)
         if known is not None:
             known_boot, expected, omitted_before = known
@@ -226,11 +231,26 @@ class Subscriber:
             if boot != known_boot:
                 self.counters.restarts += 1
             elif lost > 0:
-                self._count_lost(name.split("/", 2)[2], lost)
+                self._count_lost(source, lost)
         elif len(self._next) >= _MAX_TRACKED:  # names come from outside: memory for them is bounded
             self._next.pop(next(iter(self._next)))
             self.counters.forgotten += 1
         self._next[key] = boot, sequence + 1, omitted  # as the last: the first is the one unheard for longest
+
+    def _omitted(self, message: dict[str, Any]) -> int:
+        """Frames of this source so far whose messages were not for us: empty ones that its agent has left out because
+        of ``publish.empty_frames = false``, and those of kinds that were not asked for."""
+        counters = message.get("counters")
+        if not isinstance(counters, dict):
+            return 0
+        told = {name: _count(counters.get(name)) or 0 for name in _TOLD}
+        others = told["published_classes"] + told["published_tensors"]
+        by_kind = {
+            "frame": max(0, told["published"] - others),
+            "classes": told["published_classes"],
+            "tensors": told["published_tensors"],
+        }
+        return told["dropped_empty"] + sum(by_kind[kind] for kind in self._unheard)
 
     def _count_lost(self, source: str, lost: int) -> None:
         known = self.counters.lost
@@ -259,12 +279,6 @@ def _name(value: Any) -> str | None:
 def _count(value: Any) -> int | None:
     right = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= codec.LARGEST
     return value if right else None
-
-
-def _omitted(message: dict[str, Any]) -> int:
-    """Empty frames that this source's agent has left out so far, because of ``publish.empty_frames = false``."""
-    counters = message.get("counters")
-    return (_count(counters.get("dropped_empty")) or 0) if isinstance(counters, dict) else 0
 
 
 def topic_prefixes(kinds: Sequence[str] | None, sources: Sequence[str] | None) -> list[bytes]:

@@ -59,6 +59,24 @@ class Table:
             self._refuse(key, value, "a list of texts")
         return tuple(value)
 
+    def integers(self, key: str, longest: int) -> tuple[int, ...]:
+        """A list of at most ``longest`` whole numbers from 1 on."""
+        value = self._take(key)
+        if (
+            not isinstance(value, (list, tuple))
+            or len(value) > longest
+            or not all(isinstance(one, int) and not isinstance(one, bool) and 1 <= one <= LARGEST for one in value)
+        ):
+            self._refuse(key, value, f"a list of at most {longest} whole numbers from 1 on")
+        return tuple(value)
+
+    def data(self, key: str, size: int) -> bytes:
+        """So many bytes."""
+        value = self._take(key)
+        if not isinstance(value, bytes) or len(value) != size:
+            self._refuse(key, value, f"data of {size} bytes")
+        return value
+
     def fractions(self, key: str) -> tuple[float, float, float, float]:
         """A list of four numbers in 0..1."""
         value = self._take(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import unicodedata
 from typing import Any
@@ -21,12 +22,16 @@ def printable(text: str, keep: str = "") -> str:
 
 def printable_json(value: Any) -> str:
     r"""``value`` as JSON of one line that a terminal shows as it is: letters of any script stay, what ``printable``
-    escapes is escaped as JSON does (``\u001b``). Any JSON reader gets the same value. ValueError for a number that JSON
-    has no word for."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    escapes is escaped as JSON does (``\u001b``). Any JSON reader gets the same value; of bytes, for which JSON has no
+    word, the text of their base64 (RFC 4648, section 4). ValueError for a number that JSON has no word for."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_base64)
     if text.isprintable():
         return text
     return "".join(letter if _shows(letter) else json.dumps(letter)[1:-1] for letter in text)
+
+
+def _base64(value: Any) -> str:
+    return base64.b64encode(value).decode("ascii")
 
 
 def _shows(letter: str) -> bool:

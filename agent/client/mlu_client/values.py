@@ -61,10 +61,31 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Frame(Message):
-    """A frame that was worked through. ``sequence`` counts a source's frames from 0 since ``boot_id`` began,
-    ``position`` those of its file or stream; width and height are pixels of the original frame; ``detections`` stand
-    by descending confidence."""
+class Class:
+    """What a picture shows as a whole."""
+
+    class_id: int
+    label: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One output of a network. ``dtype``: "float16", "float32" or another name of numpy's; ``data``: its numbers,
+    little-endian, the last axis first, as ``numpy.frombuffer(data, dtype).reshape(shape)`` takes them; None where they
+    did not fit into the message."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    data: bytes | None
+
+
+@dataclass(frozen=True)
+class Result(Message):
+    """What is told of a frame that was worked through, whatever the model does. ``sequence`` counts a source's frames
+    from 0 since ``boot_id`` began, ``position`` those of its file or stream; width and height are pixels of the
+    original frame."""
 
     source_id: str
     sequence: int
@@ -75,13 +96,33 @@ class Frame(Message):
     width: int
     height: int
     letterbox: Letterbox
-    detections: tuple[Detection, ...]
     model: Model
     runtime: str
     latency_ms: Mapping[str, float]
     age_ms: float
     counters: Mapping[str, int]
     flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Frame(Result):
+    """Of a model that detects: ``detections`` stand by descending confidence."""
+
+    detections: tuple[Detection, ...]
+
+
+@dataclass(frozen=True)
+class Classes(Result):
+    """Of a model that classifies: ``classes`` stand by descending confidence. Since version 1.2."""
+
+    classes: tuple[Class, ...]
+
+
+@dataclass(frozen=True)
+class Tensors(Result):
+    """Of any other model: its outputs. Since version 1.2."""
+
+    tensors: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)

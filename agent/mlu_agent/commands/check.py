@@ -12,7 +12,7 @@ from ..cnrt.model import refuse_wrong_kind
 from ..config import load_config, remarks, shown
 from ..config.files import path_problem
 from ..errors import MluAgentError, UserError
-from ..model.bundle import load_detection_bundle
+from ..model.bundle import load_bundle
 from ..model.labels import refuse_unknown_labels
 from ..publish.sinks import notes
 
@@ -92,7 +92,7 @@ def _kept(problems: list[MluAgentError], step: Callable[[], T]) -> T | None:
 
 
 def _load(config: Config, model: ModelConfig) -> Loaded:
-    spec = load_detection_bundle(model.path)
+    spec = load_bundle(model.path)
     refuse_unknown_labels(config.sources_of(model), spec)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlu_client.codec import KINDS
 from mlu_client.reading import read_message
 from mlu_client.text import printable, printable_json
-from mlu_client.values import End, Frame, Heartbeat, State
+from mlu_client.values import Classes, End, Frame, Heartbeat, State, Tensors
 
 from ..client import Subscriber
 from ..config import endpoint_problem
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from mlu_client.values import Message
+    from mlu_client.values import Message, Tensor
 
     from ..client import Counters
 
@@ -85,10 +85,21 @@ def _tell(counters: Counters) -> None:
         print(f"mlu-agent: {printable(sentence)}", file=sys.stderr)
 
 
+def _tensor(tensor: Tensor) -> str:
+    shape = "x".join(map(str, tensor.shape))
+    return f"{tensor.name} {shape} {tensor.dtype}" + (" (too large: without data)" if tensor.data is None else "")
+
+
 def line(message: Message) -> str:
     """A message in words, fit for a terminal."""
     if isinstance(message, Frame):
         found = ", ".join(f"{one.label} {one.confidence:.2f}" for one in message.detections) or "nothing"
+        words = f"{message.source_id} {message.sequence}: {found}"
+    elif isinstance(message, Classes):
+        found = ", ".join(f"{one.label} {one.confidence:.2f}" for one in message.classes) or "nothing"
+        words = f"{message.source_id} {message.sequence}: {found}"
+    elif isinstance(message, Tensors):
+        found = ", ".join(_tensor(one) for one in message.tensors)
         words = f"{message.source_id} {message.sequence}: {found}"
     elif isinstance(message, State):
         words = f"{message.source_id}: {message.state} ({message.reason})"

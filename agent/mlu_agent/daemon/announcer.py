@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from mlu_client.codec import topic
 
-from ..publish.messages import Identity, end_message, frame_message, heartbeat_message, state_message
+from ..publish.messages import Identity, end_message, heartbeat_message, result_message, state_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..detections import Detections
     from ..engine.health import Health
     from ..frame import Frame
     from ..geometry import Letterbox
     from ..model.info import ModelInfo
+    from ..postprocess import Result
     from ..publish.sink import Outlet
     from ..sources import Source
 
@@ -36,22 +36,25 @@ class Announcer:
     def frame(
         self,
         frame: Frame,
-        detections: Detections,
+        result: Result,
         letterbox: Letterbox,
         model: ModelInfo,
         stages_ms: Mapping[str, float],
         counters: Mapping[str, int],
         *,
         flags: Sequence[str],
-    ) -> None:
-        """What a model found in one frame, or that it found nothing; ``flags``: of the frame itself."""
+    ) -> str:
+        """What a model has to say of one frame, or that it found nothing; ``flags``: of the frame itself. The kind of
+        the message."""
         flags = [*_flags(model), *flags]
-        if detections.invalid:
+        if result.invalid:
             flags.append("degraded")
-        message = frame_message(
-            self._identity, frame, detections, letterbox, model, latency_ms=stages_ms, counters=counters, flags=flags
+        message = result_message(
+            self._identity, frame, result, letterbox, model, latency_ms=stages_ms, counters=counters, flags=flags
         )
-        self._outlet.send(topic("frame", frame.source_id), message)
+        kind: str = message["kind"]
+        self._outlet.send(topic(kind, frame.source_id), message)
+        return kind
 
     def state(self, source: Source, counters: Mapping[str, int]) -> None:
         """How a source is, why, and since when."""

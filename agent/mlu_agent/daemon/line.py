@@ -16,17 +16,17 @@ import numpy as np
 
 from ..errors import MluAgentError, RuntimeFailure
 from ..ledger import DEVICE
+from ..publish.messages import without_data
 from ..sources import Exchange, Grab
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..detections import Detections
     from ..engine.served import Done, ServedModel
     from ..engine.slot import Slot
     from ..frame import Frame
     from ..geometry import Letterbox
-    from ..postprocess import Choice
+    from ..postprocess import Choice, Result
     from ..sources import Source
     from .announcer import Announcer
 
@@ -188,7 +188,7 @@ class Line:
         frame, account = pending.frame, pending.source.account
         start = time.monotonic_ns()
         try:
-            detections = self.served.read(slot, index, pending.letterbox, pending.choice)
+            result = self.served.read(slot, index, pending.letterbox, pending.choice)
         except Exception as error:  # one bad output must not end the daemon
             account.count_failed("postprocess")
             self._log.error("outputs could not be read", source=frame.source_id, seq=frame.sequence, reason=str(error))
@@ -200,26 +200,26 @@ class Line:
             "device": slot.device_us / 1000,
             "postprocess": (time.monotonic_ns() - start) / 1e6,
         }
-        if detections.invalid:
-            self._count_invalid(pending, detections)
-        account.count_filtered(detections.filtered)
-        if not len(detections) and not self._empty_frames:
+        if result.invalid:
+            self._count_invalid(pending, result)
+        account.count_filtered(result.filtered)
+        if not len(result) and not self._empty_frames:
             account.count_empty()
             return
         counters = account.counters()
-        self._announcer.frame(
-            frame, detections, pending.letterbox, pending.choice.info, stages, counters, flags=pending.flags
+        kind = self._announcer.frame(
+            frame, result, pending.letterbox, pending.choice.info, stages, counters, flags=pending.flags
         )
-        account.count_published(stages)
+        account.count_published(stages, kind, without_data(result))
 
-    def _count_invalid(self, pending: Pending, detections: Detections) -> None:
+    def _count_invalid(self, pending: Pending, result: Result) -> None:
         """Numbers that are none come from a broken model or device, never from a picture."""
-        if not pending.source.account.count_invalid(detections.invalid):
+        if not pending.source.account.count_invalid(result.invalid):
             self._log.warning(
-                "the outputs hold numbers that are not finite: those candidates are thrown away and counted",
+                "the outputs hold numbers that are not finite, or no confidences: they are thrown away and counted",
                 source=pending.frame.source_id,
                 seq=pending.frame.sequence,
-                candidates=detections.invalid,
+                candidates=result.invalid,
             )
 
     @staticmethod

@@ -14,7 +14,7 @@ from ..engine.golden import GoldenTest
 from ..engine.recovery import Recovery
 from ..engine.scrutiny import Scrutiny
 from ..engine.served import ServedModel
-from ..model.bundle import load_detection_bundle
+from ..model.bundle import load_bundle
 from ..model.labels import refuse_unknown_labels
 from .goldens import golden_frame
 from .line import Pending
@@ -68,10 +68,10 @@ def put_into_service(
     """Loads a model onto its runtime, until ``exits`` closes it, and says what runs where.
 
     From before the first call of the device until after the last one ``on_hang`` is called, in a thread of its own, if
-    one does not return in time. Raises what ``load_detection_bundle``, ``open_library`` and ``Engine`` raise, and
+    one does not return in time. Raises what ``load_bundle``, ``open_library`` and ``Engine`` raise, and
     UserError where ``sources``, those that it is to look at, want labels that it does not have.
     """
-    spec = load_detection_bundle(model.path)
+    spec = load_bundle(model.path)
     refuse_unknown_labels(sources, spec)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)

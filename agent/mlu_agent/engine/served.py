@@ -1,6 +1,6 @@
 """One model in service: what it says of itself, where it runs, and what it is working on.
 
-    place: pixels -> the slot's input        submit, collect: the device        read: the slot's outputs -> Detections
+    place: pixels -> the slot's input        submit, collect: the device        read: the slot's outputs -> Result
 
 A group is what the pictures of one invocation belong to; it waits here while the device works, in the order of
 submission. ``mlu_agent.detector.Detector`` and the daemon stand on the same object.
@@ -11,22 +11,22 @@ from __future__ import annotations
 import collections
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
 from ..errors import RuntimeFailure
 from ..model.info import ModelInfo
-from ..postprocess import Choice, Postprocessor, choose
+from ..postprocess import Choice, Reader, choose
 from ..preprocess import Preprocessor
 from .health import Health
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..detections import Detections
     from ..geometry import Letterbox
     from ..model.bundle import ModelSpec, Thresholds
+    from ..postprocess import Result
     from .deadlines import Deadlines
     from .engine import Engine
     from .recovery import Recovery
@@ -69,7 +69,7 @@ class ServedModel(Generic[Group]):
         self.recovery = recovery
         self.info = ModelInfo.of(spec, thresholds, engine.library.kind, engine.library.flags)
         self._preprocess = Preprocessor(spec.input)
-        self._postprocess = Postprocessor(spec)
+        self._read = Reader(spec)
         self._pending: collections.deque[Group] = collections.deque()
         self._deadlines = deadlines
         self._scrutiny = scrutiny
@@ -135,12 +135,11 @@ class ServedModel(Generic[Group]):
         if self._deadlines is not None:
             self._deadlines.note(slot.host_s)
 
-    def read(self, slot: Slot, index: int, letterbox: Letterbox, choice: Choice | None = None) -> Detections:
-        """What was found in the picture number ``index`` of a collected slot, in the picture's pixels: of that what
-        ``choice`` wants."""
-        outputs: list[NDArray[Any]] = [output[index] for output in slot.outputs]
+    def read(self, slot: Slot, index: int, letterbox: Letterbox, choice: Choice | None = None) -> Result:
+        """What the model has to say of the picture number ``index`` of a collected slot, boxes in its pixels: of that
+        what ``choice`` wants."""
         thresholds, least = (choice.thresholds, choice.least) if choice else (self.thresholds, None)
-        return self._postprocess(outputs, letterbox, thresholds, image=index, least=least)
+        return self._read(slot.outputs, index, letterbox, thresholds, least)
 
     def release(self, done: Done[Group]) -> None:
         """Gives back what ``collect`` gave, after its outputs were read; the oldest first."""

@@ -16,7 +16,7 @@ from ..config.toml import parse_toml
 from ..errors import DataError, UserError, passing
 from .offline_model import MAX_FILE, OfflineModel, read_offline_model
 from .output_reader import check_output, read_output
-from .output_spec import TENSORS, HeadSpec, OutputSpec
+from .output_spec import TASKS, TENSORS, HeadSpec, OutputSpec
 
 __all__ = ["HeadSpec", "InputSpec", "ModelSpec", "OutputSpec", "Thresholds", "load_bundle", "load_detection_bundle"]
 
@@ -152,10 +152,10 @@ def _device_spec(spec: ModelSpec, model: str, sha256: str) -> ModelSpec:
 def load_detection_bundle(path: str | Path) -> ModelSpec:
     """As ``load_bundle``; UserError for a model that detects nothing."""
     spec = load_bundle(path)
-    if spec.output.kind == TENSORS:
+    if spec.output.task != "detect":
         raise UserError(
-            f'{spec.manifest_path.name}: output.kind = "tensors": the model has no detection heads, so nothing can be '
-            "detected with it; give a model that was built with --decode, or run it with mlu_agent.engine.Engine"
+            f'{spec.manifest_path.name}: output.kind = "{spec.output.kind}": the model has no detection heads, so '
+            "nothing can be detected with it; run it with mlu-agent infer, or give a model that was built with --decode"
         )
     return spec
 
@@ -201,10 +201,12 @@ def _read_manifest(root: Fields) -> dict[str, Any]:
     schema = root.integer("schema", minimum=0, maximum=2**31)
     if schema != 1:
         root.problem("schema", f"{schema} is not known; this version reads schema 1: update mlu-agent")
-    task = root.text("task", choices=("detect", "infer"))
+    task = root.text("task", choices=("detect", *TASKS.values()))
     output = read_output(root.table("output", required=True))
-    if task and (task == "infer") != (output.kind == TENSORS):
-        root.problem("task", f'"{task}" does not go with output.kind = "{output.kind}"; "infer" goes with "tensors"')
+    if task and output.kind and task != output.task:
+        root.problem(
+            "task", f'"{task}" does not go with output.kind = "{output.kind}"; "{output.task}" does: write that'
+        )
     fields = {
         "name": root.text("name", longest=127),
         "model": root.text("model", pattern=_FILE_NAME, remedy="write a file name without directories"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..config.fields import show
 from ..errors import UserError
+from .output_spec import TENSORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,11 +21,12 @@ SHOWN = 8
 
 def refuse_unknown_labels(sources: Iterable[SourceConfig], spec: ModelSpec) -> None:
     """UserError telling every label in ``classes`` of these sources that the model does not have, with the nearest."""
+    known = () if spec.output.kind == TENSORS else spec.labels
     lines = [
-        f"source {source.id}: classes: {show(label)} is no label of {show(spec.name)}; {_remedy(label, spec.labels)}"
+        f"source {source.id}: classes: {show(label)} is no label of {show(spec.name)}; {_remedy(label, known)}"
         for source in sources
         for label, _ in source.classes
-        if label not in spec.labels
+        if label not in known
     ]
     if lines:
         raise UserError("\n".join(lines))

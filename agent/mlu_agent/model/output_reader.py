@@ -9,21 +9,36 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..config.fields import Fields, is_number, show
-from .output_spec import ANCHORED, DECODES, FIELDS, MAX_REG, TENSORS, HeadSpec, OutputSpec, PlainSpec
+from .output_spec import (
+    ACTIVATIONS,
+    ANCHORED,
+    CLASSES,
+    DECODES,
+    FIELDS,
+    MAX_REG,
+    TENSORS,
+    HeadSpec,
+    OutputSpec,
+    PlainSpec,
+    stored_shape,
+)
 from .prior_reader import read_priors
 from .prior_spec import SSD_HEADS, lies_in_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from .offline_model import OfflineModel
+    from .offline_model import OfflineModel, TensorInfo
 
 MAX_NAME = 1024  # bytes of an output's name
+MAX_TOP = 1000
 
 
 def read_output(table: Fields) -> OutputSpec:
     """The table ``[output]``; what is wrong is noted in it."""
-    kind = table.text("kind", choices=("yolo_heads", SSD_HEADS, "detection_output", TENSORS))
+    kind = table.text("kind", choices=("yolo_heads", SSD_HEADS, "detection_output", CLASSES, TENSORS))
     if kind == "detection_output":
         spec = OutputSpec(
             kind,
@@ -35,6 +50,12 @@ def read_output(table: Fields) -> OutputSpec:
         spec = OutputSpec(kind, plain=_read_plain(table))
     elif kind == SSD_HEADS:
         spec = OutputSpec(kind, priors=read_priors(table, _read_anchors, _read_tensors))
+    elif kind == CLASSES:
+        spec = OutputSpec(
+            kind,
+            activation=table.text("activation", choices=ACTIVATIONS),
+            top=table.integer("top", 5, minimum=1, maximum=MAX_TOP),
+        )
     else:
         spec = _read_heads(table, kind)
     order = () if kind == TENSORS else _read_order(table)
@@ -148,6 +169,9 @@ def check_output(
         _check_plain(spec, offline, problems)
         return
     outputs = spec.chosen(offline.outputs)
+    if spec.kind == CLASSES:
+        _check_classes(outputs, classes, offline, problems)
+        return
     shapes = [tensor.shape for tensor in outputs]
     batch = offline.inputs[0].shape[0] if offline.inputs else 0
     for index, tensor in enumerate(outputs):
@@ -193,6 +217,27 @@ def _check_plain(spec: OutputSpec, offline: OfflineModel, problems: list[str]) -
                 f"output.shapes[{index}]: {list(plain.shape)} for each of {batch} pictures is not the model's "
                 f"{list(tensor.shape)}; correct it"
             )
+        elif len(plain.shape) in (3, 4) and (batch * plain.shape[0], *stored_shape(plain.shape)[1:]) != tensor.shape:
+            problems.append(
+                f"output.shapes[{index}]: {list(plain.shape)} lies in the model as {list(stored_shape(plain.shape))}, "
+                f"but its output is {list(tensor.shape)}, N, H, W, C; write the sizes as N, C, H, W"
+            )
+
+
+def _check_classes(outputs: Sequence[TensorInfo], labels: int, offline: OfflineModel, problems: list[str]) -> None:
+    batch = offline.inputs[0].shape[0] if offline.inputs else 0
+    if len(outputs) != 1:
+        problems.append(
+            f'output.kind: "classes" goes with 1 output, but the model has {len(outputs)}; name it, as order = [0], or '
+            'describe them with "tensors"'
+        )
+        return
+    tensor = outputs[0]
+    if tensor.dtype not in ("float16", "float32") or batch * labels != math.prod(tensor.shape):
+        problems.append(
+            f"labels: {labels} labels for each of {batch} pictures are not the numbers of the model's output, "
+            f"{tensor.dtype} {list(tensor.shape)}; write one label for each of its float16 or float32 numbers"
+        )
 
 
 def _wrong_shape(spec: OutputSpec, index: int, wanted: tuple[int, ...], got: tuple[int, ...], classes: int) -> str:

@@ -11,6 +11,7 @@ of each tensor:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,7 +29,9 @@ ANCHORED = ("yolov3", "yolov5")
 # The fields of decode rules without anchors, in their usual order within one tensor.
 FIELDS = {"yolox": ("box", "objectness", "classes"), "yolov8": ("box", "classes")}
 DECODES = (*ANCHORED, *FIELDS)
-TENSORS = "tensors"  # the kind of outputs that are no detections
+TENSORS, CLASSES = "tensors", "classes"  # the kinds of outputs that are no detections
+TASKS = {TENSORS: "infer", CLASSES: "classify"}  # what is done with them; with all others: "detect"
+ACTIVATIONS = ("none", "softmax", "sigmoid")
 MAX_REG = 64
 
 
@@ -51,12 +54,25 @@ class PlainSpec:
     shape: tuple[int, ...]
 
 
+def stored_shape(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """How an output of the network lies in the file: (N, C, H, W) -> N, H, W, C; (N, C, H) -> N, H, 1, C; fewer axes
+    and more keep their order, the last of more than four merged."""
+    if len(shape) == 4:
+        return shape[0], shape[2], shape[3], shape[1]
+    if len(shape) == 3:
+        return shape[0], shape[2], 1, shape[1]
+    if len(shape) > 4:
+        return shape[0], shape[1], shape[2], math.prod(shape[3:])
+    return (shape[0], 1, 1, shape[1]) if len(shape) == 2 else (1, 1, 1, math.prod(shape))
+
+
 @dataclass(frozen=True)
 class OutputSpec:
     """How the outputs are to be understood.
 
     ``kind``         "yolo_heads" (logits, decoded here), "ssd_heads" (the same, of ``priors``), "detection_output" (the
-                     on-device operator's boxes) or "tensors" (anything else: the agent detects nothing with it).
+                     on-device operator's boxes), "classes" (one number per label) or "tensors" (anything else, handed
+                     on as it is).
     ``order``        the numbers of the container's outputs in the order that the rest speaks of, where it is another
                      one; outputs that are not named are not read. (): all of them as they are.
     ``decode``       "yolov3", "yolov5", "yolox" or "yolov8", for heads.
@@ -65,6 +81,8 @@ class OutputSpec:
     ``max_boxes``    rows of the detection_output, else 0.
     ``background``   the detection_output counts a background as class 0, so that the first label is class 1.
     ``plain``        the outputs of kind "tensors", in the container's order.
+    ``activation``   for "classes": what is still to be applied to the numbers, "none", "softmax" or "sigmoid".
+    ``top``          for "classes": the most that a picture has.
 
     For heads without anchors, where () and the defaults mean what the network's own authors export:
     ``reg_max``      yolov8: how many logits make one distance; 1: the distance itself, in strides.
@@ -88,6 +106,13 @@ class OutputSpec:
     order: tuple[int, ...] = ()
     background: bool = False
     priors: PriorSpec | None = None
+    activation: str = "none"
+    top: int = 0
+
+    @property
+    def task(self) -> str:
+        """What is done with the model: "detect", "classify" or "infer"."""
+        return TASKS.get(self.kind, "detect")
 
     def chosen(self, outputs: Sequence[Output]) -> Sequence[Output]:
         """Of a model's outputs those that are read, in the order that the specification speaks of."""

@@ -1,17 +1,22 @@
-"""Outputs of one picture -> Detections: decode, suppress per class, back to the frame's pixels."""
+"""Outputs of one picture -> Detections: decode, suppress per class, back to the frame's pixels; or Classes, Tensors."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
+from ..classes import Classes
 from ..detections import Detections
+from ..model.output_spec import CLASSES, TENSORS
 from ..model.prior_spec import SSD_HEADS
+from ..tensors import Tensors
 from .choice import Choice, choose, keep_wanted
+from .classify import classify
 from .decode import HeadDecoder
 from .detection_output import decode_detection_output
 from .nms import nms
+from .plain import read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +27,38 @@ if TYPE_CHECKING:
     from ..model.bundle import ModelSpec, Thresholds
     from .candidates import Candidates
 
-__all__ = ["Choice", "Postprocessor", "choose", "nms", "postprocess"]
+__all__ = ["Choice", "Postprocessor", "Reader", "Result", "choose", "nms", "postprocess"]
+
+Result = Union[Detections, Classes, Tensors]  # what a model has to say of one picture
+
+
+class Reader:
+    """The outputs of a model of any kind -> what it has to say of one picture; one per thread."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+        self._postprocess = Postprocessor(spec) if spec.output.task == "detect" else None
+
+    def __call__(
+        self,
+        outputs: Sequence[NDArray[Any]],
+        image: int,
+        letterbox: Letterbox,
+        thresholds: Thresholds,
+        least: NDArray[np.float32] | None = None,
+    ) -> Result:
+        """Of the picture number ``image`` of a batch; ``outputs`` are whole ones. Nothing of theirs is kept.
+
+        ``least``: the confidence that each class needs, see ``Choice``; None: that of the thresholds.
+        """
+        output = self._spec.output
+        if output.kind == TENSORS:
+            return read_tensors(outputs, output.plain, self._spec.batch, image)
+        if output.kind == CLASSES:
+            numbers = output.chosen(outputs)[0].reshape(self._spec.batch, -1)[image]
+            return classify(numbers, self._spec.labels, output.activation, thresholds.confidence, output.top, least)
+        assert self._postprocess is not None
+        return self._postprocess([one[image] for one in outputs], letterbox, thresholds, image=image, least=least)
 
 
 class Postprocessor:

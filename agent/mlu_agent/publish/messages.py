@@ -1,6 +1,6 @@
-"""What the agent says, as maps of version 1.1: one builder for each kind of message.
+"""What the agent says, as maps of version 1.2: one builder for each kind of message.
 
-The fields are described in ``docs/wire.md`` and ``docs/message-1.1.schema.json``; the codec makes them bytes.
+The fields are described in ``docs/wire.md`` and ``docs/message-1.2.schema.json``; the codec makes them bytes.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_client.codec import STATES, VERSION
+from mlu_agent.classes import Classes
+from mlu_agent.detections import Detections
+from mlu_agent.tensors import Tensors
+from mlu_client.codec import MAX_MESSAGE, STATES, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from mlu_agent.detections import Detections
     from mlu_agent.frame import Frame
     from mlu_agent.geometry import Letterbox
     from mlu_agent.model.info import ModelInfo
+    from mlu_agent.postprocess import Result
+
+MAX_DATA = MAX_MESSAGE - (256 << 10)  # of all tensors of a message: names and the other fields need the rest
 
 CLOCK_QUALITY = {
     "rtcp_sr": "sender",  # the camera's own clock, carried by RTCP sender reports
@@ -47,10 +52,10 @@ def _envelope(kind: str, identity: Identity, publish_time_ns: int | None) -> dic
     }
 
 
-def frame_message(
+def result_message(
     identity: Identity,
     frame: Frame,
-    detections: Detections,
+    result: Result,
     letterbox: Letterbox,
     model: ModelInfo,
     *,
@@ -59,13 +64,14 @@ def frame_message(
     flags: Iterable[str] = (),
     publish_time_ns: int | None = None,
 ) -> dict[str, Any]:
-    """The message of one frame, empty or not.
+    """The message of one frame, empty or not: of kind "frame" for Detections, "classes" or "tensors".
 
     ``latency_ms``  of the stages "grab", "wait", "preprocess", "device", "postprocess", as far as they were measured.
     ``counters``    of this source since the agent started, by reason.
     ``flags``       "replayed", "simulated", "degraded", "frozen", "black", "covered", "moved".
     """
-    message = _envelope("frame", identity, publish_time_ns)
+    kind, field, found = _found(result, model.labels, letterbox)
+    message = _envelope(kind, identity, publish_time_ns)
     message.update(
         source=frame.source_id,
         seq=frame.sequence,
@@ -76,7 +82,9 @@ def frame_message(
         width=letterbox.width,
         height=letterbox.height,
         letterbox=letterbox_map(letterbox),
-        detections=detection_list(detections, model.labels, letterbox.width, letterbox.height),
+    )
+    message[field] = found
+    message.update(
         model=model_map(model),
         runtime=model.runtime,
         latency_ms={stage: round(float(value), 3) for stage, value in latency_ms.items()},
@@ -85,6 +93,15 @@ def frame_message(
         flags=list(flags),
     )
     return message
+
+
+def _found(result: Result, labels: Sequence[str], letterbox: Letterbox) -> tuple[str, str, list[dict[str, Any]]]:
+    """The kind of message, its field for the result, and what stands there."""
+    if isinstance(result, Detections):
+        return "frame", "detections", detection_list(result, labels, letterbox.width, letterbox.height)
+    if isinstance(result, Classes):
+        return "classes", "classes", class_list(result)
+    return "tensors", "tensors", tensor_list(result)
 
 
 def model_map(model: ModelInfo) -> dict[str, Any]:
@@ -116,6 +133,45 @@ def detection_list(detections: Detections, labels: Sequence[str], width: int, he
         {"class_id": number, "label": labels[number], "confidence": score, "box": box}
         for number, score, box in zip(detections.class_id.tolist(), scores, boxes)
     ]
+
+
+def class_list(classes: Classes) -> list[dict[str, Any]]:
+    """Classes as they stand in a message."""
+    scores = np.round(classes.confidence.astype(np.float64), 6).tolist()
+    return [
+        {"class_id": number, "label": label, "confidence": score}
+        for number, label, score in zip(classes.class_id.tolist(), classes.label, scores)
+    ]
+
+
+def tensor_list(tensors: Tensors) -> list[dict[str, Any]]:
+    """Tensors as they stand in a message: ``data`` are little-endian numbers, the last axis first. What does not fit
+    any more beside those before it has no ``data``."""
+    fits = fitting(array.nbytes for array in tensors.arrays)
+    return [
+        {
+            "name": name,
+            "shape": list(array.shape),
+            "dtype": array.dtype.name,
+            **({"data": array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()} if fit else {}),
+        }
+        for name, array, fit in zip(tensors.names, tensors.arrays, fits)
+    ]
+
+
+def without_data(result: Result) -> int:
+    """How many tensors stand in a message without their data."""
+    return fitting(one.nbytes for one in result.arrays).count(False) if isinstance(result, Tensors) else 0
+
+
+def fitting(sizes: Iterable[int]) -> list[bool]:
+    """Which of some tensors, of so many bytes, have their data in one message."""
+    room = MAX_DATA
+    fits = []
+    for size in sizes:
+        fits.append(size <= room)
+        room -= size if fits[-1] else 0
+    return fits
 
 
 def state_message(

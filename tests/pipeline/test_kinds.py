@@ -1,0 +1,116 @@
+"""Models that classify or give tensors, from a folder of pictures to a subscriber."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from tests.models import LABELS, classifier_bundle, tensors_bundle
+from tests.pipeline.runs import counted, folder_source, run_to_end
+
+from mlu_agent.client import Subscriber
+from mlu_agent.detector import Detector
+from mlu_agent.sources import decode
+from mlu_client import values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mlu_agent.cnrt import Library
+    from mlu_agent.daemon.pipeline import Pipeline
+
+
+def listen(pipeline: Pipeline) -> tuple[list[values.Message], Any]:
+    """What a real subscriber hears of a pipeline that runs to its end, and its counters."""
+    heard: list[values.Message] = []
+    endpoint = pipeline._outlet.endpoint
+    with Subscriber(endpoint, timeout_s=60) as subscriber:
+
+        def hear() -> None:
+            for message in subscriber.typed():
+                heard.append(message)
+                if isinstance(message, values.End):
+                    return
+
+        thread = threading.Thread(target=hear)
+        thread.start()
+        while not pipeline._outlet.look_for_subscribers():
+            pass
+        run_to_end(pipeline)
+        thread.join(60)
+        return heard, subscriber.counters
+
+
+def expected(model: Path, library: Library, pictures: Path) -> list[Any]:
+    """What the Detector says of the same pictures."""
+    pixels = [decode.read_picture(path) for path in sorted(pictures.iterdir())]
+    with Detector(model, library.path) as detector:
+        return [result for _, result in detector.results(pixels)]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_classes_of_every_frame_reach_a_subscriber(
+    make: Callable[..., Pipeline], library: Library, tmp_path: Path, pictures: Path, batch: int
+):
+    """In order, with labels, above the threshold, each in a message of kind "classes"; the counters add up."""
+    model = classifier_bundle(tmp_path, batch=batch)
+    pipeline = make(model, folder_source(pictures))
+    heard, counters = listen(pipeline)
+    found = [message for message in heard if isinstance(message, values.Classes)]
+    assert [message.sequence for message in found] == list(range(30))
+    assert not any(isinstance(message, values.Frame) for message in heard)
+    for message, wanted in zip(found, expected(model, library, pictures)):
+        assert [(one.class_id, one.label) for one in message.classes] == list(
+            zip(wanted.class_id.tolist(), wanted.label)
+        )
+        np.testing.assert_allclose([one.confidence for one in message.classes], wanted.confidence, atol=1e-6)
+        assert 1 <= len(message.classes) <= 3
+        assert {one.label for one in message.classes} <= set(LABELS)
+    told = counted(pipeline)["folder"]
+    assert (told["published"], told["published_classes"], told["in_flight"]) == (30, 30, 0)
+    assert (counters.lost, counters.damaged) == ({}, 0)
+
+
+def test_tensors_of_every_frame_reach_a_subscriber(
+    make: Callable[..., Pipeline], library: Library, tmp_path: Path, pictures: Path
+):
+    """To the bit, in the network's order."""
+    model = tensors_bundle(tmp_path, batch=2)
+    heard, counters = listen(make(model, folder_source(pictures)))
+    found = [message for message in heard if isinstance(message, values.Tensors)]
+    assert [message.sequence for message in found] == list(range(30))
+    for message, wanted in zip(found, expected(model, library, pictures)):
+        assert [(one.name, one.shape) for one in message.tensors] == [("map", (1, 5, 4, 3)), ("numbers", (1, 7))]
+        for one, array in zip(message.tensors, wanted.arrays):
+            assert one.data is not None
+            np.testing.assert_array_equal(np.frombuffer(one.data, one.dtype).reshape(one.shape), array)
+    assert (counters.lost, counters.damaged) == ({}, 0)
+
+
+def test_a_tensor_that_is_too_large_for_a_message_is_said_and_counted(
+    make: Callable[..., Pipeline], tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The others have their data."""
+    monkeypatch.setattr("mlu_agent.publish.messages.MAX_DATA", 100)
+    pipeline = make(tensors_bundle(tmp_path), folder_source(pictures))
+    heard, _ = listen(pipeline)
+    found = [message for message in heard if isinstance(message, values.Tensors)]
+    assert [[one.data is None for one in message.tensors] for message in found] == [[True, False]] * 30
+    assert counted(pipeline)["folder"]["tensors_without_data"] == 30
+
+
+def test_a_frame_without_a_class_that_is_sure_enough_is_an_empty_one(
+    make: Callable[..., Pipeline], tmp_path: Path, pictures: Path
+):
+    """Left out and counted where empty frames are."""
+    model = classifier_bundle(tmp_path)
+    manifest = model.with_suffix(".toml")
+    manifest.write_text(manifest.read_text().replace("confidence = 0.1", "confidence = 1.0"))
+    pipeline = make(model, folder_source(pictures))
+    for line in pipeline._lines.values():
+        line._empty_frames = False
+    told = run_to_end(pipeline)["folder"]
+    assert (told["published"], told["dropped_empty"]) == (0, 30)
