@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
 from mlu_client.text import printable, printable_json
@@ -11,6 +12,8 @@ from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
 from ..config import load_config, remarks, shown
 from ..config.files import path_problem
+from ..doctor import finding
+from ..doctor.doctor import connect
 from ..errors import MluAgentError, UserError
 from ..model.bundle import load_bundle
 from ..model.labels import refuse_unknown_labels
@@ -40,10 +43,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("-c", "--config", required=True, metavar="FILE", help="the configuration (TOML)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
+    also = "touch it, too: a frame of each source, each model and its golden frame on the device, the endpoint"
+    parser.add_argument("--connect", action="store_true", help=also)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints what would run; raises all that would stop it."""
+    """Prints what would run; raises all that would stop it. 1 if touching it found something to do."""
     config = load_config(arguments.config)
     problems: list[MluAgentError] = []
     models = [_kept(problems, functools.partial(_load, config, model)) for model in config.models]
@@ -53,15 +58,20 @@ def run(arguments: argparse.Namespace) -> int:
         raise type(problems[0])("\n".join(problem.message for problem in problems))
     found = [model for model in models if model is not None]
     remarked = remarks(arguments.config, config)
+    findings, over = connect(Path(arguments.config), config) if arguments.connect else ([], True)
+    code = 1 if finding.troubles(findings) else 0
     if arguments.json:
-        print(printable_json({**_describe(config, found, sinks), "remarks": remarked}))
-        return 0
+        touched = {"findings": finding.described(findings)} if arguments.connect else {}
+        print(printable_json({**_describe(config, found, sinks), "remarks": remarked, **touched}))
+        return finding.end(code, over=over)
     for line in _lines(config, found, sinks):
         print(printable(line))
     for remark in remarked:
         print(printable(f"remark   {remark}"))
-    print(printable(f"{arguments.config}: in order"))
-    return 0
+    for line in finding.lines(findings):
+        print(printable(line))
+    print(printable(f"{arguments.config}: {'something to do' if code else 'in order'}"))
+    return finding.end(code, over=over)
 
 
 def _lines(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote]) -> Iterator[str]:

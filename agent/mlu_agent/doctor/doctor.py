@@ -41,16 +41,25 @@ class Case:
     running: bool = False
 
 
+def connect(path: Path, config: Config) -> tuple[list[Finding], bool]:
+    """What only touching tells of a configuration: each source, each model on its device, the endpoint."""
+    case = _case(path, config, _service()[0])
+    return run([*_runtime_checks(case), *_outside_checks(case, config)])
+
+
 def examine(path: Path | None) -> tuple[list[Finding], bool]:
     """All findings, and whether all checks came to their end. ``path``: of the configuration; None: the usual one if
     it is there, else only the machine is looked at."""
     path = path or (USUAL if os.access(USUAL, os.F_OK) else None)
     first, config = _configuration(path)
     properties, service = _service()
-    who = (service_user() if properties.get("LoadState") == "loaded" else None) or me()
-    case = Case(path, config, who, properties, running=_runs(config, properties))
-    findings, over = run(list(_checks(case)))
+    findings, over = run(list(_checks(_case(path, config, properties))))
     return [*first, *service, *findings], over
+
+
+def _case(path: Path | None, config: Config | None, properties: dict[str, str]) -> Case:
+    who = (service_user() if properties.get("LoadState") == "loaded" else None) or me()
+    return Case(path, config, who, properties, running=_runs(config, properties))
 
 
 def _service() -> tuple[dict[str, str], list[Finding]]:
@@ -99,9 +108,7 @@ def _checks(case: Case) -> Iterator[Check]:
     config, path = case.config, case.path or USUAL
     for one in config.models:
         yield Check(f"model {one.name}", partial(model.look, f"model {one.name}", one.path))
-    if not case.running:
-        yield from source_checks(config)
-    yield endpoint_check(config, case.who, running=case.running, made_by_unit=bool(case.unit))
+    yield from _outside_checks(case, config)
     for folder in _folders(config, case):
         yield Check("disk", partial(_look_at_disk, folder))
     size = sum(one.path.stat().st_size for one in config.models if os.access(one.path, os.F_OK))
@@ -109,24 +116,21 @@ def _checks(case: Case) -> Iterator[Check]:
     yield Check(permissions.AREA, lambda: permissions.look(path, config, case.who))
 
 
-def source_checks(config: Config) -> Iterator[Check]:
-    """One frame of each."""
-    for source in config.sources:
-        yield Check(f"source {source.id}", partial(_look_at_source, source), CAMERA_S)
+def _outside_checks(case: Case, config: Config) -> Iterator[Check]:
+    """Sources, which a running daemon has already, and where subscribers connect."""
+    if not case.running:
+        for source in config.sources:
+            yield Check(f"source {source.id}", partial(_look_at_source, source), CAMERA_S)
+    yield Check("endpoint", partial(_look_at_endpoint, config.publish.endpoint, case))
 
 
 def _look_at_source(source: SourceConfig) -> list[Finding]:
     return cameras.judge(source, cameras.look(source))
 
 
-def endpoint_check(config: Config, who: Who, *, running: bool, made_by_unit: bool) -> Check:
-    """Where the daemon will listen."""
-    endpoint = config.publish.endpoint
-
-    def look() -> list[Finding]:
-        return sockets.judge(endpoint, sockets.look(endpoint, who), running=running, made_by_unit=made_by_unit)
-
-    return Check("endpoint", look)
+def _look_at_endpoint(endpoint: str, case: Case) -> list[Finding]:
+    facts = sockets.look(endpoint, case.who)
+    return sockets.judge(endpoint, facts, running=case.running, made_by_unit=case.unit.get("LoadState") == "loaded")
 
 
 def _look_at_disk(folder: Folder) -> list[Finding]:

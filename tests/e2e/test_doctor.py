@@ -1,0 +1,153 @@
+"""doctor and check --connect as a person runs them, with troubles that are really there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faulty_cameras import Blackhole, Faults, RtspCamera, closed_port
+
+
+@pytest.fixture
+def cli(simulator_path: Path):
+    """Runs mlu-agent in a process of its own."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path), **environment}
+        command = [sys.executable, "-m", "mlu_agent.cli", *map(str, arguments)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=env, check=False
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path: Path, model_path: Path):
+    """Writes a configuration from TOML of sources, and more."""
+
+    def write(sources: str, *, publish: str = "", model: Path = model_path) -> Path:
+        path = tmp_path / "agent.toml"
+        publish = publish or f'endpoint = "ipc://{tmp_path}/out.sock"'
+        path.write_text(
+            f'[model]\npath = "{model}"\nruntime = "simulator"\n[publish]\n{publish}\n{sources}', encoding="utf-8"
+        )
+        path.chmod(0o600)
+        return path
+
+    return write
+
+
+SYNTHETIC = '[[source]]\nid = "test"\nsynthetic = "64x48@20"\n'
+
+
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, list[dict[str, Any]]]:
+    """The findings by their areas."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in json.loads(done.stdout)["findings"]:
+        found.setdefault(one["area"], []).append(one)
+    return found
+
+
+def test_doctor_looks_at_everything(cli, config):
+    """One finding at least of each part; nothing of the configuration is wrong here, so none of it is a trouble."""
+    done = cli("doctor", "-c", config(SYNTHETIC), "--json")
+    areas = told(done)
+    wanted = ("configuration", "service", "packages", "clock", "runtime", "device", "model main", "model main run",
+              "source test", "endpoint", "disk", "limits", "permissions")  # fmt: skip
+    assert [area for area in wanted if area not in areas] == []
+    # this machine's own clock, disk and memory may be in trouble, which is none of the test's
+    of_config = [one for area in wanted[4:10] for one in areas[area]]
+    assert [one for one in of_config if one["verdict"] == "trouble"] == []
+    assert done.returncode == (1 if json.loads(done.stdout)["troubles"] else 0)
+
+
+def test_doctor_without_a_configuration_looks_at_the_machine(cli):
+    """Library, driver, clock, limits: text for people, each finding on a line of its own."""
+    done = cli("doctor")
+    for words in ("runtime  ", "driver  ", "clock  ", "limits  "):
+        assert words in done.stdout
+    assert done.returncode in (0, 1)
+
+
+def test_doctor_ends_with_2_where_its_command_line_is_wrong(cli):
+    """As every command."""
+    assert cli("doctor", "--absent").returncode == 2
+
+
+def test_a_configuration_that_is_wrong_is_told_and_the_machine_is_looked_at(cli, config):
+    """Every problem is a finding, and the rest of the box is examined all the same."""
+    path = config('[[source]]\nid = "a b"\nsynthetic = "64x48@20"\nlop = true\n')
+    areas = told(cli("doctor", "-c", path, "--json"))
+    assert [one["code"] for one in areas["configuration"]] == ["configuration", "configuration"]
+    assert "clock" in areas
+    assert "runtime" in areas
+
+
+@pytest.mark.slow
+def test_every_camera_is_asked_at_once_and_its_trouble_named(cli, config):
+    """A wrong password, nobody there, a name that nobody knows, a path that is none, silence: each by its word."""
+    with contextlib.ExitStack() as exits:
+        locked = exits.enter_context(RtspCamera(faults=Faults(auth="digest")))
+        elsewhere = exits.enter_context(RtspCamera(faults=Faults(status="404 Not Found")))
+        deaf = exits.enter_context(Blackhole())
+        well = exits.enter_context(RtspCamera())
+        urls = {
+            "unauthorized": locked.url_with("admin", "wrong"),
+            "refused": f"rtsp://127.0.0.1:{closed_port()}/stream",
+            "unreachable": "rtsp://camera.invalid/stream",
+            "not-found": elsewhere.url,
+            "timeout": deaf.url,
+            "": well.url,
+        }
+        sources = "".join(f'[[source]]\nid = "s-{word}"\nurl = "{url}"\n' for word, url in urls.items())
+        done = cli("check", "-c", config(sources), "--connect", "--json")
+    areas = told(done)
+    found = {word: areas[f"source s-{word}"][0] for word in urls}
+    assert {word: one["code"] for word, one in found.items()} == {
+        word: f"source-{word}" if word else "" for word in urls
+    }
+    assert all(one["remedy"] for word, one in found.items() if word)
+    assert "wrong@" not in done.stdout
+    assert done.returncode == 1
+
+
+def test_check_connect_is_in_order_where_all_can_be_touched(cli, config):
+    """A frame, the model on its device, the endpoint: 0, and nothing was left behind."""
+    path = config(SYNTHETIC)
+    done = cli("check", "-c", path, "--connect")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith("agent.toml: in order\n")
+    assert "a picture took" in done.stdout
+    assert sorted(one.name for one in path.parent.iterdir()) == ["agent.toml"]
+
+
+def test_check_connect_names_who_has_the_endpoint(cli, config):
+    """With 1: it is something to do, and no mistake of the configuration."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        endpoint = f'endpoint = "tcp://127.0.0.1:{other.getsockname()[1]}"'
+        done = cli("check", "-c", config(SYNTHETIC, publish=endpoint), "--connect", "--json")
+    assert done.returncode == 1
+    (found,) = told(done)["endpoint"]
+    assert found["code"] == "endpoint-in-use"
+    assert f"process {os.getpid()}" in found["found"]
+
+
+def test_a_running_daemon_is_not_disturbed(cli, run_daemon, tmp_path: Path):
+    """Its device, its sources and its endpoint are its own; doctor says that it runs."""
+    daemon = run_daemon('[[source]]\nid = "test"\nsynthetic = "64x48@20"\nrealtime = true\n')
+    daemon.wait_for_log("ready")
+    areas = told(cli("doctor", "-c", tmp_path / "agent0.toml", "--json"))
+    assert "the daemon listens" in areas["endpoint"][0]["found"]
+    assert areas["device"][0]["found"] == "the running daemon has it"
+    assert "model main run" not in areas
+    assert daemon.stop() == 0
