@@ -20,6 +20,7 @@ from mlu_client.text import printable
 
 from . import entry
 from .errors import MluAgentError, RuntimeFailure, UserError
+from .journal import is_journal, weighed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,8 +115,16 @@ def _work(program: Program, words: Sequence[str]) -> int:
 def _end(program: Program, sentence: str, code: int) -> int:
     if sentence:
         # it may repeat names and words from outside, and has several lines where a file has several problems
-        _say(f"{program.name}: {printable(sentence, keep=chr(10))}\n", program.patience_s)
+        text = f"{program.name}: {printable(sentence, keep=chr(10))}\n"
+        _say(weighed(text, "error") if _to_journal(sys.stderr) else text, program.patience_s)
     return code
+
+
+def _to_journal(stream: TextIO) -> bool:
+    try:
+        return is_journal(stream.fileno())
+    except (OSError, ValueError):  # no descriptor, or closed
+        return False
 
 
 def _say(text: str, patience_s: float) -> None:

@@ -7,6 +7,7 @@ long that takes and however often it fails. What could not be kept meanwhile is 
 from __future__ import annotations
 
 import collections
+import functools
 import logging
 import os
 import select
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Callable
 import structlog
 
 from mlu_client.text import printable
+
+from .journal import PRIORITIES, is_journal, weighed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -36,7 +39,7 @@ class Output:
     def __init__(self, descriptor: int, limit: int = MAX_WAITING, retry_s: float = RETRY_S) -> None:
         self.lost = 0
         self.told: Callable[[int], str] = lambda number: f"{number} log lines were lost\n"
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._limit = limit
         self._retry_s = retry_s
         self._changed = threading.Condition()
@@ -97,32 +100,41 @@ class Output:
         rest = memoryview(data)
         while rest:
             try:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = rest[os.write(self.descriptor, rest) :]
             except BlockingIOError:  # noqa: PERF203 - the descriptor is shared, and somebody else made it so
-                select.select([], [self._descriptor], [], self._retry_s)
+                select.select([], [self.descriptor], [], self._retry_s)
             except OSError:
                 time.sleep(self._retry_s)
 
 
 class _Lines:
-    """What structlog writes to: every level is a line."""
+    """What structlog writes to: every level is a line. ``weigh``: what makes one of text and level."""
 
-    def __init__(self, output: Any) -> None:
+    def __init__(self, output: Any, weigh: Callable[[str, str], str]) -> None:
         self._output = output
+        self._weigh = weigh
 
-    def msg(self, line: str) -> None:
-        self._output.write(line + "\n")
+    def __getattr__(self, level: str) -> Callable[[str], None]:
+        if level not in PRIORITIES:
+            raise AttributeError(level)
+        return functools.partial(self._write, level)
+
+    def _write(self, level: str, line: str) -> None:
+        self._output.write(self._weigh(line + "\n", level))
         if not isinstance(self._output, Output):
             self._output.flush()
 
-    debug = info = warning = error = critical = exception = log = msg
+
+def _as_it_is(text: str, _level: str) -> str:
+    return text
 
 
 def configure(level: str = "info", style: str = "auto", output: Any = None) -> None:
     """Sets up logging for the process. ``style``: "json", "text" or "auto" (text on a terminal); ``output``: an Output
-    or a text file, standard output if None."""
+    or a text file, standard output if None. Lines of an Output that leads to the journal begin with their priority."""
     output = output or sys.stdout
     terminal = sys.stdout.isatty() if isinstance(output, Output) else output.isatty()
+    weigh = weighed if isinstance(output, Output) and is_journal(output.descriptor) else _as_it_is
     text = style == "text" or (style == "auto" and terminal)
     renderer: Any = _for_people(colours=terminal) if text else structlog.processors.JSONRenderer()
     processors: list[Any] = [
@@ -134,11 +146,13 @@ def configure(level: str = "info", style: str = "auto", output: Any = None) -> N
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=lambda *_: _Lines(output),
+        logger_factory=lambda *_: _Lines(output, weigh),
         cache_logger_on_first_use=False,
     )
     if isinstance(output, Output):
-        output.told = lambda number: _render(processors, {"event": "log lines were lost", "lost": number}) + "\n"
+        output.told = lambda number: weigh(
+            _render(processors, {"event": "log lines were lost", "lost": number}) + "\n", "warning"
+        )
 
 
 def get_logger() -> Any:

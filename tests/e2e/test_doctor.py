@@ -8,11 +8,13 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.faulty_cameras import Blackhole, Faults, RtspCamera, closed_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

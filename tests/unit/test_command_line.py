@@ -281,3 +281,16 @@ def test_an_error_that_cannot_be_told_keeps_its_code():
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=full, check=False)
     assert done.returncode == 2
+
+
+def test_the_last_sentence_weighs_as_an_error_in_the_journal(tmp_path: Path):
+    """Where standard error is systemd's journal; on a terminal or in a file it has no mark."""
+    code = "import sys; from mlu_agent.cli import main; sys.exit(main(['check', '-c', 'absent.toml']))"
+    for right in (True, False):
+        with (tmp_path / "errors").open("w+") as errors:
+            status = os.fstat(errors.fileno())
+            env = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino + (not right)}"}
+            done = subprocess.run([sys.executable, "-c", code], stderr=errors, env=env, check=False)
+            errors.seek(0)
+            assert errors.read().startswith("<3>mlu-agent: " if right else "mlu-agent: ")
+        assert done.returncode == 2

@@ -212,3 +212,40 @@ def test_what_a_camera_says_does_not_command_the_terminal():
     assert "\x1b[2J" not in output.getvalue()
     assert "\x1b]0" not in output.getvalue()
     assert output.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_journal_is_told_how_much_each_line_weighs(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, right: bool
+):
+    """Every line begins with its priority where JOURNAL_STREAM names the very file that is written to, and with nothing
+    where somebody took the output elsewhere."""
+    reading, writing = pipe
+    status = os.fstat(writing)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino + (not right)}")
+    output = logs.Output(writing)
+    logs.configure("debug", "json", output)
+    log = logs.get_logger()
+    for level in ("debug", "info", "warning", "error", "critical"):
+        getattr(log, level)("said")
+    output.write(output.told(3))
+    lines = read_all(reading, output)
+    marks = [line.partition(b"{")[0] for line in lines]
+    assert marks == ([b"<7>", b"<6>", b"<4>", b"<3>", b"<2>", b"<4>"] if right else [b""] * 6)
+    assert [json.loads(line[line.index(b"{") :])["event"] for line in lines][-1] == "log lines were lost"
+
+
+def test_each_line_of_a_text_has_its_priority(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+    """The journal takes lines one by one: the traceback of an error is as heavy as the error."""
+    reading, writing = pipe
+    status = os.fstat(writing)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    output = logs.Output(writing)
+    logs.configure("info", "text", output)
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        logs.get_logger().exception("internal error")
+    lines = read_all(reading, output)
+    assert len(lines) > 3
+    assert all(line.startswith(b"<3>") for line in lines)
