@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import collections
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Callable, TypeVar
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ RECOVERY_STEPS = ("retry", "renew", "reopen")
 DEVICE_FAULTS = ("wrong_time", "zero", "skipped", "stale", "corrupted")
 # milliseconds; fixed, so that histograms of several boxes and of several days can be added
 BUCKETS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
+MAX_CLOSED = 64  # accounts of sources, and of models, that are gone
 
 Account = TypeVar("Account")
 
@@ -75,11 +76,21 @@ class SourceAccount:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._read = self._published = self._reconnects = self._stalls = self._unreadable = self._invalid = 0
-        self._progress = 0
+        self._progress = self._numbered = 0
         self._failed: collections.Counter[str] = collections.Counter()
         self._dropped: collections.Counter[str] = collections.Counter()
         self._notes: collections.Counter[str] = collections.Counter()  # told once there is something to tell
         self._stages: dict[str, Histogram] = collections.defaultdict(Histogram)
+
+    def number(self) -> int:
+        """The next frame's sequence number; they go on if the source comes again. One thread at a time."""
+        self._numbered += 1
+        return self._numbered - 1
+
+    @property
+    def numbered(self) -> int:
+        """Sequence numbers given so far: the next frame's."""
+        return self._numbered
 
     def count_read(self, count: int = 1) -> None:
         """Frames were read: before anybody else can see them, so that never more come out than went in."""
@@ -245,6 +256,15 @@ class SinkAccount:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """The sums of accounts that are kept no more."""
+
+    sources: Mapping[str, int] = field(default_factory=dict)
+    stages: Mapping[str, Latency] = field(default_factory=dict)
+    models: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """All accounts at one time, by the names of their owners; each is consistent in itself."""
 
@@ -252,63 +272,104 @@ class Snapshot:
     stages: Mapping[str, Mapping[str, Latency]]  # by source, then by stage
     models: Mapping[str, Mapping[str, int]]  # by model: the steps of the recovery, and faults of the device
     sinks: Mapping[str, Mapping[str, int]]
+    earlier: Earlier = Earlier()
 
     @property
     def device(self) -> dict[str, int]:
         """What a device did wrong and what was done because it failed, each only there once it happened."""
-        counts = _sum(self.models.values())
+        counts = _sum([self.earlier.models, *self.models.values()])
         return {f"device_{what}": count for what, count in counts.items() if count}
 
     @property
     def totals(self) -> dict[str, int]:
         """The counters of all sources together, after those of the device."""
-        return _sum([self.device, *self.sources.values()])
+        return _sum([self.device, self.earlier.sources, *self.sources.values()])
 
     @property
     def latencies(self) -> dict[str, Latency]:
         """Each stage over all sources."""
         stages: dict[str, Latency] = {}
-        for source in self.stages.values():
-            for stage, latency in source.items():
-                stages[stage] = stages.get(stage, Latency()) + latency
+        for source in (self.earlier.stages, *self.stages.values()):
+            stages = _add(stages, source)
         return stages
 
 
 class Ledger:
-    """The accounts of a process; any thread may ask for one, and the first who does opens it."""
+    """The accounts of a process; any thread may ask for one, and the first who does opens it.
+
+    Sources and models come and go while it runs: of those that were closed the last MAX_CLOSED stay and go on if they
+    come again, and what older ones counted is added up, so that no sum ever falls.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sources: dict[str, SourceAccount] = {}
         self._models: dict[str, ModelAccount] = {}
         self._sinks: dict[str, SinkAccount] = {}
+        self._closed_sources: dict[str, None] = {}  # in the order in which they were closed
+        self._closed_models: dict[str, None] = {}
+        self._earlier = Earlier()
 
     def source(self, source_id: str) -> SourceAccount:
         """The account of a source; it goes on if the source comes again."""
-        return self._open(self._sources, source_id, SourceAccount)
+        return self._open(self._sources, source_id, SourceAccount, self._closed_sources)
+
+    def close_source(self, source_id: str) -> None:
+        """The source is gone, and nothing of it in flight."""
+        with self._lock:
+            for name in _close(self._closed_sources, source_id):
+                account = self._sources.pop(name)
+                sources = _sum([self._earlier.sources, account.counters()])
+                stages = _add(self._earlier.stages, account.stages())
+                self._earlier = replace(self._earlier, sources=sources, stages=stages)
 
     def model(self, name: str) -> ModelAccount:
-        """The account of a model in service."""
-        return self._open(self._models, name, ModelAccount)
+        """The account of a model in service; it goes on with another one of that name."""
+        return self._open(self._models, name, ModelAccount, self._closed_models)
+
+    def close_model(self, name: str) -> None:
+        """The model is gone."""
+        with self._lock:
+            for closed in _close(self._closed_models, name):
+                models = _sum([self._earlier.models, self._models.pop(closed).counters()])
+                self._earlier = replace(self._earlier, models=models)
 
     def sink(self, name: str) -> SinkAccount:
         """The account of a sink."""
-        return self._open(self._sinks, name, SinkAccount)
+        return self._open(self._sinks, name, SinkAccount, {})
 
     def snapshot(self) -> Snapshot:
         """All of it."""
         with self._lock:
-            sources, models, sinks = dict(self._sources), dict(self._models), dict(self._sinks)
+            sources, models, sinks, earlier = dict(self._sources), dict(self._models), dict(self._sinks), self._earlier
         return Snapshot(
             {name: account.counters() for name, account in sources.items()},
             {name: account.stages() for name, account in sources.items()},
             {name: account.counters() for name, account in models.items()},
             {name: account.counters() for name, account in sinks.items()},
+            earlier,
         )
 
-    def _open(self, accounts: dict[str, Account], name: str, make: Callable[[], Account]) -> Account:
+    def _open(
+        self, accounts: dict[str, Account], name: str, make: Callable[[], Account], closed: dict[str, None]
+    ) -> Account:
         with self._lock:
+            closed.pop(name, None)
             return accounts.setdefault(name, make())
+
+
+def _close(closed: dict[str, None], name: str) -> list[str]:
+    """Notes that an account was closed; the names of those that are too old to be kept."""
+    closed.pop(name, None)
+    closed[name] = None
+    old = list(closed)[:-MAX_CLOSED]
+    for one in old:
+        del closed[one]
+    return old
+
+
+def _add(one: Mapping[str, Latency], two: Mapping[str, Latency]) -> dict[str, Latency]:
+    return {stage: one.get(stage, Latency()) + two.get(stage, Latency()) for stage in {**one, **two}}
 
 
 def _sum(maps: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -414,9 +414,22 @@ AGENT = (
     ),
     _agent(
         "a golden frame that is never due",
-        "self.due = now + self._interval_s",
-        "self.due = now + 10 * self._interval_s",
+        "self.due = now + self.interval_s",
+        "self.due = now + 10 * self.interval_s",
         "test_the_golden_frame_goes_round_the_lanes_when_it_is_due",
+    ),
+    _agent(
+        "one account more of what is gone",
+        "MAX_CLOSED = 64",
+        "MAX_CLOSED = 65",
+        "test_accounts_of_what_is_gone_are_bounded_and_no_sum_falls",
+    ),
+    _agent(
+        "a new model delivers before the old one has",
+        "while self._deliver_one(served):",
+        "while served is self.served and self._deliver_one(served):",
+        "test_frames_in_flight_come_out_of_the_old_model_before_those_of_the_new_one",
+        "test_models_take_turns_between_two_frames",
     ),
     _agent(
         "a recovery is believed without the golden frame",
@@ -714,8 +727,8 @@ AGENT = (
     ),
     _agent(
         "a heartbeat every tenth time it is due",
-        "self._next_heartbeat = now + self._config.publish.heartbeat_s",
-        "self._next_heartbeat = now + 10 * self._config.publish.heartbeat_s",
+        "self._next_heartbeat = now + self._publish.heartbeat_s",
+        "self._next_heartbeat = now + 10 * self._publish.heartbeat_s",
         "test_a_heartbeat_comes_when_it_was_promised",
     ),
     _agent(

@@ -10,7 +10,7 @@ import pytest
 from tests.models import small_bundle
 
 from mlu_agent.config import Config, ModelConfig, PublishConfig, SourceConfig
-from mlu_agent.daemon.models import Models, serve
+from mlu_agent.daemon.models import InService, Models, serve
 from mlu_agent.daemon.pipeline import Pipeline
 from mlu_agent.engine import Engine
 from mlu_agent.ledger import Ledger
@@ -66,7 +66,8 @@ def make(tmp_path: Path, library: Library):
         closers.append(publisher)
         served = serve(load_bundle(model), engine, config.models[0], ledger, log)
         served.self_test()
-        return Pipeline(config, Models({"main": served}), Outlet([publisher], ledger, log), ledger, log, wake)
+        models = Models([InService(config.models[0], served)])
+        return Pipeline(config, models, Outlet([publisher], ledger, log), ledger, log, wake)
 
     yield build
     for closer in reversed(closers):

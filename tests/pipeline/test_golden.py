@@ -14,7 +14,7 @@ from tests.pipeline.runs import folder_source, run_to_end
 from mlu_agent.cnrt import open_library
 from mlu_agent.config import Config, ModelConfig, PublishConfig
 from mlu_agent.daemon.goldens import golden_frame
-from mlu_agent.daemon.models import Models, serve
+from mlu_agent.daemon.models import InService, Models, serve
 from mlu_agent.daemon.pipeline import Pipeline
 from mlu_agent.engine import Engine
 from mlu_agent.engine.golden import GoldenTest, record, weakness
@@ -250,7 +250,7 @@ def published(library: Library, model: Path, pictures: Path, golden: GoldenFrame
         served = serve(load_bundle(model), engine, ModelConfig(model), ledger, log, None, golden, 0.001)
         probe = engine.probe
         engine.probe = lambda lane, inputs: runs.append(lane) or probe(lane, inputs)  # type: ignore[method-assign,func-returns-value]
-        run_to_end(Pipeline(config, Models({"main": served}), outlet, ledger, log))
+        run_to_end(Pipeline(config, Models([InService(config.models[0], served)]), outlet, ledger, log))
     assert ledger.snapshot().sources["folder"]["published"] == 30
     return [message["detections"] for message in sent if message["kind"] == "frame"], len(runs)
 

@@ -13,7 +13,7 @@ from tests.pipeline.runs import folder_source, run_to_end
 
 from mlu_agent import cnrt
 from mlu_agent.config import Config, ModelConfig
-from mlu_agent.daemon.models import Models, serve
+from mlu_agent.daemon.models import InService, Models, serve
 from mlu_agent.daemon.pipeline import Pipeline
 from mlu_agent.engine import Engine
 from mlu_agent.engine.served import ServedModel
@@ -103,16 +103,15 @@ def test_two_models_serve_in_one_process_and_each_frame_names_its_own(
             with arrived:
                 sent.append((topic, message["model"]["thresholds"]["confidence"]))
 
-    config = first._config
     to_second = dataclasses.replace(folder_source(pictures, "second"), model="other")
     sources = (folder_source(pictures, "first"), to_second)
     with Engine(library, other, cores=1) as engine:
         spec = load_bundle(other)
         config_of_other = ModelConfig(other, confidence=0.75, name="other")
         served = serve(spec, engine, config_of_other, ledger, first._log)
-        models = Models({"main": first.models.main, "other": served})
+        models = Models([first.models["main"], InService(config_of_other, served)])
         first._outlet.send = keep
-        both = Config("box", (*config.models, config_of_other), sources)
+        both = Config("box", (first.models["main"].config, config_of_other), sources)
         both = Pipeline(both, models, first._outlet, ledger, first._log)
         counters = run_to_end(both)
     assert {name: one["published"] for name, one in counters.items()} == {"first": 30, "second": 30}

@@ -94,3 +94,25 @@ def test_the_snapshot_tells_of_every_account_and_does_not_change():
     assert snapshot.sinks == {"zeromq": {"messages": 1, "bytes": 100, "lost": 1, "cut_off": 0}}
     assert ledger.snapshot().sources["a"]["frames_read"] == 2
     assert Ledger().snapshot().device == {}
+
+
+def test_accounts_of_what_is_gone_are_bounded_and_no_sum_falls():
+    """The last 64 closed ones stay and go on if they come again; older ones are added up."""
+    ledger = Ledger()
+    for number in range(100):
+        account = ledger.source(f"s{number}")
+        account.count_read(2)
+        account.count_published({"device": 3.0})
+        account.count_dropped("dropped_stale")
+        assert account.number() == 0
+        ledger.close_source(f"s{number}")
+        ledger.model(f"m{number}").count("retry")
+        ledger.close_model(f"m{number}")
+    snapshot = ledger.snapshot()
+    assert list(snapshot.sources) == [f"s{number}" for number in range(36, 100)]
+    assert list(snapshot.models) == [f"m{number}" for number in range(36, 100)]
+    assert (snapshot.totals["frames_read"], snapshot.totals["published"], balance(snapshot.totals)) == (200, 100, 200)
+    assert snapshot.totals["device_retry"] == 100
+    assert snapshot.latencies["device"].count == 100
+    assert ledger.source("s99").number() == 1
+    assert ledger.source("s0").number() == 0

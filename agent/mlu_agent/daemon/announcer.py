@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 class Announcer:
     """Builds messages and hands them to the outlet; any thread may call. One start of the agent has one.
 
-    ``box``: this machine's name in messages; ``interval_s``: what heartbeats promise as their distance.
+    ``box``: this machine's name in messages; ``interval_s``: what heartbeats promise as their distance; may be set.
     """
 
     def __init__(self, box: str, interval_s: float, outlet: Outlet) -> None:
         self._outlet = outlet
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._identity = Identity(box, uuid.uuid4().hex)
         self._heartbeats = 0
 
@@ -83,7 +83,7 @@ class Announcer:
         message = heartbeat_message(
             self._identity,
             self._heartbeats,
-            interval_s=self._interval_s,
+            interval_s=self.interval_s,
             uptime_s=uptime_s,
             model=model,
             sources=states,

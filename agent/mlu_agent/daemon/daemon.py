@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import signal
@@ -18,7 +19,7 @@ from ..publish.sinks import open_outlet
 from ..sources import SourceState
 from . import signals
 from .hangs import Hangs, end_now
-from .models import Models, Served, put_into_service
+from .models import InService, Models, put_into_service
 from .pipeline import Pipeline
 from .service import Notifications, Watchdog
 from .waiting import EXTENSION_S, Patience, Settling, Stopped
@@ -100,7 +101,10 @@ class Daemon:
         self.ledger = Ledger()
         patience = Patience(log, notifications, self._sleep_at_start)
         self._hangs = Hangs(log, notifications, flush)
-        self.models = Models({model.name: self._await_model(model, patience, exits) for model in config.models})
+        self.models = Models()
+        exits.callback(self.models.close)
+        for model in config.models:
+            self.models.put(patience.until(Settling(model.path, functools.partial(self._load, model))))
         # closed before the engine: the exit stack runs backwards
         self.outlet = patience.until(lambda: open_outlet(config.publish, self.ledger, log, wake.set, exits))
         self.endpoint = self.outlet.endpoint
@@ -138,18 +142,14 @@ class Daemon:
 
     # ---- the start ------------------------------------------------------------------------------------------------
 
-    def _await_model(self, model: ModelConfig, patience: Patience, exits: contextlib.ExitStack) -> Served:
-        served: Served = patience.until(Settling(model.path, lambda: self._load(model, exits)))
-        return served
-
-    def _load(self, model: ModelConfig, exits: contextlib.ExitStack) -> Served:
+    def _load(self, model: ModelConfig) -> InService:
         """The device's own deadlines are tighter, but one that is only slow may come near them in several calls."""
         service = self._config.service
         size = 0 if path_problem(model.path) else model.path.stat().st_size
         calls_s = Deadlines(service.device_timeout_s, service.device_start_timeout_s, size).start_s
         self._notifications.extend(EXTENSION_S + START_CALLS * calls_s, f"loading the model {model.name}")
         sources = self._config.sources_of(model)
-        return put_into_service(model, service, self.ledger, self._log, exits, self._hangs, sources)
+        return put_into_service(model, service, self.ledger, self._log, self._hangs, sources)
 
     def _go_on(self) -> None:
         """Between two steps of the start: Stopped if the end was asked for."""

@@ -1,6 +1,9 @@
 """The way of frames through one model: a thread that fills slots, and one that delivers what comes out of them.
 
 mailboxes -> feeder: preprocess, submit -> device -> deliverer: collect, postprocess, publish
+
+Another model may take the place of the one in service between two frames. The feeder gives it all frames from then on,
+and the deliverer goes to it once the old one has delivered what it had: so none is lost, doubled or out of order.
 """
 
 from __future__ import annotations
@@ -51,7 +54,9 @@ class Pending:
 class Line:
     """The two threads of one model in service, and the mailboxes of the sources that it looks at.
 
-    ``sources``: by id, as they are now. ``empty_frames``: whether frames without detections are published.
+    ``served``: the model that new frames go to; ``swap`` changes it.
+
+    ``sources``: by id, as they are now. ``empty_frames``: whether frames without detections are published; may be set.
     ``on_failure(error)`` is called when the device or a thread cannot go on; ``on_settled()`` when the last frames of a
     source that came to its end may have left. Both in a thread of the line.
     """
@@ -72,9 +77,11 @@ class Line:
         self._sources = sources
         self._announcer = announcer
         self._log = log
-        self._empty_frames = empty_frames
+        self.empty_frames = empty_frames
         self._on_failure = on_failure
         self._on_settled = on_settled
+        self._delivering = served  # the one before ``served`` for as long as that has frames in flight
+        self._retired = threading.Event()
         self._feeder = threading.Thread(target=self._guard, args=(self._feed,), name="feeder", daemon=True)
         self._deliverer = threading.Thread(target=self._guard, args=(self._deliver,), name="deliverer", daemon=True)
 
@@ -83,14 +90,53 @@ class Line:
         self._feeder.start()
         self._deliverer.start()
 
+    def swap(self, served: ServedModel[list[Pending]]) -> threading.Event:
+        """All frames that are taken from now on go to this model. The event is set once the one before has delivered
+        its last; until then there is no other swap."""
+        if self._delivering is not self.served:
+            raise ValueError("the model before the present one has frames in flight still")
+        self._retired = threading.Event()
+        self.served = served
+        self.exchange.look_again()  # the feeder may wait for a frame that does not come
+        return self._retired
+
+    def close(self) -> threading.Event:
+        """No frame is taken any more; the event is set once the last one was delivered, and both threads end."""
+        self._retired = threading.Event()
+        self.exchange.close()
+        return self._retired
+
     def stop_feeding(self, deadline: float) -> bool:
         """Waits for the feeder, whose exchange was closed; whether it has ended."""
         return _join(self._feeder, deadline)
 
     def stop_delivering(self, deadline: float) -> bool:
         """Ends the deliverer, whatever is in flight; whether it has ended."""
-        self.served.engine.interrupt()
+        for served in self._both():
+            served.engine.interrupt()
         return _join(self._deliverer, deadline)
+
+    def abandon(self) -> None:
+        """The device hangs: no call of it any more, and what is in flight has failed."""
+        for served in self._both():
+            served.engine.abandon()
+        self.exchange.close()
+        for served in self._both():
+            for group in served.groups:
+                self.count_failed(group)
+
+    @property
+    def pending(self) -> int:
+        """Groups submitted and not delivered."""
+        return sum(served.pending for served in self._both())
+
+    @property
+    def lost(self) -> bool:
+        """Whether the device was given up."""
+        return any(served.lost for served in self._both())
+
+    def _both(self) -> set[ServedModel[list[Pending]]]:
+        return {self._delivering, self.served}
 
     def _guard(self, work: Callable[[], None]) -> None:
         """A thread that dies of a bug must not leave a daemon that looks alive."""
@@ -104,40 +150,52 @@ class Line:
     # ---- the feeder -----------------------------------------------------------------------------------------------
 
     def _feed(self) -> None:
-        while True:
-            slot = self.served.engine.acquire()
-            if slot is None:
-                return
-            taken = self.exchange.take(None, functools.partial(self.served.engine.due, slot))
-            if taken is None:
-                self.served.engine.release(slot)
-                return
-            start = time.monotonic()
-            slot = self.served.engine.swap(slot)
-            group = self._gather(slot, taken)
-            if not group:
-                self.served.engine.release(slot)
-                continue
-            # a failure is told when it is collected: one thread makes the device ready again
-            self.served.submit(slot, group, defer=True)
-            self.served.engine.pace.prepared(time.monotonic() - start)
+        more = True
+        while more:
+            served = self.served
+            while more and served is self.served:
+                more = self._feed_one(served)
+            # nothing comes to it any more: the deliverer leaves it once it is empty
+            served.engine.interrupt()
 
-    def _gather(self, slot: Slot, taken: tuple[str, Grab] | None) -> list[Pending]:
+    def _feed_one(self, served: ServedModel[list[Pending]]) -> bool:
+        """Gives it what is ready, waited for; False if nothing will be any more."""
+        slot = served.engine.acquire()
+        if slot is None:
+            return False
+        taken = self.exchange.take(None, functools.partial(served.engine.due, slot), lambda: served is not self.served)
+        if taken is None:
+            served.engine.release(slot)
+            return served is not self.served
+        start = time.monotonic()
+        slot = served.engine.swap(slot)
+        group = self._gather(served, slot, taken)
+        if not group:
+            served.engine.release(slot)
+            return True
+        # a failure is told when it is collected: one thread makes the device ready again
+        served.submit(slot, group, defer=True)
+        served.engine.pace.prepared(time.monotonic() - start)
+        return True
+
+    def _gather(self, served: ServedModel[list[Pending]], slot: Slot, taken: tuple[str, Grab] | None) -> list[Pending]:
         """Fills a slot: with the frame that was taken, then with what else is ready, up to the batch."""
         group: list[Pending] = []
         while taken is not None:
             source_id, grab = taken
-            pending = self._prepare(self._sources[source_id], grab, slot, len(group))
+            pending = self._prepare(served, self._sources[source_id], grab, slot, len(group))
             if pending is not None:
                 group.append(pending)
-            taken = self.exchange.take(0) if len(group) < self.served.engine.batch else None
+            taken = self.exchange.take(0) if len(group) < served.engine.batch else None
         return group
 
-    def _prepare(self, source: Source, grab: Grab, slot: Slot, index: int) -> Pending | None:
+    def _prepare(
+        self, served: ServedModel[list[Pending]], source: Source, grab: Grab, slot: Slot, index: int
+    ) -> Pending | None:
         frame = source.to_frame(grab)
         start = time.monotonic_ns()
         try:
-            letterbox = self.served.place(frame.pixels, slot, index)
+            letterbox = served.place(frame.pixels, slot, index)
         except Exception as error:  # whatever a decoder hands over must not stop the other sources
             source.account.count_failed("preprocess")
             self._log.error(
@@ -148,7 +206,7 @@ class Line:
         end = time.monotonic_ns()
         return Pending(
             source=source,
-            choice=self.served.choice(source.config.classes, source.config.confidence),
+            choice=served.choice(source.config.classes, source.config.confidence),
             frame=dataclasses.replace(frame, pixels=_NO_PIXELS),
             letterbox=letterbox,
             grab_ms=grab.grab_ms,
@@ -161,34 +219,46 @@ class Line:
 
     def _deliver(self) -> None:
         while True:
-            try:
-                done = self.served.collect()
-            except RuntimeFailure as error:  # of the golden frame; what is in flight fails as it is collected
-                self._on_failure(error)
-                continue
-            if done is None:
+            served = self._delivering
+            while self._deliver_one(served):
+                pass
+            last = served is self.served
+            self._delivering = self.served
+            self._retired.set()
+            if last:
                 return
-            self.exchange.look_again()  # a lane may be free sooner than was expected
-            try:
-                self._finish(done)
-            finally:
-                # released only now: nothing pending means that everything has left
-                self.served.release(done)
-            for pending in done.group:
-                self._settle(pending.source)
 
-    def _finish(self, done: Done[list[Pending]]) -> None:
+    def _deliver_one(self, served: ServedModel[list[Pending]]) -> bool:
+        """Delivers what comes out next, waited for; False if nothing will any more."""
+        try:
+            done = served.collect()
+        except RuntimeFailure as error:  # of the golden frame; what is in flight fails as it is collected
+            self._on_failure(error)
+            return True
+        if done is None:
+            return False
+        self.exchange.look_again()  # a lane may be free sooner than was expected
+        try:
+            self._finish(served, done)
+        finally:
+            # released only now: nothing pending means that everything has left
+            served.release(done)
+        for pending in done.group:
+            self._settle(pending.source)
+        return True
+
+    def _finish(self, served: ServedModel[list[Pending]], done: Done[list[Pending]]) -> None:
         if done.slot is None:
             self._fail(done.group, done.failure or RuntimeFailure("the device gave no outputs"))
             return
         for index, pending in enumerate(done.group):
-            self._publish(done.slot, index, pending)
+            self._publish(served, done.slot, index, pending)
 
-    def _publish(self, slot: Slot, index: int, pending: Pending) -> None:
+    def _publish(self, served: ServedModel[list[Pending]], slot: Slot, index: int, pending: Pending) -> None:
         frame, account = pending.frame, pending.source.account
         start = time.monotonic_ns()
         try:
-            result = self.served.read(slot, index, pending.letterbox, pending.choice)
+            result = served.read(slot, index, pending.letterbox, pending.choice)
         except Exception as error:  # one bad output must not end the daemon
             account.count_failed("postprocess")
             self._log.error("outputs could not be read", source=frame.source_id, seq=frame.sequence, reason=str(error))
@@ -203,7 +273,7 @@ class Line:
         if result.invalid:
             self._count_invalid(pending, result)
         account.count_filtered(result.filtered)
-        if not len(result) and not self._empty_frames:
+        if not len(result) and not self.empty_frames:
             account.count_empty()
             return
         counters = account.counters()

@@ -20,7 +20,7 @@ from .goldens import golden_frame
 from .line import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from typing import Callable
 
     from ..cnrt import Library
@@ -33,16 +33,40 @@ if TYPE_CHECKING:
 Served = ServedModel[list[Pending]]
 
 
-class Models:
-    """The models in service, by name, at least one. The first is the one that heartbeats name."""
+class InService:
+    """A model in service, with all that was opened for it, which ``close`` releases. ``config``: as it is now."""
 
-    def __init__(self, models: Mapping[str, Served]) -> None:
-        self._all = dict(models)
+    def __init__(self, config: ModelConfig, served: Served, exits: contextlib.ExitStack | None = None) -> None:
+        self.config = config
+        self.served = served
+        self._exits = exits or contextlib.ExitStack()
+
+    def adjust(self, config: ModelConfig, service: ServiceConfig) -> None:
+        """What of it changes while it runs: thresholds and times."""
+        self.config = config
+        self.served.adjust(effective_thresholds(config, self.served.spec))
+        self.served.keep_time(
+            service.device_timeout_s, service.device_start_timeout_s, service.golden_interval_s or math.inf
+        )
+
+    def close(self) -> None:
+        """Releases engine, model and device; a second call does nothing."""
+        self._exits.close()
+
+
+class Models:
+    """The models in service, by name. The first is the one that heartbeats name.
+
+    The main loop puts and takes; any thread may look.
+    """
+
+    def __init__(self, models: Iterable[InService] = ()) -> None:
+        self._all = {one.config.name: one for one in models}
 
     @property
     def main(self) -> Served:
         """The first."""
-        return next(iter(self._all.values()))
+        return next(iter(self._all.values())).served
 
     def name_of(self, source: SourceConfig) -> str:
         """The name of the model that looks at a source's frames."""
@@ -50,10 +74,30 @@ class Models:
 
     def items(self) -> Iterable[tuple[str, Served]]:
         """All of them with their names."""
-        return self._all.items()
+        return [(name, one.served) for name, one in self._all.items()]
 
     def __iter__(self) -> Iterator[Served]:
-        return iter(self._all.values())
+        return iter([one.served for one in self._all.values()])
+
+    def __getitem__(self, name: str) -> InService:
+        return self._all[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all
+
+    def put(self, model: InService) -> None:
+        """One more, the last, or another in the place of that of its name."""
+        self._all = {**self._all, model.config.name: model}
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Only these, in that order."""
+        self._all = {name: self._all[name] for name in names}
+
+    def close(self) -> None:
+        """Closes all that are in service."""
+        with contextlib.ExitStack() as exits:
+            for one in self._all.values():
+                exits.callback(one.close)
 
 
 def put_into_service(
@@ -61,11 +105,10 @@ def put_into_service(
     service: ServiceConfig,
     ledger: Ledger,
     log: Any,
-    exits: contextlib.ExitStack,
     on_hang: Callable[[DeviceLost], None],
     sources: Iterable[SourceConfig] = (),
-) -> Served:
-    """Loads a model onto its runtime, until ``exits`` closes it, and says what runs where.
+) -> InService:
+    """Loads a model onto its runtime, and says what runs where; whoever calls closes it.
 
     From before the first call of the device until after the last one ``on_hang`` is called, in a thread of its own, if
     one does not return in time. Raises what ``load_bundle``, ``open_library`` and ``Engine`` raise, and
@@ -90,8 +133,7 @@ def put_into_service(
             log.warning("nobody looks whether the device computes right", reason=unwatched)
         golden = None if unwatched else golden_frame(spec, engine, log)
         served = serve(spec, engine, model, ledger, log, deadlines, golden, service.golden_interval_s)
-        exits.push(own.pop_all())
-    return served
+        return InService(model, served, own.pop_all())
 
 
 def _why_unwatched(interval_s: float, library: Library) -> str:

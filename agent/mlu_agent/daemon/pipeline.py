@@ -21,10 +21,12 @@ from .line import Line
 from .service import Worker
 
 if TYPE_CHECKING:
-    from ..config import Config, SourceConfig
+    import threading
+
+    from ..config import Config, PublishConfig, SourceConfig
     from ..ledger import Ledger
     from ..publish.sink import Outlet
-    from .models import Models, Served
+    from .models import InService, Models, Served
 
 SOURCES_PATIENCE_S = 0.5
 LAST_JOIN_S = 0.2
@@ -51,7 +53,7 @@ class Pipeline:
         self.ledger = ledger
         self.sources: dict[str, Source] = {}
         self.failure: MluAgentError | None = None
-        self._config = config
+        self._publish = config.publish
         self._outlet = outlet
         self._log = log
         self._wake = wake
@@ -61,7 +63,8 @@ class Pipeline:
         self._started = time.monotonic()
         self._next_heartbeat = 0.0
         self._ended: set[str] = set()
-        self._leaving: set[str] = set()
+        self._at: dict[str, Line] = {}  # where the frames of each source go
+        self._leaving: dict[str, SourceConfig | None] = {}  # with what comes in its place
         for source in config.sources:
             self.add(source)
 
@@ -71,7 +74,7 @@ class Pipeline:
             self.sources,
             self._announcer,
             self._log,
-            empty_frames=self._config.publish.empty_frames,
+            empty_frames=self._publish.empty_frames,
             on_failure=self.give_up,
             on_settled=self._wake,
         )
@@ -86,20 +89,56 @@ class Pipeline:
             account.count_unreadable()
             self._log.warning("a picture was skipped", source=config.id, reason=sentence)
 
-        mailbox = self._line_of(config).exchange.mailbox(config.id, config.live)
+        line = self._lines[self.models.name_of(config)]
+        mailbox = line.exchange.mailbox(config.id, config.live)
         capture = make_capture(config, unreadable)
         source = Source(config, capture, mailbox, account, self._changed, on_over=self._wake)
         self.sources[config.id] = source
+        self._at[config.id] = line
         if self._running:
             source.start()
         return source
 
-    def remove(self, source_id: str) -> None:
-        """Ends a source: what waits is dropped, what is in flight published, its ``end`` sent, and it is forgotten."""
+    def remove(self, source_id: str, successor: SourceConfig | None = None) -> None:
+        """Ends a source: what waits is dropped, what is in flight published, its ``end`` sent, and it is forgotten.
+
+        A ``successor`` of that id begins where it ended, without an ``end``.
+        """
         source = self.sources[source_id]
-        self._leaving.add(source_id)
+        self._leaving[source_id] = successor
         source.stop()
         source.discard_waiting()
+
+    def is_leaving(self, source_id: str) -> bool:
+        """Whether it was removed and is not gone yet."""
+        return source_id in self._leaving
+
+    def swap(self, model: InService) -> threading.Event:
+        """Another model in the place of that of its name, between two frames; set when the old one has delivered."""
+        self.models.put(model)
+        return self._lines[model.config.name].swap(model.served)
+
+    def add_model(self, model: InService) -> None:
+        """A model more."""
+        name = model.config.name
+        line = self._make_line(model.served)
+        if self._running:
+            line.start()
+        self.models.put(model)
+        self._lines[name] = line
+
+    def remove_model(self, name: str) -> threading.Event:
+        """A model less, whose sources were all removed; set when it has delivered its last frame."""
+        self.models.keep([other for other, _ in self.models.items() if other != name])
+        return self._lines.pop(name).close()
+
+    def configure(self, publish: PublishConfig) -> None:
+        """What of publishing changes while it runs."""
+        self._publish = publish
+        self._announcer.interval_s = publish.heartbeat_s
+        self._next_heartbeat = 0.0
+        for line in self._lines.values():
+            line.empty_frames = publish.empty_frames
 
     def start(self) -> None:
         """Starts all threads."""
@@ -122,7 +161,7 @@ class Pipeline:
             for source in self.sources.values():
                 self._announcer.state(source, source.account.counters())
         if heartbeat_due:
-            self._next_heartbeat = now + self._config.publish.heartbeat_s
+            self._next_heartbeat = now + self._publish.heartbeat_s
             self._heartbeat(now)
 
     def _heartbeat(self, now: float) -> None:
@@ -157,7 +196,8 @@ class Pipeline:
     def _worker(self, name: str) -> Worker:
         """A line is idle while no frame of its sources is on its way: none waits, none is being prepared, none is in
         the engine. Making the device ready again takes less than a watchdog's period, by the deadlines of its calls."""
-        accounts = [one.account for one in self.sources.values() if self.models.name_of(one.config) == name]
+        line = self._lines[name]
+        accounts = [one.account for source_id, one in self.sources.items() if self._at[source_id] is line]
         idle = not any(account.counters()["in_flight"] for account in accounts)
         return Worker(f"model {name}", sum(account.progress for account in accounts), idle)
 
@@ -172,7 +212,7 @@ class Pipeline:
         for source in self.sources.values():
             source.discard_waiting()
         clean = [line.stop_feeding(deadline) for line in lines]
-        while any(self._drains(served) for served in self.models) and time.monotonic() < deadline:
+        while any(self._drains(line) for line in lines) and time.monotonic() < deadline:
             time.sleep(0.005)
         # those inside a blocking read are left behind: they hold no device memory and their mailboxes are shut
         patience = min(deadline, time.monotonic() + SOURCES_PATIENCE_S)
@@ -180,17 +220,17 @@ class Pipeline:
             source.join(max(0.0, patience - time.monotonic()))
         for source in self.sources.values():
             self._send_end(source, "the agent stops")
-        clean += [not served.pending for served in self.models]
+        clean += [not line.pending for line in lines]
         if self.failure is not None:
             self._heartbeat(time.monotonic())
         last = max(deadline, time.monotonic() + LAST_JOIN_S)
         clean += [line.stop_delivering(last) for line in lines]
         return all(clean)
 
-    def _drains(self, served: Served) -> bool:
+    def _drains(self, line: Line) -> bool:
         """Whether what is in flight will still come out: a device that hangs holds what it has; one that was given up
         lets the deliverer count the rest as failed."""
-        return bool(served.pending) and (self.failure is None or served.lost)
+        return bool(line.pending) and (self.failure is None or line.lost)
 
     def give_up(self, error: MluAgentError) -> None:
         """The daemon cannot go on; the first reason counts. Any thread may call."""
@@ -204,10 +244,7 @@ class Pipeline:
         for source in self.sources.values():
             source.stop()
         for line in self._lines.values():
-            line.served.engine.abandon()
-            line.exchange.close()
-            for group in line.served.groups:
-                line.count_failed(group)
+            line.abandon()
         for source in self.sources.values():
             source.discard_waiting()
             self._send_end(source, "the device hangs")
@@ -223,9 +260,6 @@ class Pipeline:
 
     # ---- within ---------------------------------------------------------------------------------------------------
 
-    def _line_of(self, config: SourceConfig) -> Line:
-        return self._lines[self.models.name_of(config)]
-
     def _changed(self, source: Source) -> None:
         """Called by a source's thread on every change of state."""
         status = source.status
@@ -237,12 +271,21 @@ class Pipeline:
     def _end_if_done(self, source: Source) -> None:
         if not source.finished or source.account.counters()["in_flight"]:
             return
-        self._send_end(source, source.status.reason)
-        if source.source_id in self._leaving:
-            self._line_of(source.config).exchange.remove(source.source_id)
-            self._leaving.remove(source.source_id)
-            self._ended.remove(source.source_id)
-            del self.sources[source.source_id]
+        if source.source_id not in self._leaving:
+            self._send_end(source, source.status.reason)
+            return
+        successor = self._leaving.pop(source.source_id)
+        if successor is None:
+            self._send_end(source, source.status.reason)
+        self._forget(source)
+        if successor is not None:
+            self.add(successor)
+
+    def _forget(self, source: Source) -> None:
+        self._at.pop(source.source_id).exchange.remove(source.source_id)
+        self._ended.discard(source.source_id)
+        del self.sources[source.source_id]
+        self.ledger.close_source(source.source_id)
 
     def _send_end(self, source: Source, reason: str) -> None:
         if source.source_id in self._ended:

@@ -230,8 +230,11 @@ def take_status(
         return Status(agent, changes=changes.newest_first())
     snapshot = pipeline.ledger.snapshot()
     now = time.monotonic()
-    models = tuple(_model_now(served, snapshot) for served in pipeline.models)
-    sources = tuple(_source_now(source, snapshot, recent, now) for source in list(pipeline.sources.values()))
+    models = tuple(_model_now(name, served, snapshot) for name, served in pipeline.models.items())
+    sources = tuple(
+        _source_now(source, pipeline.models.name_of(source.config), snapshot, recent, now)
+        for source in list(pipeline.sources.values())
+    )
     sinks = tuple(SinkNow(sink.name, sink.endpoint, snapshot.sinks.get(sink.name, {})) for sink in outlet.sinks)
     lost = pipeline.failure
     device = min((model.health for model in models), key=lambda health: _WORST_FIRST.index(health.state))
@@ -240,9 +243,9 @@ def take_status(
     return Status(agent, models, sources, sinks, device, changes.newest_first())
 
 
-def _model_now(served: Served, snapshot: Snapshot) -> ModelNow:
+def _model_now(name: str, served: Served, snapshot: Snapshot) -> ModelNow:
     return ModelNow(
-        name="main",
+        name=name,
         model=served.spec.name,
         path=str(served.spec.path),
         sha256=served.spec.sha256,
@@ -251,11 +254,11 @@ def _model_now(served: Served, snapshot: Snapshot) -> ModelNow:
         cores=served.engine.cores,
         slots=served.engine.slots,
         health=served.health(),
-        counters=snapshot.models.get(served.spec.name, {}),
+        counters=snapshot.models.get(name, {}),
     )
 
 
-def _source_now(source: Source, snapshot: Snapshot, recent: Recent, now: float) -> SourceNow:
+def _source_now(source: Source, model: str, snapshot: Snapshot, recent: Recent, now: float) -> SourceNow:
     config, status = source.config, source.status
     counters, stages = snapshot.sources[config.id], snapshot.stages[config.id]
     fps_read, fps_published, latency_ms = recent.of(now, config.id, counters, stages)
@@ -263,7 +266,7 @@ def _source_now(source: Source, snapshot: Snapshot, recent: Recent, now: float) 
         id=config.id,
         kind=config.kind,
         location=shown(config.location),
-        model="main",
+        model=model,
         state=status.state.value,
         reason=status.reason,
         code=status.code,

@@ -50,10 +50,15 @@ class Deadlines:
     """
 
     def __init__(self, timeout_s: float, start_timeout_s: float, model_bytes: int) -> None:
-        self._timeout_s = timeout_s
-        self.start_s = start_timeout_s + model_bytes / READ_BYTES_PER_S
+        self._read_s = model_bytes / READ_BYTES_PER_S
         self._good: list[float] = []
         self._count = 0
+        self.configure(timeout_s, start_timeout_s)
+
+    def configure(self, timeout_s: float, start_timeout_s: float) -> None:
+        """As in the constructor; what was learnt stays. Any thread."""
+        self._timeout_s = timeout_s
+        self.start_s = start_timeout_s + self._read_s
 
     def note(self, seconds: float) -> None:
         """An invocation went well and took so long, by the host's clock."""

@@ -35,7 +35,8 @@ DOUBT_PAUSE_S = 10.0
 
 
 class Scrutiny:
-    """What looks at a model's outputs; by the collecting thread alone. ``due``: monotonic seconds of the next test."""
+    """What looks at a model's outputs; by the collecting thread alone. ``due``: monotonic seconds of the next test;
+    ``interval_s``: from one to the next, which any thread may set."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class Scrutiny:
         self._recovery = recovery
         self._account = account
         self._log = log
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._lane = 0
         self._next_doubt = 0.0
         self._before: dict[object, tuple[int, int]] = {}  # of input and outputs, by slot, by lane and of all
@@ -65,7 +66,7 @@ class Scrutiny:
         """The golden frame on the next lane, if it is due; DeviceLost if nothing helps."""
         if now < self.due or self._recovery.lost is not None:
             return
-        self.due = now + self._interval_s
+        self.due = now + self.interval_s
         self._lane = (self._lane + 1) % self._engine.lanes
         self._test([self._lane])
 

@@ -65,15 +65,36 @@ class ServedModel(Generic[Group]):
     ) -> None:
         self.spec = spec
         self.engine = engine
-        self.thresholds = thresholds
         self.recovery = recovery
-        self.info = ModelInfo.of(spec, thresholds, engine.library.kind, engine.library.flags)
         self._preprocess = Preprocessor(spec.input)
         self._read = Reader(spec)
         self._pending: collections.deque[Group] = collections.deque()
         self._deadlines = deadlines
         self._scrutiny = scrutiny
+        self.adjust(thresholds)
+
+    def adjust(self, thresholds: Thresholds) -> None:
+        """Other thresholds, for the frames that are placed from now on. Any thread."""
+        # as one value, and before the choices are forgotten that were made with the old ones: others may be choosing
+        self._in_force = thresholds, ModelInfo.of(self.spec, thresholds, *_runtime(self.engine))
         self._choices: dict[tuple[tuple[tuple[str, float], ...], float], Choice] = {}
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """See above."""
+        return self._in_force[0]
+
+    @property
+    def info(self) -> ModelInfo:
+        """See above."""
+        return self._in_force[1]
+
+    def keep_time(self, timeout_s: float, start_timeout_s: float, golden_interval_s: float) -> None:
+        """Other deadlines of the device's calls, and another time between two runs of the golden frame. Any thread."""
+        if self._deadlines is not None:
+            self._deadlines.configure(timeout_s, start_timeout_s)
+        if self._scrutiny is not None:
+            self._scrutiny.interval_s = golden_interval_s
 
     def place(self, pixels: NDArray[np.uint8], slot: Slot, index: int) -> Letterbox:
         """Makes one picture, uint8 (H, W, 3) BGR, the input number ``index`` of the slot."""
@@ -81,12 +102,13 @@ class ServedModel(Generic[Group]):
 
     def choice(self, classes: tuple[tuple[str, float], ...], confidence: float) -> Choice:
         """What a source wants of this model that is configured so; see ``choose``. One thread."""
-        choice = self._choices.get((classes, confidence))
+        choices = self._choices
+        choice = choices.get((classes, confidence))
         if choice is None:
-            if len(self._choices) >= MAX_CHOICES:
-                self._choices.clear()
-            choice = choose(classes, confidence, self.thresholds, self.info)
-            self._choices[classes, confidence] = choice
+            if len(choices) >= MAX_CHOICES:
+                choices.clear()
+            choice = choose(classes, confidence, *self._in_force)
+            choices[classes, confidence] = choice
         return choice
 
     def submit(self, slot: Slot, group: Group, *, defer: bool = False) -> None:
@@ -185,3 +207,7 @@ class ServedModel(Generic[Group]):
         if self._scrutiny is not None:
             self._scrutiny.start()
         return done.device_us / 1000
+
+
+def _runtime(engine: Engine) -> tuple[str, tuple[str, ...]]:
+    return engine.library.kind, engine.library.flags

@@ -87,15 +87,21 @@ class Exchange(Generic[T]):
         with self._changed:
             self._boxes.pop(key).clear()
 
-    def take(self, timeout: float | None, live_from: Callable[[], float] = lambda: 0.0) -> tuple[str, T] | None:
-        """The key of a mailbox and its oldest item; None after ``timeout`` seconds (None: for ever) or when closed.
+    def take(
+        self,
+        timeout: float | None,
+        live_from: Callable[[], float] = lambda: 0.0,
+        unwanted: Callable[[], bool] = lambda: False,
+    ) -> tuple[str, T] | None:
+        """The key of a mailbox and its oldest item; None after ``timeout`` seconds (None: for ever), when closed, or
+        once ``unwanted()``, which is asked after ``look_again`` too.
 
         ``live_from()``: from when on live boxes may be emptied, monotonic seconds: until then newer items still replace
         theirs. It is asked whenever something may have changed, and after ``look_again``.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         with self._changed:
-            while self._open:
+            while self._open and not unwanted():
                 now = time.monotonic()
                 live_at = live_from() if any(box and box.live for box in self._boxes.values()) else math.inf
                 taken = self._pop(live=now >= live_at)

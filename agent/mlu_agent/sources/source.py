@@ -32,6 +32,11 @@ DROPPED_STALE = "dropped_stale"
 DROPPED_STOPPING = "dropped_stopping"
 PASSING = (Reason.NOT_FOUND, Reason.UNAUTHORIZED)  # of a path: a mount that comes later, a folder that is opened up
 
+# Options that a source takes over while it runs; with any other one it begins anew.
+ADJUSTABLE = frozenset(
+    {"max_fps", "classes", "confidence", "stall_timeout_s", "reconnect_min_s", "reconnect_max_s", "watch",
+     "password_file"}
+)  # fmt: skip
 WATCHED = ("url", "camera")  # a file that shows a still picture is no fault
 
 
@@ -61,18 +66,25 @@ class Source:
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._sequence = 0
         self._liveness = Liveness(remote=capture.remote, longest_s=max(config.open_timeout_s, capture.longest_s))
-        self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s)
         self._reminders = Reminders()
         self._last_sign = 0.0  # start of the last attempt, or its last frame
         self._pace_start = 0.0
         self._left_out = (0, 0)  # stale and damaged ones of the capture, as counted so far
-        self._rate = Rate(config.max_fps) if config.max_fps and not capture.keeps_rate else None
-        watched = config.watch.enabled and config.kind in WATCHED
-        self._watch = PictureWatch(config.watch) if watched else None
+        self._take_over(config)
         self._status = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
         self._thread = threading.Thread(target=self._work, name=f"source-{config.id}", daemon=True)
+
+    def _take_over(self, config: SourceConfig) -> None:
+        self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s)
+        self._rate = Rate(config.max_fps) if config.max_fps and not self.capture.keeps_rate else None
+        watched = config.watch.enabled and config.kind in WATCHED
+        self._watch = PictureWatch(config.watch) if watched else None
+
+    def adjust(self, config: SourceConfig) -> None:
+        """Other options of those that are ADJUSTABLE; what the picture was watched for begins anew. Any thread."""
+        self._take_over(config)
+        self.config = config
 
     @property
     def status(self) -> SourceStatus:
@@ -81,8 +93,8 @@ class Source:
 
     @property
     def sequence(self) -> int:
-        """Frames handed out so far: the next one's number."""
-        return self._sequence
+        """Frames handed out so far: the next one's number. It goes on if a source of that id comes again."""
+        return self.account.numbered
 
     @property
     def over(self) -> bool:
@@ -127,16 +139,14 @@ class Source:
 
     def to_frame(self, grab: Grab) -> Frame:
         """Gives a grab taken out of the mailbox its sequence number. One consumer thread."""
-        frame = Frame(
+        return Frame(
             pixels=grab.pixels,
             source_id=self.source_id,
-            sequence=self._sequence,
+            sequence=self.account.number(),
             capture_time_ns=grab.capture_time_ns,
             clock=grab.clock,
             position=grab.position,
         )
-        self._sequence += 1
-        return frame
 
     def discard_waiting(self) -> None:
         """Counts what is left in the mailbox as dropped: the pipeline is stopping."""
@@ -286,14 +296,15 @@ class Source:
         self._note_frame()
         if self.config.realtime and self.capture.media_s is not None:
             self._stop.wait(max(0.0, self._pace_start + self.capture.media_s - time.monotonic()))
-        if self._rate is not None and not self._keep(self._rate):
+        rate, watch = self._rate, self._watch  # another thread may exchange them
+        if rate is not None and not self._keep(rate):
             self.account.count_read()
             self.account.count_dropped(DROPPED_RATE)
             return
         with self._liveness.inside("decoding it"):
             grab = self.capture.take()
-        if self._watch is not None:
-            self._watch.look(grab.pixels, time.monotonic(), self.capture.key_frames)
+        if watch is not None:
+            watch.look(grab.pixels, time.monotonic(), self.capture.key_frames)
             self._show_picture(FLOWING)
         # counted before it can be seen by the consumer, so that the balance never shows more out than in
         self.account.count_read()
@@ -324,7 +335,8 @@ class Source:
 
     def _show_picture(self, only_from: tuple[SourceState, ...]) -> None:
         """Live, or what is wrong with the picture of what would be live."""
-        finding = self._watch.finding if self._watch is not None else None
+        watch = self._watch
+        finding = watch.finding if watch is not None else None
         self._set(*(finding or (SourceState.LIVE, "frames arrive")), only_from=only_from)
 
     def _keep(self, rate: Rate) -> bool:
