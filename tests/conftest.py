@@ -81,6 +81,7 @@ _MISSING: dict[str, Callable[[], str | None]] = {
     "torch": functools.partial(_missing_module, "torch"),
     "eval": functools.partial(_missing_module, "pycocotools"),
     "onnx": functools.partial(_missing_module, "onnx"),
+    "sign": functools.partial(_missing_module, "cryptography"),
     "ray": functools.partial(_missing_module, "ray"),
     "full": _missing_full,
     "checkout": functools.lru_cache(None)(_missing_checkout),

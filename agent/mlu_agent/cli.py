@@ -18,6 +18,7 @@ COMMANDS = {
     "detect": "find objects in pictures and videos",
     "subscribe": "print the messages of a running daemon",
     "inspect": "describe a model file",
+    "verify": "whether a bundle is whole, who signed it, and what it is for",
     "bench": "how fast a model is on this box, and how to run it",
     "devices": "list the devices that the runtime sees",
     "check": "check a configuration without running it",

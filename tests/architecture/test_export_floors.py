@@ -20,6 +20,7 @@ ROOMS = (
 ANYWHERE = {"mlu_export", "mlu_agent", "numpy"}
 # A dependency's doors: files, or folders with all that is in them.
 DOORS: dict[str, set[str]] = {
+    "cryptography": {"formats/keys"},
     "onnx": {"importers/onnx/file"},
     "pycocotools": {"measurement/annotations", "measurement/matching"},
     "ray": {"shards/ray_cluster"},

@@ -56,6 +56,8 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
             **dict.fromkeys(("confidence", "iou", "max_detections", "cores"), 0),
             "runtime": "auto",
             "name": "main",
+            "trust": "",
+            "require_signature": True,
         },
         "source": [dataclasses.asdict(SourceConfig("", "", ""))],
         "publish": dataclasses.asdict(PublishConfig()),

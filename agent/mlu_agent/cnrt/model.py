@@ -14,19 +14,23 @@ if TYPE_CHECKING:
     from .library import Library
 
 
+KNOWN = ("MLU220", "MLU270")  # those whose models tell
+
+
 class Model(Handle):
     """A ``.cambricon`` file in the runtime, with its first function extracted.
 
     The container is read by ourselves first: what cannot run on this library is refused with a sentence (DataError)
-    before the library sees it. ``description`` is that reading.
+    before the library sees it. ``description`` is that reading. ``target``: the device's, "" where nobody asked it.
     """
 
-    def __init__(self, library: Library, path: str | os.PathLike[str]) -> None:
+    def __init__(self, library: Library, path: str | os.PathLike[str], target: str = "") -> None:
         super().__init__(library)
         self._open = False
         self.path = Path(path)
         self.description = read_offline_model(self.path)
         refuse_wrong_kind(library.kind, self.description, str(self.path))
+        refuse_other_device(library.kind, self.description, target, str(self.path))
         pointer = library.ffi.new("cnrtModel_t *")
         library.call("cnrtLoadModel", pointer, os.fsencode(self.path))
         self._model = pointer[0]
@@ -89,4 +93,13 @@ def refuse_wrong_kind(kind: str, model: OfflineModel, path: str) -> None:
         raise DataError(
             f"{path}: this file holds {model.target} device code only, which the simulator cannot execute: "
             "run it on a device, or build a model with mlu-export"
+        )
+
+
+def refuse_other_device(kind: str, model: OfflineModel, target: str, path: str) -> None:
+    """Raises DataError when a model was compiled for another device than this one, both being known."""
+    if kind == "device" and model.target != target and model.target in KNOWN and target in KNOWN:
+        raise DataError(
+            f"{path}: was compiled for an {model.target}, and this device is an {target}: compile it for that, or "
+            "run it where it belongs"
         )

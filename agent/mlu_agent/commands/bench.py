@@ -20,6 +20,7 @@ from ..engine import Engine
 from ..engine.engine import SLOTS_PER_CONTEXT
 from ..errors import RuntimeFailure, UserError
 from ..model.bundle import load_bundle
+from ..model.bundle_file import SUFFIX as BUNDLE
 from ..model.offline_model import read_offline_model
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.seconds <= MOST_SECONDS:
         raise UserError(f"--seconds {arguments.seconds:g}: choose more than 0 and up to {MOST_SECONDS:g}")
     library = open_library(arguments.runtime)
-    models = [Path(model) for model in arguments.models]
+    models = [_file(Path(model)) for model in arguments.models]
     networks = {str(model): _network(library, model) for model in models}  # what cannot be read is told at once
     ways = [(model, _ways(library, model, arguments)) for model in models]
     rows: list[Row] = []
@@ -115,6 +116,11 @@ def recommended(rows: Sequence[Row]) -> Row:
     fastest = max(row.pictures_per_second for row in rows)
     good = [row for row in rows if row.pictures_per_second >= FULL_SPEED * fastest]
     return min(good, key=lambda row: (row.in_flight, row.cores, row.median_ms))
+
+
+def _file(model: Path) -> Path:
+    """The .cambricon file; that of a bundle stays unpacked until the process ends."""
+    return load_bundle(model).path if model.suffix == BUNDLE else model
 
 
 def _network(library: Library, model: Path) -> object:

@@ -17,6 +17,7 @@ from ..doctor.doctor import connect
 from ..errors import MluAgentError, UserError
 from ..model.bundle import load_bundle
 from ..model.labels import refuse_unknown_labels
+from ..model.signatures import trust_of
 from ..publish.sinks import notes
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _kept(problems: list[MluAgentError], step: Callable[[], T]) -> T | None:
 
 
 def _load(config: Config, model: ModelConfig) -> Loaded:
-    spec = load_bundle(model.path)
+    spec = load_bundle(model.path, trust_of(model))
     refuse_unknown_labels(config.sources_of(model), spec)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)

@@ -42,7 +42,7 @@ NAMED = 3  # of the files that are left out
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("model", metavar="MODEL", help="a .cambricon model or its .toml manifest")
+    parser.add_argument("model", metavar="MODEL", help="a .cambricon model, its .toml manifest or a .bundle")
     parser.add_argument(
         "inputs", metavar="INPUT", nargs="+", help="pictures, folders of pictures, videos, URLs of streams and pictures"
     )

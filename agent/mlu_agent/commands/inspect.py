@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Any
 from mlu_client.text import printable, printable_json
 
 from ..model.bundle import load_bundle
+from ..model.bundle_file import SUFFIX as BUNDLE
 from ..model.offline_model import OfflineModel, read_offline_model
+from ..model.signatures import described
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from ..model.bundle import ModelSpec
+    from ..model.packed import Packed
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("file", metavar="FILE", help="a .cambricon model (the vendor's or ours) or a .toml manifest")
+    parser.add_argument(
+        "file", metavar="FILE", help="a .cambricon model (the vendor's or ours), a .toml manifest or a .bundle"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -27,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the description."""
     path = Path(arguments.file)
     manifest: dict[str, Any] = {}
-    if path.suffix == ".toml":
+    if path.suffix in (".toml", BUNDLE):
         spec = load_bundle(path)
         model = spec.offline
         manifest = {
@@ -38,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             "labels": len(spec.labels),
             "output": _output(spec),
             "provenance": spec.provenance,
+            **({} if spec.packed is None else _bundle(spec.packed)),
         }
     else:
         model = read_offline_model(path)
@@ -47,6 +53,18 @@ def run(arguments: argparse.Namespace) -> int:
         for line in _lines(model, manifest):
             print(printable(line))
     return 0
+
+
+def _bundle(packed: Packed) -> dict[str, Any]:
+    """What the one file says beyond its manifest."""
+    index = packed.index
+    return {
+        "version": index.version,
+        "hardware": list(index.hardware),
+        "least_agent": index.least_agent,
+        "members": {member.role: member.name for member in index.members},
+        "signed_by": list(described(packed.signers)),
+    }
 
 
 def _output(spec: ModelSpec) -> str:

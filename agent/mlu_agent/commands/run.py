@@ -11,6 +11,7 @@ from ..config import load_config, remarks
 from ..daemon.daemon import serve
 from ..daemon.service import Notifications
 from ..errors import RuntimeFailure, UserError
+from ..model.unpacked import remove_temporary
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         place = f"{error.filename}: " if error.filename is not None else ""
         raise RuntimeFailure(f"{place}{error.strerror or error}") from error
     finally:
+        remove_temporary()
         if output is not None:
             output.close(LOG_PATIENCE_S)
 

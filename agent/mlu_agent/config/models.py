@@ -48,14 +48,21 @@ def _read_model(table: Fields, folder: Path, *, alone: bool) -> ModelConfig:
     usual = ModelConfig()
     remedy = 'write "auto", "device", "simulator" or the absolute path of a libcnrt.so'
     runtime = table.text("runtime", usual.runtime, pattern=r"auto|device|simulator|/.*", remedy=remedy)
+    trust = table.text("trust", "")
     model = ModelConfig(
         path=folder
-        / table.text("path", pattern=r".+\.(cambricon|toml)", remedy="write the path of a .cambricon model"),
+        / table.text(
+            "path",
+            pattern=r".+\.(cambricon|toml|bundle)",
+            remedy="write the path of a .cambricon model or of a .bundle",
+        ),
         confidence=table.number("confidence", 0.0, minimum=0.0, maximum=1.0) or None,
         iou=table.number("iou", 0.0, minimum=0.0, maximum=1.0) or None,
         max_detections=table.integer("max_detections", 0, minimum=0, maximum=10000) or None,
         runtime=runtime,
         cores=table.integer("cores", 0, minimum=0, maximum=64) or None,
+        trust=folder / trust if trust else None,
+        require_signature=table.boolean("require_signature", usual.require_signature),
         name=table.text("name", usual.name if alone else None, pattern=SOURCE_ID, remedy=ID_REMEDY),
     )
     table.close()

@@ -10,7 +10,8 @@ from pathlib import Path
 class ModelConfig:
     """Which model runs, and where. A threshold of None is the manifest's; ``cores`` None takes all.
 
-    ``name``: what sources, commands and status call it; of several models each has its own.
+    ``name``: what sources, commands and status call it; of several models each has its own. ``trust``: where the public
+    keys are of which one must have signed the model's bundle (``require_signature`` False: may have); None: nowhere.
     """
 
     path: Path = Path()
@@ -20,6 +21,8 @@ class ModelConfig:
     runtime: str = "auto"
     cores: int | None = None
     name: str = "main"
+    trust: Path | None = None
+    require_signature: bool = True
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config.files import read_bounded
 from ..config.new_files import write_whole
 from ..engine.golden import record, weakness
 from ..errors import DataError
-from ..model.golden import MAX_GOLDEN, SUFFIX, golden_text, parse_golden
+from ..model.golden import SUFFIX, golden_text, read_golden
+from ..model.unpacked import CACHE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ..engine import Engine
     from ..model.bundle import ModelSpec
     from ..model.golden import GoldenFrame
-
-CACHE_VARIABLE = "CACHE_DIRECTORY"  # set by systemd
 
 
 def golden_frame(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame:
@@ -36,7 +34,9 @@ def golden_frame(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame:
         return known
     made_on = _made_on(engine)
     golden = record(engine, spec.sha256, made_on)
-    kept = next((str(path) for path in _places(spec) if _write(path, golden_text(golden))), "")
+    # a bundle's files are as they were packed, and may go with it: what is recorded lies elsewhere
+    places = [path for path in _places(spec) if spec.packed is None or path.parent != spec.path.parent]
+    kept = next((str(path) for path in places if _write(path, golden_text(golden))), "")
     if kept:
         log.warning("golden frame recorded: from now on the device has to compute the same", path=kept, made_on=made_on)
     else:
@@ -76,7 +76,7 @@ def _read(path: Path, spec: ModelSpec, made_on: str, log: Any) -> GoldenFrame | 
     if not os.path.lexists(path):
         return None
     try:
-        golden = parse_golden(read_bounded(path, MAX_GOLDEN, DataError), path.name)
+        golden = read_golden(path)
     except DataError as error:
         log.warning("a golden frame is not taken", reason=error.message)
         return None

@@ -16,6 +16,7 @@ from ..engine.scrutiny import Scrutiny
 from ..engine.served import ServedModel
 from ..model.bundle import load_bundle
 from ..model.labels import refuse_unknown_labels
+from ..model.signatures import described, trust_of
 from .goldens import golden_frame
 from .line import Pending
 
@@ -114,7 +115,7 @@ def put_into_service(
     one does not return in time. Raises what ``load_bundle``, ``open_library`` and ``Engine`` raise, and
     UserError where ``sources``, those that it is to look at, want labels that it does not have.
     """
-    spec = load_bundle(model.path)
+    spec = load_bundle(model.path, trust_of(model))
     refuse_unknown_labels(sources, spec)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)
@@ -129,6 +130,10 @@ def put_into_service(
             "model", model=model.name, name=spec.name, sha256=spec.sha256, device=engine.device.name,
             cores=engine.cores, slots=engine.slots,
         )  # fmt: skip
+        if spec.packed is not None:
+            log.info(
+                "bundle", model=model.name, path=str(spec.packed.path), signed_by=list(described(spec.packed.signers))
+            )
         if unwatched:
             log.warning("nobody looks whether the device computes right", reason=unwatched)
         golden = None if unwatched else golden_frame(spec, engine, log)

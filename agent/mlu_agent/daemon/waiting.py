@@ -87,7 +87,7 @@ def _stamps(folder: Path) -> list[tuple[str, int, int]]:
     found = []
     try:
         for path in sorted(folder.iterdir()):
-            if path.suffix in (".cambricon", ".toml"):
+            if path.suffix in (".cambricon", ".toml", ".bundle"):
                 status = path.stat()
                 found.append((path.name, status.st_size, status.st_mtime_ns))
     except OSError:  # a file or the folder went away meanwhile: that is a change, too

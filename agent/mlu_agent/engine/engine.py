@@ -103,7 +103,7 @@ class Engine:
     def _open_device(self) -> None:
         self._device = Device(self.library, self._ordinal)
         self._exits.callback(self._device.close)
-        self._model = Model(self.library, self._path)
+        self._model = Model(self.library, self._path, self._device.info.target)
         self._exits.callback(self._model.close)
         self.description = self._model.description
         self.device = self._device.info

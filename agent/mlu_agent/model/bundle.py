@@ -8,15 +8,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config.fields import Fields, is_number, raise_problems, show
 from ..config.files import may_pass, path_failure, path_problem, read_bounded
 from ..config.toml import parse_toml
 from ..errors import DataError, UserError, passing
+from .bundle_file import SUFFIX
 from .offline_model import MAX_FILE, OfflineModel, read_offline_model
 from .output_reader import check_output, read_output
 from .output_spec import TASKS, TENSORS, HeadSpec, OutputSpec
+from .packed import Packed, open_packed
+
+if TYPE_CHECKING:
+    from .signatures import Trust
 
 __all__ = ["HeadSpec", "InputSpec", "ModelSpec", "OutputSpec", "Thresholds", "load_bundle", "load_detection_bundle"]
 
@@ -71,7 +76,8 @@ class Thresholds:
 class ModelSpec:
     """A model that may be loaded: ``path`` is that of the .cambricon, ``sha256`` its digest, checked.
 
-    ``device`` is the same model as the vendor's compiler made it, where the bundle has that file too.
+    ``device`` is the same model as the vendor's compiler made it, where the bundle has that file too. ``packed``: the
+    one file that all of it came in, None where the files lie beside each other.
     """
 
     name: str
@@ -85,6 +91,7 @@ class ModelSpec:
     labels: tuple[str, ...]
     provenance: dict[str, str]
     device: ModelSpec | None = None
+    packed: Packed | None = None
 
     def on(self, runtime: str) -> ModelSpec:
         """The file that a runtime ("device" or "simulator") takes: a device takes its own where there is one."""
@@ -101,18 +108,40 @@ class ModelSpec:
         return len(self.labels)
 
 
-def load_bundle(path: str | Path) -> ModelSpec:
-    """Reads a model and its manifest; ``path`` may be either of the two, which lie beside each other.
+def load_bundle(path: str | Path, trust: Trust | None = None) -> ModelSpec:
+    """Reads a model and its manifest; ``path`` may be either of the two, which lie beside each other, or a ``.bundle``.
 
-    Raises UserError for a path that is neither, DataError if a file is wrong or the two do not fit each other.
+    ``trust``: who has to have signed it. Raises UserError for a path that is none of these, DataError if a file is
+    wrong, the two do not fit each other or a signature is missing, RuntimeFailure if there is no room to unpack one.
     """
-    manifest = _manifest_path(Path(path))
-    spec = read_manifest(manifest, read_bounded(manifest, MAX_MANIFEST, DataError))
-    if Path(path).suffix == ".cambricon" and spec.path.name != Path(path).name:
+    path = Path(path)
+    if path.suffix == SUFFIX:
+        return _load_packed(open_packed(path, trust))
+    if trust is not None and trust.required:
         raise DataError(
-            f"{manifest.name}: model: {show(spec.path.name)} is not {show(Path(path).name)}; put each model beside its "
+            f"{path}: only a bundle can be signed, and model.trust = {show(str(trust.place))} wants that; "
+            "give the .bundle that mlu-export bundle --sign writes"
+        )
+    manifest = _manifest_path(path)
+    spec = read_manifest(manifest, read_bounded(manifest, MAX_MANIFEST, DataError))
+    if path.suffix == ".cambricon" and spec.path.name != path.name:
+        raise DataError(
+            f"{manifest.name}: model: {show(spec.path.name)} is not {show(path.name)}; put each model beside its "
             "manifest"
         )
+    return spec
+
+
+def _load_packed(packed: Packed) -> ModelSpec:
+    """A model that was unpacked, which the spec keeps where it is."""
+    manifest = packed.manifest
+    spec = replace(read_manifest(manifest, read_bounded(manifest, MAX_MANIFEST, DataError)), packed=packed)
+    models = {"model": (runs_on(spec.offline), spec.sha256)}
+    if spec.device is not None:
+        device = replace(spec.device, packed=packed)
+        spec = replace(spec, device=device)
+        models["device_model"] = (runs_on(device.offline), device.sha256)
+    packed.agree(spec.name, models)
     return spec
 
 
@@ -149,9 +178,9 @@ def _device_spec(spec: ModelSpec, model: str, sha256: str) -> ModelSpec:
     return replace(spec, path=path, sha256=sha256, offline=offline)
 
 
-def load_detection_bundle(path: str | Path) -> ModelSpec:
+def load_detection_bundle(path: str | Path, trust: Trust | None = None) -> ModelSpec:
     """As ``load_bundle``; UserError for a model that detects nothing."""
-    spec = load_bundle(path)
+    spec = load_bundle(path, trust)
     if spec.output.task != "detect":
         raise UserError(
             f'{spec.manifest_path.name}: output.kind = "{spec.output.kind}": the model has no detection heads, so '
@@ -164,7 +193,7 @@ def _manifest_path(path: Path) -> Path:
     if path.suffix == ".toml":
         return path
     if path.suffix != ".cambricon":
-        raise UserError(f"{path}: neither a .cambricon model nor its .toml manifest; give one of the two")
+        raise UserError(f"{path}: neither a .cambricon model nor its .toml manifest nor a .bundle; give one of them")
     problem = path_problem(path)
     if problem:
         unreachable = UserError(f"{path}: {problem}")
@@ -181,6 +210,11 @@ def _manifest_path(path: Path) -> Path:
             )
         )
     return manifest
+
+
+def runs_on(offline: OfflineModel) -> str:
+    """The hardware that a bundle says of such a model."""
+    return "simulator" if offline.kind == "simulator" else offline.target
 
 
 def _read_model(path: Path, sha256: str, manifest: str) -> OfflineModel:

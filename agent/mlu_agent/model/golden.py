@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config.fields import Fields, raise_problems, show
+from ..config.files import read_bounded
 from ..config.toml import parse_toml
 from ..errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -101,6 +103,11 @@ def parse_golden(data: bytes, name: str) -> GoldenFrame:
     root.close()
     raise_problems(name, root.problems, DataError)
     return golden
+
+
+def read_golden(path: Path) -> GoldenFrame:
+    """The golden frame of a file. DataError for anything else."""
+    return parse_golden(read_bounded(path, MAX_GOLDEN, DataError), path.name)
 
 
 def _row(root: Fields, row: object) -> Digests:

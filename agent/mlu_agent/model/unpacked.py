@@ -1,0 +1,213 @@
+"""Where the members of a bundle lie while its model is in use: in a folder of our own, unpacked whole or not at all.
+
+    CACHE_DIRECTORY/bundles/DIGEST/     under systemd: kept for the next start, the least used removed
+    TMPDIR/mlu-bundle-XXXXXXXX/         elsewhere: removed with the process, at the latest by the next one
+
+Files, and not the memory: the runtime opens the model again when its device failed, a manifest and a golden frame
+beside it are what everything else already reads, and a small box would hold every model twice. Only this user may enter
+these folders, none is ever below a link, and nothing is unpacked beside a bundle. Whoever uses one holds a lock on it,
+which ends with the process however that ends; what nobody holds may be removed.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from ..config.files import reason
+from ..config.new_files import LEFT_S
+from ..errors import RuntimeFailure
+from .bundle_file import contents
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from .bundle_file import Head
+
+CACHE_VARIABLE = "CACHE_DIRECTORY"  # set by systemd
+KEPT = 4  # folders that nobody uses, and temporary ones that nobody is known to use
+_PREFIX = "mlu-bundle-"
+_lock = threading.Lock()
+_held: collections.OrderedDict[str, Unpacked] = collections.OrderedDict()  # temporary ones, by digest
+
+
+class Unpacked:
+    """A bundle's members as files in ``folder``, there for as long as this object is."""
+
+    def __init__(self, folder: Path, handle: int, *, temporary: bool) -> None:
+        self.folder = folder
+        self._end = weakref.finalize(self, _leave, folder, handle, temporary, os.getpid())
+
+    def close(self) -> None:
+        """Nobody needs the files any more."""
+        self._end()
+
+
+def cache_folder() -> Path | None:
+    """Where bundles are kept from start to start, None where no place was named."""
+    place = os.environ.get(CACHE_VARIABLE, "").split(":")[0]
+    return Path(place) / "bundles" if place else None
+
+
+def unpack(file: IO[bytes], head: Head, name: str, wanted: Container[str] = ()) -> Unpacked:
+    """The members of an open bundle as files. ``wanted``: digests of bundles that are to be kept.
+
+    DataError if one is damaged, RuntimeFailure if there is no room.
+    """
+    for member in head.index.members:
+        for _ in contents(file, member, name):
+            pass
+    cache = cache_folder()
+    place = cache or Path(tempfile.gettempdir())
+    with _lock:
+        try:
+            return _unpack_temporary(file, head, name) if cache is None else _unpack(file, head, name, cache, wanted)
+        except OSError as failure:
+            raise RuntimeFailure(
+                f"{name}: cannot be unpacked into {place} ({reason(failure)}); make room there, or name another folder "
+                f"in {CACHE_VARIABLE if cache else 'TMPDIR'}"
+            ) from None
+
+
+def remove_temporary() -> None:
+    """What this process unpacked for itself alone, at its end."""
+    with _lock:
+        while _held:
+            _held.popitem()[1].close()
+
+
+def _unpack(file: IO[bytes], head: Head, name: str, cache: Path, wanted: Container[str]) -> Unpacked:
+    _make_private(cache)
+    folder = cache / head.sha256
+    kept = _open(folder)
+    if kept is not None:
+        if all(_is_whole(folder / member.name, member.size, member.sha256) for member in head.index.members):
+            os.utime(folder)
+            return Unpacked(folder, kept, temporary=False)
+        os.close(kept)
+    _prune(cache, wanted)
+    made, handle = _write(file, head, name, cache, ".new-")
+    try:
+        if os.path.lexists(folder):  # damaged: out of the way, whatever it is
+            folder.rename(cache / f".old-{secrets.token_hex(8)}")
+        made.rename(folder)
+    except OSError:
+        _leave(made, handle, True, os.getpid())
+        raise
+    return Unpacked(folder, handle, temporary=False)
+
+
+def _unpack_temporary(file: IO[bytes], head: Head, name: str) -> Unpacked:
+    held = _held.get(head.sha256)
+    if held is None or not held.folder.is_dir():
+        root = Path(tempfile.gettempdir())
+        _remove_left(root, _PREFIX)
+        held = Unpacked(*_write(file, head, name, root, _PREFIX), temporary=True)
+        _held[head.sha256] = held
+    _held.move_to_end(head.sha256)
+    while len(_held) > KEPT:  # who still uses it holds it
+        _held.popitem(last=False)
+    return held
+
+
+def _write(file: IO[bytes], head: Head, name: str, root: Path, prefix: str) -> tuple[Path, int]:
+    """A new folder with all members, locked; nothing of it is left if that fails."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))  # 0700, a name that nobody had
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        for member in head.index.members:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(member.name, flags, 0o600, dir_fd=handle), "wb") as copy:
+                for piece in contents(file, member, name):
+                    copy.write(piece)
+                copy.flush()
+                os.fsync(copy.fileno())
+    except BaseException:
+        _leave(folder, handle, True, os.getpid())
+        raise
+    return folder, handle
+
+
+def _leave(folder: Path, handle: int, remove: bool, owner: int) -> None:
+    if os.getpid() != owner:  # a process that was forked meanwhile
+        return
+    if remove:
+        shutil.rmtree(folder, ignore_errors=True)
+    os.close(handle)
+
+
+def _make_private(cache: Path) -> None:
+    cache.mkdir(mode=0o700, exist_ok=True)
+    status = cache.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(f"{cache} is no folder of ours alone")
+
+
+def _open(folder: Path) -> int | None:
+    """The folder, opened and locked; None if there is no such one."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # it is being removed
+        os.close(handle)
+        return None
+    return handle
+
+
+def _is_whole(path: Path, size: int, sha256: str) -> bool:
+    digest = hashlib.sha256()
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+                return False
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError:
+        return False
+    return digest.hexdigest() == sha256
+
+
+def _prune(cache: Path, wanted: Container[str]) -> None:
+    """Room for one more: of the folders that nobody uses or wants, the newest KEPT - 1 stay."""
+    _remove_left(cache, ".")
+    idle = [folder for folder in cache.iterdir() if len(folder.name) == 64 and folder.name not in wanted]
+    idle.sort(key=lambda folder: folder.lstat().st_mtime, reverse=True)
+    for folder in idle[KEPT - 1 :]:
+        _remove_idle(folder)
+
+
+def _remove_left(root: Path, prefix: str) -> None:
+    """Folders of processes that were killed."""
+    with contextlib.suppress(OSError):
+        for folder in root.glob(f"{prefix}*"):
+            status = folder.lstat()
+            if status.st_uid == os.geteuid() and status.st_mtime < time.time() - LEFT_S:
+                _remove_idle(folder)
+
+
+def _remove_idle(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where somebody uses it
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(handle)
