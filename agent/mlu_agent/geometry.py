@@ -7,7 +7,7 @@ may have any leading shape (..., 4) and any float dtype.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.floating[Any]]
+
+Shares = tuple[float, float, float, float]  # left, top, right, bottom in 0..1 of a frame
+WHOLE: Shares = (0.0, 0.0, 1.0, 1.0)
 
 
 def box_area(boxes: FloatArray) -> FloatArray:
@@ -33,14 +36,30 @@ def iou_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
     return iou
 
 
+class Region(NamedTuple):
+    """A rectangle of a frame, in whole pixels: right and bottom are the first ones beyond it."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def of(cls, shares: Shares, width: int, height: int) -> Region:
+        """The rectangle left, top, right, bottom in 0..1 of a frame of that size, to the nearest pixels."""
+        left, top = min(round(shares[0] * width), width - 1), min(round(shares[1] * height), height - 1)
+        return cls(left, top, max(left + 1, round(shares[2] * width)), max(top + 1, round(shares[3] * height)))
+
+
 @dataclass(frozen=True)
 class Letterbox:
     """How a frame lies in the network's input: ``x_network = x_frame * scale_x + pad_x``, the same for y.
 
     ``scale_x``, ``scale_y``  network pixels per frame pixel. They differ for "stretch", and by a rounding for
                               "letterbox".
-    ``pad_x``, ``pad_y``      left and top border, network pixels.
+    ``pad_x``, ``pad_y``      left and top border, network pixels; less than 0 where a part of the frame was cut off.
     ``width``, ``height``     of the original frame, pixels.
+    ``region``                the part of the frame that the network sees; None: all of it.
     """
 
     scale_x: float
@@ -49,6 +68,12 @@ class Letterbox:
     pad_y: float
     width: int
     height: int
+    region: Region | None = None
+
+    def within(self, region: Region, width: int, height: int) -> Letterbox:
+        """The same of the whole frame of that size, where this one is of what ``region`` cuts out of it."""
+        pad_x, pad_y = self.pad_x - region.left * self.scale_x, self.pad_y - region.top * self.scale_y
+        return Letterbox(self.scale_x, self.scale_y, pad_x, pad_y, width, height, region)
 
     @property
     def scale(self) -> float:
@@ -56,9 +81,11 @@ class Letterbox:
         return min(self.scale_x, self.scale_y)
 
     def invert(self, xyxy: FloatArray) -> NDArray[np.float32]:
-        """Boxes (N, 4) in network pixels -> new float32 (N, 4) in frame pixels, clipped to the frame."""
+        """Boxes (N, 4) in network pixels -> new float32 (N, 4) in frame pixels, clipped to the frame, or to
+        its region."""
         shift = np.array([self.pad_x, self.pad_y] * 2, np.float32)
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
-        limit = np.array([self.width, self.height] * 2, np.float32)
+        left, top, right, bottom = self.region or (0, 0, self.width, self.height)
+        least, most = np.array([left, top] * 2, np.float32), np.array([right, bottom] * 2, np.float32)
         boxes = (xyxy.astype(np.float32) - shift) / scale
-        return np.clip(boxes, np.float32(0), limit, out=boxes)
+        return np.clip(boxes, least, most, out=boxes)

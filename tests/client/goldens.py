@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
-KINDS = {  # "empty" is a frame without detections, "picture" a state that is told by the picture
+KINDS = {  # "empty" is a frame without detections, "region" one of a part of it, "picture" a state told by it
     "1.0": ("frame", "empty", "state", "heartbeat", "end"),
     "1.1": ("frame", "empty", "state", "picture", "heartbeat", "end"),
-    "1.2": ("frame", "empty", "classes", "tensors", "state", "picture", "heartbeat", "end"),
+    "1.2": ("frame", "empty", "region", "classes", "tensors", "state", "picture", "heartbeat", "end"),
 }
 ALL = [(version, kind) for version, kinds in KINDS.items() for kind in kinds]
 

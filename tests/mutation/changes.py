@@ -147,6 +147,24 @@ AGENT = (
         "test_a_mistake_is_told_with_path_value_and_remedy",
     ),
     _agent(
+        "a region of one side without a pixel",
+        "cls(left, top, max(left + 1, ",
+        "cls(left, top, max(left, ",
+        "test_a_region_has_whole_pixels_of_the_frame_and_never_none",
+    ),
+    _agent(
+        "boxes that reach out of the region",
+        "self.region or (0, 0, self.width, self.height)",
+        "(0, 0, self.width, self.height)",
+        "test_the_letterbox_of_a_region_maps_the_whole_frame",
+    ),
+    _agent(
+        "a region as narrow as a hair",
+        "SMALLEST_SIDE = 0.01 ",
+        "SMALLEST_SIDE = 0.001 ",
+        "test_a_mistake_is_told_with_path_value_and_remedy",
+    ),
+    _agent(
         "a minute to open a stream",
         "open_timeout_s: float = 3.0",
         "open_timeout_s: float = 60.0",

@@ -66,7 +66,7 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
     }
     for name in ("id", "kind", "location"):
         del defaults["source"][0][name]
-    defaults["source"][0].update(user="", password="", password_file="", classes=[])
+    defaults["source"][0].update(user="", password="", password_file="", classes=[], roi=[0.0, 0.0, 1.0, 1.0])
     assert written["model"].pop("path")
     assert [written["source"][0].pop(name) for name in ("id", "camera")] == ["camera-1", 0]
     assert written == defaults
@@ -253,6 +253,12 @@ def test_synthetic_sources_are_of_a_sane_size():
         (LEAST + 'camera = 0\nclasses = ["a", "a"]', "source[0].classes: 'a' stands there twice"),
         (LEAST + "camera = 0\nclasses = {}", "source[0].classes: is an empty table"),
         (LEAST + f"camera = 0\nclasses = {[str(n) for n in range(257)]}", "source[0].classes: ['0', '1'"),
+        (LEAST + "camera = 0\nroi = [0, 0, 1]", "source[0].roi: [0, 0, 1] is not accepted; write [left, top,"),
+        (LEAST + "camera = 0\nroi = [0, 0, 1, 1.01]", "source[0].roi: [0, 0, 1, 1.01] is not accepted"),
+        (LEAST + "camera = 0\nroi = [0.5, 0, 0.5, 1]", "source[0].roi: [0.5, 0, 0.5, 1] is not accepted"),
+        (LEAST + "camera = 0\nroi = [0, 0.5, 1, 0.509]", "right and bottom at least 0.01 greater"),
+        (LEAST + "camera = 0\nroi = [0, 0, true, 1]", "source[0].roi: [0, 0, True, 1] is not accepted"),
+        (LEAST + "camera = 0\nroi = 1", "source[0].roi: 1 is not accepted"),
         (LEAST + "camera = 0\nconfidence = 2", "source[0].confidence: 2 is not accepted"),
         (LEAST + "camera = 0\nmax_fps = inf", "source[0].max_fps: inf is not accepted"),
         (LEAST + 'camera = 0\n[[source]]\nid = "a"\ncamera = 1', "source[1].id: 'a' names two sources"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mlu_agent.detections import Detections
-from mlu_agent.geometry import Letterbox, iou_matrix
+from mlu_agent.geometry import Letterbox, Region, iou_matrix
 from mlu_agent.model.bundle import InputSpec
 from mlu_agent.preprocess import letterbox_of
 
@@ -35,6 +35,50 @@ def test_a_letterbox_maps_the_frame_onto_its_place_and_back(width, height, resiz
     assert (there <= np.array([*size, *size]) + 1e-6).all()
     assert np.allclose(letterbox.invert(there), corners, atol=max(width, height) / 1000)
     assert letterbox.scale == min(letterbox.scale_x, letterbox.scale_y)
+
+
+@st.composite
+def shares(draw) -> tuple[float, float, float, float]:
+    """A region that a configuration may have."""
+    left, top = draw(st.floats(0, 0.99)), draw(st.floats(0, 0.99))
+    return left, top, draw(st.floats(left + 0.01, 1)), draw(st.floats(top + 0.01, 1))
+
+
+@settings(deadline=None)
+@given(shares(), st.integers(1, 4000), st.integers(1, 4000))
+def test_a_region_has_whole_pixels_of_the_frame_and_never_none(roi, width, height):
+    """Each side lies within half a pixel of where it was asked for, or one more where that left nothing."""
+    region = Region.of(roi, width, height)
+    assert 0 <= region.left < region.right <= width
+    assert 0 <= region.top < region.bottom <= height
+    for side, share, size in zip(region, roi, (width, height, width, height)):
+        assert abs(side - share * size) <= 1.5
+
+
+@settings(deadline=None)
+@given(
+    shares(),
+    st.integers(1, 4000),
+    st.integers(1, 4000),
+    st.sampled_from(["letterbox", "corner", "stretch"]),
+    st.tuples(*[st.floats(0, 1)] * 4),
+)
+def test_the_letterbox_of_a_region_maps_the_whole_frame(roi, width, height, resize, box):
+    """Its formula is that of the frame: a box of what was cut out lies where the region's own letterbox puts it, and
+    comes back in the frame's pixels, never beyond the region."""
+    region = Region.of(roi, width, height)
+    wide, high = region.right - region.left, region.bottom - region.top
+    own = letterbox_of(wide, high, InputSpec(416, 320, resize=resize))
+    whole = own.within(region, width, height)
+    assert (whole.width, whole.height, whole.scale) == (width, height, own.scale)
+    corner = np.array([region.left, region.top] * 2)
+    inside = np.array(box) * [wide, high, wide, high]
+    scale = np.array([own.scale_x, own.scale_y] * 2)
+    there = inside * scale + [own.pad_x, own.pad_y] * 2
+    assert np.allclose((inside + corner) * scale + [whole.pad_x, whole.pad_y] * 2, there, atol=1e-6)
+    assert np.allclose(whole.invert(there[None])[0], inside + corner, atol=max(width, height) / 1000)
+    far = whole.invert(np.array([[-1e6, -1e6, 1e6, 1e6]]))[0]
+    assert far.tolist() == list(region)
 
 
 def test_inverted_boxes_are_clipped_to_the_frame_and_the_given_ones_stay():

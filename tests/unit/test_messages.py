@@ -15,7 +15,7 @@ from tests.client.goldens import golden, relaxed
 from mlu_agent.classes import Classes
 from mlu_agent.detections import Detections
 from mlu_agent.frame import Frame
-from mlu_agent.geometry import Letterbox
+from mlu_agent.geometry import Letterbox, Region
 from mlu_agent.model.info import ModelInfo
 from mlu_agent.publish import messages as build
 from mlu_agent.tensors import Tensors
@@ -71,6 +71,19 @@ def messages() -> dict[str, tuple[str, dict]]:
                 dataclasses.replace(MODEL, runtime="device"),
                 latency_ms={},
                 counters={},
+                publish_time_ns=now,
+            ),
+        ),
+        "region": (
+            codec.topic("frame", "camera-1"),
+            build.result_message(
+                IDENTITY,
+                frame(),
+                detections(1),
+                Letterbox(0.65, 0.65, 0.0, 91.0, 640, 360).within(Region(640, 180, 1280, 540), 1280, 720),
+                dataclasses.replace(MODEL, confidence=0.5, classes=(("person", 0.75), ("bicycle", 0.5))),
+                latency_ms={},
+                counters=counters,
                 publish_time_ns=now,
             ),
         ),
@@ -156,8 +169,9 @@ def test_a_message_fits_the_schema_and_comes_back_as_it_was(kind, schema):
     assert codec.decode(codec.encode(topic, message)) == (topic, message)
     branch = next(b for b in schema["oneOf"] if b["properties"]["kind"]["const"] == message["kind"])
     named = {*schema["properties"], *branch["properties"]}
-    assert set(message) == named
-    added = {"state": {"code"}, "heartbeat": {"device"}}.get(message["kind"], set())
+    assert set(message) == named - ({"roi"} if kind != "region" else set())
+    later = {"state": {"code"}, "heartbeat": {"device"}, "end": set()}
+    added = later.get(message["kind"], {"roi"})
     assert named - {*schema["required"], *branch["required"]} == added
 
 
@@ -198,10 +212,14 @@ def test_golden_messages_of_version_1_2_are_still_made(kind, schema):
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_what_version_1_2_added_changes_nothing_of_older_versions(root, version):
-    """But for the words of its lists, an older schema takes every message of its kinds; its readers miss nothing."""
+    """But for the words of its lists, an older schema takes every message of its kinds; its readers miss nothing. The
+    pads of a region alone, which a configuration asks for, may be less than it knew."""
     name = f"message-{version}.schema.json"
     old = jsonschema.Draft202012Validator(relaxed(json.loads((root / "docs" / name).read_text())))
-    for _, message in messages().values():
+    for kind, (_, message) in messages().items():
+        if kind == "region":
+            assert min(message["letterbox"].values()) < 0
+            message["letterbox"].update(pad_x=0.0, pad_y=0.0)
         if message["kind"] not in ("classes", "tensors"):
             old.validate(message)
 
@@ -241,7 +259,7 @@ def test_a_frame_comes_back_as_values():
         ),
         model=values.Model("yolov3-tiny", "1", "ab" * 32, 0.25, 0.45, 300), runtime="simulator",
         latency_ms={"wait": 1.25, "preprocess": 0.5, "device": 21.0, "postprocess": 0.4}, age_ms=40.0,
-        counters={"grabbed": 60, "dropped_newer": 18}, flags=("simulated",),
+        counters={"grabbed": 60, "dropped_newer": 18}, flags=("simulated",), roi=None,
     )  # fmt: skip
 
 

@@ -86,6 +86,7 @@ def _context(table: Table) -> dict[str, Any]:
         "age_ms": table.number("age_ms"),
         "counters": table.counts("counters"),
         "flags": table.texts("flags"),
+        "roi": table.fractions("roi") if table.has("roi") else None,
     }
 
 
@@ -134,8 +135,8 @@ def _letterbox(table: Table) -> Letterbox:
     return Letterbox(
         scale_x=table.number("scale_x", above=0.0),
         scale_y=table.number("scale_y", above=0.0),
-        pad_x=table.number("pad_x", 0.0),
-        pad_y=table.number("pad_y", 0.0),
+        pad_x=table.number("pad_x"),  # negative where the model sees a part of the frame
+        pad_y=table.number("pad_y"),
     )
 
 
@@ -148,6 +149,7 @@ def _model(table: Table) -> Model:
         confidence=thresholds.number("confidence", 0.0, 1.0),
         iou=thresholds.number("iou", 0.0, 1.0),
         max_detections=thresholds.integer("max_detections", 1),
+        classes=thresholds.numbers("classes") if thresholds.has("classes") else None,
     )
 
 

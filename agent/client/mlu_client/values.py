@@ -50,7 +50,8 @@ class Letterbox:
 
 @dataclass(frozen=True)
 class Model:
-    """The model behind the detections; confidence, iou and max_detections are the thresholds in force."""
+    """The model behind the detections; confidence, iou and max_detections are the thresholds in force; ``classes``:
+    the labels that are looked for, each with the confidence that it needs, None: all of them."""
 
     name: str
     version: str
@@ -58,6 +59,7 @@ class Model:
     confidence: float
     iou: float
     max_detections: int
+    classes: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Tensor:
 class Result(Message):
     """What is told of a frame that was worked through, whatever the model does. ``sequence`` counts a source's frames
     from 0 since ``boot_id`` began, ``position`` those of its file or stream; width and height are pixels of the
-    original frame."""
+    original frame. ``roi``: the part of it that the model saw, as a box; None: all of it."""
 
     source_id: str
     sequence: int
@@ -102,6 +104,7 @@ class Result(Message):
     age_ms: float
     counters: Mapping[str, int]
     flags: tuple[str, ...]
+    roi: tuple[float, float, float, float] | None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 256  # each stands in every message
 MAX_LABEL = 128
+SMALLEST_SIDE = 0.01  # of a region: 19 pixels of 1920
 _CLASSES = 'write labels in quotes, as ["person", "car"], or each with its confidence, as { person = 0.6, car = 0 }'
+_ROI = f"write [left, top, right, bottom] in 0..1, right and bottom at least {SMALLEST_SIDE:g} greater"
 
 
 def read_classes(table: Fields) -> tuple[tuple[str, float], ...]:
@@ -32,6 +34,19 @@ def read_classes(table: Fields) -> tuple[tuple[str, float], ...]:
     if isinstance(value, dict) and not value:
         table.problem("classes", f"is an empty table; {_CLASSES}, or [] for all")
     return tuple((label, float(confidence)) for label, confidence in pairs)
+
+
+def read_roi(table: Fields, usual: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """The rectangle ``roi``; ``usual`` where it is not written."""
+    value = table.raw("roi")
+    if value is None:
+        return usual
+    if isinstance(value, list) and len(value) == 4 and all(_is_share(side) for side in value):
+        left, top, right, bottom = map(float, value)
+        if min(right - left, bottom - top) >= SMALLEST_SIDE:
+            return left, top, right, bottom
+    table.problem("roi", f"{show(value)} is not accepted; {_ROI}")
+    return usual
 
 
 def _pairs(value: Any) -> list[tuple[Any, Any]] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from .addresses import RAW_AT, STREAM_SCHEMES, address_problem, has_login, with_login
-from .choices import read_classes
+from .choices import read_classes, read_roi
 from .fields import Fields, Passing, show
 from .passwords import MAX_PASSWORD, read_password
 from .values import SourceConfig, WatchConfig
@@ -51,6 +51,7 @@ def _read_source(table: Fields, folder: Path) -> SourceConfig:
         max_fps=table.number("max_fps", usual.max_fps, minimum=0.0, maximum=1000.0),
         classes=read_classes(table),
         confidence=table.number("confidence", usual.confidence, minimum=0.0, maximum=1.0),
+        roi=read_roi(table, usual.roi),
         stall_timeout_s=table.number("stall_timeout_s", usual.stall_timeout_s, minimum=0.1, maximum=3600.0),
         open_timeout_s=table.number("open_timeout_s", usual.open_timeout_s, minimum=0.1, maximum=600.0),
         transport=table.text("transport", usual.transport, pattern="tcp|udp", remedy='write "tcp" or "udp"'),

@@ -50,6 +50,7 @@ class SourceConfig:
     ``max_fps``   frames per second taken at most; 0 takes all.
     ``classes``   the labels that are wanted, each with the confidence that it needs, or 0; empty: all.
     ``confidence``  what the others need, and all if there are no others; 0: as of the model.
+    ``roi``       the part of the frame that the model sees: left, top, right, bottom in 0..1.
     ``password_file``  where the password was read from; None if it stands in the configuration.
     """
 
@@ -61,6 +62,7 @@ class SourceConfig:
     max_fps: float = 0.0
     classes: tuple[tuple[str, float], ...] = ()
     confidence: float = 0.0
+    roi: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     stall_timeout_s: float = 2.0
     open_timeout_s: float = 3.0
     transport: str = "tcp"

@@ -195,7 +195,7 @@ class Line:
         frame = source.to_frame(grab)
         start = time.monotonic_ns()
         try:
-            letterbox = served.place(frame.pixels, slot, index)
+            letterbox = served.place(frame.pixels, slot, index, source.config.roi)
         except Exception as error:  # whatever a decoder hands over must not stop the other sources
             source.account.count_failed("preprocess")
             self._log.error(

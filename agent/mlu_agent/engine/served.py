@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from ..errors import RuntimeFailure
+from ..geometry import WHOLE, Region
 from ..model.info import ModelInfo
 from ..postprocess import Choice, Reader, choose
 from ..preprocess import Preprocessor
@@ -24,7 +25,7 @@ from .health import Health
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..geometry import Letterbox
+    from ..geometry import Letterbox, Shares
     from ..model.bundle import ModelSpec, Thresholds
     from ..postprocess import Result
     from .deadlines import Deadlines
@@ -96,9 +97,16 @@ class ServedModel(Generic[Group]):
         if self._scrutiny is not None:
             self._scrutiny.interval_s = golden_interval_s
 
-    def place(self, pixels: NDArray[np.uint8], slot: Slot, index: int) -> Letterbox:
-        """Makes one picture, uint8 (H, W, 3) BGR, the input number ``index`` of the slot."""
-        return self._preprocess(pixels, slot.inputs[0][index])
+    def place(self, pixels: NDArray[np.uint8], slot: Slot, index: int, roi: Shares = WHOLE) -> Letterbox:
+        """Makes one picture, uint8 (H, W, 3) BGR, the input number ``index`` of the slot: all of it or the rectangle
+        ``roi``, left, top, right, bottom in 0..1."""
+        target = slot.inputs[0][index]
+        if roi == WHOLE:
+            return self._preprocess(pixels, target)
+        height, width = pixels.shape[:2]
+        region = Region.of(roi, width, height)
+        part = pixels[region.top : region.bottom, region.left : region.right]
+        return self._preprocess(part, target).within(region, width, height)
 
     def choice(self, classes: tuple[tuple[str, float], ...], confidence: float) -> Choice:
         """What a source wants of this model that is configured so; see ``choose``. One thread."""

@@ -92,6 +92,9 @@ def result_message(
         counters=dict(counters),
         flags=list(flags),
     )
+    if letterbox.region is not None:
+        sides = zip(letterbox.region, (letterbox.width, letterbox.height) * 2)
+        message["roi"] = [round(side / size, 6) for side, size in sides]
     return message
 
 
