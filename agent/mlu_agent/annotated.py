@@ -99,8 +99,8 @@ class AnnotatedOutput:
 
     def _path(self, name: str, suffix: str) -> Path:
         """A path that no other input of this run has got, and that is no input."""
-        stem = _stem(name)
-        file = next(file for file in _numbered(stem, suffix) if file not in self._used)
+        stem = stem_of(name)
+        file = next(file for file in numbered(stem, suffix) if file not in self._used)
         self._used.add(file)
         path = self._folder / file
         if _identity(path) in self._inputs:
@@ -109,7 +109,7 @@ class AnnotatedOutput:
 
     def _refuse_replacing(self) -> None:
         """Looks at what stands in the folder already, under all names that a copy may get."""
-        stems = {re.escape(_stem(path)) for path in self._inputs.values()}
+        stems = {re.escape(stem_of(path)) for path in self._inputs.values()}
         copies = re.compile(rf"({'|'.join(stems)})(-\d+)?\.(jpg|mp4)")
         with contextlib.suppress(OSError):  # no folder yet
             for path in self._folder.iterdir():
@@ -138,14 +138,15 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _stem(name: str) -> str:
+def stem_of(name: str) -> str:
     """What a copy of the input ``name`` is called; of an address its path's end, without what ``shown`` hid."""
     stem = (Path(name.rstrip("/")).stem or "stream").split("?")[0].rstrip("…") or "stream"
     stem = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in stem)
     return stem.encode()[:MAX_STEM].decode(errors="ignore")
 
 
-def _numbered(stem: str, suffix: str) -> Iterator[str]:
+def numbered(stem: str, suffix: str) -> Iterator[str]:
+    """Names for files of one stem, without an end."""
     yield f"{stem}{suffix}"
     yield from (f"{stem}-{number}{suffix}" for number in itertools.count(2))
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "run the daemon",
     "detect": "find objects in pictures and videos",
+    "infer": "classes of pictures and videos, or a network's plain outputs",
     "subscribe": "print the messages of a running daemon",
     "inspect": "describe a model file",
     "verify": "whether a bundle is whole, who signed it, and what it is for",

@@ -38,6 +38,22 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def cli(simulator_path: Path):
+    """Runs mlu-agent in a process of its own."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path), **environment}
+        command = [sys.executable, "-m", "mlu_agent.cli", *map(str, arguments)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=env, check=False
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
 class Daemon:
     """``mlu-agent run`` as a process; its log lines are collected."""
 

@@ -22,22 +22,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def cli(simulator_path: Path):
-    """Runs mlu-agent in a process of its own."""
-
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path), **environment}
-        command = [sys.executable, "-m", "mlu_agent.cli", *map(str, arguments)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=env, check=False
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    return run
-
-
-@pytest.fixture
 def picture(tmp_path: Path) -> Path:
     """A picture of 200 x 100 pixels."""
     path = tmp_path / "noise.png"

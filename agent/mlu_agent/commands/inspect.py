@@ -71,6 +71,9 @@ def _output(spec: ModelSpec) -> str:
     """What the outputs mean, in a line."""
     if spec.output.kind == "yolo_heads":
         return f"{spec.output.decode} heads of strides {', '.join(str(head.stride) for head in spec.output.heads)}"
+    if spec.output.kind == "classes":
+        applied = f"{spec.output.activation} still to be applied" if spec.output.activation != "none" else "confidences"
+        return f"{spec.num_classes} classes, {applied}, the first {spec.output.top} are told"
     if spec.output.kind == "tensors":
         return "no detections: " + ", ".join(f"{one.name} {'x'.join(map(str, one.shape))}" for one in spec.output.plain)
     return f"detection output of up to {spec.output.max_boxes} boxes"

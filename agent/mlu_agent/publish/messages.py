@@ -20,6 +20,8 @@ from mlu_client.codec import MAX_MESSAGE, STATES, VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from mlu_agent.frame import Frame
     from mlu_agent.geometry import Letterbox
     from mlu_agent.model.info import ModelInfo
@@ -151,15 +153,15 @@ def tensor_list(tensors: Tensors) -> list[dict[str, Any]]:
     """Tensors as they stand in a message: ``data`` are little-endian numbers, the last axis first. What does not fit
     any more beside those before it has no ``data``."""
     fits = fitting(array.nbytes for array in tensors.arrays)
-    return [
-        {
-            "name": name,
-            "shape": list(array.shape),
-            "dtype": array.dtype.name,
-            **({"data": array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()} if fit else {}),
-        }
-        for name, array, fit in zip(tensors.names, tensors.arrays, fits)
-    ]
+    return [tensor_map(name, array, data=fit) for name, array, fit in zip(tensors.names, tensors.arrays, fits)]
+
+
+def tensor_map(name: str, array: NDArray[Any], *, data: bool = True) -> dict[str, Any]:
+    """A tensor as it stands in a message, with its numbers or without."""
+    told = {"name": name, "shape": list(array.shape), "dtype": array.dtype.name}
+    if data:
+        told["data"] = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    return told
 
 
 def without_data(result: Result) -> int:

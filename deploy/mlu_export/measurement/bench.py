@@ -30,8 +30,7 @@ from mlu_agent.cnrt import open_library
 from mlu_agent.engine import Engine, Slot
 from mlu_agent.errors import RuntimeFailure, UserError
 from mlu_agent.model.bundle import ModelSpec, load_bundle
-from mlu_agent.model.output_spec import TENSORS
-from mlu_agent.postprocess import Postprocessor
+from mlu_agent.postprocess import Reader
 from mlu_agent.preprocess import Preprocessor
 
 from ..formats.container_reader import load_network
@@ -251,7 +250,7 @@ class _Run:
         self.spec = spec
         self.engine = engine
         self._preprocess = Preprocessor(spec.input)
-        self._postprocess = Postprocessor(spec)
+        self._reader = Reader(spec)
 
     def invoke(self, group: Sequence[Pixels]) -> Parts:
         """One batch, from pixels to detections."""
@@ -310,7 +309,7 @@ class _Run:
         return [self._preprocess(pixels, slot.inputs[0][index]) for index, pixels in enumerate(group)]
 
     def _read(self, slot: Slot, places: list[Letterbox]) -> None:
-        _read_all(self._postprocess, self.spec, slot.outputs, places)
+        _read_all(self._reader, self.spec, slot.outputs, places)
 
 
 def _given(slot: Slot | None) -> Slot:
@@ -319,13 +318,9 @@ def _given(slot: Slot | None) -> Slot:
     return slot
 
 
-def _read_all(
-    read: Postprocessor, spec: ModelSpec, outputs: Sequence[npt.NDArray[Any]], places: list[Letterbox]
-) -> None:
-    if spec.output.kind == TENSORS:  # nothing is detected with it
-        return
+def _read_all(read: Reader, spec: ModelSpec, outputs: Sequence[npt.NDArray[Any]], places: list[Letterbox]) -> None:
     for index, place in enumerate(places):
-        read([output[index] for output in outputs], place, spec.thresholds, image=index)
+        read(outputs, index, place, spec.thresholds)
 
 
 def _bench_online(spec: ModelSpec, groups: list[list[Pixels]], source: str, warm_up: int) -> Timing:
@@ -365,7 +360,7 @@ class _OnlineRun:
         self.device = np.zeros(len(layers.times))
         self._array = array
         self._preprocess = Preprocessor(spec.input)
-        self._postprocess = Postprocessor(spec)
+        self._reader = Reader(spec)
 
     def invoke(self, group: Sequence[Pixels]) -> Parts:
         """One batch; copies are part of ``compute``, as every operator has its own."""
@@ -375,7 +370,7 @@ class _OnlineRun:
         placed = clock()
         outputs = self.layers.run([self._array])
         done = clock()
-        _read_all(self._postprocess, self.spec, outputs, places)
+        _read_all(self._reader, self.spec, outputs, places)
         end = clock()
         self.device += self.layers.times
         device = sum(self.layers.times) / 1e3
