@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "run the daemon",
+    "ctl": "change a running daemon, and ask it",
+    "status": "how a running daemon is, for people or programs",
     "detect": "find objects in pictures and videos",
     "infer": "classes of pictures and videos, or a network's plain outputs",
     "subscribe": "print the messages of a running daemon",

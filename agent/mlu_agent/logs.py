@@ -145,7 +145,7 @@ def configure(level: str = "info", style: str = "auto", output: Any = None) -> N
     ]
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        wrapper_class=_from_level(level),
         logger_factory=lambda *_: _Lines(output, weigh),
         cache_logger_on_first_use=False,
     )
@@ -153,6 +153,15 @@ def configure(level: str = "info", style: str = "auto", output: Any = None) -> N
         output.told = lambda number: weigh(
             _render(processors, {"event": "log lines were lost", "lost": number}) + "\n", "warning"
         )
+
+
+def set_level(level: str) -> None:
+    """From now on lines of ``level`` and above are written, of all loggers."""
+    structlog.configure(wrapper_class=_from_level(level))
+
+
+def _from_level(level: str) -> Any:
+    return structlog.make_filtering_bound_logger(getattr(logging, level.upper()))
 
 
 def get_logger() -> Any:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 AGENT = Path(__file__).resolve().parents[2] / "agent"
 WALL = re.compile(r"\btime\.time(_ns)?\(|\bdatetime\.|\btime\.localtime\(|\btime\.gmtime\(")
-# When a message left; since when the device is as it is; when somebody asked for a change; files that were left behind,
-# which are old by their dates; and the one that looks whether the clock can be right.
+# When a message left; since when the device is as it is; when somebody asked for a change, when the process began;
+# files that were left behind, which are old by their dates; what looks whether the clock is right, and what shows it.
 TELLERS = {
     "mlu_agent/publish/messages.py",
     "mlu_agent/engine/recovery.py",
+    "mlu_agent/daemon/desk.py",
     "mlu_agent/daemon/status.py",
     "mlu_agent/config/new_files.py",
+    "mlu_agent/commands/status.py",
     "mlu_agent/doctor/clock.py",
     "mlu_agent/model/unpacked.py",
 }

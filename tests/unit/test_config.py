@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from mlu_agent.config import (
+    ControlConfig,
     LogConfig,
     ModelConfig,
     PublishConfig,
@@ -63,6 +64,7 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
         "publish": dataclasses.asdict(PublishConfig()),
         "log": dataclasses.asdict(LogConfig()),
         "service": dataclasses.asdict(ServiceConfig()),
+        "control": {"socket": str(ControlConfig().socket), "group": ControlConfig().group},
     }
     for name in ("id", "kind", "location"):
         del defaults["source"][0][name]

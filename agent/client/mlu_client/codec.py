@@ -25,7 +25,7 @@ MAX_ITEMS = 16384
 MAX_DEPTH = 16  # maps and lists within each other: this version needs four
 MAX_TOPIC = 256
 LARGEST = 2**64 - 1  # msgpack has no larger integer
-STATES = ("connecting", "live", "stalled", "frozen", "black", "covered", "moved", "lost", "failed", "ended")
+STATES = ("connecting", "live", "stalled", "frozen", "black", "covered", "moved", "paused", "lost", "failed", "ended")
 _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

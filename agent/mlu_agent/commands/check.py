@@ -10,7 +10,7 @@ from mlu_client.text import printable, printable_json
 
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
-from ..config import load_config, remarks, shown
+from ..config import check_group, load_config, remarks, shown
 from ..config.files import path_problem
 from ..doctor import finding
 from ..doctor.doctor import connect
@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     problems: list[MluAgentError] = []
     models = [_kept(problems, functools.partial(_load, config, model)) for model in config.models]
     _kept(problems, lambda: _check_paths(config.sources))
+    _kept(problems, lambda: check_group(config.control))
     sinks = _kept(problems, lambda: notes(config.publish))
     if problems or sinks is None:
         raise type(problems[0])("\n".join(problem.message for problem in problems))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import logs
 from ..config import load_config, remarks
 from ..daemon.daemon import serve
+from ..daemon.process import Process
 from ..daemon.service import Notifications
 from ..errors import RuntimeFailure, UserError
 from ..model.unpacked import remove_temporary
@@ -46,7 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
             config,
             log,
             wait_for_subscriber_s=arguments.wait_for_subscriber,
-            flush=lambda: output is not None and output.close(LOG_PATIENCE_S),
+            process=Process(
+                flush=lambda: output is not None and output.close(LOG_PATIENCE_S),
+                set_level=logs.set_level,
+                log_lost=lambda: 0 if output is None else output.lost,
+                config=Path(arguments.config).absolute(),
+            ),
         )
     except OSError as error:  # not foreseen, and of the machine: no descriptor, no space, a folder that is gone
         place = f"{error.filename}: " if error.filename is not None else ""

@@ -4,20 +4,32 @@ The readers of files and TOML under it are those of manifests and recipes too.
 """
 
 from .addresses import scrub, shown
+from .control import check_group
 from .endpoints import endpoint_problem, is_local_endpoint
 from .exposure import remarks
 from .read import load_config, parse_config
 from .sources import parse_synthetic
-from .values import Config, LogConfig, ModelConfig, PublishConfig, ServiceConfig, SourceConfig, WatchConfig
+from .values import (
+    Config,
+    ControlConfig,
+    LogConfig,
+    ModelConfig,
+    PublishConfig,
+    ServiceConfig,
+    SourceConfig,
+    WatchConfig,
+)
 
 __all__ = [
     "Config",
+    "ControlConfig",
     "LogConfig",
     "ModelConfig",
     "PublishConfig",
     "ServiceConfig",
     "SourceConfig",
     "WatchConfig",
+    "check_group",
     "endpoint_problem",
     "is_local_endpoint",
     "load_config",

@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 
 from ..errors import UserError
+from .control import read_control
 from .endpoints import LOOPBACK, endpoint_problem
 from .fields import Fields, Passing, raise_problems
 from .files import read_bounded
@@ -41,6 +42,7 @@ def parse_config(data: bytes, name: str = "configuration", folder: Path = Path()
         publish=_read_publish(root.table("publish")),
         log=_read_log(root.table("log")),
         service=_read_service(root.table("service")),
+        control=read_control(root.table("control"), folder),
     )
     check_models_of(config.sources, config.models, root)
     longest = config.service.stop_timeout_s * 1000 - STOP_RESERVE_MS

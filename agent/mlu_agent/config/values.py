@@ -115,6 +115,15 @@ class ServiceConfig:
 
 
 @dataclass(frozen=True)
+class ControlConfig:
+    """The socket of ``mlu-agent ctl`` and ``mlu-agent status``. ``socket``: None for none. ``group``: whose members may
+    use it; "": that of the process, or of the folder where that hands its own on."""
+
+    socket: Path | None = Path("/run/mlu-agent/control.sock")
+    group: str = ""
+
+
+@dataclass(frozen=True)
 class Config:
     """All of it. ``box`` is this machine's name in messages and topics. ``models``: at least one, the first is what
     sources have that name none, and what heartbeats tell of."""
@@ -125,6 +134,7 @@ class Config:
     publish: PublishConfig = field(default_factory=PublishConfig)
     log: LogConfig = field(default_factory=LogConfig)
     service: ServiceConfig = field(default_factory=ServiceConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
 
     def sources_of(self, model: ModelConfig) -> tuple[SourceConfig, ...]:
         """The sources that one of the models looks at."""

@@ -33,6 +33,11 @@ class Announcer:
         self._identity = Identity(box, uuid.uuid4().hex)
         self._heartbeats = 0
 
+    @property
+    def boot_id(self) -> str:
+        """What tells this start from others, in every message."""
+        return self._identity.boot_id
+
     def frame(
         self,
         frame: Frame,

@@ -8,7 +8,7 @@ import math
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from ..config.files import path_problem
 from ..engine.deadlines import Deadlines
@@ -18,9 +18,11 @@ from ..preprocess import resize_in_one_thread
 from ..publish.sinks import open_outlet
 from ..sources import SourceState
 from . import signals
+from .desk import Desk
 from .hangs import Hangs, end_now
 from .models import InService, Models, put_into_service
 from .pipeline import Pipeline
+from .process import Process
 from .service import Notifications, Watchdog
 from .waiting import EXTENSION_S, Patience, Settling, Stopped
 from .wake import Wake
@@ -38,15 +40,14 @@ LEAST_CLEANUP_S = 0.2
 NO_RELOAD = "a reload is not possible yet: the configuration is read at the start only, so restart the service"
 
 
-def serve(
-    config: Config, log: Any, *, wait_for_subscriber_s: float = 0.0, flush: Callable[[], object] = lambda: None
-) -> int:
+def serve(config: Config, log: Any, *, wait_for_subscriber_s: float = 0.0, process: Process | None = None) -> int:
     """Runs until a signal, or until all sources came to their end; main thread only.
 
-    ``flush()`` is called when the process is about to be ended although it hangs: what was logged shall be seen.
     0 after a signal; 2 if all came to their end and one of them failed for good. Raises what ``Daemon`` raises.
     """
     limit = config.service.stop_timeout_s
+    process = process or Process()
+    flush = process.flush
     wake = Wake()
     asked = signals.of_process()
 
@@ -58,7 +59,7 @@ def serve(
     notifications = Notifications(watchdog_usec=None if config.service.watchdog else "0")
     try:
         with contextlib.ExitStack() as exits:
-            daemon = Daemon(config, log, asked, notifications, wake, exits, flush)
+            daemon = Daemon(config, log, asked, notifications, wake, exits, process)
             return daemon.serve(wait_for_subscriber_s)
     except DeviceLost as lost:
         if lost.hung:
@@ -88,7 +89,7 @@ class Daemon:
         notifications: Notifications,
         wake: Wake,
         exits: contextlib.ExitStack,
-        flush: Callable[[], object] = lambda: None,
+        process: Process,
     ) -> None:
         self._config = config
         self._log = log
@@ -99,8 +100,9 @@ class Daemon:
         self._next_answer = 0.0
         self._starving: list[str] = []
         self.ledger = Ledger()
-        patience = Patience(log, notifications, self._sleep_at_start)
-        self._hangs = Hangs(log, notifications, flush)
+        self.desk = Desk(config, log, wake.set, exits, process)
+        patience = Patience(log, notifications, self._sleep_at_start, self.desk.waits_for)
+        self._hangs = Hangs(log, notifications, process.flush)
         self.models = Models()
         exits.callback(self.models.close)
         for model in config.models:
@@ -121,6 +123,7 @@ class Daemon:
         self._log.info("ready", endpoint=self.endpoint, pid=os.getpid())
         self._notifications.send(READY=1, STATUS=f"ready on {self.endpoint}")
         self._ready = True
+        self.desk.serves(self.pipeline, self.outlet)
         self._asked.late_code = signals.LATE
         self._wait_for_subscriber(wait_for_subscriber_s)
         try:
@@ -160,7 +163,8 @@ class Daemon:
         while (now := time.monotonic()) < until:
             self._go_on()
             self._answer_signals(now)
-            self._wake.wait(until - now)
+            self.desk.look(now)
+            self._wake.wait(min(until, self.desk.due) - now)
         self._go_on()
 
     def _wait_for_subscriber(self, seconds: float) -> None:
@@ -193,7 +197,7 @@ class Daemon:
             manager_due = self._answer_manager(now)
             if now >= next_status:
                 next_status = now + STATUS_INTERVAL_S
-                self._notifications.send(STATUS=self.pipeline.summary())
+                self._notifications.send(STATUS=self.desk.status().line())
             if now >= next_summary:
                 next_summary = now + (self._config.log.summary_s or math.inf)
                 if self._config.log.summary_s:
@@ -203,6 +207,7 @@ class Daemon:
     def _answer_manager(self, now: float) -> float:
         """Signals, and what the service manager is to hear; when this is to be called next."""
         self._answer_signals(now)
+        self.desk.look(now)
         self._notifications.flush()
         self._watchdog.tick(now)
         starving = self._watchdog.starving(now)
@@ -210,7 +215,7 @@ class Daemon:
             self._log.error("the watchdog is not fed: no progress", workers=starving)
         self._starving = starving
         next_answer = self._next_answer if self._asked.others_wait else math.inf
-        return min(self._watchdog.due(now), self._notifications.due(now), next_answer)
+        return min(self._watchdog.due(now), self._notifications.due(now), self.desk.due, next_answer)
 
     def _answer_signals(self, now: float) -> None:
         """Each kind of signal that asks for no end gets one answer, however many came."""
@@ -244,6 +249,7 @@ class Daemon:
         reason = self._asked.signal_name or "the end of all sources"
         self._notifications.send(STOPPING=1, EXTEND_TIMEOUT_USEC=int((limit + 1) * 1e6), STATUS=f"stopping: {reason}")
         self._log.info("stopping", reason=reason)
+        self.desk.close(f"asked to by {reason}" if self._asked.signal_name else reason)
         # whatever hangs below, a device call above all, the process ends in time
         self._asked.request()
         without_linger = limit - self.outlet.linger_s - 2 * HARD_END_MARGIN_S

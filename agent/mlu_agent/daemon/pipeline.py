@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..engine.health import LOST, Health
 from ..errors import DeviceLost, MluAgentError, RuntimeFailure
-from ..sources import TROUBLED, Source, SourceState, make_capture
+from ..sources import TROUBLED, Source, make_capture
 from .announcer import Announcer
 from .line import Line
 from .service import Worker
@@ -58,6 +58,7 @@ class Pipeline:
         self._log = log
         self._wake = wake
         self._announcer = Announcer(config.box, config.publish.heartbeat_s, outlet)
+        self.boot_id = self._announcer.boot_id
         self._lines = {name: self._make_line(served) for name, served in models.items()}
         self._running = False
         self._started = time.monotonic()
@@ -65,6 +66,7 @@ class Pipeline:
         self._ended: set[str] = set()
         self._at: dict[str, Line] = {}  # where the frames of each source go
         self._leaving: dict[str, SourceConfig | None] = {}  # with what comes in its place
+        self._paused: dict[str, str] = {}  # why, by source; it outlives a source that is made anew
         for source in config.sources:
             self.add(source)
 
@@ -95,9 +97,22 @@ class Pipeline:
         source = Source(config, capture, mailbox, account, self._changed, on_over=self._wake)
         self.sources[config.id] = source
         self._at[config.id] = line
+        if config.id in self._paused:
+            source.pause(self._paused[config.id])
         if self._running:
             source.start()
         return source
+
+    def pause(self, source_id: str, why: str) -> None:
+        """Lets a source, and whatever takes its place, read nothing until ``resume``."""
+        self._paused = {name: told for name, told in self._paused.items() if name in self.sources}
+        self._paused[source_id] = why
+        self.sources[source_id].pause(why)
+
+    def resume(self, source_id: str) -> None:
+        """Ends a pause."""
+        self._paused.pop(source_id, None)
+        self.sources[source_id].resume()
 
     def remove(self, source_id: str, successor: SourceConfig | None = None) -> None:
         """Ends a source: what waits is dropped, what is in flight published, its ``end`` sent, and it is forgotten.
@@ -249,14 +264,6 @@ class Pipeline:
             source.discard_waiting()
             self._send_end(source, "the device hangs")
         self._heartbeat(time.monotonic())
-
-    def summary(self) -> str:
-        """One line for people."""
-        live = sum(source.status.state is SourceState.LIVE for source in self.sources.values())
-        seconds = max(1e-9, time.monotonic() - self._started)
-        rate = self.ledger.snapshot().totals.get("published", 0) / seconds
-        runtime = self.models.main.info.runtime
-        return f"{live} of {len(self.sources)} sources live, {rate:.1f} frames/s on the {runtime}"
 
     # ---- within ---------------------------------------------------------------------------------------------------
 

@@ -30,12 +30,20 @@ class Patience:
 
     ``sleep(until)``: sleeps until that time of the monotonic clock, or raises Stopped when the end is asked for. By
     hand, without a service manager, an endpoint in use is told at once: the other process may well be the service.
+    ``waits_for(sentence)`` is called with what is waited for, for whoever asks; with "" when it is there.
     """
 
-    def __init__(self, log: Any, notifications: Notifications, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        log: Any,
+        notifications: Notifications,
+        sleep: Callable[[float], None],
+        waits_for: Callable[[str], None] = lambda _sentence: None,
+    ) -> None:
         self._log = log
         self._notifications = notifications
         self._sleep = sleep
+        self._waits_for = waits_for
 
     def until(self, make: Callable[[], Made]) -> Made:
         """What ``make`` gives once it succeeds; raises what it raises and what will not pass."""
@@ -50,12 +58,14 @@ class Patience:
             else:
                 if told:
                     self._log.info("what was waited for is there")
+                    self._waits_for("")
                 return made
             now = time.monotonic()
             if sentence != told or now >= again_at:
                 told, again_at = sentence, now + SAID_AGAIN_S
                 self._log.warning("waiting", reason=sentence, retry_s=RETRY_S)
             self._notifications.extend(EXTENSION_S, f"waiting: {sentence}")
+            self._waits_for(sentence)
             self._sleep(now + RETRY_S)
 
 

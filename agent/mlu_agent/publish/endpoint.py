@@ -14,6 +14,7 @@ from ..config.files import may_pass, path_failure, path_problem
 from ..errors import UserError, passing
 
 BACKLOG = 100
+FIELD = "publish.endpoint"  # what sentences call it
 
 
 class EndpointInUse(UserError):
@@ -85,38 +86,38 @@ def told(listener: socket.socket, endpoint: str) -> str:
     return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
 
 
-def clear_stale_socket(path: Path, log: Any) -> None:
+def clear_stale_socket(path: Path, log: Any, field: str = FIELD) -> None:
     """Removes a socket file that nobody listens on. UserError if somebody does, or if it is another kind of file.
 
-    Nor is a path ever taken away from a running publisher.
+    Nor is a path ever taken away from a running process. ``field``: which option names it.
     """
     problem = path_problem(path.parent)
     if problem:
         unreachable = UserError(
-            f"publish.endpoint: the folder {path.parent}: {problem} (RuntimeDirectory= in the unit makes it)"
+            f"{field}: the folder {path.parent}: {problem} (RuntimeDirectory= in the unit makes it)"
         )
         unreachable.passes = may_pass(path_failure(path.parent))
         raise unreachable
-    listening = listens(path)
+    listening = listens(path, field)
     if listening:
         raise passing(
-            EndpointInUse(f"publish.endpoint: another process already listens on {path}: end it or choose another path")
+            EndpointInUse(f"{field}: another process already listens on {path}: end it or choose another path")
         )
     if listening is not None:
         path.unlink()
         log.info("removed a stale socket", path=str(path))
 
 
-def listens(path: Path) -> bool | None:
+def listens(path: Path, field: str = FIELD) -> bool | None:
     """Whether somebody listens on the socket file, None if there is none. UserError if it is another kind of file."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UserError(f"publish.endpoint: {path} cannot be reached: {error.strerror}") from None
+        raise UserError(f"{field}: {path} cannot be reached: {error.strerror}") from None
     if not stat.S_ISSOCK(mode):
-        raise UserError(f"publish.endpoint: {path} exists and is not a socket: remove it or choose another path")
+        raise UserError(f"{field}: {path} exists and is not a socket: remove it or choose another path")
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(1.0)
         try:
@@ -124,7 +125,7 @@ def listens(path: Path) -> bool | None:
         except ConnectionRefusedError:
             return False
         except OSError as error:
-            raise UserError(f"publish.endpoint: {path} cannot be checked: {error.strerror}") from None
+            raise UserError(f"{field}: {path} cannot be checked: {error.strerror}") from None
     return True
 
 

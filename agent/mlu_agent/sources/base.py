@@ -63,6 +63,13 @@ class CaptureError(Exception):
         self.retry_after_s = retry_after_s
 
 
+def explain(error: Exception) -> CaptureError:
+    """Why a session ended. A bug must not take the other sources down either."""
+    if isinstance(error, CaptureError):
+        return error
+    return CaptureError(f"internal error: {type(error).__name__}: {error}", code=Reason.INTERNAL)
+
+
 class Capture(abc.ABC):
     """One kind of input. Used by one thread at a time.
 

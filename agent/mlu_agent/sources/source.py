@@ -5,6 +5,7 @@ Nothing that one source does touches another.
 
 from __future__ import annotations
 
+import collections
 import math
 import threading
 import time
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Callable
 
 from ..config.addresses import scrub
 from ..frame import Frame
-from .base import CaptureError, Reason
+from .base import CaptureError, Reason, explain
 from .liveness import Liveness
+from .pause import Pause
 from .rate import Rate
 from .retry import Backoff, Reminders
 from .states import FINAL_STATES, FLOWING, PICTURE_STATES, SourceState, SourceStatus
@@ -66,13 +68,15 @@ class Source:
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._pause = Pause()
+        self._wanted: collections.deque[Callable[[Grab], None]] = collections.deque()
         self._liveness = Liveness(remote=capture.remote, longest_s=max(config.open_timeout_s, capture.longest_s))
         self._reminders = Reminders()
         self._last_sign = 0.0  # start of the last attempt, or its last frame
         self._pace_start = 0.0
         self._left_out = (0, 0)  # stale and damaged ones of the capture, as counted so far
         self._take_over(config)
-        self._status = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
+        self._status = self._before_pause = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
         self._thread = threading.Thread(target=self._work, name=f"source-{config.id}", daemon=True)
 
     def _take_over(self, config: SourceConfig) -> None:
@@ -128,7 +132,33 @@ class Source:
     def stop(self) -> None:
         """Asks the thread to end; does not wait."""
         self._stop.set()
+        self._pause.end()
         self.capture.interrupt()
+
+    def pause(self, why: str) -> None:
+        """No frame is read until ``resume``: what can be opened again is closed, as soon as the call that reads it
+        returns; a path stands still at its place. Nothing happens to one that is over."""
+        with self._lock:
+            if self._pause or self._status.state in FINAL_STATES:
+                return
+            self._before_pause = self._status
+            self._pause.begin()
+        self._set(SourceState.PAUSED, why)
+
+    def resume(self) -> None:
+        """Reads again; one that was lost is tried again when that was due anyway."""
+        if not self._pause:
+            return
+        self._pause.end()
+        before = self._before_pause
+        lost = before.state is SourceState.LOST
+        state, reason = (SourceState.LOST, before.reason) if lost else (SourceState.CONNECTING, "resumed")
+        self._set(state, reason, Reason(before.code) if lost and before.code else None, only_from=(SourceState.PAUSED,))
+
+    def want_picture(self, take: Callable[[Grab], None]) -> None:
+        """``take`` is called with the next picture that is handed on, once, by the source's thread: it must be quick,
+        and must not change the pixels."""
+        self._wanted.append(take)
 
     def join(self, timeout: float) -> bool:
         """Waits for the thread; False if it is still inside a blocking read after ``timeout`` seconds."""
@@ -159,6 +189,8 @@ class Source:
 
         Part of every tick.
         """
+        if self._pause:
+            return
         silence = self._liveness.silence(now, self._stall_limit)
         told = self._told
         if silence is None or told is silence.code:
@@ -179,14 +211,14 @@ class Source:
 
     def stall_due(self, now: float) -> float:
         """When ``check_stall`` may notice something; infinite once nothing will be read."""
-        if self.over or self._thread.ident is None:
+        if self.over or self._thread.ident is None or self._pause:
             return math.inf
         told = Reason.SILENT if self._status.state is SourceState.LOST else self._told
         return self._liveness.due(now, self._stall_limit, told)
 
     def hung(self, now: float) -> bool:
         """Whether the thread is stuck for good, where another process could do better: see ``Liveness.hung``."""
-        return not self.over and self._liveness.hung(now, self._stall_limit)
+        return not self.over and not self._pause and self._liveness.hung(now, self._stall_limit)
 
     @property
     def _told(self) -> Reason | None:
@@ -209,6 +241,8 @@ class Source:
             before = self._status
             if only_from and before.state not in only_from:
                 return False
+            if self._pause and state not in (SourceState.PAUSED, *FINAL_STATES):
+                return False  # of the last call before the pause
             if (before.state, before.reason, before.code) == (state, reason, word):
                 return False
             since = time.time_ns() if state is not before.state else before.since_ns
@@ -229,10 +263,10 @@ class Source:
 
     def _run(self) -> None:
         self._set(SourceState.CONNECTING, "opening the input")
-        while not self._stop.is_set():
+        while self._may_go_on():
             try:
                 self._last_sign = time.monotonic()
-                self._session()
+                ended = self._session()
             except Exception as error:  # noqa: PERF203 - a session lasts seconds to years
                 if self._stop.is_set():
                     break
@@ -242,10 +276,15 @@ class Source:
                     return
                 self._wait_to_retry(failure)
             else:
-                if not self.config.loop:
-                    self._set(SourceState.ENDED, "stopped" if self._stop.is_set() else self.capture.end_reason)
+                if ended and not self.config.loop:
+                    self._set(SourceState.ENDED, self.capture.end_reason)
                     return
         self._set(SourceState.ENDED, "stopped")
+
+    def _may_go_on(self) -> bool:
+        """Waits while it is paused; False once it is to end."""
+        self._pace_start += self._pause.wait()
+        return not self._stop.is_set()
 
     def _is_final(self, failure: CaptureError) -> bool:
         """Whether nothing but another configuration helps. A path that is not there may come with a mount; one that is
@@ -266,8 +305,8 @@ class Source:
         at_least = self.config.reconnect_max_s if self.config.kind == "path" else 0.0
         self._stop.wait(self._backoff.next(now - self._last_sign, max(at_least, failure.retry_after_s)))
 
-    def _session(self) -> None:
-        """From one open to the end or the loss of the input."""
+    def _session(self) -> bool:
+        """From one open to the end or the loss of the input; whether it came to its end, rather than was left."""
         capture, inside = self.capture, self._liveness.inside
         try:
             with inside("opening it"):
@@ -281,9 +320,13 @@ class Source:
                 if not found:
                     if first:
                         raise CaptureError("the input holds no readable picture", permanent=not capture.remote)
-                    return
+                    return not self._stop.is_set()
                 first = False
-                self._hand_out()
+                if self._pause and self.config.kind != "path":
+                    return False
+                if self._may_go_on():
+                    self._hand_out()
+            return False
         finally:
             self._count_left_out()
             self._liveness.closed()
@@ -303,6 +346,8 @@ class Source:
             return
         with self._liveness.inside("decoding it"):
             grab = self.capture.take()
+        while self._wanted:
+            self._wanted.popleft()(grab)
         if watch is not None:
             watch.look(grab.pixels, time.monotonic(), self.capture.key_frames)
             self._show_picture(FLOWING)
@@ -349,10 +394,3 @@ class Source:
             self._stop.wait(early)
         rate.passed(now)
         return True
-
-
-def explain(error: Exception) -> CaptureError:
-    """Why a session ended. A bug must not take the other sources down either."""
-    if isinstance(error, CaptureError):
-        return error
-    return CaptureError(f"internal error: {type(error).__name__}: {error}", code=Reason.INTERNAL)

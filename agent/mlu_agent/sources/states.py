@@ -16,6 +16,7 @@ class SourceState(str, enum.Enum):
     BLACK = "black"
     COVERED = "covered"
     MOVED = "moved"
+    PAUSED = "paused"
     LOST = "lost"
     ENDED = "ended"
     FAILED = "failed"

@@ -1,0 +1,144 @@
+"""``mlu-agent status``: how a running daemon is, for a person or a program."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING, Any
+
+from mlu_client.text import printable, printable_json
+
+from ..errors import RuntimeFailure
+from .asking import ask, declare_place, place_of
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TIMEOUT_S = 10.0
+BROKEN = ("lost", "stalled", "failed")  # states of sources that make the exit code 1
+DOUBTFUL = ("frozen", "black", "covered", "moved", "connecting", "paused")
+WIDTH = 80
+LONGEST_ID = 20
+BESIDE_ID = 43  # letters of the columns between a source's id and what was dropped
+RED, YELLOW, GREEN, PLAIN = "\033[31m", "\033[33m", "\033[32m", "\033[0m"
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    declare_place(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 all is well; 1 if a source is lost, stalled or failed, a device is not ok, or the daemon does not serve; 3 if
+    no daemon answers."""
+    return show(place_of(arguments), as_json=arguments.json)
+
+
+def show(path: Path, *, as_json: bool) -> int:
+    """Prints how the daemon at ``path`` is; the exit code."""
+    status = ask(path, TIMEOUT_S, do="status").get("status", {})
+    try:
+        lines = table(status, colours=_is_terminal())
+        code = int(is_troubled(status))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise RuntimeFailure(f"{path}: what listens there is no mlu-agent of this version") from None
+    print(printable_json(status) if as_json else "\n".join(lines))
+    return code
+
+
+def is_troubled(status: dict[str, Any]) -> bool:
+    """Whether somebody should look after it."""
+    well = status["agent"]["phase"] == "serving" and status["device"]["state"] == "ok"
+    return not well or any(source["state"] in BROKEN for source in status["sources"])
+
+
+def table(status: dict[str, Any], *, colours: bool = False) -> list[str]:
+    """For a person: no line is longer than WIDTH letters but for names that are."""
+    agent = status["agent"]
+    lines = _told("agent", f"{agent['version']} on {agent['box']}, {agent['phase']}, pid {agent['pid']}, "
+                  f"up {duration(agent['uptime_s'])}")  # fmt: skip
+    lines += _told("", agent["reason"]) if agent["reason"] else []
+    lines += _told("publishes", agent["endpoint"]) if agent["endpoint"] else []
+    for model in status["models"]:
+        lines += _told("model", f"{model['name']}: {model['model']} ({model['sha256'][:12]}), {model['device']}, "
+                       f"{model['cores']} cores, {_state(model['health'])}")  # fmt: skip
+        lines += _told("", model["path"])
+    lines += _told("device", _state(status["device"])) if status["device"]["state"] != "ok" else []
+    if status["sources"]:
+        lines += ["", *_sources(status["sources"], colours=colours)]
+    lines += [""] if status["changes"] or agent["log_lost"] else []
+    for change in status["changes"][:3]:
+        came_to = change["came_to"] if change["ok"] else f"refused: {change['came_to']}"
+        lines += _told("changed", f"{clock(change['when_ns'])} {change['what']} ({change['who']}): {came_to}")
+    lines += _told("log", f"{agent['log_lost']} lines were lost") if agent["log_lost"] else []
+    return lines
+
+
+def _state(health: dict[str, Any]) -> str:
+    return f"{health['state']}: {health['reason']}" if health["reason"] else str(health["state"])
+
+
+def _told(word: str, sentence: str, indent: int = 10) -> list[str]:
+    """A sentence behind a word, over as many lines as it needs."""
+    rows = textwrap.wrap(printable(sentence), WIDTH - indent, break_long_words=False, break_on_hyphens=False)
+    return [f"{word if number == 0 else '':<{indent}}{row}" for number, row in enumerate(rows)]
+
+
+def _sources(sources: list[dict[str, Any]], *, colours: bool) -> Iterator[str]:
+    names = [_short(printable(source["id"])) for source in sources]
+    width = max(6, *map(len, names))
+    yield f"{'SOURCE':<{width}}  {'STATE':<10}  {'SINCE':<11}  {'FPS':>6}  {'MS':>6}  DROPPED"
+    for name, source in zip(names, sources):
+        state = _painted(f"{printable(source['state']):<10}", source["state"], colours)
+        rates = f"{source['fps_published']:>6.1f}  {source['latency_ms']:>6.0f}"
+        head = f"{name:<{width}}  {state}  {clock(source['since_ns']):<11}  {rates}  "
+        first, *rest = textwrap.wrap(_dropped(source["counters"]), WIDTH - width - BESIDE_ID)
+        yield head + first
+        yield from (" " * (width + BESIDE_ID) + row for row in rest)
+        if source["state"] != "live":
+            code = f" ({source['code']})" if source["code"] else ""
+            yield from _told("", f"{source['reason']}{code}", 4)
+
+
+def _dropped(counters: dict[str, int]) -> str:
+    start = "dropped_"
+    reasons = {name[len(start) :]: count for name, count in counters.items() if name.startswith(start) and count}
+    told = [f"{count} {name}" for name, count in reasons.items()]
+    told += [f"{counters['failed']} failed"] if counters["failed"] else []
+    return ", ".join(told) or "0"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_ID else name[: LONGEST_ID - 1] + "…"
+
+
+def _painted(text: str, state: str, colours: bool) -> str:
+    colour = RED if state in BROKEN else YELLOW if state in DOUBTFUL else GREEN if state == "live" else ""
+    return f"{colour}{text}{PLAIN}" if colours and colour else text
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def clock(wall_ns: int) -> str:
+    """A time of today, or of a day, on this machine."""
+    then, now = time.localtime(wall_ns / 1e9), time.localtime()
+    return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%m-%d %H:%M", then)
+
+
+def duration(seconds: float) -> str:
+    """In two units at most."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
