@@ -20,6 +20,7 @@ COMMANDS = {
     "detect": "find objects in pictures and videos",
     "infer": "classes of pictures and videos, or a network's plain outputs",
     "subscribe": "print the messages of a running daemon",
+    "adopt": "write the manifest of a model of the vendor's compiler",
     "inspect": "describe a model file",
     "verify": "whether a bundle is whole, who signed it, and what it is for",
     "bench": "how fast a model is on this box, and how to run it",

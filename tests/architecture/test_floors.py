@@ -26,7 +26,7 @@ FLOORS: dict[str, int] = {
     "frame": 1, "detections": 1, "classes": 1, "tensors": 1, "geometry": 1, "ledger": 1,
     "config": 2, "command_line": 2,
     "model": 3, "installation": 3,
-    "preprocess": 4, "postprocess": 4, "draw": 4, "ffmpeg": 4, "cnrt": 4,
+    "adopt": 4, "preprocess": 4, "postprocess": 4, "draw": 4, "ffmpeg": 4, "cnrt": 4,
     "sources": 5, "publish": 5, "client": 5, "annotated": 5,
     "engine": 6,
     "detector": 7, "daemon": 7,
