@@ -18,11 +18,16 @@ Grid = tuple[int, int]
 
 def chosen_outputs(model: OfflineModel, numbers: tuple[int, ...]) -> list[Tensor]:
     """The outputs of those numbers, all of them where there are none. UserError for one that cannot be a head's."""
+    return [_tensor(model, number) for number in output_numbers(model, numbers)]
+
+
+def output_numbers(model: OfflineModel, numbers: tuple[int, ...]) -> Sequence[int]:
+    """Those that were asked for, or all. UserError for one that the file has not."""
     count = len(model.outputs)
     if any(number >= count for number in numbers) or len(set(numbers)) != len(numbers):
         asked = ",".join(map(str, numbers))
         raise misfit(f"--outputs {asked}: the file has {count} outputs, counted from 0; name each that is read once")
-    return [_tensor(model, number) for number in numbers or range(count)]
+    return numbers or range(count)
 
 
 def _tensor(model: OfflineModel, number: int) -> Tensor:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from .labels import needed_labels
-from .outputs import refuse
+from .outputs import output_numbers, refuse
 from .values import Described, misfit
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ TOP = 5
 
 def _refuse_heads(request: Request, family: Family) -> None:
     refuse({"--anchors": request.anchor_set or request.anchors, "--strides": request.strides,
-            "--outputs": request.outputs, "--activated": request.activated, "--scale-x-y": request.scale_x_y,
+            "--activated": request.activated, "--scale-x-y": request.scale_x_y,
             "--variances": request.variances, "--reg-max": request.reg_max, "--coordinates": request.coordinates,
             "--iou": request.iou, "--max-detections": request.max_detections}, family.name)  # fmt: skip
 
@@ -27,12 +27,15 @@ def _refuse_heads(request: Request, family: Family) -> None:
 def describe_classes(model: OfflineModel, request: Request, family: Family, findings: Findings) -> Described:
     """One number for each label. UserError where the file has no such output."""
     _refuse_heads(request, family)
-    shown = ", ".join("x".join(map(str, one.shape)) for one in model.outputs)
-    if len(model.outputs) != 1:
-        raise misfit(f"the file has {len(model.outputs)} outputs ({shown}), not one with a number for each label; --as "
-                     "tensors hands all of them on")  # fmt: skip
+    outputs = [model.outputs[number] for number in output_numbers(model, request.outputs)]
+    shown = ", ".join("x".join(map(str, one.shape)) for one in outputs)
+    if len(outputs) != 1:
+        raise misfit(
+            f"the file has {len(outputs)} outputs ({shown}); name the one with a number for each label by --outputs, "
+            "or hand all of them on --as tensors"
+        )
     batch = model.inputs[0].shape[0]
-    numbers, rest = divmod(math.prod(model.outputs[0].shape), batch)
+    numbers, rest = divmod(math.prod(outputs[0].shape), batch)
     if rest:
         raise misfit(f"the file's output is {shown}, which is no batch of {batch}; --as tensors hands it on")
     labels = needed_labels(request.labels, f"the file's output holds {numbers} numbers for each picture without names")
@@ -44,15 +47,18 @@ def describe_classes(model: OfflineModel, request: Request, family: Family, find
     findings.know(f"output: {numbers} numbers for each picture, one for each label")
     if not request.activation:
         findings.assume("the numbers are logits of a softmax (--activation none where the network ends in it)")
-    table = {"kind": "classes", "activation": request.activation or "softmax",
-             "top": min(request.top or TOP, numbers)}  # fmt: skip
+    table: dict[str, Any] = {"kind": "classes"}
+    if len(model.outputs) > 1:
+        table["order"] = list(request.outputs)
+    table.update(activation=request.activation or "softmax", top=min(request.top or TOP, numbers))
     return Described(table, labels)
 
 
 def describe_tensors(model: OfflineModel, request: Request, family: Family, findings: Findings) -> Described:
     """Every output with its name and its shape for one picture."""
     _refuse_heads(request, family)
-    refuse({"--activation": request.activation, "--top": request.top, "--confidence": request.confidence}, family.name)
+    refuse({"--outputs": request.outputs, "--activation": request.activation, "--top": request.top,
+            "--confidence": request.confidence}, family.name)  # fmt: skip
     batch = model.inputs[0].shape[0]
     names: list[str] = []
     shapes: list[list[int]] = []
@@ -61,7 +67,17 @@ def describe_tensors(model: OfflineModel, request: Request, family: Family, find
         if info.shape[0] != batch:
             raise misfit(f"{shown}, but the input's batch is {batch}; each picture needs an output of its own")
         names.append(info.name if info.name and info.name not in names else f"output{number}")
-        shapes.append([1, *info.shape[1:]])
-        findings.know(f"{shown} {info.dtype} {info.order}, handed on as {names[-1]}")
+        shapes.append(_network_shape(info.shape))
+        shape = "x".join(map(str, shapes[-1]))
+        findings.know(f"{shown} {info.dtype} {info.order}, handed on as {names[-1]} {shape}")
     table: dict[str, Any] = {"kind": "tensors", "names": names, "shapes": shapes}
     return Described(table, request.labels)
+
+
+def _network_shape(stored: tuple[int, ...]) -> list[int]:
+    """For one picture, in the network's order: N, H, W, C of the file is its N, C, H, W; a row has no sides, and of
+    other ranks nothing is known but how many numbers there are."""
+    if len(stored) != 4:
+        return [1, math.prod(stored[1:])]
+    _, height, width, channels = stored
+    return [1, channels] if height == width == 1 else [1, channels, height, width]

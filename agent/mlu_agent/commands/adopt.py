@@ -9,27 +9,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlu_client.text import printable, printable_json
 
 from ..adopt import Adoption, adopt, families_that_fit
 from ..adopt.options import declare_options, request_of
 from ..adopt.picture import check_input
 from ..adopt.values import Findings
+from ..classes import Classes
 from ..config.files import read_bounded
 from ..config.new_files import write_whole
+from ..detections import Detections
 from ..detector import Detector
 from ..draw import draw, encode_jpeg
 from ..errors import DataError, MluAgentError, UserError
 from ..model.offline_model import MAX_FILE, read_offline_model
 from ..sources import read_picture
+from ..tensors import Tensors
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from ..adopt import Request
     from ..model.bundle import ModelSpec
     from ..model.offline_model import OfflineModel
+    from ..postprocess import Result
 
 JPEG_QUALITY = 92
 MAX_MANIFEST = 1 << 20
@@ -138,22 +146,42 @@ def _try(arguments: argparse.Namespace, manifest: Path) -> _Trial:
 
 
 def _run_on(arguments: argparse.Namespace, manifest: Path) -> dict[str, Any]:
+    pixels = read_picture(arguments.picture)
     drawn: Path = arguments.drawn or manifest.with_suffix(".try.jpg")
     if drawn.exists() and drawn.samefile(arguments.picture):
         raise UserError(f"--drawn {drawn}: is the picture itself; give another file")
-    pixels = read_picture(arguments.picture)
     with Detector(manifest, arguments.runtime) as detector:
-        detections = detector.detect(pixels)
-        spec, runtime, reason = detector.spec, detector.runtime, detector.reason
-    write_whole(drawn, encode_jpeg(draw(pixels, detections, spec.labels), JPEG_QUALITY))
+        told: dict[str, Any] = {"runtime": detector.runtime, "reason": detector.reason}
+        result = next(detector.results([pixels]))[1]
+        labels = detector.spec.labels
+    if isinstance(result, Detections):
+        write_whole(drawn, encode_jpeg(draw(pixels, result, labels), JPEG_QUALITY))
+        told["drawn"] = str(drawn)
+    return {**told, **_told(result, labels)}
+
+
+def _told(result: Result, labels: tuple[str, ...]) -> dict[str, Any]:
+    if isinstance(result, Tensors):
+        return {"tensors": [_summary(name, array) for name, array in zip(result.names, result.arrays)]}
+    confidences = [round(confidence, 6) for confidence in result.confidence.tolist()]
+    if isinstance(result, Classes):
+        classes = [{"label": label, "confidence": one} for label, one in zip(result.label, confidences)]
+        return {"classes": classes, "invalid": result.invalid}
+    boxes = [[round(side, 3) for side in box] for box in result.xyxy.tolist()]
     found = [
-        {"label": spec.labels[class_id], "confidence": round(confidence, 6), "box": [round(side, 3) for side in box]}
-        for box, confidence, class_id in zip(
-            detections.xyxy.tolist(), detections.confidence.tolist(), detections.class_id.tolist()
-        )
+        {"label": labels[class_id], "confidence": confidence, "box": box}
+        for box, confidence, class_id in zip(boxes, confidences, result.class_id.tolist())
     ]
-    return {"runtime": runtime, "reason": reason, "drawn": str(drawn), "detections": found,
-            "invalid": detections.invalid}  # fmt: skip
+    return {"detections": found, "invalid": result.invalid}
+
+
+def _summary(name: str, array: NDArray[Any]) -> dict[str, Any]:
+    """What a person wants to see first of a tensor; the numbers that are finite alone."""
+    finite = array[np.isfinite(array)].astype(np.float64)
+    told = {"name": name, "shape": list(array.shape), "not_finite": array.size - finite.size}
+    if finite.size:
+        told.update(least=float(finite.min()), most=float(finite.max()), mean=round(float(finite.mean()), 6))
+    return told
 
 
 def _not_tried(manifest: Path, failure: MluAgentError) -> str:
@@ -188,12 +216,19 @@ def _next(spec: ModelSpec) -> str:
 
 
 def _trial_lines(told: dict[str, Any]) -> Iterator[str]:
-    yield f"tried on the {told['runtime']} ({told['reason']}): {len(told['detections'])} found; see {told['drawn']}"
-    for one in told["detections"]:
+    drawn = f"; see {told['drawn']}" if "drawn" in told else ""
+    count = f", {len(told['detections'])} found" if "detections" in told else ""
+    yield f"tried on the {told['runtime']} ({told['reason']}){count}{drawn}"
+    for one in told.get("detections", []):
         box = ", ".join(f"{side:.1f}" for side in one["box"])
         yield f"  {one['confidence']:.2f}  {one['label']:<14} ({box})"
-    if told["invalid"]:
+    for one in told.get("classes", []):
+        yield f"  {one['confidence']:.2f}  {one['label']}"
+    for one in told.get("tensors", []):
+        numbers = f"{one['least']:g} to {one['most']:g}, mean {one['mean']:g}" if "least" in one else "no numbers"
+        yield f"  {one['name']} {'x'.join(map(str, one['shape']))}: {numbers}, {one['not_finite']} not finite"
+    if told.get("invalid"):
         yield (
-            f"  {told['invalid']} candidates held impossible numbers: the family, --activated or the outputs' order is "
-            "not this network's"
+            f"  {told['invalid']} candidates held impossible numbers: the family, --activated, --activation or the "
+            "outputs' order is not this network's"
         )
