@@ -236,18 +236,14 @@ def test_plain_tensors_are_handed_on_by_name(adopt):
 
 
 def test_a_classifier_has_one_number_for_each_label(adopt):
-    """Which output that is may be said; what is still to be applied to the numbers is assumed, as it cannot be known."""
+    """Which output that is may be said; what is still to be applied to the numbers is assumed."""
     outputs = [((2, 1, 1, 4), HALF), ((2, 3, 1, 1), HALF)]
     code, spec, told = adopt(
         [((2, 32, 32, 3), HALF)], outputs, "--as", "classify", "--outputs", "1", labels=("a", "b", "c")
     )
     assert code == 0, told
-    assert (spec.output.kind, spec.output.order, spec.output.activation, spec.output.top) == (
-        "classes",
-        (1,),
-        "softmax",
-        3,
-    )
+    output = spec.output
+    assert (output.kind, output.order, output.activation, output.top) == ("classes", (1,), "softmax", 3)
     assert "logits of a softmax (--activation none" in told
     assert spec.input.mean == pytest.approx((123.675, 116.28, 103.53))
 
@@ -287,7 +283,8 @@ REFUSED = {
     "ssd": ([((1, 300, 300, 3), HALF)], [((1, 4, 1, 100), HALF), ((1, 21, 1, 100), HALF)], ("--as", "ssd"),
             "ssd300 makes 8732, ssd300-coco makes 8732, ssd512 makes 8766"),
     "classes": (UINT8, [((1, 1, 1, 10), HALF)], ("--as", "classify", "--labels", "voc"), "10 labels would fit"),
-    "two outputs": (UINT8, heads(1, 1, channels=10), ("--as", "classify", "--labels", "voc"), "name the one with a number for each label by --outputs"),
+    "two outputs": (UINT8, heads(1, 1, channels=10), ("--as", "classify", "--labels", "voc"),
+                    "name the one with a number for each label by --outputs"),
     "inputs": (UINT8 * 2, heads(13), ("--as", "yolov3"), "the file has 2 inputs"),
     "grey": ([((1, 32, 32, 1), "uint8")], heads(13), ("--as", "tensors"), "pictures fill N x H x W x 3 or 4"),
     "input type": ([((1, 32, 32, 3), "int32")], heads(13), ("--as", "tensors"), "inputs of uint8, float16, float32"),
