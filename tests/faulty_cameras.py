@@ -56,6 +56,7 @@ class Faults:
     cut_from: int = 0  # from this frame on each unit is cut in half: decoders make up what is missing
     clock_offset_s: float | None = None  # sends RTCP sender reports, by a clock so far from ours
     part: bool = False  # HTTP: half a picture, then nothing
+    codec: str = "H264"  # what the description calls the stream
 
 
 class _Server:
@@ -210,7 +211,11 @@ class RtspCamera(_Server):
                 elif method == "TEARDOWN":
                     return
                 elif method != "PLAY":
-                    reply("200 OK", *_ANSWERS.get(method, ()), body=_SDP if method == "DESCRIBE" else "")
+                    reply(
+                        "200 OK",
+                        *_ANSWERS.get(method, ()),
+                        body=_SDP.format(codec=self.faults.codec) if method == "DESCRIBE" else "",
+                    )
         finally:
             gone.set()
 
@@ -303,7 +308,7 @@ def closed_port() -> int:
 
 _SDP = (
     "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\nc=IN IP4 0.0.0.0\r\n"
-    "a=rtpmap:96 H264/90000\r\na=control:track1\r\n"
+    "a=rtpmap:96 {codec}/90000\r\na=control:track1\r\n"
 )
 _ANSWERS = {
     "OPTIONS": ("Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER",),

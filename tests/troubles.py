@@ -44,7 +44,7 @@ def _driver(*nodes: driver.Node, on_bus: int = 1, modules: tuple[str, ...] = ("c
 
 
 def _model(sentence: str) -> list[Finding]:
-    return [model.judge("model main", sentence, data=True)]
+    return [model.judge("model main", sentence)]
 
 
 def found() -> dict[str, Finding]:

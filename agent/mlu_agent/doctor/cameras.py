@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from .finding import Finding, fine, trouble
 
 if TYPE_CHECKING:
     from ..config import SourceConfig
-    from ..sources import Capture, Grab
+    from ..sources import Capture
 
 LONGEST_S = 9.0  # for one frame of one source, opening included
+RATE_S = 1.0  # of a live source, after its first frame: what it goes on with
 BRIGHT_SHARE = 99  # of 100 spots have to be dark in a picture that is called black
 REMEDIES = {
     Reason.UNAUTHORIZED: "write the camera's user and password (user =, password_file =) and try them in its own page; "
@@ -67,6 +69,8 @@ def look(config: SourceConfig, limit_s: float = LONGEST_S) -> Facts:
         capture.open()
         opened_s = time.monotonic() - start
         grab = capture.read()
+        frame_s = time.monotonic() - start
+        fps = _rate(capture) if grab is not None and config.live else 1 / (capture.interval_s or math.inf)
     except CaptureError as error:
         code = error.code
         if time.monotonic() - start >= limit_s:
@@ -79,14 +83,19 @@ def look(config: SourceConfig, limit_s: float = LONGEST_S) -> Facts:
             capture.close()
     if grab is None:
         return Facts(Reason.BROKEN, f"no frame: {capture.end_reason}", opened_s)
-    return _seen(capture, grab, opened_s, time.monotonic() - start)
-
-
-def _seen(capture: Capture, grab: Grab, opened_s: float, frame_s: float) -> Facts:
     height, width = grab.pixels.shape[:2]
-    fps = 1 / capture.interval_s if capture.interval_s else 0.0
     bright = float(np.percentile(sample(grab.pixels), BRIGHT_SHARE))
     return Facts(None, "", opened_s, frame_s, (width, height), fps, grab.clock, bright)
+
+
+def _rate(capture: Capture) -> float:
+    """Frames per second for a moment, which a source that breaks off at once does not last."""
+    start, count = time.monotonic(), 0
+    while time.monotonic() < start + RATE_S:
+        if not capture.advance():
+            break
+        count += 1
+    return count / (time.monotonic() - start)
 
 
 def judge(config: SourceConfig, facts: Facts) -> list[Finding]:

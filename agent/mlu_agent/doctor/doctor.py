@@ -26,6 +26,12 @@ USUAL = Path("/etc/mlu-agent/mlu-agent.toml")
 CACHE = Path("/var/cache/mlu-agent")
 JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"))
 RUNTIME_S = 11.0  # for the library, the device and the model
+NAMED = (
+    ("password_file", "password-file"),
+    ("an ipc path has", "socket-path"),
+    ("without a key", "insecure"),
+    ("", "configuration"),
+)  # what a sentence about the configuration holds, and the word for it
 CAMERA_S = cameras.LONGEST_S + 1.0
 
 
@@ -51,7 +57,7 @@ def examine(path: Path | None) -> tuple[list[Finding], bool]:
     """All findings, and whether all checks came to their end. ``path``: of the configuration; None: the usual one if
     it is there, else only the machine is looked at."""
     path = path or (USUAL if os.access(USUAL, os.F_OK) else None)
-    first, config = _configuration(path)
+    first, config = read_configuration(path)
     properties, service = _service()
     findings, over = run(list(_checks(_case(path, config, properties))))
     return [*first, *service, *findings], over
@@ -73,7 +79,7 @@ def _service() -> tuple[dict[str, str], list[Finding]]:
     return properties, unit.judge(properties)
 
 
-def _configuration(path: Path | None) -> tuple[list[Finding], Config | None]:
+def read_configuration(path: Path | None) -> tuple[list[Finding], Config | None]:
     """One finding for each thing that is wrong with the file."""
     if path is None:
         return [], None
@@ -88,8 +94,7 @@ def _configuration(path: Path | None) -> tuple[list[Finding], Config | None]:
 
 def _named(line: str) -> str:
     """A word for what is wrong with a configuration."""
-    words = (("password_file", "password-file"), ("an ipc path has", "socket-path"), ("without a key", "insecure"))
-    return next((code for mark, code in words if mark in line), "configuration")
+    return next(code for mark, code in NAMED if mark in line)
 
 
 def _runs(config: Config | None, properties: dict[str, str]) -> bool:
@@ -152,17 +157,19 @@ def _folders(config: Config, case: Case) -> Iterator[Folder]:
 
 def _runtime_checks(case: Case) -> Iterator[Check]:
     config = case.config
-    if config is None:
-        yield Check(runtime.AREA, lambda: _look_at_runtime(ModelConfig(), case), RUNTIME_S + 1)
-        return
-    for one in config.models:
+    models = config.models if config is not None else (ModelConfig(),)
+    for one in models:
+        if one.runtime in ("auto", "device"):
+            yield Check(driver.AREA, partial(_look_at_driver, one.runtime, case.who))
         yield Check(runtime.AREA, partial(_look_at_runtime, one, case), RUNTIME_S + 1)
 
 
+def _look_at_driver(choice: str, who: Who) -> list[Finding]:
+    wanted = choice == "device" or runtime.library_file(choice) is not None
+    return driver.judge(driver.look(who), who, wanted=wanted)
+
+
 def _look_at_runtime(config: ModelConfig, case: Case) -> list[Finding]:
-    choice = config.runtime
     there = config.path.is_file() and os.access(config.path, os.R_OK)
-    facts = runtime.look(choice, config.path if there else None, RUNTIME_S, library_only=case.running)
-    wanted = choice == "device" or facts.told.get("kind") == "device" or runtime.library_file(choice) is not None
-    found = [*driver.judge(driver.look(case.who), case.who, wanted=wanted)] if choice in ("auto", "device") else []
-    return [*found, *runtime.judge(facts, f"model {config.name}", running=case.running)]
+    facts = runtime.look(config.runtime, config.path if there else None, RUNTIME_S, library_only=case.running)
+    return runtime.judge(facts, f"model {config.name}", running=case.running)

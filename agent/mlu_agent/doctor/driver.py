@@ -94,7 +94,7 @@ def judge(facts: Facts, who: Who, *, wanted: bool) -> list[Finding]:
                 "`lspci -d cabc:` lists it, `dmesg | grep -i cambricon` tells what the driver met",
             )
         ]
-    return [note(AREA, "no accelerator: no /dev/cambricon* and none on the PCI bus; the simulator computes")]
+    return [note(AREA, "no accelerator: no /dev/cambricon*, and none on the PCI bus")]
 
 
 def _judge_node(node: Node, who: Who) -> Finding:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..errors import DataError, MluAgentError
+from ..errors import MluAgentError
 from ..model.bundle import load_bundle
 from .finding import Finding, fine, trouble
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What a sentence about a model's files is called, by the first that fits; the remedy beyond what it says itself.
+# What a sentence about a model's files is called, by the first that fits, and the remedy beyond what it says itself.
 _COPY = "copy model and manifest again from where they were made, and compare `sha256sum`"
 KINDS = (
     (r"signature|signed", "signature", "take the bundle as it was delivered, or sign it with `mlu-export sign`"),
@@ -21,6 +21,7 @@ KINDS = (
      "copy the manifest (.toml) too; for a file of the vendor's compiler `mlu-agent adopt` writes one"),
     (r"no such file|cannot be reached|cannot be read", "model-missing",
      "check [model] path, and whether its disk is mounted"),
+    (r"", "model-damaged", _COPY),
 )  # fmt: skip
 
 
@@ -29,16 +30,14 @@ def look(name: str, path: Path) -> list[Finding]:
     try:
         spec = load_bundle(path)
     except MluAgentError as error:
-        return [judge(name, line, data=isinstance(error, DataError)) for line in error.message.splitlines()]
+        return [judge(name, line) for line in error.message.splitlines()]
     size = f"{spec.input.width}x{spec.input.height}"
     return [
         fine(name, f"{spec.name}, {size}, {spec.num_classes} labels, sha256 {spec.sha256[:12]} as the manifest says")
     ]
 
 
-def judge(name: str, sentence: str, *, data: bool) -> Finding:
-    """What a sentence of the model's reader means. ``data``: whether it is about bytes, rather than a path."""
-    for pattern, code, remedy in KINDS:
-        if re.search(pattern, sentence):
-            return trouble(name, code, sentence, remedy)
-    return trouble(name, "model-damaged" if data else "model-missing", sentence, _COPY)
+def judge(name: str, sentence: str) -> Finding:
+    """What a sentence of the model's reader means."""
+    code, remedy = next((code, remedy) for pattern, code, remedy in KINDS if re.search(pattern, sentence))
+    return trouble(name, code, sentence, remedy)

@@ -13,7 +13,7 @@ from .machine import READ, Who, owned
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..config import Config
+    from ..config import Config, SourceConfig
 
 AREA = "permissions"
 
@@ -36,14 +36,26 @@ def _unreadable(files: Iterable[Path], who: Who) -> Iterator[Finding]:
 def _cameras(config: Config, who: Who) -> Iterator[Finding]:
     """Cameras of this machine belong to a group, usually "video"."""
     for source in config.sources:
-        device = Path(f"/dev/video{source.location}" if source.location.isdigit() else source.location)
-        if source.kind == "camera" and device.exists() and not who.may_reach(device, READ):
-            yield trouble(
-                AREA,
-                "camera-permission",
-                f"source {source.id}: {device} cannot be read by {who.name} ({owned(device)})",
-                f"`usermod -aG {_group(device)} {who.name}`, then restart the service",
-            )
+        device = device_of(source)
+        if device is not None and device.exists() and not who.may_reach(device, READ):
+            yield of_camera(source.id, device, who)
+
+
+def device_of(source: SourceConfig) -> Path | None:
+    """The device file of a camera of this machine; None for all other sources."""
+    if source.kind != "camera":
+        return None
+    return Path(f"/dev/video{source.location}" if source.location.isdigit() else source.location)
+
+
+def of_camera(source_id: str, device: Path, who: Who) -> Finding:
+    """What is told of a camera whose device file is closed."""
+    return trouble(
+        AREA,
+        "camera-permission",
+        f"source {source_id}: {device} cannot be read by {who.name} ({owned(device)})",
+        f"`usermod -aG {_group(device)} {who.name}`, then restart the service",
+    )
 
 
 def _group(device: Path) -> str:

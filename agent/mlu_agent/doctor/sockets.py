@@ -117,14 +117,14 @@ def judge(endpoint: str, facts: Facts, *, running: bool, made_by_unit: bool) -> 
     if code == "socket-folder" and made_by_unit:
         return [note(area, f"{sentence}: the unit makes it at each start (RuntimeDirectory=)")]
     if code:
-        return [trouble(area, code, f"{endpoint}: {sentence}", _SOCKET_REMEDIES[code])]
+        return [trouble(area, code, f"{endpoint}: {sentence}", SOCKET_REMEDIES[code])]
     if facts.problem:
         remedy = "write an address of this box (`ip address`), or bring its network up"
         return [trouble(area, "endpoint-address", facts.problem, remedy)]
     return [fine(area, f"{endpoint} is free")]
 
 
-_SOCKET_REMEDIES = {
+SOCKET_REMEDIES = {
     "socket-folder": "make it, or let the unit do so (RuntimeDirectory=mlu-agent, endpoint under /run/mlu-agent)",
     "socket-permission": "chown the folder to the service's user, or let the unit make it (RuntimeDirectory=)",
     "socket-file": "remove that file, or write another publish.endpoint",
