@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DEVICE = "device"  # the reason for failing that is no progress: a device that fails everything does no work
 DROPPED_EMPTY = "dropped_empty"
 FILTERED = "filtered_candidates"
+MISSED = "minimum_missed"
 RECOVERY_STEPS = ("retry", "renew", "reopen")
 DEVICE_FAULTS = ("wrong_time", "zero", "skipped", "stale", "corrupted")
 # milliseconds; fixed, so that histograms of several boxes and of several days can be added
@@ -140,6 +141,11 @@ class SourceAccount:
         if candidates:
             with self._lock:
                 self._notes[FILTERED] += candidates
+
+    def count_missed(self, frames: int) -> None:
+        """Frames of its guaranteed minimum that it had were not taken."""
+        with self._lock:
+            self._notes[MISSED] += frames
 
     def count_unreadable(self, count: int = 1) -> None:
         """Pictures were skipped because they cannot be decoded; they never were frames."""

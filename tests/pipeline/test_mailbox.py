@@ -7,6 +7,8 @@ import threading
 import time
 
 from mlu_agent.sources.mailbox import FILE_CAPACITY, Exchange
+from mlu_agent.sources.minima import Traffic
+from mlu_agent.sources.schedule import Share
 
 
 def test_a_live_mailbox_keeps_the_newest_item_and_tells_what_gave_way():
@@ -93,12 +95,13 @@ def test_closing_the_exchange_wakes_a_waiting_take():
 
 
 def test_live_items_stay_replaceable_until_they_may_be_taken():
-    """Until ``live_from`` a file's items are taken alone; then the live one that is newest by now."""
+    """Until ``live_from`` nobody gets its turn, not even a file that has one ready; then it is the newest by now."""
     exchange: Exchange[int] = Exchange()
     live, file = exchange.mailbox("cam", live=True), exchange.mailbox("file", live=False)
-    live.put(1, threading.Event())
     file.put(7, threading.Event())
     assert exchange.take(0, lambda: math.inf) == ("file", 7)
+    live.put(1, threading.Event())
+    file.put(8, threading.Event())
     assert exchange.take(0, lambda: math.inf) is None
     assert live.put(2, threading.Event()).replaced == 1
     assert exchange.take(0, lambda: time.monotonic() - 1) == ("cam", 2)
@@ -131,3 +134,43 @@ def test_a_live_item_is_taken_when_its_time_comes():
     begin = time.monotonic()
     assert exchange.take(60, lambda: begin + 0.05) == ("cam", 1)
     assert time.monotonic() >= begin + 0.05
+
+
+def test_a_file_leaves_lanes_to_live_sources_and_they_to_it():
+    """A file has a frame whenever it is asked, a live one not before a lane is about to be free: they take turns."""
+    exchange: Exchange[str] = Exchange()
+    live, file = exchange.mailbox("cam", live=True), exchange.mailbox("file", live=False)
+    order = []
+    for _ in range(6):
+        live.put("cam", threading.Event())
+        while len(file) < FILE_CAPACITY:
+            file.put("file", threading.Event())
+        soon = time.monotonic() + 0.005
+        taken = exchange.take(10, lambda at=soon: at)
+        assert taken is not None
+        order.append(taken[0])
+    assert order == ["cam", "file"] * 3
+
+
+def test_shares_decide_who_is_taken():
+    """The most important first; a minimum is owed before that."""
+    exchange: Exchange[int] = Exchange()
+    boxes = [
+        exchange.mailbox("usual", live=True),
+        exchange.mailbox("important", live=True, share=Share(1)),
+        exchange.mailbox("promised", live=True, share=Share(9, min_fps=1.0)),
+    ]
+    for box in boxes:
+        box.put(0, threading.Event())
+    taken = [exchange.take(0) for _ in range(3)]
+    assert [one and one[0] for one in taken] == ["promised", "important", "usual"]
+
+
+def test_what_went_through_each_box_is_counted():
+    """What came, replaced ones included, and what was taken, beside what is promised: who compares them notices."""
+    exchange: Exchange[int] = Exchange()
+    box = exchange.mailbox("cam", live=True, share=Share(min_fps=10.0))
+    for number in range(3):
+        box.put(number, threading.Event())
+    exchange.take(0)
+    assert exchange.traffic() == {"cam": Traffic(10.0, 3, 1)}

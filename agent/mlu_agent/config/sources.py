@@ -49,6 +49,8 @@ def _read_source(table: Fields, folder: Path) -> SourceConfig:
         loop=table.boolean("loop", usual.loop),
         realtime=table.boolean("realtime", usual.realtime),
         max_fps=table.number("max_fps", usual.max_fps, minimum=0.0, maximum=1000.0),
+        min_fps=table.number("min_fps", usual.min_fps, minimum=0.0, maximum=1000.0),
+        priority=table.integer("priority", usual.priority, minimum=1, maximum=9),
         classes=read_classes(table),
         confidence=table.number("confidence", usual.confidence, minimum=0.0, maximum=1.0),
         roi=read_roi(table, usual.roi),
@@ -63,6 +65,8 @@ def _read_source(table: Fields, folder: Path) -> SourceConfig:
     )
     if source.reconnect_max_s < source.reconnect_min_s:
         table.problem("reconnect_max_s", f"{source.reconnect_max_s:g} is below reconnect_min_s; write at least that")
+    if 0 < source.max_fps < source.min_fps:
+        table.problem("min_fps", f"{source.min_fps:g} is more than max_fps = {source.max_fps:g}; write at most that")
     if source.transport != usual.transport and not location.lower().startswith(("rtsp://", "rtsps://")):
         table.problem("transport", '"udp" is for rtsp addresses only; remove it')
     if source.loop and kind in ("url", "snapshot", "camera"):

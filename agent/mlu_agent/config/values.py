@@ -48,6 +48,8 @@ class SourceConfig:
     ``transport`` how RTSP carries its packets: "tcp" or "udp".
     ``model``     the name of the model that looks at its frames; "" is the first.
     ``max_fps``   frames per second taken at most; 0 takes all.
+    ``min_fps``   frames per second that the model looks at whatever other sources want; 0 promises none.
+    ``priority``  1 to 9: who is looked at first when more frames wait than the device can do; 1 is the most important.
     ``classes``   the labels that are wanted, each with the confidence that it needs, or 0; empty: all.
     ``confidence``  what the others need, and all if there are no others; 0: as of the model.
     ``roi``       the part of the frame that the model sees: left, top, right, bottom in 0..1.
@@ -60,6 +62,8 @@ class SourceConfig:
     loop: bool = False
     realtime: bool = False
     max_fps: float = 0.0
+    min_fps: float = 0.0
+    priority: int = 5
     classes: tuple[tuple[str, float], ...] = ()
     confidence: float = 0.0
     roi: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)

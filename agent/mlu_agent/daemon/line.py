@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import MluAgentError, RuntimeFailure
 from ..ledger import DEVICE
 from ..publish.messages import without_data
-from ..sources import Exchange, Grab
+from ..sources import Exchange, Grab, Minima
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,6 +74,8 @@ class Line:
     ) -> None:
         self.served = served
         self.exchange: Exchange[Grab] = Exchange()
+        self._minima = Minima()
+        self._minima_missed = False
         self._sources = sources
         self._announcer = announcer
         self._log = log
@@ -105,6 +107,23 @@ class Line:
         self._retired = threading.Event()
         self.exchange.close()
         return self._retired
+
+    def check_minima(self, now: float) -> None:
+        """Notices that sources do not get what they were promised, counts it, and says it when it begins and ends."""
+        verdict = self._minima.look(now, self.exchange.traffic())
+        if verdict is None:
+            return
+        for source_id, frames in verdict.missed.items():
+            self._sources[source_id].account.count_missed(frames)
+        promised, taken = round(verdict.promised_fps, 2), round(verdict.taken_fps, 2)
+        if verdict.missed and not self._minima_missed:
+            self._log.warning(
+                "sources do not get their min_fps: all together they are more than the device can do",
+                missed=verdict.missed, promised_fps=promised, taken_fps=taken,
+            )  # fmt: skip
+        elif self._minima_missed and not verdict.missed:
+            self._log.info("all sources get their min_fps again", promised_fps=promised, taken_fps=taken)
+        self._minima_missed = bool(verdict.missed)
 
     def stop_feeding(self, deadline: float) -> bool:
         """Waits for the feeder, whose exchange was closed; whether it has ended."""

@@ -11,7 +11,9 @@ from .base import Capture, CaptureError, Grab
 from .decode import is_picture, read_picture
 from .images import PictureCapture
 from .mailbox import Exchange, Mailbox
+from .minima import Minima
 from .path import PathCapture
+from .schedule import Share
 from .snapshot import SnapshotCapture
 from .source import Source
 from .states import TROUBLED, SourceState, SourceStatus
@@ -24,7 +26,9 @@ __all__ = [
     "Exchange",
     "Grab",
     "Mailbox",
+    "Minima",
     "PathCapture",
+    "Share",
     "Source",
     "SourceState",
     "SourceStatus",

@@ -1,4 +1,4 @@
-"""Bounded hand-offs from the sources' threads to the one that feeds the engine, fair between sources."""
+"""Bounded hand-offs from the sources' threads to the one that feeds the engine, which takes turns by ``Schedule``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from .minima import Traffic
+from .schedule import Schedule, Share
+
 if TYPE_CHECKING:
     from typing import Callable
 
 T = TypeVar("T")
+USUAL = Share()
 FILE_CAPACITY = 2
 
 
@@ -31,9 +35,11 @@ _REPLACED = Outcome(accepted=True, replaced=1)
 class Mailbox(Generic[T]):
     """One source's hand-off, made by ``Exchange.mailbox``. Live: the newest item. Else a full box makes put wait."""
 
-    def __init__(self, changed: threading.Condition, live: bool) -> None:
+    def __init__(self, changed: threading.Condition, live: bool, share: Share) -> None:
         self._changed = changed
         self.live = live
+        self.share = share
+        self.came = self.taken = 0
         self._items: collections.deque[T] = collections.deque()
         self._closed = False
 
@@ -49,6 +55,7 @@ class Mailbox(Generic[T]):
             if stop.is_set() or self._closed:
                 return Outcome(accepted=False, replaced=outcome.replaced)
             self._items.append(item)
+            self.came += 1
             self._changed.notify_all()
             return outcome
 
@@ -66,26 +73,34 @@ class Mailbox(Generic[T]):
 
 
 class Exchange(Generic[T]):
-    """All mailboxes together. ``take`` goes round them: no source with frames ready waits for another's second."""
+    """All mailboxes together. ``take`` gives them their turns by ``Schedule``; an empty one costs nobody anything."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._boxes: collections.OrderedDict[str, Mailbox[T]] = collections.OrderedDict()  # the longest unserved first
+        self._boxes: dict[str, Mailbox[T]] = {}
+        self._schedule = Schedule()
         self._open = True
 
-    def mailbox(self, key: str, live: bool) -> Mailbox[T]:
+    def mailbox(self, key: str, live: bool, share: Share = USUAL) -> Mailbox[T]:
         """A new mailbox; ``take`` names it by its key, which no other one has."""
-        box: Mailbox[T] = Mailbox(self._changed, live)
+        box: Mailbox[T] = Mailbox(self._changed, live, share)
         with self._changed:
             if key in self._boxes:
                 raise ValueError(f"there is a mailbox of {key!r} already")
             self._boxes[key] = box
+            self._schedule.add(key, share)
         return box
 
     def remove(self, key: str) -> None:
         """Forgets a mailbox; what is left in it goes nowhere."""
         with self._changed:
             self._boxes.pop(key).clear()
+            self._schedule.remove(key)
+
+    def traffic(self) -> dict[str, Traffic]:
+        """What went through each box since it was made."""
+        with self._changed:
+            return {key: Traffic(box.share.min_fps, box.came, box.taken) for key, box in self._boxes.items()}
 
     def take(
         self,
@@ -93,31 +108,33 @@ class Exchange(Generic[T]):
         live_from: Callable[[], float] = lambda: 0.0,
         unwanted: Callable[[], bool] = lambda: False,
     ) -> tuple[str, T] | None:
-        """The key of a mailbox and its oldest item; None after ``timeout`` seconds (None: for ever), when closed, or
-        once ``unwanted()``, which is asked after ``look_again`` too.
+        """The key of the mailbox whose turn it is and its oldest item; None after ``timeout`` seconds (None: for ever),
+        when closed, or once ``unwanted()``, which is asked after ``look_again`` too.
 
         ``live_from()``: from when on live boxes may be emptied, monotonic seconds: until then newer items still replace
-        theirs. It is asked whenever something may have changed, and after ``look_again``.
+        theirs. It is asked when it is a live one's turn, whenever something may have changed, and after ``look_again``.
+        Nobody else takes that turn meanwhile: a file, which always has a frame, would leave no lane to others.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         with self._changed:
             while self._open and not unwanted():
                 now = time.monotonic()
-                live_at = live_from() if any(box and box.live for box in self._boxes.values()) else math.inf
-                taken = self._pop(live=now >= live_at)
-                if taken is not None or now >= end:
-                    return taken
-                wait = min(end, live_at) - now
+                key = self._schedule.choose((key for key, box in self._boxes.items() if box), now)
+                at = math.inf if key is None else live_from() if self._boxes[key].live else now
+                if key is not None and now >= at:
+                    return key, self._pop(key, now)
+                if now >= end:
+                    return None
+                wait = min(end, at) - now
                 self._changed.wait(None if math.isinf(wait) else wait)
             return None
 
-    def _pop(self, *, live: bool) -> tuple[str, T] | None:
-        for key, box in self._boxes.items():
-            if box and (live or not box.live):
-                self._boxes.move_to_end(key)
-                self._changed.notify_all()
-                return key, box._items.popleft()  # noqa: SLF001 - one lock for both
-        return None
+    def _pop(self, key: str, now: float) -> T:
+        box = self._boxes[key]
+        self._schedule.taken(key, now)
+        box.taken += 1
+        self._changed.notify_all()
+        return box._items.popleft()  # noqa: SLF001 - one lock for both
 
     def look_again(self) -> None:
         """Makes a waiting ``take`` ask once more from when on live items may be taken."""
