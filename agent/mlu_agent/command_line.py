@@ -108,6 +108,7 @@ def _work(program: Program, words: Sequence[str]) -> int:
     except SystemExit:  # of --help and --version: an output that cannot be written is noticed here, not by Python's end
         sys.stdout.flush()
         raise
+    arguments.words = tuple(words)
     entry.raise_at_interrupts()
     return int(arguments.run(arguments))
 

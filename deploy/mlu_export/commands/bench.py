@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlu_agent.model.bundle import load_bundle
+
 from ..measurement.bench import PARTS, WARM_UP, WARM_UP_SECONDS, Timing, bench
 from ..report.timing import timing_page
+from ..support.circumstances import circumstances
 from ..support.files import write_all
 from .arguments import Integer
 from .checkpoint import declare_checkpoint, model_file
@@ -62,8 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
             model, arguments.images, arguments.count, arguments.batch, arguments.runtime, arguments.online,
             arguments.warm_up,
         )  # fmt: skip
+        made = circumstances(arguments.words, {"the model": load_bundle(model).sha256})
     if arguments.report is not None:  # before anything is printed: who reads that may go
-        write_all(arguments.report.parent, {arguments.report.name: timing_page(timing)})
+        write_all(arguments.report.parent, {arguments.report.name: timing_page(timing, made)})
     print(json.dumps(timing.document()) if arguments.json else timing_text(timing))
     return 0
 

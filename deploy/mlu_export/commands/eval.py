@@ -19,6 +19,7 @@ from ..measurement.evaluate import MODES, Job, detect_all, evaluation_thresholds
 from ..measurement.recordings import read_recording
 from ..report.evaluation import Outcome, evaluation_page
 from ..shards.team import Team
+from ..support.circumstances import Circumstances, circumstances, file_digest, files_digest
 from ..support.files import write_all
 from .arguments import Number, declare_workers
 from .checkpoint import declare_checkpoint, is_checkpoint_path, model_file
@@ -149,10 +150,19 @@ def _evaluate(asked: Run) -> int:
     shown = choose_main(results)
     _say_notes(shown)
     if arguments.report is not None:  # before anything is printed: who reads that may go
-        contents = evaluation_page(spec, truth, outcomes, shown)
+        contents = evaluation_page(spec, truth, outcomes, shown, _made(arguments, spec, truth))
         write_all(arguments.report.parent, {arguments.report.name: contents})
     _print(results, shown, arguments.json)
     return _gate(arguments, results, baseline)
+
+
+def _made(arguments: argparse.Namespace, spec: ModelSpec, truth: Annotations) -> Circumstances:
+    digests = {
+        "the model": spec.sha256,
+        "the annotations": file_digest(truth.path),
+        "the pictures' names and digests": files_digest(path for _, path in truth.entries),
+    }
+    return circumstances(arguments.words, digests)
 
 
 def _print(results: list[Evaluation], shown: Evaluation, as_json: bool) -> None:

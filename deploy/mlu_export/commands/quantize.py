@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         taken(Knobs, arguments),
         taken(Workers, arguments),
     )
-    result = quantize(request, arguments.report, arguments.propose, _target(arguments))
+    result = quantize(request, arguments.report, arguments.propose, _target(arguments), arguments.words)
     print(result.json() if arguments.json else result.text())
     return 0
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..measurement.accuracy import Evaluation
     from ..measurement.annotations import Annotations
     from ..measurement.evaluate import Found
+    from ..support.circumstances import Circumstances
     from .html import Html
 
 CLASSES_WITH_CURVES = 6
@@ -35,7 +36,13 @@ class Outcome:
     found: Found
 
 
-def evaluation_page(spec: ModelSpec, truth: Annotations, outcomes: Sequence[Outcome], shown: Evaluation) -> bytes:
+def evaluation_page(
+    spec: ModelSpec,
+    truth: Annotations,
+    outcomes: Sequence[Outcome],
+    shown: Evaluation,
+    made: Circumstances | None = None,
+) -> bytes:
     """The whole report; ``shown`` is the result that large figures and samples are about."""
     results = [outcome.evaluation for outcome in outcomes]
     parts = [
@@ -54,7 +61,7 @@ def evaluation_page(spec: ModelSpec, truth: Annotations, outcomes: Sequence[Outc
         _settings(spec, truth.path, shown),
     ]
     where = f"{shown.mode} on {shown.runtime}, {shown.images} pictures"
-    return html.page(f"Accuracy of {spec.name}", where, parts)
+    return html.page(f"Accuracy of {spec.name}", where, parts, made)
 
 
 def _comparison(results: Sequence[Evaluation]) -> Html:

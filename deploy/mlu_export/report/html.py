@@ -11,6 +11,8 @@ from .. import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ..support.circumstances import Circumstances
+
 Html = NewType("Html", str)
 
 # Series colours are told apart by people who see red and green alike; both themes keep the contrast of text above 4.5.
@@ -73,9 +75,9 @@ def join(parts: Iterable[Html]) -> Html:
     return Html("\n".join(parts))
 
 
-def page(title: str, subtitle: str, sections: Iterable[Html]) -> bytes:
-    """The whole file, UTF-8."""
-    body = join(sections)
+def page(title: str, subtitle: str, sections: Iterable[Html], made: Circumstances | None = None) -> bytes:
+    """The whole file, UTF-8; ``made`` stands at its end."""
+    body = join([*sections, *([] if made is None else [_circumstances(made)])])
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width,initial-scale=1">\n<title>{text(title)}</title>\n'
@@ -83,6 +85,12 @@ def page(title: str, subtitle: str, sections: Iterable[Html]) -> bytes:
         f'<p class="soft">{text(subtitle)}</p>\n{body}\n<footer>mlu-export {text(__version__)}</footer>\n'
         "</main>\n</body>\n</html>\n"
     ).encode("utf-8", "replace")
+
+
+def _circumstances(made: Circumstances) -> Html:
+    digests = [(f"sha256 of {what}", digest) for what, digest in made.digests.items()]
+    values = [("date", made.date), ("host", made.host), ("command", made.command), *digests]
+    return section("How this was made", pairs(values))
 
 
 def section(heading: str, *parts: Html, about: str = "") -> Html:

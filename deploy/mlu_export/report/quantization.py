@@ -15,6 +15,7 @@ from . import html, svg
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ..support.circumstances import Circumstances
     from ..values.arrays import FloatArray
     from ..values.graph import Graph
     from ..values.ranges import Range
@@ -88,6 +89,7 @@ def quantization_page(
     spreads: Sequence[Spread],
     settings: Sequence[tuple[str, object]],
     pictures: int,
+    made: Circumstances | None = None,
 ) -> bytes:
     """The whole report of layers in execution order; ``settings`` are told as they are."""
     worst = worst_layers(list(layers), 1)
@@ -105,7 +107,8 @@ def quantization_page(
         _spreads(spreads),
         html.section("Settings", html.pairs(settings)),
     ]
-    return html.page(f"Quantization of {name}", f"measured on {pictures} pictures against the float network", parts)
+    where = f"measured on {pictures} pictures against the float network"
+    return html.page(f"Quantization of {name}", where, parts, made)
 
 
 def _bars(layers: Sequence[LayerNoise]) -> Html:

@@ -10,6 +10,7 @@ from . import html, svg
 
 if TYPE_CHECKING:
     from ..measurement.bench import Timing
+    from ..support.circumstances import Circumstances
     from .html import Html
 
 MOST_BINS = 40
@@ -23,7 +24,7 @@ PART_NAMES = {
 }
 
 
-def timing_page(timing: Timing) -> bytes:
+def timing_page(timing: Timing, made: Circumstances | None = None) -> bytes:
     """The whole report."""
     ours = timing.ours()
     latency = ours["latency_ms"]
@@ -51,7 +52,7 @@ def timing_page(timing: Timing) -> bytes:
         where += ". The simulator's speed tells nothing about a device's."
     if timing.notes:
         where += f" Of this simulator: {timing.notes}."
-    return html.page(f"Speed of {timing.model}", where, parts)
+    return html.page(f"Speed of {timing.model}", where, parts, made)
 
 
 def _guide(timing: Timing) -> Html:

@@ -17,7 +17,8 @@ from ..calibration.refine import choose_pictures
 from ..formats.pictures import float_input, float_picture, list_pictures, read_picture
 from ..formats.recipe import DEPTHWISE_USE, Recipe, recipe_text
 from ..report.quantization import DRAWN_LAYERS, measure_spread, quantization_page
-from ..support.files import write_all
+from ..support.circumstances import Circumstances, circumstances, files_digest
+from ..support.files import sha256_hex, write_all
 from .build import prepare
 from .checkpoint import make_checkpoint
 from .search import MapProposal, Search, Target
@@ -81,14 +82,18 @@ class Result:
 
 
 def quantize(
-    request: QuantizeRequest, report: Path | None, decibel: float | None = None, accuracy: Target | None = None
+    request: QuantizeRequest,
+    report: Path | None,
+    decibel: float | None = None,
+    accuracy: Target | None = None,
+    words: Sequence[str] = (),
 ) -> Result:
     """Writes ``NAME.recipe.toml`` and the vendor's checkpoint (``NAME_int8.pth`` or ``NAME_int16.pth``) of a network
     that has a layout there into the output folder, and the report.
 
     With ``decibel`` it also proposes which layers to keep in int16 for that ratio at the outputs; with ``accuracy``
-    it searches those that keep mAP within that target, and the recipe and checkpoint hold them. Raises UserError,
-    DataError; then nothing is written.
+    it searches those that keep mAP within that target, and the recipe and checkpoint hold them. ``words``: of the
+    command line, which the report repeats. Raises UserError, DataError; then nothing is written.
     """
     wanted = _why_pictures(report, decibel, accuracy)
     folder = request.quantization.calibration.pictures
@@ -118,8 +123,16 @@ def quantize(
     count = 0 if pictures is None else len(pictures)
     result = Result(path, written, report, tuple(layers), count, proposal, found)
     if report is not None:
-        write_all(report.parent, {report.name: _report(report, result, model, recipe, pictures)})
+        made = circumstances(words, _digests(recipe, folder))
+        write_all(report.parent, {report.name: _report(report, result, model, recipe, pictures, made)})
     return result
+
+
+def _digests(recipe: Recipe, folder: Path | None) -> dict[str, str]:
+    found = {"the weights": recipe.weights_sha256, "the recipe": sha256_hex(recipe_text(recipe).encode("utf-8"))}
+    if folder is not None:
+        found["the pictures' names and digests"] = files_digest(list_pictures(folder))
+    return found
 
 
 def _uses(wanted: str, accuracy: Target | None) -> tuple[str, ...]:
@@ -143,10 +156,12 @@ def _why_pictures(report: Path | None, decibel: float | None, accuracy: Target |
     return next((option for option, value in asked if value is not None), "")
 
 
-def _report(path: Path, result: Result, model: ImportedModel, recipe: Recipe, pictures: FloatArray | None) -> bytes:
+def _report(
+    path: Path, result: Result, model: ImportedModel, recipe: Recipe, pictures: FloatArray | None, made: Circumstances
+) -> bytes:
     """What the report's file holds: a page for people if its name ends in .html, else JSON."""
     if path.suffix.lower() not in (".html", ".htm") or pictures is None:
-        return (json.dumps(result.document(), indent=1) + "\n").encode("utf-8")
+        return (json.dumps({**result.document(), "made": made.document()}, indent=1) + "\n").encode("utf-8")
     names = [layer.name for layer in worst_layers(list(result.layers), DRAWN_LAYERS)]
     spreads = measure_spread(model.graph, recipe.ranges, names, pictures)
     settings = recipe.settings
@@ -165,7 +180,7 @@ def _report(path: Path, result: Result, model: ImportedModel, recipe: Recipe, pi
         told.append(("proposal", _sentence(result.proposal)))
     if result.map_proposal is not None:
         told.append(("proposal", result.map_proposal.sentence()))
-    return quantization_page(settings.name, result.layers, spreads, told, result.pictures)
+    return quantization_page(settings.name, result.layers, spreads, told, result.pictures, made)
 
 
 def _sentence(proposal: Proposal) -> str:
