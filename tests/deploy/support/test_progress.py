@@ -42,7 +42,18 @@ def test_a_line_has_percent_and_the_time_that_is_left(monkeypatch):
     """After the first seconds, and at each tenth."""
     lines = told(monkeypatch, 100, [2.0] * 100)
     assert lines[1] == "mlu-export: evaluating: 10% (10 of 100 pictures), 3 min left"
-    assert [re.search(r"(\d+)%", line)[1] for line in lines] == "5 10 20 30 40 50 60 70 80 90".split()
+    assert [re.search(r"(\d+)%", line)[1] for line in lines] == [
+        "5",
+        "10",
+        "20",
+        "30",
+        "40",
+        "50",
+        "60",
+        "70",
+        "80",
+        "90",
+    ]
 
 
 @settings(max_examples=60, deadline=None)
