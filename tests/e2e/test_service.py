@@ -117,7 +117,7 @@ def test_a_reload_is_answered_and_no_signal_kills(start, tmp_path: Path, endpoin
         manager.received.clear()
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGRTMIN):
             process.send_signal(number)
-        for word in ("SIGHUP: a reload is not possible yet", "summary", "a signal without a meaning"):
+        for word in ("SIGHUP: the configuration is read anew", "changed", "summary", "a signal without a meaning"):
             wait_for_event(log, word, process)
         manager.wait_for("RELOADING=1")
         manager.wait_for("READY=1")

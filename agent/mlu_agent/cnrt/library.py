@@ -168,10 +168,16 @@ def open_library(choice: str = "auto") -> Library:
     return _open_path(choice)
 
 
+# Opened once for all models, and never closed: threads of a library may be inside it when the last model goes.
+_loaded: dict[str, Any] = {}
+
+
 def _load(path: str, reason: str) -> Library:
     from ._abi import ffi  # noqa: PLC0415 - importing the binding must not load cffi's backend
 
-    return Library(ffi, ffi.dlopen(path), path, reason)
+    if path not in _loaded:
+        _loaded[path] = ffi.dlopen(path)
+    return Library(ffi, _loaded[path], path, reason)
 
 
 def _try_device() -> tuple[Library | None, str]:

@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             process=Process(
                 flush=lambda: output is not None and output.close(LOG_PATIENCE_S),
                 set_level=logs.set_level,
+                set_log=lambda chosen: logs.configure(chosen.level, chosen.format, output),
                 log_lost=lambda: 0 if output is None else output.lost,
                 config=Path(arguments.config).absolute(),
             ),

@@ -10,25 +10,31 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..config import load_config, remarks
 from ..config.files import path_problem
 from ..engine.deadlines import Deadlines
-from ..errors import DeviceLost
+from ..errors import DeviceLost, UserError
 from ..ledger import Ledger
 from ..preprocess import resize_in_one_thread
 from ..publish.sinks import open_outlet
 from ..sources import SourceState
 from . import signals
+from .changer import Changer
 from .desk import Desk
 from .hangs import Hangs, end_now
 from .models import InService, Models, put_into_service
 from .pipeline import Pipeline
+from .plan import resolved
 from .process import Process
 from .service import Notifications, Watchdog
 from .waiting import EXTENSION_S, Patience, Settling, Stopped
 from .wake import Wake
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..config import Config, ModelConfig
+    from .changer import Answer
     from .signals import Signals
 
 STATUS_INTERVAL_S = 5.0
@@ -37,7 +43,7 @@ ANSWER_INTERVAL_S = 0.5  # a flood of signals must not be one of log lines
 HARD_END_MARGIN_S = 0.2
 CLEANUP_SHARE = 0.7  # of the time to stop, at most: for the frames in flight; the rest is for sockets and the device
 LEAST_CLEANUP_S = 0.2
-NO_RELOAD = "a reload is not possible yet: the configuration is read at the start only, so restart the service"
+RELOAD_S = 30.0  # that a reload may take, as the service manager is told; loading models comes to it
 
 
 def serve(config: Config, log: Any, *, wait_for_subscriber_s: float = 0.0, process: Process | None = None) -> int:
@@ -52,7 +58,7 @@ def serve(config: Config, log: Any, *, wait_for_subscriber_s: float = 0.0, proce
     asked = signals.of_process()
 
     def late() -> None:
-        log.error("not stopped in time: ending the process", limit_s=limit)
+        log.error("not stopped in time: ending the process")
         flush()
 
     asked.attach(limit - HARD_END_MARGIN_S, late, wake.set)
@@ -91,13 +97,15 @@ class Daemon:
         exits: contextlib.ExitStack,
         process: Process,
     ) -> None:
-        self._config = config
+        self._config = config = resolved(config)
         self._log = log
         self._asked = asked
         self._notifications = notifications
         self._wake = wake
         self._ready = False
-        self._next_answer = 0.0
+        self._next_answer = self._next_summary = 0.0
+        self._reload_asked = False
+        self._process = process
         self._starving: list[str] = []
         self.ledger = Ledger()
         self.desk = Desk(config, log, wake.set, exits, process)
@@ -106,7 +114,7 @@ class Daemon:
         self.models = Models()
         exits.callback(self.models.close)
         for model in config.models:
-            self.models.put(patience.until(Settling(model.path, functools.partial(self._load, model))))
+            self.models.put(patience.until(Settling(model.path, functools.partial(self._load, model, config))))
         # closed before the engine: the exit stack runs backwards
         self.outlet = patience.until(lambda: open_outlet(config.publish, self.ledger, log, wake.set, exits))
         self.endpoint = self.outlet.endpoint
@@ -116,6 +124,10 @@ class Daemon:
             self._go_on()
             log.info("self-test passed", model=name, device_ms=round(served.self_test(), 3))
         self._go_on()
+        self.changer = Changer(
+            config, self.pipeline, log, read=self._read, load=self._load, options=self._take_over, wake=wake.set
+        )
+        self.desk.orders.reload, self.desk.orders.swap = self.reload, self.swap
         self._watchdog = Watchdog(notifications, self.pipeline.workers)
 
     def serve(self, wait_for_subscriber_s: float) -> int:
@@ -124,6 +136,7 @@ class Daemon:
         self._notifications.send(READY=1, STATUS=f"ready on {self.endpoint}")
         self._ready = True
         self.desk.serves(self.pipeline, self.outlet)
+        self._reload_if_asked()
         self._asked.late_code = signals.LATE
         self._wait_for_subscriber(wait_for_subscriber_s)
         try:
@@ -145,13 +158,13 @@ class Daemon:
 
     # ---- the start ------------------------------------------------------------------------------------------------
 
-    def _load(self, model: ModelConfig) -> InService:
+    def _load(self, model: ModelConfig, config: Config) -> InService:
         """The device's own deadlines are tighter, but one that is only slow may come near them in several calls."""
-        service = self._config.service
+        service = config.service
         size = 0 if path_problem(model.path) else model.path.stat().st_size
         calls_s = Deadlines(service.device_timeout_s, service.device_start_timeout_s, size).start_s
         self._notifications.extend(EXTENSION_S + START_CALLS * calls_s, f"loading the model {model.name}")
-        sources = self._config.sources_of(model)
+        sources = config.sources_of(model)
         return put_into_service(model, service, self.ledger, self._log, self._hangs, sources)
 
     def _go_on(self) -> None:
@@ -176,6 +189,39 @@ class Daemon:
         ):
             self._sleep_until(min(deadline, self._answer_manager(now)))
 
+    # ---- changes --------------------------------------------------------------------------------------------------
+
+    def reload(self, answer: Answer) -> None:
+        """Puts the configuration in force as its file has it now, or leaves everything as it is: see ``Changer``."""
+
+        def told(outcome: Mapping[str, Any]) -> None:
+            self._notifications.send(READY=1, STATUS=str(outcome["done" if outcome["ok"] else "error"]))
+            answer(outcome)
+
+        self._notifications.reloading()
+        self._notifications.extend(RELOAD_S, "reading the configuration anew")
+        self.changer.reload(told)
+
+    def swap(self, name: str, path: str, answer: Answer) -> None:
+        """Puts another model in the place of the one of that name: see ``Changer``."""
+        self.changer.swap(name, path, answer)
+
+    def _read(self) -> Config:
+        """The configuration as its file has it now."""
+        if self._process.config is None:
+            raise UserError("the configuration came from no file")
+        config = load_config(self._process.config)
+        for remark in remarks(self._process.config, config):
+            self._log.warning("configuration", remark=remark)
+        return config
+
+    def _take_over(self, config: Config) -> None:
+        """What a reload changes beside models, sources and publishing."""
+        self._config = config
+        self._asked.change_limit(config.service.stop_timeout_s - HARD_END_MARGIN_S)
+        self.desk.set_log(config.log)
+        self._next_summary = time.monotonic() + (config.log.summary_s or math.inf)
+
     # ---- at work --------------------------------------------------------------------------------------------------
 
     def _sleep_until(self, due: float) -> None:
@@ -184,25 +230,26 @@ class Daemon:
 
     def _loop(self) -> None:
         next_status = time.monotonic()
-        next_summary = next_status + (self._config.log.summary_s or math.inf)
+        self._next_summary = next_status + (self._config.log.summary_s or math.inf)
         while not self._asked.requested.is_set():
             now = time.monotonic()
             self.pipeline.tick(now)
+            self.changer.look()
             if self.pipeline.failure is not None:
                 self._log.error("giving up", reason=self.pipeline.failure.message)
                 return
-            if self.pipeline.finished:
+            if self.pipeline.finished and not self.changer.busy:
                 self._log.info("all sources came to their end")
                 return
             manager_due = self._answer_manager(now)
             if now >= next_status:
                 next_status = now + STATUS_INTERVAL_S
-                self._notifications.send(STATUS=self.desk.status().line())
-            if now >= next_summary:
-                next_summary = now + (self._config.log.summary_s or math.inf)
-                if self._config.log.summary_s:
-                    self._log_summary()
-            self._sleep_until(min(self.pipeline.due, manager_due, next_status, next_summary))
+                trouble = f"; {self.changer.trouble}" if self.changer.trouble else ""
+                self._notifications.send(STATUS=self.desk.status().line() + trouble)
+            if now >= self._next_summary:
+                self._next_summary = now + self._config.log.summary_s
+                self._log_summary()
+            self._sleep_until(min(self.pipeline.due, manager_due, next_status, self._next_summary))
 
     def _answer_manager(self, now: float) -> float:
         """Signals, and what the service manager is to hear; when this is to be called next."""
@@ -224,15 +271,24 @@ class Daemon:
         self._next_answer = now + ANSWER_INTERVAL_S
         for number, count in self._asked.take_others().items():
             if number == signal.SIGHUP:
-                self._log.warning("SIGHUP: " + NO_RELOAD, count=count)
-                if self._ready:
-                    self._notifications.reloading()
-                    self._notifications.send(READY=1, STATUS=NO_RELOAD)
+                self._log.info("SIGHUP: the configuration is read anew", count=count)
+                self._reload_asked = True
             elif number == signal.SIGUSR1:
                 if self._ready:
                     self._log_summary()
             else:
                 self._log.warning("a signal without a meaning here is ignored", signal=_name(number), count=count)
+        self._reload_if_asked()
+
+    def _reload_if_asked(self) -> None:
+        """By a signal, which may come before there is anything to reload."""
+        if self._reload_asked and self._ready:
+            self._reload_asked = False
+            self.reload(self._note_reload)
+
+    def _note_reload(self, outcome: Mapping[str, Any]) -> None:
+        ok = bool(outcome["ok"])
+        self.desk.changes.note("reload", "SIGHUP", ok=ok, came_to=str(outcome["done" if ok else "error"]))
 
     def _log_summary(self) -> None:
         snapshot = self.ledger.snapshot()
@@ -250,10 +306,12 @@ class Daemon:
         self._notifications.send(STOPPING=1, EXTEND_TIMEOUT_USEC=int((limit + 1) * 1e6), STATUS=f"stopping: {reason}")
         self._log.info("stopping", reason=reason)
         self.desk.close(f"asked to by {reason}" if self._asked.signal_name else reason)
+        self.changer.stop()
         # whatever hangs below, a device call above all, the process ends in time
         self._asked.request()
         without_linger = limit - self.outlet.linger_s - 2 * HARD_END_MARGIN_S
         clean = self.pipeline.stop(max(LEAST_CLEANUP_S, min(limit * CLEANUP_SHARE, without_linger)))
+        self.changer.join()
         self._log_summary()
         self._log.info("stopped", clean=clean)
 

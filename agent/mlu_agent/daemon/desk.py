@@ -15,7 +15,7 @@ from .status import SERVING, STARTING, STOPPING, AgentNow, Changes, Recent, Stat
 if TYPE_CHECKING:
     import contextlib
 
-    from ..config import Config
+    from ..config import Config, LogConfig
     from ..publish.sink import Outlet
     from .pipeline import Pipeline
     from .process import Process
@@ -75,6 +75,11 @@ class Desk:
     def status(self) -> Status:
         """How everything is now."""
         return take_status(self._agent(), self._pipeline, self._outlet, self._recent, self.changes)
+
+    def set_log(self, log: LogConfig) -> None:
+        """A reload's log."""
+        self._process.set_log(log)
+        self._level = log.level
 
     def _set_level(self, level: str) -> None:
         self._process.set_level(level)

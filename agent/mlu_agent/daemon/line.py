@@ -169,13 +169,13 @@ class Line:
     # ---- the feeder -----------------------------------------------------------------------------------------------
 
     def _feed(self) -> None:
-        more = True
+        more, served = True, self._delivering  # there may have been a swap before the start
         while more:
-            served = self.served
             while more and served is self.served:
                 more = self._feed_one(served)
             # nothing comes to it any more: the deliverer leaves it once it is empty
             served.engine.interrupt()
+            served = self.served
 
     def _feed_one(self, served: ServedModel[list[Pending]]) -> bool:
         """Gives it what is ready, waited for; False if nothing will be any more."""

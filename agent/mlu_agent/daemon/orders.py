@@ -120,7 +120,7 @@ class Orders:
 
     def _log_level(self, level: str, answer: Answer) -> None:
         self._set_level(level)
-        answer(_yes(f"lines from {level} on are logged, until a restart"))
+        answer(_yes(f"lines from {level} on are logged, until a reload or a restart"))
 
     def _noting(self, request: Request, what: str) -> Answer:
         """The request's answer, which is also logged and kept: who changed something must be found afterwards."""

@@ -86,6 +86,10 @@ class Signals:
         self._limit_s, self._on_late, self._on_signal = limit_s, on_late, on_signal
         self._attached = True
 
+    def change_limit(self, limit_s: float) -> None:
+        """Another time for the end; it counts for a request that comes from now on."""
+        self._limit_s = limit_s
+
     def close(self) -> None:
         """Ends the thread: from now on nothing limits the process, and nothing ends it early. If it is ours it is
         about to exit, and a signal that comes meanwhile must not make a clean end look like a killed process; somebody

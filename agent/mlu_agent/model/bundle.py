@@ -92,6 +92,7 @@ class ModelSpec:
     provenance: dict[str, str]
     device: ModelSpec | None = None
     packed: Packed | None = None
+    manifest_sha256: str = ""  # which has the models' digests in it: all that matters of it has the same
 
     def on(self, runtime: str) -> ModelSpec:
         """The file that a runtime ("device" or "simulator") takes: a device takes its own where there is one."""
@@ -160,7 +161,8 @@ def read_manifest(manifest: Path, data: bytes) -> ModelSpec:
     raise_problems(name, problems, DataError)
     del fields["model"]
     other = fields.pop("device")
-    spec = ModelSpec(path=model, manifest_path=manifest, offline=offline, **fields)
+    digest = hashlib.sha256(data).hexdigest()
+    spec = ModelSpec(path=model, manifest_path=manifest, offline=offline, manifest_sha256=digest, **fields)
     return spec if other is None else replace(spec, device=_device_spec(spec, *other))
 
 
