@@ -81,6 +81,8 @@ _MISSING: dict[str, Callable[[], str | None]] = {
     "torch": functools.partial(_missing_module, "torch"),
     "eval": functools.partial(_missing_module, "pycocotools"),
     "onnx": functools.partial(_missing_module, "onnx"),
+    "metrics": functools.partial(_missing_module, "prometheus_client"),
+    "promtool": functools.partial(needs.missing, "promtool"),
     "sign": functools.partial(_missing_module, "cryptography"),
     "ray": functools.partial(_missing_module, "ray"),
     "full": _missing_full,

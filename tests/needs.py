@@ -181,6 +181,7 @@ NEEDS = {
 }
 # Of commands that are not part of `make test`, which therefore does not install for them.
 ELSEWHERE = {
+    "promtool": Need("prometheus", lambda _: _run("promtool", "--version")),
     "boot": Need("debootstrap systemd-container", _boot),
     "virtual machine": Need("qemu-system-x86 e2fsprogs", _virtual_machine),
 }

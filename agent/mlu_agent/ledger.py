@@ -82,6 +82,7 @@ class SourceAccount:
         self._dropped: collections.Counter[str] = collections.Counter()
         self._notes: collections.Counter[str] = collections.Counter()  # told once there is something to tell
         self._stages: dict[str, Histogram] = collections.defaultdict(Histogram)
+        self._way = Histogram()
 
     def number(self) -> int:
         """The next frame's sequence number; they go on if the source comes again. One thread at a time."""
@@ -110,6 +111,7 @@ class SourceAccount:
             self._progress += 1
             for stage, milliseconds in stages_ms.items():
                 self._stages[stage].add(milliseconds)
+            self._way.add(sum(stages_ms.values()))
 
     def count_empty(self) -> None:
         """A frame was finished, and left out because nothing was found in it."""
@@ -195,6 +197,11 @@ class SourceAccount:
         with self._lock:
             return {stage: histogram.snapshot() for stage, histogram in self._stages.items()}
 
+    def way(self) -> Latency:
+        """All stages of a frame together, of the frames that were published."""
+        with self._lock:
+            return self._way.snapshot()
+
 
 class ModelAccount:
     """What a model's device did wrong, and what was done because it failed; by the collecting thread alone."""
@@ -276,6 +283,8 @@ class Snapshot:
 
     sources: Mapping[str, Mapping[str, int]]
     stages: Mapping[str, Mapping[str, Latency]]  # by source, then by stage
+    ways: Mapping[str, Latency]  # by source: all stages of a frame together
+    failed: Mapping[str, Mapping[str, int]]  # by source, then by reason
     models: Mapping[str, Mapping[str, int]]  # by model: the steps of the recovery, and faults of the device
     sinks: Mapping[str, Mapping[str, int]]
     earlier: Earlier = Earlier()
@@ -351,6 +360,8 @@ class Ledger:
         return Snapshot(
             {name: account.counters() for name, account in sources.items()},
             {name: account.stages() for name, account in sources.items()},
+            {name: account.way() for name, account in sources.items()},
+            {name: account.failed() for name, account in sources.items()},
             {name: account.counters() for name, account in models.items()},
             {name: account.counters() for name, account in sinks.items()},
             earlier,

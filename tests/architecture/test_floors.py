@@ -54,6 +54,7 @@ DOORS: dict[str, set[str]] = {
     "cv2": {"sources", "preprocess", "draw"},
     "structlog": {"logs"},
     "cryptography": {"model"},  # an extra
+    "prometheus_client": {"daemon"},  # likewise
     "tomli": {"config"},
 }
 C_FLOORS = {"api": 3, "core": 2, "exec": 1, "kernels": 0}

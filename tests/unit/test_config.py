@@ -11,6 +11,7 @@ from hypothesis import example, given, strategies as st
 from mlu_agent.config import (
     ControlConfig,
     LogConfig,
+    MetricsConfig,
     ModelConfig,
     PublishConfig,
     ServiceConfig,
@@ -64,6 +65,7 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
         "publish": dataclasses.asdict(PublishConfig()),
         "log": dataclasses.asdict(LogConfig()),
         "service": dataclasses.asdict(ServiceConfig()),
+        "metrics": dataclasses.asdict(MetricsConfig()),
         "control": {"socket": str(ControlConfig().socket), "group": ControlConfig().group},
     }
     for name in ("id", "kind", "location"):

@@ -14,6 +14,7 @@ from .control import read_control
 from .endpoints import LOOPBACK, endpoint_problem
 from .fields import Fields, Passing, raise_problems
 from .files import read_bounded
+from .metrics import read_metrics
 from .models import check_models_of, read_models
 from .sources import ID_REMEDY, SOURCE_ID, read_sources
 from .toml import parse_toml
@@ -43,6 +44,7 @@ def parse_config(data: bytes, name: str = "configuration", folder: Path = Path()
         log=_read_log(root.table("log")),
         service=_read_service(root.table("service")),
         control=read_control(root.table("control"), folder),
+        metrics=read_metrics(root.table("metrics")),
     )
     check_models_of(config.sources, config.models, root)
     longest = config.service.stop_timeout_s * 1000 - STOP_RESERVE_MS

@@ -128,6 +128,14 @@ class ControlConfig:
 
 
 @dataclass(frozen=True)
+class MetricsConfig:
+    """Figures for Prometheus. ``listen``: "HOST:PORT" where they are given out, "" for nowhere."""
+
+    listen: str = ""
+    insecure: bool = False
+
+
+@dataclass(frozen=True)
 class Config:
     """All of it. ``box`` is this machine's name in messages and topics. ``models``: at least one, the first is what
     sources have that name none, and what heartbeats tell of."""
@@ -139,6 +147,7 @@ class Config:
     log: LogConfig = field(default_factory=LogConfig)
     service: ServiceConfig = field(default_factory=ServiceConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
     def sources_of(self, model: ModelConfig) -> tuple[SourceConfig, ...]:
         """The sources that one of the models looks at."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ..config import check_group
 from ..version import version
 from .control import Control
+from .metrics import open_metrics
 from .orders import Orders
 from .status import SERVING, STARTING, STOPPING, AgentNow, Changes, Recent, Status, take_status
 
@@ -25,7 +26,7 @@ class Desk:
     """One for the life of a daemon. ``look`` whenever it is due, by the main loop; ``status`` by anybody.
 
     ``orders.reload`` and ``orders.swap`` are the daemon's to set. UserError if the configuration names a group for the
-    control socket that this machine does not have: only a person can change that.
+    control socket that this machine does not have, or wants metrics without their extra: only a person can change that.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Desk:
         self._level = config.log.level
         self._control = Control(config.control, log, wake)
         exits.callback(self._control.close)
+        open_metrics(config.metrics, self.status, log, exits)
         self.orders = Orders(self._control, log, self.changes, status=self.status, set_level=self._set_level)
 
     def waits_for(self, sentence: str) -> None:

@@ -73,7 +73,8 @@ class ModelNow:
 @dataclass(frozen=True)
 class SourceNow:
     """A source. ``location``: as it may be shown. ``fps_read``, ``fps_published`` and ``latency_ms`` (a frame's
-    way, all stages together) are those of the last seconds; ``latencies`` of each stage since the start."""
+    way, all stages together) are those of the last seconds; ``latencies`` of each stage since the start, ``way``
+    of all together; ``failed``: frames, by reason."""
 
     id: str
     kind: str
@@ -88,6 +89,8 @@ class SourceNow:
     latency_ms: float
     counters: Mapping[str, int]
     latencies: Mapping[str, Latency]
+    way: Latency
+    failed: Mapping[str, int]
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -276,4 +279,6 @@ def _source_now(source: Source, model: str, snapshot: Snapshot, recent: Recent, 
         latency_ms=round(latency_ms, 2),
         counters=counters,
         latencies=stages,
+        way=snapshot.ways[config.id],
+        failed=snapshot.failed[config.id],
     )
