@@ -33,6 +33,36 @@ def _native(name: str, old: str, new: str, *tests: str) -> Change:
 
 AGENT = (
     _agent(
+        "figures made for everybody who asks",
+        "if now - self._made_at >= FRESH_S:",
+        "if True:",
+        "test_figures_are_made_once_a_second_at_most",
+    ),
+    _agent(
+        "figures older than a second",
+        "FRESH_S = 1.0",
+        "FRESH_S = 60.0",
+        "test_the_bounds_of_who_asks_for_figures",
+    ),
+    _agent(
+        "a connection for figures without an end",
+        "    if left <= 0:\n        raise TimeoutError",
+        "    if left <= 0:\n        left = 9.0",
+        "test_the_bounds_of_who_asks_for_figures",
+    ),
+    _agent(
+        "a gigabyte of a request for figures",
+        "MAX_REQUEST = 8192",
+        "MAX_REQUEST = 1 << 30",
+        "test_the_bounds_of_who_asks_for_figures",
+    ),
+    _agent(
+        "figures that anybody on the network reads",
+        'if not insecure and not is_local_endpoint(f"tcp://{listen}"):',
+        'if insecure and not is_local_endpoint(f"tcp://{listen}"):',
+        "test_figures_are_given_out_on_loopback_unless_it_is_said_to_be_insecure",
+    ),
+    _agent(
         "the service may start a program that only its owner reaches",
         "if not path.stat().st_mode & stat.S_IXOTH:",
         "if not path.stat().st_mode & stat.S_IXUSR:",

@@ -85,6 +85,31 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
     assert config.box == bare.box != ""
 
 
+@pytest.mark.parametrize(
+    "listen, sentence",
+    [
+        ("127.0.0.1", "'127.0.0.1' is no address; write 127.0.0.1:9464"),
+        ("http://127.0.0.1:1", "is no address"),
+        ("127.0.0.1:65536", "is no address"),
+        ("0.0.0.0:9464", "'0.0.0.0:9464' can be read from other machines, without a password; write 127.0.0.1:PORT"),
+        ("[::]:9464", "can be read from other machines"),
+        ("box.example:9464", "or insecure = true if everybody on that network may see the figures"),
+    ],
+)
+def test_figures_are_given_out_on_loopback_unless_it_is_said_to_be_insecure(listen, sentence):
+    """As for the endpoint: whoever reaches them reads them."""
+    text = LEAST + f'camera = 0\n[metrics]\nlisten = "{listen}"\n'
+    assert f"metrics.listen: {sentence}" in problem(text) or sentence in problem(text)
+    if "other machines" in sentence or "insecure" in sentence:
+        assert parse_config((text + "insecure = true\n").encode()).metrics.listen == listen
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:9464", "127.8.8.8:0", "[::1]:1", "localhost:9464"])
+def test_figures_may_be_given_out_on_any_loopback_address(listen):
+    """By number or by name."""
+    assert parse_config((LEAST + f'camera = 0\n[metrics]\nlisten = "{listen}"\n').encode()).metrics.listen == listen
+
+
 @pytest.mark.parametrize("place", ["password", "password_file"])
 def test_user_and_password_are_written_as_they_are(tmp_path, place):
     """The agent encodes them; a file's last end of line is none of the password."""
