@@ -229,7 +229,7 @@ def test_the_bounds_of_who_asks_for_figures():
 
 
 def test_slow_connections_hold_nobody_up_for_long(served: Served):
-    """One that says nothing, or a letter now and then, is ended in time; more of them than are answered at once wait."""
+    """One that says nothing, or a letter now and then, is ended in time; others wait for that long at most."""
     silent = [socket.create_connection(served.address, timeout=20) for _ in range(scrapes.WORKERS)]
     dripping = threading.Thread(target=_drip, args=(silent[0],))
     dripping.start()
