@@ -57,7 +57,8 @@ def files(program: Path) -> dict[Path, str]:
     """Every file of the service by its place below the root; the unit starts ``program``."""
     made = {place: sample(name) for name, place in PLACES.items()}
     unit = PLACES["mlu-agent.service"]
-    made[unit] = made[unit].replace(f"ExecStart={PROGRAM_OF_THE_UNIT} ", f"ExecStart={_quoted(program)} ")
+    for command in ("ExecStart", "ExecReload"):
+        made[unit] = made[unit].replace(f"{command}={PROGRAM_OF_THE_UNIT} ", f"{command}={_quoted(program)} ")
     return made
 
 

@@ -16,9 +16,10 @@ import pytest
 from tests.pipeline.conftest import Log
 
 from mlu_agent.config import ControlConfig
-from mlu_agent.daemon import control as module
+from mlu_agent.daemon import control as module, snapshots
 from mlu_agent.daemon.control import MAX_PEERS, PER_TURN, TURN_S, Control
 from mlu_agent.daemon.requests import MAX_LINE
+from mlu_agent.daemon.status import MAX_CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -368,3 +369,16 @@ def test_without_descriptors_it_waits_and_goes_on(open_control, path: Path, monk
         serve(control, 1)
         assert read_line(peer)["ok"]
     assert calls[1] - calls[0] >= 0.1
+
+
+def test_the_bounds_are_those_that_people_are_told(root: Path):
+    """docs/service.md names what a peer may cost, and what a picture may be."""
+    page = " ".join((root / "docs" / "service.md").read_text(encoding="utf-8").split())
+    assert f"A line has at most {MAX_LINE} bytes; {MAX_PEERS} connections are heard at a time" in page
+    assert f"who sends no whole line within {module.PEER_S:g} s, or takes no answer for so long, is cut off" in page
+    assert {PER_TURN: "four"}[PER_TURN] + f" requests at most every {TURN_S * 1000:g} ms" in page
+    assert f"one that somebody removed is made again within {module.LOOK_S:g} s" in page
+    assert f"at most {snapshots.LONGEST} pixels a side and {snapshots.MAX_JPEG >> 20} MiB" in page
+    assert f"None within {snapshots.DEADLINE_S:g} s: refused" in page
+    assert f"the last {MAX_CHANGES} are kept" in page
+    assert snapshots.MAX_WAITING == 4

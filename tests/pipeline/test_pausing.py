@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import cv2
 import numpy as np
 import pytest
+from tests.faulty_cameras import HttpCamera
 from tests.pipeline.conftest import Log
 from tests.pipeline.runs import folder_source
 
@@ -108,6 +109,20 @@ def test_a_paused_source_reads_nothing_until_it_is_resumed(asker, model_path: Pa
     assert [change.what for change in desk.changes.newest_first()] == ["resume camera", "pause camera"]
     told = [fields for event, fields in desk.log.calls if event == "asked to change"]
     assert {fields["who"] for fields in told} == {"uid 7, pid 8"}
+
+
+def test_a_paused_camera_is_let_go_and_called_again(asker, model_path: Path):
+    """Its connection is closed, for whoever else wants the camera; resuming makes a new one."""
+    with HttpCamera(fps=20.0) as camera:
+        desk = asker(model_path, SourceConfig("gate", "url", camera.url))
+        desk.turn(lambda: desk.state("gate") is SourceState.LIVE)
+        desk.ask("pause", source="gate")
+        desk.turn(lambda: not camera._open)
+        assert desk.state("gate") is SourceState.PAUSED
+        before = camera.connections
+        desk.ask("resume", source="gate")
+        desk.turn(lambda: desk.state("gate") is SourceState.LIVE)
+        assert camera.connections > before
 
 
 def test_a_paused_path_stands_still_and_loses_no_frame(asker, model_path: Path, pictures: Path):

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.pipeline.conftest import Log
+from tests.pipeline.runs import tick
 
-from mlu_agent.config import PublishConfig
+from mlu_agent.config import PublishConfig, SourceConfig
+from mlu_agent.config.files import may_pass
 from mlu_agent.daemon import waiting
 from mlu_agent.daemon.service import Notifications
 from mlu_agent.daemon.waiting import Patience, Settling
 from mlu_agent.errors import DataError, UserError, passing
-from mlu_agent.ledger import SinkAccount
+from mlu_agent.ledger import SinkAccount, SourceAccount
+from mlu_agent.publish import endpoint
 from mlu_agent.publish.endpoint import EndpointInUse
 from mlu_agent.publish.publisher import Publisher
+from mlu_agent.sources import Exchange, Source, SourceState, make_capture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,3 +105,70 @@ def test_an_address_that_this_machine_does_not_have_may_come():
     with pytest.raises(UserError) as raised:
         Publisher(PublishConfig("tcp://192.0.2.1:5557", insecure=True), SinkAccount(), Log())
     assert raised.value.passes
+
+
+@pytest.mark.parametrize(
+    "number",
+    [errno.EIO, errno.ESTALE, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EMFILE, errno.ENOMEM],
+)
+def test_a_file_server_that_does_not_answer_may_come_back(number: int):
+    """And memory and descriptors may be free again: none of it is a mistake that a person made."""
+    assert may_pass(OSError(number, "no"))
+    assert not may_pass(PermissionError(errno.EACCES, "no"))
+    assert not may_pass(IsADirectoryError(errno.EISDIR, "no"))
+
+
+def test_without_a_descriptor_an_endpoint_is_waited_for(monkeypatch, tmp_path: Path):
+    """Others of the machine may have them all just now."""
+
+    def none_left(*_: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(endpoint.socket, "socket", none_left)
+    with pytest.raises(UserError) as raised:
+        endpoint.listening_socket(f"ipc://{tmp_path}/out.sock")
+    assert raised.value.passes
+
+
+def test_a_name_that_is_not_known_yet_is_waited_for():
+    """Names come with the network."""
+    with pytest.raises(UserError) as raised:
+        endpoint.listening_socket("tcp://no-such-host.invalid:5557")
+    assert raised.value.passes
+
+
+def test_a_socket_of_which_too_many_ask_is_in_use(tmp_path: Path):
+    """A full queue is somebody's, and never taken for what a dead process left."""
+    path = tmp_path / "busy.sock"
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(path))
+        listener.listen(0)
+        while True:
+            peer = stack.enter_context(socket.socket(socket.AF_UNIX))
+            peer.setblocking(False)
+            try:
+                peer.connect(str(path))
+            except BlockingIOError:
+                break
+        assert endpoint.listens(path)
+
+
+def test_a_camera_whose_name_nobody_knows_is_lost_and_tried_again():
+    """The network, or its name server, may come: it is never failed for good. A stream and a snapshot alike."""
+    for kind, address in (("url", "rtsp://no-such-host.invalid/x"), ("snapshot", "http://no-such-host.invalid/x.jpg")):
+        config = SourceConfig("gate", kind, address, reconnect_min_s=0.05, reconnect_max_s=0.1)
+        made = Source(
+            config, make_capture(config), Exchange[Any]().mailbox("gate", True), SourceAccount(), lambda _: None
+        )
+        made.start()
+        tick(made, SourceState.LOST)
+        assert made.status.code == "unreachable"
+        assert "known to no name server" in made.status.reason
+        deadline = time.monotonic() + 30
+        while made.account.counters()["reconnects"] < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert made.account.counters()["reconnects"] >= 2
+        assert made.status.state is SourceState.LOST
+        made.stop()
+        assert made.join(10)

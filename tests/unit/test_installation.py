@@ -53,13 +53,16 @@ def test_install_writes_what_a_service_needs(service):
 
 
 def test_the_unit_differs_from_the_delivered_one_in_its_program_alone(service):
-    """ExecStart names this installation's program; no other line of the unit is touched."""
+    """ExecStart and ExecReload name this installation's program; no other line of the unit is touched."""
     service("install", "--program", "/opt/mlu-agent/bin/mlu-agent")
     made = (service.root / "etc/systemd/system/mlu-agent.service").read_text().splitlines()
     delivered = (SYSTEMD / "mlu-agent.service").read_text().splitlines()
     changed = [line for line, before in zip(made, delivered) if line != before]
     assert len(made) == len(delivered)
-    assert changed == ["ExecStart=/opt/mlu-agent/bin/mlu-agent run -c /etc/mlu-agent/mlu-agent.toml"]
+    assert changed == [
+        "ExecStart=/opt/mlu-agent/bin/mlu-agent run -c /etc/mlu-agent/mlu-agent.toml",
+        "ExecReload=/opt/mlu-agent/bin/mlu-agent ctl -c /etc/mlu-agent/mlu-agent.toml --timeout 50 reload",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
     from ..errors import MluAgentError
 
-# A mount that is not there yet, or does not answer for a while.
+# A mount that is not there yet, or does not answer for a while; memory and descriptors that others have just now.
 MAY_PASS = (errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN,
-            errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EMFILE, errno.ENFILE)  # fmt: skip
+            errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.EAGAIN,
+            errno.ENOMEM, errno.EMFILE, errno.ENFILE)  # fmt: skip
 
 
 def may_pass(failure: Exception | None) -> bool:

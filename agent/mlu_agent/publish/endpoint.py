@@ -40,9 +40,8 @@ def _unbound(endpoint: str, error: OSError) -> UserError:
     failure = kind(
         f"publish.endpoint: {endpoint} cannot be bound ({error.strerror}): choose another or end what uses it"
     )
-    failure.passes = error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENODEV) or isinstance(
-        error, socket.gaierror
-    )
+    comes = error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL) or isinstance(error, socket.gaierror)
+    failure.passes = comes or may_pass(error)
     return failure
 
 
@@ -124,6 +123,8 @@ def listens(path: Path, field: str = FIELD) -> bool | None:
             probe.connect(str(path))
         except ConnectionRefusedError:
             return False
+        except (BlockingIOError, socket.timeout):  # too many ask it just now
+            return True
         except OSError as error:
             raise UserError(f"{field}: {path} cannot be checked: {error.strerror}") from None
     return True
