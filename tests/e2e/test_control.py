@@ -103,6 +103,20 @@ def test_a_source_is_paused_looked_at_and_resumed(run_daemon, command, control: 
     daemon.wait_for_log("source", source="camera", state="connecting", reason="resumed")
     code, _, complaint = command("ctl", "pause", "gaet")
     assert (code, complaint) == (2, "mlu-agent: source: there is no 'gaet'; known here: camera\n")
+    code, out, complaint = command("ctl", "pause", "gaet", "--json")
+    assert (code, complaint) == (2, "")
+    assert json.loads(out) == {"ok": False, "error": "source: there is no 'gaet'; known here: camera"}
+
+
+def test_which_daemon_may_be_said_before_the_order_or_behind_it(path: Path, tmp_path: Path, capsys):
+    """By its socket or by its configuration; nobody has to remember an order of words."""
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        f'[model]\npath = "a.cambricon"\n[[source]]\nid = "a"\ncamera = 0\n[control]\nsocket = "{path}"\n'
+    )
+    for words in (["--socket", str(path), "reload"], ["reload", "--socket", str(path)], ["reload", "-c", str(config)]):
+        assert main(["ctl", *words]) == 3
+        assert capsys.readouterr().err.startswith(f"mlu-agent: {path}: no daemon listens there")
 
 
 def me() -> str:

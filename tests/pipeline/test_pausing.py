@@ -147,9 +147,9 @@ def test_a_pause_outlives_a_source_that_is_made_anew(asker, model_path: Path):
     desk = asker(model_path, CAMERA)
     desk.turn(lambda: desk.published("camera") >= 1)
     desk.ask("pause", source="camera")
-    desk.pipeline.remove("camera")
-    desk.turn(lambda: "camera" not in desk.pipeline.sources)
-    desk.pipeline.add(CAMERA)
+    before = desk.pipeline.sources["camera"]
+    desk.pipeline.remove("camera", CAMERA)
+    desk.turn(lambda: desk.pipeline.sources["camera"] is not before)
     assert desk.state("camera") is SourceState.PAUSED
     time.sleep(0.1)
     assert desk.state("camera") is SourceState.PAUSED

@@ -71,7 +71,8 @@ def test_it_is_json_and_shows_no_password(make, model_path: Path):
 
 
 def test_rates_are_those_of_the_last_seconds():
-    """What happened longer ago than RECENT_S does not count; a source that is new has none yet."""
+    """What happened more than ten seconds ago does not count; a source that is new has none yet."""
+    assert RECENT_S == 10.0
     recent, one = Recent(), One("a")
     assert rates(recent, one, 0.0) == (0.0, 0.0, 0.0)
     one.frames(1000, 1000)

@@ -20,15 +20,23 @@ MAX_ANSWER = 32 << 20  # bytes: twice what a daemon gives
 
 
 class Refused(UserError):
-    """The daemon answers that it will not, or could not."""
+    """The daemon answers that it will not, or could not: ``answer``."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__(printable(str(answer.get("error", "refused without a reason"))))
+        self.answer = answer
 
 
-def declare_place(parser: argparse.ArgumentParser) -> None:
-    """Which daemon is asked."""
+def declare_place(parser: argparse.ArgumentParser, default: object = None) -> None:
+    """Which daemon is asked. ``default``: argparse.SUPPRESS where these may be written a second time."""
     place = parser.add_mutually_exclusive_group()
     usual = ControlConfig().socket
-    place.add_argument("--socket", metavar="PATH", help=f"the daemon's control socket; {usual} unless told")
-    place.add_argument("-c", "--config", metavar="FILE", help="the daemon's configuration, which names the socket")
+    place.add_argument(
+        "--socket", default=default, metavar="PATH", help=f"the daemon's control socket; {usual} unless told"
+    )
+    place.add_argument(
+        "-c", "--config", default=default, metavar="FILE", help="the daemon's configuration, which names the socket"
+    )
 
 
 def place_of(arguments: argparse.Namespace) -> Path:
@@ -66,7 +74,7 @@ def ask(path: Path, timeout_s: float, **request: str) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise RuntimeFailure(f"{path}: what listens there is no mlu-agent")
     if answer.get("ok") is not True:
-        raise Refused(printable(str(answer.get("error", "refused without a reason"))))
+        raise Refused(answer)
     return answer
 
 

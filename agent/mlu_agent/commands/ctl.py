@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import binascii
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlu_client.text import printable, printable_json
 
 from ..config.new_files import write_whole
 from ..errors import RuntimeFailure, UserError
-from .asking import ask, declare_place, place_of
-
-if TYPE_CHECKING:
-    import argparse
+from . import status
+from .asking import Refused, ask, declare_place, place_of
 
 TIMEOUT_S = 120.0  # a large model on a slow disk is loaded and tried meanwhile
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    declare_place(parser)
-    parser.add_argument("--json", action="store_true", help="the daemon's answer as it is")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="SECONDS", help="for the answer (120)")
+    _declare_common(parser, None, False, TIMEOUT_S)
     orders = parser.add_subparsers(dest="order", metavar="ORDER", required=True)
-    orders.add_parser("reload", help="read the configuration again: all of it is applied, or nothing")
-    swap = orders.add_parser("swap", help="another file for a model, between two frames")
-    swap.add_argument("model", metavar="MODEL", help="its name in the configuration; main unless named")
-    swap.add_argument("path", metavar="FILE", help="the .cambricon file or bundle")
-    orders.add_parser("status", help="how everything is, as `mlu-agent status` tells it")
-    for name, summary in (("pause", "read nothing of a source until it is resumed"), ("resume", "read it again")):
-        orders.add_parser(name, help=summary).add_argument("source", metavar="SOURCE", help="its id")
-    snapshot = orders.add_parser("snapshot", help="the next picture of a source")
-    snapshot.add_argument("source", metavar="SOURCE", help="its id")
+
+    def order(name: str, summary: str, *fields: tuple[str, str]) -> argparse.ArgumentParser:
+        made = orders.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        _declare_common(made, argparse.SUPPRESS, argparse.SUPPRESS, argparse.SUPPRESS)
+        for field, told in fields:
+            made.add_argument(field, metavar=("FILE" if field == "path" else field.upper()), help=told)
+        return made
+
+    order("reload", "read the configuration again: all of it is applied, or nothing")
+    swap = ("model", "its name in the configuration; main unless named"), ("path", "the .cambricon file or bundle")
+    order("swap", "another file for a model, between two frames", *swap)
+    order("status", "how everything is, as `mlu-agent status` tells it")
+    order("pause", "read nothing of a source until it is resumed", ("source", "its id"))
+    order("resume", "read a source again", ("source", "its id"))
+    snapshot = order("snapshot", "the next picture of a source", ("source", "its id"))
     snapshot.add_argument("--output", metavar="FILE.jpg", help="where to; SOURCE.jpg unless told")
-    log = orders.add_parser("log", help="what is logged, until a restart")
-    log.add_argument("level", metavar="LEVEL", help="debug, info, warning or error")
+    order("log", "what is logged, until a restart", ("level", "debug, info, warning or error"))
+
+
+def _declare_common(parser: argparse.ArgumentParser, place: object, as_json: object, timeout: object) -> None:
+    """What may be written before the order and behind it; the defaults of each."""
+    declare_place(parser, place)
+    parser.add_argument("--json", action="store_true", default=as_json, help="the daemon's answer as it is")
+    parser.add_argument(
+        "--timeout", type=float, default=timeout, metavar="SECONDS", help=f"for the answer ({TIMEOUT_S:g})"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,10 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--timeout {arguments.timeout:g}: give more than 0 seconds")
     path = place_of(arguments)
     if arguments.order == "status":
-        from . import status  # noqa: PLC0415 - only here
-
         return status.show(path, as_json=arguments.json)
-    answer = ask(path, arguments.timeout, do=arguments.order, **_fields(arguments))
+    try:
+        answer = ask(path, arguments.timeout, do=arguments.order, **_fields(arguments))
+    except Refused as refused:
+        if not arguments.json:
+            raise
+        print(printable_json(refused.answer))
+        return refused.exit_code
     if arguments.order == "snapshot":
         answer = _keep(answer, Path(arguments.output or f"{arguments.source}.jpg"))
     print(printable_json(answer) if arguments.json else printable(str(answer.get("done", "done"))))
