@@ -309,7 +309,7 @@ def test_who_is_silent_or_slow_is_cut_off(open_control, path: Path, monkeypatch)
         wait_until(control.woken.is_set)
         (request,) = control.take(time.monotonic())
         request.answer({"ok": True, "much": "x" * 8_000_000})
-        with pytest.raises(OSError, match="[Bb]roken pipe|reset"):
+        with pytest.raises(OSError, match=r"[Bb]roken pipe|reset"):
             dribble(slow)
         wait_until(lambda: not control._peers)
         assert silent.recv(1) == b""
