@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -115,6 +116,13 @@ def test_a_detection_output_is_known_by_its_length(adopt, family, coordinates, b
     assert (output.kind, output.max_boxes, output.coordinates) == ("detection_output", 100, coordinates)
     assert (output.background, spec.labels) == (background, VOC)
     assert "up to 100 boxes" in told
+
+
+def test_a_row_of_another_length_is_no_detection_output(adopt):
+    """One number more, and it is looked at as heads."""
+    code, _, told = adopt(UINT8, [((1, 1, 1, 64 + 7 * 100 + 1), HALF)], "--as", "yolov3", "--labels", "voc")
+    assert code == 2
+    assert "output 0 (1x1x765): neither heads, which have a cell for each stride of the input, nor a detection" in told
 
 
 YOLOV8 = {
@@ -248,6 +256,45 @@ def test_a_classifier_has_one_number_for_each_label(adopt):
     assert spec.input.mean == pytest.approx((123.675, 116.28, 103.53))
 
 
+VENDOR = {
+    "test_model.cambricon": ("input: 40x160, 4 channels, uint8", [("prob", (1, 84, 20, 1))], 4),
+    "headpose/headpose.cambricon.cambricon": (
+        "48x48, 3 channels, float32", [("output0", (1, 10)), ("output1", (1, 3))], 1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", VENDOR)
+def test_a_file_of_the_vendors_compiler_is_adopted(shared_data, tmp_path, capsys, name):
+    """A network of landmarks and one that reads plates: neither detects anything, and the other families say so."""
+    known, plain, batch = VENDOR[name]
+    model = tmp_path / (shared_data / "vendor" / name).name
+    shutil.copyfile(shared_data / "vendor" / name, model)
+    assert main(["adopt", str(model)]) == 2
+    assert "tensors would fit" in capsys.readouterr().err
+    assert main(["adopt", str(model), "--as", "tensors", "--channels", "bgr" if batch == 1 else "bgra"]) == 0
+    assert known in capsys.readouterr().out
+    spec = load_bundle(model)
+    assert (spec.batch, spec.offline.kind, [(one.name, one.shape) for one in spec.output.plain]) == (
+        batch,
+        "device",
+        plain,
+    )
+    for family in ("yolov3", "yolov5", "yolov8", "yolox", "ssd", "retinaface", "classify"):
+        assert main(["adopt", str(model), "--as", family, "--labels", "voc", "--force"]) == 2
+    assert load_bundle(model).output == spec.output
+
+
+@pytest.mark.shared
+def test_a_file_that_describes_nothing_is_refused_with_what_to_give(shared_data, capsys):
+    """Those of 2019 hold no descriptors."""
+    assert main(["adopt", str(shared_data / "vendor" / "normalize.cambricon"), "--as", "tensors"]) == 2
+    said = capsys.readouterr().err
+    assert "normalize.cambricon: a format before 2020, which describes neither inputs nor outputs" in said
+    assert "compile the network again with the vendor's tools of CNRT 4.x" in said
+
+
 REFUSED = {
     "labels": (UINT8, heads(52, 26, 13), ("--as", "yolov3", "--labels", "voc"), "80 labels would fit"),
     "anchors": (UINT8, heads(52, 26, channels=50), ("--as", "yolov3", "--labels", "voc", "--anchors", "1,1/2,2"),
@@ -285,7 +332,7 @@ REFUSED = {
     "classes": (UINT8, [((1, 1, 1, 10), HALF)], ("--as", "classify", "--labels", "voc"), "10 labels would fit"),
     "two outputs": (UINT8, heads(1, 1, channels=10), ("--as", "classify", "--labels", "voc"),
                     "name the one with a number for each label by --outputs"),
-    "inputs": (UINT8 * 2, heads(13), ("--as", "yolov3"), "the file has 2 inputs"),
+    "inputs": (UINT8 * 2, heads(13), ("--as", "yolov3"), "net.cambricon: has 2 inputs"),
     "grey": ([((1, 32, 32, 1), "uint8")], heads(13), ("--as", "tensors"), "pictures fill N x H x W x 3 or 4"),
     "input type": ([((1, 32, 32, 3), "int32")], heads(13), ("--as", "tensors"), "inputs of uint8, float16, float32"),
     "unknown anchors": (UINT8, heads(13), ("--as", "yolov3", "--anchors", "yolov99"), "nor pairs W,H,W,H of sides"),
@@ -442,7 +489,7 @@ def shapes(draw):
 
 
 @given(described=shapes(), labels=st.sampled_from(["", "voc", "coco", "face"]))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_inputs_and_outputs_give_a_manifest_or_a_sentence(tmp_path, described, labels):
     """For every family."""
     model = tmp_path / "net.cambricon"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.containers import device_file
 
+from mlu_agent.errors import DataError
 from mlu_agent.geometry import Letterbox
-from mlu_agent.model.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds
+from mlu_agent.model.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds, load_bundle
 from mlu_agent.model.offline_model import OfflineModel
 from mlu_agent.model.prior_spec import PriorLevel, PriorSpec
 from mlu_agent.postprocess import postprocess
@@ -155,3 +158,96 @@ def test_a_background_of_the_detection_output_is_no_label():
     assert found.class_id.tolist() == [0]
     assert found.invalid == 1
     np.testing.assert_allclose(found.xyxy, [[0, 0, 30, 20]])
+
+
+MANIFEST = """schema = 1
+name = "net"
+task = "detect"
+model = "net.cambricon"
+sha256 = "%s"
+labels = ["a", "b"]
+[input]
+width = 64
+height = 64
+resize = "stretch"
+channels = "bgr"
+dtype = "float16"
+[output]
+kind = "ssd_heads"
+variances = [0.1, 0.2]
+tensors = [["box"], ["classes"]]
+activated = ["classes"]
+joined = false
+order = [1, 0]
+[[output.heads]]
+stride = 16
+anchors = [[8, 8], [16, 9]]
+"""
+
+
+def _bundle(folder, old="", new=""):
+    """The files of a model of one level, scores first; its manifest with ``old`` replaced."""
+    data = device_file([((1, 64, 64, 3), "float16")], [((1, 4, 4, 6), "float16"), ((1, 4, 4, 8), "float16")])
+    (folder / "net.cambricon").write_bytes(data)
+    assert old in MANIFEST
+    text = MANIFEST % hashlib.sha256(data).hexdigest()
+    (folder / "net.toml").write_text(text.replace(old, new) if old else text)
+    return folder / "net.cambricon"
+
+
+def test_priors_are_described_in_the_manifest(tmp_path):
+    """Levels by stride or by cells, variances, layout, and whether there was a softmax."""
+    output = load_bundle(_bundle(tmp_path)).output
+    assert (output.kind, output.order, output.priors.softmaxed, output.priors.joined) == (
+        "ssd_heads",
+        (1, 0),
+        True,
+        False,
+    )
+    assert output.priors.levels[0].grid(64, 64) == (4, 4)
+    by_cells = load_bundle(_bundle(tmp_path, "stride = 16", "cells = [4, 4]")).output.priors.levels[0]
+    assert by_cells.steps(64, 64) == (16, 16)
+
+
+@pytest.mark.parametrize(
+    "old, new, sentence",
+    [
+        (
+            "variances = [0.1, 0.2]",
+            "variances = [0.1, 101.0]",
+            "output.variances: .* two numbers from 0.001 to 100",
+        ),
+        ("variances = [0.1, 0.2]", "variances = [0.1]", "output.variances"),
+        ('activated = ["classes"]', 'activated = ["box"]', "output.activated"),
+        ("stride = 16", "stride = 16\ncells = [4, 4]", "one of stride and cells"),
+        ("stride = 16", "", "one of stride and cells"),
+        ("stride = 16", "cells = [4]", "output.heads\\[0\\].cells"),
+        (
+            "stride = 16",
+            "stride = 8",
+            r"2 labels make \[8, 8, 8\], but the model's output is \[4, 4, 8\]",
+        ),
+        ('labels = ["a", "b"]', 'labels = ["a"]', "priors and 1 labels make"),
+        ("order = [1, 0]", "", "priors and 2 labels make"),
+    ],
+)
+def test_a_wrong_description_of_priors_is_named(tmp_path, old, new, sentence):
+    """With its field."""
+    with pytest.raises(DataError, match=sentence):
+        load_bundle(_bundle(tmp_path, old, new))
+
+
+@pytest.mark.parametrize(
+    "order, sentence",
+    [
+        ("[1, 2]", "output.order: 2 is no output of the model, which has 2"),
+        ("[1, 1]", "output.order: .* write each output's number once"),
+        ("[-1, 0]", "output.order"),
+        ('["box"]', "output.order"),
+        ("[1]", "make 2 outputs, but the model has 1"),
+    ],
+)
+def test_an_order_that_is_none_is_refused(tmp_path, order, sentence):
+    """It names outputs of the model, each once."""
+    with pytest.raises(DataError, match=sentence):
+        load_bundle(_bundle(tmp_path, "order = [1, 0]", f"order = {order}"))

@@ -53,7 +53,7 @@ def adopt(
     """
     family = FAMILIES[request.family]
     findings = Findings()
-    check_input(model, findings)
+    check_input(path.name, model, findings)
     table = describe_input(model, request, family, findings)
     described = _describe_output(model, request, family, findings)
     document: dict[str, Any] = {

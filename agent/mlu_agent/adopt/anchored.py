@@ -28,6 +28,11 @@ def describe_anchored(
     if family.decode != "yolov3":
         refuse({"--scale-x-y": request.scale_x_y}, family.name)
     width, height = input_size(model)
+    if all(tensor.grid == (1, 1) for tensor in tensors):
+        raise misfit(
+            f"{listed(tensors)}: neither heads, which have a cell for each stride of the input, nor a detection "
+            "output, which is one row of 64 + 7 x boxes numbers; --as classify or --as tensors may fit"
+        )
     strides = strides_of(tensors, width, height, request.strides)
     if len(set(strides)) != len(strides):
         raise misfit(f"{listed(tensors)}: two heads of one size; name those of the network by --outputs")

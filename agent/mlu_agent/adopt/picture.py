@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 DTYPES = ("uint8", "float16", "float32")
 OLD = (
-    "this file is of a format before 2020 and describes neither inputs nor outputs, so there is nothing to adopt; "
-    "compile the network again with the vendor's tools of CNRT 4.x, and give that file"
+    "a format before 2020, which describes neither inputs nor outputs, so that nothing can be adopted; compile the "
+    "network again with the vendor's tools of CNRT 4.x, and give that file"
 )
 
 
-def check_input(model: OfflineModel, findings: Findings) -> None:
-    """UserError where the file's input is none that pictures can be put into."""
+def check_input(name: str, model: OfflineModel, findings: Findings) -> None:
+    """UserError where the input of the file ``name`` is none that pictures can be put into."""
     if not model.inputs:
-        raise misfit(OLD)
+        raise misfit(f"{name}: {OLD}")
     if len(model.inputs) != 1:
         raise misfit(
-            f"the file has {len(model.inputs)} inputs; models with exactly 1, a picture, can be served: compile it "
+            f"{name}: has {len(model.inputs)} inputs; models with exactly 1, a picture, can be served: compile it "
             "with the others as constants"
         )
     tensor = model.inputs[0]
     shown = f"{'x'.join(map(str, tensor.shape))} {tensor.dtype} {tensor.order}"
     if len(tensor.shape) != 4 or tensor.order != "NHWC" or tensor.shape[3] not in (3, 4):
-        raise misfit(f"the file's input is {shown}; pictures fill N x H x W x 3 or 4 in NHWC: compile it for those")
+        raise misfit(f"{name}: its input is {shown}; pictures fill N x H x W x 3 or 4 in NHWC: compile it for those")
     if tensor.dtype not in DTYPES:
-        raise misfit(f"the file's input is {shown}; inputs of {', '.join(DTYPES)} can be filled: compile it for one")
+        raise misfit(f"{name}: its input is {shown}; inputs of {', '.join(DTYPES)} can be filled: compile it for one")
     if max(tensor.shape[1:3]) > MAX_SIDE:
-        raise misfit(f"the file's input is {shown}; sides up to {MAX_SIDE} can be served: compile it for those")
+        raise misfit(f"{name}: its input is {shown}; sides up to {MAX_SIDE} can be served: compile it for those")
     findings.know(f"input: {tensor.shape[2]}x{tensor.shape[1]}, {tensor.shape[3]} channels, {tensor.dtype}")
     findings.know(f"batch {tensor.shape[0]}, {model.parallelism} core(s) for each invocation, made for {model.target}")
 

@@ -112,7 +112,7 @@ def _manifest_path(path: Path, output: Path | None) -> Path:
 
 
 def _what_fits(path: Path, manifest: Path, model: OfflineModel, sha256: str, request: Request) -> str:
-    check_input(model, Findings())
+    check_input(path.name, model, Findings())
     fitting = families_that_fit(path, manifest, model, sha256, request)
     what = f"; with the other options as they are {', '.join(fitting)} would fit" if fitting else ""
     return f"--as is missing: only you know what network {path.name} is{what}"
