@@ -166,6 +166,16 @@ def test_shares_decide_who_is_taken():
     assert [one and one[0] for one in taken] == ["promised", "important", "usual"]
 
 
+def test_a_share_may_change_while_frames_wait():
+    """What was the least important is the most important from then on."""
+    exchange: Exchange[int] = Exchange()
+    first, second = exchange.mailbox("a", live=True, share=Share(1)), exchange.mailbox("b", live=True)
+    for box in (first, second):
+        box.put(0, threading.Event())
+    first.reshare(Share(9))
+    assert exchange.take(0) == ("b", 0)
+
+
 def test_what_went_through_each_box_is_counted():
     """What came, replaced ones included, and what was taken, beside what is promised: who compares them notices."""
     exchange: Exchange[int] = Exchange()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..engine.health import LOST, Health
 from ..errors import DeviceLost, MluAgentError, RuntimeFailure
-from ..sources import TROUBLED, Share, Source, make_capture
+from ..sources import TROUBLED, Source, make_capture, share_of
 from .announcer import Announcer
 from .line import Line
 from .service import Worker
@@ -92,7 +92,7 @@ class Pipeline:
             self._log.warning("a picture was skipped", source=config.id, reason=sentence)
 
         line = self._lines[self.models.name_of(config)]
-        mailbox = line.exchange.mailbox(config.id, config.live, Share(config.priority, config.min_fps))
+        mailbox = line.exchange.mailbox(config.id, config.live, share_of(config))
         capture = make_capture(config, unreadable)
         source = Source(config, capture, mailbox, account, self._changed, on_over=self._wake)
         self.sources[config.id] = source

@@ -13,7 +13,7 @@ from .images import PictureCapture
 from .mailbox import Exchange, Mailbox
 from .minima import Minima
 from .path import PathCapture
-from .schedule import Share
+from .schedule import Share, share_of
 from .snapshot import SnapshotCapture
 from .source import Source
 from .states import TROUBLED, SourceState, SourceStatus
@@ -36,6 +36,7 @@ __all__ = [
     "is_picture",
     "make_capture",
     "read_picture",
+    "share_of",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import math
 import threading
 import time
@@ -35,13 +36,20 @@ _REPLACED = Outcome(accepted=True, replaced=1)
 class Mailbox(Generic[T]):
     """One source's hand-off, made by ``Exchange.mailbox``. Live: the newest item. Else a full box makes put wait."""
 
-    def __init__(self, changed: threading.Condition, live: bool, share: Share) -> None:
+    def __init__(self, changed: threading.Condition, live: bool, share: Share, ask: Callable[[Share], None]) -> None:
         self._changed = changed
+        self._ask = ask
         self.live = live
-        self.share = share
+        self.reshare(share)
         self.came = self.taken = 0
         self._items: collections.deque[T] = collections.deque()
         self._closed = False
+
+    def reshare(self, share: Share) -> None:
+        """From now on it asks for this of the lanes."""
+        with self._changed:
+            self.share = share
+            self._ask(share)
 
     def put(self, item: T, stop: threading.Event) -> Outcome:
         """Hands an item over. A waiting put gives up once ``stop`` is set (and the exchange woken) or the box shut."""
@@ -83,12 +91,11 @@ class Exchange(Generic[T]):
 
     def mailbox(self, key: str, live: bool, share: Share = USUAL) -> Mailbox[T]:
         """A new mailbox; ``take`` names it by its key, which no other one has."""
-        box: Mailbox[T] = Mailbox(self._changed, live, share)
         with self._changed:
             if key in self._boxes:
                 raise ValueError(f"there is a mailbox of {key!r} already")
+            box: Mailbox[T] = Mailbox(self._changed, live, share, functools.partial(self._schedule.add, key))
             self._boxes[key] = box
-            self._schedule.add(key, share)
         return box
 
     def remove(self, key: str) -> None:

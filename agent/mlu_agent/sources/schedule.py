@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..config import SourceConfig
+
 MADE_UP_FOR = 2  # periods of a minimum that may be caught up with
 
 
@@ -30,6 +32,11 @@ class Share:
 
     priority: int = 5
     min_fps: float = 0.0
+
+
+def share_of(config: SourceConfig) -> Share:
+    """As it is configured."""
+    return Share(config.priority, config.min_fps)
 
 
 class _Turn:
@@ -52,7 +59,7 @@ class Schedule:
         self._served = 0
 
     def add(self, key: str, share: Share) -> None:
-        """A source more, owed a frame at once if it has a minimum."""
+        """A source more, owed a frame at once if it has a minimum; or one that asks for something else from now on."""
         self._turns[key] = _Turn(share)
 
     def remove(self, key: str) -> None:

@@ -18,6 +18,7 @@ from .liveness import Liveness
 from .pause import Pause
 from .rate import Rate
 from .retry import Backoff, Reminders
+from .schedule import share_of
 from .states import FINAL_STATES, FLOWING, PICTURE_STATES, SourceState, SourceStatus
 from .watch import PictureWatch
 
@@ -36,8 +37,8 @@ PASSING = (Reason.NOT_FOUND, Reason.UNAUTHORIZED)  # of a path: a mount that com
 
 # Options that a source takes over while it runs; with any other one it begins anew.
 ADJUSTABLE = frozenset(
-    {"max_fps", "classes", "confidence", "stall_timeout_s", "reconnect_min_s", "reconnect_max_s", "watch",
-     "password_file"}
+    {"max_fps", "min_fps", "priority", "classes", "confidence", "roi", "stall_timeout_s", "reconnect_min_s",
+     "reconnect_max_s", "watch", "password_file"}
 )  # fmt: skip
 WATCHED = ("url", "camera")  # a file that shows a still picture is no fault
 
@@ -88,6 +89,7 @@ class Source:
     def adjust(self, config: SourceConfig) -> None:
         """Other options of those that are ADJUSTABLE; what the picture was watched for begins anew. Any thread."""
         self._take_over(config)
+        self._mailbox.reshare(share_of(config))
         self.config = config
 
     @property
