@@ -204,10 +204,22 @@ class SourceAccount:
 
 
 class ModelAccount:
-    """What a model's device did wrong, and what was done because it failed; by the collecting thread alone."""
+    """What a model's device did wrong, and what was done because it failed; by the collecting thread alone. And how
+    full its invocations are."""
 
     def __init__(self) -> None:
         self._counts = dict.fromkeys((*RECOVERY_STEPS, *DEVICE_FAULTS), 0)
+        self._batches = self._frames = 0
+
+    def count_batch(self, frames: int) -> None:
+        """An invocation of so many frames begins; by the submitting thread alone."""
+        self._batches += 1
+        self._frames += frames
+
+    def fill(self) -> dict[str, float]:
+        """How full invocations are: how many there were, frames in all of them, and in one."""
+        mean = round(self._frames / max(1, self._batches), 2)
+        return {"invocations": self._batches, "frames": self._frames, "mean": mean}
 
     def count(self, what: str) -> int:
         """A step of the recovery is taken, or a fault was found; how often by now."""
@@ -288,6 +300,7 @@ class Snapshot:
     models: Mapping[str, Mapping[str, int]]  # by model: the steps of the recovery, and faults of the device
     sinks: Mapping[str, Mapping[str, int]]
     earlier: Earlier = Earlier()
+    fills: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by model
 
     @property
     def device(self) -> dict[str, int]:
@@ -365,6 +378,7 @@ class Ledger:
             {name: account.counters() for name, account in models.items()},
             {name: account.counters() for name, account in sinks.items()},
             earlier,
+            {name: account.fill() for name, account in models.items()},
         )
 
     def _open(

@@ -252,7 +252,6 @@ AGENT = (
         "minima only after what is important",
         "mine = (0, turn.owed + turn.period, turn.served) if owed else",
         "mine = (1, turn.priority, turn.served) if owed else",
-        "test_every_minimum_is_kept_whenever_that_is_possible",
         "test_a_less_important_source_without_a_minimum_gets_what_is_left",
     ),
     _agent(
@@ -271,7 +270,7 @@ AGENT = (
         "a minimum counted from when its last frame came",
         "turn.owed = min(max(turn.owed, now - MADE_UP_FOR * turn.period), now) + turn.period",
         "turn.owed = now + turn.period",
-        "test_every_minimum_is_kept_whenever_that_is_possible",
+        "test_a_minimum_that_is_late_each_time_is_kept_over_the_whole",
     ),
     _agent(
         "an hour without frames made up for",
@@ -296,6 +295,18 @@ AGENT = (
         "due = min(int(last.min_fps * seconds), last.came - first.came)",
         "due = int(last.min_fps * seconds)",
         "test_a_source_misses_what_it_was_promised_and_had",
+    ),
+    _agent(
+        "each frame of a batch waits anew",
+        "self.exchange.take(max(0.0, leaves - time.monotonic()))",
+        "self.exchange.take(served.batch_wait_s)",
+        "test_a_batch_goes_when_it_is_full_or_its_first_frame_has_waited_long_enough",
+    ),
+    _agent(
+        "batches wait unless told otherwise",
+        "batch_wait_ms: float = 0.0",
+        "batch_wait_ms: float = 20.0",
+        "test_the_documented_file_holds_every_option_at_its_default",
     ),
     _agent(
         "a minute to open a stream",

@@ -55,7 +55,7 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
     defaults = {
         "agent": {"box": ""},
         "model": {
-            **dict.fromkeys(("confidence", "iou", "max_detections", "cores"), 0),
+            **dict.fromkeys(("confidence", "iou", "max_detections", "cores", "batch_wait_ms"), 0),
             "runtime": "auto",
             "name": "main",
             "trust": "",

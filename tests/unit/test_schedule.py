@@ -162,6 +162,13 @@ def test_a_less_important_source_without_a_minimum_gets_what_is_left():
     assert len(feeds["first"].taken) >= 938
 
 
+def test_a_minimum_that_is_late_each_time_is_kept_over_the_whole():
+    """A lane is free every 0.07 s, a frame is owed every 0.1 s: never just then, and ten a second all the same."""
+    feeds = {"a": Feed(Share(9, min_fps=10.0)), "b": Feed(Share(1))}
+    run(feeds, 1, 0.07, 70)
+    assert 698 <= len(feeds["a"].taken) <= 702
+
+
 def test_extra_frames_are_not_held_against_a_source():
     """Alone for ten seconds it gets all there is; what it is promised still counts from then on."""
     feeds = {"a": Feed(Share(9, min_fps=5.0)), "b": Feed(Share(1), 0.0, start=10.0)}

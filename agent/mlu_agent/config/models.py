@@ -62,6 +62,7 @@ def _read_model(table: Fields, folder: Path, *, alone: bool) -> ModelConfig:
         runtime=runtime,
         cores=table.integer("cores", 0, minimum=0, maximum=64) or None,
         trust=folder / trust if trust else None,
+        batch_wait_ms=table.number("batch_wait_ms", usual.batch_wait_ms, minimum=0.0, maximum=1000.0),
         require_signature=table.boolean("require_signature", usual.require_signature),
         name=table.text("name", usual.name if alone else None, pattern=SOURCE_ID, remedy=ID_REMEDY),
     )

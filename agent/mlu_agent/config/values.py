@@ -9,6 +9,7 @@ from pathlib import Path
 @dataclass(frozen=True)
 class ModelConfig:
     """Which model runs, and where. A threshold of None is the manifest's; ``cores`` None takes all.
+    ``batch_wait_ms``: how long the first frame of a batch waits for others.
 
     ``name``: what sources, commands and status call it; of several models each has its own. ``trust``: where the public
     keys are of which one must have signed the model's bundle (``require_signature`` False: may have); None: nowhere.
@@ -23,6 +24,7 @@ class ModelConfig:
     name: str = "main"
     trust: Path | None = None
     require_signature: bool = True
+    batch_wait_ms: float = 0.0
 
 
 @dataclass(frozen=True)

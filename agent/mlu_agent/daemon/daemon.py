@@ -293,7 +293,14 @@ class Daemon:
     def _log_summary(self) -> None:
         snapshot = self.ledger.snapshot()
         stages = {stage: latency.summary() for stage, latency in snapshot.latencies.items()}
-        self._log.info("summary", sources=snapshot.sources, stages_ms=stages, sinks=snapshot.sinks, **snapshot.device)
+        self._log.info(
+            "summary",
+            sources=snapshot.sources,
+            stages_ms=stages,
+            fills=snapshot.fills,
+            sinks=snapshot.sinks,
+            **snapshot.device,
+        )
 
     # ---- the end --------------------------------------------------------------------------------------------------
 

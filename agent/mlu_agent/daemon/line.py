@@ -193,19 +193,22 @@ class Line:
             served.engine.release(slot)
             return True
         # a failure is told when it is collected: one thread makes the device ready again
+        served.account.count_batch(len(group))
         served.submit(slot, group, defer=True)
         served.engine.pace.prepared(time.monotonic() - start)
         return True
 
     def _gather(self, served: ServedModel[list[Pending]], slot: Slot, taken: tuple[str, Grab] | None) -> list[Pending]:
-        """Fills a slot: with the frame that was taken, then with what else is ready, up to the batch."""
+        """Fills a slot: with the frame that was taken, then with what is there or comes within ``batch_wait_s``."""
         group: list[Pending] = []
+        leaves = time.monotonic() + served.batch_wait_s
         while taken is not None:
             source_id, grab = taken
             pending = self._prepare(served, self._sources[source_id], grab, slot, len(group))
             if pending is not None:
                 group.append(pending)
-            taken = self.exchange.take(0) if len(group) < served.engine.batch else None
+            full = len(group) == served.engine.batch
+            taken = None if full else self.exchange.take(max(0.0, leaves - time.monotonic()))
         return group
 
     def _prepare(

@@ -43,9 +43,10 @@ class InService:
         self._exits = exits or contextlib.ExitStack()
 
     def adjust(self, config: ModelConfig, service: ServiceConfig) -> None:
-        """What of it changes while it runs: thresholds and times."""
+        """What of it changes while it runs: thresholds, waits and deadlines."""
         self.config = config
         self.served.adjust(effective_thresholds(config, self.served.spec))
+        self.served.batch_wait_s = config.batch_wait_ms / 1000
         self.served.keep_time(
             service.device_timeout_s, service.device_start_timeout_s, service.golden_interval_s or math.inf
         )
@@ -166,7 +167,11 @@ def serve(
     test = None if golden is None else GoldenTest(engine, golden, account)
     recovery = Recovery(engine, account, log, golden=test)
     scrutiny = None if test is None else Scrutiny(engine, test, recovery, account, log, golden_interval_s)
-    return ServedModel(spec, engine, effective_thresholds(config, spec), recovery, deadlines, scrutiny)
+    served: Served = ServedModel(
+        spec, engine, effective_thresholds(config, spec), recovery, deadlines, scrutiny, account
+    )
+    served.batch_wait_s = config.batch_wait_ms / 1000
+    return served
 
 
 def effective_thresholds(config: ModelConfig, spec: ModelSpec) -> Thresholds:

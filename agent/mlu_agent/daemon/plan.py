@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..config import Config, ModelConfig, SourceConfig
 
-THRESHOLDS = frozenset({"confidence", "iou", "max_detections"})
+THRESHOLDS = frozenset({"confidence", "iou", "max_detections", "batch_wait_ms"})
 # Tables and options that are read at the start only, and why: all others change while it runs.
 AT_START = {
     "box": "subscribers know the agent by it",

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import RuntimeFailure
 from ..geometry import WHOLE, Region
+from ..ledger import ModelAccount
 from ..model.info import ModelInfo
 from ..postprocess import Choice, Reader, choose
 from ..preprocess import Preprocessor
@@ -52,7 +53,8 @@ class ServedModel(Generic[Group]):
 
     ``recovery``: what is tried when the device failed; None: nothing, the failure is told at once. ``deadlines``:
     what learns how long invocations take. ``scrutiny``: what doubts outputs; None: nothing. ``info``: what is told of
-    the model. ``thresholds``: those in force.
+    the model. ``thresholds``: those in force. ``batch_wait_s``: how long whoever fills a slot may wait for
+    more pictures once there is one.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ServedModel(Generic[Group]):
         recovery: Recovery | None = None,
         deadlines: Deadlines | None = None,
         scrutiny: Scrutiny | None = None,
+        account: ModelAccount | None = None,
     ) -> None:
         self.spec = spec
         self.engine = engine
@@ -72,6 +75,8 @@ class ServedModel(Generic[Group]):
         self._pending: collections.deque[Group] = collections.deque()
         self._deadlines = deadlines
         self._scrutiny = scrutiny
+        self.account = account or ModelAccount()
+        self.batch_wait_s = 0.0
         self.adjust(thresholds)
 
     def adjust(self, thresholds: Thresholds) -> None:
