@@ -22,7 +22,7 @@ SIM = ROOT / "native" / "sim"
 # A room is a folder of mlu_agent, or a file beside them. One of a higher floor may import those of lower floors, at run
 # time and for types alike, and none of its own floor unless listed in MAY_SHARE.
 FLOORS: dict[str, int] = {
-    "errors": 0, "entry": 0, "journal": 0, "version": 0,
+    "errors": 0, "entry": 0, "latency": 0, "journal": 0, "version": 0,
     "frame": 1, "detections": 1, "classes": 1, "tensors": 1, "geometry": 1, "ledger": 1,
     "config": 2, "command_line": 2,
     "model": 3, "installation": 3,

@@ -10,7 +10,8 @@ from tests.pipeline.runs import folder_source, run_to_end
 
 from mlu_agent.config import SourceConfig
 from mlu_agent.daemon.status import MAX_CHANGES, RECENT_S, SERVING, AgentNow, Changes, Recent, take_status
-from mlu_agent.ledger import Latency, Ledger
+from mlu_agent.latency import Latency
+from mlu_agent.ledger import Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

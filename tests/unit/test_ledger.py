@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from mlu_agent.ledger import BUCKETS_MS, DEVICE, Histogram, Latency, Ledger, SourceAccount
+from mlu_agent.latency import BUCKETS_MS, Histogram, Latency
+from mlu_agent.ledger import DEVICE, Ledger, SourceAccount
 
 
 def balance(counters: dict[str, int]) -> int:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ..engine.health import LOST, OK, RECOVERING, SUSPECT
 from ..errors import UserError
-from ..ledger import BUCKETS_MS, DEVICE_FAULTS, RECOVERY_STEPS
+from ..latency import BUCKETS_MS
+from ..ledger import DEVICE_FAULTS, RECOVERY_STEPS
 from ..sources import SourceState
 from .scrapes import Scrapes
 from .status import SERVING, STARTING, STOPPING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ..config import MetricsConfig
-    from ..ledger import Latency
+    from ..latency import Latency
     from .status import Status
 
 EXTRA = "install the extra that gives figures out: pip install 'mlu-agent[metrics]'"

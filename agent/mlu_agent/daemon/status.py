@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import shown
 from ..engine.health import LOST, OK, RECOVERING, SUSPECT, Health
 from ..errors import DeviceLost
-from ..ledger import Latency
+from ..latency import Latency
 from ..sources import SourceState
 
 if TYPE_CHECKING:
