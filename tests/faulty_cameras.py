@@ -94,6 +94,7 @@ class _Server:
         if self._listener is not None:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
+            self._listener = None
         with self._lock:
             for connection in self._open:
                 with contextlib.suppress(OSError):

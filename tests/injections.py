@@ -6,14 +6,17 @@ need no right. A function gets a ``Box``, and gives the findings.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,8 +28,9 @@ from tests.faulty_cameras import Blackhole, Faults, HttpCamera, RtspCamera, clos
 from tests.models import small_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+PATIENCE_S = 60.0
 Findings = list[dict[str, Any]]
 SYNTHETIC = '[[source]]\nid = "test"\nsynthetic = "64x48@20"\n'
 CLOCK = """
@@ -61,14 +65,16 @@ class Box:
         self.folder = folder
         self.simulator = simulator
         self.model = small_bundle(folder)
+        self.control = folder / "control.sock"
 
     def config(
         self, sources: str = SYNTHETIC, *, model: str = "", publish: str = "", runtime: str = "simulator"
     ) -> Path:
         """A configuration that only its owner reads."""
         path = self.folder / "agent.toml"
-        model = model or f'[model]\npath = "{self.model}"\nruntime = "{runtime}"'
         publish = publish or f'endpoint = "ipc://{self.folder}/out.sock"'
+        publish = f'{publish}\n[control]\nsocket = "{self.control}"'
+        model = model or f'[model]\npath = "{self.model}"\nruntime = "{runtime}"'
         path.write_text(f"{model}\n[publish]\n{publish}\n{sources}", encoding="utf-8")
         path.chmod(0o600)
         return path
@@ -95,6 +101,34 @@ class Box:
         assert done.returncode == (1 if told["troubles"] else 0)
         findings: Findings = told["findings"]
         return findings
+
+    @contextlib.contextmanager
+    def daemon(self, config: Path, until: Callable[[dict[str, Any]], Any], **environment: str) -> Iterator[int]:
+        """A daemon that runs, from when its status is as wanted; its process id."""
+        env = {**os.environ, "MLU_AGENT_SIMULATOR": str(self.simulator), **environment}
+        command = [sys.executable, "-m", "mlu_agent.cli", "run", "-c", str(config)]
+        with (self.folder / "log").open("w") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+        try:
+            self.wait(until)
+            yield process.pid
+        finally:
+            process.kill()
+            process.wait()
+
+    def wait(self, until: Callable[[dict[str, Any]], Any]) -> None:
+        from mlu_agent.commands.asking import daemon_status
+        from mlu_agent.errors import MluAgentError
+
+        status: dict[str, Any] = {}
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            with contextlib.suppress(MluAgentError):
+                status = daemon_status(self.control)
+                if until(status):
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"the daemon never came so far: {status}; {(self.folder / 'log').read_text()[-500:]}")
 
     def compiled(self, name: str, source: str, *options: str) -> Path:
         """A library made of C."""
@@ -216,12 +250,91 @@ def file_of_a_source_missing(box: Box) -> Findings:
 
 @trouble("source-black")
 def black_picture(box: Box) -> Findings:
+    with HttpCamera() as camera:
+        _paint(camera, 4)
+        return _camera(box, camera.url)
+
+
+# ---- a daemon that runs: it is asked, and keeps what it has -------------------------------------------------------
+
+SOON = "stall_timeout_s = 0.5\nopen_timeout_s = 1.0\n[source.watch]\nfrozen_s = 0.5\nhold_s = 0.5\n"
+
+
+def _state(wanted: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda status: any(source["state"] == wanted for source in status["sources"])
+
+
+def _watched(box: Box, url: str, state: str, then: Callable[[], object] | None = None) -> Findings:
+    """The daemon at work until a source is in that state."""
+    config = box.config(f'[[source]]\nid = "gate"\nurl = "{url}"\n{SOON}')
+    with box.daemon(config, _state("live" if then else state)):
+        if then:
+            then()
+        box.wait(_state(state))
+        return box.doctor(config)
+
+
+@trouble("source-frozen")
+def frozen_picture(box: Box) -> Findings:
+    with HttpCamera() as camera:
+        camera._pictures = camera._pictures[:1]
+        return _watched(box, camera.url, "frozen")
+
+
+def _paint(camera: HttpCamera, *levels: int) -> None:
+    """From now on each of its pictures has one of these grey levels all over."""
     import cv2
 
+    pictures = [np.full((120, 160, 3), level, np.uint8) for level in levels]
+    camera._pictures = [cv2.imencode(".jpg", one)[1].tobytes() for one in pictures]
+
+
+@trouble("source-black")
+def picture_that_became_black(box: Box) -> Findings:
     with HttpCamera() as camera:
-        dark = np.full((120, 160, 3), 4, np.uint8)
-        camera._pictures = [cv2.imencode(".jpg", dark)[1].tobytes()]
-        return _camera(box, camera.url)
+        return _watched(box, camera.url, "black", lambda: _paint(camera, 4))
+
+
+@trouble("source-covered")
+def covered_lens(box: Box) -> Findings:
+    with HttpCamera() as camera:
+        return _watched(box, camera.url, "covered", lambda: _paint(camera, 120, 130))
+
+
+@trouble("source-refused")
+def camera_unplugged_while_the_daemon_runs(box: Box) -> Findings:
+    with RtspCamera() as camera:
+        return _watched(box, camera.url, "lost", camera.stop)
+
+
+@trouble("source-silent")
+def camera_falls_silent_while_the_daemon_runs(box: Box) -> Findings:
+    with RtspCamera() as camera:
+
+        def hush() -> None:
+            camera.faults.stop_sending = True
+
+        return _watched(box, camera.url, "stalled", hush)
+
+
+@trouble("daemon-waits")
+def daemon_waits_for_its_model(box: Box) -> Findings:
+    config = box.config()
+    box.model.rename(box.folder / "elsewhere")
+    with box.daemon(config, lambda status: status["agent"]["phase"] == "starting" and status["agent"]["reason"]):
+        return box.doctor(config)
+
+
+@trouble("change-refused", quick=True)
+def configuration_that_is_not_taken(box: Box) -> Findings:
+    config = box.config(SYNTHETIC + "realtime = true\n")
+    with box.daemon(config, _state("live")) as pid:
+        right = config.read_text()
+        config.write_text("[model]\n")
+        os.kill(pid, signal.SIGHUP)
+        box.wait(lambda status: status["changes"])
+        config.write_text(right)
+        return box.doctor(config)
 
 
 # ---- disks --------------------------------------------------------------------------------------------------------
@@ -398,6 +511,39 @@ def model_damaged(box: Box) -> Findings:
     manifest.write_text(text)
     box.model.write_bytes(half)
     return box.doctor(box.config())
+
+
+@trouble("signature")
+def signature_missing(box: Box) -> Findings:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from tests.bundles import small_members, write_bundle
+
+    bundle = write_bundle(box.folder / "small.bundle", small_members(box.model))
+    public = Ed25519PrivateKey.generate().public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    (box.folder / "site.pub").write_bytes(public.public_bytes(serialization.Encoding.PEM, form))
+    model = f'[model]\npath = "{bundle}"\nruntime = "simulator"\ntrust = "site.pub"'
+    return box.doctor(box.config(model=model))
+
+
+@trouble("model-newer")
+def bundle_for_a_newer_agent(box: Box) -> Findings:
+    from tests.bundles import small_members, write_bundle
+
+    bundle = write_bundle(box.folder / "small.bundle", small_members(box.model), least_agent="99.0.0")
+    return box.doctor(box.config(model=f'[model]\npath = "{bundle}"\nruntime = "simulator"'))
+
+
+@trouble("model-damaged")
+def bundle_with_a_flipped_bit(box: Box) -> Findings:
+    from tests.bundles import small_members, write_bundle
+
+    bundle = write_bundle(box.folder / "small.bundle", small_members(box.model))
+    data = bytearray(bundle.read_bytes())
+    data[-100] ^= 1
+    bundle.write_bytes(data)
+    return box.doctor(box.config(model=f'[model]\npath = "{bundle}"\nruntime = "simulator"'))
 
 
 @trouble("model-other-hardware", quick=True)

@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlu_agent.config import SourceConfig
-from mlu_agent.doctor import cameras, checks, clock, disk, driver, limits, model, packages, runtime, sockets, unit
+from mlu_agent.doctor import (
+    cameras,
+    checks,
+    clock,
+    daemon,
+    disk,
+    driver,
+    limits,
+    model,
+    packages,
+    runtime,
+    sockets,
+    unit,
+)
 from mlu_agent.doctor.finding import troubles
 from mlu_agent.doctor.machine import Who
 from mlu_agent.sources.base import Reason
@@ -25,6 +38,7 @@ DEVICE = {"kind": "device", "version": "4.10.4", "path": "/usr/local/neuware/lib
 MLU220 = {**DEVICE, "devices": [{"name": "MLU220", "target": "MLU220", "cores": 4}]}
 BOX = limits.Limits("the service", files=1024, memory=1_500_000_000, tasks=256, available=2_000_000_000)
 MODEL_FOLDER = disk.Folder("model, golden frame", Path("/var/lib/mlu-agent/model"))
+AGENT = {"version": "0.1.0", "pid": 812, "uptime_s": 7.0, "phase": "serving", "reason": "", "log_lost": 0}
 ENDPOINT = "tcp://127.0.0.1:5556"
 LOADED = {"LoadState": "loaded", "UnitFileState": "enabled"}
 OTHER = "aarch64" if platform.machine() != "aarch64" else "x86_64"
@@ -41,6 +55,15 @@ def _node(*, device: bool, owned: str) -> driver.Node:
 
 def _driver(*nodes: driver.Node, on_bus: int = 1, modules: tuple[str, ...] = ("cambricon_drv",)) -> list[Finding]:
     return driver.judge(driver.Facts(on_bus, modules, nodes, "5.10.0"), SERVICE, wanted=True)
+
+
+def source(state: str, code: str = "", reason: str = "frames arrive, but …") -> dict[str, Any]:
+    where = {"id": "gate", "kind": "url", "location": "rtsp://***@camera/stream"}
+    return {**where, "state": state, "code": code, "reason": reason, "fps_published": 24.9}
+
+
+def status(**parts: Any) -> list[Finding]:
+    return daemon.judge({"agent": AGENT, "sources": [], "device": {"state": "ok"}, "changes": [], **parts})
 
 
 def _model(sentence: str) -> list[Finding]:
@@ -88,6 +111,12 @@ def found() -> dict[str, Finding]:
                                     "ExecMainCode": "1", "ExecMainStatus": "3"}),
         "service-failed": unit.judge({**LOADED, "ActiveState": "failed", "ExecMainCode": "1", "ExecMainStatus": "2"}),
         "package-version": packages.judge({"mlu-client": "0.0.9"}, {"mlu-client": "0.1.0"}),
+        "model-newer": _model("m.bundle: wants mlu-agent 99.0.0 or newer, and this is 0.1.0: update mlu-agent"),
+        "daemon-waits": status(agent={**AGENT, "phase": "starting", "reason": "waiting: m.cambricon"}),
+        "device-suspect": status(device={"state": "suspect", "reason": "a golden frame failed"}),
+        "change-refused": status(changes=[{"what": "reload", "ok": False, "came_to": "agent.toml: model: is missing"}]),
+        "log-lost": status(agent={**AGENT, "log_lost": 12}),
+        **{f"source-{state}": status(sources=[source(state)]) for state in ("frozen", "covered", "moved")},
         "look-failed": [checks.failed("disk", OSError("no such device"))],
         "look-hangs": [checks.hung(checks.Check("disk", list, 5.0))],
     }  # fmt: skip

@@ -145,11 +145,14 @@ def test_check_connect_names_who_has_the_endpoint(cli, config):
 
 
 def test_a_running_daemon_is_not_disturbed(cli, run_daemon, tmp_path: Path):
-    """Its device, its sources and its endpoint are its own; doctor says that it runs."""
-    daemon = run_daemon('[[source]]\nid = "test"\nsynthetic = "64x48@20"\nrealtime = true\n')
-    daemon.wait_for_log("ready")
+    """Its device, its sources and its endpoint are its own; what it says of them is told."""
+    source = '[[source]]\nid = "test"\nsynthetic = "64x48@20"\nrealtime = true\n'
+    daemon = run_daemon(f'{source}[control]\nsocket = "{tmp_path}/control.sock"\n')
+    daemon.wait_for_log("source", state="live")
     areas = told(cli("doctor", "-c", tmp_path / "agent0.toml", "--json"))
     assert "the daemon listens" in areas["endpoint"][0]["found"]
     assert areas["device"][0]["found"] == "the running daemon has it"
+    assert areas["daemon"][0]["found"].endswith("serving")
+    assert "is live: frames arrive" in areas["source test"][0]["found"]
     assert "model main run" not in areas
     assert daemon.stop() == 0

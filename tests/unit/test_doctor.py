@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests import troubles
 
-from mlu_agent.config import SourceConfig
+from mlu_agent.config import ModelConfig, SourceConfig
 from mlu_agent.doctor import cameras, checks, clock, disk, driver, limits, machine, model, runtime, sockets, unit
 from mlu_agent.doctor.finding import Finding, Verdict, described, fine, lines
 
@@ -185,10 +185,10 @@ def test_a_library_tells_the_processor_that_it_is_for(tmp_path: Path):
 
 def test_every_problem_of_a_model_is_a_finding(tmp_path: Path):
     """A manifest that is missing, and a model that is."""
-    (found,) = model.look("model main", tmp_path / "m.cambricon")
+    (found,) = model.look("model main", ModelConfig(tmp_path / "m.cambricon"))
     assert found.code == "model-missing"
     (tmp_path / "m.cambricon").touch()
-    (found,) = model.look("model main", tmp_path / "m.cambricon")
+    (found,) = model.look("model main", ModelConfig(tmp_path / "m.cambricon"))
     assert found.code == "manifest-missing"
 
 
@@ -328,6 +328,37 @@ def test_a_folder_that_the_unit_makes_need_not_be_there():
     """RuntimeDirectory= makes it at each start."""
     facts = sockets.Facts(folder=("socket-folder", "the folder /run/mlu-agent of the socket is not there"))
     assert sockets.judge("ipc:///run/x", facts, running=False, made_by_unit=True)[0].verdict is Verdict.NOTE
+
+
+# ---- a daemon that runs -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "state, code, word",
+    [
+        ("live", "", ""),
+        ("connecting", "", ""),
+        ("paused", "", ""),
+        ("lost", "unauthorized", "source-unauthorized"),
+        ("stalled", "stuck", "source-stuck"),
+        ("stalled", "", "source-silent"),
+        ("lost", "of-a-later-version", "source-broken"),
+        ("failed", "", "source-broken"),
+        ("black", "", "source-black"),
+    ],
+)
+def test_a_source_of_a_running_daemon_is_told_by_its_state_and_reason(state: str, code: str, word: str):
+    """What only passes, or was asked for, is no trouble."""
+    found = troubles.status(sources=[troubles.source(state, code, "why")])
+    assert [one.code for one in found] == ["", word]
+    assert "why" in found[1].found
+
+
+def test_only_the_last_change_counts():
+    """One that was refused before a later one was taken has been mended."""
+    refused = {"what": "reload", "ok": False, "came_to": "wrong"}
+    taken = {"what": "reload", "ok": True, "came_to": "taken"}
+    assert not [one for one in troubles.status(changes=[taken, refused]) if one.code]
 
 
 # ---- the service --------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from tests import troubles
 from tests.injections import INJECTIONS
 
 from mlu_agent.config import SourceConfig, load_config
-from mlu_agent.doctor import doctor, model, permissions, sockets
+from mlu_agent.doctor import daemon, doctor, model, permissions, sockets
 from mlu_agent.doctor.machine import Who
 from mlu_agent.sources.base import Reason
 
@@ -43,6 +43,7 @@ ROWS = _rows()
 def _words() -> set[str]:
     """All that the code can say: literals of `trouble(...)`, and those that stand in tables."""
     found = {f"source-{reason.value.replace('_', '-')}" for reason in Reason}
+    found |= {f"source-{state}" for state in daemon.PICTURES}
     found |= {code for _, code, _ in model.KINDS} | set(sockets.SOCKET_REMEDIES) | {code for _, code in doctor.NAMED}
     for path in (ROOT / "agent" / "mlu_agent" / "doctor").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

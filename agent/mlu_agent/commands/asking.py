@@ -16,6 +16,7 @@ from ..errors import RuntimeFailure, UserError
 if TYPE_CHECKING:
     import argparse
 
+STATUS_S = 3.0
 MAX_ANSWER = 32 << 20  # bytes: twice what a daemon gives
 
 
@@ -76,6 +77,14 @@ def ask(path: Path, timeout_s: float, **request: str) -> dict[str, Any]:
     if answer.get("ok") is not True:
         raise Refused(answer)
     return answer
+
+
+def daemon_status(path: Path) -> dict[str, Any]:
+    """How the daemon is that listens there, for those who look at more than it. Raises what ``ask`` does."""
+    status = ask(path, STATUS_S, do="status").get("status")
+    if not isinstance(status, dict):
+        raise RuntimeFailure(f"{path}: what listens there is no mlu-agent of this version")
+    return status
 
 
 def _line(connection: socket.socket) -> bytes:

@@ -19,6 +19,7 @@ from ..model.bundle import load_bundle
 from ..model.labels import refuse_unknown_labels
 from ..model.signatures import trust_of
 from ..publish.sinks import notes
+from .asking import daemon_status
 
 if TYPE_CHECKING:
     import argparse
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise type(problems[0])("\n".join(problem.message for problem in problems))
     found = [model for model in models if model is not None]
     remarked = remarks(arguments.config, config)
-    findings, over = connect(Path(arguments.config), config) if arguments.connect else ([], True)
+    findings, over = connect(Path(arguments.config), config, daemon_status) if arguments.connect else ([], True)
     code = 1 if finding.troubles(findings) else 0
     if arguments.json:
         touched = {"findings": finding.described(findings)} if arguments.connect else {}

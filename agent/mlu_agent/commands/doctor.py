@@ -9,6 +9,7 @@ from mlu_client.text import printable, printable_json
 
 from ..doctor import finding
 from ..doctor.doctor import USUAL, examine
+from .asking import daemon_status
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +24,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what was found; 1 if there is something to do."""
-    findings, over = examine(arguments.config)
+    findings, over = examine(arguments.config, daemon_status)
     wrong = finding.troubles(findings)
     if arguments.json:
         print(printable_json({"troubles": len(wrong), "findings": finding.described(findings)}))

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Callable
 
-from ..config import ModelConfig, load_config
-from ..errors import UserError
-from . import cameras, clock, disk, driver, limits, model, packages, permissions, runtime, sockets, unit
+from ..config import ControlConfig, ModelConfig, load_config
+from ..errors import MluAgentError, UserError
+from ..model.unpacked import CACHE_VARIABLE
+from . import cameras, clock, daemon, disk, driver, limits, model, packages, permissions, runtime, sockets, unit
 from .checks import Check, run
 from .disk import Folder
-from .finding import Finding, fine, trouble
+from .finding import Finding, fine, note, trouble
 from .machine import Who, me, service_user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ..config import Config, SourceConfig
 
+Ask = Callable[[Path], "Mapping[str, Any]"]
 USUAL = Path("/etc/mlu-agent/mlu-agent.toml")
 CACHE = Path("/var/cache/mlu-agent")
 JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"))
@@ -38,34 +41,42 @@ CAMERA_S = cameras.LONGEST_S + 1.0
 @dataclass(frozen=True)
 class Case:
     """What is examined. ``who``: the user that the daemon runs as. ``unit``: the properties of the service.
-    ``running``: whether the daemon runs, which must not be disturbed then."""
+    ``running``: whether the daemon runs, which must not be disturbed then; ``status``: what it says of itself, if it
+    does."""
 
     path: Path | None
     config: Config | None
     who: Who
     unit: dict[str, str] = field(default_factory=dict)
     running: bool = False
+    status: Mapping[str, Any] | None = None
 
 
-def connect(path: Path, config: Config) -> tuple[list[Finding], bool]:
+def connect(path: Path, config: Config, ask: Ask) -> tuple[list[Finding], bool]:
     """What only touching tells of a configuration: each source, each model on its device, the endpoint."""
-    case = _case(path, config, _service()[0])
+    case = _case(path, config, _service()[0], ask)
     return run([*_runtime_checks(case), *_outside_checks(case, config)])
 
 
-def examine(path: Path | None) -> tuple[list[Finding], bool]:
+def examine(path: Path | None, ask: Ask) -> tuple[list[Finding], bool]:
     """All findings, and whether all checks came to their end. ``path``: of the configuration; None: the usual one if
-    it is there, else only the machine is looked at."""
+    it is there, else only the machine is looked at. ``ask(socket)``: the status of the daemon that listens there."""
     path = path or (USUAL if os.access(USUAL, os.F_OK) else None)
     first, config = read_configuration(path)
     properties, service = _service()
-    findings, over = run(list(_checks(_case(path, config, properties))))
+    findings, over = run(list(_checks(_case(path, config, properties, ask))))
     return [*first, *service, *findings], over
 
 
-def _case(path: Path | None, config: Config | None, properties: dict[str, str]) -> Case:
+def _case(path: Path | None, config: Config | None, properties: dict[str, str], ask: Ask) -> Case:
     who = (service_user() if properties.get("LoadState") == "loaded" else None) or me()
-    return Case(path, config, who, properties, running=_runs(config, properties))
+    place = (config.control if config is not None else ControlConfig()).socket
+    status = None
+    if place is not None and sockets.listener(f"ipc://{place}")[0]:
+        with contextlib.suppress(MluAgentError):  # one that does not answer runs all the same
+            status = ask(place)
+    running = status is not None or _runs(config, properties)
+    return Case(path, config, who, properties, running=running, status=status)
 
 
 def _service() -> tuple[dict[str, str], list[Finding]]:
@@ -100,10 +111,16 @@ def _named(line: str) -> str:
 def _runs(config: Config | None, properties: dict[str, str]) -> bool:
     if properties.get("ActiveState") in ("active", "reloading"):
         return True
-    return config is not None and sockets.listener(config.publish.endpoint)[1]
+    if config is None:
+        return False
+    places = [config.publish.endpoint, *([f"ipc://{config.control.socket}"] if config.control.socket else [])]
+    return any(sockets.listener(place)[1] for place in places)
 
 
 def _checks(case: Case) -> Iterator[Check]:
+    status = case.status
+    if status is not None:
+        yield Check(daemon.AREA, lambda: daemon.judge(status))
     yield Check(packages.AREA, lambda: packages.judge(packages.look(), packages.exact()))
     yield Check(clock.AREA, lambda: clock.judge(clock.look()))
     yield from _runtime_checks(case)
@@ -112,7 +129,7 @@ def _checks(case: Case) -> Iterator[Check]:
         return
     config, path = case.config, case.path or USUAL
     for one in config.models:
-        yield Check(f"model {one.name}", partial(model.look, f"model {one.name}", one.path))
+        yield Check(f"model {one.name}", partial(model.look, f"model {one.name}", one))
     yield from _outside_checks(case, config)
     for folder in _folders(config, case):
         yield Check("disk", partial(_look_at_disk, folder))
@@ -127,6 +144,8 @@ def _outside_checks(case: Case, config: Config) -> Iterator[Check]:
         for source in config.sources:
             yield Check(f"source {source.id}", partial(_look_at_source, source), CAMERA_S)
     yield Check("endpoint", partial(_look_at_endpoint, config.publish.endpoint, case))
+    if config.control.socket is not None:
+        yield Check("control", partial(_look_at_control, f"ipc://{config.control.socket}", case))
 
 
 def _look_at_source(source: SourceConfig) -> list[Finding]:
@@ -138,12 +157,21 @@ def _look_at_endpoint(endpoint: str, case: Case) -> list[Finding]:
     return sockets.judge(endpoint, facts, running=case.running, made_by_unit=case.unit.get("LoadState") == "loaded")
 
 
+def _look_at_control(endpoint: str, case: Case) -> list[Finding]:
+    """The daemon runs without it, so by hand its folder may be missing."""
+    found = [replace(one, area="control") for one in _look_at_endpoint(endpoint, case)]
+    if case.unit.get("LoadState") == "loaded":
+        return found
+    without = "without it `mlu-agent status` and `ctl` cannot reach a daemon; control.socket names another place"
+    return [note(one.area, one.found, without) if one.code in sockets.OF_FOLDERS else one for one in found]
+
+
 def _look_at_disk(folder: Folder) -> list[Finding]:
     return disk.judge(folder, disk.look(folder))
 
 
 def _folders(config: Config, case: Case) -> Iterator[Folder]:
-    cache = Path(os.environ.get("CACHE_DIRECTORY", "").split(":")[0] or CACHE)
+    cache = _cache()
     kept = cache.is_dir()
     for one in config.models:
         yield Folder("model, golden frame", one.path.parent, written=not kept)
@@ -153,6 +181,11 @@ def _folders(config: Config, case: Case) -> Iterator[Folder]:
         yield Folder("socket", Path(config.publish.endpoint[len("ipc://") :]).parent)
     if case.unit:
         yield from (Folder("journal", journal) for journal in JOURNALS if journal.is_dir())
+
+
+def _cache() -> Path:
+    """Where the service keeps golden frames."""
+    return Path(os.environ.get(CACHE_VARIABLE, "").split(":")[0] or CACHE)
 
 
 def _runtime_checks(case: Case) -> Iterator[Check]:
@@ -171,5 +204,5 @@ def _look_at_driver(choice: str, who: Who) -> list[Finding]:
 
 def _look_at_runtime(config: ModelConfig, case: Case) -> list[Finding]:
     there = config.path.is_file() and os.access(config.path, os.R_OK)
-    facts = runtime.look(config.runtime, config.path if there else None, RUNTIME_S, library_only=case.running)
+    facts = runtime.look(config.runtime, config.path if there else None, RUNTIME_S, _cache(), library_only=case.running)
     return runtime.judge(facts, f"model {config.name}", running=case.running)

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 from ..errors import MluAgentError
 from ..model.bundle import load_bundle
+from ..model.signatures import trust_of
 from .finding import Finding, fine, trouble
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from ..config import ModelConfig
 
 # What a sentence about a model's files is called, by the first that fits, and the remedy beyond what it says itself.
 _COPY = "copy model and manifest again from where they were made, and compare `sha256sum`"
 KINDS = (
-    (r"signature|signed", "signature", "take the bundle as it was delivered, or sign it with `mlu-export sign`"),
+    (r"sign(ed|ature)|public key|keys? of|keys are trusted", "signature",
+     "take the bundle as it was delivered, or sign it with `mlu-export sign`; model.trust names the keys"),
+    (r"this agent reads|update mlu-agent|this version reads", "model-newer",
+     "update mlu-agent on this box, or take the bundle that was made for its version"),
     (r"is not the digest of", "model-digest", _COPY),
     (r"its manifest .* is not beside it", "manifest-missing",
      "copy the manifest (.toml) too; for a file of the vendor's compiler `mlu-agent adopt` writes one"),
@@ -25,10 +29,10 @@ KINDS = (
 )  # fmt: skip
 
 
-def look(name: str, path: Path) -> list[Finding]:
+def look(name: str, config: ModelConfig) -> list[Finding]:
     """Reads the model as the daemon does; ``name`` is what findings call it."""
     try:
-        spec = load_bundle(path)
+        spec = load_bundle(config.path, trust_of(config))
     except MluAgentError as error:
         return [judge(name, line) for line in error.message.splitlines()]
     size = f"{spec.input.width}x{spec.input.height}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cnrt.library import LIBRARY_NAME, VENDOR_FOLDER
+from ..model.unpacked import CACHE_VARIABLE
 from .child import LIBRARY_ONLY
 from .finding import Finding, fine, note, trouble, troubles
 
@@ -41,11 +42,15 @@ class Facts:
     machine: str = ""
 
 
-def look(runtime: str, model: Path | None, limit_s: float, *, library_only: bool = False) -> Facts:
-    """Runs the child for at most so many seconds. ``library_only``: no device is asked for anything."""
+def look(runtime: str, model: Path | None, limit_s: float, cache: Path, *, library_only: bool = False) -> Facts:
+    """Runs the child for at most so many seconds. ``cache``: where golden frames may lie, too; ``library_only``: no
+    device is asked for anything."""
     what = [LIBRARY_ONLY] if library_only else [str(model)] if model else []
     command = [sys.executable, "-m", "mlu_agent.doctor.child", runtime, *what]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    env = {**os.environ, CACHE_VARIABLE: str(cache)}
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env
+    )
     late = False
     try:
         output, _ = process.communicate(timeout=limit_s)

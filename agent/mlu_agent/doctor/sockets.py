@@ -124,6 +124,7 @@ def judge(endpoint: str, facts: Facts, *, running: bool, made_by_unit: bool) -> 
     return [fine(area, f"{endpoint} is free")]
 
 
+OF_FOLDERS = ("socket-folder", "socket-permission")
 SOCKET_REMEDIES = {
     "socket-folder": "make it, or let the unit do so (RuntimeDirectory=mlu-agent, endpoint under /run/mlu-agent)",
     "socket-permission": "chown the folder to the service's user, or let the unit make it (RuntimeDirectory=)",
