@@ -181,6 +181,9 @@ def test_a_trial_draws_what_it_found(tmp_path, simulator_path, capsys):
     drawn = cv2.imread(str(tmp_path / "net.try.jpg"))
     assert drawn.shape == PICTURE.shape
     assert (np.abs(drawn.astype(int) - PICTURE) > 60).any()
+    assert main([*words, *trial, "--max-detections", "2", "--force"]) == 0
+    assert "2 found" in (told := capsys.readouterr().out)
+    assert "as many as --max-detections allows" in told
     before = picture.read_bytes()
     assert main([*words, *trial, "--drawn", str(picture)]) == 2
     assert picture.read_bytes() == before

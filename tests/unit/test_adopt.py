@@ -256,6 +256,18 @@ def test_a_classifier_has_one_number_for_each_label(adopt):
     assert spec.input.mean == pytest.approx((123.675, 116.28, 103.53))
 
 
+@pytest.mark.parametrize(
+    "name, channels",
+    [("yolov3_b4c4_argb_mlu220", "argb"), ("net.bgra", "bgra"), ("rgb_net", "rgba"), ("argbus", "rgba")],
+)
+def test_a_files_name_may_say_how_its_channels_lie(adopt, tmp_path, name, channels):
+    """As the vendor's own files do; an order for another number of channels says nothing."""
+    adopt(UINT8, heads(52, 26, 13), "--as", "yolov3")
+    model = (tmp_path / "net.cambricon").rename(tmp_path / f"{name}.cambricon")
+    assert main(["adopt", str(model), "--as", "yolov3"]) == 0
+    assert load_bundle(model).input.channels == channels
+
+
 VENDOR = {
     "test_model.cambricon": ("input: 40x160, 4 channels, uint8", [("prob", (1, 84, 20, 1))], 4),
     "headpose/headpose.cambricon.cambricon": (
@@ -373,6 +385,28 @@ def test_a_manifest_is_not_replaced_unasked(adopt, tmp_path):
     assert load_bundle(tmp_path / "other.toml").output.decode == "yolov5"
     (tmp_path / "deeper").mkdir()
     assert main(["adopt", str(model), "--as", "yolov5", "--output", str(tmp_path / "deeper" / "net.toml")]) == 2
+
+
+def test_a_manifest_that_cannot_be_written_is_a_sentence(adopt, tmp_path, capsys):
+    """Here for a folder of its name."""
+    adopt(UINT8, heads(13, 26), "--as", "yolov3")
+    (tmp_path / "net.toml").unlink()
+    (tmp_path / "net.toml").mkdir()
+    assert main(["adopt", str(tmp_path / "net.cambricon"), "--as", "yolov3"]) == 2
+    assert "net.toml: is there already" in capsys.readouterr().err
+    assert main(["adopt", str(tmp_path / "net.cambricon"), "--as", "yolov3", "--force"]) == 2
+    assert "net.toml: cannot be written (Is a directory)" in capsys.readouterr().err
+
+
+def test_inspect_names_the_way_to_a_manifest(adopt, tmp_path, capsys):
+    """Where none lies beside the file."""
+    adopt(UINT8, heads(13, 26), "--as", "yolov3")
+    model = tmp_path / "net.cambricon"
+    assert main(["inspect", str(model)]) == 0
+    assert "adopt" not in capsys.readouterr().out
+    model.with_suffix(".toml").unlink()
+    assert main(["inspect", str(model)]) == 0
+    assert "none beside it; write one by: mlu-agent adopt net.cambricon --as FAMILY" in capsys.readouterr().out
 
 
 def test_json_tells_what_was_known_and_what_was_assumed(adopt, tmp_path, capsys):

@@ -54,7 +54,7 @@ def adopt(
     family = FAMILIES[request.family]
     findings = Findings()
     check_input(path.name, model, findings)
-    table = describe_input(model, request, family, findings)
+    table = describe_input(path.name, model, request, family, findings)
     described = _describe_output(model, request, family, findings)
     document: dict[str, Any] = {
         "schema": 1,

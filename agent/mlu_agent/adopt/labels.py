@@ -72,7 +72,7 @@ def choose_labels(given: tuple[str, ...], classes: int, family: Family, findings
             return LABEL_SETS[name]
     raise UserError(
         f"the file's outputs hold {classes} classes and do not name them; give --labels FILE with {classes} names, one "
-        "a line in the order of training"
+        f"a line in the order of training; if it has not so many, it is no {family.name}"
     )
 
 

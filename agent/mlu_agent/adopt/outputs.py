@@ -74,7 +74,8 @@ def strides_of(tensors: Sequence[Tensor], width: int, height: int, wanted: Seque
     if wrong:
         raise misfit(
             f"{listed(wrong)}: no stride makes that of an input of {width}x{height}, so it is no head; name the heads "
-            "by --outputs, or choose another family"
+            "by --outputs, or choose another family; boxes that the network decodes itself are not read: end "
+            "it before that"
         )
     return strides
 

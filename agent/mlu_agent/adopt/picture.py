@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..model.bundle import CHANNELS, MAX_SIDE
@@ -40,12 +41,14 @@ def check_input(name: str, model: OfflineModel, findings: Findings) -> None:
     findings.know(f"batch {tensor.shape[0]}, {model.parallelism} core(s) for each invocation, made for {model.target}")
 
 
-def describe_input(model: OfflineModel, request: Request, family: Family, findings: Findings) -> dict[str, Any]:
-    """The table ``input``. UserError where an option contradicts the file."""
+def describe_input(
+    name: str, model: OfflineModel, request: Request, family: Family, findings: Findings
+) -> dict[str, Any]:
+    """The table ``input`` of the file ``name``. UserError where an option contradicts the file."""
     tensor = model.inputs[0]
     table: dict[str, Any] = {"width": tensor.shape[2], "height": tensor.shape[1]}
     table.update(_resize(request, family, findings))
-    channels = _channels(request.channels, tensor.shape[3], family, findings)
+    channels = _channels(name, request.channels, tensor.shape[3], family, findings)
     table.update(channels=channels, dtype=tensor.dtype)
     if tensor.dtype == "uint8":
         if request.mean is not None or request.std is not None:
@@ -72,7 +75,11 @@ def _resize(request: Request, family: Family, findings: Findings) -> dict[str, A
     return {"resize": resize, "pad_value": pad}
 
 
-def _channels(asked: str, count: int, family: Family, findings: Findings) -> str:
+def _channels(name: str, asked: str, count: int, family: Family, findings: Findings) -> str:
+    named = [one for one in CHANNELS if len(one) == count and one in re.split("[^a-z]+", name.lower())]
+    if not asked and len(named) == 1:
+        findings.assume(f"the channels lie as {named[0]}, as the file's name says (--channels)")
+        return named[0]
     if not asked:
         chosen = family.colours + "a" * (count - 3)
         findings.assume(f"the channels lie as {chosen} (--channels)")

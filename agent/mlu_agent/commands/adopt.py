@@ -18,7 +18,7 @@ from ..adopt.options import declare_options, request_of
 from ..adopt.picture import check_input
 from ..adopt.values import Findings
 from ..classes import Classes
-from ..config.files import read_bounded
+from ..config.files import read_bounded, reason
 from ..config.new_files import write_whole
 from ..detections import Detections
 from ..detector import Detector
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..adopt import Request
-    from ..model.bundle import ModelSpec
+    from ..model.bundle import ModelSpec, Thresholds
     from ..model.offline_model import OfflineModel
     from ..postprocess import Result
 
@@ -133,8 +133,17 @@ def _write(manifest: Path, text: str, *, force: bool) -> str:
             raise UserError(
                 f"{manifest}: is there already and says something else; give --force to replace it, or --output NAME"
             )
-    write_whole(manifest, data)
+    _put(manifest, data)
     return "replaced" if there else "written"
+
+
+def _put(path: Path, data: bytes) -> None:
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({reason(error)}); make room or get permission in its folder"
+        ) from None
 
 
 def _try(arguments: argparse.Namespace, manifest: Path) -> _Trial:
@@ -153,14 +162,14 @@ def _run_on(arguments: argparse.Namespace, manifest: Path) -> dict[str, Any]:
     with Detector(manifest, arguments.runtime) as detector:
         told: dict[str, Any] = {"runtime": detector.runtime, "reason": detector.reason}
         result = next(detector.results([pixels]))[1]
-        labels = detector.spec.labels
+        labels, thresholds = detector.spec.labels, detector.thresholds
     if isinstance(result, Detections):
-        write_whole(drawn, encode_jpeg(draw(pixels, result, labels), JPEG_QUALITY))
+        _put(drawn, encode_jpeg(draw(pixels, result, labels), JPEG_QUALITY))
         told["drawn"] = str(drawn)
-    return {**told, **_told(result, labels)}
+    return {**told, **_told(result, labels, thresholds)}
 
 
-def _told(result: Result, labels: tuple[str, ...]) -> dict[str, Any]:
+def _told(result: Result, labels: tuple[str, ...], thresholds: Thresholds) -> dict[str, Any]:
     if isinstance(result, Tensors):
         return {"tensors": [_summary(name, array) for name, array in zip(result.names, result.arrays)]}
     confidences = [round(confidence, 6) for confidence in result.confidence.tolist()]
@@ -168,11 +177,11 @@ def _told(result: Result, labels: tuple[str, ...]) -> dict[str, Any]:
         classes = [{"label": label, "confidence": one} for label, one in zip(result.label, confidences)]
         return {"classes": classes, "invalid": result.invalid}
     boxes = [[round(side, 3) for side in box] for box in result.xyxy.tolist()]
-    found = [
+    found: list[dict[str, Any]] = [
         {"label": labels[class_id], "confidence": confidence, "box": box}
         for box, confidence, class_id in zip(boxes, confidences, result.class_id.tolist())
     ]
-    return {"detections": found, "invalid": result.invalid}
+    return {"detections": found, "invalid": result.invalid, "most": thresholds.max_detections}
 
 
 def _summary(name: str, array: NDArray[Any]) -> dict[str, Any]:
@@ -227,6 +236,11 @@ def _trial_lines(told: dict[str, Any]) -> Iterator[str]:
     for one in told.get("tensors", []):
         numbers = f"{one['least']:g} to {one['most']:g}, mean {one['mean']:g}" if "least" in one else "no numbers"
         yield f"  {one['name']} {'x'.join(map(str, one['shape']))}: {numbers}, {one['not_finite']} not finite"
+    if "most" in told and len(told["detections"]) >= told["most"]:
+        yield (
+            "  as many as --max-detections allows: the scores may be probabilities already (--activated), or the "
+            "family is not this network's"
+        )
     if told.get("invalid"):
         yield (
             f"  {told['invalid']} candidates held impossible numbers: the family, --activated, --activation or the "

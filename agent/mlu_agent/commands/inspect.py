@@ -52,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for line in _lines(model, manifest):
             print(printable(line))
+        if not manifest and model.inputs and not path.with_suffix(".toml").exists():
+            print(printable(f"manifest     none beside it; write one by: mlu-agent adopt {path.name} --as FAMILY"))
     return 0
 
 
