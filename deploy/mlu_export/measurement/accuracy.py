@@ -7,6 +7,7 @@ that remainder, matched at an IoU of .5 as COCO matches (crowds are neither foun
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +16,19 @@ import numpy.typing as npt
 
 from mlu_agent.detections import Detections
 
-from .matching import AREAS, Found, match, precisions
+from .confusion import Confusion, confusion_of
+from .f1 import F1, f1_of
+from .matching import AREAS, MATCHING_IOU, Found, match, precisions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlu_agent.model.bundle import Thresholds
 
     from .annotations import Annotations
+    from .matching import Cell
 
 SIZES = ("small", "medium", "large")  # by the object's area: under 32 x 32 pixels, under 96 x 96, and the others
-MATCHING_IOU = 0.5
 RECALLS = 101  # points of a curve: recall 0, .01 … 1
 Curve = npt.NDArray[np.float64]
 
@@ -48,6 +51,12 @@ class Counts:
         """Part of the objects that was found; None without objects."""
         return self.found / (self.found + self.missed) if self.found + self.missed else None
 
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of the two; None without detections and objects."""
+        both = 2 * self.found + self.wrong + self.missed
+        return 2 * self.found / both if both else None
+
     def __add__(self, other: Counts) -> Counts:
         return Counts(self.found + other.found, self.wrong + other.wrong, self.missed + other.missed)
 
@@ -60,6 +69,8 @@ class Evaluation:
     ``per_size``  AP50-95 of small, medium and large objects; None where there are none.
     ``working``   counts at ``confidence``; ``class_counts`` and ``picture_counts`` the same by label and image id.
     ``curves``    by label, and under "" the mean over all classes: precision (101,) at IoU .5 over recall 0..1.
+    ``f1``        over confidence, by label, and under "" of all classes together.
+    ``confusion`` at ``confidence``.
     """
 
     images: int
@@ -76,6 +87,8 @@ class Evaluation:
     class_counts: dict[str, Counts] = field(default_factory=dict)
     picture_counts: dict[int, Counts] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
+    f1: dict[str, F1] = field(default_factory=dict)
+    confusion: Confusion | None = None
 
     def document(self) -> dict[str, Any]:
         """What ``--json`` prints of it."""
@@ -84,13 +97,15 @@ class Evaluation:
             "map50_95": self.map50_95,
             "map50": self.map50,
             "per_class": {
-                label: {**values, **_rates(self.class_counts.get(label, Counts()))}
+                label: {**values, **_rates(self.class_counts.get(label, Counts())), **_best(self.f1.get(label))}
                 for label, values in self.per_class.items()
             },
             "runtime": self.runtime,
             "mode": self.mode,
             "per_size": self.per_size,
             "working_point": {"confidence": self.confidence, "iou": MATCHING_IOU, **_rates(self.working)},
+            "best_point": _best(self.f1.get("")),
+            "confusion": [] if self.confusion is None else self.confusion.document(),
         }
 
 
@@ -98,10 +113,16 @@ def _rates(counts: Counts) -> dict[str, float | int | None]:
     return {
         "precision": counts.precision,
         "recall": counts.recall,
+        "f1": counts.f1,
         "true_positives": counts.found,
         "false_positives": counts.wrong,
         "false_negatives": counts.missed,
     }
+
+
+def _best(found: F1 | None) -> dict[str, float | None]:
+    """The threshold at which F1 is greatest."""
+    return {"best_f1": None if found is None else found.best, "best_confidence": None if found is None else found.at}
 
 
 class Results:
@@ -114,6 +135,7 @@ class Results:
         self.categories = truth.category_ids(labels)
         self.found: list[Found] = []
         self.working_found: list[Found] = []
+        self.reportable: list[Found] = []  # at whatever confidence
         self.images = 0
 
     def add(self, image_id: int, detections: Detections) -> None:
@@ -121,6 +143,7 @@ class Results:
         self.images += 1
         self.found.append(self._known(image_id, detections))
         self.working_found.append(self._known(image_id, at_work(detections, self.working)))
+        self.reportable.append(self._known(image_id, at_work(detections, replace(self.working, confidence=0.0))))
 
     def _known(self, image_id: int, detections: Detections) -> Found:
         """Those whose label is a category."""
@@ -150,6 +173,8 @@ class Results:
             working=sum(by_picture.values(), Counts()),
             class_counts={names[number]: counts for number, counts in by_category.items() if number in names},
             picture_counts=by_picture,
+            f1=_f1_curves(self.truth.coco, self.reportable, names, self.working.max_detections),
+            confusion=confusion_of(self.truth.coco, self.working_found, names, self.working.max_detections),
         )
         if not any(len(found.scores) for found in self.found):
             return plain
@@ -209,6 +234,16 @@ def _count(coco: Any, found: Sequence[Found], most: int) -> tuple[dict[int, Coun
         by_category[cell.category] += counts
         by_picture[cell.picture] += counts
     return by_category, by_picture
+
+
+def _f1_curves(coco: Any, found: Sequence[Found], names: Mapping[int, str], most: int) -> dict[str, F1]:
+    """By label, and under "" of all classes together."""
+    cells = match(coco, found, np.array([MATCHING_IOU]), AREAS[:1], most)
+    by_label: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by_label[names.get(cell.category, "")].append(cell)
+    by_label.pop("", None)
+    return {"": f1_of(cells), **{label: f1_of(mine) for label, mine in by_label.items()}}
 
 
 def mean_of(values: Curve) -> float | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_BASELINE_BYTES = 1 << 24
 WORST = 5  # classes that the text names
+CONFUSED = 3  # pairs of classes that it names
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,14 @@ def result_text(result: Evaluation) -> str:
     ]
     lines.append(
         f"at confidence {result.confidence:g}: precision {_figure(counts.precision)}, recall {_figure(counts.recall)} "
-        f"({counts.found} found, {counts.wrong} wrong, {counts.missed} missed; IoU .5)"
+        f"({counts.found} found, {counts.wrong} wrong, {counts.missed} missed; IoU .5), F1 {_figure(counts.f1)}"
     )
+    best = result.f1.get("")
+    if best is not None and best.at is not None:
+        lines.append(f"best F1 {best.best:.3f} at confidence {best.at:.4f}")
+    if result.confusion is not None and result.confusion.confused(1):
+        pairs = result.confusion.confused(CONFUSED)
+        lines.append("most confused: " + ", ".join(f"{one} as {other} {count}" for one, other, count in pairs))
     if result.per_class:
         worst = worst_classes(result)
         which = "worst classes" if len(result.per_class) > len(worst) else "classes, worst first"

@@ -23,6 +23,7 @@ IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 # Areas in pixels of what counts: everything, small, medium, large.
 AREAS = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96**2, 1e5**2]])
+MATCHING_IOU = 0.5  # of what a daemon reports
 MOST = 100  # detections of a picture and category that count, the surest
 
 
@@ -38,12 +39,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Cell:
-    """One category in one picture. ``scores`` (D,) of detections, sorted; for each area and threshold (A, T, D) whether
-    they are ``matched`` and whether they are ``ignored``; ``objects`` (A,) to be found."""
+    """One category in one picture. ``scores`` (D,) of detections, sorted, and their ``boxes``; for each area and
+    threshold (A, T, D) whether they are ``matched``, with which object of the category in the picture (``partner``, -1
+    for none) and whether they are ``ignored``; ``objects`` (A,) to be found."""
 
     picture: int
     category: int
     scores: Floats
+    boxes: Floats
+    partner: npt.NDArray[np.int32]
     matched: Bools
     ignored: Bools
     objects: npt.NDArray[np.int64]
@@ -79,11 +83,12 @@ def _cell(
     crowd = np.array([bool(one["iscrowd"]) for one in objects], np.bool_)
     ignored = crowd | _outside(np.array([one["area"] for one in objects], np.float64), areas)
     shape = (len(areas), len(thresholds), len(scores))
-    matched, skipped = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+    partner, skipped = np.full(shape, -1, np.int32), np.zeros(shape, np.bool_)
     if len(objects) and len(scores):
-        _match_cell(_overlaps(boxes, objects), crowd, ignored, thresholds, matched, skipped)
+        _match_cell(overlaps(boxes, objects), crowd, ignored, thresholds, partner, skipped)
+    matched = partner >= 0
     skipped |= ~matched & _outside(boxes[:, 2] * boxes[:, 3], areas)[:, None]
-    return Cell(picture, category, scores, matched, skipped, (~ignored).sum(axis=1))
+    return Cell(picture, category, scores, boxes, partner, matched, skipped, (~ignored).sum(axis=1))
 
 
 def _outside(sizes: Floats, areas: Floats) -> Bools:
@@ -92,7 +97,7 @@ def _outside(sizes: Floats, areas: Floats) -> Bools:
     return result
 
 
-def _overlaps(boxes: Floats, objects: Sequence[Any]) -> Floats:
+def overlaps(boxes: Floats, objects: Sequence[Any]) -> Floats:
     """(D, G): IoU, or with a crowd the part of the detection that it covers."""
     from pycocotools import mask  # noqa: PLC0415 - the extra [eval]
 
@@ -101,20 +106,22 @@ def _overlaps(boxes: Floats, objects: Sequence[Any]) -> Floats:
     return result
 
 
-def _match_cell(ious: Floats, crowd: Bools, ignored: Bools, thresholds: Floats, matched: Bools, skipped: Bools) -> None:
-    """Fills ``matched`` and ``skipped`` (A, T, D): in order of confidence each detection takes the object that it
+def _match_cell(
+    ious: Floats, crowd: Bools, ignored: Bools, thresholds: Floats, partner: npt.NDArray[np.int32], skipped: Bools
+) -> None:
+    """Fills ``partner`` and ``skipped`` (A, T, D): in order of confidence each detection takes the object that it
     overlaps most of those that are left, the last of equal ones, and an ignored one only where there is no other.
     Crowds are always left."""
     limits = np.minimum(thresholds, 1 - 1e-10)[:, None]
     count = ious.shape[1]
-    taken = np.zeros((*matched.shape[:2], count), np.bool_)
+    taken = np.zeros((*partner.shape[:2], count), np.bool_)
     for number in np.flatnonzero(ious.max(axis=1) >= limits.min()).tolist():
         fits = (ious[number] >= limits) & (~taken | crowd)
         wanted = fits & ~ignored[:, None]
         usable = np.where(wanted.any(axis=2, keepdims=True), wanted, fits)
         best = count - 1 - np.where(usable, ious[number], -1.0)[..., ::-1].argmax(axis=2)
         hit = usable.any(axis=2)
-        matched[..., number] = hit
+        partner[..., number] = np.where(hit, best, -1)
         skipped[..., number] = hit & np.take_along_axis(ignored, best, axis=1)
         taken |= hit[..., None] & (np.arange(count) == best[..., None])
 

@@ -1,4 +1,4 @@
-"""The report of ``eval``: figures, curves, classes, sizes, and the pictures that went worst."""
+"""The report of ``eval``: figures, curves, F1 over confidence, classes, confusions, the pictures that went worst."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..measurement.accuracy import MATCHING_IOU, RECALLS, SIZES
+from ..measurement.accuracy import RECALLS, SIZES
 from ..measurement.comparison import comparison
+from ..measurement.f1 import THRESHOLDS
+from ..measurement.matching import MATCHING_IOU
 from . import html, svg
 from .samples import Shot, shots
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from .html import Html
 
 CLASSES_WITH_CURVES = 6
+CONFUSIONS = 12  # pairs of classes that the page names
 RECALL = tuple(np.linspace(0, 1, RECALLS).tolist())
 
 
@@ -52,11 +55,14 @@ def evaluation_page(
                 ("Mean AP (mAP50)", f"{shown.map50:.3f}"),
                 (f"precision at confidence {shown.confidence:g}", _figure(shown.working.precision)),
                 (f"recall at confidence {shown.confidence:g}", _figure(shown.working.recall)),
+                *_best_card(shown),
             ]
         ),
         _comparison(results),
         _curves(results, shown),
+        _confidence(results, shown),
         _classes(results, shown),
+        _confusion(shown),
         shots(_shots(spec, truth, outcomes, shown)),
         _settings(spec, truth.path, shown),
     ]
@@ -124,6 +130,52 @@ def _curve(results: Sequence[Evaluation], label: str, width: float, height: floa
     return svg.lines(series, svg.Axis("recall", 0, 1), svg.Axis("precision", 0, 1), width, height)
 
 
+def _best_card(shown: Evaluation) -> list[tuple[str, str]]:
+    best = shown.f1.get("")
+    return [] if best is None or best.at is None else [(f"best F1, at confidence {best.at:.3f}", f"{best.best:.3f}")]
+
+
+def _confidence(results: Sequence[Evaluation], shown: Evaluation) -> Html:
+    known = [result for result in results if "" in result.f1]
+    if not known:
+        return html.Html("")
+    places = THRESHOLDS.tolist()
+    series = [svg.Series(result.mode, places, result.f1[""].values.tolist()) for result in known]
+    marks = [(f"now {shown.confidence:g}: F1 {_figure(shown.working.f1)}", shown.confidence)]
+    best = shown.f1[""]
+    if best.at is not None:
+        marks.append((f"best {best.at:.3f}: F1 {best.best:.3f}", best.at))
+    drawing = svg.lines(series, svg.Axis("confidence", 0, 1), svg.Axis("F1", 0, 1), 640, 320, marks)
+    return html.section(
+        "F1 over confidence",
+        html.legend([result.mode for result in known]),
+        html.figure("", drawing),
+        about="Of all classes together, of what a daemon would report at each confidence, matched at an IoU of "
+        f"{MATCHING_IOU:g}: 2 right / (2 right + wrong + missed). The table of classes below names the best confidence "
+        "of each. Where wrong and missed do not cost the same, choose by precision and recall instead.",
+    )
+
+
+def _confusion(shown: Evaluation) -> Html:
+    if shown.confusion is None or not shown.confusion.counts.any():
+        return html.Html("")
+    counts = shown.confusion.counts
+    kept = np.flatnonzero(counts[:-1].sum(axis=1) + counts[:, :-1].sum(axis=0)[: len(counts) - 1]).tolist()
+    labels = [shown.confusion.labels[place] for place in kept]
+    rows = [*kept, len(counts) - 1]
+    drawing = svg.matrix(labels, counts[np.ix_(rows, rows)].tolist(), "annotated", "detected", "nothing")
+    pairs = shown.confusion.confused(CONFUSIONS)
+    table = html.table(["annotated", "detected as", "objects"], [list(pair) for pair in pairs], names=2)
+    return html.section(
+        "What is taken for what",
+        html.figure("", drawing),
+        *([html.figure(f"most frequent, of {len(pairs)} pairs shown", table)] if pairs else []),
+        about=f"At confidence {shown.confidence:g} and an IoU of {MATCHING_IOU:g}. Objects found by their own class "
+        "are on the diagonal; of the missed ones and the wrong detections those that overlap are a confusion; what is "
+        "left is missed (last column) or seen where nothing is (last row). A square is as dark as its part of its row.",
+    )
+
+
 def _classes(results: Sequence[Evaluation], shown: Evaluation) -> Html:
     chosen = [result for result in results if result is shown or result.mode == "float"]
     chosen.sort(key=lambda result: result is shown)
@@ -131,6 +183,7 @@ def _classes(results: Sequence[Evaluation], shown: Evaluation) -> Html:
     labels = sorted(shown.per_class, key=lambda label: (-shown.per_class[label]["map50_95"], label))
     bars = [(label, [result.per_class.get(label, {}).get("map50_95") for result in chosen]) for label in labels]
     header = ["class", "objects", "mAP50-95", "mAP50", "precision", "recall", "found", "wrong", "missed"]
+    header += ["best F1", "at"]
     rows = []
     for label in labels:
         figures, counts = shown.per_class[label], shown.class_counts[label]
@@ -145,6 +198,7 @@ def _classes(results: Sequence[Evaluation], shown: Evaluation) -> Html:
                 counts.found,
                 counts.wrong,
                 counts.missed,
+                *_best_of(shown, label),
             ]
         )
     names = [result.mode for result in chosen]
@@ -153,8 +207,14 @@ def _classes(results: Sequence[Evaluation], shown: Evaluation) -> Html:
         html.legend(names, colours),
         html.figure("mAP50-95, best class first", svg.bars(bars, svg.Axis("mAP50-95", 0, 1), names, colours)),
         html.details(f"all figures of {len(labels)} classes", html.table(header, rows)),
-        about=f"Counts are those at confidence {shown.confidence:g}.",
+        about=f"Counts are those at confidence {shown.confidence:g}; the last columns tell at which confidence the "
+        "F1 of a class is best.",
     )
+
+
+def _best_of(shown: Evaluation, label: str) -> tuple[str, str]:
+    found = shown.f1.get(label)
+    return ("-", "-") if found is None or found.at is None else (f"{found.best:.3f}", f"{found.at:.3f}")
 
 
 def _shots(spec: ModelSpec, truth: Annotations, outcomes: Sequence[Outcome], shown: Evaluation) -> list[Shot]:

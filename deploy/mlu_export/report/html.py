@@ -54,7 +54,8 @@ img{display:block;max-width:100%;border-radius:4px}
 svg{display:block;max-width:100%;height:auto;font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",
 "DejaVu Sans",sans-serif;fill:var(--ink)}
 svg .axis{stroke:var(--soft);stroke-width:1}svg .rule{stroke:var(--grid);stroke-width:1}
-svg .tick{fill:var(--soft);font-size:11px}svg .mark{stroke:var(--ink);stroke-width:1.3;stroke-dasharray:4 3}
+svg .tick{fill:var(--soft);font-size:11px}svg .small{font-size:9px}
+svg .mark{stroke:var(--ink);stroke-width:1.3;stroke-dasharray:4 3}
 svg path{fill:none;stroke-width:1.8;stroke-linejoin:round}
 .key{display:inline-block;width:11px;height:11px;border-radius:2px;margin:0 5px 0 0;vertical-align:-1px}
 .legend{font-size:13px;margin:4px 0 6px}.legend span{margin-right:16px;white-space:nowrap}

@@ -63,6 +63,11 @@ def _text(x: float, y: float, value: object, anchor: str = "start", kind: str = 
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{text(value)}</text>'
 
 
+def _upright(x: float, y: float, value: object, anchor: str, kind: str) -> str:
+    place = f'transform="translate({x:.1f} {y:.1f}) rotate(-90)" text-anchor="{anchor}"'
+    return f'<text {place} class="{kind}">{text(value)}</text>'
+
+
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>'
 
@@ -107,17 +112,21 @@ class _Plot:
         parts.append(_line(self.left, self.bottom, self.right, self.bottom, "axis"))
         middle = (self.top + self.bottom) / 2
         parts.append(_text((self.left + self.right) / 2, self.height - 6, self.x.name, "middle", "tick"))
-        parts.append(
-            f'<text transform="translate(11 {middle:.1f}) rotate(-90)" text-anchor="middle" class="tick">'
-            f"{text(self.y.name)}</text>"
-        )
+        parts.append(_upright(11, middle, self.y.name, "middle", "tick"))
         return parts
 
 
-def lines(series: Sequence[Series], x: Axis, y: Axis, width: float = 480, height: float = 300) -> Html:
-    """Lines in one frame, in the colours of ``html.legend``."""
+def lines(
+    series: Sequence[Series],
+    x: Axis,
+    y: Axis,
+    width: float = 480,
+    height: float = 300,
+    marks: Sequence[tuple[str, float]] = (),
+) -> Html:
+    """Lines in one frame, in the colours of ``html.legend``, with named dashed lines at ``marks``."""
     plot = _Plot(x, y, width, height)
-    parts = plot.frame()
+    parts = plot.frame() + _marks(plot, marks)
     for index, one in enumerate(series):
         points = " ".join("{:.1f},{:.1f}".format(*plot.at(a, b)) for a, b in zip(one.x, one.y))
         if points:
@@ -181,12 +190,57 @@ def histogram(
             x2, _ = plot.at(edges[index + 1], count)
             title = f"{figure_text(edges[index])} to {figure_text(edges[index + 1])}: {figure_text(count)}"
             parts.append(_bar(x1, y1, max(0.8, x2 - x1 - 0.6), plot.bottom - y1, series, title))
-    for name, value in marks:
-        at, _ = plot.at(value, 0)
-        parts.append(_line(at, plot.top, at, plot.bottom, "mark"))
-        side = ("end", -4) if at > (plot.left + plot.right) / 2 else ("start", 4)
-        parts.append(_text(at + side[1], plot.top + 9, name, side[0], "tick"))
+    parts += _marks(plot, marks)
     return _svg(width, height, f"{y_name} over {x.name}", parts)
+
+
+def _marks(plot: _Plot, marks: Sequence[tuple[str, float]]) -> list[str]:
+    """Dashed lines from top to bottom, their names one below the other, beside the line where nothing crosses them."""
+    parts = []
+    places = [plot.at(value, plot.y.low)[0] for _, value in marks]
+    for number, ((name, _), at) in enumerate(zip(marks, places)):
+        parts.append(_line(at, plot.top, at, plot.bottom, "mark"))
+        wide = LETTER * len(name)
+        crossed = any(at < other < at + wide for other in places) and at - wide > plot.left
+        side = ("end", -4) if crossed or at > (plot.left + plot.right) / 2 else ("start", 4)
+        parts.append(_text(at + side[1], plot.top + 9 + 13 * number, name, side[0], "tick"))
+    return parts
+
+
+def matrix(labels: Sequence[str], counts: Sequence[Sequence[int]], rows: str, columns: str, nothing: str) -> Html:
+    """Counts of ``labels`` and, last, ``nothing`` in rows and columns, each as dark as its part of the row; figures are
+    written where cells are large enough, and told by the pointer everywhere."""
+    names = [*labels, nothing]
+    side = next((size for most, size in ((12, 38.0), (24, 24.0), (40, 16.0)) if len(names) <= most), 11.0)
+    longest = LETTER * max(min(LONGEST_LABEL, len(name)) for name in names)
+    left, top = 34 + longest, 30 + longest
+    kind = "small" if side < 14 else ""
+    middle = side * len(names) / 2
+    parts = [_text(left + middle, 14, columns, "middle", "tick"), _upright(12, top + middle, rows, "middle", "tick")]
+    for number, name in enumerate(names):
+        at = number * side + side / 2 + 4
+        parts.append(_text(left - 6, top + at, _short(name), "end", kind))
+        parts.append(_upright(left + at, top - 6, _short(name), "start", kind))
+    for row, (name, values) in enumerate(zip(names, counts)):
+        total = sum(values)
+        for column, count in enumerate(values):
+            title = f"{rows} {name}, {columns} {names[column]}: {count} of {total}"
+            x, y = left + column * side, top + row * side
+            parts.append(_matrix_cell(x, y, side, count, count / total if total else 0.0, row == column, title))
+    return _svg(left + side * len(names) + 12, top + side * len(names) + 8, f"{columns} over {rows}", parts)
+
+
+def _matrix_cell(x: float, y: float, side: float, count: int, part: float, right: bool, title: str) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" width="{side - 1:.1f}" height="{side - 1:.1f}"'
+    if not count:
+        return f'<rect {place} style="fill:var(--grid)"/>'
+    fill = f"fill:{colour(2 if right else 1)};fill-opacity:{0.15 + 0.85 * part:.2f}"
+    square = f'<rect {place} style="{fill}"><title>{text(title)}</title></rect>'
+    if LETTER * len(str(count)) > side:
+        return square
+    ink = "var(--paper)" if part > 0.55 else "var(--ink)"
+    place = f'x="{x + side / 2 - 0.5:.1f}" y="{y + side / 2 + 4:.1f}" text-anchor="middle" pointer-events="none"'
+    return f'{square}<text {place} style="fill:{ink};font-size:11px">{count}</text>'
 
 
 def stack(parts: Sequence[tuple[str, float]], unit: str, width: float = 1000) -> Html:

@@ -37,7 +37,13 @@ def test_a_models_own_detections_are_all_found_again(tiny, model, annotated, exp
     code, out, err = run(export, tiny, model, simulator_path, "--json")
     assert code == 0, err
     result = json.loads(out)
-    assert set(result) == {"images", "map50_95", "map50", "per_class", "runtime", "mode", "per_size", "working_point"}
+    assert set(result) == {
+        "images", "map50_95", "map50", "per_class", "runtime", "mode", "per_size", "working_point", "best_point",
+        "confusion",
+    }  # fmt: skip
+    assert result["best_point"]["best_f1"] >= result["working_point"]["f1"] > 0
+    right = sum(one["count"] for one in result["confusion"] if one["object"] == one["detected"])
+    assert right == result["working_point"]["true_positives"]
     assert (result["images"], result["runtime"]) == (3, "simulator")
     assert result["map50"] > 0.95
     assert result["map50_95"] > 0.95

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html.parser
 import json
 import re
@@ -16,7 +17,7 @@ from mlu_export.calibration.noise import LayerNoise
 from mlu_export.measurement.bench import Busy, Layer, Parts, Timing
 from mlu_export.report import html as parts
 from mlu_export.report.quantization import Spread, quantization_page
-from mlu_export.report.svg import Axis, Series, bars, histogram, lines, stack
+from mlu_export.report.svg import Axis, Series, bars, histogram, lines, matrix, stack
 from mlu_export.report.timing import timing_page
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -95,6 +96,8 @@ def test_drawings_are_well_formed_whatever_they_are_given():
     hostile(bars, [(evil * 9, [0.5, None]), ("b", [None, None]), ("c", [7.0, -7.0])], axis, [evil, "two"])
     hostile(histogram, [0, 1, 2], [0, 3], Axis(evil, 0, 2), evil, [(evil, 9.0)])
     hostile(stack, [(evil, 0.0)], evil)
+    hostile(lines, [Series(evil, [0, 1], [0, 1])], axis, axis, 640, 320, [(evil, 0.5), (evil, 0.51)])
+    hostile(matrix, [evil], [[1, 0], [2**40, 3]], evil, evil, evil)
     for drawing in (
         bars([], axis, ["a"]),
         histogram([], [], axis, "n"),
@@ -109,6 +112,25 @@ def test_a_bar_is_as_long_as_its_value():
     widths = [float(one.get("width")) for one in drawing.iter("rect")]
     assert [width / widths[2] for width in widths] == pytest.approx([0.25, 0.5, 1.0, 0.125], abs=1e-3)
     assert {"0.5", "0.125"} <= {one.text for one in drawing.iter("text")}
+
+
+def test_a_square_of_a_matrix_is_as_dark_as_its_part_of_the_row():
+    """Its figure is written where it fits, and told in full; what is 0 has neither."""
+    drawing = ET.fromstring(
+        matrix(["cat", "dog"], [[3, 1, 0], [0, 0, 2], [0, 5, 0]], "annotated", "detected", "nothing")
+    )
+    told = {one.find("title").text: one for one in drawing.iter("rect") if one.find("title") is not None}
+    assert set(told) == {
+        "annotated cat, detected cat: 3 of 4",
+        "annotated cat, detected dog: 1 of 4",
+        "annotated dog, detected nothing: 2 of 2",
+        "annotated nothing, detected dog: 5 of 5",
+    }
+    opacities = [re.search(r"opacity:([.\d]+)", one.get("style"))[1] for one in told.values()]
+    assert opacities == ["0.79", "0.36", "1.00", "1.00"]
+    assert {"3", "1", "2", "5", "cat", "dog", "nothing"} <= {one.text for one in drawing.iter("text")}
+    large = ET.fromstring(matrix(["x"] * 60, np.eye(61, dtype=int) * 1234567, "a", "b", "nothing"))
+    assert "1234567" not in {one.text for one in large.iter("text")}
 
 
 def test_ticks_are_round_and_within():
@@ -164,12 +186,39 @@ def test_the_report_of_eval(tiny, tiny_model, tiny_annotations, export, simulato
     assert {"online", "offline", "annotated", *result["per_class"]} <= set(page.texts)
     assert any(text.startswith("<b>&.png: ") for text in page.texts)
     assert "float" not in page.texts
+    best = result["best_point"]
+    assert f"best {best['best_confidence']:.3f}: F1 {best['best_f1']:.3f}" in page.texts
+    counts = [re.fullmatch(r"annotated (\w+), detected (\w+): (\d+) of \d+", text) for text in page.texts]
+    told = {(one[1], one[2]): int(one[3]) for one in counts if one}
+    assert told == {(str(one["object"] or "nothing"), str(one["detected"] or "nothing")): one["count"]
+                    for one in result["confusion"]}  # fmt: skip
+    digest = hashlib.sha256(tiny_model.read_bytes()).hexdigest()
+    assert {"date", "host", "sha256 of the model", digest, "sha256 of the annotations"} <= set(page.texts)
+    assert any(text.startswith("mlu-export eval ") and "--compare online,offline" in text for text in page.texts)
     curve = drawings(data)[0]
     assert len(list(curve.iter("path"))) == 2
     pictures = [value for tag, name, value in page.values if (tag, name) == ("img", "src")]
     assert len(pictures) == 6  # annotated and offline, of three pictures
     first = cv2.imdecode(np.frombuffer(base64.b64decode(pictures[0].split(",")[1]), np.uint8), cv2.IMREAD_COLOR)
     assert first.shape[0] == 60
+
+
+@pytest.mark.eval
+def test_two_reports_of_the_same_differ_in_date_and_host_alone(
+    tiny, tiny_model, tiny_annotations, export, simulator_path, monkeypatch
+):
+    """To the byte, when the clock stands still."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    made = []
+    for _ in range(2):
+        code, _, err = export(
+            "eval", tiny_model, "--images", tiny / "pictures", "--annotations", tiny_annotations, "--runtime",
+            simulator_path, "--report", tiny / "eval.html",
+        )  # fmt: skip
+        assert code == 0, err
+        made.append((tiny / "eval.html").read_bytes())
+    assert made[0] == made[1]
+    assert b"1970-01-01 00:00:00 UTC" in made[0]
 
 
 @pytest.mark.eval
