@@ -163,7 +163,8 @@ class Changer:
             self._problem = f"it could not be begun ({error})"
             return
         self._retiring = [*self._replace(ready), *self._drop(ready.plan)]
-        self._change_sources(ready.plan)
+        for source in ready.plan.adjust:
+            self._pipeline.adjust(source)
         for model in ready.config.models:
             self._pipeline.models[model.name].adjust(model, ready.config.service)
         self._pipeline.models.keep(model.name for model in ready.config.models)
@@ -208,13 +209,6 @@ class Changer:
             before = self._pipeline.models[name]
             dropped.append((self._pipeline.remove_model(name), before))
         return dropped
-
-    def _change_sources(self, plan: Plan) -> None:
-        for source in plan.adjust:
-            if self._pipeline.is_leaving(source.id):
-                self._pipeline.remove(source.id, source)
-            else:
-                self._pipeline.sources[source.id].adjust(source)
 
     # ---- in the thread ---------------------------------------------------------------------------------------------
 

@@ -124,9 +124,12 @@ class Pipeline:
         source.stop()
         source.discard_waiting()
 
-    def is_leaving(self, source_id: str) -> bool:
-        """Whether it was removed and is not gone yet."""
-        return source_id in self._leaving
+    def adjust(self, config: SourceConfig) -> None:
+        """Other options for a source, of those that are ``ADJUSTABLE``; it reads on."""
+        if config.id in self._leaving:
+            self._leaving[config.id] = config
+            return
+        self.sources[config.id].adjust(config)
 
     def swap(self, model: InService) -> threading.Event:
         """Another model in the place of that of its name, between two frames; set when the old one has delivered."""

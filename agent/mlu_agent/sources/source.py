@@ -20,7 +20,7 @@ from .rate import Rate
 from .retry import Backoff, Reminders
 from .schedule import share_of
 from .states import FINAL_STATES, FLOWING, PICTURE_STATES, SourceState, SourceStatus
-from .watch import PictureWatch
+from .watch import watch_of
 
 if TYPE_CHECKING:
     from ..config import SourceConfig
@@ -40,7 +40,6 @@ ADJUSTABLE = frozenset(
     {"max_fps", "min_fps", "priority", "classes", "confidence", "roi", "stall_timeout_s", "reconnect_min_s",
      "reconnect_max_s", "watch", "password_file"}
 )  # fmt: skip
-WATCHED = ("url", "camera")  # a file that shows a still picture is no fault
 
 
 class Source:
@@ -76,21 +75,24 @@ class Source:
         self._last_sign = 0.0  # start of the last attempt, or its last frame
         self._pace_start = 0.0
         self._left_out = (0, 0)  # stale and damaged ones of the capture, as counted so far
-        self._take_over(config)
+        self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s)
+        self._rate = self._rate_of(config)
+        self._watch = watch_of(config)
         self._status = self._before_pause = SourceStatus(SourceState.CONNECTING, "starting", time.time_ns())
         self._thread = threading.Thread(target=self._work, name=f"source-{config.id}", daemon=True)
 
-    def _take_over(self, config: SourceConfig) -> None:
-        self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s)
-        self._rate = Rate(config.max_fps) if config.max_fps and not self.capture.keeps_rate else None
-        watched = config.watch.enabled and config.kind in WATCHED
-        self._watch = PictureWatch(config.watch) if watched else None
+    def _rate_of(self, config: SourceConfig) -> Rate | None:
+        return Rate(config.max_fps) if config.max_fps and not self.capture.keeps_rate else None
 
     def adjust(self, config: SourceConfig) -> None:
-        """Other options of those that are ADJUSTABLE; what the picture was watched for begins anew. Any thread."""
-        self._take_over(config)
+        """Other options of those that are ADJUSTABLE; what is not another one goes on. Any thread."""
+        before, self.config = self.config, config
+        if before.max_fps != config.max_fps:
+            self._rate = self._rate_of(config)
+        if before.watch != config.watch:  # what it was watched for begins anew
+            self._watch = watch_of(config)
+        self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s)
         self._mailbox.reshare(share_of(config))
-        self.config = config
 
     @property
     def status(self) -> SourceStatus:

@@ -24,8 +24,9 @@ from .states import SourceState
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..config import WatchConfig
+    from ..config import SourceConfig, WatchConfig
 
+WATCHED = ("url", "camera")  # a file that shows a still picture is no fault
 ROWS, COLUMNS, SIDE = 36, 64, 4  # cells, and samples along a cell's side
 LOOK_S = 0.2  # between looks, at least
 LONGEST_S = 1.0  # that one look counts for: after a pause nothing is known of the time between
@@ -230,6 +231,11 @@ class PictureWatch:
         came = key_frames is None or key_frames != self._key_frames
         self._key_frames = key_frames
         self._memory = step(self._memory, sample(pixels), now, self._limits, key_frame=came)
+
+
+def watch_of(config: SourceConfig) -> PictureWatch | None:
+    """What watches the pictures of a source; None where nobody does."""
+    return PictureWatch(config.watch) if config.watch.enabled and config.kind in WATCHED else None
 
 
 def _sentence(state: SourceState, limits: WatchConfig) -> str:
