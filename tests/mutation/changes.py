@@ -816,6 +816,12 @@ AGENT = (
         "test_the_bounds_are_those_that_people_are_told",
     ),
     _agent(
+        "a peer of the control socket asks on and on",
+        "MAX_ASKED = 100",
+        "MAX_ASKED = 1 << 30",
+        "test_the_bounds_are_those_that_people_are_told",
+    ),
+    _agent(
         "any number of peers at the control socket",
         "self._listener if len(self._peers) < MAX_PEERS else None",
         "self._listener",

@@ -338,6 +338,19 @@ def test_only_so_many_are_heard_at_a_time(open_control, path: Path, monkeypatch)
         assert len(control._peers) < MAX_PEERS
 
 
+def test_a_connection_ends_after_many_answers(open_control, path: Path, monkeypatch):
+    """Who asks on and on leaves a place for others now and then."""
+    monkeypatch.setattr(module, "MAX_ASKED", 3)
+    open_control()
+    with connected(path) as peer:
+        peer.sendall(b"garbage\n" * 5)
+        answers = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := peer.recv(65536):
+                answers += part
+        assert answers.count(b"\n") == 3
+
+
 def test_a_turn_of_the_main_loop_takes_few_requests(open_control, path: Path):
     """And such turns keep a distance: however many ask, frames are delivered in between."""
     control = open_control()
@@ -381,6 +394,7 @@ def test_the_bounds_are_those_that_people_are_told(root: Path):
     page = " ".join((root / "docs" / "service.md").read_text(encoding="utf-8").split())
     assert f"A line has at most {MAX_LINE} bytes; {MAX_PEERS} connections are heard at a time" in page
     assert f"who sends no whole line within {module.PEER_S:g} s, or takes no answer for so long, is cut off" in page
+    assert f"a connection after {module.MAX_ASKED} answers" in page
     assert PER_TURN == 4
     assert f"four requests at most every {TURN_S * 1000:g} ms" in page
     assert f"one that somebody removed is made again within {module.LOOK_S:g} s" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
 STATUS_S = 3.0
+AGAIN_S = 0.02
 MAX_ANSWER = 32 << 20  # bytes: twice what a daemon gives
 
 
@@ -55,8 +57,8 @@ def ask(path: Path, timeout_s: float, **request: str) -> dict[str, Any]:
     daemon answers within ``timeout_s`` seconds, with what to look at."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            _connect(connection, path, timeout_s)
             connection.settimeout(timeout_s)
-            connection.connect(str(path))
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer = json.loads(_line(connection))
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
@@ -85,6 +87,19 @@ def daemon_status(path: Path) -> dict[str, Any]:
     if not isinstance(status, dict):
         raise RuntimeFailure(f"{path}: what listens there is no mlu-agent of this version")
     return status
+
+
+def _connect(connection: socket.socket, path: Path, timeout_s: float) -> None:
+    """Where too many ask just now the system says so at once, instead of letting us wait."""
+    end = time.monotonic() + timeout_s
+    connection.setblocking(False)
+    while True:
+        try:
+            return connection.connect(str(path))
+        except BlockingIOError:  # noqa: PERF203 - seldom
+            if time.monotonic() >= end:
+                raise socket.timeout from None
+            time.sleep(AGAIN_S)
 
 
 def _line(connection: socket.socket) -> bytes:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..config import ControlConfig
 
 MAX_PEERS = 16  # further ones wait in the system's queue until one is gone
+MAX_ASKED = 100  # requests of one connection: then others get their turn
 PEER_S = 5.0  # for a whole line, from the connection's or the last answer's time on; and for taking an answer
 ACCEPT_EVERY_S = 0.01
 BROKEN_S = 0.5  # after a connection that could not be taken: no descriptor or thread is left, which passes
@@ -227,7 +228,10 @@ class _Peer:
         """The thread's whole life. Whoever is too slow or gone is left, without a word: that is no error."""
         try:
             with contextlib.closing(self._connection), contextlib.suppress(OSError):
-                while (line := self._line(time.monotonic() + PEER_S)) is not None:
+                for _ in range(MAX_ASKED):
+                    line = self._line(time.monotonic() + PEER_S)
+                    if line is None:
+                        return
                     answer = self._ask(line)
                     self._connection.settimeout(PEER_S)
                     self._connection.sendall(_encoded(answer))
