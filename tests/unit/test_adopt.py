@@ -234,11 +234,14 @@ def test_priors_of_ones_own_are_given_level_by_level(adopt):
 
 def test_plain_tensors_are_handed_on_by_name(adopt):
     """A name that is missing or there twice becomes the output's number."""
-    outputs = [((2, 1, 1, 10), "float32"), ((2, 5), HALF), ((2, 3, 4, 5), HALF)]
-    code, spec, _ = adopt([((2, 48, 48, 3), "float32")], outputs, "--as", "tensors", names=["pose", "pose", ""])
+    outputs = [((2, 1, 1, 10), "float32"), ((2, 5), HALF), ((2, 3, 4, 5), HALF), ((2, 4, 5), HALF)]
+    outputs += [((2, 3, 4, 5, 6), HALF)]
+    names = ["pose", "pose", "", "", ""]
+    code, spec, _ = adopt([((2, 48, 48, 3), "float32")], outputs, "--as", "tensors", names=names)
     assert code == 0
     assert [(one.name, one.shape) for one in spec.output.plain] == [
-        ("pose", (1, 10)), ("output1", (1, 5)), ("output2", (1, 5, 3, 4)),
+        ("pose", (1, 10)), ("output1", (1, 5)), ("output2", (1, 5, 3, 4)), ("output3", (1, 20)),
+        ("output4", (1, 3, 4, 5, 6)),
     ]  # fmt: skip
     assert spec.labels == ()
 

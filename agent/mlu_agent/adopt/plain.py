@@ -75,9 +75,11 @@ def describe_tensors(model: OfflineModel, request: Request, family: Family, find
 
 
 def _network_shape(stored: tuple[int, ...]) -> list[int]:
-    """For one picture, in the network's order: N, H, W, C of the file is its N, C, H, W; a row has no sides, and of
-    other ranks nothing is known but how many numbers there are."""
-    if len(stored) != 4:
+    """For one picture, in the network's order: N, H, W, C of the file is its N, C, H, W; a row has no sides. Of three
+    axes nothing is known but how many numbers there are, and more of them keep their order."""
+    if len(stored) == 3:
         return [1, math.prod(stored[1:])]
+    if len(stored) != 4:
+        return [1, *stored[1:]]
     _, height, width, channels = stored
     return [1, channels] if height == width == 1 else [1, channels, height, width]
