@@ -6,7 +6,9 @@
 #   make lint       ruff, mypy and clang-format alone
 #   make bench      the simulator and the Python around it beside their peers; writes docs/performance.md; about 15 minutes
 #   make boot-test  the agent in a Debian of its own, booted with systemd and broken in every way; as root, minutes.
-#                   VM=1: then the power of a virtual machine is cut, too
+#                   VM=1: then the power of a virtual machine is cut, too. PACKAGES='debian12 debian11': the .debs there, instead
+#   make packages   .debs for each release and processor, wheels, source distributions, bills of materials, digests: dist/packages.
+#                   RELEASES='debian12 ubuntu22.04' PROCESSORS=amd64: only these
 #   make clean      removes what the above made, but not the downloads in .cache
 #
 # Variables: BENCH (options for the benchmark, such as BENCH='--models yolov5n --rounds 5'), PYTHON (the interpreter the environment is made from), WEIGHTS and CLIP (files for the demo, instead of
@@ -17,6 +19,9 @@ TORCH ?= torch==2.13.0
 WEIGHTS ?=
 CLIP ?=
 BENCH ?=
+RELEASES ?=
+PROCESSORS ?=
+PACKAGES ?=
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -34,10 +39,10 @@ PIP := $(BIN)/python -m pip install -qq
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test mutations lint bench boot-test clean
+.PHONY: help install demo test mutations lint bench boot-test packages clean
 
 help:
-	@sed -n '3,13s/^# \{0,1\}//p' Makefile
+	@sed -n '3,15s/^# \{0,1\}//p' Makefile
 
 $(VENV)/.made:
 	@echo "make: new Python environment in $(VENV)"
@@ -106,8 +111,16 @@ $(PEERS)/.made: $(VENV)/.deploy benchmarks/requirements.txt
 bench: $(PEERS)/.made
 	@MLU_AGENT_SIMULATOR="$$($(BIN)/mlu-agent simulator --libdir)/libcnrt.so" $(PEERS)/bin/python benchmarks/run.py $(BENCH) </dev/null
 
-boot-test: $(VENV)/.deploy
-	@$(BIN)/python tests/boot/run.py $(if $(VM),--vm) </dev/null
+boot-test: $(if $(PACKAGES),$(VENV)/.packages,$(VENV)/.deploy)
+	@$(BIN)/python tests/boot/run.py $(if $(VM),--vm) $(if $(PACKAGES),--packages $(PACKAGES)) </dev/null
+
+$(VENV)/.packages: $(VENV)/.deploy systemd/packages/requirements.txt
+	@echo "make: installing what builds packages"
+	@$(PIP) -r systemd/packages/requirements.txt </dev/null
+	@touch $@
+
+packages: $(VENV)/.packages
+	@$(BIN)/python systemd/packages/build.py $(if $(RELEASES),--releases $(RELEASES)) $(if $(PROCESSORS),--processors $(PROCESSORS)) </dev/null
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

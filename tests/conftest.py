@@ -93,6 +93,7 @@ _MISSING: dict[str, Callable[[], str | None]] = {
     "readelf": functools.partial(needs.missing, "readelf"),
     "rtsp": functools.partial(needs.missing, "rtsp"),
     "systemd": functools.partial(needs.missing, "systemd"),
+    "deb": functools.partial(needs.missing, "deb"),
 }
 
 

@@ -177,6 +177,7 @@ NEEDS = {
     "valgrind": Need("valgrind", lambda _: _run("valgrind", "--tool=callgrind", _NO_FILE, "true")),
     "git": Need("git", lambda folder: _run("git", "init", folder)),
     "systemd": Need("systemd", _systemd),
+    "deb": Need("dpkg", lambda _: _run("dpkg-deb", "--version")),
     "venv": Need("python3-venv", lambda folder: _run(sys.executable, "-m", "venv", folder / "venv")),
 }
 # Of commands that are not part of `make test`, which therefore does not install for them.

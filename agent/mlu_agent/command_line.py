@@ -163,8 +163,9 @@ def _drop(output: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
-def parser(program: Program, words: Sequence[str]) -> argparse.ArgumentParser:
-    """The program's parser, with the arguments of the one command that ``words`` name."""
+def parser(program: Program, words: Sequence[str], *, whole: bool = False) -> argparse.ArgumentParser:
+    """The program's parser, with the arguments of the one command that ``words`` name; ``whole``: of all of them, for
+    those who write manuals."""
     made = argparse.ArgumentParser(prog=program.name, description=program.description)
     made.add_argument(
         "--version",
@@ -178,7 +179,7 @@ def parser(program: Program, words: Sequence[str]) -> argparse.ArgumentParser:
     named = next((word for word in words if not word.startswith("-")), "")
     for name, summary in program.commands.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name == named:  # only the one that runs is imported: `subscribe` must not load OpenCV
+        if whole or name == named:  # only the one that runs is imported: `subscribe` must not load OpenCV
             module = importlib.import_module(f"{program.package}.{name}")
             module.declare(command)
             command.set_defaults(run=module.run)

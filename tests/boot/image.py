@@ -7,6 +7,7 @@ by what is in it. Wheels come from where this machine's pip is configured for, f
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import shutil
@@ -17,6 +18,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("systemd", "systemd-sysv", "udev", "dbus", "procps", "python3", "python3-venv", "ca-certificates")
 KERNEL = {"x86_64": "linux-image-cloud-amd64", "aarch64": "linux-image-cloud-arm64"}
+LIBRARIES = ("libstdc++6", "zlib1g", "ca-certificates")  # what the package takes from the system: nothing is fetched
+# The releases' code names, and whose mirror has them
+SUITES = {
+    "debian11": ("bullseye", "debian"), "debian12": ("bookworm", "debian"), "debian13": ("trixie", "debian"),
+    "ubuntu20.04": ("focal", "ubuntu"), "ubuntu22.04": ("jammy", "ubuntu"), "ubuntu24.04": ("noble", "ubuntu"),
+}  # fmt: skip
+DEBIAN = {"x86_64": "amd64", "aarch64": "arm64"}  # its names for processors
 VM_PACKAGES = ("initramfs-tools", "e2fsprogs", "kmod")
 # of pip's names for a machine, the newest that Debian's C library still runs
 MANYLINUX = ("linux", "manylinux_2_36", "manylinux_2_34", "manylinux_2_31", "manylinux_2_28", "manylinux_2_27",
@@ -50,15 +58,30 @@ def release() -> tuple[str, str]:
 
 
 def base(folder: Path) -> Path:
-    """The base, made if it is not there."""
-    name, mirror = release()
-    packages = ",".join((*PACKAGES, KERNEL[platform.machine()], *VM_PACKAGES))
+    """The base of this machine's release, with a kernel for a virtual machine; made if it is not there."""
+    packages = (*PACKAGES, KERNEL[platform.machine()], *VM_PACKAGES)
+    return _base(folder, *release(), packages)
+
+
+def base_of(folder: Path, name: str) -> Path:
+    """The base of a release that packages are made for, as ``systemd/packages/releases.py`` names it."""
+    suite, kind = SUITES[name]
+    mirror = os.environ.get(f"{kind.upper()}_MIRROR", release()[1] if kind == "debian" else "")
+    if not mirror:
+        sys.exit(f"boot-test: {kind.upper()}_MIRROR names a mirror of {name}")
+    extra = ("python3.9",) if name == "ubuntu20.04" else ()
+    return _base(folder, suite, mirror, (*PACKAGES[:-2], *LIBRARIES, *extra))
+
+
+def _base(folder: Path, name: str, mirror: str, wanted: tuple[str, ...]) -> Path:
+    packages = ",".join(wanted)
     path = folder / f"base-{name}-{hashlib.sha256(packages.encode()).hexdigest()[:8]}"
     if not path.is_dir():
         print(f"boot-test: debootstrap of {name}, once", flush=True)
         part = path.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
-        call("debootstrap", "--variant=minbase", f"--include={packages}", name, part, mirror)
+        components = "--components=main,universe" if "ubuntu" in mirror else "--components=main"
+        call("debootstrap", "--variant=minbase", components, f"--include={packages}", name, part, mirror)
         (part / "etc" / "hostname").write_text("box\n")
         shutil.rmtree(part / "var" / "cache" / "apt")
         part.rename(path)
@@ -99,14 +122,45 @@ def clip(path: Path) -> None:
 
 def fill(root: Path, folder: Path) -> None:
     """Puts into /boot-test what is installed and run there, and a unit that runs it at each boot."""
+    python = Path(root, "usr", "bin", "python3").readlink().name.removeprefix("python")
+    inside = _inside(root)
+    shutil.copytree(wheels(folder, python), inside / "wheels")
+    shutil.copy(ROOT / "README.md", inside)
+
+
+def fill_with_packages(root: Path, folder: Path, name: str) -> None:
+    """The same, but with the .deb of this checkout's HEAD and an older one, which is made of it."""
+    output = folder / f"packages-{name}"
+    program = ROOT / "systemd" / "packages" / "build.py"
+    only = ("--releases", name, "--processors", DEBIAN[platform.machine()], "--level", "1")
+    call(sys.executable, program, *only, "--work", folder / "packages-work", "--output", output)
+    inside = _inside(root)
+    (newer,) = output.glob("*.deb")
+    for kind in ("newer", "older"):
+        (inside / "packages" / kind).mkdir(parents=True)
+    shutil.copy(newer, inside / "packages" / "newer")
+    _make_older(newer, inside / "packages" / "older", folder / "older-tree")
+    (inside / "python").write_text(Path(root, "usr/bin/python3.9" if name == "ubuntu20.04" else "usr/bin/python3").name)
+
+
+def _make_older(newer: Path, into: Path, tree: Path) -> None:
+    """The same under an earlier version, with a configuration that lacks the last line of the newer."""
+    shutil.rmtree(tree, ignore_errors=True)
+    call("dpkg-deb", "-R", newer, tree)
+    control = tree / "DEBIAN" / "control"
+    control.write_text(re.sub(r"^Version: .*$", "Version: 0.0.9-1", control.read_text(), flags=re.MULTILINE))
+    sample = tree / "etc" / "mlu-agent" / "mlu-agent.toml"
+    sample.write_text("".join(sample.read_text().splitlines(keepends=True)[:-1]))
+    call("dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, into / "mlu-agent_0.0.9-1.deb")
+    shutil.rmtree(tree)
+
+
+def _inside(root: Path) -> Path:
     sys.path.insert(0, str(ROOT))
     from tests.models import small_bundle
 
-    python = Path(root, "usr", "bin", "python3").readlink().name.removeprefix("python")
     inside = root / "boot-test"
     shutil.copytree(Path(__file__).parent / "inside", inside, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(wheels(folder, python), inside / "wheels")
-    shutil.copy(ROOT / "README.md", inside)
     (inside / "model").mkdir()
     small_bundle(inside / "model")
     clip(inside / "clip.mp4")
@@ -115,14 +169,19 @@ def fill(root: Path, folder: Path) -> None:
     wants = unit.parent / "multi-user.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / unit.name).symlink_to(f"../{unit.name}")
+    return inside
 
 
-def fresh(folder: Path) -> Path:
-    """A new root, filled."""
+def fresh(folder: Path, release_name: str = "") -> Path:
+    """A new root, filled; with the packages of a release if one is named."""
     root = folder / "root"
     subprocess.run(["rm", "-rf", "--one-file-system", root], check=True)
-    call("cp", "-a", "--reflink=auto", base(folder), root)
-    fill(root, folder)
+    source = base_of(folder, release_name) if release_name else base(folder)
+    call("cp", "-a", "--reflink=auto", source, root)
+    if release_name:
+        fill_with_packages(root, folder, release_name)
+    else:
+        fill(root, folder)
     return root
 
 
