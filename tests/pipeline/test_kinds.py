@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +14,11 @@ from tests.models import LABELS, classifier_bundle, tensors_bundle
 from tests.pipeline.runs import counted, folder_source, run_to_end
 
 from mlu_agent.client import Subscriber
+from mlu_agent.config import ModelConfig, SourceConfig
+from mlu_agent.daemon.models import InService, serve
 from mlu_agent.detector import Detector
+from mlu_agent.engine import Engine
+from mlu_agent.model.bundle import load_bundle
 from mlu_agent.sources import decode
 from mlu_client import values
 
@@ -23,25 +30,44 @@ if TYPE_CHECKING:
     from mlu_agent.daemon.pipeline import Pipeline
 
 
+class Hearing(threading.Thread):
+    """Collects what a subscriber hears until a source ends."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        super().__init__()
+        self.subscriber = subscriber
+        self.heard: list[values.Message] = []
+        self.start()
+
+    def run(self) -> None:
+        for message in self.subscriber.typed():
+            self.heard.append(message)
+            if isinstance(message, values.End):
+                return
+
+    def finish(self) -> list[values.Message]:
+        self.join(60)
+        return self.heard
+
+
 def listen(pipeline: Pipeline) -> tuple[list[values.Message], Any]:
     """What a real subscriber hears of a pipeline that runs to its end, and its counters."""
-    heard: list[values.Message] = []
-    endpoint = pipeline._outlet.endpoint
-    with Subscriber(endpoint, timeout_s=60) as subscriber:
-
-        def hear() -> None:
-            for message in subscriber.typed():
-                heard.append(message)
-                if isinstance(message, values.End):
-                    return
-
-        thread = threading.Thread(target=hear)
-        thread.start()
+    with Subscriber(pipeline._outlet.endpoint, timeout_s=60) as subscriber:
+        hearing = Hearing(subscriber)
         while not pipeline._outlet.look_for_subscribers():
             pass
         run_to_end(pipeline)
-        thread.join(60)
-        return heard, subscriber.counters
+        return hearing.finish(), subscriber.counters
+
+
+def turn(pipeline: Pipeline, frames: int, condition: Callable[[], bool] = lambda: True) -> None:
+    """Turns the main loop until so many frames more were published, and the condition holds."""
+    account = pipeline.ledger.source("camera")
+    before, end = account.counters()["published"], time.monotonic() + 60
+    while account.counters()["published"] < before + frames or not condition():
+        assert time.monotonic() < end
+        pipeline.tick(time.monotonic())
+        time.sleep(0.002)
 
 
 def expected(model: Path, library: Library, pictures: Path) -> list[Any]:
@@ -111,6 +137,53 @@ def test_a_frame_without_a_class_that_is_sure_enough_is_an_empty_one(
     manifest.write_text(manifest.read_text().replace("confidence = 0.1", "confidence = 1.0"))
     pipeline = make(model, folder_source(pictures))
     for line in pipeline._lines.values():
-        line._empty_frames = False
+        line.empty_frames = False
     told = run_to_end(pipeline)["folder"]
     assert (told["published"], told["dropped_empty"]) == (0, 30)
+
+
+def test_a_source_whose_model_is_changed_for_one_of_another_kind_goes_on_counting(
+    make: Callable[..., Pipeline], library: Library, model_path: Path, tmp_path: Path
+):
+    """One sequence over all kinds: whoever hears everything misses nothing, nor does who asked for boxes alone."""
+    pipeline = make(model_path, SourceConfig("camera", "synthetic", "64x48@100", realtime=True))
+    endpoint = pipeline._outlet.endpoint
+    with contextlib.ExitStack() as exits:
+        everything = exits.enter_context(Subscriber(endpoint, timeout_s=20))
+        boxes = exits.enter_context(Subscriber(endpoint, kinds=["frame", "end"], timeout_s=20))
+        threads = [Hearing(everything), Hearing(boxes)]
+        while pipeline._outlet.sinks[0].subscriptions < 3:
+            pipeline._outlet.look_for_subscribers()
+        pipeline.start()
+        for bundle in (classifier_bundle(tmp_path), tensors_bundle(tmp_path), model_path):
+            turn(pipeline, 20)
+            config = ModelConfig(bundle)
+            engine = exits.enter_context(Engine(library, bundle, cores=1))
+            served = serve(load_bundle(bundle), engine, config, pipeline.ledger, pipeline._log)
+            served.self_test()
+            retired = pipeline.swap(InService(config, served))
+            turn(pipeline, 0, retired.is_set)
+        turn(pipeline, 20)
+        assert pipeline.stop(10)
+        heard, frames = (thread.finish() for thread in threads)
+    results = [message for message in heard if isinstance(message, values.Result)]
+    assert [message.sequence for message in results] == list(range(len(results)))
+    kinds = [message.kind for message in results]
+    assert list(dict.fromkeys(kinds)) == ["frame", "classes", "tensors"]
+    assert kinds[-1] == "frame"
+    assert len([one for one in frames if one.kind == "frame"]) == kinds.count("frame")
+    for subscriber in (everything, boxes):
+        assert (subscriber.counters.lost, subscriber.counters.damaged) == ({}, 0)
+    told = counted(pipeline)["camera"]
+    assert told["published"] == len(results)
+    assert (told["published_classes"], told["published_tensors"]) == (kinds.count("classes"), kinds.count("tensors"))
+
+
+def test_a_source_may_want_some_classes_of_a_classifier(make: Callable[..., Pipeline], tmp_path: Path, pictures: Path):
+    """Each with its own confidence; what it does not want is counted."""
+    source = dataclasses.replace(folder_source(pictures), classes=(("bus", 0.01), ("dog", 0.2)))
+    pipeline = make(classifier_bundle(tmp_path), source)
+    heard, _ = listen(pipeline)
+    found = [message for message in heard if isinstance(message, values.Classes)]
+    assert {one.label for message in found for one in message.classes} == {"bus"}
+    assert counted(pipeline)["folder"]["filtered_candidates"] > 30
