@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
+from ..cnrt.status import NOMEM
 from ..config.fields import show
 from ..config.files import path_problem
-from ..errors import MluAgentError, UserError
+from ..errors import MluAgentError, RuntimeFailure, UserError
 from ..model.bundle import load_bundle
 from ..model.labels import refuse_unknown_labels
 from ..model.signatures import trust_of
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 8  # changes that wait for the one that is under way
 LOOK_S = 0.1  # how soon a thread that waits notices that the daemon stops
+NO_ROOM = "; where a device has no room for the new model beside the old one, restart the service instead"
 GOES_ON = "what served before goes on unchanged"
 
 
@@ -317,7 +319,8 @@ class Changer:
                 device_ms = made.served.self_test()
                 undo.pop_all()
         except MluAgentError as error:
-            raise type(error)(f"model {model.name}: {error.message}") from error
+            full = isinstance(error, RuntimeFailure) and error.status == NOMEM
+            raise type(error)(f"model {model.name}: {error.message}{NO_ROOM if full else ''}") from error
         self._log.info("self-test passed", model=model.name, device_ms=round(device_ms, 3))
         return made
 
