@@ -1,7 +1,7 @@
 """The whole daemon around a device of fixed latency: how much of the device's limit it reaches, and what it adds.
 
     python benchmarks/pipeline.py --model MODEL.cambricon [--latency-ms 20] [--sources 1,4,16] [--load 0.8]
-                                  [--seconds 10] [--size 1920x1080] [--json FILE]
+                                  [--seconds 10] [--size 1920x1080] [--batch-wait-ms 0] [--json FILE]
 
 The device is the simulator that computes nothing: every invocation takes the same time, by a profile of our own with
 ``pace`` (native/ABI.md, sections 10.2 and 10.3), on each of its four cores. Live synthetic sources deliver more than it
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlu_agent.client import Subscriber
+from mlu_agent.model.bundle import load_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,16 +95,15 @@ def fixed_device(folder: Path, model: Path, latency_ms: float) -> tuple[Path, di
 
 
 class Daemon:
-    """``mlu-agent run`` with so many synthetic sources."""
+    """``mlu-agent run`` with these tables of sources."""
 
-    def __init__(self, folder: Path, model: Path, environment: dict[str, str], sources: int, what: str) -> None:
+    def __init__(
+        self, folder: Path, model: Path, environment: dict[str, str], sources: str, wait_ms: float = 0
+    ) -> None:
         config = folder / "agent.toml"
-        text = f'[agent]\nbox = "b"\n[model]\npath = "{model}"\nruntime = "simulator"\n'
+        text = f'[agent]\nbox = "b"\n[model]\npath = "{model}"\nruntime = "simulator"\nbatch_wait_ms = {wait_ms}\n'
         text += f'[publish]\nendpoint = "ipc://{folder}/socket"\n[service]\ngolden_interval_s = 0\n'
-        text += "".join(
-            f'[[source]]\nid = "s{number}"\nsynthetic = "{what}"\nrealtime = true\n' for number in range(sources)
-        )
-        config.write_text(text)
+        config.write_text(text + sources)
         command = [sys.executable, "-m", "mlu_agent.cli", "run", "-c", str(config)]
         env = {**os.environ, **environment}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=env)
@@ -178,18 +178,23 @@ def main() -> int:
     parser.add_argument("--load", type=float, default=0.8)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--batch-wait-ms", type=float, default=0.0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, environment, latency_ms = fixed_device(folder, arguments.model, arguments.latency_ms)
-        limit = CORES * 1000 / latency_ms
+        limit = CORES * load_bundle(model).batch * 1000 / latency_ms
         for sources in map(int, arguments.sources.split(",")):
             row: dict[str, Any] = {"sources": sources, "latency_ms": latency_ms, "limit_fps": limit}
             for word, load in (("saturated", 1.5), ("loaded", arguments.load)):
                 what = f"{arguments.size}@{max(1, round(limit * load / sources))}"
-                with running(folder, model, environment, sources, what) as daemon:
+                tables = "".join(
+                    f'[[source]]\nid = "s{number}"\nsynthetic = "{what}"\nrealtime = true\n'
+                    for number in range(sources)
+                )
+                with running(folder, model, environment, tables, arguments.batch_wait_ms) as daemon:
                     row[word] = watch(daemon, arguments.seconds, latency_ms)
             rows.append(row)
             full, part = row["saturated"], row["loaded"]
