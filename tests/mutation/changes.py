@@ -309,6 +309,12 @@ AGENT = (
         "test_the_documented_file_holds_every_option_at_its_default",
     ),
     _agent(
+        "minima looked at after minutes",
+        "WINDOW_S = 10.0",
+        "WINDOW_S = 100.0",
+        "test_there_is_one_verdict_for_each_window",
+    ),
+    _agent(
         "a minute to open a stream",
         "open_timeout_s: float = 3.0",
         "open_timeout_s: float = 60.0",

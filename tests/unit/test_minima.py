@@ -46,12 +46,12 @@ def test_the_figures_are_those_of_all_sources():
 
 
 def test_there_is_one_verdict_for_each_window():
-    """Within a window there is none, however often it is asked."""
+    """Of ten seconds; within it there is none, however often it is asked."""
     minima = Minima()
     traffic = {"a": Traffic(1.0, 0, 0)}
-    assert [minima.look(now, traffic) for now in (0.0, 1.0, WINDOW_S - 0.1)] == [None] * 3
-    assert minima.look(WINDOW_S, traffic) is not None
-    assert minima.look(WINDOW_S + 1, traffic) is None
+    assert [minima.look(now, traffic) for now in (0.0, 1.0, 9.9)] == [None] * 3
+    assert minima.look(10.0, traffic) is not None
+    assert minima.look(11.0, traffic) is None
 
 
 def test_a_source_that_is_new_or_changed_counts_from_the_next_window_on():
