@@ -140,6 +140,13 @@ def fill_with_packages(root: Path, folder: Path, name: str) -> None:
         (inside / "packages" / kind).mkdir(parents=True)
     shutil.copy(newer, inside / "packages" / "newer")
     _make_older(newer, inside / "packages" / "older", folder / "older-tree")
+    for kind in ("newer", "older"):
+        call("sh", "-c", "sha256sum *.deb >SHA256SUMS", cwd=inside / "packages" / kind)
+    shutil.copy(ROOT / "docs" / "operate.md", inside)
+    (inside / "delivery").mkdir()
+    for kind in ("model", "new"):
+        for ending in (".cambricon", ".toml"):
+            shutil.copy(inside / "model" / f"small{ending}", inside / "delivery" / f"{kind}{ending}")
     (inside / "python").write_text(Path(root, "usr/bin/python3.9" if name == "ubuntu20.04" else "usr/bin/python3").name)
 
 

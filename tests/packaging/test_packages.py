@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -189,3 +190,12 @@ def test_a_library_from_nowhere_ends_the_build(steps, tmp_path: Path):
         steps.deb._owner(tmp_path / "x.so", "libusb-1.0.so.0")
     assert steps.deb._owner(tmp_path / "x.so", "libstdc++.so.6") == "libstdc++6"
     assert steps.deb._owner(tmp_path / "x.so", "libm.so.6") == ""
+
+
+def test_the_page_for_operators_names_no_command_or_option_that_there_is_not():
+    """Each line of docs/operate.md that calls it is read by its parser; `make boot-test PACKAGES=...` runs them."""
+    lines = re.findall(r"^    (mlu-agent .*)$", (ROOT / "docs" / "operate.md").read_text(), re.MULTILINE)
+    assert len(lines) >= 6
+    for line in lines:
+        words = shlex.split(line.partition("#")[0].replace("|| true", ""))[1:]
+        command_line.parser(cli.program(), words).parse_args(words)

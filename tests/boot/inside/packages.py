@@ -1,11 +1,13 @@
 """The life of the package on a box: installed, started, upgraded, removed, purged. Runs in the system's Python.
 
-An older and a newer one are there; the older has another configuration, as a version with fewer options would.
+What is run are the commands of docs/operate.md. An older and a newer package are there; the older has another delivered
+configuration, as a version with fewer options would.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -13,9 +15,11 @@ from pathlib import Path
 from typing import Callable
 
 from box import CONFIG, HERE, SOCKET, UNIT, Failed, Listener, check, pid, run, say, say_log, show, wait_for
-from install import place
+from install import CONFIGURATION
 
 LIBRARIES = "/usr/lib/mlu-agent"
+MODELS = Path("/var/lib/mlu-agent/model")
+OLDER, NEWER = HERE / "packages" / "older", HERE / "packages" / "newer"
 OURS = ("/etc/mlu-agent", LIBRARIES, "/var/lib/mlu-agent", "/var/cache/mlu-agent", "/run/mlu-agent")
 # What a machine writes by itself while it runs; and what dpkg, apt and systemd keep for all packages together.
 NOT_LOOKED_AT = (
@@ -38,16 +42,26 @@ def files() -> set[str]:
     return found - set(NOT_LOOKED_AT) - set(ACCOUNTS)
 
 
-def package(name: str) -> str:
-    """The path of the older or the newer."""
-    (path,) = (HERE / "packages" / name).glob("*.deb")
-    return str(path)
+def page(heading: str) -> list[str]:
+    """The commands that docs/operate.md gives under a heading, a block of lines each."""
+    text = (HERE / "operate.md").read_text(encoding="utf-8")
+    part = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"(?:^    .*\n)+", part, re.MULTILINE)
+    check(blocks, f"docs/operate.md has no commands under {heading}")
+    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in blocks]
 
 
-def apt(*words: str) -> str:
-    """apt-get without a question, as an unattended upgrade: a configuration that a person changed is kept."""
-    keep = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
-    return run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q", *keep, *words, timeout=600)
+def shell(commands: str, folder: Path) -> str:
+    """Runs them as a person would who stands in the folder."""
+    return run("sh", "-exc", f"cd {folder}\n{commands}", timeout=600)
+
+
+def answer_no_questions() -> None:
+    """apt asks nothing, as in an unattended upgrade: a configuration that a person changed is kept."""
+    keep = "".join(f'"--force-{word}";' for word in ("confdef", "confold"))
+    text = f'Dpkg::Options {{ {keep} }};\nAPT::Get::Assume-Yes "true";\n'
+    Path("/etc/apt/apt.conf.d/99boot-test").write_text(text)
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
 
 
 def version() -> str:
@@ -62,75 +76,69 @@ def state() -> str:
 
 def installed(_: Listener) -> str:
     """The service is there, stopped and not enabled; one sentence says what to do next."""
-    words = apt("install", package("older"))
+    words = shell(page("Install")[0], OLDER)
     check(state() == "inactive disabled", f"the service is {state()}")
-    said = [line for line in words.splitlines() if line.startswith("mlu-agent: ")]
+    said = [line for line in words.splitlines() if line.startswith("mlu-agent: the service")]
     check(len(said) == 1 and "systemctl enable --now mlu-agent" in said[0], f"it says {said}")
     owner = run("stat", "--format=%U:%G %a", str(CONFIG)).strip()
     check(owner == "root:mlu-agent 640", f"{CONFIG} is {owner}")
-    check("mlu-agent" in run("mlu-agent", "--version"), "the program does not say its version")
     run("mlu-agent", "devices")
     return f"{version()}: {state()}, {owner}, says what is next"
 
 
 def started(listener: Listener) -> str:
-    """With a model and sources: `enable --now` returns at READY, and a subscriber gets frames."""
-    place()
-    run("mlu-agent", "check", "-c", str(CONFIG))
+    """By the page's commands for the first camera: `enable --now` returns at READY, and a subscriber gets frames."""
+    before, _, after = page("The first camera")[0].partition("# edit")
+    shell(before, HERE / "delivery")
+    shutil.copy(HERE / "clip.mp4", MODELS.parent)
+    with CONFIG.open("w") as file:  # as an editor does: owner and mode stay
+        file.write(CONFIGURATION.replace("small.cambricon", "model.cambricon"))
     began, wall = time.monotonic(), time.time()
-    run("systemctl", "enable", "--now", UNIT)
-    ready = time.monotonic() - began
+    shell(after.partition("\n")[2], HERE)
+    took = time.monotonic() - began
     check(SOCKET.is_socket(), "READY without the socket")
     listener.start()
     listener.frames_after(wall, 30)
-    return f"READY after {ready:.1f} s, frames at a subscriber after {time.monotonic() - began:.1f} s; {state()}"
+    return f"check, doctor, start, status and three messages in {took:.1f} s; {state()}"
 
 
-def reloaded(listener: Listener) -> str:
-    """A source more, without a restart and without a pause of the others."""
+def changed(listener: Listener) -> str:
+    """A source more and another model, without a restart and without a pause."""
     before, wall = pid(), time.time()
     with CONFIG.open("a") as file:
         file.write(MORE)
-    run("systemctl", "reload", UNIT)
+    listener.longest = {}
+    shell(page("Changes")[0], HERE / "delivery")
     took = wait_for("frames of the new source", lambda: listener.published.get("more", 0.0) > wall, 20)
     pause = listener.longest_pause(3)
     check(pid() == before, "another process")
-    return f"frames of the new source after {took:.1f} s, same process, longest pause of the others {pause:.2f} s"
-
-
-def swapped(listener: Listener) -> str:
-    """Another file for the model, asked for by a command: no pause, and `status` tells of it."""
-    before, other = pid(), Path("/var/lib/mlu-agent/model/other.cambricon")
-    for ending in (".cambricon", ".toml"):
-        shutil.copy(other.with_name(f"small{ending}"), other.with_suffix(ending))
-    run("mlu-agent", "ctl", "swap", "main", str(other))
-    pause = listener.longest_pause(3)
-    check(pid() == before, "another process")
     check(pause < 1.0, f"{pause:.1f} s without a frame")
-    check(str(other) in run("mlu-agent", "status", "--json"), "status does not name the file")
-    run("mlu-agent", "ctl", "swap", "main", "/var/lib/mlu-agent/none.cambricon", good=(2,))
-    return f"same process, longest pause {pause:.2f} s; a file that is not there is refused"
+    check("new.cambricon" in run("mlu-agent", "status", "--json"), "status does not name the file")
+    run("mlu-agent", "ctl", "swap", "main", str(MODELS / "none.cambricon"), good=(2,))
+    return f"reload and swap: frames of the new source after {took:.1f} s, same process, longest pause {pause:.2f} s"
 
 
 def upgraded(listener: Listener) -> str:
     """What ran runs the new version; the configuration that a person wrote stays."""
     before, old, configuration = pid(), version(), CONFIG.read_text()
-    began, wall = time.monotonic(), time.time()
-    apt("install", package("newer"))
-    listener.frames_after(max(wall, time.time()), 30)
+    began = time.monotonic()
+    shell(page("Upgrade")[0], NEWER)
+    listener.frames_after(time.time(), 30)
     check(version() != old, "the same version")
     check(pid() != before, "still the old process")
     check(CONFIG.read_text() == configuration, "another configuration")
+    check(CONFIG.with_name("mlu-agent.toml.dpkg-dist").exists(), "the delivered one is not beside it")
     check(state() == "active enabled", f"the service is {state()}")
-    return f"{old} -> {version()} in {time.monotonic() - began:.0f} s: {state()}, configuration as it was"
+    pause = max(listener.longest.values())
+    return f"{old} -> {version()} in {time.monotonic() - began:.0f} s: {state()}, {pause:.1f} s without a frame"
 
 
 def upgraded_stopped(_: Listener) -> str:
     """What was stopped stays stopped."""
     run("systemctl", "stop", UNIT)
-    apt("install", "--allow-downgrades", package("older"))
+    shell("apt-get install --allow-downgrades ./mlu-agent_*.deb", OLDER)
     first = state()
-    apt("install", package("newer"))
+    shell(page("Upgrade")[0], NEWER)
     check(first == state() == "inactive enabled", f"the service is {first}, then {state()}")
     return f"there and back: {state()}"
 
@@ -139,28 +147,44 @@ def removed(_: Listener) -> str:
     """Stopped and gone; the configuration and the models stay, and the next installation finds them."""
     run("systemctl", "start", UNIT)
     configuration = CONFIG.read_text()
-    apt("remove", "mlu-agent")
+    shell(page("Remove")[0].splitlines()[0], HERE)
     gone = show("ActiveState", "LoadState")
     check(gone["ActiveState"] == "inactive" and gone["LoadState"] != "loaded", f"the unit is {gone}")
     check(not Path(LIBRARIES).exists(), f"{LIBRARIES} is still there: {list(Path(LIBRARIES).rglob('*'))[:3]}")
     check(CONFIG.read_text() == configuration, "another configuration")
-    check(Path("/var/lib/mlu-agent/model/small.cambricon").exists(), "the model is gone")
-    apt("install", package("newer"))
+    check((MODELS / "model.cambricon").exists(), "the model is gone")
+    shell(page("Install")[0], NEWER)
     check(CONFIG.read_text() == configuration, "another configuration after the next installation")
-    again = state()
-    apt("remove", "mlu-agent")
-    return f"stopped and gone, configuration and model stay; installed again it is {again}"
+    return f"stopped and gone, configuration and model stay; installed again it is {state()}"
+
+
+def restored(listener: Listener) -> str:
+    """What was backed up serves on a box where nothing of it was left."""
+    save, restore = page("Back up")
+    configuration = CONFIG.read_text()
+    shell(save, HERE)
+    shell(page("Remove")[0].splitlines()[1], HERE)
+    check(not CONFIG.exists() and not MODELS.exists(), "purge left something")
+    shell(page("Install")[0], NEWER)
+    shell(restore, HERE)
+    owner = run("stat", "--format=%U:%G %a", str(CONFIG)).strip()
+    check(CONFIG.read_text() == configuration and owner == "root:mlu-agent 640", f"another configuration, {owner}")
+    wall = time.time()
+    run("systemctl", "start", UNIT)
+    listener.frames_after(wall, 30)
+    return f"purged, installed, restored, serving; {owner}"
 
 
 def purged(before: set[str]) -> str:
     """Nothing of it is left but the user."""
-    apt("purge", "mlu-agent")
+    shell(page("Remove")[0], HERE)
     left = sorted(files() - before)
     check(not left, f"left: {left[:5]}")
     check(not [path for path in OURS if Path(path).exists()], "a folder of ours is left")
     gone = sorted(before - files())
     check(not gone, f"gone with it: {gone[:5]}")
-    check(run("dpkg-query", "--show", "mlu-agent", good=(1,)) == "", "dpkg still knows it")
+    known = run("dpkg-query", "--show", "mlu-agent", good=(0, 1))
+    check(not known.strip(), f"dpkg still knows {known}")
     return f"{len(before)} files and folders as before; {run('id', 'mlu-agent').split()[0]} stays"
 
 
@@ -181,9 +205,10 @@ def main() -> None:
     """All of it, in this order; what builds on a step that failed is not tried."""
     sys.path.insert(0, LIBRARIES)  # of the package that will be there: the subscriber's
     sys.dont_write_bytecode = True
+    answer_no_questions()
     before = files()
     listener = Listener()
-    steps = (installed, started, reloaded, swapped, upgraded, upgraded_stopped, removed)
+    steps = (installed, started, changed, upgraded, upgraded_stopped, removed, restored)
     if all(_attempt(step, listener) for step in steps):
         _attempt(purged, before)
     say("done")
