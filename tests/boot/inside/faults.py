@@ -79,11 +79,32 @@ def user_signals(listener: Listener) -> str:
 
 
 def reload(listener: Listener) -> str:
-    """`systemctl reload`, if the unit offers it, returns and costs no frame."""
-    if show("CanReload")["CanReload"] != "yes":
-        run("systemctl", "reload", UNIT, good=(1, 3, 4, 5))
-        return "the unit does not offer it: refused by systemctl, the service goes on"
-    return _survives(listener, "SIGHUP", ("systemctl", "reload", UNIT))
+    """`systemctl reload` returns when it is done and costs no frame; it fails where the file is wrong, and the journal
+    says why."""
+    said = _survives(listener, "asked to change", ("systemctl", "reload", UNIT))
+    written = CONFIG.read_text()
+    before, wall = pid(), time.time()
+    try:
+        CONFIG.write_text(written + "\n[nonsense]\n")
+        run("systemctl", "reload", UNIT, good=(1,))
+    finally:
+        CONFIG.write_text(written)
+    check(pid() == before, "a wrong file ended or replaced the process")
+    check(show("ActiveState")["ActiveState"] == "active", "a wrong file ended the service")
+    check("nonsense" in journal(wall), "the journal does not say what is wrong")
+    return f"{said}; a wrong file is refused with its reason"
+
+
+def ask(_: Listener) -> str:
+    """`mlu-agent status` and `ctl` find the daemon without being told where; only the group may ask."""
+    out = run("mlu-agent", "status")
+    check("serving" in out, f"status does not say that it serves: {out}")
+    as_nobody = ["setpriv", "--reuid=nobody", "--clear-groups"]
+    run(*as_nobody, "--regid=mlu-agent", "mlu-agent", "status")
+    run(*as_nobody, "--regid=nogroup", "mlu-agent", "status", good=(3,))
+    run("mlu-agent", "ctl", "log", "debug")
+    run("mlu-agent", "ctl", "log", "info")
+    return "status and ctl answer the group, and nobody else"
 
 
 def _back(listener: Listener, wall: float, began: float, before: int, limit_s: float) -> str:
@@ -202,6 +223,6 @@ def a_mistake_in_the_configuration(listener: Listener) -> str:
 
 
 SCENARIOS: tuple[Scenario, ...] = (
-    start, readers, hangup, user_signals, reload, killed, crashed, stopped_process, stops, two_units,
+    start, readers, hangup, user_signals, reload, ask, killed, crashed, stopped_process, stops, two_units,
     a_mistake_in_the_configuration,
 )  # fmt: skip
