@@ -65,7 +65,7 @@ def _survives(listener: Listener, name: str, send: tuple[str, ...]) -> str:
 
 
 def hangup(listener: Listener) -> str:
-    """SIGHUP is said and costs nothing, until there is something to reload."""
+    """SIGHUP reads the configuration anew, says so, and costs no frame."""
     return _survives(listener, "SIGHUP", ("systemctl", "kill", "--signal=SIGHUP", "--kill-whom=main", UNIT))
 
 
