@@ -325,6 +325,14 @@ def daemon_waits_for_its_model(box: Box) -> Findings:
         return box.doctor(config)
 
 
+@trouble("daemon-silent")
+def daemon_that_stands_still(box: Box) -> Findings:
+    config = box.config(SYNTHETIC + "realtime = true\n")
+    with box.daemon(config, _state("live")) as pid:
+        os.kill(pid, signal.SIGSTOP)
+        return box.doctor(config)
+
+
 @trouble("change-refused", quick=True)
 def configuration_that_is_not_taken(box: Box) -> Findings:
     config = box.config(SYNTHETIC + "realtime = true\n")

@@ -113,6 +113,7 @@ def found() -> dict[str, Finding]:
         "package-version": packages.judge({"mlu-client": "0.0.9"}, {"mlu-client": "0.1.0"}),
         "model-newer": _model("m.bundle: wants mlu-agent 99.0.0 or newer, and this is 0.1.0: update mlu-agent"),
         "daemon-waits": status(agent={**AGENT, "phase": "starting", "reason": "waiting: m.cambricon"}),
+        "daemon-silent": daemon.judge_silence("/run/mlu-agent/control.sock: no answer within 3 s"),
         "device-suspect": status(device={"state": "suspect", "reason": "a golden frame failed"}),
         "change-refused": status(changes=[{"what": "reload", "ok": False, "came_to": "agent.toml: model: is missing"}]),
         "log-lost": status(agent={**AGENT, "log_lost": 12}),

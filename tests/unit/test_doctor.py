@@ -11,7 +11,20 @@ import pytest
 from tests import troubles
 
 from mlu_agent.config import ModelConfig, SourceConfig
-from mlu_agent.doctor import cameras, checks, clock, disk, driver, limits, machine, model, runtime, sockets, unit
+from mlu_agent.doctor import (
+    cameras,
+    checks,
+    clock,
+    daemon,
+    disk,
+    driver,
+    limits,
+    machine,
+    model,
+    runtime,
+    sockets,
+    unit,
+)
 from mlu_agent.doctor.finding import Finding, Verdict, described, fine, lines
 
 FOUND = troubles.found()
@@ -352,6 +365,12 @@ def test_a_source_of_a_running_daemon_is_told_by_its_state_and_reason(state: str
     found = troubles.status(sources=[troubles.source(state, code, "why")])
     assert [one.code for one in found] == ["", word]
     assert "why" in found[1].found
+
+
+def test_a_daemon_that_this_user_may_not_ask_is_no_trouble():
+    """It runs, and its sources and device are left to it."""
+    (found,) = daemon.judge_silence("/run/mlu-agent/control.sock: permission denied: become a member")
+    assert found.verdict is Verdict.NOTE
 
 
 def test_only_the_last_change_counts():

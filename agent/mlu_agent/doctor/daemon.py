@@ -35,6 +35,14 @@ def judge(status: Mapping[str, Any]) -> list[Finding]:
     return found
 
 
+def judge_silence(sentence: str) -> list[Finding]:
+    """Of a daemon that listens and did not answer, or not to this user."""
+    if "permission denied" in sentence:
+        return [note(AREA, sentence)]
+    remedy = f"`systemctl restart mlu-agent`; {LOG}, and SIGQUIT makes it say where each thread is"
+    return [trouble(AREA, "daemon-silent", f"the daemon runs and does not answer: {sentence}", remedy)]
+
+
 def _phase(agent: Mapping[str, Any]) -> Finding:
     who = f"mlu-agent {agent['version']}, pid {agent['pid']}, up {agent['uptime_s']:.0f} s"
     if agent["phase"] == "serving":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 from dataclasses import dataclass, field, replace
@@ -41,8 +40,8 @@ CAMERA_S = cameras.LONGEST_S + 1.0
 @dataclass(frozen=True)
 class Case:
     """What is examined. ``who``: the user that the daemon runs as. ``unit``: the properties of the service.
-    ``running``: whether the daemon runs, which must not be disturbed then; ``status``: what it says of itself, if it
-    does."""
+    ``running``: whether the daemon runs, which must not be disturbed then; ``status``: what it says of itself;
+    ``silent``: why it said nothing although it listens."""
 
     path: Path | None
     config: Config | None
@@ -50,6 +49,7 @@ class Case:
     unit: dict[str, str] = field(default_factory=dict)
     running: bool = False
     status: Mapping[str, Any] | None = None
+    silent: str = ""
 
 
 def connect(path: Path, config: Config, ask: Ask) -> tuple[list[Finding], bool]:
@@ -71,12 +71,14 @@ def examine(path: Path | None, ask: Ask) -> tuple[list[Finding], bool]:
 def _case(path: Path | None, config: Config | None, properties: dict[str, str], ask: Ask) -> Case:
     who = (service_user() if properties.get("LoadState") == "loaded" else None) or me()
     place = (config.control if config is not None else ControlConfig()).socket
-    status = None
+    status, silent = None, ""
     if place is not None and sockets.listener(f"ipc://{place}")[0]:
-        with contextlib.suppress(MluAgentError):  # one that does not answer runs all the same
+        try:
             status = ask(place)
-    running = status is not None or _runs(config, properties)
-    return Case(path, config, who, properties, running=running, status=status)
+        except MluAgentError as error:
+            silent = error.message
+    running = status is not None or bool(silent) or _runs(config, properties)
+    return Case(path, config, who, properties, running=running, status=status, silent=silent)
 
 
 def _service() -> tuple[dict[str, str], list[Finding]]:
@@ -121,6 +123,8 @@ def _checks(case: Case) -> Iterator[Check]:
     status = case.status
     if status is not None:
         yield Check(daemon.AREA, lambda: daemon.judge(status))
+    if case.silent:
+        yield Check(daemon.AREA, lambda: daemon.judge_silence(case.silent))
     yield Check(packages.AREA, lambda: packages.judge(packages.look(), packages.exact()))
     yield Check(clock.AREA, lambda: clock.judge(clock.look()))
     yield from _runtime_checks(case)
@@ -144,6 +148,8 @@ def _outside_checks(case: Case, config: Config) -> Iterator[Check]:
         for source in config.sources:
             yield Check(f"source {source.id}", partial(_look_at_source, source), CAMERA_S)
     yield Check("endpoint", partial(_look_at_endpoint, config.publish.endpoint, case))
+    if config.metrics.listen:
+        yield Check("metrics", partial(_look_at_metrics, f"tcp://{config.metrics.listen}", case))
     if config.control.socket is not None:
         yield Check("control", partial(_look_at_control, f"ipc://{config.control.socket}", case))
 
@@ -155,6 +161,10 @@ def _look_at_source(source: SourceConfig) -> list[Finding]:
 def _look_at_endpoint(endpoint: str, case: Case) -> list[Finding]:
     facts = sockets.look(endpoint, case.who)
     return sockets.judge(endpoint, facts, running=case.running, made_by_unit=case.unit.get("LoadState") == "loaded")
+
+
+def _look_at_metrics(endpoint: str, case: Case) -> list[Finding]:
+    return [replace(one, area="metrics") for one in _look_at_endpoint(endpoint, case)]
 
 
 def _look_at_control(endpoint: str, case: Case) -> list[Finding]:
