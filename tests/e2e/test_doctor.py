@@ -144,6 +144,19 @@ def test_check_connect_names_who_has_the_endpoint(cli, config):
     assert f"process {os.getpid()}" in found["found"]
 
 
+@pytest.mark.slow
+def test_a_device_that_hangs_is_named_and_not_waited_for(cli, config, tmp_path: Path):
+    """The process that touches it is left behind; everything else is told as ever."""
+    faults = tmp_path / "faults.toml"
+    faults.write_text('[[fault]]\nfunction = "cnrtInit"\nhang = true\n')
+    done = cli("doctor", "-c", config(SYNTHETIC), "--json", CNRT_SIMULATOR_FAULTS=str(faults))
+    areas = told(done)
+    (hanging,) = [one for found in areas.values() for one in found if one["code"] == "device-hangs"]
+    assert "cnrtInit did not come back" in hanging["found"]
+    assert "source test" in areas
+    assert done.returncode == 1
+
+
 def test_a_running_daemon_is_not_disturbed(cli, run_daemon, tmp_path: Path):
     """Its device, its sources and its endpoint are its own; what it says of them is told."""
     source = '[[source]]\nid = "test"\nsynthetic = "64x48@20"\nrealtime = true\n'

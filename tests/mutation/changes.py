@@ -1386,6 +1386,108 @@ AGENT = (
         "MOST_CHALLENGES = 800",
         "test_a_question_without_end_is_not_read_to_its_end",
     ),
+    _agent(
+        "doctor waits for what hangs",
+        "return self.findings if self.findings is not None else [hung(self.check)]",
+        "return self.findings or []",
+        "test_a_look_that_hangs_is_a_finding_and_keeps_nobody_waiting",
+    ),
+    _agent(
+        "doctor takes as long as a device likes",
+        "RUNTIME_S = 10.0",
+        "RUNTIME_S = 30.0",
+        "test_all_looks_together_take_no_longer_than_promised",
+    ),
+    _agent(
+        "doctor takes as long as a camera likes",
+        "LONGEST_S = 9.0",
+        "LONGEST_S = 29.0",
+        "test_all_looks_together_take_no_longer_than_promised",
+    ),
+    _agent(
+        "doctor takes as long as a disk likes",
+        "USUAL_S = 5.0",
+        "USUAL_S = 50.0",
+        "test_all_looks_together_take_no_longer_than_promised",
+    ),
+    _agent(
+        "doctor takes as long as systemd likes",
+        "ANSWER_S = 2.0",
+        "ANSWER_S = 20.0",
+        "test_all_looks_together_take_no_longer_than_promised",
+    ),
+    _agent(
+        "doctor takes as long as the daemon likes",
+        "STATUS_S = 2.0",
+        "STATUS_S = 20.0",
+        "test_all_looks_together_take_no_longer_than_promised",
+    ),
+    _agent(
+        "doctor opens the device of a running daemon",
+        "library_only=case.running",
+        "library_only=False",
+        "test_a_running_daemon_is_not_disturbed",
+    ),
+    _agent(
+        "doctor opens the cameras of a running daemon",
+        "    if not case.running:",
+        "    if True:",
+        "test_a_running_daemon_is_not_disturbed",
+    ),
+    _agent(
+        "a clock far ahead is right",
+        "if not BUILT_S <= facts.now_s <= BUILT_S + PLAUSIBLE_S:",
+        "if not BUILT_S <= facts.now_s:",
+        "test_a_time_before_this_program_or_far_beyond_it_is_wrong",
+    ),
+    _agent(
+        "a disk is never full",
+        "if facts.free < LEAST_BYTES:",
+        "if facts.free < 0:",
+        "test_room_on_a_disk_has_a_least",
+    ),
+    _agent(
+        "inodes never run out",
+        "if facts.inodes is not None and facts.inodes < LEAST_INODES:",
+        "if facts.inodes is not None and facts.inodes < 0:",
+        "test_room_on_a_disk_has_a_least",
+    ),
+    _agent(
+        "sixteen sources need no more than one",
+        "memory = MEMORY + more * MEMORY_EACH + 3 * model_bytes",
+        "memory = MEMORY + 3 * model_bytes",
+        "test_limits_are_held_against_what_the_sources_need",
+    ),
+    _agent(
+        "a black picture is as it should be",
+        "if watched and facts.bright <= config.watch.black_level:",
+        "if watched and facts.bright < config.watch.black_level:",
+        "test_a_picture_is_black_up_to_the_configured_level",
+    ),
+    _agent(
+        "one restart is a loop",
+        "MANY_RESTARTS = 3",
+        "MANY_RESTARTS = 1",
+        "test_the_service_is_told_in_words",
+    ),
+    _agent(
+        "a group's rights are everybody's",
+        "shift = 6 if uid == self.uid else 3 if gid in self.gids else 0",
+        "shift = 6 if uid == self.uid else 0",
+        "test_rights_are_those_of_the_first_class_that_fits",
+    ),
+    _agent(
+        "every output is the journal",
+        'return os.environ.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"',
+        'return bool(status) and "JOURNAL_STREAM" in os.environ',
+        "test_the_journal_is_told_how_much_each_line_weighs",
+    ),
+    _agent(
+        "a warning weighs nothing",
+        '"warning": 4, "error": 3,',
+        '"warning": 6, "error": 3,',
+        "test_the_journal_is_told_how_much_each_line_weighs",
+    ),
 )
 
 NATIVE = (

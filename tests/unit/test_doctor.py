@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from tests import troubles
 
-from mlu_agent.config import ModelConfig, SourceConfig
+from mlu_agent.commands import asking
+from mlu_agent.config import Config, ModelConfig, SourceConfig
 from mlu_agent.doctor import (
     cameras,
     checks,
     clock,
     daemon,
     disk,
+    doctor,
     driver,
     limits,
     machine,
@@ -66,6 +68,18 @@ def test_a_look_that_hangs_is_a_finding_and_keeps_nobody_waiting():
     release.set()
     assert [(one.area, one.code) for one in found] == [("disk", "look-hangs"), ("clock", "")]
     assert not over
+
+
+def test_all_looks_together_take_no_longer_than_promised():
+    """15 s with all that is asked before the looks, which run side by side."""
+    source = SourceConfig("gate", "url", "rtsp://camera/")
+    config = Config("box", (ModelConfig(Path("m.cambricon")),), (source,))
+    looks = list(doctor._checks(doctor.Case(Path("agent.toml"), config, machine.me())))
+    longest = {one.area: one.deadline_s for one in looks}
+    assert longest.pop("runtime") == 11.0
+    assert longest.pop("source gate") == 10.0
+    assert set(longest.values()) == {5.0}
+    assert unit.ANSWER_S + asking.STATUS_S + 11.0 <= 15.0
 
 
 def test_a_look_that_breaks_off_is_a_finding():

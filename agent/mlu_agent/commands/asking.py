@@ -17,7 +17,7 @@ from ..errors import RuntimeFailure, UserError
 if TYPE_CHECKING:
     import argparse
 
-STATUS_S = 3.0
+STATUS_S = 2.0
 AGAIN_S = 0.02
 MAX_ANSWER = 32 << 20  # bytes: twice what a daemon gives
 

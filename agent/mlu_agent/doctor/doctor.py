@@ -27,7 +27,7 @@ Ask = Callable[[Path], "Mapping[str, Any]"]
 USUAL = Path("/etc/mlu-agent/mlu-agent.toml")
 CACHE = Path("/var/cache/mlu-agent")
 JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"))
-RUNTIME_S = 11.0  # for the library, the device and the model
+RUNTIME_S = 10.0  # for the library, the device and the model
 NAMED = (
     ("password_file", "password-file"),
     ("an ipc path has", "socket-path"),

@@ -20,7 +20,7 @@ PROPERTIES = (
     "MainPID", "LimitNOFILESoft", "MemoryMax", "TasksMax", "StatusText",
 )  # fmt: skip
 MANY_RESTARTS = 3
-ANSWER_S = 3.0
+ANSWER_S = 2.0
 _KILLED = ("2", "3")  # CLD_KILLED, CLD_DUMPED of <signal.h>
 _LOG = "`journalctl -u mlu-agent -n 50` tells why"
 

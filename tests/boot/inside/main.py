@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import device
+import doctoring
 import faults
 import power
 import surroundings
@@ -16,7 +17,7 @@ from box import HERE, Listener, Scenario, attempt, say, settle
 STAGE = HERE / "stage"
 BOOTS: dict[str, list[list[Scenario]]] = {
     "container": [
-        [*faults.SCENARIOS, *device.SCENARIOS, *surroundings.SCENARIOS, power.before_a_cut],
+        [*faults.SCENARIOS, *device.SCENARIOS, *surroundings.SCENARIOS, *doctoring.SCENARIOS, power.before_a_cut],
         [power.after_a_cut, power.cut_while_starting],
         [power.after_a_cut],
     ],
