@@ -68,11 +68,13 @@ def choose_labels(given: tuple[str, ...], classes: int, family: Family, findings
         return given
     for name in family.labels:
         if len(LABEL_SETS[name]) == classes:
-            findings.assume(f"the {classes} classes are those of {name} in their usual order (--labels FILE)")
+            one = f"the class is {name}"
+            what = one if classes == 1 else f"the {classes} classes are those of {name} in their usual order"
+            findings.assume(f"{what} (--labels FILE)")
             return LABEL_SETS[name]
     raise UserError(
-        f"the file's outputs hold {classes} classes and do not name them; give --labels FILE with {classes} names, one "
-        f"a line in the order of training; if it has not so many, it is no {family.name}"
+        f"classes that the file's outputs hold and do not name: {classes}; give --labels FILE with so many names, one "
+        f"a line in the order of training; a network that has not so many is no {family.name}"
     )
 
 

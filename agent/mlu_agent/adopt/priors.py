@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..model.prior_spec import SSD_HEADS
@@ -31,15 +32,7 @@ def describe_priors(
            family.name)  # fmt: skip
     width, height = input_size(model)
     sets = _sets(request, family)
-    fitting = (
-        (
-            one,
-            _joined(tensors, sets[one], width, height, request)
-            or _by_level(tensors, sets[one], width, height, request),
-        )
-        for one in sets
-    )
-    name, found = next(((one, found) for one, found in fitting if found), ("", None))
+    name, found = _match(tensors, sets, width, height, request)
     if found is None:
         raise misfit(_unfit(tensors, sets, width, height, request))
     levels = sets[name]
@@ -47,7 +40,8 @@ def describe_priors(
     if not request.anchors and not request.anchor_set:
         findings.assume(f"the priors are the published ones of {name} (--anchors)")
     labels = choose_labels(request.labels, classes, family, findings)
-    findings.know(f"{listed(chosen)}: {' and '.join(layout)} of {len(levels)} levels, background + {classes} classes")
+    what = f"{' and '.join(layout)} of {len(levels)} levels"
+    findings.know(f"{listed(chosen)}: {what}, classes beside the background: {classes}")
     left = [tensor for tensor in tensors if tensor not in chosen]
     if left:
         findings.know(f"{listed(left)}: landmarks, which are not read")
@@ -147,7 +141,22 @@ def _by_level(tensors: Sequence[Tensor], levels: AnchorSet, width: int, height: 
     return chosen, list(layouts.pop()), False, counts.pop()
 
 
+def _match(
+    tensors: Sequence[Tensor], sets: dict[str, AnchorSet], width: int, height: int, request: Request
+) -> tuple[str, Found | None]:
+    """The first set whose priors the tensors belong to, and how."""
+    for name, levels in sets.items():
+        found = _joined(tensors, levels, width, height, request) or _by_level(tensors, levels, width, height, request)
+        if found is not None:
+            return name, found
+    return "", None
+
+
 def _unfit(tensors: Sequence[Tensor], sets: dict[str, AnchorSet], width: int, height: int, request: Request) -> str:
+    _, unnamed = _match(tensors, sets, width, height, replace(request, labels=()))
+    if unnamed is not None:
+        count = len(request.labels)
+        return f"{listed(unnamed[0])} hold {unnamed[3]} classes beside the background; --labels names {count}"
     sizes = []
     for name, levels in sets.items():
         priors = sum(_cells(level, width, height) * len(level.anchors) for level in levels)

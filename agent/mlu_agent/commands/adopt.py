@@ -70,10 +70,10 @@ class _Trial:
 def run(arguments: argparse.Namespace) -> int:
     """0; 2 where options and file contradict each other; what ``--try`` failed with, the manifest being there."""
     path: Path = arguments.model
+    manifest = _manifest_path(path, arguments.output)
     data = read_bounded(path, MAX_FILE, DataError)
     model, sha256 = _read(path, data), hashlib.sha256(data).hexdigest()
     del data
-    manifest = _manifest_path(path, arguments.output)
     request = request_of(arguments)
     if not request.family:
         raise UserError(_what_fits(path, manifest, model, sha256, request))
@@ -102,6 +102,8 @@ def _read(path: Path, data: bytes) -> OfflineModel:
 
 
 def _manifest_path(path: Path, output: Path | None) -> Path:
+    if path.suffix == ".bundle":
+        raise UserError(f"{path}: a bundle has its manifest inside; give the .cambricon file of a model that has none")
     if output is None:
         if path.suffix != ".cambricon":
             raise UserError(f"{path}: not named NAME.cambricon; rename it, or give --output NAME.toml beside it")

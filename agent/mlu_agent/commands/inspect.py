@@ -78,7 +78,7 @@ def _output(spec: ModelSpec) -> str:
         return f"{spec.num_classes} classes, {applied}, the first {spec.output.top} are told"
     if spec.output.priors is not None:
         counts = spec.output.priors.counts(spec.input.width, spec.input.height)
-        return f"{len(counts)} levels of {sum(counts)} priors"
+        return f"{sum(counts)} priors in {len(counts)} levels"
     if spec.output.kind == "tensors":
         return "no detections: " + ", ".join(f"{one.name} {'x'.join(map(str, one.shape))}" for one in spec.output.plain)
     return f"detection output of up to {spec.output.max_boxes} boxes"
