@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from tests.containers import device_file
 
-from mlu_agent.errors import DataError
+from mlu_agent.errors import DataError, MluAgentError
 from mlu_agent.geometry import Letterbox
 from mlu_agent.model.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds, load_bundle
 from mlu_agent.model.offline_model import OfflineModel
@@ -251,3 +252,37 @@ def test_an_order_that_is_none_is_refused(tmp_path, order, sentence):
     """It names outputs of the model, each once."""
     with pytest.raises(DataError, match=sentence):
         load_bundle(_bundle(tmp_path, "order = [1, 0]", f"order = {order}"))
+
+
+@given(data=st.data(), bits=st.sampled_from(["uint16", "uint32"]), multi_label=st.booleans(), softmaxed=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_any_bits_are_candidates_or_counted(data, bits, multi_label, softmaxed):
+    """What a broken device may leave: no exception, and nothing that is no box."""
+    seed = data.draw(st.integers(0, 2**16))
+    rng = np.random.default_rng(seed)
+    kind = np.float16 if bits == "uint16" else np.float32
+    spec = model(PriorSpec(LEVELS, softmaxed=softmaxed))
+    shapes = spec.output.shapes(SIZE.width, SIZE.height, 2)
+    outputs = [rng.integers(0, np.iinfo(bits).max, shape, bits, endpoint=True).view(kind) for shape in shapes]
+    threshold = Thresholds(confidence=data.draw(st.sampled_from([0.0, 0.5, 1.0])), multi_label=multi_label)
+    found = postprocess(outputs, spec, WHOLE, threshold)
+    assert np.isfinite(found.xyxy).all()
+    assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
+    assert ((found.class_id >= 0) & (found.class_id < 2)).all()
+
+
+@given(data=st.data())
+@settings(max_examples=80, deadline=None)
+def test_a_manifest_of_priors_with_any_line_spoiled_gives_a_sentence_or_a_model(tmp_path_factory, data):
+    """Never another exception, and no model that its container does not fit."""
+    folder = tmp_path_factory.mktemp("spoiled")
+    path = _bundle(folder)
+    lines = path.with_suffix(".toml").read_text().split("\n")
+    number = data.draw(st.integers(0, len(lines) - 1))
+    key = lines[number].partition("=")[0]
+    value = data.draw(st.sampled_from(["-1", "0", "1e9", "[]", "[[]]", "[1, 2]", '""', "true", "[4096, 4096]", "nan"]))
+    lines[number] = data.draw(st.sampled_from([f"{key}= {value}", "", f"{lines[number]}\n{key}x = {value}"]))
+    path.with_suffix(".toml").write_text("\n".join(lines))
+    with contextlib.suppress(MluAgentError):
+        spec = load_bundle(path)
+        assert spec.output.shapes(64, 64, len(spec.labels))
