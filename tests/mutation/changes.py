@@ -647,6 +647,24 @@ AGENT = (
         "test_the_golden_frame_goes_round_the_lanes_when_it_is_due",
     ),
     _agent(
+        "one change more that waits",
+        "MAX_WAITING = 8",
+        "MAX_WAITING = 9",
+        "test_changes_wait_for_the_one_that_is_under_way_and_a_bounded_number",
+    ),
+    _agent(
+        "what could not be begun is in force all the same",
+        "if self._problem:",
+        "if not self._problem and not ready:",
+        "test_what_cannot_be_begun_is_undone",
+    ),
+    _agent(
+        "a model that failed its test stays open",
+        "undo.callback(made.close)",
+        "undo.callback(int)",
+        "test_a_model_that_is_wrong_leaves_the_old_one_serving",
+    ),
+    _agent(
         "one account more of what is gone",
         "MAX_CLOSED = 64",
         "MAX_CLOSED = 65",

@@ -12,7 +12,7 @@ from tests.models import small_bundle
 from tests.pipeline.test_swap import Heard, check_order
 
 from mlu_agent.config import Config, ModelConfig, SourceConfig
-from mlu_agent.daemon.changer import MAX_WAITING, Changer
+from mlu_agent.daemon.changer import Changer
 from mlu_agent.daemon.models import Models, put_into_service
 from mlu_agent.daemon.pipeline import Pipeline
 from mlu_agent.errors import RuntimeFailure, UserError
@@ -197,7 +197,9 @@ def test_a_model_that_is_wrong_leaves_the_old_one_serving(box: Box, other: Path,
         name, said = "door", "no model is called 'door'; there is main"
     else:
         path, said = "other.cambricon", "'other.cambricon' is no absolute path"
+    threads = threading.active_count()
     answer = box.swap(path, name)
+    assert threading.active_count() == threads
     assert not answer["ok"]
     assert said in answer["error"]
     assert said in box.changer.trouble
@@ -273,16 +275,16 @@ def test_changes_wait_for_the_one_that_is_under_way_and_a_bounded_number(box: Bo
     gate = threading.Event()
     box.loading = lambda: gate.wait(30)
     answers: list[tuple[int, dict[str, Any]]] = []
-    for number in range(MAX_WAITING + 2):
+    for number in range(10):
         path = str(model_path if number % 2 else other)
         box.changer.swap("main", path, lambda given, number=number: answers.append((number, given)))
-    assert [number for number, _ in answers] == [MAX_WAITING + 1]
-    assert answers[0][1]["error"] == f"swap of main: {MAX_WAITING} others wait; ask again later"
+    assert [number for number, _ in answers] == [9]
+    assert answers[0][1]["error"] == "swap of main: 8 others wait; ask again later"
     box.frames()
     assert len(answers) == 1
     gate.set()
     box.turn(lambda: not box.changer.busy)
-    assert [number for number, _ in answers[1:]] == list(range(MAX_WAITING + 1))
+    assert [number for number, _ in answers[1:]] == list(range(9))
     assert all(given["ok"] for _, given in answers[1:])
     box.frames()
 
