@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import pytest
 from tests.e2e.test_daemon import source
+from tests.models import small_bundle
 
 from mlu_agent.cli import main
 from mlu_agent.commands.status import table
@@ -133,7 +134,7 @@ def test_a_subscriber_hears_that_a_source_is_paused(run_daemon, command, listen,
 
 
 def test_what_is_logged_is_changed_while_it_runs(run_daemon, command, control: str):
-    """Until a restart: `error` makes it silent, `info` tells again."""
+    """Until a reload or a restart: `error` makes it silent, `info` tells again."""
     daemon = run_daemon(LIVE + control)
     daemon.wait_for_log("source", source="camera", state="live")
     assert command("ctl", "log", "error")[0] == 0
@@ -142,6 +143,38 @@ def test_what_is_logged_is_changed_while_it_runs(run_daemon, command, control: s
     assert command("ctl", "log", "info")[0] == 0
     daemon.wait_for_log("asked to change", what="log info")
     assert not [line for line in daemon.lines if line.get("state") == "paused"]
+
+
+def test_a_reload_and_a_swap_tell_what_they_came_to(
+    run_daemon, command, control: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """0 when all of it is in force; 2 with the reason where nothing was changed, which status keeps telling. A pause
+    outlives a source that begins anew."""
+    daemon = run_daemon(LIVE + control)
+    daemon.wait_for_log("source", source="camera", state="live")
+    config = tmp_path / "agent0.toml"
+    text = config.read_text()
+    assert command("ctl", "pause", "camera")[0] == 0
+    config.write_text(text.replace("64x48", "96x64"))
+    assert command("ctl", "reload")[:2] == (0, "source begun anew camera\n")
+    status = json.loads(command("status", "--json")[1])
+    assert [(one["location"], one["state"]) for one in status["sources"]] == [("96x64@20", "paused")]
+    config.write_text(text + "[nonsense]\n")
+    code, out, complaint = command("ctl", "reload")
+    assert (code, out) == (2, "")
+    assert "nonsense: is not an option" in complaint
+    assert "reload" in command("status")[1]
+    assert "nonsense: is not an option" in " ".join(command("status")[1].split())
+    (tmp_path / "other").mkdir()
+    other = small_bundle(tmp_path / "other")
+    monkeypatch.chdir(other.parent)
+    assert command("ctl", "swap", "main", other.name)[0] == 0
+    assert json.loads(command("status", "--json")[1])["models"][0]["path"] == str(other)
+    code, _, complaint = command("ctl", "swap", "main", "none.cambricon")
+    assert (code, "none.cambricon" in complaint) == (2, True)
+    assert command("ctl", "resume", "camera")[0] == 0
+    daemon.wait_for_log("asked to change", what="resume camera", ok=True)
+    assert daemon.stop() == 0
 
 
 def test_without_a_daemon_it_says_what_to_look_at(command, path: Path, tmp_path: Path, capsys):
@@ -305,6 +338,24 @@ def test_the_table_fits_a_terminal_whatever_it_tells():
         "(silent)",
     ):
         assert part in text
+
+
+def test_each_source_tells_its_model_where_there_are_several():
+    """Where there is one it would be noise."""
+    model = {
+        "name": "m",
+        "model": "m",
+        "sha256": "0" * 64,
+        "device": "d",
+        "cores": 4,
+        "path": "p",
+        "health": told()["device"],
+    }
+    one, two = told(models=[model]), told(models=[model, model])
+    for status in (one, two):
+        status["sources"][0]["model"] = "people"
+    assert "looked at by people" not in "\n".join(table(one))
+    assert "    looked at by people" in table(two)
 
 
 def test_colours_are_only_where_they_are_wanted():

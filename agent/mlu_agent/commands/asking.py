@@ -52,7 +52,7 @@ def place_of(arguments: argparse.Namespace) -> Path:
     return control.socket
 
 
-def ask(path: Path, timeout_s: float, **request: str) -> dict[str, Any]:
+def ask(path: Path, timeout_s: float, /, **request: str) -> dict[str, Any]:
     """A daemon's answer, if it is one that it was done. Refused with its sentence otherwise; RuntimeFailure if no
     daemon answers within ``timeout_s`` seconds, with what to look at."""
     try:

@@ -38,7 +38,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     order("resume", "read a source again", ("source", "its id"))
     snapshot = order("snapshot", "the next picture of a source", ("source", "its id"))
     snapshot.add_argument("--output", metavar="FILE.jpg", help="where to; SOURCE.jpg unless told")
-    order("log", "what is logged, until a restart", ("level", "debug, info, warning or error"))
+    order("log", "what is logged, until a reload or a restart", ("level", "debug, info, warning or error"))
 
 
 def _declare_common(parser: argparse.ArgumentParser, place: object, as_json: object, timeout: object) -> None:

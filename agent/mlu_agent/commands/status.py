@@ -70,7 +70,8 @@ def table(status: dict[str, Any], *, colours: bool = False) -> list[str]:
         lines += _told("", model["path"])
     lines += _told("device", _state(status["device"])) if status["device"]["state"] != "ok" else []
     if status["sources"]:
-        lines += ["", *_sources(status["sources"], colours=colours)]
+        several = len(status["models"]) > 1
+        lines += ["", *_sources(status["sources"], several=several, colours=colours)]
     lines += [""] if status["changes"] or agent["log_lost"] else []
     for change in status["changes"][:3]:
         came_to = change["came_to"] if change["ok"] else f"refused: {change['came_to']}"
@@ -89,7 +90,8 @@ def _told(word: str, sentence: str, indent: int = 10) -> list[str]:
     return [f"{word if number == 0 else '':<{indent}}{row}" for number, row in enumerate(rows)]
 
 
-def _sources(sources: list[dict[str, Any]], *, colours: bool) -> Iterator[str]:
+def _sources(sources: list[dict[str, Any]], *, several: bool, colours: bool) -> Iterator[str]:
+    """``several``: models, so that each source tells its own."""
     names = [_short(printable(source["id"])) for source in sources]
     width = max(6, *map(len, names))
     yield f"{'SOURCE':<{width}}  {'STATE':<10}  {'SINCE':<11}  {'FPS':>6}  {'MS':>6}  DROPPED"
@@ -100,6 +102,7 @@ def _sources(sources: list[dict[str, Any]], *, colours: bool) -> Iterator[str]:
         first, *rest = textwrap.wrap(_dropped(source["counters"]), WIDTH - width - BESIDE_ID)
         yield head + first
         yield from (" " * (width + BESIDE_ID) + row for row in rest)
+        yield from _told("", f"looked at by {source['model']}", 4) if several else ()
         if source["state"] != "live":
             code = f" ({source['code']})" if source["code"] else ""
             yield from _told("", f"{source['reason']}{code}", 4)
