@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlu_agent.model.bundle import MAX_PIXEL, SMALLEST_DEVIATION
-from mlu_agent.model.output_spec import DECODES
+from mlu_agent.model.output_spec import ACTIVATIONS, DECODES
 
 from ..calibration.observe import OBSERVERS, USUAL_PERCENTILE
 from ..importers.darknet.archs import ARCHS
@@ -134,6 +134,11 @@ def declare_network(parser: argparse._ActionsContainer) -> None:
         "--outputs", type=names, metavar="NAME,NAME", help="end the network at these tensors (a module: its parts)"
     )
     parser.add_argument("--decode", choices=DECODES, help="the outputs are detection heads of this kind")
+    parser.add_argument(
+        "--classify",
+        choices=ACTIVATIONS,
+        help="the output has a number per label, to which this is still to be applied (none: it is a confidence)",
+    )
     parser.add_argument(
         "--anchors", type=anchors, metavar="W,H,W,H/W,H,…", help="with --decode: pixels, heads in output order"
     )

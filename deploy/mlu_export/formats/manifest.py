@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlu_agent.config.toml_text import dump
-from mlu_agent.model.output_spec import ANCHORED, FIELDS, TENSORS
+from mlu_agent.model.output_spec import ANCHORED, CLASSES, FIELDS, TASKS, TENSORS
 
 from ..values import network as net
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..values.network import Network
     from ..values.pixels import Preprocessing
 
+TOP = 5  # classes of a picture
 DTYPES = {net.UINT8: "uint8", net.FLOAT16: "float16", net.FLOAT32: "float32"}
 
 
@@ -38,7 +39,7 @@ def manifest_text(
     document: dict[str, Any] = {
         "schema": 1,
         "name": name,
-        "task": "infer" if model.decode == TENSORS else "detect",
+        "task": TASKS[CLASSES if model.classify else TENSORS] if model.decode == TENSORS else "detect",
         "model": f"{name}.cambricon",
         "sha256": sha256,
         "labels": list(labels),
@@ -68,6 +69,8 @@ def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing
 
 
 def _output(model: ImportedModel) -> dict[str, Any]:
+    if model.classify:
+        return {"kind": CLASSES, "activation": model.classify, "top": TOP}
     if model.decode == TENSORS:
         names, shapes = ([getattr(one, key) for one in model.tensors] for key in ("name", "shape"))
         return {"kind": "tensors", "names": names, "shapes": shapes}

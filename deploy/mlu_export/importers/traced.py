@@ -1,6 +1,7 @@
 """From recorded values to an ImportedModel: what an ONNX file and a traced module have in common.
 
-A network without detection heads gives plain tensors; with ``--decode`` its outputs are heads that the agent decodes.
+A network without detection heads gives plain tensors, or with ``--classify`` classes; with ``--decode`` its outputs are
+heads that the agent decodes.
 """
 
 from __future__ import annotations
@@ -38,9 +39,22 @@ def imported(
         return ImportedModel(graph, heads.decode, found, count, None, warnings, layout, keys=keys)
     if not heads.decode:
         tensors = tuple(PlainSpec(name, value.shape) for name, (_, value) in zip(graph.outputs, outputs))
-        return ImportedModel(graph, TENSORS, (), 0, None, warnings, tensors=tensors, keys=keys)
+        classes = _classes(tensors) if heads.classify else 0
+        return ImportedModel(
+            graph, TENSORS, (), classes, None, warnings, tensors=tensors, keys=keys, classify=heads.classify
+        )
     made, classes = _anchored(graph, outputs, heads)
     return ImportedModel(graph, heads.decode, made, classes, None, warnings, keys=keys)
+
+
+def _classes(tensors: Sequence[PlainSpec]) -> int:
+    """The numbers of a classifier's output."""
+    if len(tensors) != 1:
+        names = ", ".join(one.name for one in tensors)
+        raise UserError(
+            f"--classify is for a network with one output, not {len(tensors)}: name it with --outputs ({names})"
+        )
+    return math.prod(tensors[0].shape)
 
 
 def _anchored(graph: Graph, outputs: Sequence[tuple[str, Value]], heads: HeadRequest) -> tuple[tuple[Head, ...], int]:

@@ -249,7 +249,8 @@ class ImportedModel:
     """A network as read from a weight file: the graph, its heads (in output order) and what they detect.
 
     ``decode`` is one of ``mlu_agent.model.output_spec.DECODES``; ``layout`` counts for those without anchors. It is
-    TENSORS for a network without detection heads, whose outputs ``tensors`` describes.
+    TENSORS for a network without detection heads, whose outputs ``tensors`` describes; ``classify`` is what is still to
+    be applied to the numbers of its one output if that has one for each of ``classes``, else "".
     ``quantized`` is None for float weights; of a quantized checkpoint it has the parameters of every layer with scales
     by the name of its node (the weights in the graph are the unquantized ones, as in the checkpoint). ``keys`` tells
     what a state dict calls the module of each convolution, by the name of its node.
@@ -265,6 +266,7 @@ class ImportedModel:
     quantized: Mapping[str, QuantParameters] | None = None
     keys: Mapping[str, str] | None = None
     tensors: tuple[PlainSpec, ...] = ()
+    classify: str = ""
 
 
 def infer_shapes(graph: Graph) -> dict[str, Shape]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from mlu_agent.config.fields import is_number, show
 from mlu_agent.errors import UserError
-from mlu_agent.model.output_spec import ANCHORED, DECODES, TENSORS, OutputSpec
+from mlu_agent.model.output_spec import ACTIVATIONS, ANCHORED, CLASSES, DECODES, TENSORS, OutputSpec
 
 if TYPE_CHECKING:
     from mlu_agent.config.fields import Fields
@@ -53,17 +53,26 @@ class HeadLayout:
 class HeadRequest:
     """``outputs`` are the tensors to end at, () for the network's own; ``decode`` names the heads' rule, "" for plain
     tensors; ``anchors`` are pixels, one tuple of pairs per head in output order; ``strides`` one per level.
+    ``classify``: the one output has a number per label, to which that activation is still to be applied ("none": it is
+    a confidence); "" for networks that do not classify.
     """
 
     outputs: tuple[str, ...] = ()
     decode: str = ""
     anchors: Anchors = ()
     strides: tuple[int, ...] = ()
+    classify: str = ""
 
     def check(self) -> HeadRequest:
         """Itself. Raises UserError where the parts do not belong together."""
         if self.decode and self.decode not in DECODES:
             raise UserError(f"--decode {self.decode!r:.40} is not known; known are {', '.join(DECODES)}")
+        if self.classify and self.classify not in ACTIVATIONS:
+            raise UserError(f"--classify {self.classify!r:.40} is not known; known are {', '.join(ACTIVATIONS)}")
+        if self.classify and self.decode:
+            raise UserError(
+                f"--classify {self.classify}: a network with --decode {self.decode} detects; give one of both"
+            )
         anchored = self.decode in ANCHORED
         if self.anchors and not anchored:
             raise UserError(f"--anchors belong to --decode {' and '.join(ANCHORED)}")
@@ -91,6 +100,7 @@ class HeadRequest:
             "decode": self.decode,
             "anchors": [[list(pair) for pair in head] for head in self.anchors],
             "strides": list(self.strides),
+            "classify": self.classify,
         }
         return {key: value for key, value in parts.items() if value}
 
@@ -117,6 +127,7 @@ def read_request(table: Fields) -> HeadRequest:
             for head in _list(table, "anchors", "write for each head a list of pairs of sides, in pixels", _is_head)
         ),
         tuple(_list(table, "strides", "write a list of whole numbers from 1 to 1024", _is_stride)),
+        table.text("classify", "", remedy=f"write one of {', '.join(ACTIVATIONS)}"),
     )
     table.close()
     if len(table.problems) > before:
@@ -133,6 +144,8 @@ def request_of(spec: ModelSpec) -> HeadRequest:
     names = tuple(tensor.name for tensor in spec.offline.outputs)
     if spec.output.kind == TENSORS:
         return HeadRequest(names)
+    if spec.output.kind == CLASSES:
+        return HeadRequest(names, classify=spec.output.activation)
     anchors = tuple(tuple((float(w), float(h)) for w, h in head.anchors) for head in spec.output.heads)
     strides = tuple(head.stride for head in spec.output.heads)
     anchored = spec.output.decode in ANCHORED

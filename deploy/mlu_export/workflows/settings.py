@@ -51,7 +51,7 @@ def _base(wanted: Wanted, read: Read, recipe: Settings | None) -> Settings:
     """What holds without a word of the user, apart from the labels, which are checked here."""
     model, arch = read.model, read.arch
     given = None if wanted.form.labels is None else read_labels(wanted.form.labels)
-    plain = model.decode == TENSORS
+    plain = model.decode == TENSORS and not model.classify
     if recipe is not None:
         kept = given or recipe.labels
         return replace(recipe, labels=kept if plain else choose_labels(model.classes, kept, None))
