@@ -33,6 +33,24 @@ def _native(name: str, old: str, new: str, *tests: str) -> Change:
 
 AGENT = (
     _agent(
+        "the last good bundle removed for newer ones",
+        "wanted = set(_remembered(cache).values())",
+        "wanted = set()",
+        "test_the_last_good_bundle_of_a_path_is_kept_and_found",
+    ),
+    _agent(
+        "the last good bundle believed whatever it is by now",
+        "return (head, files) if head.sha256 == digest and _holds(folder, head) else None",
+        "return (head, files)",
+        "test_the_last_good_bundle_of_a_path_is_kept_and_found",
+    ),
+    _agent(
+        "a hundred last good bundles",
+        "MAX_REMEMBERED = 16",
+        "MAX_REMEMBERED = 100",
+        "test_what_is_remembered_is_bounded_and_believed_only_if_it_is_right",
+    ),
+    _agent(
         "figures made for everybody who asks",
         "if now - self._made_at >= FRESH_S:",
         "if True:",

@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from mlu_agent.config import parse_config
 from mlu_agent.detector import Detector
 from mlu_agent.errors import DataError, RuntimeFailure, UserError
 from mlu_agent.model import signatures, unpacked
-from mlu_agent.model.bundle import load_bundle
+from mlu_agent.model.bundle import load_bundle, load_last_good
 from mlu_agent.model.bundle_file import contents, open_bundle, read_head
 from mlu_agent.model.golden import GoldenFrame, golden_text
 from mlu_agent.model.offline_model import read_offline_model
@@ -282,6 +283,54 @@ def test_without_a_cache_files_are_temporary(original, tmp_path):
     del spec
     gc.collect()
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_the_last_good_bundle_of_a_path_is_kept_and_found(original, tmp_path, cache):
+    """However many others come and go; it is checked again, and a signature that is missing by now refuses it."""
+    members = small_members(original)
+    path = write_bundle(tmp_path / "good.bundle", members, version="good")
+    good = load_bundle(path)
+    unpacked.remember(path, good.packed.sha256)
+    os.utime(good.path.parent, (1, 1))  # the oldest of all
+    folder = good.path.parent
+    del good
+    gc.collect()
+    for number in range(unpacked.KEPT + 2):
+        load_bundle(write_bundle(tmp_path / "x.bundle", members, version=f"v{number}"))
+    spec = load_last_good(path, None, "damaged")
+    assert (spec.path.parent, spec.packed.refused, spec.packed.index.version) == (folder, "damaged", "good")
+    assert (spec.packed.path, load_last_good(tmp_path / "other.bundle", None, "damaged")) == (path, None)
+    with pytest.raises(DataError, match="nobody signed it"):
+        load_last_good(path, Trust(tmp_path, {b"k" * 32: "release"}), "damaged")
+    for name in (".head", "small.toml", "small.cambricon"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        assert load_last_good(path, None, "damaged") is None
+        (folder / name).write_bytes(whole)
+    assert load_last_good(path, None, "damaged") is not None
+
+
+def test_what_is_remembered_is_bounded_and_believed_only_if_it_is_right(original, tmp_path, cache):
+    """The newest sixteen paths; a record that is damaged remembers nothing."""
+    path = write_bundle(tmp_path / "good.bundle", small_members(original))
+    sha256 = load_bundle(path).packed.sha256
+    for number in range(unpacked.MAX_REMEMBERED + 5):
+        unpacked.remember(tmp_path / f"{number}.bundle", sha256)
+    unpacked.remember(path, sha256)
+    record = cache / unpacked.LAST_GOOD
+    assert len(json.loads(record.read_text())) == unpacked.MAX_REMEMBERED == 16
+    assert load_last_good(path, None, "damaged") is not None
+    for data in (
+        b"",
+        b"[]",
+        b"[" * 10000,
+        b"\xff",
+        b'{"a": 1}',
+        f'{{"{path}": "../{"a" * 61}"}}'.encode(),
+        b" " * 200000,
+    ):
+        record.write_bytes(data)
+        assert load_last_good(path, None, "damaged") is None
 
 
 # ---- signatures, without what could check them --------------------------------------------------------------------

@@ -34,8 +34,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 all is well; 1 if a source is lost, stalled or failed, a device is not ok, or the daemon does not serve; 3 if
-    no daemon answers."""
+    """0 all is well; 1 if a source is lost, stalled or failed, a device is not ok, a bundle is refused, or the daemon
+    does not serve; 3 if no daemon answers."""
     return show(place_of(arguments), as_json=arguments.json)
 
 
@@ -54,7 +54,8 @@ def show(path: Path, *, as_json: bool) -> int:
 def is_troubled(status: dict[str, Any]) -> bool:
     """Whether somebody should look after it."""
     well = status["agent"]["phase"] == "serving" and status["device"]["state"] == "ok"
-    return not well or any(source["state"] in BROKEN for source in status["sources"])
+    refused = any(model["refused"] for model in status["models"])
+    return not well or refused or any(source["state"] in BROKEN for source in status["sources"])
 
 
 def table(status: dict[str, Any], *, colours: bool = False) -> list[str]:
@@ -68,6 +69,8 @@ def table(status: dict[str, Any], *, colours: bool = False) -> list[str]:
         lines += _told("model", f"{model['name']}: {model['model']} ({model['sha256'][:12]}), {model['device']}, "
                        f"{model['cores']} cores, {_state(model['health'])}")  # fmt: skip
         lines += _told("", model["path"])
+        if model["refused"]:
+            lines += _told("", f"refused, and the last good one serves: {model['refused']}")
     lines += _told("device", _state(status["device"])) if status["device"]["state"] != "ok" else []
     if status["sources"]:
         several = len(status["models"]) > 1

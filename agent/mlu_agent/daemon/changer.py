@@ -26,6 +26,7 @@ from ..errors import MluAgentError, RuntimeFailure, UserError
 from ..model.bundle import load_bundle
 from ..model.labels import refuse_unknown_labels
 from ..model.signatures import trust_of
+from . import last_good
 from .plan import Plan, make_plan, needs_restart, resolved
 from .waiting import Stopped
 
@@ -278,7 +279,10 @@ class Changer:
             return False
         if model.name not in self._pipeline.models:
             return False
-        return spec.manifest_sha256 != self._pipeline.models[model.name].served.spec.manifest_sha256
+        serving = self._pipeline.models[model.name].served.spec
+        if serving.packed is not None and serving.packed.refused:  # the last good one; what is there now is right again
+            return True
+        return spec.manifest_sha256 != serving.manifest_sha256
 
     def _prepare_swap(self, name: str, path: str) -> Ready:
         before = next((model for model in self.config.models if model.name == name), None)
@@ -322,6 +326,7 @@ class Changer:
             full = isinstance(error, RuntimeFailure) and error.status == NOMEM
             raise type(error)(f"model {model.name}: {error.message}{NO_ROOM if full else ''}") from error
         self._log.info("self-test passed", model=model.name, device_ms=round(device_ms, 3))
+        last_good.remember(model, made.served.spec, self._log)
         return made
 
 

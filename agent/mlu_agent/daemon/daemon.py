@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from ..config import load_config, remarks
 from ..config.files import path_problem
 from ..engine.deadlines import Deadlines
-from ..errors import DeviceLost, UserError
+from ..errors import DataError, DeviceLost, UserError
 from ..ledger import Ledger
 from ..preprocess import resize_in_one_thread
 from ..publish.sinks import open_outlet
 from ..sources import SourceState
-from . import signals
+from . import last_good, signals
 from .changer import Changer
 from .desk import Desk
 from .hangs import Hangs, end_now
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..config import Config, ModelConfig
+    from ..model.bundle import ModelSpec
     from .changer import Answer
     from .signals import Signals
 
@@ -114,7 +115,7 @@ class Daemon:
         self.models = Models()
         exits.callback(self.models.close)
         for model in config.models:
-            self.models.put(patience.until(Settling(model.path, functools.partial(self._load, model, config))))
+            self.models.put(self._start_model(model, config, patience))
         # closed before the engine: the exit stack runs backwards
         self.outlet = patience.until(lambda: open_outlet(config.publish, self.ledger, log, wake.set, exits))
         self.endpoint = self.outlet.endpoint
@@ -123,6 +124,7 @@ class Daemon:
         for name, served in self.models.items():
             self._go_on()
             log.info("self-test passed", model=name, device_ms=round(served.self_test(), 3))
+            last_good.remember(self.models[name].config, served.spec, log)
         self._go_on()
         self.changer = Changer(
             config, self.pipeline, log, read=self._read, load=self._load, options=self._take_over, wake=wake.set
@@ -158,14 +160,24 @@ class Daemon:
 
     # ---- the start ------------------------------------------------------------------------------------------------
 
-    def _load(self, model: ModelConfig, config: Config) -> InService:
+    def _start_model(self, model: ModelConfig, config: Config, patience: Patience) -> InService:
+        """One that is being copied is waited for; where it stays wrong the last good one serves, if there is any."""
+        load = functools.partial(self._load, model, config)
+        try:
+            started: InService = patience.until(Settling(model.path, load))
+        except DataError as refused:
+            spec = last_good.instead(model, refused, self._log)
+            return patience.until(functools.partial(load, spec))
+        return started
+
+    def _load(self, model: ModelConfig, config: Config, spec: ModelSpec | None = None) -> InService:
         """The device's own deadlines are tighter, but one that is only slow may come near them in several calls."""
         service = config.service
         size = 0 if path_problem(model.path) else model.path.stat().st_size
         calls_s = Deadlines(service.device_timeout_s, service.device_start_timeout_s, size).start_s
         self._notifications.extend(EXTENSION_S + START_CALLS * calls_s, f"loading the model {model.name}")
         sources = config.sources_of(model)
-        return put_into_service(model, service, self.ledger, self._log, self._hangs, sources)
+        return put_into_service(model, service, self.ledger, self._log, self._hangs, sources, spec)
 
     def _go_on(self) -> None:
         """Between two steps of the start: Stopped if the end was asked for."""

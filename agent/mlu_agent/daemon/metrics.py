@@ -52,6 +52,7 @@ METRICS = (
     Metric("phase", GAUGE, ("phase",), "1 for the phase that it is in: starting, serving or stopping"),
     Metric("log_lines_lost", COUNTER, (), "Log lines that nobody took in time"),
     Metric("model_info", GAUGE, ("model", "name", "sha256", "runtime", "device"), "1, of each model in service"),
+    Metric("model_last_good", GAUGE, ("model",), "1 where the configured bundle is refused, and the last good serves"),
     Metric("model_slots", GAUGE, ("model",), "Invocations that the model may have on its device at once"),
     Metric("device_state", GAUGE, ("model", "state"), "1 for the state of its device: ok, recovering, suspect or lost"),
     Metric("device_faults", COUNTER, ("model", "fault"), "What the device did wrong without saying so"),
@@ -155,6 +156,7 @@ def _add_models(status: Status, add: Any) -> None:
     for model in status.models:
         add("model_info", 1, model.name, model.model, model.sha256, model.runtime, model.device)
         add("model_slots", model.slots, model.name)
+        add("model_last_good", bool(model.refused), model.name)
         for state in (OK, RECOVERING, SUSPECT, LOST):
             add("device_state", state == model.health.state, model.name, state)
         for name, keys in (("device_faults", DEVICE_FAULTS), ("device_recoveries", RECOVERY_STEPS)):

@@ -109,14 +109,16 @@ def put_into_service(
     log: Any,
     on_hang: Callable[[DeviceLost], None],
     sources: Iterable[SourceConfig] = (),
+    spec: ModelSpec | None = None,
 ) -> InService:
     """Loads a model onto its runtime, and says what runs where; whoever calls closes it.
 
     From before the first call of the device until after the last one ``on_hang`` is called, in a thread of its own, if
     one does not return in time. Raises what ``load_bundle``, ``open_library`` and ``Engine`` raise, and
-    UserError where ``sources``, those that it is to look at, want labels that it does not have.
+    UserError where ``sources``, those that it is to look at, want labels that it does not have. ``spec``: the model, if
+    it was read already.
     """
-    spec = load_bundle(model.path, trust_of(model))
+    spec = spec or load_bundle(model.path, trust_of(model))
     refuse_unknown_labels(sources, spec)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)

@@ -55,7 +55,8 @@ class AgentNow:
 @dataclass(frozen=True)
 class ModelNow:
     """A model in service. ``name``: in the configuration; ``model``: what its manifest calls it. ``change``: what the
-    last change of it came to, None if there was none."""
+    last change of it came to, None if there was none. ``refused``: why the last good bundle serves, and
+    not what lies at ``path``; "" where that does."""
 
     name: str
     model: str
@@ -68,6 +69,7 @@ class ModelNow:
     health: Health
     counters: Mapping[str, int]
     change: Change | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ def _model_now(name: str, served: Served, snapshot: Snapshot) -> ModelNow:
     return ModelNow(
         name=name,
         model=served.spec.name,
-        path=str(served.spec.path),
+        path=str(served.spec.path if served.spec.packed is None else served.spec.packed.path),
         sha256=served.spec.sha256,
         runtime=served.info.runtime,
         device=served.engine.device.name,
@@ -258,6 +260,7 @@ def _model_now(name: str, served: Served, snapshot: Snapshot) -> ModelNow:
         slots=served.engine.slots,
         health=served.health(),
         counters=snapshot.models.get(name, {}),
+        refused="" if served.spec.packed is None else served.spec.packed.refused,
     )
 
 

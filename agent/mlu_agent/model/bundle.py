@@ -18,7 +18,7 @@ from .bundle_file import SUFFIX
 from .offline_model import MAX_FILE, OfflineModel, read_offline_model
 from .output_reader import check_output, read_output
 from .output_spec import TASKS, TENSORS, HeadSpec, OutputSpec
-from .packed import Packed, open_packed
+from .packed import Packed, open_last_good, open_packed
 
 if TYPE_CHECKING:
     from .signatures import Trust
@@ -131,6 +131,12 @@ def load_bundle(path: str | Path, trust: Trust | None = None) -> ModelSpec:
             "manifest"
         )
     return spec
+
+
+def load_last_good(path: Path, trust: Trust | None, refused: str) -> ModelSpec | None:
+    """The last good bundle of a path, whose own was ``refused``; None if none was kept. DataError if it is, too."""
+    packed = open_last_good(path, trust, refused)
+    return None if packed is None else _load_packed(packed)
 
 
 def _load_packed(packed: Packed) -> ModelSpec:

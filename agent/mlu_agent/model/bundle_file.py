@@ -126,10 +126,11 @@ def open_bundle(path: Path) -> IO[bytes]:
     return os.fdopen(handle, "rb")
 
 
-def read_head(file: IO[bytes], name: str) -> Head:
+def read_head(file: IO[bytes], name: str, *, alone: bool = False) -> Head:
     """The head of an open bundle, whose size is that of all that the head names; ``name`` is what sentences call it.
 
-    Nothing of a member was read yet. DataError for whatever is no bundle.
+    Nothing of a member was read yet. ``alone``: the file holds the head and nothing else. DataError for whatever is no
+    bundle.
     """
     header = file.read(HEADER.size)
     if header[: len(MAGIC)] != MAGIC:
@@ -150,7 +151,7 @@ def read_head(file: IO[bytes], name: str) -> Head:
         raise _damaged(name, "its index has another digest than it says")
     raw = header + rest
     index = _read_index(rest[:index_bytes], name, len(raw))
-    end = index.members[-1].offset + index.members[-1].size
+    end = len(raw) if alone else index.members[-1].offset + index.members[-1].size
     size = os.fstat(file.fileno()).st_size
     if size != end:
         raise _damaged(name, f"it has {size} bytes, its index names {end}")

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from .bundle import ModelSpec, Thresholds
 
 
+LAST_GOOD = "last_good"  # the flag of a model that serves because the one it was to be is refused
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """The model behind detections. ``version`` is free text of the manifest's provenance, or "". ``labels``: of each
@@ -38,5 +41,5 @@ class ModelInfo:
             thresholds.max_detections,
             spec.labels,
             runtime,
-            flags,
+            (*flags, *([LAST_GOOD] if spec.packed is not None and spec.packed.refused else [])),
         )

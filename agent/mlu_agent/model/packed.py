@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from ..version import version
 from .bundle_file import open_bundle, read_head, version_numbers
 from .golden import read_golden
 from .signatures import check_signatures
-from .unpacked import unpack
+from .unpacked import last_good, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from .bundle_file import Head, Index
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Packed:
     """A bundle that was found whole, and signed by ``signers``. ``sha256`` tells it from every other one; its members
-    are files as long as ``files`` is there."""
+    are files as long as ``files`` is there. ``refused``: why what lies at ``path`` now is not this bundle, but a later
+    one that is not taken; "": it is this one."""
 
     path: Path
     sha256: str
     index: Index
     signers: tuple[Signer, ...]
     files: Unpacked
+    refused: str = ""
 
     @property
     def manifest(self) -> Path:
@@ -67,15 +69,24 @@ class Packed:
             raise DataError(f"{self.path.name}: the golden frame {member} is of another model; make the bundle anew")
 
 
-def open_packed(path: Path, trust: Trust | None, wanted: Container[str] = ()) -> Packed:
+def open_packed(path: Path, trust: Trust | None) -> Packed:
     """Reads, checks and unpacks a bundle. UserError where there is none, DataError for one that is refused."""
     with open_bundle(path) as file:
-        head, signers = _accept(file, path, trust)
-        return Packed(path, head.sha256, head.index, signers, unpack(file, head, path.name, wanted))
+        head = read_head(file, path.name)
+        signers = _accept(head, path, trust)
+        return Packed(path, head.sha256, head.index, signers, unpack(file, head, path.name))
 
 
-def _accept(file: IO[bytes], path: Path, trust: Trust | None) -> tuple[Head, tuple[Signer, ...]]:
-    head = read_head(file, path.name)
+def open_last_good(path: Path, trust: Trust | None, refused: str) -> Packed | None:
+    """The last good bundle of a path whose own is ``refused``, None if there is none; DataError as ``open_packed``."""
+    found = last_good(path)
+    if found is None:
+        return None
+    head, files = found
+    return Packed(path, head.sha256, head.index, _accept(head, path, trust), files, refused)
+
+
+def _accept(head: Head, path: Path, trust: Trust | None) -> tuple[Signer, ...]:
     signers = check_signatures(head, path.name, trust)
     here = version()
     if here[:1].isdigit() and version_numbers(here) < version_numbers(head.index.least_agent):
@@ -83,4 +94,4 @@ def _accept(file: IO[bytes], path: Path, trust: Trust | None) -> tuple[Head, tup
             f"{path.name}: wants mlu-agent {head.index.least_agent} or newer, and this is {here}: update mlu-agent, or "
             "make the bundle for this one"
         )
-    return head, signers
+    return signers

@@ -15,7 +15,9 @@ import collections
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -26,18 +28,20 @@ import weakref
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from ..config.files import reason
-from ..config.new_files import LEFT_S
-from ..errors import RuntimeFailure
-from .bundle_file import contents
+from ..config.files import read_bounded, reason
+from ..config.new_files import LEFT_S, remove_left, write_whole
+from ..errors import DataError, MluAgentError, RuntimeFailure
+from .bundle_file import contents, open_bundle, read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from .bundle_file import Head
 
 CACHE_VARIABLE = "CACHE_DIRECTORY"  # set by systemd
 KEPT = 4  # folders that nobody uses, and temporary ones that nobody is known to use
+HEAD = ".head"  # beside the members: what says of them that they are right, and who signed that
+LAST_GOOD = "last-good.json"
+MAX_REMEMBERED = 16
+MAX_RECORD = 1 << 17
 _PREFIX = "mlu-bundle-"
 _lock = threading.Lock()
 _held: collections.OrderedDict[str, Unpacked] = collections.OrderedDict()  # temporary ones, by digest
@@ -61,11 +65,8 @@ def cache_folder() -> Path | None:
     return Path(place) / "bundles" if place else None
 
 
-def unpack(file: IO[bytes], head: Head, name: str, wanted: Container[str] = ()) -> Unpacked:
-    """The members of an open bundle as files. ``wanted``: digests of bundles that are to be kept.
-
-    DataError if one is damaged, RuntimeFailure if there is no room.
-    """
+def unpack(file: IO[bytes], head: Head, name: str) -> Unpacked:
+    """The members of an open bundle as files. DataError if one is damaged, RuntimeFailure if there is no room."""
     for member in head.index.members:
         for _ in contents(file, member, name):
             pass
@@ -73,12 +74,57 @@ def unpack(file: IO[bytes], head: Head, name: str, wanted: Container[str] = ()) 
     place = cache or Path(tempfile.gettempdir())
     with _lock:
         try:
-            return _unpack_temporary(file, head, name) if cache is None else _unpack(file, head, name, cache, wanted)
+            return _unpack_temporary(file, head, name) if cache is None else _unpack(file, head, name, cache)
         except OSError as failure:
             raise RuntimeFailure(
                 f"{name}: cannot be unpacked into {place} ({reason(failure)}); make room there, or name another folder "
                 f"in {CACHE_VARIABLE if cache else 'TMPDIR'}"
             ) from None
+
+
+def remember(path: Path, sha256: str) -> None:
+    """The bundle at ``path`` is good, and the one of that digest: it stays until another one is. OSError."""
+    cache = cache_folder()
+    if cache is not None:
+        with _lock:
+            known = {name: digest for name, digest in _remembered(cache).items() if name != str(path)}
+            last = dict([*known.items(), (str(path), sha256)][-MAX_REMEMBERED:])
+            write_whole(cache / LAST_GOOD, json.dumps(last).encode())
+
+
+def last_good(path: Path) -> tuple[Head, Unpacked] | None:
+    """The last good bundle of that path, each byte of it checked again; None if there is none."""
+    cache = cache_folder()
+    digest = None if cache is None else _remembered(cache).get(str(path))
+    if cache is None or digest is None or not re.fullmatch("[0-9a-f]{64}", digest):
+        return None
+    folder = cache / digest
+    handle = _open(folder)
+    if handle is None:
+        return None
+    files = Unpacked(folder, handle, temporary=False)
+    try:
+        with open_bundle(folder / HEAD) as file:
+            head = read_head(file, HEAD, alone=True)
+    except MluAgentError:
+        return None
+    return (head, files) if head.sha256 == digest and _holds(folder, head) else None
+
+
+def _remembered(cache: Path) -> dict[str, str]:
+    """Digests of the last good bundles, by their paths; whatever is wrong with the file, none."""
+    try:
+        known = json.loads(read_bounded(cache / LAST_GOOD, MAX_RECORD, DataError))
+    except (MluAgentError, ValueError, RecursionError):
+        return {}
+    return {str(path): str(digest) for path, digest in known.items()} if isinstance(known, dict) else {}
+
+
+def _holds(folder: Path, head: Head) -> bool:
+    """Whether all members lie there, and the head itself."""
+    return _is_whole(folder / HEAD, len(head.raw), head.sha256) and all(
+        _is_whole(folder / member.name, member.size, member.sha256) for member in head.index.members
+    )
 
 
 def remove_temporary() -> None:
@@ -88,16 +134,16 @@ def remove_temporary() -> None:
             _held.popitem()[1].close()
 
 
-def _unpack(file: IO[bytes], head: Head, name: str, cache: Path, wanted: Container[str]) -> Unpacked:
+def _unpack(file: IO[bytes], head: Head, name: str, cache: Path) -> Unpacked:
     _make_private(cache)
     folder = cache / head.sha256
     kept = _open(folder)
     if kept is not None:
-        if all(_is_whole(folder / member.name, member.size, member.sha256) for member in head.index.members):
+        if _holds(folder, head):
             os.utime(folder)
             return Unpacked(folder, kept, temporary=False)
         os.close(kept)
-    _prune(cache, wanted)
+    _prune(cache)
     made, handle = _write(file, head, name, cache, ".new-")
     try:
         if os.path.lexists(folder):  # damaged: out of the way, whatever it is
@@ -128,10 +174,11 @@ def _write(file: IO[bytes], head: Head, name: str, root: Path, prefix: str) -> t
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
-        for member in head.index.members:
+        pieces = {member.name: contents(file, member, name) for member in head.index.members}
+        for file_name, data in {HEAD: iter([head.raw]), **pieces}.items():
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(member.name, flags, 0o600, dir_fd=handle), "wb") as copy:
-                for piece in contents(file, member, name):
+            with os.fdopen(os.open(file_name, flags, 0o600, dir_fd=handle), "wb") as copy:
+                for piece in data:
                     copy.write(piece)
                 copy.flush()
                 os.fsync(copy.fileno())
@@ -185,9 +232,11 @@ def _is_whole(path: Path, size: int, sha256: str) -> bool:
     return digest.hexdigest() == sha256
 
 
-def _prune(cache: Path, wanted: Container[str]) -> None:
-    """Room for one more: of the folders that nobody uses or wants, the newest KEPT - 1 stay."""
+def _prune(cache: Path) -> None:
+    """Room for one more: of the folders that nobody uses or remembers, the newest KEPT - 1 stay."""
     _remove_left(cache, ".")
+    remove_left(cache)
+    wanted = set(_remembered(cache).values())
     idle = [folder for folder in cache.iterdir() if len(folder.name) == 64 and folder.name not in wanted]
     idle.sort(key=lambda folder: folder.lstat().st_mtime, reverse=True)
     for folder in idle[KEPT - 1 :]:
