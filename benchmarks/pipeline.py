@@ -136,6 +136,11 @@ class Daemon:
         self.process.wait(30)
 
 
+def live_sources(count: int, what: str) -> str:
+    """The tables of so many synthetic sources."""
+    return "".join(f'[[source]]\nid = "s{number}"\nsynthetic = "{what}"\nrealtime = true\n' for number in range(count))
+
+
 @contextlib.contextmanager
 def running(*arguments: Any) -> Iterator[Daemon]:
     """A daemon for as long as the context lasts."""
@@ -190,11 +195,8 @@ def main() -> int:
             row: dict[str, Any] = {"sources": sources, "latency_ms": latency_ms, "limit_fps": limit}
             for word, load in (("saturated", 1.5), ("loaded", arguments.load)):
                 what = f"{arguments.size}@{max(1, round(limit * load / sources))}"
-                tables = "".join(
-                    f'[[source]]\nid = "s{number}"\nsynthetic = "{what}"\nrealtime = true\n'
-                    for number in range(sources)
-                )
-                with running(folder, model, environment, tables, arguments.batch_wait_ms) as daemon:
+                cameras = live_sources(sources, what)
+                with running(folder, model, environment, cameras, arguments.batch_wait_ms) as daemon:
                     row[word] = watch(daemon, arguments.seconds, latency_ms)
             rows.append(row)
             full, part = row["saturated"], row["loaded"]

@@ -72,7 +72,8 @@ def costs(name: str, setting: Setting) -> dict[str, Any]:
     model = setting.folder / name / "ours-1.cambricon"
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
-        with pipeline.running(Path(folder), model, {}, 1, "640x480@25") as daemon, Subscriber(daemon.endpoint) as sub:
+        camera = pipeline.live_sources(1, "640x480@25")
+        with pipeline.running(Path(folder), model, {}, camera) as daemon, Subscriber(daemon.endpoint) as sub:
             while (message := sub.receive(30)) is not None and message["kind"] != "frame":
                 pass
             first = time.monotonic() - begin

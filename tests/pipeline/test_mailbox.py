@@ -183,4 +183,8 @@ def test_what_went_through_each_box_is_counted():
     for number in range(3):
         box.put(number, threading.Event())
     exchange.take(0)
-    assert exchange.traffic() == {"cam": Traffic(10.0, 3, 1)}
+    file = exchange.mailbox("file", live=False)
+    file.put(0, threading.Event())
+    assert exchange.traffic() == {"cam": Traffic(10.0, 3, 1, 1, False), "file": Traffic(0.0, 1, 0, 0, True)}
+    exchange.take(0)
+    assert exchange.traffic()["file"] == Traffic(0.0, 1, 1, 1, False)

@@ -33,6 +33,23 @@ def test_a_source_misses_what_it_was_promised_and_had(came, taken, missed):
     assert found.missed == missed
 
 
+@pytest.mark.parametrize(
+    "first, last, missed",
+    [
+        ((7, 3, 0, True), (27, 25, 0, True), 78),  # it had one all the time: the next one comes when one is taken
+        ((0, 0, 0, True), (0, 0, 0, True), 100),
+        ((7, 3, 0, True), (27, 27, 1, False), 0),  # it has come to its end
+        ((7, 3, 0, True), (27, 25, 3, True), 0),  # it decodes no faster
+        ((0, 0, 0, False), (0, 0, 0, False), 0),
+    ],
+)
+def test_a_file_that_always_has_a_frame_is_held_to_all_that_it_was_promised(first, last, missed):
+    """What came of it is what was taken, so that alone tells nothing."""
+    found = verdict({"a": Traffic(10.0, *first)}, {"a": Traffic(10.0, *last)})
+    assert found is not None
+    assert found.missed.get("a", 0) == missed
+
+
 def test_the_figures_are_those_of_all_sources():
     """What was promised to those that delivered it, beside all that was taken."""
     before = dict.fromkeys("abc", Traffic(10.0, 0, 0)) | {"d": Traffic(0.0, 0, 0)}

@@ -90,6 +90,8 @@ def _lines(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote]) 
         yield f"source   {source.id}: {source.kind} {shown(source.location)} ({rule}{to})"
         if source.classes:
             yield f"         of {source.id} only {', '.join(label for label, _ in source.classes)}"
+        if source.min_fps:
+            yield f"         {source.id} gets {source.min_fps:g} frames a second at least"
     for sink in sinks:
         for number, line in enumerate(sink.lines):
             yield f"{'' if number else 'publish':<9}{line}"

@@ -41,7 +41,7 @@ class Mailbox(Generic[T]):
         self._ask = ask
         self.live = live
         self.reshare(share)
-        self.came = self.taken = 0
+        self.came = self.taken = self.emptied = 0
         self._items: collections.deque[T] = collections.deque()
         self._closed = False
 
@@ -50,6 +50,10 @@ class Mailbox(Generic[T]):
         with self._changed:
             self.share = share
             self._ask(share)
+
+    def traffic(self) -> Traffic:
+        """What went through it, beside what it was promised."""
+        return Traffic(self.share.min_fps, self.came, self.taken, self.emptied, not self.live and bool(self._items))
 
     def put(self, item: T, stop: threading.Event) -> Outcome:
         """Hands an item over. A waiting put gives up once ``stop`` is set (and the exchange woken) or the box shut."""
@@ -66,6 +70,13 @@ class Mailbox(Generic[T]):
             self.came += 1
             self._changed.notify_all()
             return outcome
+
+    def pop(self) -> T:
+        """Takes the oldest item out; by the exchange, which has the lock."""
+        item = self._items.popleft()
+        self.taken += 1
+        self.emptied += not self._items
+        return item
 
     def clear(self) -> int:
         """Empties and shuts the box for good; the number of items thrown away."""
@@ -107,7 +118,7 @@ class Exchange(Generic[T]):
     def traffic(self) -> dict[str, Traffic]:
         """What went through each box since it was made."""
         with self._changed:
-            return {key: Traffic(box.share.min_fps, box.came, box.taken) for key, box in self._boxes.items()}
+            return {key: box.traffic() for key, box in self._boxes.items()}
 
     def take(
         self,
@@ -139,9 +150,8 @@ class Exchange(Generic[T]):
     def _pop(self, key: str, now: float) -> T:
         box = self._boxes[key]
         self._schedule.taken(key, now)
-        box.taken += 1
         self._changed.notify_all()
-        return box._items.popleft()  # noqa: SLF001 - one lock for both
+        return box.pop()
 
     def look_again(self) -> None:
         """Makes a waiting ``take`` ask once more from when on live items may be taken."""

@@ -16,11 +16,14 @@ ON_ITS_WAY = 1
 
 
 class Traffic(NamedTuple):
-    """Of one source: the minimum that it was promised, how many frames came and how many were taken so far."""
+    """Of one source: the minimum that it was promised, how many frames came and how many were taken so far; of a file,
+    which brings the next one only when one was taken, how often it had none left, and whether it has one now."""
 
     min_fps: float
     came: int
     taken: int
+    emptied: int = 0
+    waits: bool = False
 
 
 class Verdict(NamedTuple):
@@ -54,9 +57,16 @@ class Minima:
             if first is None or last.came < first.came:
                 continue
             count = last.taken - first.taken
-            due = min(int(last.min_fps * seconds), last.came - first.came)
+            due = int(last.min_fps * seconds)
+            if not _always_had_one(first, last):
+                due = min(due, last.came - first.came)
             taken += count
             promised += due
             if first.min_fps == last.min_fps and due - count > ON_ITS_WAY:
                 missed[key] = due - count
         return Verdict(missed, promised / seconds, taken / seconds)
+
+
+def _always_had_one(first: Traffic, last: Traffic) -> bool:
+    """Whether a file had a frame at any time between the two: it could have brought as many as were asked for."""
+    return first.waits and last.waits and first.emptied == last.emptied
