@@ -132,7 +132,7 @@ def fill_with_packages(root: Path, folder: Path, name: str) -> None:
     """The same, but with the .deb of this checkout's HEAD and an older one, which is made of it."""
     output = folder / f"packages-{name}"
     program = ROOT / "systemd" / "packages" / "build.py"
-    only = ("--releases", name, "--processors", DEBIAN[platform.machine()], "--level", "1")
+    only = ("--releases", name, "--processors", DEBIAN[platform.machine()], "--level", "0")
     call(sys.executable, program, *only, "--work", folder / "packages-work", "--output", output)
     inside = _inside(root)
     (newer,) = output.glob("*.deb")
