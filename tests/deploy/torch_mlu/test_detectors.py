@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from tests.deploy.torch_mlu import detector_scripts, scripts
 
+from mlu_agent.cli import main
+
 pytestmark = pytest.mark.torch
 
 # A package as torchvision is laid out, with one network: what of it the vendor's names are added to.
@@ -82,7 +84,8 @@ def _rows(boxes):
 
 
 def test_yolov3_of_the_vendors_torchvision(run, tmp_path, monkeypatch, detect):
-    """Float, quantized, saved, loaded by path and from TORCH_HOME, on the device, fused; the agent reads the export."""
+    """Float, quantized, saved, loaded by path and from TORCH_HOME, on the device, fused; the agent reads the export,
+    with its own manifest and with an adopted one."""
     from mlu_agent.model.bundle import load_bundle
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -102,6 +105,9 @@ def test_yolov3_of_the_vendors_torchvision(run, tmp_path, monkeypatch, detect):
     assert "check it against the script" in (tmp_path / "offline" / "yolov3.toml").read_text()
     found = detect(tmp_path / "offline" / "yolov3.cambricon", _picture(tmp_path, (48, 80)))
     assert found["detections"]
+    options = ["--labels", "coco", "--iou", "0.5", "--confidence", str(spec.thresholds.confidence), "--force"]
+    assert main(["adopt", str(tmp_path / "offline" / "yolov3.cambricon"), "--as", "yolov3", *options]) == 0
+    assert detect(tmp_path / "offline" / "yolov3.cambricon", _picture(tmp_path, (48, 80))) == found
     (tmp_path / "offline" / "yolov3.cambricon").unlink()
 
 
