@@ -20,7 +20,7 @@ from .outputs import chosen_outputs
 from .picture import check_input, describe_input
 from .plain import describe_classes, describe_tensors
 from .priors import describe_priors
-from .values import Described, Findings, Request, misfit
+from .values import Described, Findings, LabelsMissing, Request, misfit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,13 +119,17 @@ def _file_name(path: Path) -> str:
 
 
 def families_that_fit(path: Path, manifest: Path, model: OfflineModel, sha256: str, request: Request) -> list[str]:
-    """The families as which the file could be adopted with the other options as they are."""
+    """The families as which the file could be adopted with the other options as they are, and with how many labels
+    where none are given."""
     found = []
     for family in FAMILIES:
         asked = Request(**{**vars(request), "family": family})
         try:
             adopt(path, manifest, model, sha256, asked, {})
+        except LabelsMissing as missing:
+            found.append(f"{family} (with {missing.count or 'its'} labels)")
         except UserError:
             continue
-        found.append(family)
+        else:
+            found.append(family)
     return found

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..config.fields import show
 from ..config.files import read_bounded
-from ..errors import DataError, UserError
+from ..errors import DataError
 from ..model.bundle import MAX_LABEL, MAX_LABELS
 from ..model.label_sets import LABEL_SETS
+from .values import LabelsMissing
 
 if TYPE_CHECKING:
     from .families import Family
@@ -72,17 +73,19 @@ def choose_labels(given: tuple[str, ...], classes: int, family: Family, findings
             what = one if classes == 1 else f"the {classes} classes are those of {name} in their usual order"
             findings.assume(f"{what} (--labels FILE)")
             return LABEL_SETS[name]
-    raise UserError(
+    raise LabelsMissing(
         f"classes that the file's outputs hold and do not name: {classes}; give --labels FILE with so many names, one "
-        f"a line in the order of training; a network that has not so many is no {family.name}"
+        f"a line in the order of training; a network that has not so many is no {family.name}",
+        classes,
     )
 
 
-def needed_labels(given: tuple[str, ...], why: str) -> tuple[str, ...]:
+def needed_labels(given: tuple[str, ...], why: str, count: int = 0) -> tuple[str, ...]:
     """``given``; UserError where there are none, as nothing tells how many classes there are."""
     if not given:
-        raise UserError(
+        raise LabelsMissing(
             f"{why}; give --labels FILE with the names, one a line in the order of training (--labels "
-            f"{' or --labels '.join(LABEL_SETS)} for a known set)"
+            f"{' or --labels '.join(LABEL_SETS)} for a known set)",
+            count,
         )
     return given

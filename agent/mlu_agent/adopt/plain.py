@@ -38,7 +38,9 @@ def describe_classes(model: OfflineModel, request: Request, family: Family, find
     numbers, rest = divmod(math.prod(outputs[0].shape), batch)
     if rest:
         raise misfit(f"the file's output is {shown}, which is no batch of {batch}; --as tensors hands it on")
-    labels = needed_labels(request.labels, f"the file's output holds {numbers} numbers for each picture without names")
+    labels = needed_labels(
+        request.labels, f"the file's output holds {numbers} numbers for each picture without names", numbers
+    )
     if len(labels) != numbers:
         raise misfit(
             f"the file's output is {shown}: {numbers} numbers for each picture, but --labels names {len(labels)}; "

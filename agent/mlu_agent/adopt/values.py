@@ -97,6 +97,14 @@ class Described:
     labels: tuple[str, ...]
 
 
+class LabelsMissing(UserError):
+    """All fits but for the labels, which nobody named. ``count``: how many are needed, 0: the file does not tell."""
+
+    def __init__(self, message: str, count: int) -> None:
+        super().__init__(message)
+        self.count = count
+
+
 def input_size(model: OfflineModel) -> tuple[int, int]:
     """Width and height of the one input, which has been looked at before."""
     return model.inputs[0].shape[2], model.inputs[0].shape[1]
