@@ -65,7 +65,7 @@ def _config(model: Path, clip: Path, endpoint: str) -> str:
         'runtime = "simulator"',
     ]
     lines += ["[[source]]", 'id = "street"', f"path = {json.dumps(str(clip.resolve()))}"]
-    lines += ["[publish]", f"endpoint = {json.dumps(endpoint)}"]
+    lines += ["[publish]", f"endpoint = {json.dumps(endpoint)}", "[control]", 'socket = ""']
     return "\n".join(lines) + "\n"
 
 

@@ -95,6 +95,8 @@ def _lines(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote]) 
     for sink in sinks:
         for number, line in enumerate(sink.lines):
             yield f"{'' if number else 'publish':<9}{line}"
+    group = f" (group {config.control.group})" if config.control.group else ""
+    yield f"control  {config.control.socket or 'no socket'}{group}"
 
 
 def _kept(problems: list[MluAgentError], step: Callable[[], T]) -> T | None:
@@ -145,6 +147,7 @@ def _describe(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote
     }
     for sink in sinks:
         description.update(sink.fields)
+    description["control"] = {"socket": str(config.control.socket or ""), "group": config.control.group}
     return description
 
 

@@ -77,7 +77,8 @@ def table(status: dict[str, Any], *, colours: bool = False) -> list[str]:
         lines += ["", *_sources(status["sources"], several=several, colours=colours)]
     lines += [""] if status["changes"] or agent["log_lost"] else []
     for change in status["changes"][:3]:
-        came_to = change["came_to"] if change["ok"] else f"refused: {change['came_to']}"
+        said = change["ok"] or "refused" in change["came_to"]
+        came_to = change["came_to"] if said else f"refused: {change['came_to']}"
         lines += _told("changed", f"{clock(change['when_ns'])} {change['what']} ({change['who']}): {came_to}")
     lines += _told("log", f"{agent['log_lost']} lines were lost") if agent["log_lost"] else []
     return lines
