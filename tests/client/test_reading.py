@@ -210,6 +210,33 @@ def test_a_refusal_names_the_field_the_value_and_what_was_expected(change, sente
         read_message({**MESSAGES["1.1", "frame"], **change})
 
 
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"data": b"1"}, r"tensors\[0\].data is data of 1, not data of 12 bytes"),
+        ({"data": "text"}, r"tensors\[0\].data is 'text', not data of 12 bytes"),
+        ({"shape": [1] * 9}, r"tensors\[0\].shape is a list of 9, not a list of at most 8 whole numbers from 1 on"),
+        ({"shape": [0]}, r"tensors\[0\].shape is a list of 1, not a list of at most 8"),
+        ({"shape": [2**64 - 1] * 8}, "is data of 12, not data of [0-9]+ bytes"),
+        ({"dtype": "float128"}, "dtype is 'float128', not a text that fits"),
+    ],
+)
+def test_a_tensors_data_are_what_its_shape_and_type_make(change, sentence):
+    """So that whoever makes an array of it needs no checks of its own."""
+    message = copy.deepcopy(MESSAGES["1.2", "tensors"])
+    message["tensors"][0].update(change)
+    with pytest.raises(DataError, match=sentence):
+        read_message(message)
+
+
+def test_binary_data_is_damage_in_every_other_kind():
+    """Where a version had none, nobody has to think of it."""
+    for kind in ("frame", "classes", "state", "heartbeat", "end"):
+        message = {**MESSAGES["1.2", kind], "more": b"x"}
+        with pytest.raises(DataError, match="binary data"):
+            codec.decode(codec.encode(codec.topic(kind, "a"), message))
+
+
 @pytest.mark.parametrize("message", [None, [], "frame", 7])
 def test_what_is_no_map_is_refused(message):
     """A reader of kept messages may meet anything."""

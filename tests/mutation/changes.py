@@ -51,6 +51,54 @@ AGENT = (
         "test_what_is_remembered_is_bounded_and_believed_only_if_it_is_right",
     ),
     _agent(
+        "tensors that no message has room for",
+        "MAX_DATA = MAX_MESSAGE - (256 << 10)",
+        "MAX_DATA = MAX_MESSAGE",
+        "test_tensors_have_their_data_in_order_as_long_as_a_message_has_room",
+    ),
+    _agent(
+        "a tensor that is too large is sent",
+        "fits.append(size <= room)",
+        "fits.append(True)",
+        "test_tensors_have_their_data_in_order_as_long_as_a_message_has_room",
+    ),
+    _agent(
+        "logits are told as confidences",
+        "ROUNDING = 2e-3",
+        "ROUNDING = 2e-1",
+        "test_what_is_no_confidence_is_counted_unless_it_was_rounded",
+    ),
+    _agent(
+        "classes without end",
+        "MAX_TOP = 1000",
+        "MAX_TOP = 100_000",
+        "test_a_wrong_description_of_outputs_is_named",
+    ),
+    _agent(
+        "binary data in every kind",
+        'binary = message.get("kind") == "tensors"',
+        "binary = True",
+        "test_binary_data_is_damage_in_every_other_kind",
+    ),
+    _agent(
+        "a tensor of any number of bytes",
+        "if not isinstance(value, bytes) or len(value) != size:",
+        "if not isinstance(value, bytes):",
+        "test_a_tensors_data_are_what_its_shape_and_type_make",
+    ),
+    _agent(
+        "a sequence for each kind of a source",
+        'kind if kind not in codec.RESULTS else ""',
+        "kind",
+        "test_a_source_has_one_sequence_whatever_its_model_does",
+    ),
+    _agent(
+        "frames of other kinds are a loss",
+        "sum(by_kind[kind] for kind in self._unheard)",
+        "0",
+        "test_a_source_has_one_sequence_whatever_its_model_does",
+    ),
+    _agent(
         "figures made for everybody who asks",
         "if now - self._made_at >= FRESH_S:",
         "if True:",
@@ -1714,6 +1762,30 @@ NATIVE = (
 )
 
 EXPORT = (
+    _export(
+        "a line of progress each second",
+        "EVERY_S = 10.0",
+        "EVERY_S = 1.0",
+        "test_a_line_has_percent_and_the_time_that_is_left",
+    ),
+    _export(
+        "an overlap of a half is no confusion",
+        "np.argwhere(ious >= MATCHING_IOU)",
+        "np.argwhere(ious > MATCHING_IOU)",
+        "test_an_overlap_of_less_than_half_is_none",
+    ),
+    _export(
+        "the lowest of equally good confidences",
+        "best = int(found.argmax())",
+        "best = len(found) - 1 - int(found[::-1].argmax())",
+        "test_f1_by_hand",
+    ),
+    _export(
+        "a command of any length in a report",
+        "MAX_COMMAND = 4096",
+        "MAX_COMMAND = 1 << 20",
+        "test_what_it_says_is_so",
+    ),
     _export(
         "a zip that unpacks to anything",
         "total > min(MAX_ARCHIVE_BYTES, MAX_RATIO * size + SLACK)",

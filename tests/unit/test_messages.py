@@ -9,7 +9,7 @@ import jsonschema
 import msgpack
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from tests.client.goldens import golden, relaxed
 
 from mlu_agent.classes import Classes
@@ -274,12 +274,16 @@ def test_classes_and_tensors_come_back_as_values():
     )
     first, second = tensors.tensors
     assert (first.name, second) == ("map", values.Tensor("big", (1, 1 << 20), "float32", None))
-    read = np.frombuffer(first.data, first.dtype).reshape(first.shape)
-    np.testing.assert_array_equal(read, TENSORS.arrays[0])
+    np.testing.assert_array_equal(np.frombuffer(first.data, first.dtype).reshape(first.shape), TENSORS.arrays[0])
+    array = convert.to_array(first)
+    np.testing.assert_array_equal(array, TENSORS.arrays[0])
+    assert (array.dtype, array.flags.writeable, convert.to_array(second)) == (np.float16, False, None)
     assert build.without_data(TENSORS) == 1
 
 
 @settings(max_examples=20, deadline=None)
+@example([codec.MAX_MESSAGE])
+@example([codec.MAX_MESSAGE - (256 << 10), *range(1, 8)])
 @given(st.lists(st.integers(0, 6 << 20), max_size=8))
 def test_tensors_have_their_data_in_order_as_long_as_a_message_has_room(sizes):
     """One that is too large gives way to smaller ones after it, and with the longest names all of it is a message."""

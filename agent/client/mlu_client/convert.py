@@ -1,8 +1,8 @@
-"""Detections as numpy arrays, for programs that have numpy: imported when asked for, not required by mlu-client."""
+"""Detections and tensors as numpy arrays, for programs that have numpy: imported when asked for, not required."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import DataError, UserError
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .values import Frame
+    from .values import Frame, Tensor
 
 
 class Arrays(NamedTuple):
@@ -31,10 +31,7 @@ def to_arrays(frame: Frame) -> Arrays:
 
     Raises UserError where numpy is not installed, DataError for a class_id beyond 63 bits.
     """
-    try:
-        import numpy as np  # noqa: PLC0415 - who only listens has none
-    except ImportError:
-        raise UserError("numpy: is not installed, and arrays are its; pip install numpy") from None
+    np = _numpy()
     size = np.array([frame.width, frame.height, frame.width, frame.height], np.float64)
     boxes = np.array([one.box for one in frame.detections], np.float64).reshape(-1, 4) * size
     try:
@@ -46,3 +43,23 @@ def to_arrays(frame: Frame) -> Arrays:
     return Arrays(
         boxes.astype(np.float32), np.array([one.confidence for one in frame.detections], np.float32), class_id
     )
+
+
+def to_array(tensor: Tensor) -> NDArray[Any] | None:
+    """The tensor as an array that may not be written to; None where its data did not fit into the message.
+
+    Raises UserError where numpy is not installed.
+    """
+    if tensor.data is None:
+        return None
+    np = _numpy()
+    made: NDArray[Any] = np.frombuffer(tensor.data, np.dtype(tensor.dtype).newbyteorder("<")).reshape(tensor.shape)
+    return made
+
+
+def _numpy() -> Any:
+    try:
+        import numpy as np  # noqa: PLC0415 - who only listens has none
+    except ImportError:
+        raise UserError("numpy: is not installed, and arrays are its; pip install numpy") from None
+    return np
