@@ -103,12 +103,13 @@ class Box:
         return findings
 
     @contextlib.contextmanager
-    def daemon(self, config: Path, until: Callable[[dict[str, Any]], Any], **environment: str) -> Iterator[int]:
-        """A daemon that runs, from when its status is as wanted; its process id."""
-        env = {**os.environ, "MLU_AGENT_SIMULATOR": str(self.simulator), **environment}
+    def daemon(self, config: Path, until: Callable[[dict[str, Any]], Any], output: int = -1) -> Iterator[int]:
+        """A daemon that runs, from when its status is as wanted; its process id. ``output``: where its log goes."""
+        env = {**os.environ, "MLU_AGENT_SIMULATOR": str(self.simulator)}
         command = [sys.executable, "-m", "mlu_agent.cli", "run", "-c", str(config)]
         with (self.folder / "log").open("w") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+            out = log.fileno() if output < 0 else output
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=env)
         try:
             self.wait(until)
             yield process.pid
@@ -323,6 +324,18 @@ def daemon_waits_for_its_model(box: Box) -> Findings:
     box.model.rename(box.folder / "elsewhere")
     with box.daemon(config, lambda status: status["agent"]["phase"] == "starting" and status["agent"]["reason"]):
         return box.doctor(config)
+
+
+@trouble("log-lost")
+def log_whose_reader_sleeps(box: Box) -> Findings:
+    config = box.config(SYNTHETIC + "realtime = true\n[log]\nsummary_s = 0.01\n")
+    reading, writing = os.pipe()
+    try:
+        with box.daemon(config, lambda status: status["agent"]["log_lost"], writing):
+            return box.doctor(config)
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 @trouble("daemon-silent")

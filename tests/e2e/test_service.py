@@ -192,6 +192,7 @@ def test_a_log_whose_reader_sleeps_holds_nothing_up_and_goes_on_later(start, end
         while "SIGHUP" not in seen[-1]["event"]:
             seen.append(json.loads(log.readline()))
         assert not any("lost" in line["event"] for line in seen)
+        assert {line["log_lost"] for line in seen if line["event"] == "summary"} == {0}
         process.send_signal(signal.SIGTERM)
         assert b"stopped" in log.read()
     assert process.wait(SECONDS) == 0

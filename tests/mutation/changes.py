@@ -1525,15 +1525,15 @@ AGENT = (
         "test_a_time_before_this_program_or_far_beyond_it_is_wrong",
     ),
     _agent(
-        "a disk is never full",
+        "a disk is full too soon",
         "if facts.free < LEAST_BYTES:",
-        "if facts.free < 0:",
+        "if facts.free <= LEAST_BYTES:",
         "test_room_on_a_disk_has_a_least",
     ),
     _agent(
-        "inodes never run out",
+        "inodes run out too soon",
         "if facts.inodes is not None and facts.inodes < LEAST_INODES:",
-        "if facts.inodes is not None and facts.inodes < 0:",
+        "if facts.inodes is not None and facts.inodes <= LEAST_INODES:",
         "test_room_on_a_disk_has_a_least",
     ),
     _agent(

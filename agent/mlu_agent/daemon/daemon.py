@@ -311,6 +311,7 @@ class Daemon:
             stages_ms=stages,
             fills=snapshot.fills,
             sinks=snapshot.sinks,
+            log_lost=self._process.log_lost(),
             **snapshot.device,
         )
 

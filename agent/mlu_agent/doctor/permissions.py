@@ -20,10 +20,16 @@ AREA = "permissions"
 
 def look(path: Path, config: Config, who: Who) -> list[Finding]:
     """Of the configuration at ``path`` and what it names."""
-    exposed = [trouble(AREA, "secret-exposed", *remark.split("; ", 1)) for remark in remarks(path, config)]
+    exposed = [_exposed(remark) for remark in remarks(path, config)]
     files = [path, *(one.password_file for one in config.sources if one.password_file)]
+    files += [one.path for one in config.models]
     found = [*exposed, *_unreadable(files, who), *_cameras(config, who)]
     return found or [fine(AREA, f"{who.name} can read all that it needs, and nobody else the secrets")]
+
+
+def _exposed(remark: str) -> Finding:
+    found, _, remedy = remark.rpartition("; ")
+    return trouble(AREA, "secret-exposed", found, remedy)
 
 
 def _unreadable(files: Iterable[Path], who: Who) -> Iterator[Finding]:
