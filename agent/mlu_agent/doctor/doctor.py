@@ -29,7 +29,7 @@ CACHE = Path("/var/cache/mlu-agent")
 JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"))
 RUNTIME_S = 10.0  # for the library, the device and the model
 NAMED = (
-    ("password_file", "password-file"),
+    ("password_file: ", "password-file"),
     ("an ipc path has", "socket-path"),
     ("without a key", "insecure"),
     ("", "configuration"),
