@@ -177,6 +177,25 @@ AGENT = (
         "test_an_order_that_is_none_is_refused",
     ),
     _agent(
+        "rows of priors beyond any network",
+        "MAX_CELLS = 4096",
+        "MAX_CELLS = 8192",
+        "test_a_wrong_description_of_priors_is_named",
+    ),
+    _agent(
+        "joined outputs that lie in columns taken for rows",
+        "return False if channels == count and height * width == depth else None",
+        "return True if channels == count and height * width == depth else None",
+        "test_priors_are_decoded_as_the_plain_formula_says",
+        "test_joined_levels_may_lie_in_columns",
+    ),
+    _agent(
+        "labels of another number than a head's classes",
+        "if labels and tensor.channels != count * (BOX + len(labels)):",
+        "if labels and tensor.channels < count * (BOX + len(labels)):",
+        "test_what_contradicts_the_file_is_refused_with_what_would_fit",
+    ),
+    _agent(
         "variances of any size",
         "LEAST_VARIANCE, MOST_VARIANCE = 1e-3, 100.0",
         "LEAST_VARIANCE, MOST_VARIANCE = 1e-3, 1000.0",

@@ -222,6 +222,7 @@ def test_priors_are_described_in_the_manifest(tmp_path):
         ('activated = ["classes"]', 'activated = ["box"]', "output.activated"),
         ("stride = 16", "stride = 16\ncells = [4, 4]", "one of stride and cells"),
         ("stride = 16", "", "one of stride and cells"),
+        ("stride = 16", "cells = [4097, 4]", "write rows and columns, each 1 to 4096"),
         ("stride = 16", "cells = [4]", "output.heads\\[0\\].cells"),
         (
             "stride = 16",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .labels import needed_labels
+from .labels import choose_labels, needed_labels
 from .outputs import refuse
 from .values import Described, misfit, order_table
 
@@ -45,7 +45,10 @@ def describe_detection_output(
     )  # fmt: skip
     boxes = (tensors[0].elements - HEADER) // FIELDS
     findings.know(f"{tensors[0]}: the detection output operator's row of up to {boxes} boxes")
-    labels = needed_labels(request.labels, "a detection output does not tell how many classes there are")
+    if family.name == "retinaface" and not request.labels:
+        labels = choose_labels((), 1, family, findings)
+    else:
+        labels = needed_labels(request.labels, "a detection output does not tell how many classes there are")
     table = {"kind": "detection_output", "coordinates": request.coordinates or family.coordinates, "max_boxes": boxes}
     if not request.coordinates:
         whose = "pixels of the network's input" if family.coordinates == "pixels" else "shares of the network's input"
