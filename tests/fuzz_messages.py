@@ -23,7 +23,7 @@ from mlu_client import codec, convert
 from mlu_client.errors import DataError
 from mlu_client.reading import read_message
 from mlu_client.text import printable_json
-from mlu_client.values import Frame
+from mlu_client.values import Frame, Tensors
 
 TELLING = [0x80, 0x90, 0xA0, 0xC0, 0xC1, 0xC4, 0xC7, 0xCB, 0xCF, 0xD3, 0xD6, 0xDC, 0xDD, 0xDE, 0xDF, 0xFF]
 
@@ -57,6 +57,9 @@ def message(raw: bytes) -> None:
     assert line(value).isprintable()
     if isinstance(value, Frame):
         convert.to_arrays(value)
+    if isinstance(value, Tensors):
+        for one in value.tensors:
+            convert.to_array(one)
 
 
 def main() -> None:

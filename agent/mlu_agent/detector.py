@@ -61,11 +61,12 @@ class Detector:
 
     def stream(self, items: Iterable[Item]) -> Iterator[tuple[Item, Detections]]:
         """``results`` of a model that detects; UserError for one that does not."""
+        if self.spec.output.task != "detect":
+            raise UserError(
+                f"{self.spec.name}: the model detects nothing, it gives {self.spec.output.kind}; ask for results"
+            )
         for item, result in self.results(items):
-            if not isinstance(result, Detections):
-                raise UserError(
-                    f"{self.spec.name}: the model detects nothing, it gives {self.spec.output.kind}; ask for results"
-                )
+            assert isinstance(result, Detections)
             yield item, result
 
     def results(self, items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.models import classifier_bundle, tensors_bundle
 from tests.pipeline.conftest import Log
 from tests.pipeline.runs import folder_source, run_to_end
 
@@ -106,6 +107,25 @@ def test_each_way_to_be_wrong_fails_the_golden_frame(tested: Device, fault: Faul
     with pytest.raises(DeviceLost, match=r"nothing helped .* the golden frame failed"):
         tested.scrutiny.start()
     assert tested.account.steps() == {"retry": 1, "renew": 1, "reopen": 1}
+
+
+@pytest.mark.parametrize("bundle", [classifier_bundle, tensors_bundle])
+@pytest.mark.parametrize("lie, kind", LIES[:2], ids=LIE_NAMES[:2])
+def test_models_that_detect_nothing_are_watched_as_well(
+    lying: Library, tmp_path: Path, fault: Fault, bundle: Any, lie: Any, kind: str
+):
+    """Whatever the outputs mean: their bytes are known, and mended where it helps."""
+    device = Device(lying, bundle(tmp_path))
+    with device.engine:
+        device.scrutiny.start()
+        before = device.run(90)
+        fault.begin(*lie)
+        with pytest.raises(RuntimeFailure, match="the golden frame failed"):
+            device.golden.check()
+        fault.end()
+        assert (device.run(90) == before).all()
+        device.scrutiny.start()
+    assert device.account.counters()[kind] == 1
 
 
 @pytest.mark.parametrize("lie, kind", [LIES[0], LIES[2], LIES[3]], ids=[LIE_NAMES[0], LIE_NAMES[2], LIE_NAMES[3]])

@@ -23,7 +23,7 @@ from mlu_agent.publish.publisher import Publisher
 from mlu_client import codec, convert
 from mlu_client.reading import read_message
 from mlu_client.text import printable_json
-from mlu_client.values import Frame
+from mlu_client.values import Frame, Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,9 @@ def follow(raw: bytes) -> None:
     assert "\x1b" not in line
     if isinstance(value, Frame):
         convert.to_arrays(value)
+    if isinstance(value, Tensors):
+        for one in value.tensors:
+            convert.to_array(one)
 
 
 @settings(max_examples=250, deadline=None)
