@@ -255,6 +255,15 @@ def test_an_order_that_is_none_is_refused(tmp_path, order, sentence):
         load_bundle(_bundle(tmp_path, "order = [1, 0]", f"order = {order}"))
 
 
+def test_boxes_beyond_any_frame_are_cut_at_its_edges():
+    """Their sides are finite and their areas are not, which warns nobody."""
+    levels = random_levels(np.random.default_rng(4), 2, "float32", softmaxed=True)
+    levels[0][0][:] = [0, 0, 400, 400, 0, 0, 420, 420]
+    found = postprocess(arranged(levels, 2, "levels"), model(PriorSpec(LEVELS, softmaxed=True)), WHOLE, Thresholds())
+    assert len(found.confidence) > 3
+    assert ((found.xyxy >= 0) & (found.xyxy <= 60)).all()
+
+
 @given(data=st.data(), bits=st.sampled_from(["uint16", "uint32"]), multi_label=st.booleans(), softmaxed=st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_any_bits_are_candidates_or_counted(data, bits, multi_label, softmaxed):

@@ -92,8 +92,10 @@ class Postprocessor:
         found, filtered = keep_wanted(self._decode(outputs, thresholds, image), least)
         if not len(found.confidence):
             return Detections.empty(found.invalid, filtered)
-        keep = nms(found.xyxy, found.confidence, found.class_id, thresholds.iou, thresholds.max_detections)
-        xyxy = letterbox.invert(found.xyxy[keep])
+        # sides of 1e30 are numbers, their areas are not: such a box overlaps nothing, and ends at the frame's edges
+        with np.errstate(over="ignore", invalid="ignore"):
+            keep = nms(found.xyxy, found.confidence, found.class_id, thresholds.iou, thresholds.max_detections)
+            xyxy = letterbox.invert(found.xyxy[keep])
         inside = ((xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])).nonzero()[0]
         if len(inside) < len(keep):
             keep, xyxy = keep[inside], xyxy[inside]
