@@ -105,6 +105,18 @@ AGENT = (
         "test_figures_are_made_once_a_second_at_most",
     ),
     _agent(
+        "forty connections for figures at once",
+        "WORKERS = 4  # connections",
+        "WORKERS = 40  # connections",
+        "test_the_bounds_of_who_asks_for_figures",
+    ),
+    _agent(
+        "a connection for figures of a minute",
+        "REQUEST_S = 5.0",
+        "REQUEST_S = 60.0",
+        "test_the_bounds_of_who_asks_for_figures",
+    ),
+    _agent(
         "figures older than a second",
         "FRESH_S = 1.0",
         "FRESH_S = 60.0",

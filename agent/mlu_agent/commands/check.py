@@ -12,6 +12,7 @@ from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
 from ..config import check_group, load_config, remarks, shown
 from ..config.files import path_problem
+from ..daemon.metrics import require
 from ..doctor import finding
 from ..doctor.doctor import connect
 from ..errors import MluAgentError, UserError
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     models = [_kept(problems, functools.partial(_load, config, model)) for model in config.models]
     _kept(problems, lambda: _check_paths(config.sources))
     _kept(problems, lambda: check_group(config.control))
+    _kept(problems, lambda: require(config.metrics))
     sinks = _kept(problems, lambda: notes(config.publish))
     if problems or sinks is None:
         raise type(problems[0])("\n".join(problem.message for problem in problems))

@@ -78,9 +78,9 @@ METRICS = (
 CHANGES = 8  # kinds of change that are told apart, the newest
 
 
-def require() -> None:
-    """UserError where the extra is not installed."""
-    if importlib.util.find_spec("prometheus_client") is None:
+def require(config: MetricsConfig) -> None:
+    """UserError where figures are wanted and the extra is not installed."""
+    if config.listen and importlib.util.find_spec("prometheus_client") is None:
         raise UserError(f"metrics.listen is set, and nothing here can make its figures; {EXTRA}")
 
 
@@ -88,9 +88,9 @@ def open_metrics(
     config: MetricsConfig, status: Callable[[], Status], log: Any, exits: contextlib.ExitStack
 ) -> Scrapes | None:
     """Gives out how everything is, until ``exits`` closes; None where nobody wants it. UserError without the extra."""
+    require(config)
     if not config.listen:
         return None
-    require()
     scrapes = Scrapes(config, lambda: render(status()), CONTENT_TYPE, log)
     exits.callback(scrapes.close)
     return scrapes
