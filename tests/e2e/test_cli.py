@@ -201,8 +201,20 @@ def test_a_label_that_the_model_lacks_keeps_check_and_run_from_going_on(cli, mod
         done = cli(command, "-c", config)
         assert done.returncode == 2
         assert "source cam: classes: 'thnig' is no label of 'small'; did you mean 'thing'?" in done.stderr
-    config.write_text(config.read_text().replace("thnig", "thing"))
-    assert "of cam only thing" in cli("check", "-c", config).stdout
+
+
+def test_check_tells_what_each_source_asks_for(cli, model_path: Path, tmp_path: Path):
+    """In words what is not as usual, and all of it for programs."""
+    config = tmp_path / "agent.toml"
+    text = f'[model]\npath = "{model_path}"\n[publish]\nendpoint = "ipc://{tmp_path}/a.sock"\n'
+    text += '[[source]]\nid = "cam"\nsynthetic = "64x48@5"\nclasses = { thing = 0.5 }\nconfidence = 0.25\n'
+    config.write_text(text + "roi = [0, 0, 0.5, 1]\npriority = 1\nmin_fps = 2\n")
+    said = cli("check", "-c", config).stdout
+    wishes = "only thing from 0.5 on; from 0.25 on; within 0, 0 to 0.5, 1 of the frame; priority 1; at least 2 frames"
+    assert wishes in said
+    (source,) = json.loads(cli("check", "-c", config, "--json").stdout)["sources"]
+    assert (source["classes"], source["roi"], source["confidence"]) == ({"thing": 0.5}, [0, 0, 0.5, 1], 0.25)
+    assert (source["priority"], source["min_fps"]) == (1, 2)
 
 
 def test_check_tells_what_would_run(cli, model_path: Path, clip: Path, tmp_path: Path):

@@ -370,7 +370,7 @@ AGENT = (
         "test_a_minimum_that_is_late_each_time_is_kept_over_the_whole",
     ),
     _agent(
-        "an hour without frames made up for",
+        "a minute without frames made up for",
         "MADE_UP_FOR = 2 ",
         "MADE_UP_FOR = 2000 ",
         "test_a_source_that_comes_back_is_owed_little",
@@ -410,6 +410,18 @@ AGENT = (
         "WINDOW_S = 10.0",
         "WINDOW_S = 100.0",
         "test_there_is_one_verdict_for_each_window",
+    ),
+    _agent(
+        "a priority beyond those that are told",
+        "usual.priority, minimum=1, maximum=9)",
+        "usual.priority, minimum=1, maximum=10)",
+        "test_a_mistake_is_told_with_path_value_and_remedy",
+    ),
+    _agent(
+        "a minimum above the rate that is taken",
+        "if 0 < source.max_fps < source.min_fps:",
+        "if 0 < source.max_fps < source.min_fps / 2:",
+        "test_a_mistake_is_told_with_path_value_and_remedy",
     ),
     _agent(
         "a minute to open a stream",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import math
 from dataclasses import dataclass, field
@@ -68,7 +69,11 @@ def run(feeds: dict[str, Feed], lanes: int, cost: float, seconds: float) -> floa
 def least_in_any_window(taken: list[float], length: float, seconds: float) -> int:
     """The fewest frames that lie in a window of that length."""
     starts = [0.0, *(time + 1e-9 for time in taken)]
-    return min(sum(start <= time < start + length for time in taken) for start in starts if start + length <= seconds)
+    return min(
+        bisect.bisect_left(taken, start + length) - bisect.bisect_left(taken, start)
+        for start in starts
+        if start + length <= seconds
+    )
 
 
 @st.composite
@@ -88,14 +93,14 @@ def feasible(draw) -> tuple[dict[str, Feed], int, float]:
     return feeds, lanes, cost
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(feasible())
 def test_every_minimum_is_kept_whenever_that_is_possible(case):
     """Whatever the others want and how important they are: in any stretch of ten of its periods a source gets eight
     frames at least, and over the whole time all but two."""
     feeds, lanes, cost = case
     seconds = 30 / min(feed.share.min_fps for feed in feeds.values() if feed.share.min_fps)
-    seconds = min(seconds, 4000 * cost / lanes)
+    seconds = min(seconds, 2500 * cost / lanes)
     assert run(feeds, lanes, cost, seconds) == 0
     for feed in feeds.values():
         minimum = feed.share.min_fps
@@ -162,6 +167,18 @@ def test_a_less_important_source_without_a_minimum_gets_what_is_left():
     assert len(feeds["first"].taken) >= 938
 
 
+@settings(max_examples=20, deadline=None)
+@given(feasible(), st.integers(1, 9), st.floats(0, 100))
+def test_a_source_without_frames_costs_the_others_nothing(case, priority, minimum):
+    """Whatever it was promised: they are taken at the very same moments as without it."""
+    feeds, lanes, cost = case
+    with_it = {key: Feed(feed.share, feed.interval) for key, feed in feeds.items()}
+    broken = {"broken": Feed(Share(priority, minimum), 0.04, start=math.inf)}
+    run(feeds, lanes, cost, 300 * cost)
+    run({**broken, **with_it}, lanes, cost, 300 * cost)
+    assert [feed.taken for feed in with_it.values()] == [feed.taken for feed in feeds.values()]
+
+
 def test_a_minimum_that_is_late_each_time_is_kept_over_the_whole():
     """A lane is free every 0.07 s, a frame is owed every 0.1 s: never just then, and ten a second all the same."""
     feeds = {"a": Feed(Share(9, min_fps=10.0)), "b": Feed(Share(1))}
@@ -178,10 +195,10 @@ def test_extra_frames_are_not_held_against_a_source():
 
 
 def test_a_source_that_comes_back_is_owed_little():
-    """It makes up for two periods, not for the hour in which it had no frame; and that was nobody's fault."""
-    feeds = {"a": Feed(Share(5, min_fps=10.0), 0.0, start=3600.0), "b": Feed(Share(1))}
-    run(feeds, 1, 0.01, 3601)
-    assert sum(time < 3600.05 for time in feeds["a"].taken) <= 3
+    """It makes up for two periods, not for the minute in which it had no frame; and that was nobody's fault."""
+    feeds = {"a": Feed(Share(5, min_fps=10.0), 0.0, start=60.0), "b": Feed(Share(1))}
+    run(feeds, 1, 0.01, 61)
+    assert sum(time < 60.05 for time in feeds["a"].taken) <= 3
     assert len(feeds["a"].taken) >= 10
 
 

@@ -10,7 +10,7 @@ from mlu_client.text import printable, printable_json
 
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
-from ..config import check_group, load_config, remarks, shown
+from ..config import SourceConfig, check_group, load_config, remarks, shown
 from ..config.files import path_problem
 from ..daemon.metrics import require
 from ..doctor import finding
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ..cnrt import Library
-    from ..config import Config, ModelConfig, SourceConfig
+    from ..config import Config, ModelConfig
     from ..model.bundle import ModelSpec
     from ..publish.sink import SinkNote
 
@@ -90,15 +90,32 @@ def _lines(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote]) 
         rule = "newest frame only" if source.live else "every frame"
         to = f", model {source.model or config.models[0].name}" if several else ""
         yield f"source   {source.id}: {source.kind} {shown(source.location)} ({rule}{to})"
-        if source.classes:
-            yield f"         of {source.id} only {', '.join(label for label, _ in source.classes)}"
-        if source.min_fps:
-            yield f"         {source.id} gets {source.min_fps:g} frames a second at least"
+        wishes = _wishes(source)
+        if wishes:
+            yield f"         {wishes}"
     for sink in sinks:
         for number, line in enumerate(sink.lines):
             yield f"{'' if number else 'publish':<9}{line}"
     group = f" (group {config.control.group})" if config.control.group else ""
     yield f"control  {config.control.socket or 'no socket'}{group}"
+
+
+def _wishes(source: SourceConfig) -> str:
+    """What a source asks for that is not what all do."""
+    usual = SourceConfig(source.id, source.kind, source.location)
+    parts = []
+    if source.classes:
+        wanted = (f"{label} from {own:g} on" if own else label for label, own in source.classes)
+        parts.append(f"only {', '.join(wanted)}")
+    if source.confidence:
+        parts.append(f"from {source.confidence:g} on")
+    if source.roi != usual.roi:
+        parts.append("within {:g}, {:g} to {:g}, {:g} of the frame".format(*source.roi))
+    if source.priority != usual.priority:
+        parts.append(f"priority {source.priority}")
+    if source.min_fps:
+        parts.append(f"at least {source.min_fps:g} frames a second")
+    return "; ".join(parts)
 
 
 def _kept(problems: list[MluAgentError], step: Callable[[], T]) -> T | None:
@@ -143,6 +160,11 @@ def _describe(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote
                 "location": shown(source.location),
                 "live": source.live,
                 "model": source.model or first.model.name,
+                "classes": dict(source.classes),
+                "confidence": source.confidence,
+                "roi": source.roi,
+                "priority": source.priority,
+                "min_fps": source.min_fps,
             }
             for source in config.sources
         ],
