@@ -169,7 +169,7 @@ def _confusion(shown: Evaluation) -> Html:
     return html.section(
         "What is taken for what",
         html.figure("", drawing),
-        *([html.figure(f"most frequent, of {len(pairs)} pairs shown", table)] if pairs else []),
+        *([html.figure("the classes that are confused most", table)] if pairs else []),
         about=f"At confidence {shown.confidence:g} and an IoU of {MATCHING_IOU:g}. Objects found by their own class "
         "are on the diagonal; of the missed ones and the wrong detections those that overlap are a confusion; what is "
         "left is missed (last column) or seen where nothing is (last row). A square is as dark as its part of its row.",
