@@ -1015,6 +1015,18 @@ AGENT = (
         "test_the_bounds_are_those_that_people_are_told",
     ),
     _agent(
+        "who waited for a picture in vain is kept",
+        "MOST_WANTED = 8",
+        "MOST_WANTED = 8000",
+        "test_pictures_that_were_waited_for_in_vain_leave_nothing",
+    ),
+    _agent(
+        "a source that has just gone is told of",
+        "if source.source_id in snapshot.sources",
+        "if True",
+        "test_sources_that_come_and_go_meanwhile_are_told_or_left_out",
+    ),
+    _agent(
         "any number of pictures waited for",
         "if len(self._waiting) >= MAX_WAITING:",
         "if False:",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlu_agent.daemon.status import Status
+    from mlu_agent.ledger import Snapshot
 
 AGENT = AgentNow("1", "box", "boot", 7, 0, 1.0, runtime="simulator", phase=SERVING)
 
@@ -116,4 +118,24 @@ def test_a_reason_for_dropping_is_told_where_there_was_one(make, model_path: Pat
     (source,) = take_status(AGENT, pipeline, pipeline._outlet, Recent(), Changes()).sources
     assert source.dropped == {"max_fps": 3}
     assert source.latencies == {} or all(isinstance(one, Latency) for one in source.latencies.values())
+    assert pipeline.stop(5)
+
+
+def test_sources_that_come_and_go_meanwhile_are_told_or_left_out(make, model_path: Path, pictures: Path, monkeypatch):
+    """Whoever scrapes the figures does it in a thread of his own: what a reload changes just then is no error."""
+    pipeline = make(model_path, folder_source(pictures))
+    real = pipeline.ledger.snapshot
+
+    def snapshot() -> Snapshot:
+        """As taken after another source came, and before the first one's account was closed or after it."""
+        if len(pipeline.sources) == 1:
+            pipeline.add(folder_source(pictures, "new"))
+        taken = real()
+        return dataclasses.replace(taken, sources={name: all_ for name, all_ in taken.sources.items() if name != gone})
+
+    monkeypatch.setattr(pipeline.ledger, "snapshot", snapshot)
+    gone = ""
+    assert [one.id for one in take_status(AGENT, pipeline, pipeline._outlet, Recent(), Changes()).sources] == ["folder"]
+    gone = "folder"
+    assert [one.id for one in take_status(AGENT, pipeline, pipeline._outlet, Recent(), Changes()).sources] == ["new"]
     assert pipeline.stop(5)

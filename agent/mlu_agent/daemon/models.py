@@ -76,7 +76,7 @@ class Models:
 
     def items(self) -> Iterable[tuple[str, Served]]:
         """All of them with their names."""
-        return [(name, one.served) for name, one in self._all.items()]
+        return [(name, one.served) for name, one in list(self._all.items())]
 
     def __iter__(self) -> Iterator[Served]:
         return iter([one.served for one in self._all.values()])

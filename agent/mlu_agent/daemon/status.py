@@ -233,12 +233,14 @@ def take_status(
     """How everything is now; any thread may ask. Before the start is over there is no pipeline yet."""
     if pipeline is None or outlet is None:
         return Status(agent, changes=changes.newest_first())
+    held = list(pipeline.sources.values())  # before the snapshot: one that comes in between has no account in it
     snapshot = pipeline.ledger.snapshot()
     now = time.monotonic()
     models = tuple(_model_now(name, served, snapshot) for name, served in pipeline.models.items())
     sources = tuple(
         _source_now(source, pipeline.models.name_of(source.config), snapshot, recent, now)
-        for source in list(pipeline.sources.values())
+        for source in held
+        if source.source_id in snapshot.sources  # else it has just gone
     )
     sinks = tuple(SinkNow(sink.name, sink.endpoint, snapshot.sinks.get(sink.name, {})) for sink in outlet.sinks)
     lost = pipeline.failure

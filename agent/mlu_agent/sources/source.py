@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .mailbox import Mailbox
 
 STALL_INTERVALS = 3
+MOST_WANTED = 8  # who waits for a picture of a source that gives none gives up, and must not be kept for it
 DROPPED_NEWER = "dropped_newer_frame"
 DROPPED_RATE = "dropped_max_fps"
 DROPPED_STALE = "dropped_stale"
@@ -69,7 +70,7 @@ class Source:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._pause = Pause()
-        self._wanted: collections.deque[Callable[[Grab], None]] = collections.deque()
+        self._wanted: collections.deque[Callable[[Grab], None]] = collections.deque(maxlen=MOST_WANTED)
         self._liveness = Liveness(remote=capture.remote, longest_s=max(config.open_timeout_s, capture.longest_s))
         self._reminders = Reminders()
         self._last_sign = 0.0  # start of the last attempt, or its last frame
@@ -151,8 +152,6 @@ class Source:
 
     def resume(self) -> None:
         """Reads again; one that was lost is tried again when that was due anyway."""
-        if not self._pause:
-            return
         self._pause.end()
         before = self._before_pause
         lost = before.state is SourceState.LOST
@@ -160,8 +159,7 @@ class Source:
         self._set(state, reason, Reason(before.code) if lost and before.code else None, only_from=(SourceState.PAUSED,))
 
     def want_picture(self, take: Callable[[Grab], None]) -> None:
-        """``take`` is called with the next picture that is handed on, once, by the source's thread: it must be quick,
-        and must not change the pixels."""
+        """``take`` gets the next picture that is handed on, in the source's thread: it is quick and changes none."""
         self._wanted.append(take)
 
     def join(self, timeout: float) -> bool:
