@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.test_daemon import check_balance, check_sequence, source
+from tests.e2e.test_daemon import Manager, check_balance, check_sequence, source
 from tests.models import small_bundle
+
+from mlu_agent.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 FILE = source("file", path="{clip}", loop=True)
 LIVE = source("live", synthetic="64x48@50", realtime=True)
@@ -19,8 +24,8 @@ LIVE = source("live", synthetic="64x48@50", realtime=True)
 class Reloading:
     """A daemon, its configuration's file and its subscriber."""
 
-    def __init__(self, run_daemon: Any, listener: Any, tmp_path: Path, sources: str) -> None:
-        self.daemon = run_daemon(sources)
+    def __init__(self, run_daemon: Any, listener: Any, tmp_path: Path, sources: str, **environment: str) -> None:
+        self.daemon = run_daemon(sources, environment=environment)
         self.listener = listener
         self.file = tmp_path / "agent0.toml"
         self.text = self.file.read_text()
@@ -121,3 +126,53 @@ def test_what_is_wrong_with_a_file_leaves_everything_as_it_is(
     box.go_on("file", "live")
     assert box.daemon.stop() == 0
     check_sequence(box.frames("file"), box.frames("file")[0]["seq"])
+
+
+def test_a_model_is_swapped_by_command_and_the_service_manager_hears_why_not(
+    run_daemon, listen, endpoint: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """`ctl swap` of a good model, then of one with a flipped bit: the answer, the status and STATUS= have the reason,
+    and each frame of the file arrives once, in order. A stop in the middle of a swap ends with 0 in time."""
+    (tmp_path / "other").mkdir()
+    other = small_bundle(tmp_path / "other")
+    manifest = other.with_suffix(".toml")
+    manifest.write_text(manifest.read_text().replace('name = "small"', 'name = "other"'))
+    manager = Manager(tmp_path)
+    control = f'[control]\nsocket = "{tmp_path}/control.sock"\n'
+
+    def ctl(*words: str) -> tuple[int, str]:
+        code = main(["ctl", "--socket", f"{tmp_path}/control.sock", *words])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    try:
+        box = Reloading(
+            run_daemon, listen(endpoint), tmp_path, FILE.format(clip=clip) + control, NOTIFY_SOCKET=manager.path
+        )
+        box.go_on("file")
+        code, said = ctl("swap", "main", str(other))
+        assert (code, "model main is other" in said, "until a reload or a restart" in said) == (0, True, True)
+        box.listener.wait_for(lambda: box.frames("file")[-1]["model"]["name"] == "other")
+        data = bytearray(other.read_bytes())
+        data[-1] ^= 1
+        other.write_bytes(data)
+        code, said = ctl("swap", "main", str(other))
+        assert (code, "sha256" in said) == (2, True)
+        while not any("the last swap of main was refused: model main: " in text for text in manager.received):
+            manager.received.append(manager._socket.recv(65536).decode())
+        code, said = ctl("status", "--json")
+        newest = json.loads(said)["changes"][0]
+        assert (newest["what"], newest["ok"], "sha256" in newest["came_to"]) == ("swap main", False, True)
+        box.go_on("file")
+        manager.received.clear()
+        assert ctl("reload")[0] == 0
+        manager.wait_for("RELOADING=1")
+        manager.wait_for("READY=1")
+        box.listener.wait_for(lambda: box.frames("file")[-1]["model"]["name"] == "small")
+        box.daemon.process.send_signal(signal.SIGHUP)
+        assert box.daemon.stop() == 0
+    finally:
+        manager.close()
+    check_sequence(box.frames("file"), box.frames("file")[0]["seq"])
+    positions = [frame["position"] for frame in box.frames("file")]
+    assert all(after == (before + 1) % 40 for before, after in zip(positions, positions[1:]))

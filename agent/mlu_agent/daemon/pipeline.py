@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
-from ..engine.health import LOST, Health
+from ..engine.health import LOST, Health, worst
 from ..errors import DeviceLost, MluAgentError, RuntimeFailure
 from ..sources import TROUBLED, Source, make_capture, share_of
 from .announcer import Announcer
@@ -187,7 +187,7 @@ class Pipeline:
     def _heartbeat(self, now: float) -> None:
         states = {source_id: source.status.state.value for source_id, source in self.sources.items()}
         totals = self.ledger.snapshot().totals
-        health = self.models.main.health()
+        health = worst(served.health() for served in self.models)
         if isinstance(self.failure, DeviceLost):
             health = Health(LOST, self.failure.message)
         self._announcer.heartbeat(self.models.main.info, states, totals, health, uptime_s=now - self._started)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..config import shown
-from ..engine.health import LOST, OK, RECOVERING, SUSPECT, Health
+from ..engine.health import LOST, Health, worst
 from ..errors import DeviceLost
 from ..latency import Latency
 from ..sources import SourceState
@@ -29,7 +29,6 @@ STARTING, SERVING, STOPPING = "starting", "serving", "stopping"
 RECENT_S = 10.0  # rates are those of about so many seconds
 SAMPLE_S = 1.0
 MAX_CHANGES = 16
-_WORST_FIRST = (LOST, RECOVERING, SUSPECT, OK)
 
 
 @dataclass(frozen=True)
@@ -244,7 +243,7 @@ def take_status(
     )
     sinks = tuple(SinkNow(sink.name, sink.endpoint, snapshot.sinks.get(sink.name, {})) for sink in outlet.sinks)
     lost = pipeline.failure
-    device = min((model.health for model in models), key=lambda health: _WORST_FIRST.index(health.state))
+    device = worst(model.health for model in models)
     if isinstance(lost, DeviceLost):
         device = Health(LOST, lost.message)
     return Status(agent, models, sources, sinks, device, changes.newest_first())

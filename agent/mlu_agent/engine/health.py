@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 OK, RECOVERING, SUSPECT, LOST = "ok", "recovering", "suspect", "lost"
+_WORST_FIRST = (LOST, RECOVERING, SUSPECT, OK)
 
 
 @dataclass(frozen=True)
@@ -16,3 +21,8 @@ class Health:
     state: str = OK
     reason: str = ""
     since_ns: int = field(default_factory=time.time_ns)
+
+
+def worst(healths: Iterable[Health]) -> Health:
+    """Of several models' devices."""
+    return min(healths, key=lambda health: _WORST_FIRST.index(health.state))
