@@ -161,7 +161,9 @@ def test_a_model_is_swapped_by_command_and_the_service_manager_hears_why_not(
         while not any("the last swap of main was refused: model main: " in text for text in manager.received):
             manager.received.append(manager._socket.recv(65536).decode())
         code, said = ctl("status", "--json")
-        newest = json.loads(said)["changes"][0]
+        status = json.loads(said)
+        newest = status["changes"][0]
+        assert status["models"][0]["change"] == newest
         assert (newest["what"], newest["ok"], "sha256" in newest["came_to"]) == ("swap main", False, True)
         box.go_on("file")
         manager.received.clear()

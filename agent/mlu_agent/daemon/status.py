@@ -235,7 +235,8 @@ def take_status(
     held = list(pipeline.sources.values())  # before the snapshot: one that comes in between has no account in it
     snapshot = pipeline.ledger.snapshot()
     now = time.monotonic()
-    models = tuple(_model_now(name, served, snapshot) for name, served in pipeline.models.items())
+    newest = changes.newest_first()
+    models = tuple(_model_now(name, served, snapshot, newest) for name, served in pipeline.models.items())
     sources = tuple(
         _source_now(source, pipeline.models.name_of(source.config), snapshot, recent, now)
         for source in held
@@ -246,10 +247,10 @@ def take_status(
     device = worst(model.health for model in models)
     if isinstance(lost, DeviceLost):
         device = Health(LOST, lost.message)
-    return Status(agent, models, sources, sinks, device, changes.newest_first())
+    return Status(agent, models, sources, sinks, device, newest)
 
 
-def _model_now(name: str, served: Served, snapshot: Snapshot) -> ModelNow:
+def _model_now(name: str, served: Served, snapshot: Snapshot, changes: Iterable[Change]) -> ModelNow:
     return ModelNow(
         name=name,
         model=served.spec.name,
@@ -261,6 +262,7 @@ def _model_now(name: str, served: Served, snapshot: Snapshot) -> ModelNow:
         slots=served.engine.slots,
         health=served.health(),
         counters=snapshot.models.get(name, {}),
+        change=next((one for one in changes if one.what == f"swap {name}"), None),
         refused="" if served.spec.packed is None else served.spec.packed.refused,
     )
 
