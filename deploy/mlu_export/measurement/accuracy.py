@@ -155,11 +155,16 @@ class Results:
             image_id, numbers[detections.class_id[known]], boxes, detections.confidence[known].astype(np.float64)
         )
 
+    def _matched(self, found: Sequence[Found]) -> list[Cell]:
+        """At IoU .5, of results that all count."""
+        return match(self.truth.coco, found, np.array([MATCHING_IOU]), AREAS[:1], self.working.max_detections)
+
     def summarize(self, runtime: str, mode: str) -> Evaluation:
         """The figures of all that was added."""
         names = {number: label for label, number in zip(self.labels, self.categories) if number is not None}
         unmatched = tuple(label for label, number in zip(self.labels, self.categories) if number is None)
-        by_category, by_picture = _count(self.truth.coco, self.working_found, self.working.max_detections)
+        cells = self._matched(self.working_found)
+        by_category, by_picture = _count(self.truth.coco, cells)
         plain = Evaluation(
             self.images,
             0.0,
@@ -173,8 +178,8 @@ class Results:
             working=sum(by_picture.values(), Counts()),
             class_counts={names[number]: counts for number, counts in by_category.items() if number in names},
             picture_counts=by_picture,
-            f1=_f1_curves(self.truth.coco, self.reportable, names, self.working.max_detections),
-            confusion=confusion_of(self.truth.coco, self.working_found, names, self.working.max_detections),
+            f1=_f1_curves(self._matched(self.reportable), names),
+            confusion=confusion_of(self.truth.coco, cells, names),
         )
         if not any(len(found.scores) for found in self.found):
             return plain
@@ -223,11 +228,11 @@ def _mean_curve(precision: Curve) -> Curve:
     return known.mean(axis=1) if known.size else np.zeros(RECALLS)
 
 
-def _count(coco: Any, found: Sequence[Found], most: int) -> tuple[dict[int, Counts], dict[int, Counts]]:
-    """Counts at IoU .5 by category and by picture, of results that all count."""
+def _count(coco: Any, cells: Sequence[Cell]) -> tuple[dict[int, Counts], dict[int, Counts]]:
+    """Counts at IoU .5 by category and by picture, of cells matched there."""
     by_category = dict.fromkeys(coco.getCatIds(), Counts())
     by_picture = dict.fromkeys(coco.getImgIds(), Counts())
-    for cell in match(coco, found, np.array([MATCHING_IOU]), AREAS[:1], most):
+    for cell in cells:
         counted = ~cell.ignored[0, 0]
         right = int(np.count_nonzero(cell.matched[0, 0] & counted))
         counts = Counts(right, int(np.count_nonzero(counted)) - right, int(cell.objects[0]) - right)
@@ -236,9 +241,8 @@ def _count(coco: Any, found: Sequence[Found], most: int) -> tuple[dict[int, Coun
     return by_category, by_picture
 
 
-def _f1_curves(coco: Any, found: Sequence[Found], names: Mapping[int, str], most: int) -> dict[str, F1]:
+def _f1_curves(cells: Sequence[Cell], names: Mapping[int, str]) -> dict[str, F1]:
     """By label, and under "" of all classes together."""
-    cells = match(coco, found, np.array([MATCHING_IOU]), AREAS[:1], most)
     by_label: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         by_label[names.get(cell.category, "")].append(cell)

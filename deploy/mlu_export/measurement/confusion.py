@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .matching import AREAS, MATCHING_IOU, match, overlaps
+from .matching import AREAS, MATCHING_IOU, overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .matching import Cell, Found
+    from .matching import Cell
 
     Floats = npt.NDArray[np.float64]
 
@@ -50,13 +50,12 @@ class Confusion:
         return [(self.labels[row], self.labels[column], -count) for count, row, column in pairs[:most]]
 
 
-def confusion_of(coco: Any, found: Sequence[Found], labels: dict[int, str], most: int) -> Confusion:
-    """Of detections that all count, at most ``most`` of a picture and class; ``labels`` of categories, else their
-    own names."""
+def confusion_of(coco: Any, cells: Sequence[Cell], labels: dict[int, str]) -> Confusion:
+    """Of cells matched at MATCHING_IOU for one area; ``labels`` of categories, else their own names."""
     order = sorted(coco.getCatIds())
     places = {category: place for place, category in enumerate(order)}
     by_picture: dict[int, list[Cell]] = defaultdict(list)
-    for cell in match(coco, found, np.array([MATCHING_IOU]), AREAS[:1], most):
+    for cell in cells:
         by_picture[cell.picture].append(cell)
     counts = np.zeros((len(order) + 1, len(order) + 1), np.int64)
     for picture in sorted(by_picture):

@@ -113,13 +113,15 @@ def test_the_confusion_matrix_adds_up_to_what_is_counted_elsewhere(seed, tmp_pat
     """Its diagonal are the found, its rows the objects, its columns the detections of each class."""
     from mlu_export.measurement.accuracy import _count
     from mlu_export.measurement.confusion import confusion_of
+    from mlu_export.measurement.matching import AREAS, match
 
     rng = np.random.default_rng(seed)
     coco = random_truth(rng, tmp_path_factory.mktemp("truth"))
     found = random_found(rng, coco)
-    matrix = confusion_of(coco, found, {3: "cat"}, MOST)
+    cells = match(coco, found, np.array([0.5]), AREAS[:1], MOST)
+    matrix = confusion_of(coco, cells, {3: "cat"})
     assert matrix.labels == ("cat", "5", "90")
-    by_category, _ = _count(coco, found, MOST)
+    by_category, _ = _count(coco, cells)
     for place, category in enumerate(sorted(CATEGORIES)):
         counts = by_category[category]
         assert matrix.counts[place, place] == counts.found
@@ -166,8 +168,10 @@ def found_of(*detections):
 
 def confused(coco, found):
     from mlu_export.measurement.confusion import confusion_of
+    from mlu_export.measurement.matching import AREAS, match
 
-    return {(one["object"], one["detected"]): one["count"] for one in confusion_of(coco, found, {}, 300).document()}
+    cells = match(coco, found, np.array([0.5]), AREAS[:1])
+    return {(one["object"], one["detected"]): one["count"] for one in confusion_of(coco, cells, {}).document()}
 
 
 def test_a_cat_called_dog_is_one_confusion(tmp_path):
