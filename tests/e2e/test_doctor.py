@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.faulty_cameras import Blackhole, Faults, RtspCamera, closed_port
 
+from mlu_agent.doctor import runtime
+from mlu_agent.doctor.finding import troubles
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -144,17 +147,20 @@ def test_check_connect_names_who_has_the_endpoint(cli, config):
     assert f"process {os.getpid()}" in found["found"]
 
 
-@pytest.mark.slow
-def test_a_device_that_hangs_is_named_and_not_waited_for(cli, config, tmp_path: Path):
-    """The process that touches it is left behind; everything else is told as ever."""
+def test_a_device_that_hangs_is_named_and_not_waited_for(
+    simulator_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The process that touches it is ended and left behind, here after some seconds, more where
+    all is busy; what hangs is known."""
     faults = tmp_path / "faults.toml"
     faults.write_text('[[fault]]\nfunction = "cnrtInit"\nhang = true\n')
-    done = cli("doctor", "-c", config(SYNTHETIC), "--json", CNRT_SIMULATOR_FAULTS=str(faults))
-    areas = told(done)
-    (hanging,) = [one for found in areas.values() for one in found if one["code"] == "device-hangs"]
-    assert "cnrtInit did not come back" in hanging["found"]
-    assert "source test" in areas
-    assert done.returncode == 1
+    monkeypatch.setenv("CNRT_SIMULATOR_FAULTS", str(faults))
+    looks = (runtime.look(str(simulator_path), None, limit_s, tmp_path) for limit_s in (3.0, 10.0, 30.0, 60.0))
+    facts = next(facts for facts in looks if facts.step == "devices")
+    assert facts.late
+    (hanging,) = troubles(runtime.judge(facts))
+    assert hanging.code == "device-hangs"
+    assert "cnrtInit did not come back" in hanging.found
 
 
 def test_a_running_daemon_is_not_disturbed(cli, run_daemon, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import threading
@@ -176,8 +177,8 @@ def test_device_files_are_told_one_by_one():
 
 
 def test_what_the_child_said_is_read_as_far_as_it_came():
-    """Lines that a library prints, and one that is cut off, are passed over."""
-    output = b'{"step": "library"}\nhello\n{"fact": {"kind": "device"}}\n{"fact": {"warning": "w"}}\n[1]\n{"step": "dev'
+    """A line that is cut off is passed over."""
+    output = b'{"step": "library"}\n{"fact": {"kind": "device"}}\n{"fact": {"warning": "w"}}\n{"step": "dev'
     facts = runtime.read(output, killed=11)
     assert (facts.step, facts.told["kind"], facts.told["warnings"], facts.signal) == ("library", "device", ["w"], 11)
 
@@ -189,6 +190,17 @@ def test_nothing_behind_a_trouble_of_the_library_is_judged():
     assert [one.code for one in broken] == ["library-broken"]
     found = runtime.judge(runtime.Facts("devices", troubles.DEVICE, failed="NODEV"))
     assert [one.code for one in found if one.code] == ["device-lost"]
+
+
+@pytest.mark.parametrize(
+    "step, code",
+    [("", "look-hangs"), ("library", "device-hangs"), ("devices", "device-hangs"), ("load", "device-hangs")],
+)
+def test_a_box_that_is_too_busy_is_no_device_that_hangs(step: str, code: str):
+    """A process that has not begun within its time has asked no device for anything."""
+    told = troubles.MLU220 if step == "load" else troubles.DEVICE if step == "devices" else {}
+    found = runtime.judge(runtime.Facts(step, told, late=True))
+    assert [one.code for one in found if one.code] == [code]
 
 
 def test_a_running_daemon_keeps_its_device():
@@ -313,6 +325,9 @@ def test_limits_are_the_services_where_there_is_one():
     assert (found.whose, found.files, found.memory, found.tasks) == ("the service", 1024, None, None)
     assert found.available
     assert limits.look({}).whose == "this shell"
+    mine = limits.look({}, os.getpid())
+    assert (mine.whose, mine.available) == (f"process {os.getpid()}", None)
+    assert (mine.files, mine.memory, mine.tasks) == dataclasses.astuple(limits.look({}))[1:4]
 
 
 # ---- sockets ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ picture goes through it, and its golden frame, if it has one, has to come out; n
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,10 @@ LIBRARY_ONLY = "--library-only"
 
 
 def _say(**fields: Any) -> None:
-    print(json.dumps(fields), flush=True)
+    os.write(_OUT, json.dumps(fields).encode() + b"\n")
+
+
+_OUT = os.dup(1)  # standard output, which a library may print to: what it says is not heard
 
 
 class _Quiet:
@@ -49,6 +53,7 @@ class _Quiet:
 
 def main(words: list[str]) -> int:
     """Looks at the runtime, and at a model on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     runtime, *models = words
     try:
         library = _look_at_library(runtime)

@@ -51,6 +51,11 @@ class Case:
     status: Mapping[str, Any] | None = None
     silent: str = ""
 
+    @property
+    def pid(self) -> int:
+        """Of the daemon that says how it is; 0: none does."""
+        return int(self.status["agent"]["pid"]) if self.status else 0
+
 
 def connect(path: Path, config: Config, ask: Ask) -> tuple[list[Finding], bool]:
     """What only touching tells of a configuration: each source, each model on its device, the endpoint."""
@@ -129,7 +134,7 @@ def _checks(case: Case) -> Iterator[Check]:
     yield Check(clock.AREA, lambda: clock.judge(clock.look()))
     yield from _runtime_checks(case)
     if case.config is None:
-        yield Check(limits.AREA, lambda: limits.judge(limits.look(case.unit), 1))
+        yield Check(limits.AREA, lambda: limits.judge(limits.look(case.unit, case.pid), 1))
         return
     config, path = case.config, case.path or USUAL
     for one in config.models:
@@ -138,7 +143,7 @@ def _checks(case: Case) -> Iterator[Check]:
     for folder in _folders(config, case):
         yield Check("disk", partial(_look_at_disk, folder))
     size = sum(one.path.stat().st_size for one in config.models if os.access(one.path, os.F_OK))
-    yield Check(limits.AREA, lambda: limits.judge(limits.look(case.unit), len(config.sources), size))
+    yield Check(limits.AREA, lambda: limits.judge(limits.look(case.unit, case.pid), len(config.sources), size))
     yield Check(permissions.AREA, lambda: permissions.look(path, config, case.who))
 
 

@@ -23,8 +23,8 @@ _ENDLESS = 1 << 60
 
 @dataclass(frozen=True)
 class Limits:
-    """``None``: no limit. ``whose``: the service's, or those of whoever runs doctor. ``available``: memory that the box
-    has left, bytes."""
+    """``None``: no limit. ``whose``: the service's, the running daemon's, or of whoever runs doctor. ``available``:
+    memory that the box has left, bytes; None where the daemon has taken its part already."""
 
     whose: str
     files: int | None = None
@@ -33,15 +33,18 @@ class Limits:
     available: int | None = None
 
 
-def look(unit: Mapping[str, str]) -> Limits:
-    """Those of the service where there is one (``unit``: its properties), else those that hold here."""
+def look(unit: Mapping[str, str], pid: int = 0) -> Limits:
+    """Those of the service where there is one (``unit``: its properties), else of the daemon that runs as ``pid``, else
+    those that hold here. PermissionError for the process of another user."""
+    available = None if pid else _available()
     if unit.get("LoadState") == "loaded":
         files, memory, tasks = (number(unit.get(name, "")) for name in ("LimitNOFILESoft", "MemoryMax", "TasksMax"))
-        return Limits("the service", files, memory, tasks, _available())
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    data, _ = resource.getrlimit(resource.RLIMIT_AS)
-    memory = min((one for one in (_endless(data), _of_group("memory")) if one is not None), default=None)
-    return Limits("this shell", _endless(soft), memory, _of_group("pids"), _available())
+        return Limits("the service", files, memory, tasks, available)
+    soft, _ = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    data, _ = resource.prlimit(pid, resource.RLIMIT_AS)
+    memory = min((one for one in (_endless(data), _of_group("memory", pid)) if one is not None), default=None)
+    whose = f"process {pid}" if pid else "this shell"
+    return Limits(whose, _endless(soft), memory, _of_group("pids", pid), available)
 
 
 def number(text: str) -> int | None:
@@ -61,15 +64,15 @@ def _available() -> int | None:
     return None
 
 
-def _of_group(what: str) -> int | None:
-    """The least limit of the process's control groups, of either version."""
-    found = [value for path in _group_files(what) if (value := number(_text(path))) is not None]
+def _of_group(what: str, pid: int) -> int | None:
+    """The least limit of a process's control groups, of either version."""
+    found = [value for path in _group_files(what, pid) if (value := number(_text(path))) is not None]
     return min(found, default=None)
 
 
-def _group_files(what: str) -> Iterator[Path]:
+def _group_files(what: str, pid: int) -> Iterator[Path]:
     root = Path("/sys/fs/cgroup")
-    for line in _text(Path("/proc/self/cgroup")).splitlines():
+    for line in _text(Path("/proc") / (str(pid) if pid else "self") / "cgroup").splitlines():
         controllers, _, place = line.partition(":")[2].partition(":")
         if not controllers:
             name, top = ("memory.max" if what == "memory" else "pids.max"), root

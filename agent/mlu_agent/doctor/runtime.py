@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from ..cnrt.library import LIBRARY_NAME, VENDOR_FOLDER
 from ..model.unpacked import CACHE_VARIABLE
 from .child import LIBRARY_ONLY
 from .finding import Finding, fine, note, trouble, troubles
+from .unit import signal_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,14 +71,13 @@ def read(output: bytes, *, late: bool = False, killed: int = 0, machine: str = "
     for line in output.splitlines()[:ENOUGH]:
         try:
             said = json.loads(line)
-        except ValueError:  # cut off in the middle, or a library that prints
+        except ValueError:  # cut off in the middle
             continue
-        if isinstance(said, dict):
-            step = said.get("step", step)
-            failed, kind = said.get("failed", failed), said.get("kind", kind)
-            fact = said.get("fact", {})
-            told["warnings"] += [fact.pop("warning")] if "warning" in fact else []
-            told.update(fact)
+        step = said.get("step", step)
+        failed, kind = said.get("failed", failed), said.get("kind", kind)
+        fact = said.get("fact", {})
+        told["warnings"] += [fact.pop("warning")] if "warning" in fact else []
+        told.update(fact)
     return Facts(step, told, failed, kind, killed, late, machine)
 
 
@@ -135,7 +134,12 @@ def _judge_library(facts: Facts) -> Iterable[Finding]:
             f"install the vendor's package that has {missing[1]}, put its folder into /etc/ld.so.conf.d and run "
             "`ldconfig`",
         )
-    elif facts.step in ("", "library") and facts.late:
+    elif facts.step == "" and facts.late:
+        what = "the process that looks at the runtime library did not answer within its time"
+        yield trouble(
+            AREA, "look-hangs", what, "the box is too busy or its disk hangs: look again when `uptime` is low"
+        )
+    elif facts.step == "library" and facts.late:
         yield _late("the runtime library does not come back while it is loaded")
     elif facts.step in ("", "library", "version") and (facts.signal or facts.failed):
         yield _no_library(facts)
@@ -148,7 +152,7 @@ def _judge_library(facts: Facts) -> Iterable[Finding]:
 
 def _no_library(facts: Facts) -> Finding:
     if facts.signal:
-        what = f"the runtime library ends the process that loads it ({signal.Signals(facts.signal).name})"
+        what = f"the runtime library ends the process that loads it ({signal_name(facts.signal)})"
         return trouble(AREA, "library-broken", what, "install the vendor's runtime anew, of the driver's version")
     return trouble(
         AREA,
@@ -177,7 +181,7 @@ def _judge_devices(facts: Facts, *, running: bool) -> Iterable[Finding]:
     elif facts.late and facts.step == "devices":
         yield _late("the device does not answer: cnrtInit did not come back")
     elif facts.signal:
-        what = f"asking for devices ends the process ({signal.Signals(facts.signal).name})"
+        what = f"asking for devices ends the process ({signal_name(facts.signal)})"
         yield trouble("device", "library-broken", what, "install driver and runtime of one version")
     else:
         said = facts.failed or "the runtime sees no device"
@@ -194,7 +198,7 @@ def _judge_model(facts: Facts, area: str) -> Iterable[Finding]:
     if facts.late:
         yield _late(f"the device does not come back from {_DOING.get(facts.step, facts.step)}")
     elif facts.signal:
-        what = f"the runtime ends the process ({signal.Signals(facts.signal).name}) in {_DOING.get(facts.step)}"
+        what = f"the runtime ends the process ({signal_name(facts.signal)}) in {_DOING.get(facts.step)}"
         yield trouble(area, "library-broken", what, "install driver and runtime of one version")
     elif facts.failed and facts.step == "golden":
         yield trouble(

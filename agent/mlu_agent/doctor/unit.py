@@ -42,7 +42,7 @@ def look(limit_s: float = ANSWER_S) -> dict[str, str]:
 def meaning(code: int) -> str:
     """What an exit code of `mlu-agent run` says (docs/service.md)."""
     if code > 128:
-        return f"it was ended by {_signal(code - 128)}"
+        return f"it was ended by {signal_name(code - 128)}"
     return {
         0: "it was told to stop, or its files came to their end",
         1: "a fault of the program",
@@ -51,7 +51,8 @@ def meaning(code: int) -> str:
     }.get(code, "systemd could not start it" if code >= 200 else "unknown")
 
 
-def _signal(number: int) -> str:
+def signal_name(number: int) -> str:
+    """Those of the real-time kind have none."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -84,5 +85,5 @@ def judge(unit: Mapping[str, str]) -> list[Finding]:
 def _last_end(unit: Mapping[str, str]) -> str:
     status = int(unit.get("ExecMainStatus") or 0)
     if unit.get("ExecMainCode") in _KILLED:
-        return f"it was ended by {_signal(status)} (result {unit.get('Result')})"
+        return f"it was ended by {signal_name(status)} (result {unit.get('Result')})"
     return f"its last exit code was {status}: {meaning(status)}"
