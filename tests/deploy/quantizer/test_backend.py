@@ -104,6 +104,10 @@ def test_both_files_lie_in_one_bundle_and_each_runtime_takes_its_own(tiny, sdk, 
     assert device.sha256 == sha256_hex(device.path.read_bytes())
     assert (device.input, device.output, device.labels) == (spec.input, spec.output, spec.labels)
     assert (tiny / "c" / "net.device.cambricon_twins").read_text().startswith("This is the Twins File")
+    assert export("bundle", tiny / "c" / "net.cambricon")[0] == 0
+    packed = load_bundle(tiny / "c" / "net.bundle")
+    assert packed.packed.index.hardware == (device.offline.target, "simulator")
+    assert (packed.sha256, packed.on("device").sha256) == (spec.sha256, device.sha256)
     assert export(*[part for part in compiled(tiny, weights) if part not in ("--backend", "vendor")])[0] == 0
     alone = load_bundle(tiny / "c" / "net.toml")
     assert alone.device is None
