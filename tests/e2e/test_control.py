@@ -349,6 +349,7 @@ def test_each_source_tells_its_model_where_there_are_several():
         "device": "d",
         "cores": 4,
         "path": "p",
+        "refused": "",
         "health": told()["device"],
     }
     one, two = told(models=[model]), told(models=[model, model])
