@@ -128,14 +128,20 @@ def fill(root: Path, folder: Path) -> None:
     shutil.copy(ROOT / "README.md", inside)
 
 
-def fill_with_packages(root: Path, folder: Path, name: str) -> None:
-    """The same, but with the .deb of this checkout's HEAD and an older one, which is made of it."""
+def packages(folder: Path, name: str) -> Path:
+    """A folder with the .deb of this checkout's HEAD for the release and this processor."""
     output = folder / f"packages-{name}"
     program = ROOT / "systemd" / "packages" / "build.py"
     only = ("--releases", name, "--processors", DEBIAN[platform.machine()], "--level", "0")
     call(sys.executable, program, *only, "--work", folder / "packages-work", "--output", output)
+    return output
+
+
+def fill_with_packages(root: Path, folder: Path, name: str, built: Path) -> None:
+    """The same as ``fill``, but with a .deb that was built and an older one, which is made of it."""
     inside = _inside(root)
-    (newer,) = output.glob("*.deb")
+    suffix = re.sub(r"^debian", "deb", name)
+    (newer,) = built.glob(f"mlu-agent_*~{suffix}_{DEBIAN[platform.machine()]}.deb")
     for kind in ("newer", "older"):
         (inside / "packages" / kind).mkdir(parents=True)
     shutil.copy(newer, inside / "packages" / "newer")
@@ -145,8 +151,9 @@ def fill_with_packages(root: Path, folder: Path, name: str) -> None:
     shutil.copy(ROOT / "docs" / "operate.md", inside)
     (inside / "delivery").mkdir()
     for kind in ("model", "new"):
-        for ending in (".cambricon", ".toml"):
-            shutil.copy(inside / "model" / f"small{ending}", inside / "delivery" / f"{kind}{ending}")
+        shutil.copy(inside / "model" / "small.cambricon", inside / "delivery" / f"{kind}.cambricon")
+        manifest = (inside / "model" / "small.toml").read_text()
+        (inside / "delivery" / f"{kind}.toml").write_text(manifest.replace("small.cambricon", f"{kind}.cambricon"))
     (inside / "python").write_text(Path(root, "usr/bin/python3.9" if name == "ubuntu20.04" else "usr/bin/python3").name)
 
 
@@ -179,14 +186,14 @@ def _inside(root: Path) -> Path:
     return inside
 
 
-def fresh(folder: Path, release_name: str = "") -> Path:
-    """A new root, filled; with the packages of a release if one is named."""
+def fresh(folder: Path, release_name: str = "", built: Path | None = None) -> Path:
+    """A new root, filled; with the package of a release if one is named, which ``built`` holds or is built now."""
     root = folder / "root"
     subprocess.run(["rm", "-rf", "--one-file-system", root], check=True)
     source = base_of(folder, release_name) if release_name else base(folder)
     call("cp", "-a", "--reflink=auto", source, root)
     if release_name:
-        fill_with_packages(root, folder, release_name)
+        fill_with_packages(root, folder, release_name, built or packages(folder, release_name))
     else:
         fill(root, folder)
     return root

@@ -59,6 +59,7 @@ def main() -> int:
     parser.add_argument(
         "--packages", nargs="*", default=[], choices=list(image.SUITES), metavar="RELEASE", help="the .debs, in those"
     )
+    parser.add_argument("--built", type=Path, metavar="DIR", help="where the .debs lie already (dist/packages)")
     parser.add_argument("scenarios", nargs="*", help="only those named")
     arguments = parser.parse_args()
     for need in ("boot", "virtual machine") if arguments.vm else ("boot",):
@@ -70,18 +71,18 @@ def main() -> int:
     start = time.monotonic()
     log = folder / "console.log"
     log.unlink(missing_ok=True)
-    said = packages(folder, log, arguments.packages) if arguments.packages else broken(folder, log, arguments)
+    said = packages(folder, log, arguments) if arguments.packages else broken(folder, log, arguments)
     failed = [line for line in said if line.startswith("FAIL")]
     passed = [line for line in said if line.startswith("ok")]
     print(f"boot-test: {len(passed)} passed, {len(failed)} failed in {time.monotonic() - start:.0f} s; console: {log}")
     return 1 if failed or not passed else 0
 
 
-def packages(folder: Path, log: Path, releases: list[str]) -> list[str]:
+def packages(folder: Path, log: Path, arguments: argparse.Namespace) -> list[str]:
     """The life of the package in a booted root of each release."""
     said = []
-    for name in releases:
-        root = image.fresh(folder, name)
+    for name in arguments.packages:
+        root = image.fresh(folder, name, arguments.built)
         print(f"boot-test: {name} boots", flush=True)
         said += follow(lambda root=root: machine.container(root, log))
     return said
