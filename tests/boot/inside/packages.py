@@ -97,6 +97,7 @@ def started(listener: Listener) -> str:
     shell(after.partition("\n")[2], HERE)
     took = time.monotonic() - began
     check(SOCKET.is_socket(), "READY without the socket")
+    sys.path.insert(0, LIBRARIES)  # the subscriber's; not before it is there, which Python would remember
     listener.start()
     listener.frames_after(wall, 30)
     return f"check, doctor, start, status and three messages in {took:.1f} s; {state()}"
@@ -203,7 +204,6 @@ def _attempt(step: Callable[..., str], argument: object) -> bool:
 
 def main() -> None:
     """All of it, in this order; what builds on a step that failed is not tried."""
-    sys.path.insert(0, LIBRARIES)  # of the package that will be there: the subscriber's
     sys.dont_write_bytecode = True
     answer_no_questions()
     before = files()
