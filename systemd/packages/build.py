@@ -72,12 +72,12 @@ def _of_a_processor(
 
 
 def _pages(commit: Commit, folder: Path) -> None:
-    """By this Python, of the program that is built."""
+    """By this Python, of the program that is built: without -S an editable installation would bring the checkout's."""
     shutil.rmtree(folder, ignore_errors=True)
     sample = commit.folder / "systemd" / "mlu-agent.toml"
-    path = os.pathsep.join(str(commit.folder / name) for name in ("agent", "agent/client"))
+    path = os.pathsep.join([*(str(commit.folder / name) for name in ("agent", "agent/client")), *sys.path[1:]])
     environment = {**commit.environment, "PYTHONPATH": path, "COLUMNS": "100"}
-    call(sys.executable, HERE / "pages.py", folder, sample, commit.version, environment=environment)
+    call(sys.executable, "-S", HERE / "pages.py", folder, sample, commit.version, environment=environment)
 
 
 def _sums(folder: Path) -> None:
