@@ -33,6 +33,12 @@ def _native(name: str, old: str, new: str, *tests: str) -> Change:
 
 AGENT = (
     _agent(
+        "keys that everybody can put there not remarked on",
+        "if one.stat().st_mode & stat.S_IWOTH]",
+        "if one.stat().st_mode & stat.S_ISVTX]",
+        "test_keys_that_everybody_can_put_there_are_remarked_on",
+    ),
+    _agent(
         "the last good bundle removed for newer ones",
         "wanted = set(_remembered(cache).values())",
         "wanted = set()",

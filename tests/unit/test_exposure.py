@@ -96,3 +96,22 @@ def test_the_daemon_remarks_on_it_in_its_log(open_folder: Path):
         daemon.terminate()
     assert f"{path} holds a password and can be read by everybody" in line
     assert "S3kr" not in line
+
+
+def test_keys_that_everybody_can_put_there_are_remarked_on(tmp_path: Path):
+    """The folder, or a key in it: whoever writes there says whose models are believed."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    key = written(keys / "release.pub", "", 0o644)
+    path = written(
+        tmp_path / "box.toml", TEXT.replace("[[source]]", 'trust = "keys"\n[[source]]') + "camera = 0\n", 0o644
+    )
+    assert remarks(path, load_config(path)) == []
+    key.chmod(0o666)
+    keys.chmod(0o777)
+    remedy = "everybody can write there, so that a signature proves nothing; chmod o-w it"
+    assert remarks(path, load_config(path)) == [f"{keys}: {remedy}", f"{key}: {remedy}"]
+    keys.chmod(0o755)
+    key.unlink()
+    keys.rmdir()
+    assert remarks(path, load_config(path)) == []

@@ -1,4 +1,4 @@
-"""Files with passwords that others on this machine can read."""
+"""Files with passwords that others on this machine can read, and keys that others can put there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def remarks(path: str | Path, config: Config) -> list[str]:
     """What is unwise about a configuration read from ``path`` and yet accepted, each a sentence with the remedy."""
     written = any(shown(one.location) != one.location and one.password_file is None for one in config.sources)
     others = {one.password_file for one in config.sources if one.password_file is not None}
-    return list(_exposed([*([Path(path)] if written else []), *sorted(others)]))
+    exposed = _exposed([*([Path(path)] if written else []), *sorted(others)])
+    return [*exposed, *_open_to_others({model.trust for model in config.models if model.trust is not None})]
 
 
 def _exposed(files: Iterable[Path]) -> Iterator[str]:
@@ -34,6 +35,19 @@ def _exposed(files: Iterable[Path]) -> Iterator[str]:
                 f"{file} holds a password and can be read by {who} (mode {mode:04o}); "
                 f"chown root:{SERVICE} and chmod 0640 it"
             )
+
+
+def _open_to_others(places: Iterable[Path]) -> Iterator[str]:
+    """Who can put a key there says whose models this box believes."""
+    for place in sorted(places):
+        try:
+            found = [place, *(sorted(place.glob("*.pub")) if place.is_dir() else [])]
+            wrong = [one for one in found if one.stat().st_mode & stat.S_IWOTH]
+        except OSError:  # told when the keys are read
+            continue
+        yield from (
+            f"{one}: everybody can write there, so that a signature proves nothing; chmod o-w it" for one in wrong
+        )
 
 
 def readers(file: Path) -> str:
