@@ -59,9 +59,10 @@ def connected(path: Path) -> Iterator[socket.socket]:
 
 
 def read_line(peer: socket.socket) -> Any:
+    """The next line and no more: the one behind it may be there already."""
     data = b""
     while not data.endswith(b"\n"):
-        part = peer.recv(65536)
+        part = peer.recv(1)
         assert part, data
         data += part
     return json.loads(data)

@@ -11,6 +11,7 @@ import pytest
 from mlu_agent.daemon import signals
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 ALIASES = {"CLD": "CHLD", "IOT": "ABRT", "IO": "POLL"}
@@ -31,8 +32,9 @@ def table(root: Path) -> dict[str, str]:
     return found
 
 
-def names(numbers: object) -> set[str]:
-    told = {signal.Signals(number).name[3:] for number in numbers if number < signal.SIGRTMIN}  # type: ignore[attr-defined]
+def names(numbers: Collection[int]) -> set[str]:
+    """Of those that have one."""
+    told = {one.name[3:] for one in signal.Signals if one in numbers and one < signal.SIGRTMIN}
     return {ALIASES.get(name, name) for name in told} - OLD
 
 
