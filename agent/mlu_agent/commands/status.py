@@ -69,7 +69,7 @@ def table(status: dict[str, Any], *, colours: bool = False) -> list[str]:
         lines += _told("model", f"{model['name']}: {model['model']} ({model['sha256'][:12]}), {model['device']}, "
                        f"{model['cores']} cores, {_state(model['health'])}")  # fmt: skip
         lines += _told("", model["path"])
-        if model["refused"]:
+        if model.get("refused"):
             lines += _told("", f"refused, and the last good one serves: {model['refused']}")
     lines += _told("device", _state(status["device"])) if status["device"]["state"] != "ok" else []
     if status["sources"]:
