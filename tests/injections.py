@@ -258,16 +258,18 @@ def black_picture(box: Box) -> Findings:
 
 # ---- a daemon that runs: it is asked, and keeps what it has -------------------------------------------------------
 
-SOON = "stall_timeout_s = 0.5\nopen_timeout_s = 1.0\n[source.watch]\nfrozen_s = 0.5\nhold_s = 0.5\n"
+SOON = "stall_timeout_s = 0.5\nopen_timeout_s = 1.0\n[source.watch]\nhold_s = 0.5\n"
 
 
 def _state(wanted: str) -> Callable[[dict[str, Any]], bool]:
     return lambda status: any(source["state"] == wanted for source in status["sources"])
 
 
-def _watched(box: Box, url: str, state: str, then: Callable[[], object] | None = None) -> Findings:
+def _watched(
+    box: Box, url: str, state: str, then: Callable[[], object] | None = None, *, frozen_s: float = 0.5
+) -> Findings:
     """The daemon at work until a source is in that state."""
-    config = box.config(f'[[source]]\nid = "gate"\nurl = "{url}"\n{SOON}')
+    config = box.config(f'[[source]]\nid = "gate"\nurl = "{url}"\n{SOON}frozen_s = {frozen_s}\n')
     with box.daemon(config, _state("live" if then else state)):
         if then:
             then()
@@ -299,7 +301,7 @@ def picture_that_became_black(box: Box) -> Findings:
 @trouble("source-covered")
 def covered_lens(box: Box) -> Findings:
     with HttpCamera() as camera:
-        return _watched(box, camera.url, "covered", lambda: _paint(camera, 120, 130))
+        return _watched(box, camera.url, "covered", lambda: _paint(camera, 120, 130), frozen_s=0.0)
 
 
 @trouble("source-refused")
