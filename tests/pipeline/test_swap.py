@@ -241,3 +241,18 @@ def test_thresholds_and_publishing_change_in_place(make, model_path: Path, pictu
     assert pipeline.stop(10)
     models = [confidence for _, confidence in heard.frames["file"]]
     assert models == sorted(models)
+
+
+def test_heartbeats_tell_of_the_worst_of_several_devices(make, model_path: Path, pictures: Path, another):
+    """A subscriber has to look at one word, whichever model it is about."""
+    pipeline = make(model_path, SourceConfig("file", "path", str(pictures), loop=True))
+    heard, more = Heard(pipeline), another(pipeline, 0.9, "more")
+    pipeline.start()
+    pipeline.add_model(more)
+    until(pipeline, lambda: heard.heartbeats)
+    assert heard.heartbeats[-1]["device"]["state"] == "ok"
+    assert more.served.recovery is not None
+    more.served.recovery.suspect("the outputs of a frame were wrong")
+    pipeline.configure(PublishConfig(heartbeat_s=0.1))
+    until(pipeline, lambda: heard.heartbeats[-1]["device"]["state"] == "suspect")
+    assert pipeline.stop(10)
