@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import UserError
+from mlu_agent.model.bundle import load_bundle
+from mlu_agent.model.bundle_file import SUFFIX as BUNDLE
 
 from ..values.heads import HeadRequest
 from ..values.pixels import CHANNEL_SOURCES, INPUT_DTYPES
@@ -31,7 +33,10 @@ def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
     """MODEL, and how a checkpoint becomes one; ``--cfg``, ``--module`` and ``--batch`` are the command's own."""
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
     parser.add_argument(
-        "model", type=Path, metavar="MODEL.cambricon|CHECKPOINT.pth", help="a checkpoint is compiled first, for itself"
+        "model",
+        type=Path,
+        metavar="MODEL.cambricon|MODEL.bundle|CHECKPOINT.pth",
+        help="a checkpoint is compiled first, for itself",
     )
     group = parser.add_argument_group("of a checkpoint", "as `mlu-export compile` takes them")
     group.add_argument("--arch", metavar="NAME", help="the network")
@@ -61,6 +66,11 @@ def model_file(arguments: argparse.Namespace, *, takes_module: bool = False) -> 
                 raise UserError(f"{name} is for a checkpoint; {arguments.model.name} was compiled with its own")
         if arguments.module is not None and not takes_module:
             raise UserError(f"--module is for a checkpoint; {arguments.model.name} runs as it is")
+        if arguments.model.suffix == BUNDLE:
+            spec = load_bundle(arguments.model)
+            yield spec.path
+            del spec  # its files were there as long as it was
+            return
         yield arguments.model
         return
     with tempfile.TemporaryDirectory(prefix="mlu-export-") as folder:

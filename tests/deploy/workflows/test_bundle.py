@@ -150,3 +150,11 @@ def test_what_is_no_key_is_not_trusted(model, key):
     ):
         with pytest.raises(UserError, match=sentence):
             read_trust(place)
+
+
+def test_a_bundle_is_measured_like_the_model_in_it(model, capsys):
+    """``bench``, and ``eval`` by the same door, take either."""
+    assert main(["bundle", str(model)]) == 0
+    capsys.readouterr()
+    assert main(["bench", str(model.with_suffix(".bundle")), "--count", "2", "--warm-up", "0", "--json"]) == 0
+    assert '"model": "small"' in capsys.readouterr().out
