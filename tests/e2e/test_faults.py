@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.hangs import CONFIG, POINTS, outage
 
+from mlu_agent.cli import main
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -63,3 +65,26 @@ def test_a_signal_ends_a_daemon_whose_device_hangs(run_daemon, clip: Path, fault
     fault.wait_until_seen()
     assert daemon.stop() == 3
     assert daemon.wait_for_log("not stopped in time: ending the process")
+
+
+@pytest.mark.parametrize("action", ["fail", "hang"])
+def test_a_device_that_cannot_load_another_model(
+    run_daemon, listen, endpoint: str, clip: Path, fault: Fault, tmp_path: Path, model_path: Path, action: str
+):
+    """Where loading fails the swap is refused and frames flow on; where it hangs the process ends with 3, as ever."""
+    listener = listen(endpoint)
+    text = f'[[source]]\nid = "clip"\npath = "{clip}"\nloop = true\n[control]\nsocket = "{tmp_path}/control.sock"\n'
+    daemon = run_daemon(text + "[service]\ndevice_start_timeout_s = 1.0\n", environment=fault.environment)
+    listener.wait_for(lambda: len(listener.of_kind("frame")) > 20)
+    fault.begin("cnrtLoadModel", action)
+    code = main(["ctl", "--socket", f"{tmp_path}/control.sock", "swap", "main", str(model_path)])
+    if action == "hang":
+        assert daemon.wait() == 3
+        assert "cnrtLoadModel has not returned" in daemon.wait_for_log("the device hangs")["reason"]
+        return
+    assert code == 2
+    told = daemon.wait_for_log("a change was refused: what served before goes on unchanged")
+    assert "cnrtLoadModel failed" in told["reason"]
+    before = len(listener.of_kind("frame"))
+    listener.wait_for(lambda: len(listener.of_kind("frame")) > before + 20)
+    assert daemon.stop() == 0

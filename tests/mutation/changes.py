@@ -762,6 +762,18 @@ AGENT = (
         "test_the_golden_frame_goes_round_the_lanes_when_it_is_due",
     ),
     _agent(
+        "a source begins anew for another rate",
+        '{"max_fps", "min_fps", "priority", "classes"',
+        '{"min_fps", "priority", "classes"',
+        "test_these_options_change_while_a_source_runs",
+    ),
+    _agent(
+        "a heartbeat of the first device alone",
+        "health = worst(served.health() for served in self.models)",
+        "health = self.models.main.health()",
+        "test_heartbeats_tell_of_the_worst_of_several_devices",
+    ),
+    _agent(
         "one change more that waits",
         "MAX_WAITING = 8",
         "MAX_WAITING = 9",
