@@ -1545,7 +1545,7 @@ AGENT = (
     ),
     _agent(
         "doctor waits for what hangs",
-        "return self.findings if self.findings is not None else [hung(self.check)]",
+        "return self.findings if self.findings is not None else [self.check.late or hung(self.check)]",
         "return self.findings or []",
         "test_a_look_that_hangs_is_a_finding_and_keeps_nobody_waiting",
     ),

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,10 +65,15 @@ def test_a_look_that_hangs_is_a_finding_and_keeps_nobody_waiting():
     """The others are told as ever, and whoever asked learns that a thread is left."""
     release = threading.Event()
     stuck = checks.Check("disk", lambda: [fine("disk", str(release.wait()))], 0.05)
+    camera = replace(stuck, late=cameras.stuck(troubles.CAMERA))
     well = checks.Check("clock", lambda: [fine("clock", "right")])
-    found, over = checks.run([stuck, well])
+    found, over = checks.run([stuck, camera, well])
     release.set()
-    assert [(one.area, one.code) for one in found] == [("disk", "look-hangs"), ("clock", "")]
+    assert [(one.area, one.code) for one in found] == [
+        ("disk", "look-hangs"),
+        ("source gate", "source-stuck"),
+        ("clock", ""),
+    ]
     assert not over
 
 

@@ -98,12 +98,21 @@ def _rate(capture: Capture) -> float:
     return count / (time.monotonic() - start)
 
 
+def stuck(config: SourceConfig) -> Finding:
+    """Of a source from which not even asking comes back."""
+    return _lost(config, Reason.STUCK, "a call that reads it did not come back")
+
+
+def _lost(config: SourceConfig, code: Reason, why: str) -> Finding:
+    word = f"source-{code.value.replace('_', '-')}"
+    return trouble(f"source {config.id}", word, f"{config.kind} {shown(config.location)}: {why}", REMEDIES[code])
+
+
 def judge(config: SourceConfig, facts: Facts) -> list[Finding]:
     """One finding for one source."""
     area, where = f"source {config.id}", f"{config.kind} {shown(config.location)}"
     if facts.code is not None:
-        code = f"source-{facts.code.value.replace('_', '-')}"
-        return [trouble(area, code, f"{where}: {facts.reason}", REMEDIES[facts.code])]
+        return [_lost(config, facts.code, facts.reason)]
     rate = f", {facts.fps:.3g} fps" if facts.fps else ""
     seen = (
         f"{where}: open after {facts.opened_s:.2f} s, a frame after {facts.frame_s:.2f} s, "

@@ -18,11 +18,13 @@ USUAL_S = 5.0
 
 @dataclass(frozen=True)
 class Check:
-    """One look: ``look()`` gives its findings, within ``deadline_s`` seconds or never."""
+    """One look: ``look()`` gives its findings, within ``deadline_s`` seconds or never. ``late``: what is told then, if
+    that is more than that it hangs."""
 
     area: str
     look: Callable[[], Sequence[Finding]]
     deadline_s: float = USUAL_S
+    late: Finding | None = None
 
 
 class _Running:
@@ -42,7 +44,7 @@ class _Running:
 
     def result(self, since: float) -> Sequence[Finding]:
         self._thread.join(max(0.0, since + self.check.deadline_s - time.monotonic()))
-        return self.findings if self.findings is not None else [hung(self.check)]
+        return self.findings if self.findings is not None else [self.check.late or hung(self.check)]
 
     @property
     def over(self) -> bool:

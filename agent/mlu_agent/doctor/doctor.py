@@ -151,7 +151,7 @@ def _outside_checks(case: Case, config: Config) -> Iterator[Check]:
     """Sources, which a running daemon has already, and where subscribers connect."""
     if not case.running:
         for source in config.sources:
-            yield Check(f"source {source.id}", partial(_look_at_source, source), CAMERA_S)
+            yield Check(f"source {source.id}", partial(_look_at_source, source), CAMERA_S, cameras.stuck(source))
     yield Check("endpoint", partial(_look_at_endpoint, config.publish.endpoint, case))
     if config.metrics.listen:
         yield Check("metrics", partial(_look_at_metrics, f"tcp://{config.metrics.listen}", case))
