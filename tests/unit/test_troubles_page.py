@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "operate.md"
+CHINESE = ROOT / "docs" / "zh" / "operate.md"
 STRANGER = Who("stranger", 64_000, frozenset({64_000}))
 CONFIGURATION = '[model]\npath = "m.cambricon"\n[[source]]\nid = "gate"\n'
 
 
-def _rows() -> dict[str, tuple[str, str]]:
+def _rows(page: Path) -> dict[str, tuple[str, str]]:
     """Of each word what doctor says and what to do."""
     rows = {}
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
+    for line in page.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)]
         word = re.fullmatch(r"`([a-z-]+)`", cells[2]) if len(cells) == 6 else None
         if word:
@@ -37,7 +38,7 @@ def _rows() -> dict[str, tuple[str, str]]:
     return rows
 
 
-ROWS = _rows()
+ROWS = _rows(PAGE)
 
 
 def _words() -> set[str]:
@@ -104,6 +105,16 @@ def test_the_page_says_what_doctor_says(said: dict[str, Finding], word: str):
     assert _fits(says, told.found), told.found
     assert _fits(do, told.remedy), told.remedy
     assert len(do) > 8
+
+
+def test_the_chinese_page_has_the_same_rows():
+    """The same words in the same order, what doctor says as it says it, what to do in Chinese with the same code."""
+    rows = _rows(CHINESE)
+    assert list(rows) == list(ROWS)
+    for word, (says, do) in rows.items():
+        assert says == ROWS[word][0], word
+        assert re.search("[\u4e00-\u9fff]{2}", do), word
+        assert re.findall("`([^`]+)`", do) == re.findall("`([^`]+)`", ROWS[word][1]), word
 
 
 def test_every_trouble_that_is_injected_is_in_the_page():

@@ -1,4 +1,4 @@
-"""Reads the porting guides: headings, console blocks with their commands and what these print, options, links."""
+"""Reads pages that are in two languages: headings, blocks with commands and what these print, code, tables, figures."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ class Section:
         return re.findall(r"^```console\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
 
     @property
+    def indented(self) -> list[str]:
+        """The blocks that are code by four spaces, without what is fenced."""
+        return re.findall(r"(?:^    .*\n)+", self.prose, re.MULTILINE)
+
+    @property
     def commands(self) -> list[Command]:
         return [command for block in self.blocks for command in _commands(block)]
 
@@ -54,7 +59,7 @@ class Section:
         """The tables: rows of cells, without the row of dashes."""
         found: list[list[list[str]]] = []
         inside = False
-        for line in re.sub(r"^```.*?^```$", "", self.text, flags=re.MULTILINE | re.DOTALL).splitlines():
+        for line in self.prose.splitlines():
             if line.startswith("|"):
                 if not inside:
                     found.append([])
@@ -65,8 +70,17 @@ class Section:
     @property
     def code(self) -> list[str]:
         """Code spans in running text, in order."""
-        prose = re.sub(r"^```.*?^```$", "", self.text, flags=re.MULTILINE | re.DOTALL)
-        return re.findall(r"`([^`\n]+)`", prose)
+        return re.findall(r"`([^`\n]+)`", self.prose)
+
+    @property
+    def numbers(self) -> set[str]:
+        """All that is written in digits, in blocks and in running text."""
+        return set(re.findall(r"\d+(?:\.\d+)*|\.\d+", self.text))
+
+    @property
+    def prose(self) -> str:
+        """The text without fenced blocks."""
+        return re.sub(r"^```.*?^```$", "", self.text, flags=re.MULTILINE | re.DOTALL)
 
 
 def read_sections(text: str) -> list[Section]:

@@ -1,9 +1,10 @@
-"""The porting guides: both languages say the same, every command line is right, the seven scripts' equals run."""
+"""Pages in two languages say the same; the porting guide's command lines are right, the seven scripts' equals run."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -16,8 +17,8 @@ import mlu_export.cli
 from mlu_agent import command_line
 
 ROOT = Path(__file__).resolve().parents[3]
-GUIDES = {"en": ROOT / "docs" / "porting-guide.md", "zh": ROOT / "docs" / "zh" / "porting-guide.md"}
-SECTIONS = {language: guide.read_sections(path.read_text("utf-8")) for language, path in GUIDES.items()}
+SECTIONS = guide.read_sections((ROOT / "docs" / "porting-guide.md").read_text("utf-8"))
+COMMANDS = [command for section in SECTIONS for command in section.commands]
 CLIS = {"mlu-export": mlu_export.cli, "mlu-agent": mlu_agent.cli}
 SCRIPTS = (
     "quantize.sh",
@@ -30,50 +31,63 @@ SCRIPTS = (
 )
 
 
-def commands(language):
-    return [command for section in SECTIONS[language] for command in section.commands]
+def section_of(script):
+    return next(section for section in SECTIONS if section.title == f"`{script}`")
 
 
-def section_of(script, language="en"):
-    return next(section for section in SECTIONS[language] if section.title == f"`{script}`")
+@pytest.fixture(params=["porting-guide.md", "operate.md"])
+def both(request):
+    """The sections of a page, in English and in Chinese."""
+    pages = ROOT / "docs" / request.param, ROOT / "docs" / "zh" / request.param
+    english, chinese = (guide.read_sections(page.read_text("utf-8")) for page in pages)
+    return english, chinese
 
 
-def test_both_guides_have_the_same_headings():
+def test_both_guides_have_the_same_headings(both):
     """As many, of the same levels, in the same order; what is code in a heading is the same code."""
-    shapes = {
-        language: [(section.level, re.findall("`([^`]+)`", section.title)) for section in sections]
-        for language, sections in SECTIONS.items()
-    }
-    assert shapes["en"] == shapes["zh"]
-    assert len(shapes["en"]) > 20
+    english, chinese = (
+        [(section.level, re.findall("`([^`]+)`", section.title)) for section in sections] for sections in both
+    )
+    assert english == chinese
+    assert len(english) > 10
 
 
-def test_both_guides_have_the_same_commands_and_outputs():
-    """Console blocks are not translated."""
-    blocks = {
-        language: [(number, block) for number, section in enumerate(sections) for block in section.blocks]
-        for language, sections in SECTIONS.items()
-    }
-    assert blocks["en"] == blocks["zh"]
-    assert len(commands("en")) > 20
+def test_both_guides_have_the_same_commands_and_outputs(both):
+    """Blocks of code are not translated."""
+    english, chinese = ([section.blocks + section.indented for section in sections] for sections in both)
+    assert english == chinese
+    assert sum(map(len, english)) >= 10
 
 
-def test_both_guides_have_the_same_tables():
+def test_both_guides_have_the_same_tables(both):
     """As many in each section, and of the same rows and columns."""
-    sizes = {
-        language: [[[len(row) for row in table] for table in section.tables] for section in sections]
-        for language, sections in SECTIONS.items()
-    }
-    assert sizes["en"] == sizes["zh"]
+    english, chinese = (
+        [[[len(row) for row in table] for table in section.tables] for section in sections] for sections in both
+    )
+    assert english == chinese
+    assert sum(map(len, english)) > 3
 
 
-def test_both_guides_name_the_same_code():
+def test_both_guides_name_the_same_code(both):
     """Options, functions and files in running text: each section names the same ones."""
-    for english, chinese in zip(SECTIONS["en"], SECTIONS["zh"]):
+    for english, chinese in zip(*both):
         assert set(english.code) == set(chinese.code), english.title
 
 
-OURS = [command for command in commands("en") if command.program in CLIS]
+def test_both_guides_give_the_same_figures(both):
+    """Whoever measures again writes it into both."""
+    for english, chinese in zip(*both):
+        assert english.numbers == chinese.numbers, english.title
+
+
+def test_each_language_links_to_the_other(both):
+    """Above the first heading of its second level."""
+    english, chinese = both
+    assert re.match(r"\n\[中文\]\(zh/[\w-]+\.md\)\n", english[0].text)
+    assert re.match(r"\n\[English\]\(\.\./[\w-]+\.md\)\n", chinese[0].text)
+
+
+OURS = [command for command in COMMANDS if command.program in CLIS]
 
 
 @pytest.mark.parametrize("command", OURS, ids=lambda command: " ".join(command.words)[:60])
@@ -87,7 +101,8 @@ def test_every_command_line_parses(command, capsys):
 
 def test_other_programs_are_the_expected_few():
     """What is no command of ours is not parsed, so there must be few of it."""
-    others = {command.program for command in commands("en")} - set(guide.PROGRAMS)
+    assert len(OURS) > 20
+    others = {command.program for command in COMMANDS} - set(guide.PROGRAMS)
     assert others <= {"pip", "python", "head", "cat"}
 
 
@@ -105,10 +120,9 @@ def options():
 def test_every_option_in_running_text_exists():
     """Apart from the vendor's, which stand in the first column of tables."""
     pattern = r"(?<![\w-])--[a-z][a-z0-9_-]*"
-    sections = SECTIONS["en"]
-    cells = [row[0] for section in sections for table in section.tables for row in table]
+    cells = [row[0] for section in SECTIONS for table in section.tables for row in table]
     vendors = {option for cell in cells for option in re.findall(pattern, cell)}
-    named = {option for section in sections for span in section.code for option in re.findall(pattern, span)}
+    named = {option for section in SECTIONS for span in section.code for option in re.findall(pattern, span)}
     ours = options()
     assert len(vendors) > 10
     assert named - ours - vendors == set()
@@ -116,37 +130,63 @@ def test_every_option_in_running_text_exists():
 
 def test_every_command_in_running_text_exists():
     """``mlu-export NAME``: a command of that program."""
-    for section in SECTIONS["en"]:
+    for section in SECTIONS:
         for span in section.code:
             words = span.split()
             if words[0] in CLIS and len(words) > 1:
                 assert words[1] in CLIS[words[0]].COMMANDS, span
 
 
-def test_the_readmes_table_lists_every_command_of_both_programs():
+READMES = ROOT / "README.md", ROOT / "docs" / "zh" / "README.md"
+
+
+@pytest.mark.parametrize("page", READMES, ids=("en", "zh"))
+def test_the_readmes_table_lists_every_command_of_both_programs(page):
     """One row for each, and no other."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    rows = re.findall(r"^\| `(mlu-\w+) (\w+)[^`]*` \|", text, re.MULTILINE)
+    rows = re.findall(r"^\| `(mlu-\w+) (\w+)[^`]*` \|", page.read_text("utf-8"), re.MULTILINE)
     assert sorted(rows) == sorted((program, name) for program, cli in CLIS.items() for name in cli.COMMANDS)
 
 
-@pytest.mark.parametrize(
-    "path", [*GUIDES.values(), ROOT / "docs" / "zh" / "README.md"], ids=lambda path: path.parent.name
-)
+def test_both_readmes_lead_in_by_the_same_commands():
+    """The three ways are whole in both; what else the Chinese one tells to type stands in the English one."""
+    english, chinese = (guide.read_sections(page.read_text("utf-8")) for page in READMES)
+    ways = {line for section in _under("Three ways in", english) for line in _typed(section)}
+    assert len(ways) > 10
+    assert ways == {line for section in _under("三种入门方式", chinese) for line in _typed(section)}
+    every = {line for section in english for line in _typed(section)}
+    assert {line for section in chinese for line in _typed(section)} <= every
+
+
+def _under(title, sections):
+    """The sections of the third level that follow one of the second."""
+    start = [section.title for section in sections].index(title) + 1
+    return list(itertools.takewhile(lambda section: section.level > 2, sections[start:]))
+
+
+def _typed(section):
+    """The lines of blocks without their comments."""
+    return [re.sub(r"\s+#.*", "", line).strip() for block in section.indented for line in block.splitlines()]
+
+
+PAGES = [ROOT / "docs" / "operate.md", ROOT / "docs" / "porting-guide.md", *sorted((ROOT / "docs" / "zh").glob("*.md"))]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_links_lead_somewhere(path):
-    """Files of this checkout, and headings of the page itself."""
-    text = path.read_text("utf-8")
-    anchors = {_anchor(section.title) for section in guide.read_sections(text)}
-    for target in re.findall(r"\]\(([^)]+)\)", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("https://"):
-            assert (path.parent / target.partition("#")[0]).exists(), target
+    """Files of this checkout, and headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if not target.startswith("https://"):
+            name, _, heading = target.partition("#")
+            page = path.parent / name if name else path
+            assert page.exists(), target
+            assert not heading or heading in _anchors(page), target
 
 
-def _anchor(title):
-    """As GitHub makes them."""
-    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+def _anchors(page):
+    """As GitHub makes them of headings."""
+    titles = [section.title for section in guide.read_sections(page.read_text("utf-8"))]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.fixture
@@ -301,7 +341,7 @@ def _take_some(source, folder, annotations, count):
 @pytest.mark.torch
 def test_the_porting_script_of_the_guide_runs(run):
     """The Python of the guide's section, as it stands there, prints what the guide says."""
-    section = next(section for section in SECTIONS["en"] if section.title == "An existing porting script")
+    section = next(section for section in SECTIONS if section.title == "An existing porting script")
     script = re.search(r"^```python\n# port.py\n(.*?)^```$", section.text, re.MULTILINE | re.DOTALL)
     done = run(script[1])
     assert done.returncode == 0, done.stderr
