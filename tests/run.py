@@ -1,10 +1,10 @@
 """Runs everything that tells whether this tree is good, and ends with one line for each part.
 
     python tests/run.py             ctest four times (native, sanitizers, threads, aarch64), instruction counts, fuzz,
-                                    pytest twice, mutations, lint
+                                    pytest three times, mutations, lint
     python tests/run.py lint        only the parts named
 
-The Python tests wait much and use one core, so they run beside all other parts; each line says whose it is. A part
+The Python tests wait much, so they run beside all other parts, in two lanes; each line says whose it is. A part
 that fails does not stop the others: one run shows all that is wrong. The exit status is 0 only when every part passed.
 What a part needs and this machine lacks is said in its line; only build/venv39 is installed here.
 """
@@ -28,7 +28,8 @@ BUILD = ROOT / "build"
 BIN = Path(sys.executable).parent
 JOBS = str(os.cpu_count() or 2)
 PYTEST_CLOSING = r"(passed|failed|error|no tests).* in [0-9.]+s"
-MUTATION_SECONDS = 150
+MUTATION_SECONDS = 120
+WAITING = ("pipeline", "e2e")  # folders of tests whose time is their daemons'
 FUZZ_SECONDS = 15  # for each of two builds, and a third of it for a third; native/fuzz/run.sh takes any time
 
 
@@ -160,15 +161,35 @@ def fuzz() -> Result:
 
 
 def pytest() -> Result:
-    """The Python tests, all of them, and which share of each package's lines they ran in their own process."""
-    sysmon = {"COVERAGE_CORE": "sysmon"} if sys.version_info >= (3, 12) else {}  # costs least, where it is
+    """The Python tests but those of the next part."""
+    return _pytest("pytest", *(f"--ignore=tests/{name}" for name in WAITING))
+
+
+def services() -> Result:
+    """The Python tests with daemons, sources and subscribers: they wait more than they compute."""
+    return _pytest("services", *(f"tests/{name}" for name in WAITING))
+
+
+def _pytest(name: str, *arguments: str) -> Result:
+    env = {"COVERAGE_FILE": str(BUILD / f"coverage.{name}")}
+    if sys.version_info >= (3, 12):
+        env["COVERAGE_CORE"] = "sysmon"  # costs least, where it is
     BUILD.mkdir(exist_ok=True)  # coverage writes its data there
-    status, lines = _stream(BIN / "python", "-m", "coverage", "run", "-m", "pytest", "--durations=15", env=sysmon)
+    cache = f"cache_dir={BUILD / name}-cache"  # of its own: two run at a time
+    command = (BIN / "python", "-m", "coverage", "run", "-m", "pytest", "--durations=15", "-o", cache, *arguments)
+    status, lines = _stream(*command, env=env)
+    return Result(good=status == 0, line=f"{name}: {_closing(lines, PYTEST_CLOSING)}")
+
+
+def _lines_run(names: list[str]) -> str:
+    """Which share of each package's lines the Python tests ran in their own processes."""
+    files = [BUILD / f"coverage.{name}" for name in names]
+    _stream(BIN / "python", "-m", "coverage", "combine", *(file for file in files if file.exists()))
     shares = []
     for package in ("mlu_client", "mlu_agent", "mlu_export"):
         known, total = _stream(BIN / "python", "-m", "coverage", "report", f"--include=*/{package}/*", "--format=total")
         shares.append(f"{package} {'not known' if known else total[-1] + ' %'}")
-    return Result(good=status == 0, line=f"pytest: {_closing(lines, PYTEST_CLOSING)}; lines run: {', '.join(shares)}")
+    return f"lines run: {', '.join(shares)}"
 
 
 def _python39() -> str | None:
@@ -202,7 +223,7 @@ def python39() -> Result:
         return Result(good=True, line=f"{title}: skipped, pip could not install {' '.join(tools)}")
     if _stream(*pip, ROOT / "agent" / "client", ROOT)[0]:
         return Result(good=False, line=f"{title}: mlu-client and mlu-agent cannot be installed")
-    tests = [f"tests/{name}" for name in ("unit", "client", "pipeline", "binding", "architecture")]
+    tests = [f"tests/{name}" for name in ("unit", "client", "pipeline", "binding")]
     path = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
     status, lines = _stream(python, "-m", "pytest", "-o", f"cache_dir={folder}/cache", *tests, env=path)
     return Result(good=status == 0, line=f"{title}: {_closing(lines, PYTEST_CLOSING)}")
@@ -248,9 +269,10 @@ PARTS: dict[str, Callable[[], Result]] = {
     "threads": threads,
     "aarch64": aarch64,
     "pytest": pytest,
+    "services": services,
     "mutations": mutations,
 }
-BESIDE = "pytest"  # runs beside the others
+BESIDE = ("pytest", "services")  # each runs beside the others
 
 
 def _lane(names: list[str], results: dict[str, Result]) -> None:
@@ -273,15 +295,19 @@ def main(names: list[str]) -> int:
         return 2
     names = names or list(PARTS)
     results: dict[str, Result] = {}
-    lanes = [[name for name in names if name == BESIDE], [name for name in names if name != BESIDE]]
+    beside = [name for name in names if name in BESIDE]
+    lanes = [*([name] for name in beside), [name for name in names if name not in BESIDE]]
     threads = [threading.Thread(target=_lane, args=(lane, results), daemon=True) for lane in lanes]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    lines_run = _lines_run(beside) if beside else ""
     print()
     for name in names:
         print(("" if results[name].good else "FAILED ") + results[name].line)
+    if beside:
+        print(lines_run)
     return 0 if all(result.good for result in results.values()) else 1
 
 
