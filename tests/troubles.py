@@ -88,6 +88,8 @@ def found() -> dict[str, Finding]:
         "device-lost": runtime.judge(facts("devices", DEVICE, failed="cnrtInit failed with NODEV (632009)")),
         "golden-wrong": runtime.judge(facts("golden", MLU220, "the golden frame failed on core group 0")),
         "model-other-hardware": runtime.judge(facts("golden", {**MLU220, "target": "MLU270", "golden": False})),
+        "label-unknown": _model('source gate: classes: "cat" is no label of "small"; it knows "a"'),
+        "bundle-room": _model("m.bundle: cannot be unpacked into /tmp (No space left on device); make room there"),
         "signature": _model("m.bundle: its signature is missing"),
         "model-digest": _model("m.toml: sha256: 00112233… is not the digest of m.cambricon (44556677…)"),
         "manifest-missing": _model("m.cambricon: its manifest m.toml is not beside it"),

@@ -5,6 +5,7 @@
     |   `-- NotSupportedError   asked for something that this version cannot do       exit code 2
     |-- DataError               bad bytes: model file, manifest, picture, message     exit code 2   (of mlu_client)
     `-- RuntimeFailure          the device or its runtime library failed              exit code 3
+        |-- CannotUnpack        there is no place for what a bundle holds             exit code 3
         `-- DeviceLost          the device is gone; a new context will not help       exit code 3
 
 A message is one clear sentence, or one per line where several problems of a file are told together: the field, the
@@ -18,7 +19,15 @@ from typing import ClassVar, TypeVar
 
 from mlu_client.errors import DataError, MluAgentError, UserError
 
-__all__ = ["DataError", "DeviceLost", "MluAgentError", "NotSupportedError", "RuntimeFailure", "UserError"]
+__all__ = [
+    "CannotUnpack",
+    "DataError",
+    "DeviceLost",
+    "MluAgentError",
+    "NotSupportedError",
+    "RuntimeFailure",
+    "UserError",
+]
 
 Failure = TypeVar("Failure", bound=MluAgentError)
 
@@ -41,6 +50,10 @@ class RuntimeFailure(MluAgentError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class CannotUnpack(RuntimeFailure):
+    """There is no place for the members of a bundle, which itself may be good: one that is unpacked serves instead."""
 
 
 class DeviceLost(RuntimeFailure):

@@ -37,8 +37,8 @@ class Box:
         )
         self.daemons: list[Daemon] = []
 
-    def start(self) -> Daemon:
-        self.daemons.append(Daemon(self.config, self.simulator, "", CACHE_DIRECTORY=str(self.cache)))
+    def start(self, code: str = "") -> Daemon:
+        self.daemons.append(Daemon(self.config, self.simulator, code, CACHE_DIRECTORY=str(self.cache)))
         return self.daemons[-1]
 
     def damage(self) -> None:
@@ -106,6 +106,40 @@ def test_without_a_last_good_one_a_damaged_bundle_is_final(box: Box):
     daemon = box.start()
     assert daemon.wait() == 2
     assert "m.bundle: the bundle is damaged" in daemon.errors
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from mlu_agent.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_where_there_is_no_room_for_a_new_bundle_the_last_good_one_serves(box: Box):
+    """It is unpacked already; a disk that is full keeps no box from its work."""
+    daemon = box.start()
+    daemon.wait_for_log("ready")
+    assert daemon.stop() == 0
+    write_bundle(box.bundle, [*box.members, ("provenance", "p.txt", bytes(200_000))])
+    daemon = box.start(FULL)
+    line = daemon.wait_for_log("the bundle is refused, and the last good one serves")
+    assert "m.bundle: cannot be unpacked into" in line["reason"]
+    daemon.wait_for_log("ready")
+    assert "last_good" in box.frame()["flags"]
+    assert daemon.stop() == 0
+
+
+def test_a_bundle_serves_without_its_cache(box: Box):
+    """Somebody else made the folder: a temporary one is taken, and that is said."""
+    (box.cache / "bundles").mkdir()
+    (box.cache / "bundles").chmod(0o777)
+    daemon = box.start()
+    line = daemon.wait_for_log("the cache of bundles cannot be used: unpacked into a temporary folder")
+    assert "is no folder of ours alone" in line["reason"]
+    daemon.wait_for_log("ready")
+    assert "last_good" not in box.frame()["flags"]
+    assert daemon.stop() == 0
 
 
 @pytest.mark.metrics

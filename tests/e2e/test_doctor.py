@@ -8,11 +8,14 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.bundles import small_members, write_bundle
 from tests.faulty_cameras import Blackhole, Faults, RtspCamera, closed_port
 
+from mlu_agent.config import ModelConfig
 from mlu_agent.doctor import runtime
 from mlu_agent.doctor.finding import troubles
 
@@ -161,6 +164,47 @@ def test_a_device_that_hangs_is_named_and_not_waited_for(
     (hanging,) = troubles(runtime.judge(facts))
     assert hanging.code == "device-hangs"
     assert "cnrtInit did not come back" in hanging.found
+
+
+def test_the_cache_of_the_service_is_left_alone(cli, config, model_path: Path, tmp_path: Path):
+    """What root unpacked there would shut the service out; a cache that is missing or another's is no trouble."""
+    bundle = write_bundle(tmp_path / "m.bundle", small_members(model_path))
+    cache = tmp_path / "cache"
+    for foreign in (False, True):
+        if foreign:
+            (cache / "bundles").mkdir(parents=True)
+            (cache / "bundles").chmod(0o777)
+        facts = runtime.look("simulator", ModelConfig(bundle), 60.0, cache)
+        assert (facts.step, facts.failed, facts.told["warnings"]) == ("golden", "", [])
+    assert [one.name for one in cache.rglob("*")] == ["bundles"]
+
+
+@pytest.mark.sign
+def test_a_bundle_that_nobody_trusted_signed_is_not_run(config, model_path: Path, tmp_path: Path):
+    """Neither by the process that touches the device, which reads it again, nor by doctor."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    public = ed25519.Ed25519PrivateKey.generate().public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    key = tmp_path / "release.pub"
+    key.write_bytes(pem)
+    bundle = write_bundle(tmp_path / "m.bundle", small_members(model_path))
+    trusting = ModelConfig(bundle, runtime="simulator", trust=key, require_signature=True)
+    facts = runtime.look("simulator", trusting, 60.0, tmp_path)
+    assert (facts.step, facts.kind) == ("model", "DataError")
+    assert "nobody signed it" in facts.failed
+    allowing = replace(trusting, require_signature=False)
+    assert runtime.look("simulator", allowing, 60.0, tmp_path).step == "golden"
+
+
+def test_a_model_that_the_daemon_refuses_is_a_trouble_and_not_run(cli, config):
+    """Labels that it does not have are refused by run and check, and so by doctor."""
+    path = config(SYNTHETIC + 'classes = ["no such thing"]\n')
+    assert cli("check", "-c", path).returncode == 2
+    areas = told(cli("doctor", "-c", path, "--json"))
+    assert [one["code"] for one in areas["model main"]] == ["label-unknown"]
+    assert "model main run" not in areas
 
 
 def test_a_running_daemon_is_not_disturbed(cli, run_daemon, tmp_path: Path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import fcntl
 import gc
 import hashlib
 import io
@@ -21,9 +23,10 @@ from tests.models import small_bundle
 
 from mlu_agent.cli import main
 from mlu_agent.cnrt.model import refuse_other_device
-from mlu_agent.config import parse_config
+from mlu_agent.config import ModelConfig, parse_config
+from mlu_agent.daemon import last_good
 from mlu_agent.detector import Detector
-from mlu_agent.errors import DataError, RuntimeFailure, UserError
+from mlu_agent.errors import CannotUnpack, DataError, UserError
 from mlu_agent.model import signatures, unpacked
 from mlu_agent.model.bundle import load_bundle, load_last_good
 from mlu_agent.model.bundle_file import contents, open_bundle, read_head
@@ -238,17 +241,90 @@ def test_unpacked_files_are_kept_in_the_cache_and_checked_again(original, tmp_pa
 
 
 def test_a_cache_that_others_may_write_is_not_used(original, tmp_path, cache):
-    """Nor one that is a link to somewhere."""
+    """Nor one that is a link to somewhere: a temporary folder is taken instead, and the reason told."""
     path = write_bundle(tmp_path / "small.bundle", small_members(original))
     cache.mkdir()
     cache.chmod(0o777)
-    with pytest.raises(RuntimeFailure, match=r"cannot be unpacked into .*cache.*is no folder of ours alone"):
-        load_bundle(path)
+    files = load_bundle(path).packed.files
+    assert (files.temporary, files.uncached) == (True, f"{cache}: {cache} is no folder of ours alone")
+    assert (files.folder.parent, list(cache.iterdir())) == (tmp_path / "temporary", [])
+    unpacked.remove_temporary()
+    del files
+    gc.collect()
     cache.rmdir()
     cache.symlink_to(tmp_path / "temporary")
-    with pytest.raises(RuntimeFailure, match="cannot be unpacked"):
-        load_bundle(path)
-    assert list((tmp_path / "temporary").iterdir()) == []
+    spec = load_bundle(path)
+    assert "is no folder of ours alone" in spec.packed.files.uncached
+    assert list((tmp_path / "temporary").iterdir()) == [spec.path.parent]
+
+
+def test_root_leaves_the_cache_of_another_user_alone(original, tmp_path, cache, monkeypatch):
+    """A folder of its own in there would shut the service out for good."""
+    if os.geteuid() == 0:
+        os.chown(cache.parent, 65534, 65534)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    spec = load_bundle(write_bundle(tmp_path / "small.bundle", small_members(original)))
+    assert f"{cache.parent} is another user's" in spec.packed.files.uncached
+    assert not cache.exists()
+
+
+def test_what_is_in_the_cache_serves_from_a_disk_that_cannot_be_written(original, tmp_path, cache, monkeypatch):
+    """Not even its times; and nothing is left open."""
+    path = write_bundle(tmp_path / "small.bundle", small_members(original))
+    first = load_bundle(path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    def read_only(*_arguments, **_options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "utime", read_only)
+    monkeypatch.setattr("tempfile.mkdtemp", read_only)
+    for _ in range(3):
+        again = load_bundle(path)
+        assert (again.path, again.packed.files.temporary) == (first.path, False)
+    del again
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    members = [*small_members(original), ("provenance", "p.txt", b"another")]
+    with pytest.raises(
+        CannotUnpack, match=r"cannot be unpacked into .*cache.* and .*temporary \(Read-only file system"
+    ):
+        load_bundle(write_bundle(path, members))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_is_not_in_the_cache_does_not_become_the_last_good_one(original, tmp_path, cache):
+    """It would be forgotten with the process, and the one that is kept with it."""
+    path = write_bundle(tmp_path / "small.bundle", small_members(original))
+    good = load_bundle(path)
+    last_good.remember(ModelConfig(path), good, None)
+    cache.chmod(0o777)
+    other = load_bundle(write_bundle(path, small_members(original), version="2"))
+    assert other.packed.files.temporary
+    last_good.remember(ModelConfig(path), other, None)
+    assert json.loads((cache / unpacked.LAST_GOOD).read_text()) == {str(path): good.packed.sha256}
+
+
+def test_a_folder_that_came_meanwhile_is_not_removed(tmp_path, monkeypatch):
+    """Another process puts a new one in the place of one that is too old, just when that is removed."""
+    folder, old = tmp_path / ("a" * 64), tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "old").touch()
+    lock = fcntl.flock
+
+    def meanwhile(handle, operation):
+        folder.rename(old)
+        folder.mkdir()
+        (folder / "new").touch()
+        lock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", meanwhile)
+    unpacked._remove_idle(folder)
+    monkeypatch.undo()
+    assert [one.name for one in folder.iterdir()] == ["new"]
+    unpacked._remove_idle(folder)
+    assert not folder.exists()
+    assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".")] == []
 
 
 def test_the_cache_keeps_what_is_used_and_a_few_more(original, tmp_path, cache):

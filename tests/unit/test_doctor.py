@@ -230,10 +230,10 @@ def test_a_library_tells_the_processor_that_it_is_for(tmp_path: Path):
 
 def test_every_problem_of_a_model_is_a_finding(tmp_path: Path):
     """A manifest that is missing, and a model that is."""
-    (found,) = model.look("model main", ModelConfig(tmp_path / "m.cambricon"))
+    (found,) = model.look("model main", ModelConfig(tmp_path / "m.cambricon"), ())
     assert found.code == "model-missing"
     (tmp_path / "m.cambricon").touch()
-    (found,) = model.look("model main", ModelConfig(tmp_path / "m.cambricon"))
+    (found,) = model.look("model main", ModelConfig(tmp_path / "m.cambricon"), ())
     assert found.code == "manifest-missing"
 
 

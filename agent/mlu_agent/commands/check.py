@@ -16,9 +16,7 @@ from ..daemon.metrics import require
 from ..doctor import finding
 from ..doctor.doctor import connect
 from ..errors import MluAgentError, UserError
-from ..model.bundle import load_bundle
-from ..model.labels import refuse_unknown_labels
-from ..model.signatures import trust_of
+from ..model.configured import read_configured
 from ..publish.sinks import notes
 from .asking import daemon_status
 
@@ -128,8 +126,7 @@ def _kept(problems: list[MluAgentError], step: Callable[[], T]) -> T | None:
 
 
 def _load(config: Config, model: ModelConfig) -> Loaded:
-    spec = load_bundle(model.path, trust_of(model))
-    refuse_unknown_labels(config.sources_of(model), spec)
+    spec = read_configured(model, config.sources_of(model))
     library = open_library(model.runtime)
     spec = spec.on(library.kind)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))

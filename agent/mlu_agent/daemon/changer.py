@@ -23,9 +23,7 @@ from ..cnrt.status import NOMEM
 from ..config.fields import show
 from ..config.files import path_problem
 from ..errors import MluAgentError, RuntimeFailure, UserError
-from ..model.bundle import load_bundle
-from ..model.labels import refuse_unknown_labels
-from ..model.signatures import trust_of
+from ..model.configured import read_configured
 from . import last_good
 from .plan import Plan, make_plan, needs_restart, resolved
 from .waiting import Stopped
@@ -272,8 +270,7 @@ class Changer:
         """Whether its files hold another model than the one in service; what is wrong with them is noted."""
         self._go_on()
         try:
-            spec = load_bundle(model.path, trust_of(model))
-            refuse_unknown_labels(new.sources_of(model), spec)
+            spec = read_configured(model, new.sources_of(model))
         except MluAgentError as error:
             problems.append(f"model {model.name}: {error.message}")
             return False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import load_config, remarks
 from ..config.files import path_problem
 from ..engine.deadlines import Deadlines
-from ..errors import DataError, DeviceLost, UserError
+from ..errors import CannotUnpack, DataError, DeviceLost, UserError
 from ..ledger import Ledger
 from ..preprocess import resize_in_one_thread
 from ..publish.sinks import open_outlet
@@ -165,7 +165,7 @@ class Daemon:
         load = functools.partial(self._load, model, config)
         try:
             started: InService = patience.until(Settling(model.path, load))
-        except DataError as refused:
+        except (DataError, CannotUnpack) as refused:
             spec = last_good.instead(model, refused, self._log)
             return patience.until(functools.partial(load, spec))
         return started

@@ -50,9 +50,10 @@ def golden_frame(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame:
     return golden
 
 
-def known_golden(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame | None:
-    """The one that was made before; None if there is none that can be taken."""
-    for path in _places(spec):
+def known_golden(spec: ModelSpec, engine: Engine, log: Any, folder: str = "") -> GoldenFrame | None:
+    """The one that was made before; None if there is none that can be taken. ``folder``: where one may lie beside the
+    places where one is written."""
+    for path in _places(spec, folder):
         golden = _read(path, spec, _made_on(engine), log)
         if golden is not None:
             log.info("golden frame", path=str(path), made_on=golden.made_on)
@@ -65,11 +66,11 @@ def _made_on(engine: Engine) -> str:
     return kind if kind == "simulator" else f"{engine.device.name}, CNRT {engine.library.version()}"
 
 
-def _places(spec: ModelSpec) -> Iterator[Path]:
+def _places(spec: ModelSpec, more: str = "") -> Iterator[Path]:
     yield spec.path.with_suffix(SUFFIX)
-    cache = os.environ.get(CACHE_VARIABLE)
-    if cache:
-        yield Path(cache.split(":")[0]) / f"{spec.sha256}{SUFFIX}"
+    folder = more or os.environ.get(CACHE_VARIABLE, "").split(":")[0]
+    if folder:
+        yield Path(folder) / f"{spec.sha256}{SUFFIX}"
 
 
 def _read(path: Path, spec: ModelSpec, made_on: str, log: Any) -> GoldenFrame | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..config.files import reason
-from ..errors import DataError
+from ..errors import CannotUnpack, DataError
 from ..model import unpacked
 from ..model.bundle import load_last_good
 from ..model.signatures import trust_of
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 def remember(model: ModelConfig, spec: ModelSpec, log: Any) -> None:
     """The model passed its test: if it came in a bundle, that is a good one."""
-    if spec.packed is None or spec.packed.refused:
-        return
+    if spec.packed is None or spec.packed.refused or spec.packed.files.temporary:
+        return  # what serves is not kept: the one that is goes on being the last good one
     try:
         unpacked.remember(model.path, spec.packed.sha256)
     except OSError as failure:
         log.warning("the last good bundle cannot be remembered", model=model.name, reason=reason(failure))
 
 
-def instead(model: ModelConfig, refused: DataError, log: Any) -> ModelSpec:
+def instead(model: ModelConfig, refused: DataError | CannotUnpack, log: Any) -> ModelSpec:
     """The last good one, and says so. Raises ``refused`` where there is none."""
     try:
         spec = load_last_good(model.path, trust_of(model), refused.message)

@@ -14,9 +14,8 @@ from ..engine.golden import GoldenTest
 from ..engine.recovery import Recovery
 from ..engine.scrutiny import Scrutiny
 from ..engine.served import ServedModel
-from ..model.bundle import load_bundle
-from ..model.labels import refuse_unknown_labels
-from ..model.signatures import described, trust_of
+from ..model.configured import read_configured
+from ..model.signatures import described
 from .goldens import golden_frame
 from .line import Pending
 
@@ -114,12 +113,10 @@ def put_into_service(
     """Loads a model onto its runtime, and says what runs where; whoever calls closes it.
 
     From before the first call of the device until after the last one ``on_hang`` is called, in a thread of its own, if
-    one does not return in time. Raises what ``load_bundle``, ``open_library`` and ``Engine`` raise, and
-    UserError where ``sources``, those that it is to look at, want labels that it does not have. ``spec``: the model, if
-    it was read already.
+    one does not return in time. Raises what ``read_configured``, ``open_library`` and ``Engine`` raise.
+    ``sources``: those that it is to look at. ``spec``: the model, if it was read already.
     """
-    spec = spec or load_bundle(model.path, trust_of(model))
-    refuse_unknown_labels(sources, spec)
+    spec = read_configured(model, sources, spec)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)
     deadlines = Deadlines(service.device_timeout_s, service.device_start_timeout_s, spec.path.stat().st_size)
@@ -137,6 +134,11 @@ def put_into_service(
             log.info(
                 "bundle", model=model.name, path=str(spec.packed.path), signed_by=list(described(spec.packed.signers))
             )
+            if spec.packed.files.uncached:
+                log.warning(
+                    "the cache of bundles cannot be used: unpacked into a temporary folder",
+                    model=model.name, path=str(spec.packed.files.folder), reason=spec.packed.files.uncached,
+                )  # fmt: skip
         if unwatched:
             log.warning("nobody looks whether the device computes right", reason=unwatched)
         golden = None if unwatched else golden_frame(spec, engine, log)

@@ -2,9 +2,13 @@
 
     python -m mlu_agent.doctor.child RUNTIME [--library-only | MODEL]
 
+MODEL is a JSON object: the model's ``path``, ``trust`` and ``require_signature`` as the configuration has them, and
+``goldens``, a folder where golden frames may lie, too.
+
 Prints one JSON object per line: ``{"step": …}`` before each step, ``{"fact": …}`` for what was learnt, and
 ``{"failed": sentence, "kind": class}`` for what went wrong, after which it ends. With a model it is loaded, a grey
-picture goes through it, and its golden frame, if it has one, has to come out; nothing is written.
+picture goes through it, and its golden frame, if it has one, has to come out. Nothing is written but what a bundle
+holds, into a temporary folder that goes with the process.
 """
 
 from __future__ import annotations
@@ -12,17 +16,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cnrt import open_library
 from ..cnrt.device import list_devices
+from ..config import ModelConfig
 from ..daemon.goldens import known_golden
 from ..engine import Engine
 from ..engine.golden import GoldenTest
 from ..engine.served import ServedModel
 from ..errors import MluAgentError
 from ..ledger import Ledger
-from ..model.bundle import load_bundle
+from ..model.configured import read_configured
 
 if TYPE_CHECKING:
     from ..cnrt import Library
@@ -61,7 +67,7 @@ def main(words: list[str]) -> int:
             return 0
         _look_at_devices(library)
         for model in models:
-            _look_at_model(library, model)
+            _look_at_model(library, json.loads(model))
     except MluAgentError as error:
         _say(failed=error.message, kind=type(error).__name__)
         return 1
@@ -83,21 +89,23 @@ def _look_at_devices(library: Library) -> None:
     _say(fact={"devices": devices})
 
 
-def _look_at_model(library: Library, path: str) -> None:
+def _look_at_model(library: Library, asked: dict[str, Any]) -> None:
     _say(step="model")
-    spec = load_bundle(path).on(library.kind)
+    trust = Path(asked["trust"]) if asked["trust"] else None
+    config = ModelConfig(Path(asked["path"]), trust=trust, require_signature=asked["require_signature"])
+    spec = read_configured(config, ()).on(library.kind)  # the labels were looked at by who asks
     _say(fact={"target": spec.offline.target, "parallelism": spec.offline.parallelism})
     _say(step="load")
     with Engine(library, spec.path, spare=True) as engine:
         _say(step="self-test")
         account = Ledger().model(spec.name)
         _say(fact={"device_ms": round(ServedModel[int](spec, engine, spec.thresholds).self_test(), 3)})
-        _look_at_golden(spec, engine, account)
+        _look_at_golden(spec, engine, account, asked["goldens"])
 
 
-def _look_at_golden(spec: ModelSpec, engine: Engine, account: Any) -> None:
+def _look_at_golden(spec: ModelSpec, engine: Engine, account: Any, folder: str) -> None:
     _say(step="golden")
-    golden = None if engine.library.outputs_are_recorded else known_golden(spec, engine, _Quiet())
+    golden = None if engine.library.outputs_are_recorded else known_golden(spec, engine, _Quiet(), folder)
     if golden is not None:
         GoldenTest(engine, golden, account).check()
     _say(fact={"golden": golden is not None})

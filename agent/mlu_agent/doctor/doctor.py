@@ -15,7 +15,7 @@ from ..model.unpacked import CACHE_VARIABLE
 from . import cameras, clock, daemon, disk, driver, limits, model, packages, permissions, runtime, sockets, unit
 from .checks import Check, run
 from .disk import Folder
-from .finding import Finding, fine, note, trouble
+from .finding import Finding, fine, note, trouble, troubles
 from .machine import Who, me, service_user
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _checks(case: Case) -> Iterator[Check]:
         return
     config, path = case.config, case.path or USUAL
     for one in config.models:
-        yield Check(f"model {one.name}", partial(model.look, f"model {one.name}", one))
+        yield Check(f"model {one.name}", partial(model.look, f"model {one.name}", one, config.sources_of(one)))
     yield from _outside_checks(case, config)
     for folder in _folders(config, case):
         yield Check("disk", partial(_look_at_disk, folder))
@@ -218,6 +218,15 @@ def _look_at_driver(choice: str, who: Who) -> list[Finding]:
 
 
 def _look_at_runtime(config: ModelConfig, case: Case) -> list[Finding]:
-    there = config.path.is_file() and os.access(config.path, os.R_OK)
-    facts = runtime.look(config.runtime, config.path if there else None, RUNTIME_S, _cache(), library_only=case.running)
+    facts = runtime.look(
+        config.runtime, config if _may_run(config, case) else None, RUNTIME_S, _cache(), library_only=case.running
+    )
     return runtime.judge(facts, f"model {config.name}", running=case.running)
+
+
+def _may_run(config: ModelConfig, case: Case) -> bool:
+    """Whether the device may have it: not while the daemon does, and never files that the daemon refuses."""
+    if case.running or not (config.path.is_file() and os.access(config.path, os.R_OK)):
+        return False
+    sources = case.config.sources_of(config) if case.config is not None else ()
+    return not troubles(model.look(config.name, config, sources))

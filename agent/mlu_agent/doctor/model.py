@@ -6,16 +6,19 @@ import re
 from typing import TYPE_CHECKING
 
 from ..errors import MluAgentError
-from ..model.bundle import load_bundle
-from ..model.signatures import trust_of
+from ..model.configured import read_configured
 from .finding import Finding, fine, trouble
 
 if TYPE_CHECKING:
-    from ..config import ModelConfig
+    from collections.abc import Iterable
+
+    from ..config import ModelConfig, SourceConfig
 
 # What a sentence about a model's files is called, by the first that fits, and the remedy beyond what it says itself.
 _COPY = "copy model and manifest again from where they were made, and compare `sha256sum`"
 KINDS = (
+    (r"is no label of", "label-unknown", "write a label that the model has, or name another model for that source"),
+    (r"cannot be unpacked into", "bundle-room", "make room there: `df -h` tells where there is none"),
     (r"sign(ed|ature)|public key|keys? of|keys are trusted", "signature",
      "take the bundle as it was delivered, or sign it with `mlu-export sign`; model.trust names the keys"),
     (r"this agent reads|update mlu-agent|this version reads", "model-newer",
@@ -29,10 +32,10 @@ KINDS = (
 )  # fmt: skip
 
 
-def look(name: str, config: ModelConfig) -> list[Finding]:
-    """Reads the model as the daemon does; ``name`` is what findings call it."""
+def look(name: str, config: ModelConfig, sources: Iterable[SourceConfig]) -> list[Finding]:
+    """Reads the model as the daemon does, for those ``sources``; ``name`` is what findings call it."""
     try:
-        spec = load_bundle(config.path, trust_of(config))
+        spec = read_configured(config, sources)
     except MluAgentError as error:
         return [judge(name, line) for line in error.message.splitlines()]
     size = f"{spec.input.width}x{spec.input.height}"

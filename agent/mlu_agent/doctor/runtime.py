@@ -22,6 +22,8 @@ from .unit import signal_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ..config import ModelConfig
+
 AREA = "runtime"
 ENOUGH = 200  # lines of the child: it says ten
 _MISSING = re.compile(r"(\S+\.so[\w.]*): cannot open shared object file")
@@ -42,12 +44,15 @@ class Facts:
     machine: str = ""
 
 
-def look(runtime: str, model: Path | None, limit_s: float, cache: Path, *, library_only: bool = False) -> Facts:
-    """Runs the child for at most so many seconds. ``cache``: where golden frames may lie, too; ``library_only``: no
+def look(
+    runtime: str, model: ModelConfig | None, limit_s: float, goldens: Path, *, library_only: bool = False
+) -> Facts:
+    """Runs the child for at most so many seconds. ``goldens``: where golden frames may lie, too; ``library_only``: no
     device is asked for anything."""
-    what = [LIBRARY_ONLY] if library_only else [str(model)] if model else []
+    what = [LIBRARY_ONLY] if library_only else [_asked(model, goldens)] if model else []
     command = [sys.executable, "-m", "mlu_agent.doctor.child", runtime, *what]
-    env = {**os.environ, CACHE_VARIABLE: str(cache)}
+    # the cache is the service's: what another user unpacked there would be in its way
+    env = {name: value for name, value in os.environ.items() if name != CACHE_VARIABLE}
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env
     )
@@ -62,6 +67,12 @@ def look(runtime: str, model: Path | None, limit_s: float, cache: Path, *, libra
         output = expired.stdout or b""
     killed = 0 if late else max(0, -process.returncode)
     return read(output, late=late, killed=killed, machine=built_for(library_file(runtime)))
+
+
+def _asked(model: ModelConfig, goldens: Path) -> str:
+    trust = str(model.trust or "")
+    asked = {"path": str(model.path), "trust": trust, "require_signature": model.require_signature}
+    return json.dumps({**asked, "goldens": str(goldens)})
 
 
 def read(output: bytes, *, late: bool = False, killed: int = 0, machine: str = "") -> Facts:

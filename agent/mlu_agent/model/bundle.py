@@ -113,7 +113,7 @@ def load_bundle(path: str | Path, trust: Trust | None = None) -> ModelSpec:
     """Reads a model and its manifest; ``path`` may be either of the two, which lie beside each other, or a ``.bundle``.
 
     ``trust``: who has to have signed it. Raises UserError for a path that is none of these, DataError if a file is
-    wrong, the two do not fit each other or a signature is missing, RuntimeFailure if there is no room to unpack one.
+    wrong, the two do not fit each other or a signature is missing, CannotUnpack if there is no room to unpack one.
     """
     path = Path(path)
     if path.suffix == SUFFIX:

@@ -1,7 +1,8 @@
 """Where the members of a bundle lie while its model is in use: in a folder of our own, unpacked whole or not at all.
 
     CACHE_DIRECTORY/bundles/DIGEST/     under systemd: kept for the next start, the least used removed
-    TMPDIR/mlu-bundle-XXXXXXXX/         elsewhere: removed with the process, at the latest by the next one
+    TMPDIR/mlu-bundle-XXXXXXXX/         elsewhere, and where that cannot be: removed with the process, at the latest by
+                                        the next one
 
 Files, and not the memory: the runtime opens the model again when its device failed, a manifest and a golden frame
 beside it are what everything else already reads, and a small box would hold every model twice. Only this user may enter
@@ -30,7 +31,7 @@ from typing import IO, TYPE_CHECKING
 
 from ..config.files import read_bounded, reason
 from ..config.new_files import LEFT_S, remove_left, write_whole
-from ..errors import DataError, MluAgentError, RuntimeFailure
+from ..errors import CannotUnpack, DataError, MluAgentError
 from .bundle_file import contents, open_bundle, read_head
 
 if TYPE_CHECKING:
@@ -48,10 +49,14 @@ _held: collections.OrderedDict[str, Unpacked] = collections.OrderedDict()  # tem
 
 
 class Unpacked:
-    """A bundle's members as files in ``folder``, there for as long as this object is."""
+    """A bundle's members as files in ``folder``, there for as long as this object is.
 
-    def __init__(self, folder: Path, handle: int, *, temporary: bool) -> None:
+    ``temporary``: and no longer than this process. ``uncached``: why not in the cache, where there is to be one."""
+
+    def __init__(self, folder: Path, handle: int, *, temporary: bool, uncached: str = "") -> None:
         self.folder = folder
+        self.temporary = temporary
+        self.uncached = uncached
         self._end = weakref.finalize(self, _leave, folder, handle, temporary, os.getpid())
 
     def close(self) -> None:
@@ -66,19 +71,26 @@ def cache_folder() -> Path | None:
 
 
 def unpack(file: IO[bytes], head: Head, name: str) -> Unpacked:
-    """The members of an open bundle as files. DataError if one is damaged, RuntimeFailure if there is no room."""
+    """The members of an open bundle as files. DataError if one is damaged, CannotUnpack if there is no room.
+
+    A cache that cannot be used, because it is full, read-only or somebody else's, is done without."""
     for member in head.index.members:
         for _ in contents(file, member, name):
             pass
-    cache = cache_folder()
-    place = cache or Path(tempfile.gettempdir())
+    cache, uncached = cache_folder(), ""
     with _lock:
+        if cache is not None:
+            try:
+                return _unpack(file, head, name, cache)
+            except OSError as failure:
+                uncached = f"{cache}: {reason(failure)}"
         try:
-            return _unpack_temporary(file, head, name) if cache is None else _unpack(file, head, name, cache)
+            return _unpack_temporary(file, head, name, uncached)
         except OSError as failure:
-            raise RuntimeFailure(
+            place = f"{f'{cache} and ' if cache else ''}{_temporary_root()}"
+            raise CannotUnpack(
                 f"{name}: cannot be unpacked into {place} ({reason(failure)}); make room there, or name another folder "
-                f"in {CACHE_VARIABLE if cache else 'TMPDIR'}"
+                f"in {f'{CACHE_VARIABLE} or ' if cache else ''}TMPDIR"
             ) from None
 
 
@@ -140,7 +152,8 @@ def _unpack(file: IO[bytes], head: Head, name: str, cache: Path) -> Unpacked:
     kept = _open(folder)
     if kept is not None:
         if _holds(folder, head):
-            os.utime(folder)
+            with contextlib.suppress(OSError):  # on a read-only disk its age is not known, and nothing is removed
+                os.utime(folder)
             return Unpacked(folder, kept, temporary=False)
         os.close(kept)
     _prune(cache)
@@ -155,12 +168,20 @@ def _unpack(file: IO[bytes], head: Head, name: str, cache: Path) -> Unpacked:
     return Unpacked(folder, handle, temporary=False)
 
 
-def _unpack_temporary(file: IO[bytes], head: Head, name: str) -> Unpacked:
+def _temporary_root() -> str:
+    """TMPDIR or what Python takes instead; where nothing can be written it does not tell which that is."""
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - only said
+
+
+def _unpack_temporary(file: IO[bytes], head: Head, name: str, uncached: str) -> Unpacked:
     held = _held.get(head.sha256)
     if held is None or not held.folder.is_dir():
         root = Path(tempfile.gettempdir())
         _remove_left(root, _PREFIX)
-        held = Unpacked(*_write(file, head, name, root, _PREFIX), temporary=True)
+        held = Unpacked(*_write(file, head, name, root, _PREFIX), temporary=True, uncached=uncached)
         _held[head.sha256] = held
     _held.move_to_end(head.sha256)
     while len(_held) > KEPT:  # who still uses it holds it
@@ -197,6 +218,8 @@ def _leave(folder: Path, handle: int, remove: bool, owner: int) -> None:
 
 
 def _make_private(cache: Path) -> None:
+    if os.geteuid() == 0 and cache.parent.stat().st_uid != 0:  # one made by root would shut its owner out
+        raise PermissionError(f"{cache.parent} is another user's")
     cache.mkdir(mode=0o700, exist_ok=True)
     status = cache.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
@@ -211,10 +234,17 @@ def _open(folder: Path) -> int | None:
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:  # it is being removed
-        os.close(handle)
-        return None
-    return handle
+        if _is_at(handle, folder):
+            return handle
+    except OSError:
+        pass
+    os.close(handle)  # it is being removed, or was
+    return None
+
+
+def _is_at(handle: int, folder: Path) -> bool:
+    """Whether that path still names the open folder. OSError if nothing is there."""
+    return os.path.samestat(os.fstat(handle), folder.lstat())
 
 
 def _is_whole(path: Path, size: int, sha256: str) -> bool:
@@ -253,10 +283,16 @@ def _remove_left(root: Path, prefix: str) -> None:
 
 
 def _remove_idle(folder: Path) -> None:
+    """Under a name that nobody looks for: another process may put a new folder at this one meanwhile."""
+    away = folder.with_name(f"{_PREFIX if folder.name.startswith(_PREFIX) else '.old-'}{secrets.token_hex(8)}")
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where somebody uses it
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.rename(away)
+            if _is_at(handle, away):
+                shutil.rmtree(away, ignore_errors=True)
+            else:  # the new one
+                away.rename(folder)
         finally:
             os.close(handle)
