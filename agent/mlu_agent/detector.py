@@ -50,7 +50,7 @@ class Detector:
         self.thresholds = thresholds or self.spec.thresholds
         self.runtime = library.kind
         self.reason = library.reason
-        self.engine = Engine(library, self.spec.path, cores=cores, slots=slots)
+        self.engine = Engine(library, self.spec.path, cores=cores, slots=slots, stamp=self.spec.stamp)
         self._served: ServedModel[list[tuple[Any, Letterbox]]] = ServedModel(self.spec, self.engine, self.thresholds)
 
     def detect(self, pixels: NDArray[np.uint8]) -> Detections:

@@ -312,10 +312,12 @@ class Ledger:
         """The account of a model in service; it goes on with another one of that name."""
         return self._open(self._models, name, ModelAccount, self._closed_models)
 
-    def close_model(self, name: str) -> None:
-        """The model is gone."""
+    def keep_models(self, names: Iterable[str]) -> None:
+        """These are in service; whatever others there are is gone."""
+        kept = set(names)
         with self._lock:
-            for closed in _close(self._closed_models, name):
+            gone = [name for name in self._models if name not in kept and name not in self._closed_models]
+            for closed in [one for name in gone for one in _close(self._closed_models, name)]:
                 models = _sum([self._earlier.models, self._models.pop(closed).counters()])
                 self._earlier = replace(self._earlier, models=models)
 

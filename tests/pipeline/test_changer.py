@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
+from tests.bundles import small_members, write_bundle
 from tests.models import small_bundle
 from tests.pipeline.test_swap import Heard, check_order
 
+from mlu_agent import ledger
 from mlu_agent.config import Config, ModelConfig, SourceConfig
 from mlu_agent.daemon.changer import Changer
 from mlu_agent.daemon.models import Models, put_into_service
@@ -244,6 +247,51 @@ def test_a_reload_that_fails_late_leaves_nothing_behind(box: Box, other: Path):
     assert not box.reload(OSError("not foreseen"))["ok"]
     assert "internal error: OSError" in box.changer.trouble
     box.frames()
+
+
+def test_accounts_of_models_that_are_gone_are_bounded(box: Box, other: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whether a reload removed them or was refused after they were loaded; their sums go on."""
+    monkeypatch.setattr(ledger, "MAX_CLOSED", 2)
+    base = config_of(box)
+    for number in range(4):
+        added = (*base.models, box.model(other, name=f"m{number}"))
+        assert box.reload(dataclasses.replace(base, models=added))["ok"]
+        box.ledger.model(f"m{number}").count("retry")
+    assert list(box.ledger.snapshot().models) == ["main", "m1", "m2", "m3"]
+    apply = box.changer._add
+    monkeypatch.setattr(box.changer, "_add", lambda _ready: 1 // 0)
+    for number in range(4, 8):
+        added = (*base.models, box.model(other, name=f"m{number}"))
+        assert not box.reload(dataclasses.replace(base, models=added))["ok"]
+    monkeypatch.setattr(box.changer, "_add", apply)
+    assert list(box.ledger.snapshot().models) == ["main", "m3", "m6", "m7"]
+    assert box.reload(base)["ok"]
+    assert list(box.ledger.snapshot().models) == ["main", "m3", "m7"]
+    assert box.ledger.snapshot().totals["device_retry"] == 4
+
+
+def test_only_bundles_of_the_configuration_are_remembered(
+    box: Box, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What is swapped in from elsewhere is gone with a restart, and must not push out what serves then."""
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    members = small_members(other)
+    first, second = (write_bundle(tmp_path / f"{name}.bundle", members, name="other") for name in "ab")
+
+    def remembered() -> dict[str, str]:
+        known: dict[str, str] = json.loads((tmp_path / "cache/bundles/last-good.json").read_text())
+        return known
+
+    assert box.reload(dataclasses.replace(config_of(box), models=(box.model(first),)))["ok"]
+    good = remembered()
+    assert list(good) == [str(first)]
+    assert box.swap(second)["ok"]
+    assert remembered() == good
+    write_bundle(first, members, name="other", version="2")
+    assert box.swap(first)["ok"]
+    assert list(remembered()) == [str(first)]
+    assert remembered() != good
 
 
 def test_what_cannot_be_begun_is_undone(box: Box, other: Path, monkeypatch: pytest.MonkeyPatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from mlu_agent.cnrt import Library
 from mlu_agent.engine import Engine, Slot
 from mlu_agent.errors import RuntimeFailure, UserError
+from mlu_agent.model.bundle import load_bundle
 
 
 def fill(slot: Slot, value: int) -> None:
@@ -29,6 +31,36 @@ def run_one(engine: Engine, value: int) -> np.ndarray:
     result = done.outputs[0].copy()
     engine.release(done)
     return result
+
+
+@pytest.mark.parametrize("change", ["replaced", "rewritten", "removed"])
+def test_a_model_that_changes_while_it_is_loaded_is_refused(
+    library: Library, model_path: Path, tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+):
+    """It would serve under the digest of the one before; that may pass, so it is tried again."""
+    for suffix in (".cambricon", ".toml"):
+        shutil.copy(model_path.with_suffix(suffix), tmp_path)
+    path = tmp_path / model_path.name
+    spec = load_bundle(path)
+    Engine(library, spec.path, cores=1, stamp=spec.stamp).close()
+    if change == "rewritten":
+        path.write_bytes(path.read_bytes())
+    elif change == "replaced":
+        shutil.copy2(path, tmp_path / "new")
+        (tmp_path / "new").replace(path)
+    call = Library.call
+
+    def removed(library: Library, name: str, *arguments: object) -> None:
+        call(library, name, *arguments)
+        if change == "removed" and name == "cnrtLoadModel":
+            path.unlink()
+
+    monkeypatch.setattr(Library, "call", removed)
+    for stamp in (spec.stamp, None) if change == "removed" else (spec.stamp,):
+        with pytest.raises(RuntimeFailure, match="was changed while it was loaded") as failure:
+            Engine(library, spec.path, cores=1, stamp=stamp)
+        assert failure.value.passes
+        shutil.copy2(model_path, path)
 
 
 def test_one_context_per_core_and_two_slots_on_each(library: Library, model_path: Path, four_core_path: Path):

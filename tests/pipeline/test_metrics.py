@@ -266,6 +266,32 @@ def test_an_address_that_is_taken_is_said_and_tried_again(monkeypatch: pytest.Mo
     assert log.calls[0][1]["reason"] == "Address already in use"
 
 
+@pytest.mark.parametrize("spare", [0, 1, 2, 4])
+def test_with_too_few_threads_figures_are_given_out_by_fewer(spare: int, monkeypatch: pytest.MonkeyPatch):
+    """By one, if no more can be had, and said; without any the daemon goes on all the same."""
+    had, start = [], threading.Thread.start
+
+    def few(thread: threading.Thread) -> None:
+        if thread.name == "metrics":
+            if len(had) >= spare:
+                raise RuntimeError("can't start new thread")
+            had.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", few)
+    if spare == 0:
+        log = Log()
+        Scrapes(LISTEN, lambda: b"", "text/plain", log).close()
+        assert [event for event, _ in log.calls] == ["figures cannot be given out: no thread can be had"]
+        return
+    served = Served()
+    for _ in range(3):
+        assert served.ask() == (200, b"figures\n")
+    served.scrapes.close()
+    said = [(event, fields.get("threads")) for event, fields in served.log.calls][1:]
+    assert said == ([] if spare == 4 else [("figures are given out by fewer threads: no more can be had", spare)])
+
+
 def test_a_fault_of_ours_is_said_and_ends_nothing(served: Served, monkeypatch: pytest.MonkeyPatch):
     """The next who asks is answered."""
     monkeypatch.setattr(served.scrapes, "_render", lambda: 1 // 0)

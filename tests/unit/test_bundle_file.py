@@ -297,11 +297,11 @@ def test_what_is_not_in_the_cache_does_not_become_the_last_good_one(original, tm
     """It would be forgotten with the process, and the one that is kept with it."""
     path = write_bundle(tmp_path / "small.bundle", small_members(original))
     good = load_bundle(path)
-    last_good.remember(ModelConfig(path), good, None)
+    last_good.remember(ModelConfig(path), good, None, [ModelConfig(path)])
     cache.chmod(0o777)
     other = load_bundle(write_bundle(path, small_members(original), version="2"))
     assert other.packed.files.temporary
-    last_good.remember(ModelConfig(path), other, None)
+    last_good.remember(ModelConfig(path), other, None, [ModelConfig(path)])
     assert json.loads((cache / unpacked.LAST_GOOD).read_text()) == {str(path): good.packed.sha256}
 
 
@@ -366,7 +366,7 @@ def test_the_last_good_bundle_of_a_path_is_kept_and_found(original, tmp_path, ca
     members = small_members(original)
     path = write_bundle(tmp_path / "good.bundle", members, version="good")
     good = load_bundle(path)
-    unpacked.remember(path, good.packed.sha256)
+    unpacked.remember(path, good.packed.sha256, ())
     os.utime(good.path.parent, (1, 1))  # the oldest of all
     folder = good.path.parent
     del good
@@ -387,12 +387,13 @@ def test_the_last_good_bundle_of_a_path_is_kept_and_found(original, tmp_path, ca
 
 
 def test_what_is_remembered_is_bounded_and_believed_only_if_it_is_right(original, tmp_path, cache):
-    """The newest sixteen paths; a record that is damaged remembers nothing."""
+    """The newest sixteen of the paths that are configured; a record that is damaged remembers nothing."""
     path = write_bundle(tmp_path / "good.bundle", small_members(original))
     sha256 = load_bundle(path).packed.sha256
+    paths = [tmp_path / f"{number}.bundle" for number in range(unpacked.MAX_REMEMBERED + 5)]
     for number in range(unpacked.MAX_REMEMBERED + 5):
-        unpacked.remember(tmp_path / f"{number}.bundle", sha256)
-    unpacked.remember(path, sha256)
+        unpacked.remember(tmp_path / f"{number}.bundle", sha256, paths)
+    unpacked.remember(path, sha256, paths)
     record = cache / unpacked.LAST_GOOD
     assert len(json.loads(record.read_text())) == unpacked.MAX_REMEMBERED == 16
     assert load_last_good(path, None, "damaged") is not None
@@ -407,6 +408,11 @@ def test_what_is_remembered_is_bounded_and_believed_only_if_it_is_right(original
     ):
         record.write_bytes(data)
         assert load_last_good(path, None, "damaged") is None
+    unpacked.remember(path, sha256, ())
+    unpacked.remember(paths[0], sha256, [path])
+    assert list(json.loads(record.read_text())) == [str(path), str(paths[0])]
+    unpacked.remember(paths[0], sha256, [])
+    assert list(json.loads(record.read_text())) == [str(paths[0])]
 
 
 # ---- signatures, without what could check them --------------------------------------------------------------------

@@ -64,7 +64,7 @@ def _run_golden(spec: ModelSpec, runtime: str) -> str:
     if not path.is_file():
         raise UserError(f"{path.name}: the bundle has no golden frame for the {library.kind}; make it with one")
     golden = read_golden(path)
-    with Engine(library, spec.path, spare=True) as engine:
+    with Engine(library, spec.path, spare=True, stamp=spec.stamp) as engine:
         GoldenTest(engine, golden, ModelAccount()).check()
     return golden.made_on
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from ..errors import MluAgentError
 
+    Stamp = tuple[int, int, int, int]
+
 # A mount that is not there yet, or does not answer for a while; memory and descriptors that others have just now.
 MAY_PASS = (errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN,
             errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.EAGAIN,
@@ -63,8 +65,25 @@ def read_at_most(file: IO[bytes], limit: int, likely: int) -> bytes:
     return b"".join(parts)
 
 
+def file_stamp(path: Path) -> Stamp | None:
+    """What tells a file from any other that is or was at its path; None if nothing is there."""
+    try:
+        return _stamp(path.stat())
+    except (OSError, ValueError):
+        return None
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def read_bounded(path: Path, limit: int, error: type[MluAgentError]) -> bytes:
     """The bytes of the regular file ``path``, refused beyond ``limit`` before they are read."""
+    return read_stamped(path, limit, error)[0]
+
+
+def read_stamped(path: Path, limit: int, error: type[MluAgentError]) -> tuple[bytes, Stamp]:
+    """The same, with the stamp from before it was read: what comes to the path later has another one."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -77,4 +96,4 @@ def read_bounded(path: Path, limit: int, error: type[MluAgentError]) -> bytes:
         raise unreadable from None
     if status.st_size > limit or len(data) > limit:
         raise error(f"{path}: larger than {limit} bytes; this is not the file that belongs here")
-    return data
+    return data, _stamp(status)

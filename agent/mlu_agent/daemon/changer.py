@@ -225,6 +225,7 @@ class Changer:
             self._refused(order, f"internal error: {type(error).__name__}: {error}")
         else:
             self._carry_out(order, ready)
+        self._pipeline.ledger.keep_models(name for name, _ in self._pipeline.models.items())
         self._wake()
 
     def _carry_out(self, order: _Order, ready: Ready) -> None:
@@ -264,7 +265,7 @@ class Changer:
         problems += _paths_that_lead_nowhere([*plan.add, *plan.restart])
         if problems:
             raise UserError("\n".join(problems))
-        return Ready(new, new, plan, self._loaded(plan.load, new), plan.words())
+        return Ready(new, new, plan, self._loaded(plan.load, new, new), plan.words())
 
     def _is_another(self, model: ModelConfig, new: Config, problems: list[str]) -> bool:
         """Whether its files hold another model than the one in service; what is wrong with them is noted."""
@@ -291,7 +292,7 @@ class Changer:
         model = dataclasses.replace(before, path=Path(path))
         models = tuple(model if one is before else one for one in self.config.models)
         config = dataclasses.replace(self.config, models=models)
-        loaded = self._loaded((model,), config)
+        loaded = self._loaded((model,), config, self._written)
         spec = loaded[0].served.spec
         done = f"model {name} is {spec.name} (sha256 {spec.sha256[:12]}) from {path}"
         written = next((one.path for one in self._written.models if one.name == name), None)
@@ -299,19 +300,19 @@ class Changer:
             done += f", until a reload or a restart: the configuration names {written}"
         return Ready(config, self._written, Plan(), loaded, done)
 
-    def _loaded(self, models: Iterable[ModelConfig], config: Config) -> tuple[InService, ...]:
-        """All of them, tested, or none."""
+    def _loaded(self, models: Iterable[ModelConfig], config: Config, written: Config) -> tuple[InService, ...]:
+        """All of them, tested, or none. ``written``: what the file says then."""
         loaded: list[InService] = []
         with contextlib.ExitStack() as undo:
             undo.callback(_close, loaded)
             for model in models:
                 self._go_on()
-                loaded.append(self._loaded_one(model, config))
+                loaded.append(self._loaded_one(model, config, written))
             self._go_on()
             undo.pop_all()
         return tuple(loaded)
 
-    def _loaded_one(self, model: ModelConfig, config: Config) -> InService:
+    def _loaded_one(self, model: ModelConfig, config: Config, written: Config) -> InService:
         try:
             made = self._load(model, config)
             with contextlib.ExitStack() as undo:
@@ -323,7 +324,8 @@ class Changer:
             full = isinstance(error, RuntimeFailure) and error.status == NOMEM
             raise type(error)(f"model {model.name}: {error.message}{NO_ROOM if full else ''}") from error
         self._log.info("self-test passed", model=model.name, device_ms=round(device_ms, 3))
-        last_good.remember(model, made.served.spec, self._log)
+        if any(one.path == model.path for one in written.models):  # what a swap names is in no configuration
+            last_good.remember(model, made.served.spec, self._log, [*self._written.models, *written.models])
         return made
 
 

@@ -124,7 +124,7 @@ class Daemon:
         for name, served in self.models.items():
             self._go_on()
             log.info("self-test passed", model=name, device_ms=round(served.self_test(), 3))
-            last_good.remember(self.models[name].config, served.spec, log)
+            last_good.remember(self.models[name].config, served.spec, log, config.models)
         self._go_on()
         self.changer = Changer(
             config, self.pipeline, log, read=self._read, load=self._load, options=self._take_over, wake=wake.set

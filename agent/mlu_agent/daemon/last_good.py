@@ -15,16 +15,19 @@ from ..model.bundle import load_last_good
 from ..model.signatures import trust_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..config import ModelConfig
     from ..model.bundle import ModelSpec
 
 
-def remember(model: ModelConfig, spec: ModelSpec, log: Any) -> None:
-    """The model passed its test: if it came in a bundle, that is a good one."""
+def remember(model: ModelConfig, spec: ModelSpec, log: Any, configured: Iterable[ModelConfig]) -> None:
+    """The model passed its test: if it came in a bundle, that is a good one. ``configured``: all that are; what lay at
+    other paths is forgotten, and may leave the disk."""
     if spec.packed is None or spec.packed.refused or spec.packed.files.temporary:
         return  # what serves is not kept: the one that is goes on being the last good one
     try:
-        unpacked.remember(model.path, spec.packed.sha256)
+        unpacked.remember(model.path, spec.packed.sha256, [one.path for one in configured])
     except OSError as failure:
         log.warning("the last good bundle cannot be remembered", model=model.name, reason=reason(failure))
 

@@ -50,7 +50,8 @@ class Scrapes:
                 endpoint=config.listen,
                 remedy="listen on 127.0.0.1, or see that the network is trusted",
             )
-        self._start(self._begin)
+        if not self._start(self._begin):
+            log.error("figures cannot be given out: no thread can be had", endpoint=config.listen)
 
     def close(self) -> None:
         """Takes no more connections; those that there are end within their time."""
@@ -61,8 +62,13 @@ class Scrapes:
                     self._socket.shutdown(socket.SHUT_RDWR)  # wakes accept
                 self._socket.close()
 
-    def _start(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, name="metrics", daemon=True).start()
+    def _start(self, work: Callable[[], None]) -> bool:
+        """Whether a thread could be had."""
+        try:
+            threading.Thread(target=work, name="metrics", daemon=True).start()
+        except RuntimeError:
+            return False
+        return True
 
     def _begin(self) -> None:
         """The first worker's whole life."""
@@ -78,8 +84,9 @@ class Scrapes:
                 self._ending.wait(RETRY_S)
                 continue
             self._log.info("figures are given out", endpoint=self.endpoint)
-            for _ in range(WORKERS - 1):
-                self._start(self._work)
+            more = sum(self._start(self._work) for _ in range(WORKERS - 1))
+            if more < WORKERS - 1:
+                self._log.warning("figures are given out by fewer threads: no more can be had", threads=1 + more)
             self._work()
 
     def _bind(self) -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
 from ..cnrt import Context, Device, Library, Model
-from ..errors import DataError, RuntimeFailure, UserError
+from ..config.files import file_stamp
+from ..errors import DataError, RuntimeFailure, UserError, passing
 from .lane import Lane, Pace
 from .slot import OutputPool, Slot
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..config.files import Stamp
     from ..model.offline_model import OfflineModel
 
 __all__ = ["SLOTS_PER_CONTEXT", "Engine", "Recover", "Slot"]
@@ -45,8 +47,9 @@ class Engine:
     """Runs one model on one device.
 
     ``cores``: how many cores to use, None for all of the device, and of the simulator for as many as this host can keep
-    busy; ``slots``: slots per context; ``spare``: whether there is one more, for
-    ``probe``. Any one thread may submit and any one other thread collect at the same time.
+    busy; ``slots``: slots per context; ``spare``: whether there is one more, for ``probe``; ``stamp``: of the file that
+    the model is to be, None for whatever is there. Any one thread may submit and any one other thread collect at the
+    same time.
     Raises UserError for impossible numbers, DataError for a model that this library cannot run, RuntimeFailure when the
     runtime fails.
     """
@@ -60,12 +63,14 @@ class Engine:
         slots: int = SLOTS_PER_CONTEXT,
         ordinal: int = 0,
         spare: bool = False,
+        stamp: Stamp | None = None,
     ) -> None:
         if slots < 1:
             raise UserError(f"slots = {slots}: at least one is needed")
         self.library = library
         self._open = True
         self._path = Path(model_path)
+        self._stamp = stamp or file_stamp(self._path)
         self._ordinal = ordinal
         self._exits = contextlib.ExitStack()  # device and model
         self._work = contextlib.ExitStack()  # what lies on them: contexts, queues, buffers
@@ -85,7 +90,6 @@ class Engine:
             raise
 
     def _build(self, cores: int | None, slots: int, spare: bool) -> None:
-        self._stamp = _stamp(self._path)
         self._open_device()
         if not self.description.inputs or not self.description.outputs:
             raise DataError(
@@ -105,6 +109,8 @@ class Engine:
         self._exits.callback(self._device.close)
         self._model = Model(self.library, self._path, self._device.info.target)
         self._exits.callback(self._model.close)
+        if file_stamp(self._path) != self._stamp:  # the runtime opens it by its path, and so did who knows its digest
+            raise passing(RuntimeFailure(f"{self._path}: was changed while it was loaded; load it again"))
         self.description = self._model.description
         self.device = self._device.info
         self._generation += 1
@@ -267,7 +273,7 @@ class Engine:
 
     def reopen(self, slot: Slot) -> None:
         """As ``renew``, with device and model opened anew. RuntimeFailure if the model's file is another one now."""
-        if _stamp(self._path) != self._stamp:
+        if file_stamp(self._path) != self._stamp:
             raise RuntimeFailure(f"{self._path}: the file was changed meanwhile; a restart takes the new one")
         self._rebuild(slot, reopen=True)
 
@@ -350,15 +356,6 @@ def _shut(exits: contextlib.ExitStack) -> None:
     """Closes everything; on a device that fails, closing may fail too, which changes nothing."""
     with contextlib.suppress(RuntimeFailure):
         exits.close()
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    """What tells a file from another one of the same name."""
-    try:
-        status = path.stat()
-    except OSError:
-        return 0, 0, 0
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _usable_cores(wanted: int | None, available: int, model: OfflineModel, library: Library) -> int:

@@ -6,12 +6,12 @@ The manifest's fields are described in ``deploy/FORMAT.md`` section 3.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.fields import Fields, is_number, raise_problems, show
-from ..config.files import may_pass, path_failure, path_problem, read_bounded
+from ..config.files import may_pass, path_failure, path_problem, read_bounded, read_stamped
 from ..config.toml import parse_toml
 from ..errors import DataError, UserError, passing
 from .bundle_file import SUFFIX
@@ -21,6 +21,7 @@ from .output_spec import TASKS, TENSORS, HeadSpec, OutputSpec
 from .packed import Packed, open_last_good, open_packed
 
 if TYPE_CHECKING:
+    from ..config.files import Stamp
     from .signatures import Trust
 
 __all__ = ["HeadSpec", "InputSpec", "ModelSpec", "OutputSpec", "Thresholds", "load_bundle", "load_detection_bundle"]
@@ -93,6 +94,7 @@ class ModelSpec:
     device: ModelSpec | None = None
     packed: Packed | None = None
     manifest_sha256: str = ""  # which has the models' digests in it: all that matters of it has the same
+    stamp: Stamp | None = field(default=None, compare=False)  # of the file whose digest that is, None if unknown
 
     def on(self, runtime: str) -> ModelSpec:
         """The file that a runtime ("device" or "simulator") takes: a device takes its own where there is one."""
@@ -159,7 +161,7 @@ def read_manifest(manifest: Path, data: bytes) -> ModelSpec:
     fields = _read_manifest(root)
     raise_problems(name, root.problems, DataError)
     model = manifest.parent / fields["model"]
-    offline = _read_model(model, fields["sha256"], name)
+    offline, stamp = _read_model(model, fields["sha256"], name)
     problems: list[str] = []
     _check_input(fields["input"], offline, problems)
     size = fields["input"]
@@ -168,7 +170,7 @@ def read_manifest(manifest: Path, data: bytes) -> ModelSpec:
     del fields["model"]
     other = fields.pop("device")
     digest = hashlib.sha256(data).hexdigest()
-    spec = ModelSpec(path=model, manifest_path=manifest, offline=offline, manifest_sha256=digest, **fields)
+    spec = ModelSpec(path=model, manifest_path=manifest, offline=offline, manifest_sha256=digest, stamp=stamp, **fields)
     return spec if other is None else replace(spec, device=_device_spec(spec, *other))
 
 
@@ -176,14 +178,14 @@ def _device_spec(spec: ModelSpec, model: str, sha256: str) -> ModelSpec:
     """The bundle's file for a device, held to the same description."""
     name = spec.manifest_path.name
     path = spec.manifest_path.parent / model
-    offline = _read_model(path, sha256, name)
+    offline, stamp = _read_model(path, sha256, name)
     problems: list[str] = []
     if offline.kind != "device":
         problems.append(f"device.model: {show(model)} holds a network for the simulator; name the device's file there")
     _check_input(spec.input, offline, problems)
     check_output(spec.output, spec.input.width, spec.input.height, len(spec.labels), offline, problems)
     raise_problems(f"{name}: {model}", problems, DataError)
-    return replace(spec, path=path, sha256=sha256, offline=offline)
+    return replace(spec, path=path, sha256=sha256, offline=offline, stamp=stamp)
 
 
 def load_detection_bundle(path: str | Path, trust: Trust | None = None) -> ModelSpec:
@@ -225,8 +227,8 @@ def runs_on(offline: OfflineModel) -> str:
     return "simulator" if offline.kind == "simulator" else offline.target
 
 
-def _read_model(path: Path, sha256: str, manifest: str) -> OfflineModel:
-    data = read_bounded(path, MAX_FILE, DataError)
+def _read_model(path: Path, sha256: str, manifest: str) -> tuple[OfflineModel, Stamp]:
+    data, stamp = read_stamped(path, MAX_FILE, DataError)
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:
         raise DataError(
@@ -234,7 +236,7 @@ def _read_model(path: Path, sha256: str, manifest: str) -> OfflineModel:
             "one of the two files was changed: copy both again"
         )
     try:
-        return read_offline_model(data)
+        return read_offline_model(data), stamp
     except DataError as failure:
         raise DataError(f"{path.name}: {failure.message}") from None
 

@@ -35,6 +35,8 @@ from ..errors import CannotUnpack, DataError, MluAgentError
 from .bundle_file import contents, open_bundle, read_head
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .bundle_file import Head
 
 CACHE_VARIABLE = "CACHE_DIRECTORY"  # set by systemd
@@ -94,12 +96,14 @@ def unpack(file: IO[bytes], head: Head, name: str) -> Unpacked:
             ) from None
 
 
-def remember(path: Path, sha256: str) -> None:
-    """The bundle at ``path`` is good, and the one of that digest: it stays until another one is. OSError."""
+def remember(path: Path, sha256: str, paths: Iterable[Path]) -> None:
+    """The bundle at ``path`` is good, and the one of that digest: it stays until another one is. ``paths``: where those
+    lie that are remembered beside it. OSError."""
     cache = cache_folder()
     if cache is not None:
         with _lock:
-            known = {name: digest for name, digest in _remembered(cache).items() if name != str(path)}
+            others = {str(one) for one in paths} - {str(path)}
+            known = {name: digest for name, digest in _remembered(cache).items() if name in others}
             last = dict([*known.items(), (str(path), sha256)][-MAX_REMEMBERED:])
             write_whole(cache / LAST_GOOD, json.dumps(last).encode())
 
