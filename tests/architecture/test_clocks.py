@@ -15,6 +15,7 @@ TELLERS = {
     "mlu_agent/daemon/desk.py",
     "mlu_agent/daemon/status.py",
     "mlu_agent/config/new_files.py",
+    "mlu_agent/commands/asking.py",  # until when it waits
     "mlu_agent/commands/status.py",
     "mlu_agent/doctor/clock.py",
     "mlu_agent/model/unpacked.py",

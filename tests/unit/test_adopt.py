@@ -370,6 +370,23 @@ def test_what_contradicts_the_file_is_refused_with_what_would_fit(adopt, tmp_pat
     assert "Traceback" not in told
 
 
+def test_an_option_of_another_family_is_shown_as_it_was_written(adopt):
+    """A list with its commas, and no notation of a programming language."""
+    _, _, told = adopt(UINT8, heads(52, 26, 13), "--as", "yolov5", "--activated", "classes")
+    assert "--activated 'classes' means nothing --as yolov5" in told
+
+
+def test_classes_of_one_name_are_remarked(adopt, tmp_path):
+    """A slip in the file of labels is seen by nobody else: all of them look alike from then on."""
+    names = tmp_path / "names.txt"
+    names.write_text("car\n" * 80)
+    code, _, told = adopt(UINT8, heads(52, 26, 13), "--as", "yolov5", "--labels", str(names))
+    assert code == 0
+    assert "classes of one name are meant: 'car' 80 times among 80 labels" in told
+    _, _, told = adopt(UINT8, heads(52, 26, 13), "--as", "yolov5", "--force")
+    assert "of one name" not in told
+
+
 def test_without_a_family_those_that_fit_are_named(adopt):
     """Nothing is guessed: two families may have the same tensors."""
     code, _, told = adopt(UINT8, heads(52, 26, 13))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import socket
 import threading
@@ -30,6 +31,7 @@ from mlu_agent.doctor import (
     unit,
 )
 from mlu_agent.doctor.finding import Finding, Verdict, described, fine, lines
+from mlu_agent.sources.video.failures import failure
 
 FOUND = troubles.found()
 
@@ -447,3 +449,13 @@ def test_the_service_is_told_in_words(properties: dict[str, str], verdict: Verdi
 def test_every_exit_code_has_a_meaning(code: int, words: str):
     """Those of docs/service.md."""
     assert words in unit.meaning(code)
+
+
+@pytest.mark.parametrize("number", [errno.ECONNRESET, errno.EPIPE])
+def test_a_connection_that_was_cut_is_no_matter_of_the_cameras_format(number: int):
+    """Who cut it, and who else listens, is the question; asked of the camera and told by the daemon alike."""
+    lost = failure(OSError(number, "cut"))
+    (found,) = cameras.judge(troubles.CAMERA, cameras.Facts(lost.code, lost.reason))
+    assert "cut it: try again" in found.remedy
+    assert "firmware" not in found.remedy
+    assert cameras.remedy(lost.code, "what it sends is no video, or damaged") == cameras.REMEDIES[lost.code]

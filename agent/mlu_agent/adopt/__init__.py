@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..config.fields import show
 from ..config.toml_text import dump
 from ..errors import DataError, UserError
 from ..model.bundle import Thresholds, read_manifest
@@ -23,6 +25,7 @@ from .priors import describe_priors
 from .values import Described, Findings, LabelsMissing, Request, misfit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ..model.bundle import ModelSpec
@@ -32,6 +35,7 @@ __all__ = ["FAMILIES", "Adoption", "Request", "adopt", "families_that_fit"]
 
 FILE_NAME = r"(?!\.)[^/\\:]{1,200}"
 MAX_NAME = 127
+SHOWN_DOUBLES = 3
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def adopt(
     check_input(path.name, model, findings)
     table = describe_input(path.name, model, request, family, findings)
     described = _describe_output(model, request, family, findings)
+    _remark_doubles(described.labels, findings)
     document: dict[str, Any] = {
         "schema": 1,
         "name": _name(path),
@@ -91,6 +96,14 @@ def _describe_output(model: OfflineModel, request: Request, family: Family, find
         return describe_priors(model, tensors, request, family, findings)
     describe = describe_anchored if family.anchor_sets else describe_anchor_free
     return describe(model, tensors, request, family, findings)
+
+
+def _remark_doubles(labels: Sequence[str], findings: Findings) -> None:
+    """Classes of one name may be meant, and are more often a slip in the file: then nobody can tell them apart."""
+    doubles = [(label, count) for label, count in Counter(labels).most_common(SHOWN_DOUBLES) if count > 1]
+    if doubles:
+        told = ", ".join(f"{show(label)} {count} times" for label, count in doubles)
+        findings.assume(f"classes of one name are meant: {told} among {len(labels)} labels (--labels FILE)")
 
 
 def _thresholds(request: Request, family: Family) -> dict[str, Any]:

@@ -93,4 +93,5 @@ def refuse(options: dict[str, object], family: str) -> None:
     """UserError for the first option that was given and means nothing to the family."""
     for name, value in options.items():
         if value not in (None, "", ()):
-            raise misfit(f"{name} {show(value)} means nothing --as {family}: leave it out")
+            given = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else value
+            raise misfit(f"{name} {show(given)} means nothing --as {family}: leave it out")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlu_client.text import printable
 
-from ..config import ControlConfig, load_config
+from ..config import ControlConfig, load_control
 from ..config.files import reason
 from ..errors import RuntimeFailure, UserError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
 STATUS_S = 2.0
 AGAIN_S = 0.02
+SAID_AFTER_S = 5.0  # without an answer
 MAX_ANSWER = 32 << 20  # bytes: twice what a daemon gives
 
 
@@ -26,7 +31,7 @@ class Refused(UserError):
     """The daemon answers that it will not, or could not: ``answer``."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
-        super().__init__(printable(str(answer.get("error", "refused without a reason"))))
+        super().__init__(printable(str(answer.get("error", "refused without a reason")), keep="\n"))
         self.answer = answer
 
 
@@ -46,10 +51,21 @@ def place_of(arguments: argparse.Namespace) -> Path:
     """The socket that the arguments name. UserError if they name none."""
     if arguments.socket is not None:
         return Path(arguments.socket)
-    control = ControlConfig() if arguments.config is None else load_config(arguments.config).control
+    if arguments.config is None:
+        return _usual()
+    try:
+        control = load_control(arguments.config)
+    except UserError as error:
+        raise UserError(f"{error.message}; or name the daemon's socket itself: --socket PATH") from None
     if control.socket is None:
         raise UserError(f'{arguments.config}: control.socket is "": this daemon cannot be asked')
     return control.socket
+
+
+def _usual() -> Path:
+    path = ControlConfig().socket
+    assert path is not None
+    return path
 
 
 def ask(path: Path, timeout_s: float, /, **request: str) -> dict[str, Any]:
@@ -60,9 +76,14 @@ def ask(path: Path, timeout_s: float, /, **request: str) -> dict[str, Any]:
             _connect(connection, path, timeout_s)
             connection.settimeout(timeout_s)
             connection.sendall(json.dumps(request).encode() + b"\n")
-            answer = json.loads(_line(connection))
+            with _saying_that_it_waits(path, timeout_s):
+                answer = json.loads(_line(connection))
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        raise RuntimeFailure(f"{path}: no daemon listens there: is it running (systemctl status mlu-agent)?") from None
+        other = "; one that has another socket: name its configuration (-c FILE) or the socket (--socket PATH)"
+        raise RuntimeFailure(
+            f"{path}: no daemon listens there: is it running (systemctl status mlu-agent)?"
+            f"{other if path == _usual() else ''}"
+        ) from None
     except PermissionError:
         raise RuntimeFailure(
             f"{path}: permission denied: become a member of the socket's group "
@@ -79,6 +100,26 @@ def ask(path: Path, timeout_s: float, /, **request: str) -> dict[str, Any]:
     if answer.get("ok") is not True:
         raise Refused(answer)
     return answer
+
+
+@contextlib.contextmanager
+def _saying_that_it_waits(path: Path, timeout_s: float) -> Iterator[None]:
+    """A daemon that loads a model takes its time, and so does one that hangs: who waits is told until when."""
+    until = time.strftime("%H:%M:%S", time.localtime(time.time() + timeout_s))
+
+    def say() -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it
+            print(
+                f"mlu-agent: {printable(str(path))}: no answer yet; waiting until {until}", file=sys.stderr, flush=True
+            )
+
+    timer = threading.Timer(SAID_AFTER_S, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def daemon_status(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from .addresses import scrub, shown
 from .control import check_group
 from .endpoints import endpoint_problem, is_local_endpoint
 from .exposure import remarks
-from .read import load_config, parse_config
+from .read import load_config, load_control, parse_config
 from .sources import parse_synthetic
 from .values import (
     Config,
@@ -35,6 +35,7 @@ __all__ = [
     "endpoint_problem",
     "is_local_endpoint",
     "load_config",
+    "load_control",
     "parse_config",
     "parse_synthetic",
     "remarks",

@@ -18,7 +18,7 @@ from .metrics import read_metrics
 from .models import check_models_of, read_models
 from .sources import ID_REMEDY, SOURCE_ID, read_sources
 from .toml import parse_toml
-from .values import Config, LogConfig, PublishConfig, ServiceConfig
+from .values import Config, ControlConfig, LogConfig, PublishConfig, ServiceConfig
 
 MAX_CONFIG = 1 << 20
 STOP_RESERVE_MS = 500  # for everything at the end but the last messages' leaving
@@ -28,6 +28,15 @@ def load_config(path: str | Path) -> Config:
     """Reads the file ``path``; relative paths in it start at its folder. UserError tells all that is wrong with it."""
     file = Path(path)
     return parse_config(read_bounded(file, MAX_CONFIG, UserError), file.name, file.parent)
+
+
+def load_control(path: str | Path) -> ControlConfig:
+    """``[control]`` of the file ``path`` alone: who asks a running daemon needs no more of it, right or wrong."""
+    file = Path(path)
+    root = Fields(parse_toml(read_bounded(file, MAX_CONFIG, UserError), file.name, UserError), "", [])
+    control = read_control(root.table("control"), file.parent)
+    raise_problems(file.name, root.problems, UserError)
+    return control
 
 
 def parse_config(data: bytes, name: str = "configuration", folder: Path = Path()) -> Config:

@@ -40,6 +40,11 @@ REMEDIES = {
     Reason.STUCK: "restart the camera or its driver: a call does not come back",
     Reason.INTERNAL: "this is a fault of mlu-agent: report it with the log",
 }
+CUT = ("the connection was reset", "the connection was closed")  # what a stream says that broke off so
+AFTER_CUT = (
+    "the camera, or a firewall between, cut it: try again; if it stays so, count who else listens (it may allow no "
+    "more), and restart the camera"
+)
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,14 @@ def stuck(config: SourceConfig) -> Finding:
     return _lost(config, Reason.STUCK, "a call that reads it did not come back")
 
 
+def remedy(code: Reason, why: str) -> str:
+    """What to do about a source that is lost for ``code``, as it says in the sentence ``why``."""
+    return AFTER_CUT if code is Reason.BROKEN and why in CUT else REMEDIES[code]
+
+
 def _lost(config: SourceConfig, code: Reason, why: str) -> Finding:
     word = f"source-{code.value.replace('_', '-')}"
-    return trouble(f"source {config.id}", word, f"{config.kind} {shown(config.location)}: {why}", REMEDIES[code])
+    return trouble(f"source {config.id}", word, f"{config.kind} {shown(config.location)}: {why}", remedy(code, why))
 
 
 def judge(config: SourceConfig, facts: Facts) -> list[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..sources.base import Reason
-from .cameras import REMEDIES
+from .cameras import remedy
 from .finding import Finding, fine, note, trouble
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _source(source: Mapping[str, Any]) -> Finding:
     if state in ENDINGS:
         known = code in {reason.value for reason in Reason}
         reason = Reason(code) if known else ENDINGS[state]
-        return trouble(area, f"source-{reason.value.replace('_', '-')}", found, REMEDIES[reason])
+        return trouble(area, f"source-{reason.value.replace('_', '-')}", found, remedy(reason, source["reason"]))
     return note(area, found)
 
 
