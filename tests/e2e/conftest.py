@@ -9,15 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable
+from pathlib import Path
+from typing import Any, Callable
 
 import cv2
 import numpy as np
 import pytest
 from tests.models import small_bundle
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -123,17 +121,20 @@ def run_daemon(tmp_path: Path, model_path: Path, simulator_path: Path):
         publish: str = "",
         code: str = "",
         environment: dict[str, str] | None = None,
-        model: Path = model_path,
+        model: Path | str = model_path,
+        config: str = "",
     ) -> Daemon:
-        config = tmp_path / f"agent{len(daemons)}.toml"
+        written = tmp_path / f"agent{len(daemons)}.toml"
         endpoint = "" if "endpoint" in publish else f'endpoint = "ipc://{tmp_path}/out.sock"\n'
         # nothing may be lost between daemon and listener, or gaps would not be the daemon's
         endpoint += "" if "high_water_mark" in publish else "high_water_mark = 100000\n"
-        config.write_text(
+        written.write_text(
             f'[agent]\nbox = "testbox"\n[model]\npath = "{model}"\nruntime = "simulator"\n'
             f"[publish]\nheartbeat_s = 0.2\n{endpoint}{publish}\n{sources}"
         )
-        daemons.append(Daemon(config, simulator_path, code, *arguments, **(environment or {})))
+        daemons.append(
+            Daemon(Path(config) if config else written, simulator_path, code, *arguments, **(environment or {}))
+        )
         return daemons[-1]
 
     yield run

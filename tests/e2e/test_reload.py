@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,22 @@ def test_a_reload_changes_what_differs_and_nothing_else(run_daemon, listen, endp
     assert len({frame["boot_id"] for frame in box.frames("live")}) == 1
     file = [line for line in box.daemon.lines if line.get("source") == "file" and line.get("state") == "connecting"]
     assert len(file) == 1
+
+
+def test_a_configuration_with_relative_paths_differs_in_nothing_from_itself(
+    run_daemon, monkeypatch: pytest.MonkeyPatch, model_path: Path, clip: Path, tmp_path: Path
+):
+    """However the file was named at the start: a reload right after it changes nothing and plays no file anew."""
+    for path in (model_path, model_path.with_suffix(".toml"), clip):
+        shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    control = '[control]\nsocket = "control.sock"\n'
+    sources = source("file", path=clip.name, loop=True) + control
+    daemon = run_daemon(sources, model=model_path.name, config="agent0.toml")
+    daemon.wait_for_log("source", state="live")
+    daemon.process.send_signal(signal.SIGHUP)
+    assert daemon.wait_for_log("changed")["done"] == "nothing differs"
+    assert daemon.stop() == 0
 
 
 def test_what_is_wrong_with_a_file_leaves_everything_as_it_is(

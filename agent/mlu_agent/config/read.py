@@ -25,9 +25,10 @@ STOP_RESERVE_MS = 500  # for everything at the end but the last messages' leavin
 
 
 def load_config(path: str | Path) -> Config:
-    """Reads the file ``path``; relative paths in it start at its folder. UserError tells all that is wrong with it."""
+    """Reads the file ``path``; relative paths in it start at its folder and come out absolute, however it was named:
+    what is read again later is the same. UserError tells all that is wrong with it."""
     file = Path(path)
-    return parse_config(read_bounded(file, MAX_CONFIG, UserError), file.name, file.parent)
+    return parse_config(read_bounded(file, MAX_CONFIG, UserError), file.name, file.absolute().parent)
 
 
 def load_control(path: str | Path) -> ControlConfig:
