@@ -191,6 +191,13 @@ class ModelAccount:
         """All of it."""
         return dict(self._counts)
 
+    def take(self, other: ModelAccount) -> None:
+        """Adds what another one counted."""
+        self._batches += other._batches
+        self._frames += other._frames
+        for what, count in other._counts.items():
+            self._counts[what] += count
+
 
 class SinkAccount:
     """What was handed to a sink, and what it lost by failing. Safe for several threads.

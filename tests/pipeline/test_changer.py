@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable
@@ -71,7 +72,12 @@ class Box:
     def load(self, model: ModelConfig, config: Config) -> InService:
         self.loading()
         sources = config.sources_of(model)
-        return put_into_service(model, config.service, self.ledger, self.log, lambda _lost: None, sources)
+        given = (model, config.service, self.ledger, self.log, lambda _lost: None)
+        return put_into_service(*given, sources, serving=self.serving())
+
+    def serving(self) -> list[str] | None:
+        """As a daemon tells it: None at the start."""
+        return [one.spec.sha256 for one in self.pipeline.models] if hasattr(self, "pipeline") else None
 
     def options(self, config: Config) -> None:
         self.given.append(config)
@@ -208,7 +214,43 @@ def test_a_model_that_is_wrong_leaves_the_old_one_serving(box: Box, other: Path,
     assert said in box.changer.trouble
     assert any("a change was refused" in event and said in fields["reason"] for event, fields in box.log.calls)
     assert box.pipeline.models["main"] is before
+    assert box.ledger.snapshot().device == {}, "what is only tried is not told of what serves"
     box.frames()
+
+
+@pytest.mark.parametrize("damage", ["unreadable", "of another model"])
+def test_a_golden_frame_that_cannot_be_of_a_new_model_refuses_it(
+    box: Box, other: Path, tmp_path: Path, model_path: Path, damage: str
+):
+    """Nothing would be held to one that is recorded at the switch; what lies there stays as it is. Copied again or
+    deleted, the model is taken."""
+    file = other.with_suffix(".golden")
+    text = "schema = 1\n"
+    if damage == "of another model":
+        assert box.swap(other)["ok"]
+        text = file.read_text().replace('sha256 = "', 'sha256 = "0000')
+        text = re.sub(r'sha256 = "0000([0-9a-f]{60})[0-9a-f]{4}"', r'sha256 = "0000\1"', text)
+        assert box.swap(model_path)["ok"]
+    file.write_text(text)
+    before = box.pipeline.models["main"]
+    answer = box.swap(other)
+    assert "small.golden" in answer["error"]
+    assert answer["error"].endswith("copy it again beside its model, or delete it to have one recorded here")
+    assert box.pipeline.models["main"] is before
+    assert file.read_text() == text
+    file.unlink()
+    assert box.swap(other)["ok"]
+
+
+def test_a_golden_frame_that_the_model_before_left_is_recorded_anew(box: Box, other: Path, tmp_path: Path):
+    """Where only model and manifest were copied over those that serve."""
+    assert box.swap(other)["ok"]
+    (tmp_path / "next").mkdir()
+    following = small_bundle(tmp_path / "next", batch=2)
+    for suffix in (".cambricon", ".toml"):
+        other.with_suffix(suffix).write_bytes(following.with_suffix(suffix).read_bytes())
+    assert box.swap(other)["ok"]
+    assert box.pipeline.models.main.spec.sha256 in other.with_suffix(".golden").read_text()
 
 
 def test_a_device_without_room_for_two_models_keeps_the_old_one(box: Box, other: Path, monkeypatch: pytest.MonkeyPatch):

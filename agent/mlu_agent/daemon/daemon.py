@@ -31,7 +31,7 @@ from .waiting import EXTENSION_S, Patience, Settling, Stopped
 from .wake import Wake
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from ..config import Config, ModelConfig
     from ..model.bundle import ModelSpec
@@ -127,7 +127,7 @@ class Daemon:
             last_good.remember(self.models[name].config, served.spec, log, config.models)
         self._go_on()
         self.changer = Changer(
-            config, self.pipeline, log, read=self._read, load=self._load, options=self._take_over, wake=wake.set
+            config, self.pipeline, log, read=self._read, load=self._load_beside, options=self._take_over, wake=wake.set
         )
         self.desk.orders.reload, self.desk.orders.swap = self.reload, self.swap
         self._watchdog = Watchdog(notifications, self.pipeline.workers)
@@ -170,14 +170,24 @@ class Daemon:
             return patience.until(functools.partial(load, spec))
         return started
 
-    def _load(self, model: ModelConfig, config: Config, spec: ModelSpec | None = None) -> InService:
+    def _load(
+        self,
+        model: ModelConfig,
+        config: Config,
+        spec: ModelSpec | None = None,
+        serving: Collection[str] | None = None,
+    ) -> InService:
         """The device's own deadlines are tighter, but one that is only slow may come near them in several calls."""
         service = config.service
         size = 0 if path_problem(model.path) else model.path.stat().st_size
         calls_s = Deadlines(service.device_timeout_s, service.device_start_timeout_s, size).start_s
         self._notifications.extend(EXTENSION_S + START_CALLS * calls_s, f"loading the model {model.name}")
         sources = config.sources_of(model)
-        return put_into_service(model, service, self.ledger, self._log, self._hangs, sources, spec)
+        return put_into_service(model, service, self.ledger, self._log, self._hangs, sources, spec, serving)
+
+    def _load_beside(self, model: ModelConfig, config: Config) -> InService:
+        """For a change, while others serve."""
+        return self._load(model, config, serving=[served.spec.sha256 for served in self.models])
 
     def _go_on(self) -> None:
         """Between two steps of the start: Stopped if the end was asked for."""

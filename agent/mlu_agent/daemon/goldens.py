@@ -3,8 +3,10 @@
     NAME.golden                       beside the model: written by mlu-export, or by us where we may
     CACHE_DIRECTORY/SHA256.golden     recorded by us where the model's folder is read-only, as under the unit
 
-A file that is damaged or of another model is said and recorded anew: a daemon must not stay away for it. One that tells
-of another device or runtime than this one is recorded anew too, since those may compute differently.
+A file that is damaged or of another model is said and recorded anew at the start: a daemon must not stay away for it.
+A change is refused for one that lies beside its model, since what serves goes on: nothing would be held to a frame that
+was recorded a moment ago. One that tells of another device or runtime than this one is recorded anew in both cases,
+since those may compute differently.
 """
 
 from __future__ import annotations
@@ -20,11 +22,27 @@ from ..model.golden import SUFFIX, golden_text, read_golden
 from ..model.unpacked import CACHE_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from ..engine import Engine
     from ..model.bundle import ModelSpec
     from ..model.golden import GoldenFrame
+
+
+def refuse_damaged(spec: ModelSpec, serving: Collection[str]) -> None:
+    """DataError if the golden frame beside a model is damaged or another's; there need not be one, and one that a model
+    left which was copied over (``serving``: the digests of those that serve) counts as none."""
+    path = spec.path.with_suffix(SUFFIX)
+    if not os.path.lexists(path):
+        return
+    remedy = "copy it again beside its model, or delete it to have one recorded here"
+    try:
+        golden = read_golden(path)
+    except DataError as error:
+        raise DataError(f"{error.message}; {remedy}") from None
+    problem = _problem(golden, spec)
+    if problem and golden.model_sha256 not in serving:
+        raise DataError(f"{path.name}: {problem}; {remedy}")
 
 
 def golden_frame(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame:
@@ -81,17 +99,22 @@ def _read(path: Path, spec: ModelSpec, made_on: str, log: Any) -> GoldenFrame | 
     except DataError as error:
         log.warning("a golden frame is not taken", reason=error.message)
         return None
-    problem = ""
-    if golden.model_sha256 != spec.sha256:
-        problem = f"it is of another model than {spec.path.name}"
-    elif golden.made_on != made_on:
+    problem = _problem(golden, spec)
+    if not problem and golden.made_on != made_on:
         problem = f"it was made on {golden.made_on}, and this is {made_on}"
-    elif len(golden.outputs[0]) != len(spec.offline.outputs):
-        problem = f"it has {len(golden.outputs[0])} outputs, the model {len(spec.offline.outputs)}"
     if problem:
         log.warning("a golden frame is not taken", reason=f"{path.name}: {problem}")
         return None
     return golden
+
+
+def _problem(golden: GoldenFrame, spec: ModelSpec) -> str:
+    """Why it cannot be of the model, "" if it can."""
+    if golden.model_sha256 != spec.sha256:
+        return f"it is of another model than {spec.path.name}"
+    if len(golden.outputs[0]) != len(spec.offline.outputs):
+        return f"it has {len(golden.outputs[0])} outputs, the model {len(spec.offline.outputs)}"
+    return ""
 
 
 def _write(path: Path, text: str) -> bool:

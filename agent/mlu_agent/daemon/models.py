@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,12 @@ from ..engine.scrutiny import Scrutiny
 from ..engine.served import ServedModel
 from ..model.configured import read_configured
 from ..model.signatures import described
-from .goldens import golden_frame
+from .goldens import golden_frame, refuse_damaged
 from .line import Pending
+from .trial import TrialAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import Callable
 
     from ..cnrt import Library
@@ -50,6 +52,12 @@ class InService:
             service.device_timeout_s, service.device_start_timeout_s, service.golden_interval_s or math.inf
         )
 
+    def begin(self) -> None:
+        """It is put into service, no longer only tried: what its device does wrong counts from now on."""
+        account = self.served.account
+        if isinstance(account, TrialAccount):
+            account.put_down()
+
     def close(self) -> None:
         """Releases engine, model and device; a second call does nothing."""
         self._exits.close()
@@ -62,7 +70,9 @@ class Models:
     """
 
     def __init__(self, models: Iterable[InService] = ()) -> None:
-        self._all = {one.config.name: one for one in models}
+        self._all: dict[str, InService] = {}
+        for one in models:
+            self.put(one)
 
     @property
     def main(self) -> Served:
@@ -87,7 +97,8 @@ class Models:
         return name in self._all
 
     def put(self, model: InService) -> None:
-        """One more, the last, or another in the place of that of its name."""
+        """One more, the last, or another in the place of that of its name; from now on it counts under it."""
+        model.begin()
         self._all = {**self._all, model.config.name: model}
 
     def keep(self, names: Iterable[str]) -> None:
@@ -109,12 +120,15 @@ def put_into_service(
     on_hang: Callable[[DeviceLost], None],
     sources: Iterable[SourceConfig] = (),
     spec: ModelSpec | None = None,
+    serving: Collection[str] | None = None,
 ) -> InService:
     """Loads a model onto its runtime, and says what runs where; whoever calls closes it.
 
     From before the first call of the device until after the last one ``on_hang`` is called, in a thread of its own, if
     one does not return in time. Raises what ``read_configured``, ``open_library`` and ``Engine`` raise.
-    ``sources``: those that it is to look at. ``spec``: the model, if it was read already.
+    ``sources``: those that it is to look at. ``spec``: the model, if it was read already. ``serving``: for a change,
+    the digests of the models that serve; None: this is the start, where a golden frame that cannot be taken is no
+    reason to stay away.
     """
     spec = read_configured(model, sources, spec)
     library = open_library(model.runtime)
@@ -141,6 +155,8 @@ def put_into_service(
                 )  # fmt: skip
         if unwatched:
             log.warning("nobody looks whether the device computes right", reason=unwatched)
+        if serving is not None and not unwatched:
+            refuse_damaged(spec, serving)
         golden = None if unwatched else golden_frame(spec, engine, log)
         served = serve(spec, engine, model, ledger, log, deadlines, golden, service.golden_interval_s)
         return InService(model, served, own.pop_all())
@@ -167,7 +183,7 @@ def serve(
 
     With a golden frame the engine needs a spare.
     """
-    account = ledger.model(config.name)
+    account = TrialAccount(functools.partial(ledger.model, config.name))
     test = None if golden is None else GoldenTest(engine, golden, account)
     recovery = Recovery(engine, account, log, golden=test)
     scrutiny = None if test is None else Scrutiny(engine, test, recovery, account, log, golden_interval_s)
