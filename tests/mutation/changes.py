@@ -853,9 +853,27 @@ AGENT = (
     ),
     _agent(
         "a model that failed its test stays open",
-        "undo.callback(made.close)",
+        "undo.callback(self._close, [made])",
         "undo.callback(int)",
         "test_a_model_that_is_wrong_leaves_the_old_one_serving",
+    ),
+    _agent(
+        "an end that waits for a model without bound",
+        "self._thread.join(seconds)",
+        "self._thread.join()",
+        "test_the_end_waits_no_longer_than_it_is_told_to",
+    ),
+    _agent(
+        "the end of all sources while one is to begin anew",
+        "<= self._ended and not self._leaving",
+        "<= self._ended",
+        "test_a_pipeline_is_not_finished_while_a_source_is_to_begin_anew",
+    ),
+    _agent(
+        "a new source that reads before its model is there",
+        "source.start(held=held)",
+        "source.start()",
+        "test_the_frames_of_a_new_source_are_the_new_models",
     ),
     _agent(
         "one account more of what is gone",

@@ -113,7 +113,7 @@ class Box:
     def stop(self) -> None:
         self.changer.stop()
         assert self.pipeline.stop(10)
-        self.changer.join()
+        assert self.changer.join(10)
         self.pipeline.models.close()
 
 
@@ -345,10 +345,10 @@ def test_what_cannot_be_begun_is_undone(box: Box, other: Path, monkeypatch: pyte
     )
     add = Pipeline.add
 
-    def scarce(self: Pipeline, config: SourceConfig) -> Any:
+    def scarce(self: Pipeline, config: SourceConfig, **options: Any) -> Any:
         if config.id == "two":
             raise RuntimeError("can't start new thread")
-        return add(self, config)
+        return add(self, config, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Pipeline, "add", scarce)
@@ -403,7 +403,7 @@ def test_the_end_in_the_middle_of_a_change_does_not_wait_for_it(box: Box, other:
     box.changer.stop()
     gate.set()
     assert box.pipeline.stop(10)
-    box.changer.join()
+    assert box.changer.join(10)
     assert [given["ok"] for given in answers] == [False, False]
     assert all("the agent stops" in given["error"] for given in answers)
     assert box.pipeline.models["main"] is before

@@ -262,3 +262,19 @@ def test_before_the_start_is_over_little_can_be_asked(asker, model_path: Path):
     for do in ("pause", "snapshot", "reload"):
         assert desk.ask(do, source="camera")[0]["error"].startswith("the agent is starting")
     assert desk.ask("log", level="info")[0]["ok"]
+
+
+def test_a_request_that_fails_inside_ends_nothing(asker, model_path: Path):
+    """Whoever asked is told, the log has the traceback, and the next request is answered."""
+    desk = asker(model_path, CAMERA)
+
+    def broken(_answer: Any) -> None:
+        raise KeyError("camera")
+
+    desk.orders.reload = broken
+    given = desk.ask("reload")
+    assert given == [{"ok": False, "error": "reload: internal error: KeyError: 'camera'; see the log"}]
+    assert ("a request could not be carried out", {"what": "reload", "who": "uid 7, pid 8"}) in [
+        call[-2:] for call in desk.log.calls
+    ]
+    assert desk.ask("log", level="info")[0]["ok"]

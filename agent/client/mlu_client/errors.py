@@ -10,7 +10,10 @@ A message is one clear sentence: the field, the value and the remedy.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import copy
+from typing import ClassVar, TypeVar
+
+Error = TypeVar("Error", bound="MluAgentError")
 
 
 class MluAgentError(Exception):
@@ -25,6 +28,13 @@ class MluAgentError(Exception):
         super().__init__(message)
         self.message = message
         self.passes = False
+
+    def told(self: Error, message: str) -> Error:
+        """The same error with another sentence: whatever else it knows goes with it."""
+        other = copy.copy(self)
+        other.message = message
+        other.args = (message,)
+        return other
 
 
 class UserError(MluAgentError):

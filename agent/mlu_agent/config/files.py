@@ -47,6 +47,14 @@ def path_problem(path: str | os.PathLike[str]) -> str:
     return f"cannot be reached ({reason(failure)}); check the path and its permissions"
 
 
+def size_if_there(path: str | os.PathLike[str]) -> int:
+    """The bytes of a file; 0 if it cannot be found, or not any more: whoever reads it says why."""
+    try:
+        return Path(path).stat().st_size
+    except (OSError, ValueError):
+        return 0
+
+
 def reason(failure: Exception) -> str:
     """The operating system's words for a failure, without its number and path."""
     return getattr(failure, "strerror", None) or str(failure)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     Answer = Callable[[Mapping[str, Any]], None]
 
+RELOAD = "reload"
 MAX_WAITING = 8  # changes that wait for the one that is under way
 LOOK_S = 0.1  # how soon a thread that waits notices that the daemon stops
 NO_ROOM = "; where a device has no room for the new model beside the old one, restart the service instead"
@@ -59,7 +60,11 @@ class Ready:
 class _Order:
     what: str
     prepare: Callable[[], Ready]
-    answer: Answer
+    answers: list[Answer]
+
+    def answer(self, outcome: Mapping[str, Any]) -> None:
+        for answer in self.answers:
+            answer(outcome)
 
 
 class Changer:
@@ -102,12 +107,17 @@ class Changer:
     def reload(self, answer: Answer) -> None:
         """Reads the configuration anew and puts it in force, or leaves everything as it is.
 
-        ``answer(map)`` is called once, in any thread: with "ok" and "done", or "error"."""
-        self._ask(_Order("reload", self._prepare_reload, answer))
+        ``answer(map)`` is called once, in any thread: with "ok" and "done", or "error". One that would come right after
+        another that has not begun is that one."""
+        last = self._waiting[-1] if self._waiting else None
+        if last is not None and last.what == RELOAD:
+            last.answers.append(answer)
+        else:
+            self._ask(_Order(RELOAD, self._prepare_reload, [answer]))
 
     def swap(self, name: str, path: str, answer: Answer) -> None:
         """Puts the model at ``path`` in the place of the one that is called ``name``, until a reload or a restart."""
-        self._ask(_Order(f"swap of {name}", functools.partial(self._prepare_swap, name, path), answer))
+        self._ask(_Order(f"swap of {name}", functools.partial(self._prepare_swap, name, path), [answer]))
 
     @property
     def busy(self) -> bool:
@@ -131,11 +141,14 @@ class Changer:
         while self._waiting:
             self._waiting.popleft().answer(_no("the agent stops"))
 
-    def join(self) -> None:
-        """After the pipeline has stopped: waits for what is under way, and for models that were replaced to close."""
+    def join(self, seconds: float) -> bool:
+        """After the pipeline has stopped: waits for what is under way, and for models that were replaced to close.
+        False if that takes longer: the thread is inside a call of the device."""
         self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self._thread is None:
+            return True
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _ask(self, order: _Order) -> None:
         if self._stopping.is_set() or len(self._waiting) >= MAX_WAITING:
@@ -166,6 +179,8 @@ class Changer:
         self._retiring = [*self._replace(ready), *self._drop(ready.plan)]
         for source in ready.plan.adjust:
             self._pipeline.adjust(source)
+        for source in ready.plan.add:  # only now: their frames are the new models'
+            self._pipeline.release(source.id)
         for model in ready.config.models:
             self._pipeline.models[model.name].adjust(model, ready.config.service)
         self._pipeline.models.keep(model.name for model in ready.config.models)
@@ -187,7 +202,7 @@ class Changer:
                     pipeline.remove(source.id, source)
                     undo.callback(pipeline.remove, source.id)
                 else:
-                    pipeline.add(source)
+                    pipeline.add(source, held=True)
                     undo.callback(pipeline.remove, source.id)
             undo.pop_all()
 
@@ -215,7 +230,7 @@ class Changer:
 
     def _work(self, order: _Order) -> None:
         try:
-            ready = order.prepare()
+            self._carry_out(order, order.prepare())
         except Stopped:
             self._refused(order, "the agent stops")
         except MluAgentError as error:
@@ -223,10 +238,9 @@ class Changer:
         except Exception as error:
             self._log.exception("internal error", thread="change")
             self._refused(order, f"internal error: {type(error).__name__}: {error}")
-        else:
-            self._carry_out(order, ready)
-        self._pipeline.ledger.keep_models(name for name, _ in self._pipeline.models.items())
-        self._wake()
+        finally:
+            self._pipeline.ledger.keep_models(name for name, _ in self._pipeline.models.items())
+            self._wake()
 
     def _carry_out(self, order: _Order, ready: Ready) -> None:
         self._ready = ready
@@ -236,14 +250,14 @@ class Changer:
                 self._problem = "the agent stops"
                 break
         if self._problem:
-            _close(ready.models)
+            self._close(ready.models)
             self._refused(order, self._problem)
             return
         while self._retiring:
             event, model = self._retiring.pop()
             while not event.wait(LOOK_S) and not self._stopped.is_set():
                 pass
-            model.close()
+            self._close([model])
         self.trouble = ""
         self._log.info("changed", what=order.what, done=ready.done)
         order.answer({"ok": True, "done": ready.done})
@@ -252,6 +266,14 @@ class Changer:
         self.trouble = f"the last {order.what} was refused: {reason}"
         self._log.error("a change was refused: what served before goes on unchanged", what=order.what, reason=reason)
         order.answer(_no(f"{order.what} refused, {GOES_ON}: {reason}"))
+
+    def _close(self, models: Iterable[InService]) -> None:
+        """Each of them. One that the device does not give back whole changes nothing of what the change came to."""
+        for model in models:
+            try:
+                model.close()
+            except Exception as error:  # noqa: PERF203 - of a few models
+                self._log.exception("a model could not be closed", model=model.config.name, reason=str(error))
 
     def _go_on(self) -> None:
         if self._stopping.is_set():
@@ -304,7 +326,7 @@ class Changer:
         """All of them, tested, or none. ``written``: what the file says then."""
         loaded: list[InService] = []
         with contextlib.ExitStack() as undo:
-            undo.callback(_close, loaded)
+            undo.callback(self._close, loaded)
             for model in models:
                 self._go_on()
                 loaded.append(self._loaded_one(model, config, written))
@@ -316,13 +338,13 @@ class Changer:
         try:
             made = self._load(model, config)
             with contextlib.ExitStack() as undo:
-                undo.callback(made.close)
+                undo.callback(self._close, [made])
                 self._go_on()
                 device_ms = made.served.self_test()
                 undo.pop_all()
         except MluAgentError as error:
             full = isinstance(error, RuntimeFailure) and error.status == NOMEM
-            raise type(error)(f"model {model.name}: {error.message}{NO_ROOM if full else ''}") from error
+            raise error.told(f"model {model.name}: {error.message}{NO_ROOM if full else ''}") from error
         self._log.info("self-test passed", model=model.name, device_ms=round(device_ms, 3))
         if any(one.path == model.path for one in written.models):  # what a swap names is in no configuration
             last_good.remember(model, made.served.spec, self._log, [*self._written.models, *written.models])
@@ -332,12 +354,6 @@ class Changer:
 def _paths_that_lead_nowhere(sources: Iterable[SourceConfig]) -> list[str]:
     found = [(source, path_problem(source.location)) for source in sources if source.kind == "path"]
     return [f"source {source.id}: {source.location}: {problem}" for source, problem in found if problem]
-
-
-def _close(models: Iterable[InService]) -> None:
-    with contextlib.ExitStack() as exits:
-        for model in models:
-            exits.callback(model.close)
 
 
 def _no(sentence: str) -> dict[str, Any]:

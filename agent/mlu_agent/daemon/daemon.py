@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..config import load_config, remarks
-from ..config.files import path_problem
+from ..config.files import size_if_there
 from ..engine.deadlines import Deadlines
 from ..errors import CannotUnpack, DataError, DeviceLost, UserError
 from ..ledger import Ledger
@@ -108,12 +108,14 @@ class Daemon:
         self._reload_asked = False
         self._process = process
         self._starving: list[str] = []
+        self._left_behind = False  # a thread, inside a call of the device
         self.ledger = Ledger()
         self.desk = Desk(config, log, wake.set, exits, process)
         patience = Patience(log, notifications, self._sleep_at_start, self.desk.waits_for)
         self._hangs = Hangs(log, notifications, process.flush)
         self.models = Models()
         exits.callback(self.models.close)
+        exits.callback(self._end_if_left_behind)
         for model in config.models:
             self.models.put(self._start_model(model, config, patience))
         # closed before the engine: the exit stack runs backwards
@@ -140,11 +142,11 @@ class Daemon:
         self.desk.serves(self.pipeline, self.outlet)
         self._reload_if_asked()
         self._asked.late_code = signals.LATE
-        self._wait_for_subscriber(wait_for_subscriber_s)
         try:
             if not self._asked.requested.is_set():
                 self._hangs.serving = self.pipeline
-                self.pipeline.start()
+                self.pipeline.start_models()
+                self._wait_for_subscriber(wait_for_subscriber_s)
                 self._loop()
         finally:
             asked = self._asked.requested.is_set()
@@ -179,7 +181,7 @@ class Daemon:
     ) -> InService:
         """The device's own deadlines are tighter, but one that is only slow may come near them in several calls."""
         service = config.service
-        size = 0 if path_problem(model.path) else model.path.stat().st_size
+        size = size_if_there(model.path)
         calls_s = Deadlines(service.device_timeout_s, service.device_start_timeout_s, size).start_s
         self._notifications.extend(EXTENSION_S + START_CALLS * calls_s, f"loading the model {model.name}")
         sources = config.sources_of(model)
@@ -203,13 +205,17 @@ class Daemon:
         self._go_on()
 
     def _wait_for_subscriber(self, seconds: float) -> None:
+        """All goes on as ever meanwhile, but that no frame is read."""
         deadline = time.monotonic() + seconds
-        while (
-            (now := time.monotonic()) < deadline
-            and not self._asked.requested.is_set()
-            and not self.outlet.look_for_subscribers()
-        ):
-            self._sleep_until(min(deadline, self._answer_manager(now)))
+        while (now := time.monotonic()) < deadline and self.pipeline.failure is None:
+            if self.pipeline.tick(now):
+                break
+            self.changer.look()
+            self._sleep_until(min(deadline, self.pipeline.due, self._answer_manager(now)))
+            if self._asked.requested.is_set():
+                return
+        if self.pipeline.failure is None:
+            self.pipeline.start_sources()
 
     # ---- changes --------------------------------------------------------------------------------------------------
 
@@ -340,10 +346,19 @@ class Daemon:
         # whatever hangs below, a device call above all, the process ends in time
         self._asked.request()
         without_linger = limit - self.outlet.linger_s - 2 * HARD_END_MARGIN_S
-        clean = self.pipeline.stop(max(LEAST_CLEANUP_S, min(limit * CLEANUP_SHARE, without_linger)))
-        self.changer.join()
+        cleanup_s = max(LEAST_CLEANUP_S, min(limit * CLEANUP_SHARE, without_linger))
+        until = time.monotonic() + cleanup_s
+        clean = self.pipeline.stop(cleanup_s)
+        self._left_behind = not self.changer.join(max(0.0, until - time.monotonic()))
+        if self._left_behind:
+            self._log.warning("a change is left behind: the device is at work on its model still")
         self._log_summary()
         self._log.info("stopped", clean=clean)
+
+    def _end_if_left_behind(self) -> None:
+        """After all messages have left, and before what a call of the device that is under way might hold up."""
+        if self._left_behind and self.pipeline.failure is None:
+            end_now(self._process.flush, 0)
 
 
 def _name(number: int) -> str:

@@ -42,10 +42,11 @@ class Hangs:
         end_now(self._flush)
 
 
-def end_now(flush: Callable[[], object] = lambda: None) -> NoReturn:
-    """Ends the process as one whose device is lost, without anybody's clean-up; ``flush()`` brings the log out."""
+def end_now(flush: Callable[[], object] = lambda: None, code: int = DeviceLost.exit_code) -> NoReturn:
+    """Ends the process, by default as one whose device is lost, without anybody's clean-up; ``flush()`` brings the log
+    out."""
     last_word.say(flush, LAST_WORD_S)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             last_word.say(stream.flush, LAST_WORD_S)
-    os._exit(DeviceLost.exit_code)
+    os._exit(code)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..sources import Source
     from .announcer import Announcer
 
+ALONE_S = 0.2  # for a feeder without a deliverer to end
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
@@ -88,9 +89,14 @@ class Line:
         self._deliverer = threading.Thread(target=self._guard, args=(self._deliver,), name="deliverer", daemon=True)
 
     def start(self) -> None:
-        """Starts both threads."""
+        """Starts both threads, or none: RuntimeError if they cannot be had."""
         self._feeder.start()
-        self._deliverer.start()
+        try:
+            self._deliverer.start()
+        except RuntimeError:
+            self.exchange.close()
+            self._feeder.join(ALONE_S)
+            raise
 
     def swap(self, served: ServedModel[list[Pending]]) -> threading.Event:
         """All frames that are taken from now on go to this model. The event is set once the one before has delivered

@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..cnrt import open_library
+from ..config.files import size_if_there
 from ..engine import Engine
 from ..engine.deadlines import CallWatch, Deadlines
 from ..engine.golden import GoldenTest
@@ -133,7 +134,7 @@ def put_into_service(
     spec = read_configured(model, sources, spec)
     library = open_library(model.runtime)
     spec = spec.on(library.kind)
-    deadlines = Deadlines(service.device_timeout_s, service.device_start_timeout_s, spec.path.stat().st_size)
+    deadlines = Deadlines(service.device_timeout_s, service.device_start_timeout_s, size_if_there(spec.path))
     with contextlib.ExitStack() as own:  # all of it or nothing: this may be tried again
         own.enter_context(CallWatch(library.calls, deadlines, on_hang))
         say = log.info if library.kind == "device" or model.runtime == "simulator" else log.warning

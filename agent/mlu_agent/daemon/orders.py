@@ -58,8 +58,16 @@ class Orders:
     def look(self, now: float) -> None:
         """Does what was asked for; ``now``: monotonic seconds."""
         for request in self._control.take(now):
-            self._do(request, now)
+            self._do_or_say_why(request, now)
         self._snapshots.look(now)
+
+    def _do_or_say_why(self, request: Request, now: float) -> None:
+        """Whatever is wrong with one request must not end the main loop, which serves everybody."""
+        try:
+            self._do(request, now)
+        except Exception as error:
+            self._log.exception("a request could not be carried out", what=request.asked.do, who=request.who)
+            request.answer(_no(f"{request.asked.do}: internal error: {type(error).__name__}: {error}; see the log"))
 
     def _do(self, request: Request, now: float) -> None:
         do, fields = request.asked.do, request.asked.fields

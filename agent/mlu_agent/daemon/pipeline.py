@@ -60,7 +60,9 @@ class Pipeline:
         self._announcer = Announcer(config.box, config.publish.heartbeat_s, outlet)
         self.boot_id = self._announcer.boot_id
         self._lines = {name: self._make_line(served) for name, served in models.items()}
-        self._running = False
+        self._running = False  # the lines
+        self._reading = False  # the sources
+        self._no_threads = ""  # why a source could not be begun, once that was said
         self._started = time.monotonic()
         self._next_heartbeat = 0.0
         self._ended: set[str] = set()
@@ -83,8 +85,23 @@ class Pipeline:
 
     # ---- for the caller -------------------------------------------------------------------------------------------
 
-    def add(self, config: SourceConfig) -> Source:
-        """A source more; it starts with the pipeline, or at once if that runs. ValueError if its id is taken."""
+    def add(self, config: SourceConfig, *, held: bool = False) -> Source:
+        """A source more; it starts with the pipeline, or at once if that runs; ``held``: it reads nothing until
+        ``release``. ValueError if its id is taken, RuntimeError if no thread can be had: then it is not there."""
+        source = self._make_source(config)
+        if self._reading:
+            try:
+                source.start(held=held)
+            except RuntimeError:
+                self._forget(source)
+                raise
+        return source
+
+    def release(self, source_id: str) -> None:
+        """A source that was added ``held`` begins."""
+        self.sources[source_id].release()
+
+    def _make_source(self, config: SourceConfig) -> Source:
         account = self.ledger.source(config.id)
 
         def unreadable(sentence: str) -> None:
@@ -99,8 +116,6 @@ class Pipeline:
         self._at[config.id] = line
         if config.id in self._paused:
             source.pause(self._paused[config.id])
-        if self._running:
-            source.start()
         return source
 
     def pause(self, source_id: str, why: str) -> None:
@@ -160,22 +175,38 @@ class Pipeline:
 
     def start(self) -> None:
         """Starts all threads."""
+        self.start_models()
+        self.start_sources()
+
+    def start_models(self) -> None:
+        """From now on ``tick`` is to be called: everything works, but no frame is read yet."""
         self._started = time.monotonic()
         self._running = True
         for line in self._lines.values():
             line.start()
+
+    def start_sources(self) -> None:
+        """Frames are read."""
+        self._reading = True
+        self._next_heartbeat = 0.0
         for source in self.sources.values():
             source.start()
 
-    def tick(self, now: float) -> None:
-        """Does what is due: stalls, ends, heartbeats, states for new subscribers. ``now``: monotonic seconds."""
+    def tick(self, now: float) -> bool:
+        """Does what is due: stalls, ends, heartbeats, states for new subscribers. ``now``: monotonic seconds.
+
+        Whether there are new subscribers.
+        """
+        if self._reading:
+            self._start_late()
         for source in list(self.sources.values()):
             source.check_stall(now)
             self._end_if_done(source)
             if source.died:
                 self.give_up(RuntimeFailure(f"source {source.source_id}: its thread died of an internal error"))
         heartbeat_due = now >= self._next_heartbeat
-        if self._outlet.look_for_subscribers() or heartbeat_due:
+        came = self._outlet.look_for_subscribers()
+        if came or heartbeat_due:
             for source in self.sources.values():
                 self._announcer.state(source, source.account.counters())
         if heartbeat_due:
@@ -183,6 +214,7 @@ class Pipeline:
             for line in self._lines.values():
                 line.check_minima(now)
             self._heartbeat(now)
+        return came
 
     def _heartbeat(self, now: float) -> None:
         states = {source_id: source.status.state.value for source_id, source in self.sources.items()}
@@ -201,7 +233,7 @@ class Pipeline:
     @property
     def finished(self) -> bool:
         """Whether every source came to its end and every frame left."""
-        return self.sources.keys() <= self._ended
+        return self.sources.keys() <= self._ended and not self._leaving
 
     def workers(self) -> list[Worker]:
         """What every thread of the pipeline does: one entry for the two of a line, which finish frames together.
@@ -291,7 +323,21 @@ class Pipeline:
             self._send_end(source, source.status.reason)
         self._forget(source)
         if successor is not None:
-            self.add(successor)
+            self._make_source(successor)
+            if self._reading:
+                self._start_late()
+
+    def _start_late(self) -> None:
+        """Those that came in the place of others: one for which no thread can be had now gets one later."""
+        trouble = ""
+        for source in self.sources.values():
+            try:
+                source.start()
+            except RuntimeError as error:  # noqa: PERF203 - of a few sources
+                trouble = str(error)
+                if not self._no_threads:
+                    self._log.warning("a source cannot begin yet", source=source.source_id, reason=trouble)
+        self._no_threads = trouble
 
     def _forget(self, source: Source) -> None:
         self._at.pop(source.source_id).exchange.remove(source.source_id)

@@ -1,7 +1,8 @@
 """What has to be done so that one configuration takes the place of another, while what stays the same goes on.
 
-Functions of values. A plan touches what differs and nothing else: an option that can change in place does, a source
-begins anew only for another one, a model is loaded only where it is another one.
+Functions of values. A plan begins, loads and ends what differs and nothing else: an option that can change in place
+does, a source begins anew only for another one, a model is loaded only where it is another one. Thresholds are handed
+to every model that stays, which changes nothing where they are the same.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class _Waiting:
 
 
 class Snapshots:
-    """Those that are waited for. ``ask`` and ``look`` by the main loop; ``wake()`` is called when one is answered."""
+    """Those that are waited for. ``ask`` and ``look`` by the main loop; the answers come in any thread."""
 
     def __init__(self, log: Any) -> None:
         self._log = log
@@ -76,7 +76,11 @@ class Snapshots:
         with self._lock:
             if waiting not in self._waiting:  # too late
                 return
-        threading.Thread(target=self._work, args=(waiting, grab), name="snapshot", daemon=True).start()
+        try:
+            threading.Thread(target=self._work, args=(waiting, grab), name="snapshot", daemon=True).start()
+        except RuntimeError as error:
+            sentence = f"source {waiting.source.source_id}: no picture can be made now ({error}); ask again"
+            self._done(waiting, {"ok": False, "error": sentence})
 
     def _work(self, waiting: _Waiting, grab: Grab) -> None:
         try:
@@ -84,6 +88,9 @@ class Snapshots:
         except Exception as error:  # a picture that cannot be encoded is nobody's but the asker's trouble
             self._log.exception("a snapshot could not be made", source=waiting.source.source_id)
             answer = {"ok": False, "error": f"the picture cannot be encoded: {type(error).__name__}: {error}"}
+        self._done(waiting, answer)
+
+    def _done(self, waiting: _Waiting, answer: Mapping[str, Any]) -> None:
         with self._lock:
             self._waiting = [one for one in self._waiting if one is not waiting]
         waiting.answer(answer)

@@ -29,6 +29,16 @@ class Silence:
     limit_s: float
     call: str
 
+    @property
+    def reason(self) -> str:
+        """For people."""
+        if self.code is not Reason.STUCK:
+            return f"connected, but no frame for more than {self.limit_s:.1f} s"
+        return (
+            f"no frame: {self.call} has not returned for more than {self.limit_s:.1f} s; "
+            "the disk, the network's file system, the driver or a decoder does not answer"
+        )
+
 
 class Liveness:
     """``remote``: frames come by themselves, and calls have deadlines of their own, the last after ``longest_s``."""

@@ -130,15 +130,26 @@ class Source:
     def _stall_limit(self) -> float:
         return max(self.config.stall_timeout_s, STALL_INTERVALS * self.capture.interval_s)
 
-    def start(self) -> None:
-        """Starts reading."""
-        self._thread.start()
+    def start(self, *, held: bool = False) -> None:
+        """Starts reading, if ``held`` after ``release``; not once it is stopped. RuntimeError if there is no thread."""
+        if held:
+            self._pause.begin()
+        if self._thread.ident is None and not self._stop.is_set():
+            self._thread.start()
+
+    def release(self) -> None:
+        """One that was started ``held`` opens its input, unless it is paused."""
+        if self._status.state is not SourceState.PAUSED:
+            self._pause.end()
 
     def stop(self) -> None:
-        """Asks the thread to end; does not wait."""
+        """Asks the thread to end; does not wait. One that never started is over."""
         self._stop.set()
         self._pause.end()
         self.capture.interrupt()
+        if self._thread.ident is None:
+            self._set(SourceState.ENDED, "stopped")
+            self._over.set()
 
     def pause(self, why: str) -> None:
         """No frame is read until ``resume``: what can be opened again is closed, as soon as the call that reads it
@@ -164,9 +175,8 @@ class Source:
 
     def join(self, timeout: float) -> bool:
         """Waits for the thread; False if it is still inside a blocking read after ``timeout`` seconds."""
-        if self._thread.ident is None:  # told to stop before it was started
-            return True
-        self._thread.join(timeout)
+        if self._thread.ident is not None:  # else told to stop before it was started
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def to_frame(self, grab: Grab) -> Frame:
@@ -194,21 +204,13 @@ class Source:
         if self._pause:
             return
         silence = self._liveness.silence(now, self._stall_limit)
-        told = self._told
-        if silence is None or told is silence.code:
+        if silence is None or self._told is silence.code:
             return
-        if silence.code is Reason.STUCK:
-            reason = (
-                f"no frame: {silence.call} has not returned for more than {silence.limit_s:.1f} s; "
-                "the disk, the network's file system, the driver or a decoder does not answer"
-            )
-        else:
-            reason = f"connected, but no frame for more than {silence.limit_s:.1f} s"
         # a lost one that is silent once more stays lost, or each of its attempts would be told as two changes
         from_states: tuple[SourceState, ...] = (SourceState.CONNECTING, *FLOWING)
         if silence.code is Reason.STUCK:
             from_states = (*from_states, SourceState.STALLED, SourceState.LOST)
-        if self._set(SourceState.STALLED, reason, silence.code, only_from=from_states):
+        if self._set(SourceState.STALLED, silence.reason, silence.code, only_from=from_states):
             self.account.count_stall()
 
     def stall_due(self, now: float) -> float:
