@@ -22,7 +22,6 @@ PEERS = {
     },
 }  # fmt: skip
 LIMITS = {"yolov5s": 0.65, "yolov3": 0.75}  # of the machine's products of bytes, one thread
-BYTES_LIMITS = ("vpdpbusd zmm", "zmm vpdpbusd", "vpdpbusd_512", "vpdpbusd-512")
 
 
 @dataclass(frozen=True)

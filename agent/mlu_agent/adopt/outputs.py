@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from ..model.offline_model import OfflineModel
 
 MAX_STRIDE = 1024
-Grid = tuple[int, int]
 
 
 def chosen_outputs(model: OfflineModel, numbers: tuple[int, ...]) -> list[Tensor]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 AREA = "limits"
-# Of the daemon, measured and rounded up: what it holds with one source, and what each further one adds.
+# Of the daemon: rounded estimates, generous ones, of what it holds with one source and what each further one adds.
 FILES, FILES_EACH = 96, 8
 MEMORY, MEMORY_EACH = 250_000_000, 60_000_000
 TASKS, TASKS_EACH = 40, 6
