@@ -12,6 +12,7 @@ from tests.pipeline import test_changer
 from tests.pipeline.test_changer import Box, config_of
 
 from mlu_agent.config import SourceConfig
+from mlu_agent.config.files import size_if_there
 from mlu_agent.daemon.pipeline import Pipeline
 from mlu_agent.daemon.snapshots import Snapshots
 from mlu_agent.errors import DeviceLost, RuntimeFailure
@@ -213,6 +214,14 @@ def test_a_pipeline_is_not_finished_while_a_source_is_to_begin_anew(box: Box):
     assert not pipeline.finished
     pipeline._leaving.clear()
     pipeline._ended.clear()
+
+
+def test_a_model_that_goes_away_as_its_size_is_asked_for_is_told_by_who_reads_it(tmp_path):
+    """A file that is being replaced is missing for a moment: that is no fault of the program."""
+    assert size_if_there(tmp_path / "gone") == size_if_there("\0") == 0
+    path = tmp_path / "there"
+    path.write_bytes(b"four")
+    assert size_if_there(path) == 4
 
 
 def test_an_error_that_is_told_with_other_words_stays_what_it_is():

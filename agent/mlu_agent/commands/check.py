@@ -11,7 +11,7 @@ from mlu_client.text import printable, printable_json
 from ..cnrt import open_library
 from ..cnrt.model import refuse_wrong_kind
 from ..config import SourceConfig, check_group, load_config, remarks, shown
-from ..config.files import path_problem
+from ..config.files import lost_paths
 from ..daemon.metrics import require
 from ..doctor import finding
 from ..doctor.doctor import connect
@@ -136,8 +136,7 @@ def _load(config: Config, model: ModelConfig) -> Loaded:
 
 def _check_paths(sources: Iterable[SourceConfig]) -> None:
     """UserError if a path that a source names leads nowhere; all of them are told together."""
-    paths = [(source, path_problem(source.location)) for source in sources if source.kind == "path"]
-    lines = [f"source {source.id}: {source.location}: {problem}" for source, problem in paths if problem]
+    lines = lost_paths(sources)
     if lines:
         raise UserError("\n".join(lines))
 

@@ -9,8 +9,10 @@ from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     from ..errors import MluAgentError
+    from .values import SourceConfig
 
     Stamp = tuple[int, int, int, int]
 
@@ -53,6 +55,12 @@ def size_if_there(path: str | os.PathLike[str]) -> int:
         return Path(path).stat().st_size
     except (OSError, ValueError):
         return 0
+
+
+def lost_paths(sources: Iterable[SourceConfig]) -> list[str]:
+    """A sentence for each path of these sources that leads nowhere."""
+    found = [(source, path_problem(source.location)) for source in sources if source.kind == "path"]
+    return [f"source {source.id}: {source.location}: {problem}" for source, problem in found if problem]
 
 
 def reason(failure: Exception) -> str:

@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..cnrt.status import NOMEM
 from ..config.fields import show
-from ..config.files import path_problem
+from ..config.files import lost_paths
 from ..errors import MluAgentError, RuntimeFailure, UserError
 from ..model.configured import read_configured
 from . import last_good
+from .answers import no, yes
 from .plan import Plan, make_plan, needs_restart, resolved
 from .waiting import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..config import Config, ModelConfig, SourceConfig
+    from ..config import Config, ModelConfig
+    from .answers import Answer
     from .models import InService
     from .pipeline import Pipeline
-
-    Answer = Callable[[Mapping[str, Any]], None]
 
 RELOAD = "reload"
 MAX_WAITING = 8  # changes that wait for the one that is under way
@@ -139,7 +139,7 @@ class Changer:
         """The daemon stops: what is not applied yet never will be."""
         self._stopping.set()
         while self._waiting:
-            self._waiting.popleft().answer(_no("the agent stops"))
+            self._waiting.popleft().answer(no("the agent stops"))
 
     def join(self, seconds: float) -> bool:
         """After the pipeline has stopped: waits for what is under way, and for models that were replaced to close.
@@ -153,7 +153,7 @@ class Changer:
     def _ask(self, order: _Order) -> None:
         if self._stopping.is_set() or len(self._waiting) >= MAX_WAITING:
             reason = "the agent stops" if self._stopping.is_set() else f"{MAX_WAITING} others wait; ask again later"
-            order.answer(_no(f"{order.what}: {reason}"))
+            order.answer(no(f"{order.what}: {reason}"))
             return
         self._waiting.append(order)
         self.look()
@@ -260,12 +260,12 @@ class Changer:
             self._close([model])
         self.trouble = ""
         self._log.info("changed", what=order.what, done=ready.done)
-        order.answer({"ok": True, "done": ready.done})
+        order.answer(yes(ready.done))
 
     def _refused(self, order: _Order, reason: str) -> None:
         self.trouble = f"the last {order.what} was refused: {reason}"
         self._log.error("a change was refused: what served before goes on unchanged", what=order.what, reason=reason)
-        order.answer(_no(f"{order.what} refused, {GOES_ON}: {reason}"))
+        order.answer(no(f"{order.what} refused, {GOES_ON}: {reason}"))
 
     def _close(self, models: Iterable[InService]) -> None:
         """Each of them. One that the device does not give back whole changes nothing of what the change came to."""
@@ -284,7 +284,7 @@ class Changer:
         problems = needs_restart(self.config, new)
         replaced = {model.name for model in new.models if self._is_another(model, new, problems)}
         plan = make_plan(self.config, new, replaced)
-        problems += _paths_that_lead_nowhere([*plan.add, *plan.restart])
+        problems += lost_paths([*plan.add, *plan.restart])
         if problems:
             raise UserError("\n".join(problems))
         return Ready(new, new, plan, self._loaded(plan.load, new, new), plan.words())
@@ -349,12 +349,3 @@ class Changer:
         if any(one.path == model.path for one in written.models):  # what a swap names is in no configuration
             last_good.remember(model, made.served.spec, self._log, [*self._written.models, *written.models])
         return made
-
-
-def _paths_that_lead_nowhere(sources: Iterable[SourceConfig]) -> list[str]:
-    found = [(source, path_problem(source.location)) for source in sources if source.kind == "path"]
-    return [f"source {source.id}: {source.location}: {problem}" for source, problem in found if problem]
-
-
-def _no(sentence: str) -> dict[str, Any]:
-    return {"ok": False, "error": sentence}

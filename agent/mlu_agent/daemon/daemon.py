@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ..config import Config, ModelConfig
     from ..model.bundle import ModelSpec
-    from .changer import Answer
+    from .answers import Answer
     from .signals import Signals
 
 STATUS_INTERVAL_S = 5.0

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..config.fields import show
 from ..sources import SourceState
+from .answers import no, yes
 from .snapshots import Snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..sources import Source
+    from .answers import Answer
     from .control import Control, Request
     from .pipeline import Pipeline
     from .status import Changes, Status
-
-    Answer = Callable[[Mapping[str, Any]], None]
 
 NOT_THERE = "this daemon cannot do that while it runs: restart it"
 ENDED = (SourceState.ENDED, SourceState.FAILED)
@@ -41,8 +41,8 @@ class Orders:
         set_level: Callable[[str], None],
     ) -> None:
         self.pipeline: Pipeline | None = None
-        self.reload: Callable[[Answer], None] = lambda answer: answer(_no(NOT_THERE))
-        self.swap: Callable[[str, str, Answer], None] = lambda _model, _path, answer: answer(_no(NOT_THERE))
+        self.reload: Callable[[Answer], None] = lambda answer: answer(no(NOT_THERE))
+        self.swap: Callable[[str, str, Answer], None] = lambda _model, _path, answer: answer(no(NOT_THERE))
         self._control = control
         self._log = log
         self._changes = changes
@@ -67,7 +67,7 @@ class Orders:
             self._do(request, now)
         except Exception as error:
             self._log.exception("a request could not be carried out", what=request.asked.do, who=request.who)
-            request.answer(_no(f"{request.asked.do}: internal error: {type(error).__name__}: {error}; see the log"))
+            request.answer(no(f"{request.asked.do}: internal error: {type(error).__name__}: {error}; see the log"))
 
     def _do(self, request: Request, now: float) -> None:
         do, fields = request.asked.do, request.asked.fields
@@ -76,7 +76,7 @@ class Orders:
         elif do == "log":
             self._log_level(fields["level"], self._noting(request, f"log {fields['level']}"))
         elif self.pipeline is None:
-            request.answer(_no("the agent is starting: until it serves, only status and log are answered"))
+            request.answer(no("the agent is starting: until it serves, only status and log are answered"))
         elif do == "reload":
             self.reload(self._noting(request, "reload"))
         elif do == "swap":
@@ -89,11 +89,11 @@ class Orders:
         source = pipeline.sources.get(name)
         if source is None:
             known = ", ".join(pipeline.sources) or "none"
-            request.answer(_no(f"source: there is no {show(name)}; known here: {known}"))
+            request.answer(no(f"source: there is no {show(name)}; known here: {known}"))
         elif do == "snapshot":
             self._snapshot(source, request, now)
         elif source.status.state in ENDED:
-            request.answer(_no(f"source {name}: it is over ({source.status.state.value}: {source.status.reason})"))
+            request.answer(no(f"source {name}: it is over ({source.status.state.value}: {source.status.reason})"))
         elif do == "pause":
             self._pause(pipeline, source, request)
         else:
@@ -102,18 +102,18 @@ class Orders:
     def _pause(self, pipeline: Pipeline, source: Source, request: Request) -> None:
         name = source.source_id
         if source.status.state is SourceState.PAUSED:
-            request.answer(_yes(f"source {name} is paused already"))
+            request.answer(yes(f"source {name} is paused already"))
             return
         pipeline.pause(name, f"paused by {request.who}")
-        self._noting(request, f"pause {name}")(_yes(f"source {name} is paused until it is resumed, or until a restart"))
+        self._noting(request, f"pause {name}")(yes(f"source {name} is paused until it is resumed, or until a restart"))
 
     def _resume(self, pipeline: Pipeline, source: Source, request: Request) -> None:
         name = source.source_id
         if source.status.state is not SourceState.PAUSED:
-            request.answer(_yes(f"source {name} is not paused"))
+            request.answer(yes(f"source {name} is not paused"))
             return
         pipeline.resume(name)
-        self._noting(request, f"resume {name}")(_yes(f"source {name} is read again"))
+        self._noting(request, f"resume {name}")(yes(f"source {name} is read again"))
 
     def _snapshot(self, source: Source, request: Request, now: float) -> None:
         status = source.status
@@ -122,13 +122,13 @@ class Orders:
         else:
             problem = self._snapshots.ask(source, request.answer, now)
         if problem:
-            request.answer(_no(problem))
+            request.answer(no(problem))
         else:
             self._log.info("a snapshot was asked for", source=source.source_id, who=request.who)
 
     def _log_level(self, level: str, answer: Answer) -> None:
         self._set_level(level)
-        answer(_yes(f"lines from {level} on are logged, until a reload or a restart"))
+        answer(yes(f"lines from {level} on are logged, until a reload or a restart"))
 
     def _noting(self, request: Request, what: str) -> Answer:
         """The request's answer, which is also logged and kept: who changed something must be found afterwards."""
@@ -142,11 +142,3 @@ class Orders:
             request.answer(given)
 
         return answer
-
-
-def _yes(sentence: str) -> dict[str, Any]:
-    return {"ok": True, "done": sentence}
-
-
-def _no(sentence: str) -> dict[str, Any]:
-    return {"ok": False, "error": sentence}

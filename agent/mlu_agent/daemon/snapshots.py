@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from ..draw import encode_jpeg, shrink
+from .answers import no
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..sources import Grab, Source
-
-    Answer = Callable[[Mapping[str, Any]], None]
+    from .answers import Answer
 
 DEADLINE_S = 5.0  # for the next picture
 MAX_WAITING = 4  # each holds the pixels of a picture
@@ -63,13 +63,8 @@ class Snapshots:
             self._waiting = [one for one in self._waiting if now < one.deadline]
         for one in late:
             status = one.source.status
-            one.answer(
-                {
-                    "ok": False,
-                    "error": f"source {one.source.source_id}: no picture came within {DEADLINE_S:g} s; "
-                    f"it is {status.state.value}: {status.reason}",
-                }
-            )
+            late_word = f"source {one.source.source_id}: no picture came within {DEADLINE_S:g} s"
+            one.answer(no(f"{late_word}; it is {status.state.value}: {status.reason}"))
 
     def _take(self, waiting: _Waiting, grab: Grab) -> None:
         """In the source's thread, which must go on."""
@@ -80,14 +75,14 @@ class Snapshots:
             threading.Thread(target=self._work, args=(waiting, grab), name="snapshot", daemon=True).start()
         except RuntimeError as error:
             sentence = f"source {waiting.source.source_id}: no picture can be made now ({error}); ask again"
-            self._done(waiting, {"ok": False, "error": sentence})
+            self._done(waiting, no(sentence))
 
     def _work(self, waiting: _Waiting, grab: Grab) -> None:
         try:
             answer = _answer(waiting.source.source_id, grab)
         except Exception as error:  # a picture that cannot be encoded is nobody's but the asker's trouble
             self._log.exception("a snapshot could not be made", source=waiting.source.source_id)
-            answer = {"ok": False, "error": f"the picture cannot be encoded: {type(error).__name__}: {error}"}
+            answer = no(f"the picture cannot be encoded: {type(error).__name__}: {error}")
         self._done(waiting, answer)
 
     def _done(self, waiting: _Waiting, answer: Mapping[str, Any]) -> None:
