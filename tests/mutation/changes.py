@@ -63,6 +63,12 @@ AGENT = (
         "test_root_leaves_the_cache_of_another_user_alone",
     ),
     _agent(
+        "a last good bundle that anybody put there",
+        "digest is None or not _is_private(cache) or not re",
+        "digest is None or not re",
+        "test_what_is_not_in_the_cache_does_not_become_the_last_good_one",
+    ),
+    _agent(
         "a bundle in the cache refused because its times cannot be written",
         "with contextlib.suppress(OSError):  # on a read-only disk",
         "with contextlib.suppress(ValueError):  # on a read-only disk",

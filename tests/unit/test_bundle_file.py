@@ -298,7 +298,9 @@ def test_what_is_not_in_the_cache_does_not_become_the_last_good_one(original, tm
     path = write_bundle(tmp_path / "small.bundle", small_members(original))
     good = load_bundle(path)
     last_good.remember(ModelConfig(path), good, None, [ModelConfig(path)])
+    assert load_last_good(path, None, "damaged") is not None
     cache.chmod(0o777)
+    assert load_last_good(path, None, "damaged") is None  # whoever may write there may have put it there
     other = load_bundle(write_bundle(path, small_members(original), version="2"))
     assert other.packed.files.temporary
     last_good.remember(ModelConfig(path), other, None, [ModelConfig(path)])

@@ -112,7 +112,7 @@ def last_good(path: Path) -> tuple[Head, Unpacked] | None:
     """The last good bundle of that path, each byte of it checked again; None if there is none."""
     cache = cache_folder()
     digest = None if cache is None else _remembered(cache).get(str(path))
-    if cache is None or digest is None or not re.fullmatch("[0-9a-f]{64}", digest):
+    if cache is None or digest is None or not _is_private(cache) or not re.fullmatch("[0-9a-f]{64}", digest):
         return None
     folder = cache / digest
     handle = _open(folder)
@@ -225,9 +225,17 @@ def _make_private(cache: Path) -> None:
     if os.geteuid() == 0 and cache.parent.stat().st_uid != 0:  # one made by root would shut its owner out
         raise PermissionError(f"{cache.parent} is another user's")
     cache.mkdir(mode=0o700, exist_ok=True)
-    status = cache.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+    if not _is_private(cache):
         raise PermissionError(f"{cache} is no folder of ours alone")
+
+
+def _is_private(cache: Path) -> bool:
+    """Whether nobody else can have put anything there."""
+    try:
+        status = cache.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 def _open(folder: Path) -> int | None:
