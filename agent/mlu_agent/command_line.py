@@ -1,6 +1,7 @@
 """The frame of a command line, the agent's and the export tool's: commands, error sentences, exit codes.
 
-0 fine, 2 the user's mistake or bad data, 3 device or runtime failure, 130 interrupted, 141 nobody reads the output.
+0 fine, 2 the user's mistake, bad data or an output that takes nothing (a full disk),
+3 device or runtime failure, 130 interrupted, 141 nobody reads the output.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, TextIO
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, TextIO
 
 from mlu_client.text import printable
 
@@ -104,7 +105,9 @@ def escaped(error: UnicodeError) -> tuple[str, int]:
 
 def _work(program: Program, words: Sequence[str]) -> int:
     try:
-        arguments = parser(program, words).parse_args(words)
+        arguments, unknown = parser(program, words).parse_known_args(words)
+        if unknown:  # told by the command's own parser, not by the one of all commands
+            arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     except SystemExit:  # of --help and --version: an output that cannot be written is noticed here, not by Python's end
         sys.stdout.flush()
         raise
@@ -148,6 +151,10 @@ def _say(text: str, patience_s: float) -> None:
 
 def _foreign(program: Program, error: OSError) -> int:
     """What no command has foreseen, such as a full disk or a missing permission, is still no bug of ours."""
+    if error.filename is None and _refused_output(error):
+        _drop(sys.stdout)
+        told = f"standard output: cannot be written ({error.strerror or error}); make room, or send it elsewhere"
+        return _end(program, told, UserError.exit_code)
     place = f"{error.filename}: " if error.filename is not None else ""
     code = _end(
         program, f"{place}{error.strerror or error}", UserError.exit_code if place else RuntimeFailure.exit_code
@@ -155,6 +162,17 @@ def _foreign(program: Program, error: OSError) -> int:
     if not place:  # it may be the output that cannot be written
         _drop(sys.stdout)
     return code
+
+
+def _refused_output(error: OSError) -> bool:
+    """Whether it is standard output that failed: then it still holds what it did not get rid of, and fails again."""
+    try:
+        sys.stdout.flush()
+    except OSError as again:
+        return again.errno == error.errno
+    except ValueError:  # closed
+        return False
+    return False
 
 
 def _drop(output: TextIO) -> None:
@@ -166,7 +184,7 @@ def _drop(output: TextIO) -> None:
 def parser(program: Program, words: Sequence[str], *, whole: bool = False) -> argparse.ArgumentParser:
     """The program's parser, with the arguments of the one command that ``words`` name; ``whole``: of all of them, for
     those who write manuals."""
-    made = argparse.ArgumentParser(prog=program.name, description=program.description)
+    made = _Parser(prog=program.name, description=program.description)
     made.add_argument(
         "--version",
         action=_Version,
@@ -182,8 +200,24 @@ def parser(program: Program, words: Sequence[str], *, whole: bool = False) -> ar
         if whole or name == named:  # only the one that runs is imported: `subscribe` must not load OpenCV
             module = importlib.import_module(f"{program.package}.{name}")
             module.declare(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, parser=command)
     return made
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that tells a mistake in two lines, however many options it has."""
+
+    def error(self, message: str) -> NoReturn:
+        needed = [_shown(action) for action in self._actions if action.required or not action.option_strings]
+        usage = f"usage: {' '.join([self.prog, *filter(None, needed), '[OPTIONS]'])}; see {self.prog} --help"
+        self.exit(UserError.exit_code, printable(f"{usage}\n{self.prog}: {message}", keep="\n") + "\n")
+
+
+def _shown(action: argparse.Action) -> str:
+    """An argument in a line of usage."""
+    name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    written = " ".join([*action.option_strings[:1], name])
+    return written if action.required else f"[{written}]"
 
 
 class _Version(argparse.Action):

@@ -122,7 +122,40 @@ def test_a_help_that_cannot_be_written_is_a_failure_with_a_sentence(words):
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         command = [sys.executable, "-E", "-c", script]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (3, "tool: No space left on device\n")
+    assert (done.returncode, done.stderr) == (2, FULL)
+
+
+FULL = "tool: standard output: cannot be written (No space left on device); make room, or send it elsewhere\n"
+
+
+def test_an_output_on_a_full_disk_is_named_and_is_no_failure_of_the_device():
+    """2, whatever the command came to: what it had to say is lost. While it works, or at its end."""
+    script = UNREAD.format(end="OSError").replace("    raise OSError\n", "    return 1\n")
+    early = script.replace('nobody reads")', 'nobody reads", flush=True)')
+    for text in (script, early):
+        with Path("/dev/full").open("w", encoding="utf-8") as full:
+            command = [sys.executable, "-E", "-c", text]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (2, FULL)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--lanes", "0"], "tool work: unrecognized arguments: --lanes 0\n"),
+        (["--json=3"], "tool work: argument --json: ignored explicit argument '3'\n"),
+        (["\x1b[2J"], "tool work: unrecognized arguments: \\x1b[2J\n"),
+    ],
+)
+def test_a_wrong_argument_is_two_lines_of_the_command_itself(program, capsys, words, said):
+    """However many options it has: how it is called, and what is wrong."""
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(program(0), ["work", *words])
+    assert ended.value.code == 2
+    usage, sentence = capsys.readouterr().err.splitlines(keepends=True)
+    assert usage.startswith("usage: tool work")
+    assert usage.endswith("see tool work --help\n")
+    assert sentence == said
 
 
 def test_a_program_says_in_its_words_what_was_left(program, capsys):

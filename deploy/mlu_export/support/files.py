@@ -62,9 +62,23 @@ def check_target(path: Path, what: str = "the output file") -> None:
         raise UserError(f"{what} {path} is a device or a pipe, and only a regular file can be replaced: name a file")
 
 
+def check_folder(path: Path) -> None:
+    """Raises UserError where files could not be written into the folder ``path``, there or to be made: before any work,
+    and without making it."""
+    found = path
+    while not found.exists() and found != found.parent:
+        found = found.parent
+    if not found.is_dir():
+        where = "it" if found == path else found
+        raise UserError(f"cannot create the output folder {path}: {where} is a file; give a folder")
+    if not os.access(found, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write into {path}: no permission to write in {found}; give another folder")
+
+
 def check_output(path: Path, what: str, inputs: Iterable[Path]) -> None:
     """Raises UserError where ``path`` cannot be written, or is a file that the command reads: before any work."""
     check_target(path, what)
+    check_folder(path.parent)
     for given in inputs:
         if path.exists() and given.exists() and path.samefile(given):
             raise UserError(f"{what} {path} is the file that is read; give another name")

@@ -16,7 +16,7 @@ from ..formats.recipe import Recipe, Settings, read_recipe, recipe_text
 from ..formats.twins import twins_text
 from ..lowering.lower import LowerOptions, lower
 from ..runners.golden import golden_file
-from ..support.files import sha256_hex, write_all
+from ..support.files import check_folder, sha256_hex, write_all
 from ..values.quantizer_parameters import scaled_range
 from .departures import departures
 from .ranges import found_ranges, recipe_ranges
@@ -47,6 +47,7 @@ class Prepared:
 
 def build(request: BuildRequest) -> list[Path]:
     """Builds a model and returns the paths written. Raises UserError and DataError; then nothing is written."""
+    check_folder(request.output)
     with request.workers.team() as team:
         prepared = prepare(request.wanted, request.quantization, team=team)
     contents = render(prepared.model, prepared.recipe)

@@ -13,7 +13,7 @@ from mlu_agent.errors import DataError
 
 from ..formats.recipe import Recipe, Settings
 from ..quantizer.backend import compile_for_device
-from ..support.files import sha256_hex, write_all
+from ..support.files import check_folder, sha256_hex, write_all
 from .build import Prepared, render
 from .read import read_network
 from .settings import choose_settings
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 def compile_files(request: CompileRequest) -> list[Path]:
     """Compiles and writes; returns the paths. Raises UserError and DataError; then nothing is written."""
+    check_folder(request.output)
     contents = compile_model(request)
     write_all(request.output, contents)
     return [request.output / name for name in contents]

@@ -18,7 +18,7 @@ from ..formats.pictures import float_input, float_picture, list_pictures, read_p
 from ..formats.recipe import DEPTHWISE_USE, Recipe, recipe_text
 from ..report.quantization import DRAWN_LAYERS, measure_spread, quantization_page
 from ..support.circumstances import Circumstances, circumstances, files_digest
-from ..support.files import sha256_hex, write_all
+from ..support.files import check_folder, sha256_hex, write_all
 from .build import prepare
 from .checkpoint import make_checkpoint
 from .search import MapProposal, Search, Target
@@ -95,6 +95,7 @@ def quantize(
     it searches those that keep mAP within that target, and the recipe and checkpoint hold them. ``words``: of the
     command line, which the report repeats. Raises UserError, DataError; then nothing is written.
     """
+    check_folder(request.output)
     wanted = _why_pictures(report, decibel, accuracy)
     folder = request.quantization.calibration.pictures
     if wanted and folder is None:

@@ -376,8 +376,12 @@ def test_torch_is_asked_for_by_name(tiny, tmp_path):
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_ones(tiny, tiny_recipe, export):
-    """The output is a file, not a folder."""
+    """The output is a file, not a folder: told before any work, for which the weights would be missing here."""
     (tiny / "a").write_text("here")
+    for name in ("build", "quantize", "compile"):
+        weights = ("--arch", "darknet", "--cfg", tiny / "tiny.cfg", "--weights", tiny / "none.weights")
+        code, _, err = export(name, *weights, "--output", tiny / "a" / "b")
+        assert (code, "a is a file; give a folder" in err) == (2, True), err
     code, _, err = export(*build(tiny, "--recipe", tiny_recipe, "--output", tiny / "a"))
     assert code == 2
     assert "output folder" in err
