@@ -58,6 +58,10 @@ def config(tmp_path: Path, model_path: Path):
 SYNTHETIC = '[[source]]\nid = "test"\nsynthetic = "64x48@20"\n'
 
 
+def source_of(name: str) -> str:
+    return f'[[source]]\nid = "{name}"\nsynthetic = "64x48@20"\nrealtime = true\n'
+
+
 def told(done: subprocess.CompletedProcess[str]) -> dict[str, list[dict[str, Any]]]:
     """The findings by their areas."""
     found: dict[str, list[dict[str, Any]]] = {}
@@ -218,4 +222,55 @@ def test_a_running_daemon_is_not_disturbed(cli, run_daemon, tmp_path: Path):
     assert areas["daemon"][0]["found"].endswith("serving")
     assert ["is live: frames arrive" in one["found"] for one in areas["source test"]] == [True]
     assert "model main run" not in areas
+    assert daemon.stop() == 0
+
+
+def test_what_a_running_daemon_does_not_read_yet_is_looked_at(cli, run_daemon, tmp_path: Path):
+    """Edit, `check --connect`, reload: a new source that is dead, and one with another place, are found before the
+    reload; of the others the daemon tells."""
+    kept, moved = source_of("kept"), source_of("moved")
+    daemon = run_daemon(f'{kept}{moved}[control]\nsocket = "{tmp_path}/control.sock"\n')
+    daemon.wait_for_log("source", state="live", source="moved")
+    file = tmp_path / "agent0.toml"
+    dead = f'url = "rtsp://127.0.0.1:{closed_port()}/stream"'
+    file.write_text(
+        file.read_text().replace(moved, moved.replace('synthetic = "64x48@20"\nrealtime = true', dead))
+        + f'[[source]]\nid = "new"\n{dead}\n'
+    )
+    for words in (("check", "--connect"), ("doctor",)):
+        done = cli(*words, "-c", file, "--json")
+        areas = told(done)
+        found = {name: [one["code"] for one in areas[f"source {name}"]] for name in ("kept", "moved", "new")}
+        assert found == {"kept": [""], "moved": ["source-refused"], "new": ["source-refused"]}
+        assert "is live: frames arrive" in areas["source kept"][0]["found"]
+        assert done.returncode == 1
+    assert daemon.stop() == 0
+
+
+def test_an_agent_of_another_configuration_is_not_the_daemon(cli, run_daemon, config, tmp_path: Path):
+    """It has the endpoint, and says so on a control socket of its own: that is in use, and our camera is looked at.
+    Where nothing can be asked, what was not looked at is said."""
+    daemon = run_daemon(f'{source_of("theirs")}[control]\nsocket = "{tmp_path}/control.sock"\n')
+    daemon.wait_for_log("ready")
+    path = config(SYNTHETIC)
+    text = path.read_text()
+    path.write_text(f'{text}[control]\nsocket = "{tmp_path}/ours.sock"\n')
+    areas = told(cli("check", "-c", path, "--connect", "--json"))
+    (taken,) = areas["endpoint"]
+    assert taken["code"] == "endpoint-in-use"
+    assert f"process {daemon.process.pid} (" in taken["found"]
+    assert "another mlu-agent, which may have device and cameras too" in taken["found"]
+    assert "a frame after" in areas["source test"][0]["found"]
+    assert "model main run" in areas
+
+    path.write_text(f'{text}[control]\nsocket = ""\n')
+    areas = told(cli("check", "-c", path, "--connect", "--json"))
+    assert "sources and device were not looked at" in areas["daemon"][0]["found"]
+    assert 'control.socket = ""' in areas["daemon"][0]["found"]
+    assert "source test" not in areas
+
+    path.write_text(f'[agent]\nbox = "ours"\n{text}[control]\nsocket = "{tmp_path}/control.sock"\n')
+    areas = told(cli("check", "-c", path, "--connect", "--json"))
+    assert [areas[area][0]["code"] for area in ("endpoint", "control")] == ["endpoint-in-use"] * 2
+    assert "a frame after" in areas["source test"][0]["found"]
     assert daemon.stop() == 0

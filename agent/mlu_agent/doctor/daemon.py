@@ -26,7 +26,7 @@ def judge(status: Mapping[str, Any]) -> list[Finding]:
     """``status``: what the daemon answered. KeyError and TypeError if it is none."""
     agent = status["agent"]
     found = [_phase(agent)]
-    found += [_source(source) for source in status["sources"]]
+    found += [judge_source(source) for source in status["sources"]]
     found += _device(status["device"])
     found += _changes(status["changes"])
     if agent["log_lost"]:
@@ -43,6 +43,12 @@ def judge_silence(sentence: str) -> list[Finding]:
     return [trouble(AREA, "daemon-silent", f"the daemon runs and does not answer: {sentence}", remedy)]
 
 
+def left_alone(why: str) -> Finding:
+    """Of a daemon that seems to run and told nothing: what nobody has looked at for that."""
+    remedy = "stop it for a look at all of it, or let it be asked (control.socket, `mlu-agent status`)"
+    return note(AREA, f"sources and device were not looked at, a daemon may have them: {why}", remedy)
+
+
 def _phase(agent: Mapping[str, Any]) -> Finding:
     who = f"mlu-agent {agent['version']}, pid {agent['pid']}, up {agent['uptime_s']:.0f} s"
     if agent["phase"] == "serving":
@@ -51,7 +57,8 @@ def _phase(agent: Mapping[str, Any]) -> Finding:
     return trouble(AREA, "daemon-waits", found, f"give it what it waits for; {LOG}")
 
 
-def _source(source: Mapping[str, Any]) -> Finding:
+def judge_source(source: Mapping[str, Any]) -> Finding:
+    """One source, as the daemon tells of it."""
     area, state, code = f"source {source['id']}", source["state"], source["code"]
     found = f"{source['kind']} {source['location']} is {state}: {source['reason']}"
     if state == "live":

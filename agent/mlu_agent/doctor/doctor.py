@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
-from ..config import ControlConfig, ModelConfig, load_config
+from ..config import ControlConfig, ModelConfig, load_config, shown
 from ..errors import MluAgentError, UserError
 from ..model.unpacked import CACHE_VARIABLE
 from . import cameras, clock, daemon, disk, driver, limits, model, packages, permissions, runtime, sockets, unit
@@ -39,17 +40,30 @@ CAMERA_S = cameras.LONGEST_S + 1.0
 
 @dataclass(frozen=True)
 class Case:
-    """What is examined. ``who``: the user that the daemon runs as. ``unit``: the properties of the service.
-    ``running``: whether the daemon runs, which must not be disturbed then; ``status``: what it says of itself;
-    ``silent``: why it said nothing although it listens."""
+    """What is examined. ``who``: the user that the daemon runs as. ``unit``: the properties of the service. Of the
+    daemon that this configuration runs: ``status``: what it says of itself; ``silent``: why it said nothing although
+    it listens; ``presumed``: why it is taken to run although nobody could ask it. ``process``: what listens on the
+    control socket, "" nobody."""
 
     path: Path | None
     config: Config | None
     who: Who
     unit: dict[str, str] = field(default_factory=dict)
-    running: bool = False
     status: Mapping[str, Any] | None = None
     silent: str = ""
+    presumed: str = ""
+    process: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether the daemon runs, which must not be disturbed then."""
+        return self.status is not None or bool(self.silent or self.presumed)
+
+    def has(self, source: SourceConfig) -> bool:
+        """Whether the daemon reads that source, as it is written here."""
+        wanted = (source.id, source.kind, shown(source.location))
+        theirs = self.status["sources"] if self.status else ()
+        return any((one["id"], one["kind"], one["location"]) == wanted for one in theirs)
 
     @property
     def pid(self) -> int:
@@ -76,14 +90,39 @@ def examine(path: Path | None, ask: Ask) -> tuple[list[Finding], bool]:
 def _case(path: Path | None, config: Config | None, properties: dict[str, str], ask: Ask) -> Case:
     who = (service_user() if properties.get("LoadState") == "loaded" else None) or me()
     place = (config.control if config is not None else ControlConfig()).socket
-    status, silent = None, ""
-    if place is not None and sockets.listener(f"ipc://{place}")[0]:
-        try:
-            status = ask(place)
-        except MluAgentError as error:
-            silent = error.message
-    running = status is not None or bool(silent) or _runs(config, properties)
-    return Case(path, config, who, properties, running=running, status=status, silent=silent)
+    process = "" if place is None else sockets.listener(f"ipc://{place}")[0]
+    case = Case(path, config, who, properties, process=process)
+    if place is None or not process:
+        return replace(case, presumed=_presumed(case))
+    try:
+        status = ask(place)
+    except MluAgentError as error:
+        return replace(case, silent=error.message)
+    return replace(case, status=status) if _is_of(status, case) else case
+
+
+def _is_of(status: Mapping[str, Any], case: Case) -> bool:
+    """Whether what answers is the daemon of this configuration, and not another one's that has its control socket."""
+    agent, config = status["agent"], case.config
+    if config is None:
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        if case.path is not None and case.path.samefile(agent["config"]):
+            return True
+    wanted = config.publish.endpoint  # a port that was left to the system is another one by now
+    any_port = wanted.endswith(":*") and agent["endpoint"].startswith(wanted[:-1])
+    return agent["box"] == config.box and (any_port or agent["endpoint"] in ("", wanted))
+
+
+def _presumed(case: Case) -> str:
+    """Why the daemon is taken to run although nothing listens on its control socket; "": it is not."""
+    if case.path in (None, USUAL) and case.unit.get("ActiveState") in ("active", "reloading"):
+        return "the service is active, and nothing listens on its control socket"
+    if case.config is not None and case.config.control.socket is None:
+        user, ours = sockets.listener(case.config.publish.endpoint)
+        if ours:
+            return f'{user} listens on the endpoint, and control.socket = "" leaves nothing to ask it by'
+    return ""
 
 
 def _service() -> tuple[dict[str, str], list[Finding]]:
@@ -115,25 +154,18 @@ def _named(line: str) -> str:
     return next(code for mark, code in NAMED if mark in line)
 
 
-def _runs(config: Config | None, properties: dict[str, str]) -> bool:
-    if properties.get("ActiveState") in ("active", "reloading"):
-        return True
-    if config is None:
-        return False
-    places = [config.publish.endpoint, *([f"ipc://{config.control.socket}"] if config.control.socket else [])]
-    return any(sockets.listener(place)[1] for place in places)
-
-
 def _checks(case: Case) -> Iterator[Check]:
     status = case.status
     if status is not None:
-        yield Check(daemon.AREA, lambda: daemon.judge(status))
-    if case.silent:
-        yield Check(daemon.AREA, lambda: daemon.judge_silence(case.silent))
+        ours = {source.id for source in case.config.sources} if case.config is not None else set()
+        others = [one for one in status["sources"] if one["id"] not in ours]
+        yield Check(daemon.AREA, lambda: daemon.judge({**status, "sources": others}))
     yield Check(packages.AREA, lambda: packages.judge(packages.look(), packages.exact()))
     yield Check(clock.AREA, lambda: clock.judge(clock.look()))
     yield from _runtime_checks(case)
     if case.config is None:
+        if case.silent:
+            yield Check(daemon.AREA, lambda: daemon.judge_silence(case.silent))
         yield Check(limits.AREA, lambda: limits.judge(limits.look(case.unit, case.pid), 1))
         return
     config, path = case.config, case.path or USUAL
@@ -148,10 +180,15 @@ def _checks(case: Case) -> Iterator[Check]:
 
 
 def _outside_checks(case: Case, config: Config) -> Iterator[Check]:
-    """Sources, which a running daemon has already, and where subscribers connect."""
-    if not case.running:
+    """Sources, but for those that a running daemon reads, of which it tells; and where subscribers connect."""
+    if case.silent:
+        yield Check(daemon.AREA, lambda: daemon.judge_silence(case.silent))
+    if case.running and case.status is None:
+        yield Check(daemon.AREA, lambda: [daemon.left_alone(case.silent or case.presumed)])
+    else:
         for source in config.sources:
-            yield Check(f"source {source.id}", partial(_look_at_source, source), CAMERA_S, cameras.stuck(source))
+            look = partial(_told if case.has(source) else _look_at_source, source, case)
+            yield Check(f"source {source.id}", look, CAMERA_S, cameras.stuck(source))
     yield Check("endpoint", partial(_look_at_endpoint, config.publish.endpoint, case))
     if config.metrics.listen:
         yield Check("metrics", partial(_look_at_metrics, f"tcp://{config.metrics.listen}", case))
@@ -159,13 +196,20 @@ def _outside_checks(case: Case, config: Config) -> Iterator[Check]:
         yield Check("control", partial(_look_at_control, f"ipc://{config.control.socket}", case))
 
 
-def _look_at_source(source: SourceConfig) -> list[Finding]:
+def _look_at_source(source: SourceConfig, _case: Case) -> list[Finding]:
     return cameras.judge(source, cameras.look(source))
+
+
+def _told(source: SourceConfig, case: Case) -> list[Finding]:
+    """What the daemon says of it."""
+    theirs = case.status["sources"] if case.status else ()
+    return [daemon.judge_source(one) for one in theirs if one["id"] == source.id]
 
 
 def _look_at_endpoint(endpoint: str, case: Case) -> list[Finding]:
     facts = sockets.look(endpoint, case.who)
-    return sockets.judge(endpoint, facts, running=case.running, made_by_unit=case.unit.get("LoadState") == "loaded")
+    by_daemon = case.running and facts.user in (case.process or facts.user, sockets.UNKNOWN)
+    return sockets.judge(endpoint, facts, running=by_daemon, made_by_unit=case.unit.get("LoadState") == "loaded")
 
 
 def _look_at_metrics(endpoint: str, case: Case) -> list[Finding]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LISTENS = "0A"  # in /proc/net/tcp
+UNKNOWN = "a process of another user (root sees which)"
 _ACCEPTS = 0x10000  # in the flags of /proc/net/unix
 
 
@@ -102,17 +103,19 @@ def _user(inodes: set[str]) -> tuple[str, bool]:
             if any(os.readlink(link) in wanted for link in (process / "fd").iterdir()):  # noqa: PTH115 - quick
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
                 return f"process {process.name} ({command[:120]})", bool(re.search(r"mlu.agent\S* run\b", command))
-    return "a process of another user (root sees which)", False
+    return UNKNOWN, False
 
 
 def judge(endpoint: str, facts: Facts, *, running: bool, made_by_unit: bool) -> list[Finding]:
-    """``running``: whether the daemon is known to run; ``made_by_unit``: whether the unit makes the folder."""
+    """``running``: whether who listens is the daemon of this configuration.
+    ``made_by_unit``: whether the unit makes the folder."""
     area = "endpoint"
     if facts.user:
-        if facts.ours or running:
+        if running:
             return [fine(area, f"{endpoint}: the daemon listens ({facts.user})")]
         remedy = "end that process, or write another publish.endpoint"
-        return [trouble(area, "endpoint-in-use", f"{endpoint} is in use by {facts.user}", remedy)]
+        also = ", another mlu-agent, which may have device and cameras too" if facts.ours else ""
+        return [trouble(area, "endpoint-in-use", f"{endpoint} is in use by {facts.user}{also}", remedy)]
     code, sentence = facts.folder
     if code == "socket-folder" and made_by_unit:
         return [note(area, f"{sentence}: the unit makes it at each start (RuntimeDirectory=)")]
