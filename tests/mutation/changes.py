@@ -347,8 +347,8 @@ AGENT = (
     ),
     _agent(
         "a folder of bundles that others may write",
-        "or status.st_mode & 0o022:",
-        "or status.st_mode & 0o000:",
+        "and not status.st_mode & 0o022",
+        "and not status.st_mode & 0o000",
         "test_a_cache_that_others_may_write_is_not_used",
     ),
     _agent(
