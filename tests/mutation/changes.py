@@ -1677,8 +1677,8 @@ AGENT = (
     ),
     _agent(
         "doctor opens the cameras of a running daemon",
-        "    if not case.running:",
-        "    if True:",
+        "look = partial(_told if case.has(source) else _look_at_source, source, case)",
+        "look = partial(_look_at_source, source, case)",
         "test_a_running_daemon_is_not_disturbed",
     ),
     _agent(
