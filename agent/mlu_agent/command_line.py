@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -172,7 +173,10 @@ def _refused_output(error: OSError) -> bool:
         return again.errno == error.errno
     except ValueError:  # closed
         return False
-    return False
+    # what is written at once leaves nothing behind; files that are written elsewhere have had their sentence
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and bool(
+        getattr(sys.stdout, "write_through", False)
+    )
 
 
 def _drop(output: TextIO) -> None:

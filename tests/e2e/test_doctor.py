@@ -133,6 +133,20 @@ def test_every_camera_is_asked_at_once_and_its_trouble_named(cli, config):
     assert done.returncode == 1
 
 
+def test_a_path_that_is_missing_keeps_no_other_source_from_being_looked_at(cli, config, tmp_path: Path):
+    """Each has its finding, as `run` waits for a path; without touching them it is refused, as JSON where that is
+    asked for."""
+    dead = f'[[source]]\nid = "a"\nurl = "rtsp://127.0.0.1:{closed_port()}/stream"\n'
+    missing = f'[[source]]\nid = "b"\npath = "{tmp_path / "none.mp4"}"\n'
+    path = config(dead + missing + SYNTHETIC)
+    done = cli("check", "-c", path, "--connect", "--json")
+    codes = [one["code"] for area, found in told(done).items() if area.startswith("source ") for one in found]
+    assert (done.returncode, codes) == (1, ["source-refused", "source-not-found", ""])
+    done = cli("check", "-c", path, "--json")
+    refused = json.loads(done.stdout)
+    assert (done.returncode, refused["ok"], "source b" in refused["error"], done.stderr) == (2, False, True, "")
+
+
 def test_check_connect_is_in_order_where_all_can_be_touched(cli, config):
     """A frame, the model on its device, the endpoint: 0, and nothing was left behind."""
     path = config(SYNTHETIC)

@@ -132,9 +132,9 @@ def test_an_output_on_a_full_disk_is_named_and_is_no_failure_of_the_device():
     """2, whatever the command came to: what it had to say is lost. While it works, or at its end."""
     script = UNREAD.format(end="OSError").replace("    raise OSError\n", "    return 1\n")
     early = script.replace('nobody reads")', 'nobody reads", flush=True)')
-    for text in (script, early):
+    for text, how in ((script, ()), (early, ()), (script, ("-u",))):
         with Path("/dev/full").open("w", encoding="utf-8") as full:
-            command = [sys.executable, "-E", "-c", text]
+            command = [sys.executable, "-E", *how, "-c", text]
             done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (2, FULL)
 

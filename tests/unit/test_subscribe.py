@@ -15,6 +15,7 @@ from hypothesis import given, settings, strategies as st
 from tests.client.goldens import KINDS as BY_VERSION, golden
 from tests.client.test_reading import mutated
 
+from mlu_agent.cli import main
 from mlu_agent.commands import subscribe
 from mlu_agent.config import PublishConfig
 from mlu_agent.errors import DataError
@@ -140,6 +141,52 @@ def publisher(tmp_path: Path) -> Iterator[Publisher]:
     made.close()
 
 
+def send_at_first(publisher: Publisher, sent: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there for the command that listens first."""
+    receive, waiting = subscribe.Subscriber.receive, [sent]
+
+    def received(self: Any, timeout_s: float | None = None) -> Any:
+        if waiting:
+            while not publisher.look_for_subscribers():
+                pass
+            for data in waiting.pop():
+                publisher.send(data)
+        return receive(self, timeout_s)
+
+    monkeypatch.setattr(subscribe.Subscriber, "receive", received)
+
+
+@pytest.mark.parametrize("kind, printed", [(None, ["end"]), (["end", "heartbeat"], ["heartbeat"]), (["end"], ["end"])])
+def test_heartbeats_are_the_boxes_and_not_a_sources(publisher, capsys, monkeypatch, kind, printed):
+    """Where a source is named they come if they are asked for by their kind; nor do they count or keep it waiting."""
+    source = GOLDEN["end"]["source"]
+    sent = [golden("heartbeat", "1.2"), golden("end", "1.2")]
+    send_at_first(publisher, sent, monkeypatch)
+    words = [f"--kind={one}" for one in kind or ()]
+    assert main(["subscribe", publisher.endpoint, "--source", source, "--count=1", "--timeout=20", *words]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == printed
+
+
+def test_silence_is_told_when_it_begins_and_when_it_ends(publisher, capsys, monkeypatch):
+    """On stderr: before anything came, after three heartbeats that did not, and when somebody is heard again."""
+    beat = codec.encode("1/heartbeat/a", {**GOLDEN["heartbeat"], "interval_s": 0.01})
+    monkeypatch.setattr(subscribe, "FIRST_S", 0.01)
+    said = []
+
+    def say(sentence: str) -> None:
+        said.append(sentence)
+        while len(said) == 1 and not publisher.look_for_subscribers():
+            pass
+        publisher.send(beat)
+
+    monkeypatch.setattr(subscribe, "_say", say)
+    assert main(["subscribe", publisher.endpoint, "--count=2", "--json"]) == 0
+    assert said[0].startswith(f"nothing heard yet from {publisher.endpoint}; is the daemon running")
+    assert said[1].startswith(f"{publisher.endpoint}: nothing for 0.03 s, not even a heartbeat")
+    assert said[2] == f"{publisher.endpoint}: heard again"
+    assert all(json.loads(line)["kind"] == "heartbeat" for line in capsys.readouterr().out.splitlines())
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_command_drops_counts_and_tells_and_goes_on(
     publisher: Publisher, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
@@ -156,15 +203,7 @@ def test_the_command_drops_counts_and_tells_and_goes_on(
     sent = [codec.encode(f"1/{one['kind']}/a", one) for one in bad]
     sent += [b"nonsense", golden("end", "1.2")]
 
-    def subscribed(self: Any) -> Any:
-        while not publisher.look_for_subscribers():
-            pass
-        for data in sent:
-            publisher.send(data)
-        return iterate(self)
-
-    iterate = subscribe.Subscriber.__iter__
-    monkeypatch.setattr(subscribe.Subscriber, "__iter__", subscribed)
+    send_at_first(publisher, sent, monkeypatch)
     arguments = argparse.Namespace(
         endpoint=publisher.endpoint, json=as_json, count=1, timeout=20.0, kind=None, source=None
     )

@@ -50,10 +50,22 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what would run; raises all that would stop it. 1 if touching it found something to do."""
+    try:
+        return _run(arguments)
+    except MluAgentError as refused:
+        if not arguments.json:
+            raise
+        print(printable_json({"ok": False, "error": refused.message}))
+        return refused.exit_code
+
+
+def _run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     problems: list[MluAgentError] = []
     models = [_kept(problems, functools.partial(_load, config, model)) for model in config.models]
-    _kept(problems, lambda: _check_paths(config.sources))
+    lost = lost_paths(config.sources)
+    if lost and not arguments.connect:  # touching them tells each one beside the others: `run` waits for a path
+        problems.append(UserError("\n".join(lost)))
     _kept(problems, lambda: check_group(config.control))
     _kept(problems, lambda: require(config.metrics))
     sinks = _kept(problems, lambda: notes(config.publish))
@@ -132,13 +144,6 @@ def _load(config: Config, model: ModelConfig) -> Loaded:
     refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
     _ = library.kernels  # UserError where the environment asks for some that this machine lacks
     return Loaded(model, spec, library)
-
-
-def _check_paths(sources: Iterable[SourceConfig]) -> None:
-    """UserError if a path that a source names leads nowhere; all of them are told together."""
-    lines = lost_paths(sources)
-    if lines:
-        raise UserError("\n".join(lines))
 
 
 def _describe(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from mlu_client.codec import KINDS
 from mlu_client.reading import read_message
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
     from ..client import Counters
 
+HEARTBEAT = "heartbeat"
+FIRST_S = 5.0  # until it is said that nothing came
+MISSED = 3  # heartbeats
+LONGEST_INTERVAL_S = 3600.0  # that a configuration may ask for
+
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
@@ -32,7 +39,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, metavar="N", help="end after N messages")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end when nothing arrived for so long")
     parser.add_argument("--kind", action="append", choices=KINDS, help="only messages of this kind; may be repeated")
-    parser.add_argument("--source", action="append", metavar="ID", help="only messages of this source; may be repeated")
+    only = "only messages of this source, and no heartbeats, unless --kind asks for them; may be repeated"
+    parser.add_argument("--source", action="append", metavar="ID", help=only)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,11 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     if problem:
         raise UserError(f"ENDPOINT: {problem}")
     received = 0
-    with Subscriber(
-        arguments.endpoint, kinds=arguments.kind, sources=arguments.source, timeout_s=arguments.timeout
-    ) as subscriber:
+    kinds = [*arguments.kind, HEARTBEAT] if arguments.kind else None  # heartbeats always: they tell silence from calm
+    with Subscriber(arguments.endpoint, kinds=kinds, sources=arguments.source) as subscriber:
         try:
-            for line in _lines(subscriber, as_json=arguments.json):
+            for line in _lines(subscriber, arguments):
                 print(line, flush=True)
                 received += 1
                 if received == arguments.count:
@@ -66,15 +73,74 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(subscriber: Subscriber, *, as_json: bool) -> Iterator[str]:
+class _Pulse:
+    """Whether anybody publishes there; what changes of that is said on stderr. ``due``: when to look again."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._wait_s = FIRST_S
+        self._heard: float | None = None
+        self.due = time.monotonic() + FIRST_S
+
+    def beat(self, message: dict[str, Any]) -> None:
+        """Something came; a heartbeat tells how soon the next one does."""
+        if self.due == math.inf and self._heard is not None:
+            _say(f"{self._endpoint}: heard again")
+        interval = message.get("interval_s")
+        if (
+            message.get("kind") == HEARTBEAT
+            and isinstance(interval, (int, float))
+            and 0 < interval <= LONGEST_INTERVAL_S
+        ):
+            self._wait_s = MISSED * interval
+        self._heard = time.monotonic()
+        self.due = self._heard + self._wait_s
+
+    def look(self) -> None:
+        """Nothing came just now."""
+        if time.monotonic() < self.due:
+            return
+        self.due = math.inf
+        if self._heard is None:
+            look = "is the daemon running (mlu-agent status), and is this its publish.endpoint?"
+            _say(f"nothing heard yet from {self._endpoint}; {look}")
+        else:
+            _say(f"{self._endpoint}: nothing for {self._wait_s:g} s, not even a heartbeat; is the daemon running?")
+
+
+def _messages(subscriber: Subscriber, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Those that were asked for, until none of them came for so long as was asked. Heartbeats are the box's."""
+    hidden = HEARTBEAT not in arguments.kind if arguments.kind else bool(arguments.source)
+    patience = math.inf if arguments.timeout is None else arguments.timeout
+    pulse = _Pulse(arguments.endpoint)
+    end = time.monotonic() + patience
+    while True:
+        message = subscriber.receive(max(0.0, min(end, pulse.due) - time.monotonic()))
+        if message is None:
+            pulse.look()
+        else:
+            pulse.beat(message)
+            if not (hidden and message.get("kind") == HEARTBEAT):
+                yield message
+                end = time.monotonic() + patience
+                continue
+        if time.monotonic() >= end:
+            return
+
+
+def _lines(subscriber: Subscriber, arguments: argparse.Namespace) -> Iterator[str]:
     """A line for each message that is what its kind must be; the others are counted."""
-    for message in subscriber:
+    for message in _messages(subscriber, arguments):
         try:
             value = read_message(message)
         except DataError as failure:
             subscriber.counters.count_damaged(failure.message)
             continue
-        yield printable_json(message) if as_json else line(value)
+        yield printable_json(message) if arguments.json else line(value)
+
+
+def _say(sentence: str) -> None:
+    print(f"mlu-agent: {printable(sentence)}", file=sys.stderr, flush=True)
 
 
 def _tell(counters: Counters) -> None:
@@ -82,7 +148,7 @@ def _tell(counters: Counters) -> None:
     if counters.damaged:
         told.append(f"{counters.damaged} messages could not be read and were dropped, the last one: {counters.damage}")
     for sentence in told:
-        print(f"mlu-agent: {printable(sentence)}", file=sys.stderr)
+        _say(sentence)
 
 
 def _tensor(tensor: Tensor) -> str:

@@ -35,7 +35,7 @@ def load_control(path: str | Path) -> ControlConfig:
     """``[control]`` of the file ``path`` alone: who asks a running daemon needs no more of it, right or wrong."""
     file = Path(path)
     root = Fields(parse_toml(read_bounded(file, MAX_CONFIG, UserError), file.name, UserError), "", [])
-    control = read_control(root.table("control"), file.parent)
+    control = read_control(root.table("control"), file.absolute().parent)
     raise_problems(file.name, root.problems, UserError)
     return control
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..config import ControlConfig, ModelConfig, load_config, shown
+from ..config.files import path_problem
 from ..errors import MluAgentError, UserError
 from ..model.unpacked import CACHE_VARIABLE
 from . import cameras, clock, daemon, disk, driver, limits, model, packages, permissions, runtime, sockets, unit
@@ -74,7 +75,7 @@ class Case:
 def connect(path: Path, config: Config, ask: Ask) -> tuple[list[Finding], bool]:
     """What only touching tells of a configuration: each source, each model on its device, the endpoint."""
     case = _case(path, config, _service()[0], ask)
-    return run([*_runtime_checks(case), *_outside_checks(case, config)])
+    return run([*_runtime_checks(case), *_outside_checks(case, config), *_missing_paths(case, config)])
 
 
 def examine(path: Path | None, ask: Ask) -> tuple[list[Finding], bool]:
@@ -194,6 +195,13 @@ def _outside_checks(case: Case, config: Config) -> Iterator[Check]:
         yield Check("metrics", partial(_look_at_metrics, f"tcp://{config.metrics.listen}", case))
     if config.control.socket is not None:
         yield Check("control", partial(_look_at_control, f"ipc://{config.control.socket}", case))
+
+
+def _missing_paths(case: Case, config: Config) -> Iterator[Check]:
+    """Beside a daemon that does not tell of its sources: to see that a path leads nowhere disturbs nobody."""
+    for source in config.sources if case.running and case.status is None else ():
+        if source.kind == "path" and path_problem(source.location):
+            yield Check(f"source {source.id}", partial(_look_at_source, source, case), CAMERA_S, cameras.stuck(source))
 
 
 def _look_at_source(source: SourceConfig, _case: Case) -> list[Finding]:
