@@ -50,7 +50,9 @@ class Detector:
         self.thresholds = thresholds or self.spec.thresholds
         self.runtime = library.kind
         self.reason = library.reason
-        self.engine = Engine(library, self.spec.path, cores=cores, slots=slots, stamp=self.spec.stamp)
+        self.engine = Engine(
+            library, self.spec.path, cores=cores, slots=slots, stamp=self.spec.stamp, given=self.spec.given
+        )
         self._served: ServedModel[list[tuple[Any, Letterbox]]] = ServedModel(self.spec, self.engine, self.thresholds)
 
     def detect(self, pixels: NDArray[np.uint8]) -> Detections:

@@ -177,6 +177,27 @@ def test_a_reload_and_a_swap_tell_what_they_came_to(
     assert daemon.stop() == 0
 
 
+def test_a_reload_whose_file_names_another_socket_by_now_is_refused_by_the_daemon(
+    run_daemon, control: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """At the usual socket, where its own file is told; a daemon of another file there is not asked."""
+    monkeypatch.setattr("mlu_agent.commands.ctl.USUAL", path)
+    daemon = run_daemon(LIVE + control)
+    daemon.wait_for_log("ready")
+    config = tmp_path / "agent0.toml"
+    text = config.read_text()
+    for changed, words in ((f"{path}.other", "no daemon listens there"), ("", 'control.socket = ""')):
+        config.write_text(text.replace(f'"{path}"', f'"{changed}"'))
+        assert main(["ctl", "-c", str(config), "reload"]) == 2
+        complaint = capsys.readouterr().err
+        assert words in complaint
+        assert "control.socket: changes with a restart" in complaint
+    copy = tmp_path / "copy.toml"
+    copy.write_text(text.replace(f'"{path}"', f'"{path}.other"'))
+    assert main(["ctl", "-c", str(copy), "reload"]) == 3
+    assert daemon.stop() == 0
+
+
 def test_without_a_daemon_it_says_what_to_look_at(command, path: Path, tmp_path: Path, capsys):
     """3: nobody listens, or the configuration wants no socket."""
     code, _, complaint = command("status")

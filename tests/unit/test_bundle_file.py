@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings, strategies as st
 from tests.bundles import bundle_bytes, index_text, small_members, write_bundle
+from tests.containers import device_file
 from tests.models import small_bundle
 
 from mlu_agent.cli import main
@@ -488,6 +489,26 @@ def test_verify_tells_all_of_a_bundle_and_runs_its_golden_frame(original, tmp_pa
     assert main(["verify", str(original)]) == 2
     assert main(["inspect", str(write_bundle(path, members))]) == 0
     assert "hardware: ['simulator']" in capsys.readouterr().out
+
+
+def test_a_bundle_for_other_hardware_is_named_as_it_was_given(original, tmp_path, simulator_path, capsys):
+    """Not as what was unpacked of it; `verify` remarks it, and ends with 0: it may be for another box than this one."""
+    model = device_file([((1, 32, 32, 4), "uint8")], [((1, 16, 16, 18), "float16")])
+    digests = [hashlib.sha256(data).hexdigest() for data in (original.read_bytes(), model)]
+    manifest = original.with_suffix(".toml").read_text().replace(*digests)
+    members = [("manifest", "small.toml", manifest.encode()), ("model", "small.cambricon", model)]
+    path = write_bundle(tmp_path / "small.bundle", members, hardware='["MLU220"]')
+    with pytest.raises(DataError) as refused:
+        Detector(path, str(simulator_path))
+    assert refused.value.message.startswith(f"{path}: this file holds MLU220 device code only")
+    assert main(["verify", str(path), "--runtime", str(simulator_path), "--json"]) == 0
+    remark = json.loads(capsys.readouterr().out)["remark"]
+    assert remark.startswith(f"for MLU220; not for here: {path}: this file holds MLU220 device code only")
+    assert main(["verify", str(path), "--runtime", str(simulator_path)]) == 0
+    assert "remark   for MLU220" in capsys.readouterr().out
+    write_bundle(path, small_members(original))
+    assert main(["verify", str(path), "--runtime", str(simulator_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["remark"] == ""
 
 
 def test_a_path_that_holds_no_bundle_is_a_sentence(tmp_path):

@@ -22,15 +22,16 @@ class Model(Handle):
 
     The container is read by ourselves first: what cannot run on this library is refused with a sentence (DataError)
     before the library sees it. ``description`` is that reading. ``target``: the device's, "" where nobody asked it.
+    ``given``: the file that sentences name where a person gave another one than ``path``, a bundle.
     """
 
-    def __init__(self, library: Library, path: str | os.PathLike[str], target: str = "") -> None:
+    def __init__(self, library: Library, path: str | os.PathLike[str], target: str = "", given: str = "") -> None:
         super().__init__(library)
         self._open = False
         self.path = Path(path)
         self.description = read_offline_model(self.path)
-        refuse_wrong_kind(library.kind, self.description, str(self.path))
-        refuse_other_device(library.kind, self.description, target, str(self.path))
+        refuse_wrong_kind(library.kind, self.description, given or str(self.path))
+        refuse_other_device(library.kind, self.description, target, given or str(self.path))
         pointer = library.ffi.new("cnrtModel_t *")
         library.call("cnrtLoadModel", pointer, os.fsencode(self.path))
         self._model = pointer[0]

@@ -141,7 +141,7 @@ def _load(config: Config, model: ModelConfig) -> Loaded:
     spec = read_configured(model, config.sources_of(model))
     library = open_library(model.runtime)
     spec = spec.on(library.kind)
-    refuse_wrong_kind(library.kind, spec.offline, str(spec.path))
+    refuse_wrong_kind(library.kind, spec.offline, str(spec.given))
     _ = library.kernels  # UserError where the environment asks for some that this machine lacks
     return Loaded(model, spec, library)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import base64
 import binascii
+import sys
 from pathlib import Path
 from typing import Any
 
 from mlu_client.text import printable, printable_json
 
+from ..config import ControlConfig, load_config
 from ..config.new_files import write_whole
-from ..errors import RuntimeFailure, UserError
+from ..errors import MluAgentError, RuntimeFailure, UserError
 from . import status
-from .asking import Refused, ask, declare_place, place_of
+from .asking import Refused, ask, daemon_status, declare_place, place_of
 
+USUAL = ControlConfig().socket
 TIMEOUT_S = 120.0  # a large model on a slow disk is loaded and tried meanwhile
 
 
@@ -54,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """0 done; 2 refused, with the daemon's sentence; 3 if no daemon answers."""
     if not arguments.timeout > 0:
         raise UserError(f"--timeout {arguments.timeout:g}: give more than 0 seconds")
-    path = place_of(arguments)
+    path = _where_it_listens(arguments)
     if arguments.order == "status":
         return status.show(path, as_json=arguments.json)
     try:
@@ -68,6 +71,28 @@ def run(arguments: argparse.Namespace) -> int:
         answer = _keep(answer, Path(arguments.output or f"{arguments.source}.jpg"))
     print(printable_json(answer) if arguments.json else printable(str(answer.get("done", "done"))))
     return 0
+
+
+def _where_it_listens(arguments: argparse.Namespace) -> Path:
+    """The file may name another socket by now than the one that its daemon has: then the usual one, if what answers
+    there was started with that file, so that the daemon itself says why this takes a restart."""
+    if arguments.order != "reload" or arguments.config is None:
+        return place_of(arguments)
+    config = Path(arguments.config).absolute()
+    named = load_config(config).control.socket
+    if USUAL is not None and named != USUAL and (named is None or not _answers(named)) and _answers(USUAL) == config:
+        nobody = 'control.socket = ""' if named is None else f"{named}: no daemon listens there"
+        print(f"{nobody}; the daemon of {config} does at {USUAL}, and is asked", file=sys.stderr)
+        return USUAL
+    return place_of(arguments)
+
+
+def _answers(path: Path) -> Path | None:
+    """The configuration of the daemon that listens there; None: none answers."""
+    try:
+        return Path(daemon_status(path)["agent"]["config"])
+    except (MluAgentError, KeyError, TypeError):
+        return None
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, str]:

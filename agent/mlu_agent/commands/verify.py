@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from mlu_client.text import printable, printable_json
 
 from ..cnrt import open_library
+from ..cnrt.model import refuse_wrong_kind
 from ..engine import Engine
 from ..engine.golden import GoldenTest
-from ..errors import UserError
+from ..errors import MluAgentError, UserError
 from ..ledger import ModelAccount
 from ..model.bundle import load_bundle
 from ..model.bundle_file import SUFFIX as BUNDLE
@@ -35,7 +36,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="public keys, of which one must have signed (default: any or none)",
     )
     parser.add_argument("--golden", action="store_true", help="run the golden frame on this box's runtime too")
-    parser.add_argument("--runtime", default="auto", help="of --golden: auto, device, simulator or a library's path")
+    parser.add_argument("--runtime", default="auto", help="this box's: auto, device, simulator or a library's path")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -48,12 +49,24 @@ def run(arguments: argparse.Namespace) -> int:
     packed = spec.packed
     assert packed is not None
     made_on = _run_golden(spec, arguments.runtime) if arguments.golden else ""
+    elsewhere = _why_not_here(spec, arguments.runtime)
     if arguments.json:
-        print(printable_json(_describe(packed, made_on)))
+        print(printable_json(_describe(packed, made_on, elsewhere)))
     else:
-        for line in _lines(packed, made_on):
+        for line in _lines(packed, made_on, elsewhere):
             print(printable(line))
     return 0
+
+
+def _why_not_here(spec: ModelSpec, runtime: str) -> str:
+    """Why this machine's runtime cannot run it, "" if it can: no fault of a bundle that is verified for a box."""
+    try:
+        library = open_library(runtime)
+        refuse_wrong_kind(library.kind, spec.on(library.kind).offline, str(spec.given))
+    except MluAgentError as error:
+        assert spec.packed is not None
+        return f"for {', '.join(spec.packed.index.hardware)}; not for here: {error.message}"
+    return ""
 
 
 def _run_golden(spec: ModelSpec, runtime: str) -> str:
@@ -64,12 +77,12 @@ def _run_golden(spec: ModelSpec, runtime: str) -> str:
     if not path.is_file():
         raise UserError(f"{path.name}: the bundle has no golden frame for the {library.kind}; make it with one")
     golden = read_golden(path)
-    with Engine(library, spec.path, spare=True, stamp=spec.stamp) as engine:
+    with Engine(library, spec.path, spare=True, stamp=spec.stamp, given=spec.given) as engine:
         GoldenTest(engine, golden, ModelAccount()).check()
     return golden.made_on
 
 
-def _describe(packed: Packed, made_on: str) -> dict[str, Any]:
+def _describe(packed: Packed, made_on: str, elsewhere: str) -> dict[str, Any]:
     index = packed.index
     return {
         "bundle": str(packed.path),
@@ -83,10 +96,11 @@ def _describe(packed: Packed, made_on: str) -> dict[str, Any]:
         ],
         "signers": [{"key": one.key_id, "name": one.name, "checked": one.checked} for one in packed.signers],
         "golden": made_on,
+        "remark": elsewhere,
     }
 
 
-def _lines(packed: Packed, made_on: str) -> Iterator[str]:
+def _lines(packed: Packed, made_on: str, elsewhere: str) -> Iterator[str]:
     index = packed.index
     yield f"bundle   {index.name}, version {index.version}, sha256 {packed.sha256[:12]}"
     yield f"for      {', '.join(index.hardware)}; mlu-agent {index.least_agent} or newer"
@@ -97,4 +111,6 @@ def _lines(packed: Packed, made_on: str) -> Iterator[str]:
         yield f"{'' if number else 'signed':<9}{'' if number else 'by '}{signer}"
     if made_on:
         yield f"golden   computed here what it computed on: {made_on}"
+    if elsewhere:
+        yield f"remark   {elsewhere}"
     yield f"{packed.path}: whole"

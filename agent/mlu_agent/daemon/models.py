@@ -140,7 +140,9 @@ def put_into_service(
         say = log.info if library.kind == "device" or model.runtime == "simulator" else log.warning
         say("runtime", kind=library.kind, path=library.path, reason=library.reason, version=library.version())
         unwatched = _why_unwatched(service.golden_interval_s, library)
-        engine = own.enter_context(Engine(library, spec.path, cores=model.cores, spare=not unwatched, stamp=spec.stamp))
+        engine = own.enter_context(
+            Engine(library, spec.path, cores=model.cores, spare=not unwatched, stamp=spec.stamp, given=spec.given)
+        )
         log.info(
             "model", model=model.name, name=spec.name, sha256=spec.sha256, device=engine.device.name,
             cores=engine.cores, slots=engine.slots,

@@ -96,7 +96,7 @@ def _look_at_model(library: Library, asked: dict[str, Any]) -> None:
     spec = read_configured(config, ()).on(library.kind)  # the labels were looked at by who asks
     _say(fact={"target": spec.offline.target, "parallelism": spec.offline.parallelism})
     _say(step="load")
-    with Engine(library, spec.path, spare=True, stamp=spec.stamp) as engine:
+    with Engine(library, spec.path, spare=True, stamp=spec.stamp, given=spec.given) as engine:
         _say(step="self-test")
         account = Ledger().model(spec.name)
         _say(fact={"device_ms": round(ServedModel[int](spec, engine, spec.thresholds).self_test(), 3)})

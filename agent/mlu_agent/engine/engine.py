@@ -64,6 +64,7 @@ class Engine:
         ordinal: int = 0,
         spare: bool = False,
         stamp: Stamp | None = None,
+        given: Path | None = None,
     ) -> None:
         if slots < 1:
             raise UserError(f"slots = {slots}: at least one is needed")
@@ -71,6 +72,7 @@ class Engine:
         self._open = True
         self._path = Path(model_path)
         self._stamp = stamp or file_stamp(self._path)
+        self._given = "" if given is None else str(given)
         self._ordinal = ordinal
         self._exits = contextlib.ExitStack()  # device and model
         self._work = contextlib.ExitStack()  # what lies on them: contexts, queues, buffers
@@ -107,7 +109,7 @@ class Engine:
     def _open_device(self) -> None:
         self._device = Device(self.library, self._ordinal)
         self._exits.callback(self._device.close)
-        self._model = Model(self.library, self._path, self._device.info.target)
+        self._model = Model(self.library, self._path, self._device.info.target, self._given)
         self._exits.callback(self._model.close)
         if file_stamp(self._path) != self._stamp:  # the runtime opens it by its path, and so did who knows its digest
             raise passing(RuntimeFailure(f"{self._path}: was changed while it was loaded; load it again"))

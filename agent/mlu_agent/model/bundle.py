@@ -101,6 +101,11 @@ class ModelSpec:
         return self.device if runtime == "device" and self.device is not None else self
 
     @property
+    def given(self) -> Path:
+        """The file that a person gave: the bundle, where it came in one."""
+        return self.path if self.packed is None else self.packed.path
+
+    @property
     def batch(self) -> int:
         """Pictures per invocation, compiled in."""
         return self.offline.inputs[0].shape[0]
