@@ -1677,9 +1677,33 @@ AGENT = (
     ),
     _agent(
         "doctor opens the cameras of a running daemon",
-        "look = partial(_told if case.has(source) else _look_at_source, source, case)",
-        "look = partial(_look_at_source, source, case)",
+        "partial(_told if case.has(source) else _look_at_source, source, case)",
+        "partial(_look_at_source, source, case)",
         "test_a_running_daemon_is_not_disturbed",
+    ),
+    _agent(
+        "any agent on the endpoint is the daemon",
+        "by_daemon = case.running and facts.user in",
+        "by_daemon = facts.ours or facts.user in",
+        "test_an_agent_of_another_configuration_is_not_the_daemon",
+    ),
+    _agent(
+        "what is only tried counts as what serves",
+        "account = TrialAccount(functools.partial(ledger.model, config.name))",
+        "account = ledger.model(config.name)",
+        "test_a_model_that_is_wrong_leaves_the_old_one_serving",
+    ),
+    _agent(
+        "a change takes a model whose golden frame is damaged",
+        "if serving is not None and not unwatched:",
+        "if serving is not None and unwatched:",
+        "test_a_golden_frame_that_cannot_be_of_a_new_model_refuses_it",
+    ),
+    _agent(
+        "relative paths stay relative",
+        "UserError), file.name, file.absolute().parent)",
+        "UserError), file.name, file.parent)",
+        "test_a_configuration_with_relative_paths_differs_in_nothing_from_itself",
     ),
     _agent(
         "a clock far ahead is right",
