@@ -72,8 +72,8 @@ class Team:
         unit: str = "picture",
     ) -> list[Result]:  # fmt: skip
         """``work`` gives one result for each item of its shard, in order; so are those returned, of all shards."""
-        shards = self.spread(partial(_Mapping, work), items)
         with count_progress(len(items), description, unit) as count:
+            shards = self.spread(partial(_Mapping, work), items)  # within: that they start takes time too
             return [result for part in shards.call("results", on_result=count) for result in part]
 
     def _open(self, items: int, passes: int) -> Crew:

@@ -1,7 +1,8 @@
 """Progress on stderr, the one door of tqdm: a bar where a person watches, elsewhere a line now and then.
 
-The lines of one piece of work are few, however long it takes: none in its first EVERY_S, then one at each tenth,
-EVERY_S apart at least, and between tenths after pauses of which each is twice the one before: 22 in a day.
+The lines of one piece of work are few, however long it takes: none until EVERY_S after the last line, of whatever work,
+or after the start (what was loaded or done silently meanwhile counts), then one at each tenth, EVERY_S apart at least,
+and between tenths after pauses of which each is twice the one before: 22 in a day.
 """
 
 from __future__ import annotations
@@ -21,6 +22,15 @@ EVERY_S = 10.0
 STEPS = 10
 
 
+class _Told:
+    """When this process told anything last, in monotonic seconds; at first when it began to work."""
+
+    at = time.monotonic()
+
+
+_told = _Told()
+
+
 def show_progress(items: Sequence[Item], description: str, unit: str = "picture") -> Iterator[Item]:
     """The items one by one; what was worked on counts as done when the next one is asked for."""
     with count_progress(len(items), description, unit) as count:
@@ -33,20 +43,31 @@ def show_progress(items: Sequence[Item], description: str, unit: str = "picture"
 def count_progress(total: int, description: str, unit: str = "picture") -> Iterator[Callable[[object], bool]]:
     """For work that others do: a function to call with each result; it returns False, for "go on"."""
     if sys.stderr is not None and not sys.stderr.isatty():
-        lines = Lines(total, description, unit)
-        yield lambda _: lines.step()
+        lines = Lines(total, description, unit, silent_since=_told.at)
+        try:
+            yield lambda _: lines.step()
+        finally:
+            _told.at = lines.last
         return
     with tqdm(total=total, desc=description, unit=unit, disable=None) as bar:
         yield lambda _: bar.update() is None and False
 
 
 class Lines:
-    """Tells how far a piece of work is; ``clock`` in seconds."""
+    """Tells how far a piece of work is; ``clock`` in seconds. ``silent_since``: when the last line was; None: now."""
 
-    def __init__(self, total: int, description: str, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total: int,
+        description: str,
+        unit: str,
+        clock: Callable[[], float] = time.monotonic,
+        silent_since: float | None = None,
+    ) -> None:
         self._total, self._description, self._unit, self._clock = total, description, unit, clock
         self._done = 0
-        self._start = self._last = clock()
+        self._start = clock()
+        self.last = self._start if silent_since is None else silent_since
         self._pause = EVERY_S
         self._step = 1  # the tenth that is next
 
@@ -55,11 +76,11 @@ class Lines:
         self._done += 1
         now = self._clock()
         reached = self._done * STEPS >= self._step * self._total
-        waited = now - self._last
+        waited = now - self.last
         if self._done < self._total and waited >= EVERY_S and (reached or waited >= self._pause):
             self._say(now)
             self._pause *= 1 if reached else 2
-            self._last = now
+            self.last = now
         if reached:
             self._step = self._done * STEPS // self._total + 1
         return False

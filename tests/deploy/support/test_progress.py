@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -76,6 +77,18 @@ def test_the_lines_are_few_however_long_it_takes(total, seconds):
         assert out.getvalue().count("\n") == count
     assert all(later - earlier >= EVERY_S for earlier, later in zip([100.0, *times], times))
     assert len(times) <= 9 + (int(sum(seconds[:total]) / EVERY_S) + 1).bit_length()
+
+
+def test_what_was_done_silently_before_counts_as_waiting(monkeypatch):
+    """Loading takes time, and so does work that was over before it had a line: the next one tells at its first item."""
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stderr", out)
+    monkeypatch.setattr(progress._told, "at", time.monotonic() - EVERY_S)
+    assert list(show_progress(range(128), "evaluating")) == list(range(128))
+    assert "mlu-export: evaluating: 0% (1 of 128 pictures)" in out.getvalue()
+    assert out.getvalue().count("\n") == 1
+    assert list(show_progress(range(128), "measuring")) == list(range(128))
+    assert out.getvalue().count("\n") == 1
 
 
 def test_items_and_results_are_counted_alike(monkeypatch):
