@@ -50,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         entry.take_over()
     from mlu_agent import command_line  # noqa: PLC0415 - as above
 
+    from .support import progress  # noqa: PLC0415 - as above
+
+    progress.begin()
     return command_line.run(program(), argv)
 
 

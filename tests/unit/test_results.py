@@ -45,6 +45,7 @@ def labels_of(values: Sequence[float]) -> list[str]:
 
 def slow(values: Sequence[float], activation: str) -> list[float]:
     """The confidence of each class in plain Python; NaN where there is none."""
+    values = [float(np.float32(value)) for value in values]
     finite = [value for value in values if math.isfinite(value)]
     greatest = max(finite, default=0.0)
     total = math.fsum(math.exp(value - greatest) for value in finite)
@@ -58,7 +59,7 @@ def slow(values: Sequence[float], activation: str) -> list[float]:
             return 1 / (1 + math.exp(-value)) if value > -700 else 0.0
         return min(max(value, 0.0), 1.0) if -ROUNDING <= value <= 1 + ROUNDING else math.nan
 
-    return [one(float(np.float32(value))) for value in values]
+    return [one(value) for value in values]
 
 
 @settings(max_examples=300, deadline=None)

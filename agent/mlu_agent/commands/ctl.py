@@ -11,7 +11,7 @@ from typing import Any
 
 from mlu_client.text import printable, printable_json
 
-from ..config import ControlConfig, load_config
+from ..config import ControlConfig, load_control
 from ..config.new_files import write_whole
 from ..errors import MluAgentError, RuntimeFailure, UserError
 from . import status
@@ -79,7 +79,7 @@ def _where_it_listens(arguments: argparse.Namespace) -> Path:
     if arguments.order != "reload" or arguments.config is None:
         return place_of(arguments)
     config = Path(arguments.config).absolute()
-    named = load_config(config).control.socket
+    named = load_control(config).socket
     if USUAL is not None and named != USUAL and (named is None or not _answers(named)) and _answers(USUAL) == config:
         nobody = 'control.socket = ""' if named is None else f"{named}: no daemon listens there"
         print(f"{nobody}; the daemon of {config} does at {USUAL}, and is asked", file=sys.stderr)

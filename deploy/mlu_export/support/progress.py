@@ -12,8 +12,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Callable, TypeVar
 
-from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -23,12 +21,17 @@ STEPS = 10
 
 
 class _Told:
-    """When this process told anything last, in monotonic seconds; at first when it began to work."""
+    """When this process told anything last, in monotonic seconds; at first when its command began."""
 
     at = time.monotonic()
 
 
 _told = _Told()
+
+
+def begin() -> None:
+    """A command begins: from now on silence counts."""
+    _told.at = time.monotonic()
 
 
 def show_progress(items: Sequence[Item], description: str, unit: str = "picture") -> Iterator[Item]:
@@ -49,6 +52,8 @@ def count_progress(total: int, description: str, unit: str = "picture") -> Itera
         finally:
             _told.at = lines.last
         return
+    from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415 - only where a person watches
+
     with tqdm(total=total, desc=description, unit=unit, disable=None) as bar:
         yield lambda _: bar.update() is None and False
 
