@@ -28,9 +28,9 @@ BUILD = ROOT / "build"
 BIN = Path(sys.executable).parent
 JOBS = str(os.cpu_count() or 2)
 PYTEST_CLOSING = r"(passed|failed|error|no tests).* in [0-9.]+s"
-MUTATION_SECONDS = 120
+MUTATION_SECONDS = 100
 WAITING = ("pipeline", "e2e")  # folders of tests whose time is their daemons'
-FUZZ_SECONDS = 15  # for each of two builds, and a third of it for a third; native/fuzz/run.sh takes any time
+FUZZ_SECONDS = 12  # for each of two builds, and a third of it for a third; native/fuzz/run.sh takes any time
 
 
 class Result(NamedTuple):
@@ -272,7 +272,7 @@ PARTS: dict[str, Callable[[], Result]] = {
     "services": services,
     "mutations": mutations,
 }
-BESIDE = ("pytest", "services")  # each runs beside the others
+BESIDE = (("pytest",), ("services", "python39"))  # lanes of parts that run beside the others
 
 
 def _lane(names: list[str], results: dict[str, Result]) -> None:
@@ -295,18 +295,19 @@ def main(names: list[str]) -> int:
         return 2
     names = names or list(PARTS)
     results: dict[str, Result] = {}
-    beside = [name for name in names if name in BESIDE]
-    lanes = [*([name] for name in beside), [name for name in names if name not in BESIDE]]
+    others = tuple(name for name in PARTS if not any(name in lane for lane in BESIDE))
+    lanes = [[name for name in lane if name in names] for lane in (*BESIDE, others)]
+    tested = [name for name in names if name in {"pytest", "services"}]
     threads = [threading.Thread(target=_lane, args=(lane, results), daemon=True) for lane in lanes]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    lines_run = _lines_run(beside) if beside else ""
+    lines_run = _lines_run(tested) if tested else ""
     print()
     for name in names:
         print(("" if results[name].good else "FAILED ") + results[name].line)
-    if beside:
+    if tested:
         print(lines_run)
     return 0 if all(result.good for result in results.values()) else 1
 
