@@ -28,9 +28,9 @@ BUILD = ROOT / "build"
 BIN = Path(sys.executable).parent
 JOBS = str(os.cpu_count() or 2)
 PYTEST_CLOSING = r"(passed|failed|error|no tests).* in [0-9.]+s"
-MUTATION_SECONDS = 100
+MUTATION_SECONDS = 60
 WAITING = ("pipeline", "e2e")  # folders of tests whose time is their daemons'
-FUZZ_SECONDS = 12  # for each of two builds, and a third of it for a third; native/fuzz/run.sh takes any time
+FUZZ_SECONDS = 10  # for each of two builds, and a third of it for a third; native/fuzz/run.sh takes any time
 
 
 class Result(NamedTuple):
