@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,23 +18,8 @@ from mlu_agent.doctor import runtime
 from mlu_agent.doctor.finding import troubles
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
-
-
-@pytest.fixture
-def cli(simulator_path: Path):
-    """Runs mlu-agent in a process of its own."""
-
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "MLU_AGENT_SIMULATOR": str(simulator_path), **environment}
-        command = [sys.executable, "-m", "mlu_agent.cli", *map(str, arguments)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, env=env, check=False
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    return run
 
 
 @pytest.fixture
