@@ -4,6 +4,7 @@
 
     make packages                                       all of it
     make packages RELEASES=debian12 PROCESSORS=amd64    the package of one release and processor
+    make packages LEVEL=1                               to try: 100 MB a package instead of 84, in a fifth of the time
 
 What is built lies in dist/packages with SHA256SUMS, and is the same to the byte wherever the same compiler builds the
 same commit. build/packages keeps what was fetched.
