@@ -13,9 +13,18 @@ from .output_spec import (
     ACTIVATIONS,
     ANCHORED,
     CLASSES,
+    COEFFICIENTS,
     DECODES,
+    DISTANCES,
     FIELDS,
+    KEYPOINTS,
+    MAX_COEFFICIENTS,
+    MAX_KEYPOINTS,
+    MAX_PROTOTYPE_STRIDE,
     MAX_REG,
+    POSES,
+    PROTOTYPE_STRIDE,
+    SEGMENTS,
     TENSORS,
     HeadSpec,
     OutputSpec,
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
 
 MAX_NAME = 1024  # bytes of an output's name
 MAX_TOP = 1000
+ACTIVATED = ("objectness", "classes", "angle")  # fields that may have gone through their function in the network
 
 
 def read_output(table: Fields) -> OutputSpec:
@@ -96,15 +106,37 @@ def _read_heads(table: Fields, kind: str) -> OutputSpec:
     if decode in ANCHORED:
         return OutputSpec(kind, decode, heads)
     fields = FIELDS[decode]
-    return OutputSpec(
+    scores = tuple(field for field in fields if field in ACTIVATED)
+    spec = OutputSpec(
         kind,
         decode,
         heads,
-        reg_max=table.integer("reg_max", 16, minimum=1, maximum=MAX_REG) if decode == "yolov8" else 1,
+        reg_max=table.integer("reg_max", 16, minimum=1, maximum=MAX_REG) if decode in DISTANCES else 1,
         tensors=_read_tensors(table, fields),
-        activated=_read_activated(table, fields[1:]),
+        activated=_read_activated(table, scores),
         joined=table.boolean("joined", False),
     )
+    return _with_shapes(table, spec)
+
+
+def _with_shapes(table: Fields, spec: OutputSpec) -> OutputSpec:
+    """With what is to be known of masks and keypoints."""
+    if spec.decode == SEGMENTS:
+        most, steps = MAX_COEFFICIENTS, MAX_PROTOTYPE_STRIDE
+        count = table.integer("coefficients", COEFFICIENTS, minimum=1, maximum=most)
+        stride = table.integer("prototype_stride", PROTOTYPE_STRIDE, minimum=1, maximum=steps)
+        return replace(spec, coefficients=count, prototype_stride=stride)
+    return replace(spec, keypoints=_read_keypoints(table)) if spec.decode == POSES else spec
+
+
+def _read_keypoints(table: Fields) -> tuple[int, int]:
+    remedy = f"write how many there are, 1 to {MAX_KEYPOINTS}, and 2 (x, y) or 3 (with visibility), as [17, 3]"
+    pair = table.array("keypoints", list(KEYPOINTS), longest=2, remedy=remedy)
+    right = len(pair) == 2 and all(type(one) is int for one in pair)
+    if not right or not 1 <= pair[0] <= MAX_KEYPOINTS or pair[1] not in (2, 3):
+        table.problem("keypoints", f"{show(pair)} is not accepted; {remedy}")
+        return KEYPOINTS
+    return pair[0], pair[1]
 
 
 def _read_tensors(table: Fields, fields: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -200,7 +232,7 @@ def check_output(
     joined = spec.priors.joined if spec.priors else spec.joined
     for index, (wanted, shape) in enumerate(zip(expected, shapes)):
         got = tuple(shape[1:])
-        if got != wanted and not (joined and lies_in_rows(got, wanted[0], wanted[2]) is not None):
+        if got != wanted and not (joined and wanted[1] == 1 and lies_in_rows(got, wanted[0], wanted[2]) is not None):
             problems.append(_wrong_shape(spec, index, wanted, got, classes))
 
 
@@ -246,6 +278,11 @@ def _wrong_shape(spec: OutputSpec, index: int, wanted: tuple[int, ...], got: tup
             f"output {index}: priors and {classes} labels make {list(wanted)}, but the model's output is {list(got)}; "
             "correct stride, cells, anchors, tensors or labels"
         )
+    if "coefficients" in FIELDS.get(spec.decode, ()) and index == len(spec.shapes(1, 1, classes)) - 1:
+        return (
+            f"output {index}: {spec.coefficients} prototypes with prototype_stride {spec.prototype_stride} make "
+            f"{list(wanted)}, but the model's output is {list(got)}; correct coefficients, prototype_stride or order"
+        )
     if spec.joined:
         what, parts = f"output {index}", f"strides {[head.stride for head in spec.heads]}"
     else:
@@ -257,8 +294,11 @@ def _wrong_shape(spec: OutputSpec, index: int, wanted: tuple[int, ...], got: tup
         correct = "stride, anchors or labels"
     else:
         fields = spec.layout[index % len(spec.layout)]
-        parts += f", {' + '.join(fields)}" + (f", reg_max {spec.reg_max}" if spec.decode == "yolov8" else "")
-        correct = "stride, tensors, reg_max or labels" if spec.decode == "yolov8" else "stride, tensors or labels"
+        parts += f", {' + '.join(fields)}" + (f", reg_max {spec.reg_max}" if spec.distances else "")
+        parts += f", {spec.keypoints[0]} keypoints of {spec.keypoints[1]}" if "keypoints" in fields else ""
+        parts += f", {spec.coefficients} coefficients" if "coefficients" in fields else ""
+        named = [name for name in ("keypoints", "coefficients") if name in fields]
+        correct = ", ".join(["stride", "tensors", *(["reg_max"] if spec.distances else []), *named]) + " or labels"
     return (
         f"{what}: {parts} and {classes} labels make {list(wanted)}, but the model's output is {list(got)}; "
         f"correct {correct}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlu_agent.model.output_spec import TENSORS
+from mlu_agent.model.output_spec import SHAPED, TENSORS
 
 from ..runners.fake_quantization import FakeQuantRunner
 from ..runners.float_graph import FloatRunner
@@ -148,7 +148,8 @@ class _Trial:
     ) -> None:  # fmt: skip
         runner = FloatRunner(model.graph)
         self._quantized = FakeQuantRunner(model.graph, ranges, bits, per_channel)
-        kind = TensorError if model.decode == TENSORS else DetectionError
+        # of masks, keypoints and angles every output has its say: boxes and confidences alone would leave theirs out
+        kind = TensorError if model.decode in (TENSORS, *SHAPED) else DetectionError
         self._numbers = [number for number, _ in pictures]
         self._errors = [kind(model, runner.torch, runner.run(picture)) for _, picture in pictures]
         self._before = [self._quantized.start(picture) for _, picture in pictures]

@@ -146,6 +146,12 @@ def declare_network(parser: argparse._ActionsContainer) -> None:
         "--strides", type=strides, metavar="N,N,N", help="with --decode of heads without anchors: their levels'"
     )
     parser.add_argument(
+        "--keypoints",
+        type=strides,
+        metavar="N,D",
+        help="with --decode yolov8-pose: how many, and 2 (x, y) or 3 (with visibility) numbers of each",
+    )
+    parser.add_argument(
         "--resize", choices=("letterbox", "stretch"), help="how a picture is brought to the input's size"
     )
     parser.add_argument("--mean", type=three, metavar="A,B,C", help="of pixels 0..255, subtracted (default 0,0,0)")

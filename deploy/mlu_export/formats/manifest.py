@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlu_agent.config.toml_text import dump
-from mlu_agent.model.output_spec import ANCHORED, CLASSES, FIELDS, TASKS, TENSORS
+from mlu_agent.model.output_spec import ANCHORED, CLASSES, DISTANCES, FIELDS, POSES, SEGMENTS, TASKS, TENSORS
 
 from ..values import network as net
 
@@ -77,11 +77,15 @@ def _output(model: ImportedModel) -> dict[str, Any]:
     table: dict[str, Any] = {"kind": "yolo_heads", "decode": model.decode}
     if model.decode not in ANCHORED:
         layout = model.layout
-        if model.decode == "yolov8":
+        if model.decode in DISTANCES:
             table["reg_max"] = layout.reg_max
         table["tensors"] = [list(fields) for fields in layout.tensors or (FIELDS[model.decode],)]
         table["activated"] = list(layout.activated)
         table["joined"] = layout.joined
+        if model.decode == SEGMENTS:
+            table.update(coefficients=layout.coefficients, prototype_stride=layout.prototype_stride)
+        if model.decode == POSES:
+            table["keypoints"] = list(layout.keypoints)
     table["heads"] = [_head(head, model.decode) for head in model.heads]
     return table
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
-from mlu_agent.model.output_spec import FIELDS, MAX_REG
+from mlu_agent.model.output_spec import FIELDS, MAX_REG, POSES, SEGMENTS, SHAPED
 
 from ..recording.values import Value
 from ..values.heads import Head, HeadLayout
+from .shaped_heads import apart, check_prototypes, check_raw, keypoints_for, shaped_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ..values.heads import HeadRequest
 
 REG_MAX = 16  # of every published network; one tensor per level does not tell it
 Named = tuple[str, Value]
@@ -24,7 +28,10 @@ def prepared(outputs: Sequence[Named], decode: str, strides: Sequence[int], size
     """
     cells = [(size[0] // stride, size[1] // stride) for stride in strides]
     total = sum(rows * columns for rows, columns in cells)
-    result = [(name, _turned(name, value, total)) for name, value in outputs]
+    if decode == SEGMENTS:
+        check_prototypes(outputs, size)
+    own, shared = apart(outputs, decode)
+    result = [(name, _turned(name, value, total)) for name, value in own]
     joined = all(len(value.shape) == 3 for _, value in result)
     for number, (name, value) in enumerate(result):
         expected = (total,) if joined else cells[number * len(cells) // len(result)]
@@ -34,7 +41,7 @@ def prepared(outputs: Sequence[Named], decode: str, strides: Sequence[int], size
                 f"[1, channels, {', '.join(map(str, expected))}]: name the heads with --outputs, level by level, in "
                 "the order of --strides"
             )
-    return result
+    return [*result, *shared]
 
 
 def _turned(name: str, value: Value, cells: int) -> Value:
@@ -45,10 +52,12 @@ def _turned(name: str, value: Value, cells: int) -> Value:
 
 
 def free_heads(
-    names: Sequence[str], outputs: Sequence[Named], decode: str, strides: Sequence[int]
+    names: Sequence[str], outputs: Sequence[Named], asked: HeadRequest, size: tuple[int, int]
 ) -> tuple[tuple[Head, ...], HeadLayout, int]:
     """Heads, their layout and the number of classes. Raises UserError where the outputs are no such heads."""
-    values = [value for _, value in outputs]
+    decode, strides = asked.decode, asked.strides
+    own, _ = apart(outputs, decode)
+    values = [value for _, value in own]
     joined = all(len(value.shape) == 3 for value in values)
     levels = 1 if joined else len(strides)
     each, rest = divmod(len(values), levels)
@@ -57,23 +66,35 @@ def free_heads(
             f"--decode {decode}: {len(values)} outputs for {len(strides)} levels; name the heads with --outputs, level "
             "by level, in the order of --strides"
         )
-    tensors, reg_max, classes = _fields(decode, [value.shape[1] for value in values[:each]])
+    channels = [value.shape[1] for value in values[:each]]
     for start in range(0, len(values), each):
-        if [value.shape[1] for value in values[start : start + each]] != [value.shape[1] for value in values[:each]]:
+        if [value.shape[1] for value in values[start : start + each]] != channels:
             raise UserError(f"--decode {decode}: the levels have different channels; name heads of one kind")
-    activated = _activated(values[:each], tensors, {"box": 4 * reg_max, "objectness": 1, "classes": classes})
-    layout = HeadLayout(reg_max, tensors, activated, joined)
+    prototypes, stride = check_prototypes(outputs, size) if decode == SEGMENTS else (0, 0)
+    if decode in SHAPED:
+        tensors, sizes = shaped_fields(decode, channels, prototypes, asked.keypoints)
+        check_raw(own, tensors, decode)
+    else:
+        tensors, sizes = _fields(decode, channels)
+    layout = HeadLayout(sizes["box"] // 4, tensors, _activated(values[:each], tensors, sizes), joined)
+    if decode == SEGMENTS:
+        layout = replace(layout, coefficients=prototypes, prototype_stride=stride)
+    if decode == POSES:
+        layout = replace(layout, keypoints=keypoints_for(asked.keypoints, sizes["keypoints"]))
     heads = []
     for number, stride in enumerate(strides):
-        own = names[:each] if joined else names[number * each : (number + 1) * each]
-        heads.append(Head(own[0], stride, more=tuple(own[1:])))
-    return tuple(heads), layout, classes
+        first = names[:each] if joined else names[number * each : (number + 1) * each]
+        heads.append(Head(first[0], stride, more=tuple(first[1:])))
+    return tuple(heads), layout, sizes["classes"]
 
 
-def _fields(decode: str, channels: list[int]) -> tuple[tuple[tuple[str, ...], ...], int, int]:
-    """The fields of each tensor of a level, reg_max and classes."""
-    if decode == "yolox":
-        return _yolox(channels)
+def _fields(decode: str, channels: list[int]) -> tuple[tuple[tuple[str, ...], ...], dict[str, int]]:
+    """The fields of each tensor of a level, and the channels of each field."""
+    tensors, reg_max, classes = _yolox(channels) if decode == "yolox" else _yolov8(channels)
+    return tensors, {"box": 4 * reg_max, "objectness": 1, "classes": classes}
+
+
+def _yolov8(channels: list[int]) -> tuple[tuple[tuple[str, ...], ...], int, int]:
     if len(channels) == 1:
         classes = channels[0] - 4 * REG_MAX
         if classes < 1:

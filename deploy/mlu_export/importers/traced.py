@@ -31,11 +31,12 @@ def imported(
     if not outputs:
         raise DataError("the network has no outputs")
     free = heads.decode and heads.decode not in ANCHORED
+    size = source.shape[2], source.shape[3]
     if free:
-        outputs = prepared(outputs, heads.decode, heads.strides, (source.shape[2], source.shape[3]))
+        outputs = prepared(outputs, heads.decode, heads.strides, size)
     graph, keys = graph_of(source, [value for _, value in outputs], [name for name, _ in outputs])
     if free:
-        found, layout, count = free_heads(graph.outputs, outputs, heads.decode, heads.strides)
+        found, layout, count = free_heads(graph.outputs, outputs, heads, size)
         return ImportedModel(graph, heads.decode, found, count, None, warnings, layout, keys=keys)
     if not heads.decode:
         tensors = tuple(PlainSpec(name, value.shape) for name, (_, value) in zip(graph.outputs, outputs))

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from mlu_agent.config.fields import is_number, show
 from mlu_agent.errors import UserError
-from mlu_agent.model.output_spec import ACTIVATIONS, ANCHORED, CLASSES, DECODES, TENSORS, OutputSpec
+from mlu_agent.model.output_spec import (
+    ACTIVATIONS,
+    ANCHORED,
+    CLASSES,
+    DECODES,
+    MAX_KEYPOINTS,
+    POSES,
+    TENSORS,
+    OutputSpec,
+)
 
 if TYPE_CHECKING:
     from mlu_agent.config.fields import Fields
@@ -47,6 +56,9 @@ class HeadLayout:
     tensors: tuple[tuple[str, ...], ...] = ()
     activated: tuple[str, ...] = ()
     joined: bool = False
+    coefficients: int = OutputSpec.coefficients
+    prototype_stride: int = OutputSpec.prototype_stride
+    keypoints: tuple[int, int] = OutputSpec.keypoints
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,8 @@ class HeadRequest:
     """``outputs`` are the tensors to end at, () for the network's own; ``decode`` names the heads' rule, "" for plain
     tensors; ``anchors`` are pixels, one tuple of pairs per head in output order; ``strides`` one per level.
     ``classify``: the one output has a number per label, to which that activation is still to be applied ("none": it is
-    a confidence); "" for networks that do not classify.
+    a confidence); "" for networks that do not classify. ``keypoints``: of a pose how many and their dimensions, (17,
+    3); () where the channels tell. Of a segmentation the prototypes are the last of ``outputs``.
     """
 
     outputs: tuple[str, ...] = ()
@@ -62,6 +75,7 @@ class HeadRequest:
     anchors: Anchors = ()
     strides: tuple[int, ...] = ()
     classify: str = ""
+    keypoints: tuple[int, ...] = ()
 
     def check(self) -> HeadRequest:
         """Itself. Raises UserError where the parts do not belong together."""
@@ -84,6 +98,13 @@ class HeadRequest:
                 f"--decode {self.decode} needs --anchors: width,height pairs in pixels, the heads apart by '/', in the "
                 "order of the outputs"
             )
+        if self.keypoints and self.decode != POSES:
+            raise UserError(f"--keypoints belong to --decode {POSES}")
+        if self.keypoints and not _are_keypoints(list(self.keypoints)):
+            raise UserError(
+                f"--keypoints {','.join(map(str, self.keypoints))}: give how many there are, 1 to {MAX_KEYPOINTS}, and "
+                "2 (x, y) or 3 (with visibility), as 17,3"
+            )
         if self.decode and not anchored and not self.strides:
             raise UserError(f"--decode {self.decode} needs --strides, the levels' in output order: 8,16,32 as a rule")
         return self
@@ -101,6 +122,7 @@ class HeadRequest:
             "anchors": [[list(pair) for pair in head] for head in self.anchors],
             "strides": list(self.strides),
             "classify": self.classify,
+            "keypoints": list(self.keypoints),
         }
         return {key: value for key, value in parts.items() if value}
 
@@ -128,6 +150,7 @@ def read_request(table: Fields) -> HeadRequest:
         ),
         tuple(_list(table, "strides", "write a list of whole numbers from 1 to 1024", _is_stride)),
         table.text("classify", "", remedy=f"write one of {', '.join(ACTIVATIONS)}"),
+        tuple(_list(table, "keypoints", "write their number and 2 or 3, as [17, 3]", _is_stride)),
     )
     table.close()
     if len(table.problems) > before:
@@ -149,7 +172,10 @@ def request_of(spec: ModelSpec) -> HeadRequest:
     anchors = tuple(tuple((float(w), float(h)) for w, h in head.anchors) for head in spec.output.heads)
     strides = tuple(head.stride for head in spec.output.heads)
     anchored = spec.output.decode in ANCHORED
-    return HeadRequest(names, spec.output.decode, anchors if anchored else (), () if anchored else strides)
+    keypoints = spec.output.keypoints if spec.output.decode == POSES else ()
+    return HeadRequest(
+        names, spec.output.decode, anchors if anchored else (), () if anchored else strides, keypoints=keypoints
+    )
 
 
 def _list(table: Fields, key: str, remedy: str, fits: Callable[[Any], bool]) -> list[Any]:
@@ -159,6 +185,10 @@ def _list(table: Fields, key: str, remedy: str, fits: Callable[[Any], bool]) -> 
         return values
     table.problem(key, f"{show(values)} is not accepted; {remedy}")
     return []
+
+
+def _are_keypoints(pair: list[Any]) -> bool:
+    return len(pair) == 2 and 1 <= pair[0] <= MAX_KEYPOINTS and pair[1] in (2, 3)
 
 
 def _is_stride(value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import Thresholds
-from mlu_agent.model.output_spec import TENSORS
+from mlu_agent.model.output_spec import DISTANCES, TENSORS
 
 from ..calibration.mixed import choose_layers
 from ..formats.labels import choose_labels, read_labels
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .request import Knobs, Precision, Wanted
 
 DEFAULT_CHANNELS = "rgba"  # of a u8 input; the others have the network's own order
-IOUS = {"yolov5": 0.6, "yolov8": 0.7, "yolox": 0.65}  # of suppression, as their authors measure
+IOUS = {"yolov5": 0.6, "yolox": 0.65, **dict.fromkeys(DISTANCES, 0.7)}  # of suppression, as their authors measure
 FORM = ("name", "input", "channels", "batch", "core_number", "target")
 
 
