@@ -259,21 +259,26 @@ def black_picture(box: Box) -> Findings:
 # ---- a daemon that runs: it is asked, and keeps what it has -------------------------------------------------------
 
 SOON = "stall_timeout_s = 0.5\nopen_timeout_s = 1.0\n[source.watch]\nhold_s = 0.5\n"
+QUICK = f"{SOON}frozen_s = 0.5\n"
+LATE = "reconnect_min_s = 60.0\nreconnect_max_s = 60.0\n"
 
 
-def _state(wanted: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda status: any(source["state"] == wanted for source in status["sources"])
+def _state(wanted: str, code: str = "") -> Callable[[dict[str, Any]], bool]:
+    """``code``: the reason as well, if one is given."""
+    return lambda status: any(
+        source["state"] == wanted and code in {"", source["code"]} for source in status["sources"]
+    )
 
 
 def _watched(
-    box: Box, url: str, state: str, then: Callable[[], object] | None = None, *, frozen_s: float = 0.5
+    box: Box, url: str, state: str, then: Callable[[], object] | None = None, *, code: str = "", options: str = QUICK
 ) -> Findings:
-    """The daemon at work until a source is in that state."""
-    config = box.config(f'[[source]]\nid = "gate"\nurl = "{url}"\n{SOON}frozen_s = {frozen_s}\n')
+    """The daemon at work until a source with those options is in that state, for that reason."""
+    config = box.config(f'[[source]]\nid = "gate"\nurl = "{url}"\n{options}')
     with box.daemon(config, _state("live" if then else state)):
         if then:
             then()
-        box.wait(_state(state))
+        box.wait(_state(state, code))
         return box.doctor(config)
 
 
@@ -301,13 +306,20 @@ def picture_that_became_black(box: Box) -> Findings:
 @trouble("source-covered")
 def covered_lens(box: Box) -> Findings:
     with HttpCamera() as camera:
-        return _watched(box, camera.url, "covered", lambda: _paint(camera, 120, 130), frozen_s=0.0)
+        return _watched(box, camera.url, "covered", lambda: _paint(camera, 120, 130), options=f"{SOON}frozen_s = 0.0\n")
 
 
 @trouble("source-refused")
 def camera_unplugged_while_the_daemon_runs(box: Box) -> Findings:
+    """Once the daemon tried it again: until then all that anybody knows is that the stream broke off."""
     with RtspCamera() as camera:
-        return _watched(box, camera.url, "lost", camera.stop)
+        return _watched(box, camera.url, "lost", camera.stop, code="refused")
+
+
+@trouble("source-broken")
+def camera_broke_off_and_was_not_tried_again_yet(box: Box) -> Findings:
+    with RtspCamera() as camera:
+        return _watched(box, camera.url, "lost", camera.stop, options=LATE)
 
 
 @trouble("source-silent")

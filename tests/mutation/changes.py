@@ -1682,6 +1682,12 @@ AGENT = (
         "test_a_running_daemon_is_not_disturbed",
     ),
     _agent(
+        "a stream that broke off again and again is a matter of its format",
+        "code is Reason.BROKEN and why.startswith(CUT)",
+        "code is Reason.BROKEN and why in CUT",
+        "test_a_connection_that_was_cut_is_no_matter_of_the_cameras_format",
+    ),
+    _agent(
         "any agent on the endpoint is the daemon",
         "by_daemon = case.running and facts.user in",
         "by_daemon = facts.ours or facts.user in",

@@ -451,11 +451,13 @@ def test_every_exit_code_has_a_meaning(code: int, words: str):
     assert words in unit.meaning(code)
 
 
-@pytest.mark.parametrize("number", [errno.ECONNRESET, errno.EPIPE])
-def test_a_connection_that_was_cut_is_no_matter_of_the_cameras_format(number: int):
+@pytest.mark.parametrize("cut", [OSError(errno.ECONNRESET, "cut"), OSError(errno.EPIPE, "cut"), EOFError()])
+def test_a_connection_that_was_cut_is_no_matter_of_the_cameras_format(cut: Exception):
     """Who cut it, and who else listens, is the question; asked of the camera and told by the daemon alike."""
-    lost = failure(OSError(number, "cut"))
+    lost = failure(cut)
     (found,) = cameras.judge(troubles.CAMERA, cameras.Facts(lost.code, lost.reason))
+    again = daemon.judge_source(troubles.source("lost", "broken", f"{lost.reason} (tried 2 times)"))
     assert "cut it: try again" in found.remedy
+    assert again.remedy == found.remedy
     assert "firmware" not in found.remedy
     assert cameras.remedy(lost.code, "what it sends is no video, or damaged") == cameras.REMEDIES[lost.code]

@@ -40,7 +40,11 @@ REMEDIES = {
     Reason.STUCK: "restart the camera or its driver: a call does not come back",
     Reason.INTERNAL: "this is a fault of mlu-agent: report it with the log",
 }
-CUT = ("the connection was reset", "the connection was closed")  # what a stream says that broke off so
+# how a stream begins to tell that it broke off so; how often it was tried may follow
+CUT = (
+    "the connection was reset", "the connection was closed", "the stream ended",
+    "the camera ended the stream, or the connection broke off",
+)  # fmt: skip
 AFTER_CUT = (
     "the camera, or a firewall between, cut it: try again; if it stays so, count who else listens (it may allow no "
     "more), and restart the camera"
@@ -110,7 +114,7 @@ def stuck(config: SourceConfig) -> Finding:
 
 def remedy(code: Reason, why: str) -> str:
     """What to do about a source that is lost for ``code``, as it says in the sentence ``why``."""
-    return AFTER_CUT if code is Reason.BROKEN and why in CUT else REMEDIES[code]
+    return AFTER_CUT if code is Reason.BROKEN and why.startswith(CUT) else REMEDIES[code]
 
 
 def _lost(config: SourceConfig, code: Reason, why: str) -> Finding:
