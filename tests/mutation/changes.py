@@ -2050,6 +2050,24 @@ EXPORT = (
         "if not 0 < len(encoded) <= 128:",
         "test_names_are_bounded",
     ),
+    _export(
+        "a layer of a mixed width with scales per channel",
+        'return replace(scheme, per_channel=False, method="minmax")',
+        "return scheme",
+        "test_layers_named_in_mixed_layer_have_their_own_width",
+    ),
+    _export(
+        "anchors that do not fit the heads",
+        "if not anchors or len(anchors) % (2 * len(heads)):",
+        "if not anchors:",
+        "test_what_does_not_fit_an_operator_of_the_vendor_is_said_by_what_it_is",
+    ),
+    _export(
+        "a quantized layer computed in float where its input does not fit",
+        "return any(one is not None for one in arguments[place:])",
+        "return False",
+        "test_what_does_not_fit_an_operator_of_the_vendor_is_said_by_what_it_is",
+    ),
 )
 
 CHANGES = AGENT + NATIVE + EXPORT

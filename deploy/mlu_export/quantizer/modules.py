@@ -55,6 +55,11 @@ class MLULayer(torch.nn.Module):  # type: ignore[misc]
         self.observer: MinMaxObserver = make_observer(bits, scheme)
         self.register_forward_hook(_observe_input)
 
+    def stay_float(self) -> None:
+        """The layer observes no more: its mode in the checkpoint is 0, the vendor's number for float16."""
+        self.quant = False
+        self.scale, self.quantized_mode = torch.ones(2), torch.zeros(1, dtype=torch.int32)
+
     def finish(self, layer: str = "") -> None:
         """Makes scale and mode of what was observed, as the vendor's tool does whenever a state dict is asked for."""
         split = self.scheme.per_channel and self.may_split

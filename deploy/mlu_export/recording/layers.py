@@ -1,4 +1,4 @@
-"""The layers with weights or windows: convolutions, linear, batch-norm, pools, and the vendor's own operators."""
+"""The layers with weights or windows: convolutions, linear, batch-norm, pools, most of the vendor's operators."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ import numpy as np
 
 from ..values.quantizer_parameters import parameters_of
 from ..values.ranges import quantize_weights
+from .detections import DETECTIONS
 from .values import Constant, UnsupportedError, Value
-
-HEAD = 64  # values in front of the boxes of a detection output
-ROW = 7  # values per box
-NMS_TYPES = ("yolov4", "yolov4_diou", "yolov4_single")  # by the vendor's nms_type
-MOST_BETA = 16
 
 
 def _make(operation: str, inputs: tuple[Value, ...], shape: tuple[int, ...], **attributes: Any) -> Value:
@@ -70,6 +66,8 @@ def conv2d(
     if input_mean is not None and input_std is not None:
         x = _make("normalize_input", (x,), x.shape, mean=input_mean, std=input_std)
     strides, pads, spread = _pair(stride), _margins(padding), _pair(dilation)
+    if min(*strides, *spread, 1 + min(pads)) < 1:
+        raise UnsupportedError(f"a convolution with stride {strides}, padding {pads} and dilation {spread} cannot be")
     sizes = [
         (x.shape[2 + a] + pads[a] + pads[2 + a] - spread[a] * (array.shape[2 + a] - 1) - 1) // strides[a] + 1
         for a in (0, 1)
@@ -278,61 +276,16 @@ def _prelu(x: Value, slope: Any) -> Value:
 def _normalize(x: Value, power: int, scale: Any, eps: float) -> Value:
     if power != 2:
         raise UnsupportedError(f"torch_mlu.normalize with power {power} has no operator; 2 has")
+    if len(x.shape) != 4 or scale.array.size not in (1, x.shape[1]) or not eps > 0:
+        raise UnsupportedError(
+            f"torch_mlu.normalize of a tensor {x.shape} with {scale.array.size} scales and eps {eps:g} has no "
+            "operator; N, C, H, W with one scale or C of them, and eps above 0 have"
+        )
     return _make("l2_normalize", (x,), x.shape, scale=scale, eps=float(eps))
 
 
 def _mish(x: Value) -> Value:
     return _make("activation", (x,), x.shape, function="mish", a=0.0, b=0.0)
-
-
-def _detection(kind: str, heads: Any, anchors: Any, classes: int, size: Any, conf: float, iou: float, most: int,
-               scale: float = 1.0, beta: float | None = None) -> Value:  # fmt: skip
-    if not all(isinstance(head, Value) and len(head.shape) == 4 for head in heads):
-        raise UnsupportedError(f"{_call(kind)} takes heads N, A * (5 + classes), H, W that the network computes")
-    each = len(anchors) // 2 // len(heads)
-    for head in heads:
-        if head.shape[1] != each * (5 + classes):
-            raise UnsupportedError(
-                f"{_call(kind)}: a head has {head.shape[1]} channels; "
-                f"{each} anchors of {classes} classes need {each * (5 + classes)}"
-            )
-    if not (0 <= conf <= 1 and 0 <= iou <= 1):
-        raise UnsupportedError(f"{_call(kind)}: confidence {conf} and overlap {iou} must lie within 0 and 1")
-    made = _make(
-        "detection", tuple(heads), (heads[0].shape[0], HEAD + ROW * most, 1, 1), kind=kind, classes=int(classes),
-        anchors=tuple(float(side) for side in anchors), each=each, height=int(size[0]), width=int(size[1]),
-        confidence=float(conf), iou=float(iou), most=int(most), scale=float(scale), beta=beta,
-    )  # fmt: skip
-    made.half = True
-    return made
-
-
-def _call(kind: str) -> str:
-    return f"{kind.partition('_')[0]}_detection_output"
-
-
-def _yolov3(a: Any, b: Any, c: Any, anchors: Any, classes: int, _count: int, size: int, conf: float, iou: float,
-            most: int) -> Value:  # fmt: skip
-    return _detection("yolov3", (a, b, c), anchors, classes, (size, size), conf, iou, most)
-
-
-def _yolov5(a: Any, b: Any, c: Any, anchors: Any, classes: int, _count: int, height: int, width: int, conf: float,
-            iou: float, most: int) -> Value:  # fmt: skip
-    return _detection("yolov5", (a, b, c), anchors, classes, (height, width), conf, iou, most)
-
-
-def _yolov4(heads: Any, anchors: Any, classes: int, _count: int, width: int, height: int, conf: float, iou: float,
-            most: int, scale: float = 1.0, beta: float = 0.6, nms_type: int = 0) -> Value:  # fmt: skip
-    if nms_type not in range(len(NMS_TYPES)):
-        raise UnsupportedError(
-            f"yolov4_detection_output with nms_type {nms_type} has no operator; 0, 1 (DIoU) and 2 (one class per box) "
-            "have"
-        )
-    kind = NMS_TYPES[nms_type]
-    power = float(beta) if nms_type == 1 else None
-    if power is not None and not 0 < power <= MOST_BETA:
-        raise UnsupportedError(f"yolov4_detection_output with beta {beta} has no operator; give a number like 0.6")
-    return _detection(kind, tuple(heads), anchors, classes, (height, width), conf, iou, most, scale, power)
 
 
 def quantization(weight: Any, scale: Any, mode: Any) -> tuple[Any, Any, float] | None:
@@ -355,9 +308,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "torch_mlu.linear.default": linear,
     "torch_mlu.mish.default": _mish,
     "torch_mlu.normalize.default": _normalize,
-    "torch_mlu.yolov3_detection_output.default": _yolov3,
-    "torch_mlu.yolov4_detection_output.default": _yolov4,
-    "torch_mlu.yolov5_detection_output.default": _yolov5,
+    **DETECTIONS,
     "aten.convolution.default": _convolution,
     "aten.linear.default": linear,
     "aten.addmm.default": _addmm,

@@ -12,6 +12,7 @@ from mlu_agent.errors import UserError
 
 from ..quantizer.modules import MLUConv2d, MLULinear
 from ..recording.values import UnknownApiError
+from .calls import Operator
 from .settings import SETTINGS, is_integer
 from .tensor import DEVICE, MluTensor, dispatch, to_device
 
@@ -113,11 +114,12 @@ class _Operators:
     """``torch.ops.torch_mlu``; what it has not is said by name."""
 
     def __init__(self, real: Any) -> None:
-        self._real = real
+        # torch itself looks operators up here, and expects that they stay
+        self._own = {name: Operator(name, getattr(real, name)) for name in OPERATORS}
 
     def __getattr__(self, name: str) -> Any:
-        if name in OPERATORS:
-            return getattr(self._real, name)
+        if name in self._own:
+            return self._own[name]
         if name == "conv3d":
             raise UnknownApiError("torch.ops.torch_mlu.conv3d: three-dimensional convolutions have no operator here")
         raise UnknownApiError(

@@ -10,6 +10,7 @@ from torch.utils import _pytree as pytree
 
 from ..recording.record import RECORDERS, reshape
 from ..recording.values import Constant, PartWriteError, UnsupportedError, Value, new_identity
+from .calls import FLOATS, ON_CPU, OWN, base_of, check_operands, stays_on_device
 from .functions import FUNCTIONS
 from .materialize import materialize
 from .settings import SETTINGS
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEVICE = "mlu"
-FLOATS = (torch.float16, torch.float32)
 # In-place operators that give a tensor whole new contents.
 _OVERWRITING = ("aten.copy_.default", "aten.fill_.Scalar", "aten.zero_.default")
 
@@ -128,16 +128,36 @@ def dispatch(function: Any, arguments: Any, named: dict[str, Any]) -> Any:
         return _alias(arguments[0])
     if name.split(".")[1] in _SHAPED_ALIKE and isinstance(arguments[0], MluTensor):
         return _shaped_alike(function, name, arguments, named)
+    base, refused = base_of(name), None
     try:
+        if base:
+            check_operands(base, arguments, DEVICE)
         recorder = RECORDERS.get(name)
         if recorder is not None and _is_recordable(arguments):
             return _record(name, recorder, arguments, named)
+        if base not in ("", *ON_CPU):
+            raise UnsupportedError(f"{OWN}{base} takes tensors that the network computes, and these are its constants")
     except UnsupportedError as error:
         if Capture.active is not None:
             Capture.active.error = Capture.active.error or error
+        if Capture.active is not None or stays_on_device(base, arguments):
             raise
-        SETTINGS.warn(f"{error}; it runs on the CPU")
-    return _on_host(function, name, arguments, named)
+        refused = error
+    return _on_host_instead(refused, function, name, arguments, named)
+
+
+def _on_host_instead(refused: UnsupportedError | None, function: Any, name: str, arguments: Any, named: Any) -> Any:
+    """On the CPU, and the reason where it is one of ours; which is also told where the CPU cannot, either."""
+    if refused is None:
+        return _on_host(function, name, arguments, named)
+    try:
+        made = _on_host(function, name, arguments, named)
+    except RuntimeError as error:
+        if name.startswith(OWN):
+            raise refused from error
+        raise
+    SETTINGS.warn(f"{refused}; it runs on the CPU")
+    return made
 
 
 def _is_recordable(arguments: Any) -> bool:

@@ -23,9 +23,10 @@ from ..recording.values import UnsupportedError, Value, ordered
 from ..runners.golden import golden_file
 from ..runners.simulator import Runner
 from ..support.files import write_all
+from .calls import FLOATS
 from .description import manifest_of
 from .settings import SETTINGS
-from .tensor import FLOATS, Capture, MluTensor, host_of
+from .tensor import Capture, MluTensor, host_of
 
 if TYPE_CHECKING:
     from ..recording.values import Shape

@@ -270,3 +270,42 @@ def test_a_linear_layer_computes_over_the_last_axis(torch, quantize):
     scale = np.float32(127 / parameters.input_scale * top / 127**2)
     expected = (x.astype(np.float64) @ w.T).astype(np.float32) * scale + layer.bias.numpy()
     assert np.array_equal(observing[0].simulate(values).numpy(), expected)
+
+
+def test_layers_named_in_mixed_layer_have_their_own_width(torch, quantize, model):
+    """Keys are paths with commas between them; such a layer has one scale for all its weights, float16 has none."""
+    spec = {"firstconv": False, "per_channel": True}
+    observing = quantize(model, spec, "int8", gen_quant=True, mixed_layer={" 0 ,": "int16"})
+    observing(*_inputs(torch, 2.0))
+    state = observing.state_dict()
+    top = model[0].weight.abs().max().item()
+    assert state["0.scale"].tolist() == [np.float32(32767 / 2), np.float32(32767 / top)]
+    assert (int(state["0.quantized_mode"]), "0.quantized_by_channel" in state) == (2, False)
+    assert (int(state["4.quantized_mode"]), "4.quantized_by_channel" in state) == (1, True)
+    loaded = quantize(model)
+    wide = quantize(model, spec, "int16", gen_quant=True, mixed_layer={"4": "float16"})
+    wide(*_inputs(torch, 2.0))
+    loaded.load_state_dict(wide.state_dict())
+    assert (loaded[4].quant_parameters(), loaded[4].quantized_mode.tolist()) == (None, [0])
+    assert loaded[0].quant_parameters().bits == 16
+
+
+@pytest.mark.parametrize(
+    "mixed, said",
+    [
+        (["0"], "type.mixed_layer. must be dict, now is list"),
+        ({0: "int16"}, "has the key 0; give the layers' paths"),
+        ({"0": "int4"}, "mixed_layer.'0'. is 'int4'; give one of int8, int16, float16"),
+        ({"0": 16}, "is 16; give one of int8, int16, float16"),
+    ],
+)
+def test_a_mixed_layer_that_cannot_be_is_refused(quantize, model, mixed, said):
+    """By what is wrong with it; also as a ValueError, like the vendor's."""
+    with pytest.raises(ValueError, match=said):
+        quantize(model, {"firstconv": False}, "int8", gen_quant=True, mixed_layer=mixed)
+
+
+def test_a_path_of_mixed_layer_that_is_no_layer_is_a_warning(quantize, model):
+    """It has no effect, as with the vendor's; the layers are named."""
+    with pytest.warns(UserWarning, match=r"names '1', '9', which is no layer .*; the layers are 0, 4$"):
+        quantize(model, {"firstconv": False}, "int8", gen_quant=True, mixed_layer={"1,9,0": "int16"})

@@ -335,3 +335,92 @@ assert all(torch.equal(a, b) for a, b in zip(online, fused))
 def missing(call: str) -> str:
     """A script with one call."""
     return f"import torch\nimport torch_mlu\nimport torch_mlu.core.mlu_model as ct\n{call}\n"
+
+
+# Layers of three widths in one network, through checkpoint, load, online and fused calls.
+MIXED = """
+import torch
+import torch_mlu
+import torch_mlu.core.mlu_model as ct
+from torch_mlu.core.mlu_quantize import quantize_dynamic_mlu
+
+torch.set_grad_enabled(False)
+torch.manual_seed(0)
+layers = [torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 8, 3), torch.nn.Conv2d(8, 5, 1)]
+net = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(80, 7)).eval()
+mixed = {"0, 2": "int16", "3": "float16"}
+settings = {"iteration": 2, "firstconv": False, "per_channel": True}
+observing = quantize_dynamic_mlu(net, settings, dtype="int8", gen_quant=True, mixed_layer=mixed)
+x = torch.rand(2, 3, 8, 8)
+observing(x)
+torch.save(observing.state_dict(), "int8.pth")
+state = torch.load("int8.pth")
+assert [int(state[f"{place}.quantized_mode"]) for place in (0, 2, 3, 5)] == [2, 2, 0, 1]
+assert [f"{place}.quantized_by_channel" in state for place in (0, 2, 3, 5)] == [False, False, False, True]
+loaded = quantize_dynamic_mlu(net)
+loaded.load_state_dict(state)
+loaded.to(ct.mlu_device())
+online = loaded(x.to(ct.mlu_device()))
+ct.save_as_cambricon("net")
+fused = torch.jit.trace(loaded, x.to(ct.mlu_device()), check_trace=False)(x.to(ct.mlu_device()))
+assert torch.equal(online.cpu(), fused.cpu())
+assert (fused.cpu() - net(x)).abs().max() < 0.02
+torch.save([x, fused.cpu()], "expected.pt")
+"""
+
+
+HEADS = "x = [torch.rand(1, 45, side, side).to('mlu') for side in (8, 4, 2)]"
+
+# Each call is refused with words that name the reason.
+REFUSALS = f"""
+import torch
+import torch_mlu
+{HEADS}
+op = torch.ops.torch_mlu
+A, one, unit = [10] * 18, (1, 1), torch.ones(1)
+
+
+def yolov5(*heads, anchors=A, classes=10, confidence=0.25, most=100):
+    op.yolov5_detection_output(*heads, anchors, classes, 18, 64, 64, confidence, 0.45, most)
+
+
+def conv(values, stride=one, scale=torch.ones(2)):
+    op.conv2d(values, torch.ones(3, 45, 1, 1).to("mlu"), None, [0, 0], stride, one, 1, scale, unit)
+
+
+CASES = [
+    (lambda: op.yolov3_detection_output(*x, A, 80, 18, 64, 0.2, 0.4, 9), "3 anchors of 80 classes need 255"),
+    (lambda: op.yolov4_detection_output(x, A, 80, 18, 64, 64, 0.2, 0.4, 9), "3 anchors of 80 classes need 255"),
+    (lambda: yolov5(*[one.cpu() for one in x], classes=80), "3 anchors of 80 classes need 255"),
+    (lambda: yolov5(*x, anchors=A[:12]), "2 anchors of 10 classes need 30"),
+    (lambda: yolov5(*x, anchors=A[:11]), "11 numbers of anchors for 3 heads"),
+    (lambda: yolov5(*x, anchors=[10.5]), "Expected a value of type 'List[int]' for argument 'anchors'"),
+    (lambda: yolov5(*x[:2]), "Expected a value of type 'Tensor' for argument 'p5'"),
+    (lambda: op.yolov4_detection_output((), A, 80, 18, 64, 64, 0.2, 0.4, 9), "it was given no tensor at all"),
+    (lambda: yolov5(x[0], x[1].cpu(), x[2]), "head 2 of 3 is on the CPU"),
+    (lambda: yolov5(*[one.int() for one in x]), "head 1 of 3 is int32"),
+    (lambda: yolov5(x[0].half(), *x[1:]), "some heads are float16 and others float32"),
+    (lambda: yolov5(*[one[0] for one in x]), "takes heads N, A * (5 + classes), H, W"),
+    (lambda: yolov5(x[0], x[1], torch.cat([x[2], x[2]])), "differ in pictures"),
+    (lambda: yolov5(*x, confidence=25), "confidence 25.0 and overlap 0.45 must lie within 0 and 1"),
+    (lambda: yolov5(*x, most=1 << 40), "give 1 to 1048576 boxes"),
+    (lambda: yolov5(*x, most=0), "give 1 to 1048576 boxes"),
+    (lambda: op.normalize(x[0], 2, torch.ones(44), 1e-5), "of a tensor (1, 45, 8, 8) with 44 scales"),
+    (lambda: op.normalize(x[0][0], 2, torch.ones(45), 1e-5), "of a tensor (45, 8, 8) with 45 scales"),
+    (lambda: op.normalize(torch.nn.Parameter(x[0]), 2, unit, 1e-5), "takes tensors that the network computes"),
+    (lambda: conv(x[0][:, 1:]), "weights (3, 45, 1, 1) does not fit a tensor (1, 44"),
+    (lambda: conv(x[0][:, 1:], scale=None), "weights (3, 45, 1, 1) does not fit a tensor (1, 44"),
+    (lambda: conv(x[0].cpu()), "torch_mlu.conv2d: its input is on the CPU"),
+    (lambda: torch.nn.Conv2d(45, 3, 1).to("mlu")(x[0].cpu()), "torch_mlu.conv2d: its input is on the CPU"),
+    (lambda: conv(x[0], stride=(0, 0)), "a convolution with stride (0, 0)"),
+    (lambda: op.mish("a"), "Expected a value of type 'Tensor' for argument 'input' but found type 'str'"),
+]
+for call, said in CASES:
+    try:
+        call()
+    except Exception as error:
+        assert type(error).__name__ in ("UserError", "UnsupportedError"), (said, repr(error))
+        assert said in str(error), (said, str(error))
+    else:
+        raise AssertionError(said)
+"""

@@ -131,6 +131,33 @@ def test_what_is_not_there_is_one_sentence_that_names_it(run, call, said):
     assert "Traceback" not in done.stderr
 
 
+def test_a_refusal_within_an_operator_of_the_vendor_ends_the_script_with_its_sentence(run):
+    """The commonest slip, own classes and a script that still says 80: one line, exit code 2."""
+    call = "torch.ops.torch_mlu.yolov5_detection_output(*x, [10.0] * 18, 80, 18, 64, 64, 0.25, 0.45, 100)"
+    done = run(scripts.missing(f"{scripts.HEADS}\n{call}"))
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line == (
+        "mlu-export: yolov5_detection_output: a head has 45 channels; 3 anchors of 80 classes need 255: give "
+        "num_classes 10, which these heads are for"
+    )
+
+
+def test_what_does_not_fit_an_operator_of_the_vendor_is_said_by_what_it_is(run):
+    """Classes, anchors, heads, ranks, dtypes, devices, numbers: the reason is the refusal."""
+    done = run(scripts.REFUSALS)
+    assert done.returncode == 0, done.stderr
+
+
+def test_layers_of_several_widths_go_from_mixed_layer_to_the_file(run, tmp_path, offline):
+    """Modes 2, 2, 0 and 1 in the checkpoint; online, fused and offline agree to the bit."""
+    done = run(scripts.MIXED)
+    assert done.returncode == 0, done.stderr
+    x, fused = _expected(tmp_path)
+    (result,) = offline(tmp_path / "net.cambricon", x.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(result.reshape(fused.shape), fused)
+
+
 @pytest.mark.parametrize(
     "call, asked",
     [
