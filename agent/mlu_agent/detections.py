@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,14 @@ class Detections:
     ``class_id``    int32 (N,), from 0.
     ``invalid``     candidates that were thrown away because a number in them was not finite: a sign of a broken model.
     ``filtered``    candidates that were sure enough to be looked at and are not what the source wants.
+
+    What some models tell beside, in pixels of the original frame; None of all others:
+
+    ``polygons``    of each box those around the object's mask, float32 (P, 2), the largest first; None in the place of
+                    a box whose mask was left out because there were too many.
+    ``keypoints``   float32 (N, K, 2): x, y, or (N, K, 3) with visibility, 0..1.
+    ``corners``     float32 (N, 4, 2) of turned boxes, clockwise as one sees it; ``xyxy`` encloses them in the frame.
+    ``angle``       float32 (N,): radians of the side from the first corner to the second, clockwise from the x axis.
     """
 
     xyxy: NDArray[np.float32]
@@ -27,6 +35,10 @@ class Detections:
     class_id: NDArray[np.int32]
     invalid: int = 0
     filtered: int = 0
+    polygons: tuple[tuple[NDArray[np.float32], ...] | None, ...] | None = None
+    keypoints: NDArray[np.float32] | None = None
+    corners: NDArray[np.float32] | None = None
+    angle: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.confidence)
@@ -43,3 +55,34 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.confidence)
+
+    @property
+    def shaped(self) -> bool:
+        """Whether the model tells more than boxes."""
+        return not (self.polygons is None and self.keypoints is None and self.corners is None)
+
+    def numbers(self, index: int) -> int:
+        """How many numbers the shape of one has, and one more for each of its parts."""
+        if self.polygons is not None:
+            return 2 + sum(polygon.size + 1 for polygon in self.polygons[index] or ())
+        return 11 if self.keypoints is None else 2 + self.keypoints[index].size
+
+
+def shape_map(detections: Detections, index: int, size: tuple[int, int], digits: int) -> dict[str, Any]:
+    """What is told of one beside its box, its points divided by ``size``, width and height, and rounded."""
+    told: dict[str, Any] = {}
+    polygons = None if detections.polygons is None else detections.polygons[index]
+    if polygons is not None:
+        told["polygons"] = [_rounded(polygon, size, digits) for polygon in polygons]
+    if detections.keypoints is not None:
+        told["keypoints"] = _rounded(detections.keypoints[index], size, digits)
+    if detections.corners is not None and detections.angle is not None:
+        told["corners"] = _rounded(detections.corners[index], size, digits)
+        told["angle"] = round(float(detections.angle[index]), 6)
+    return told
+
+
+def _rounded(points: NDArray[np.float32], size: tuple[int, int], digits: int) -> list[list[float]]:
+    scale = np.array([*size, 1.0][: points.shape[-1]], np.float64)
+    rounded: list[list[float]] = np.round(points / scale, digits).tolist()
+    return rounded

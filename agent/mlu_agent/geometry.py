@@ -83,9 +83,12 @@ class Letterbox:
     def invert(self, xyxy: FloatArray) -> NDArray[np.float32]:
         """Boxes (N, 4) in network pixels -> new float32 (N, 4) in frame pixels, clipped to the frame, or to
         its region."""
-        shift = np.array([self.pad_x, self.pad_y] * 2, np.float32)
-        scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
+        return self.points(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
+
+    def points(self, points: FloatArray, *, clip: bool = True) -> NDArray[np.float32]:
+        """Points (..., 2) in network pixels -> new float32 in frame pixels, clipped as boxes are, or (``clip``) not."""
+        shift = np.array([self.pad_x, self.pad_y], np.float32)
+        scale = np.array([self.scale_x, self.scale_y], np.float32)
+        moved: NDArray[np.float32] = np.divide(points.astype(np.float32) - shift, scale)
         left, top, right, bottom = self.region or (0, 0, self.width, self.height)
-        least, most = np.array([left, top] * 2, np.float32), np.array([right, bottom] * 2, np.float32)
-        boxes = (xyxy.astype(np.float32) - shift) / scale
-        return np.clip(boxes, least, most, out=boxes)
+        return np.clip(moved, (left, top), (right, bottom), out=moved) if clip else moved

@@ -58,13 +58,14 @@ class SourceAccount:
 
     def count_published(self, stages_ms: Mapping[str, float], kind: str = "frame", without_data: int = 0) -> None:
         """A frame's message was handed to the sinks; ``stages_ms`` is how long each stage took, ``without_data`` how
-        many of its tensors were too large."""
+        many of its tensors were too large, or of its detections came without their shape."""
         with self._lock:
             self._published += 1
             if kind != "frame":
                 self._notes[f"published_{kind}"] += 1
             if without_data:
-                self._notes["tensors_without_data"] += without_data
+                name = "detections_without_shape" if kind == "frame" else "tensors_without_data"
+                self._notes[name] += without_data
             self._progress += 1
             for stage, milliseconds in stages_ms.items():
                 self._stages[stage].add(milliseconds)

@@ -51,7 +51,7 @@ DOORS: dict[str, set[str]] = {
     "zmq": {"publish"},
     "mlu_client": {"errors", "client", "command_line", "logs", "publish", "daemon", "commands"},
     "av": {"ffmpeg"},
-    "cv2": {"sources", "preprocess", "draw"},
+    "cv2": {"sources", "preprocess", "draw", "postprocess"},
     "structlog": {"logs"},
     "cryptography": {"model"},  # an extra
     "prometheus_client": {"daemon"},  # likewise

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
-KINDS = {  # "empty" is a frame without detections, "region" one of a part of it, "picture" a state told by it
+# "empty" is a frame without detections, "region" one of a part of it, "outlines", "pose" and "turned" ones of models
+# that tell more than boxes, "picture" a state told by it
+KINDS = {
     "1.0": ("frame", "empty", "state", "heartbeat", "end"),
     "1.1": ("frame", "empty", "state", "picture", "heartbeat", "end"),
     "1.2": ("frame", "empty", "region", "classes", "tensors", "state", "picture", "heartbeat", "end"),
 }
+KINDS["1.3"] = (*KINDS["1.2"], "outlines", "pose", "turned")
 ALL = [(version, kind) for version, kinds in KINDS.items() for kind in kinds]
 
 

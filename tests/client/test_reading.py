@@ -92,7 +92,7 @@ def misfitting(message: dict[str, Any]) -> bool:
     )
 
 
-EXACT = json.loads((Path(__file__).resolve().parents[2] / "docs" / "message-1.2.schema.json").read_text())
+EXACT = json.loads((Path(__file__).resolve().parents[2] / "docs" / "message-1.3.schema.json").read_text())
 LOOSE = relaxed(EXACT)
 EXACTLY, LOOSELY, LATER = (
     jsonschema.Draft202012Validator(schema)
@@ -223,7 +223,7 @@ def test_a_refusal_names_the_field_the_value_and_what_was_expected(change, sente
 )
 def test_a_tensors_data_are_what_its_shape_and_type_make(change, sentence):
     """So that whoever makes an array of it needs no checks of its own."""
-    message = copy.deepcopy(MESSAGES["1.2", "tensors"])
+    message = copy.deepcopy(MESSAGES["1.3", "tensors"])
     message["tensors"][0].update(change)
     with pytest.raises(DataError, match=sentence):
         read_message(message)
@@ -232,7 +232,7 @@ def test_a_tensors_data_are_what_its_shape_and_type_make(change, sentence):
 def test_binary_data_is_damage_in_every_other_kind():
     """Where a version had none, nobody has to think of it."""
     for kind in ("frame", "classes", "state", "heartbeat", "end"):
-        message = {**MESSAGES["1.2", kind], "more": b"x"}
+        message = {**MESSAGES["1.3", kind], "more": b"x"}
         with pytest.raises(DataError, match="binary data"):
             codec.decode(codec.encode(codec.topic(kind, "a"), message))
 

@@ -1472,6 +1472,54 @@ AGENT = (
         "test_suppression_equals_the_greedy_definition",
     ),
     _agent(
+        "outlines of more points than a message is reckoned with",
+        "if sum(map(len, found)) <= MAX_POINTS:",
+        "if sum(map(len, found)) <= 2 * MAX_POINTS:",
+        "test_an_outline_of_noise_is_bounded_and_within_its_box",
+    ),
+    _agent(
+        "outlines of any number of parts",
+        "for _, edge in parts[:MAX_PARTS]]",
+        "for _, edge in parts]",
+        "test_parts_stand_by_size_and_the_smallest_are_left_out",
+    ),
+    _agent(
+        "masks of any number of pixels",
+        "if left >= 0 else None)",
+        "if left is not None else None)",
+        "test_a_picture_has_so_many_masks_as_its_bound_of_pixels_allows",
+    ),
+    _agent(
+        "outlines of whole pixels",
+        "step = np.minimum(field[y, x] / length, np.float32(1))",
+        "step = np.float32(0) * length",
+        "test_the_outline_of_a_disc_follows_its_edge",
+    ),
+    _agent(
+        "shapes for which a message has no room",
+        "room = MAX_DATA - DETECTION * len(detections)",
+        "room = MAX_DATA",
+        "test_the_surest_detections_have_their_shapes_in_a_message_of_bounded_size",
+    ),
+    _agent(
+        "corners that are cut at the frame",
+        "letterbox.points(corners_of(upright(found.extra)), clip=False)",
+        "letterbox.points(corners_of(upright(found.extra)))",
+        "test_corners_and_angle_are_those_of_the_frame",
+    ),
+    _agent(
+        "turned boxes beyond reason",
+        "(side > 0) & (side <= MAX_SIDE)",
+        "(side > 0) & (side < np.inf)",
+        "test_a_turned_box_without_area_or_beyond_reason_is_counted",
+    ),
+    _agent(
+        "more keypoints than a model may have",
+        "not 1 <= pair[0] <= MAX_KEYPOINTS",
+        "not 1 <= pair[0]",
+        "test_a_wrong_description_of_shapes_is_named",
+    ),
+    _agent(
         "a confidence at the threshold is none",
         "passed = score >= np.float32(confidence)",
         "passed = score > np.float32(confidence)",
@@ -1485,8 +1533,8 @@ AGENT = (
     ),
     _agent(
         "boxes beyond the frame",
-        "return np.clip(boxes, least, most, out=boxes)",
-        "return boxes",
+        "return np.clip(moved, (left, top), (right, bottom), out=moved) if clip else moved",
+        "return moved",
         "test_inverted_boxes_are_clipped_to_the_frame_and_the_given_ones_stay",
     ),
     _agent(

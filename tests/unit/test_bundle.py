@@ -195,6 +195,67 @@ def test_a_wrong_description_of_heads_is_named(model, text, old, new, sentence):
         load_bundle(model)
 
 
+POSE = """decode = "yolov8-pose"
+reg_max = 1
+keypoints = [4, 3]
+[[output.heads]]
+stride = 2
+"""
+TURNED = """decode = "yolov8-obb"
+reg_max = 1
+activated = ["angle"]
+[[output.heads]]
+stride = 2
+"""
+OUTLINES = """decode = "yolov8-seg"
+reg_max = 1
+coefficients = 12
+[[output.heads]]
+stride = 2
+"""
+
+
+@pytest.mark.parametrize(
+    "text, count, expected",
+    [
+        (POSE, 2, ("yolov8-pose", (4, 3), ("box", "classes", "keypoints"), ())),
+        (POSE.replace("[4, 3]", "[5, 2]"), 4, ("yolov8-pose", (5, 2), ("box", "classes", "keypoints"), ())),
+        (TURNED, 13, ("yolov8-obb", (17, 3), ("box", "classes", "angle"), ("angle",))),
+    ],
+)
+def test_heads_that_tell_more_than_boxes_are_described_by_their_fields(model, text, count, expected):
+    """Keypoints by their number and dimensions, an angle by one channel, which may be radians already."""
+    replace(model, ANCHORED, text)
+    replace(model, 'labels = ["thing"]', labels(count))
+    spec = load_bundle(model).output
+    assert (spec.decode, spec.keypoints, spec.layout[0], spec.activated) == expected
+
+
+@pytest.mark.parametrize(
+    "text, old, new, sentence",
+    [
+        (POSE, "[4, 3]", "[65, 3]", r"keypoints: \[65, 3\] is not accepted; write how many there are, 1 to 64, and 2"),
+        (POSE, "[4, 3]", "[4, 4]", "output.keypoints"),
+        (POSE, "[4, 3]", "[true, 3]", "output.keypoints"),
+        (POSE, "[4, 3]", "[0, 3]", "output.keypoints"),
+        (POSE, "[4, 3]", "[4]", "output.keypoints"),
+        (POSE, "[4, 3]", "12", "output.keypoints"),
+        (POSE, "[4, 3]", "[5, 3]", r"5 keypoints of 3 and 1 labels make \[16, 16, 20\], .* keypoints or labels"),
+        (POSE, "keypoints", "coefficients", "output.coefficients: is not an option"),
+        (TURNED, "activated", "keypoints = [4, 3]\nactivated", "output.keypoints: is not an option"),
+        (TURNED, '["angle"]', '["box"]', r'activated: .* write those of \["classes", "angle"\]'),
+        (OUTLINES, "12", "257", "output.coefficients: 257 is not accepted; write a whole number from 1 to 256"),
+        (OUTLINES, "12", "12\nprototype_stride = 33", "output.prototype_stride: 33 is not accepted"),
+        (OUTLINES, "12", "12", "1 heads make 2 outputs, but the model has 1 outputs"),
+    ],
+)
+def test_a_wrong_description_of_shapes_is_named(model, text, old, new, sentence):
+    """How many there may be, and what another decode rule has."""
+    replace(model, ANCHORED, text.replace(old, new, 1))
+    with pytest.raises(DataError, match=sentence):
+        load_bundle(model)
+
+
 TENSORS = 'kind = "tensors"\nnames = ["out"]\nshapes = [[1, 18, 16, 16]]\n'
 
 
@@ -308,7 +369,7 @@ def test_hostile_toml_gives_one_sentence(model, text):
 FULL = YOLOV8.replace("[[out", 'tensors = [["box", "classes"]]\nactivated = ["classes"]\njoined = true\n[[out', 1)
 
 
-@given(data=st.data(), heads=st.sampled_from([ANCHORED, FULL]))
+@given(data=st.data(), heads=st.sampled_from([ANCHORED, FULL, POSE, TURNED, OUTLINES]))
 def test_a_manifest_with_any_line_spoiled_gives_a_sentence_or_a_model(original, tmp_path_factory, data, heads):
     """Nothing but DataError comes out."""
     folder = tmp_path_factory.mktemp("spoiled")

@@ -42,6 +42,51 @@ def test_boxes_at_and_beyond_the_edges_do_no_harm():
         assert draw(np.zeros(size, np.uint8), found, ["a label of some length"]).shape == size
 
 
+def found_at(box, **shape) -> Detections:
+    return Detections(np.array([box], np.float32), np.array([0.9], np.float32), np.array([1], np.int32), **shape)
+
+
+def test_outlines_are_drawn_with_their_inside_tinted():
+    """The parts of one object; the rest of its box stays, and an object without an outline has its box alone."""
+    pixels = np.full((200, 300, 3), 100, np.uint8)
+    parts = [np.array([[60, 70], [120, 70], [120, 170], [60, 170]], np.float32)]
+    parts.append(parts[0] + np.array([100, 0], np.float32))
+    picture = draw(pixels, found_at([50, 60, 250, 180], polygons=(tuple(parts),)), ["a", "b"])
+    tint = np.round(0.65 * 100 + 0.35 * np.array(class_colour(1)))
+    for x in (90, 190):
+        assert (abs(picture[120, x] - tint) <= 1).all()
+    assert (picture[120, 140] == 100).all()
+    for polygons in ((None,), ((),)):
+        bare = draw(pixels, found_at([50, 60, 250, 180], polygons=polygons), ["a", "b"])
+        assert np.array_equal(bare, draw(pixels, found_at([50, 60, 250, 180]), ["a", "b"]))
+
+
+@pytest.mark.parametrize("count", [5, 17])
+def test_keypoints_are_drawn_where_they_are_visible(count):
+    """Dots; limbs between those of people, as COCO numbers them, where both ends are to be seen."""
+    pixels = np.zeros((200, 300, 3), np.uint8)
+    keypoints = np.zeros((1, count, 3), np.float32)
+    keypoints[0, :3] = [[100, 120, 0.9], [200, 120, 0.9], [150, 160, 0.1]]
+    picture = draw(pixels, found_at([50, 60, 250, 180], keypoints=keypoints), ["a", "b"])
+    assert (abs(picture[120, 100].astype(int) - class_colour(1)) < 40).all()
+    assert not picture[160, 150].any()
+    assert picture[120, 150].any() == (count == 17)
+    plain = draw(pixels, found_at([50, 60, 250, 180], keypoints=keypoints[..., :2]), ["a", "b"])
+    assert plain[160, 150].any()
+
+
+def test_a_turned_box_is_drawn_instead_of_the_one_around_it():
+    """Its sides, also where they reach far out of the picture."""
+    pixels = np.zeros((200, 300, 3), np.uint8)
+    corners = np.array([[[150, 60], [250, 120], [150, 180], [50, 120]]], np.float32)
+    picture = draw(pixels, found_at([50, 60, 250, 180], corners=corners, angle=np.zeros(1, np.float32)), ["a", "b"])
+    assert picture[150, 200].any()
+    assert not picture[180, 70].any()
+    assert not picture[120, 150].any()
+    far = found_at([0, 0, 300, 200], corners=corners * 1e9, angle=np.zeros(1, np.float32))
+    assert draw(pixels, far, ["a", "b"]).shape == pixels.shape
+
+
 def test_without_detections_the_picture_stays():
     """A copy of the same."""
     pixels = np.full((20, 30, 3), 7, np.uint8)

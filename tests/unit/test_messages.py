@@ -1,4 +1,4 @@
-"""The builders of messages of version 1.2, and what a listener reads back."""
+"""The builders of messages of version 1.3, and what a listener reads back."""
 
 from __future__ import annotations
 
@@ -40,6 +40,18 @@ def frame(clock: str = "arrival") -> Frame:
 def detections(count: int) -> Detections:
     boxes = np.tile(np.array([[128, 72, 640, 720]], np.float32), (count, 1))
     return Detections(boxes, np.full(count, 0.875, np.float32), np.arange(count, dtype=np.int32) % 2)
+
+
+def shaped(kind: str) -> Detections:
+    """Two detections of a model that tells more than boxes; the second's mask was left out."""
+    outline = np.array([[128, 72], [640, 72], [640, 720]], np.float32)
+    if kind == "outlines":
+        return dataclasses.replace(detections(2), polygons=((outline, outline / 2), None))
+    if kind == "pose":
+        places = np.tile(np.array([[128, 72, 1], [640, 360, 0.25]], np.float32), (2, 1, 1))
+        return dataclasses.replace(detections(2), keypoints=places)
+    corners = np.array([[[-128, 72], [640, 72], [640, 720], [-128, 720]]] * 2, np.float32)
+    return dataclasses.replace(detections(2), corners=corners, angle=np.array([0, 0.5], np.float32))
 
 
 def messages() -> dict[str, tuple[str, dict]]:
@@ -87,6 +99,15 @@ def messages() -> dict[str, tuple[str, dict]]:
                 publish_time_ns=now,
             ),
         ),
+        **{
+            kind: (
+                codec.topic("frame", "camera-1"),
+                build.result_message(
+                    IDENTITY, frame(), shaped(kind), LETTERBOX, MODEL, latency_ms={}, counters={}, publish_time_ns=now
+                ),
+            )
+            for kind in ("outlines", "pose", "turned")
+        },
         "classes": (
             codec.topic("classes", "camera-1"),
             build.result_message(
@@ -157,7 +178,7 @@ def messages() -> dict[str, tuple[str, dict]]:
 
 @pytest.fixture(scope="module")
 def schema(root):
-    return json.loads((root / "docs" / "message-1.2.schema.json").read_text())
+    return json.loads((root / "docs" / "message-1.3.schema.json").read_text())
 
 
 @pytest.mark.parametrize("kind", sorted(messages()))
@@ -201,26 +222,26 @@ def test_boxes_are_normalised_to_the_original_frame():
 
 
 @pytest.mark.parametrize("kind", sorted(messages()))
-def test_golden_messages_of_version_1_2_are_still_made(kind, schema):
-    """Bytes kept from the day of version 1.2: the builders make the same today, and they fit the schema."""
-    raw = golden(kind, "1.2")
+def test_golden_messages_of_version_1_3_are_still_made(kind, schema):
+    """Bytes kept from the day of version 1.3: the builders make the same today, and they fit the schema."""
+    raw = golden(kind, "1.3")
     topic, message = codec.decode(raw)
     jsonschema.validate(message, schema)
     assert (topic, message) == messages()[kind]
     assert codec.encode(*messages()[kind]) == raw
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_what_version_1_2_added_changes_nothing_of_older_versions(root, version):
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_what_later_versions_added_changes_nothing_of_older_versions(root, version):
     """But for the words of its lists, an older schema takes every message of its kinds; its readers miss nothing. The
     pads of a region alone, which a configuration asks for, may be less than it knew."""
     name = f"message-{version}.schema.json"
     old = jsonschema.Draft202012Validator(relaxed(json.loads((root / "docs" / name).read_text())))
     for kind, (_, message) in messages().items():
-        if kind == "region":
+        if kind == "region" and version != "1.2":
             assert min(message["letterbox"].values()) < 0
             message["letterbox"].update(pad_x=0.0, pad_y=0.0)
-        if message["kind"] not in ("classes", "tensors"):
+        if version == "1.2" or message["kind"] not in ("classes", "tensors"):
             old.validate(message)
 
 
@@ -249,7 +270,7 @@ def test_a_frame_comes_back_as_values():
     """What went into the builder, with boxes normalised; nothing is lost on the way."""
     read = read_message(codec.decode(codec.encode(*messages()["frame"]))[1])
     assert read == values.Frame(
-        "frame", "1.2", "box-7", "0f" * 16, 1_700_000_000_040_000_000,
+        "frame", "1.3", "box-7", "0f" * 16, 1_700_000_000_040_000_000,
         source_id="camera-1", sequence=41, position=57, capture_time_ns=1_700_000_000_000_000_000,
         clock="arrival", clock_quality="arrival", width=1280, height=720,
         letterbox=values.Letterbox(0.325, 0.325, 0.0, 91.0),
@@ -261,6 +282,48 @@ def test_a_frame_comes_back_as_values():
         latency_ms={"wait": 1.25, "preprocess": 0.5, "device": 21.0, "postprocess": 0.4}, age_ms=40.0,
         counters={"grabbed": 60, "dropped_newer": 18}, flags=("simulated",), roi=None,
     )  # fmt: skip
+
+
+def test_shapes_come_back_as_values():
+    """Places over width and height; what was left out is None, and so is all that such a model does not tell."""
+    found = {
+        kind: read_message(codec.decode(codec.encode(*messages()[kind]))[1]).detections
+        for kind in ("outlines", "pose", "turned", "frame")
+    }
+    plain = values.Detection(0, "person", 0.875, (0.1, 0.1, 0.5, 1.0))
+    assert found["frame"][0] == plain
+    outline = ((0.1, 0.1), (0.5, 0.1), (0.5, 1.0))
+    halved = ((0.05, 0.05), (0.25, 0.05), (0.25, 0.5))
+    assert found["outlines"][0] == dataclasses.replace(plain, polygons=(outline, halved))
+    assert found["outlines"][1].polygons is None
+    keypoints = (values.Keypoint(0.1, 0.1, 1.0), values.Keypoint(0.5, 0.5, 0.25))
+    assert found["pose"][0] == dataclasses.replace(plain, keypoints=keypoints)
+    corners = ((-0.1, 0.1), (0.5, 0.1), (0.5, 1.0), (-0.1, 1.0))
+    assert found["turned"][0] == dataclasses.replace(plain, corners=corners, angle=0.0)
+    assert [build.without_data(shaped(kind)) for kind in ("outlines", "pose", "turned")] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["outlines", "pose", "turned"])
+def test_the_surest_detections_have_their_shapes_in_a_message_of_bounded_size(kind):
+    """10,000 detections with the longest labels and as much shape as there can be: boxes of all, shapes while there is
+    room, and the message is one."""
+    count = 10_000
+    many = detections(count)
+    if kind == "outlines":
+        piece = np.full((16, 2), 0.123457, np.float32)
+        many = dataclasses.replace(many, polygons=((piece,) * 8,) * count)
+    elif kind == "pose":
+        many = dataclasses.replace(many, keypoints=np.full((count, 64, 3), 0.123457, np.float32))
+    else:
+        corners = np.full((count, 4, 2), 0.123457, np.float32)
+        many = dataclasses.replace(many, corners=corners, angle=np.full(count, 0.123457, np.float32))
+    model = dataclasses.replace(MODEL, labels=("p" * 128, "b" * 128))
+    message = build.result_message(IDENTITY, frame(), many, LETTERBOX, model, latency_ms={}, counters={})
+    told = [len(one) > 4 for one in message["detections"]]
+    assert (len(told), told[0]) == (count, True)
+    assert told.count(False) == build.without_data(many)
+    assert told == sorted(told, reverse=True)
+    assert len(codec.encode("1/frame/" + "a" * 64, message)) <= codec.MAX_MESSAGE
 
 
 def test_classes_and_tensors_come_back_as_values():
@@ -304,7 +367,7 @@ def test_the_other_kinds_come_back_as_values():
     """State, heartbeat and end, field by field."""
     now, counters = 1_700_000_000_040_000_000, {"grabbed": 60, "dropped_newer": 18}
     state, heartbeat, end = (read_message(messages()[kind][1]) for kind in ("state", "heartbeat", "end"))
-    envelope = ("1.2", "box-7", "0f" * 16, now)
+    envelope = ("1.3", "box-7", "0f" * 16, now)
     reason = "the connection was refused"
     assert state == values.State("state", *envelope, "camera-1", "lost", reason, now - 5, counters, "refused")
     model = values.Model("yolov3-tiny", "1", "ab" * 32, 0.25, 0.45, 300)

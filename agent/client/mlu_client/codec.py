@@ -1,6 +1,6 @@
-"""The bytes of messages, version 1.2: one ZeroMQ frame = topic, one NUL, one msgpack map.
+"""The bytes of messages, version 1.3: one ZeroMQ frame = topic, one NUL, one msgpack map.
 
-Described for subscribers in ``docs/wire.md`` and ``docs/message-1.2.schema.json``. The rules: ``v`` is "major.minor";
+Described for subscribers in ``docs/wire.md`` and ``docs/message-1.3.schema.json``. The rules: ``v`` is "major.minor";
 a minor version only adds; unknown fields and unknown kinds are ignored; a major version changes the topic's first
 part. Keys are strings and there are no extension types: any language's msgpack library reads a message as usual.
 """
@@ -16,13 +16,13 @@ import msgpack  # type: ignore[import-untyped,unused-ignore]
 
 from .errors import DataError
 
-VERSION = "1.2"
+VERSION = "1.3"
 MAJOR = 1
 RESULTS = ("frame", "classes", "tensors")  # what a model has to say of a frame: one sequence for each source
 KINDS = (*RESULTS, "state", "heartbeat", "end")
 MAX_MESSAGE = 4 << 20  # 10,000 detections with long labels stay below it
 MAX_ITEMS = 16384
-MAX_DEPTH = 16  # maps and lists within each other: this version needs four
+MAX_DEPTH = 16  # maps and lists within each other: this version needs five
 MAX_TOPIC = 256
 LARGEST = 2**64 - 1  # msgpack has no larger integer
 STATES = ("connecting", "live", "stalled", "frozen", "black", "covered", "moved", "paused", "lost", "failed", "ended")

@@ -18,9 +18,11 @@ from .values import (
     End,
     Frame,
     Heartbeat,
+    Keypoint,
     Letterbox,
     Message,
     Model,
+    Point,
     State,
     Tensor,
     Tensors,
@@ -34,12 +36,13 @@ if TYPE_CHECKING:
 _NAME = r"[A-Za-z0-9._-]{1,64}"
 _DTYPE = r"(?:u?int|float)(?:8|16|32|64)"
 _MAX_AXES = 8
+MAX_PARTS, MAX_POINTS = 64, 4096  # of one detection; this version's mlu-agent sends 8 and 128
 
 
 def read_message(message: Mapping[str, Any]) -> Message:
     """``message`` as ``mlu_client.codec.decode`` or a ``Subscriber`` gives it -> a ``Frame``, ``Classes``, ``Tensors``,
     ``State``, ``Heartbeat`` or ``End``; a bare ``Message`` for another kind. DataError, one sentence with field, value
-    and remedy, where a field is missing or is not what ``docs/message-1.2.schema.json`` says of it."""
+    and remedy, where a field is missing or is not what ``docs/message-1.3.schema.json`` says of it."""
     table = Table(message)
     envelope = (
         table.text("kind"),
@@ -159,7 +162,25 @@ def _detection(table: Table) -> Detection:
         label=table.text("label"),
         confidence=table.number("confidence", 0.0, 1.0),
         box=table.fractions("box"),
+        polygons=_polygons(table) if table.has("polygons") else None,
+        keypoints=_keypoints(table) if table.has("keypoints") else None,
+        corners=_corners(table) if table.has("corners") else None,
+        angle=table.number("angle") if table.has("angle") else None,
     )
+
+
+def _polygons(table: Table) -> tuple[tuple[Point, ...], ...]:
+    polygons = table.points_of_parts("polygons", most=MAX_PARTS)
+    return tuple(tuple((x, y) for x, y in polygon) for polygon in polygons)
+
+
+def _keypoints(table: Table) -> tuple[Keypoint, ...]:
+    return tuple(Keypoint(*point) for point in table.points("keypoints", sizes=(2, 3), most=MAX_POINTS))
+
+
+def _corners(table: Table) -> tuple[Point, Point, Point, Point]:
+    one, two, three, four = ((x, y) for x, y in table.points("corners", least=4, most=4, bounded=False))
+    return one, two, three, four
 
 
 def _class(table: Table) -> Class:

@@ -11,6 +11,7 @@ from .codec import LARGEST, MAJOR, show
 from .errors import DataError
 
 _SHOWN = 40
+_MOST = 4096  # points of one part
 _REMEDY = f"it is damaged, or the publisher is no mlu-agent of version {MAJOR}"
 
 
@@ -89,6 +90,24 @@ class Table:
         left, top, right, bottom = value
         return float(left), float(top), float(right), float(bottom)
 
+    def points(
+        self, key: str, *, sizes: tuple[int, ...] = (2,), least: int = 0, most: int, bounded: bool = True
+    ) -> list[tuple[float, ...]]:
+        """A list of ``least`` to ``most`` points of so many numbers each, in 0..1 or (``bounded``) any finite ones."""
+        value = self._take(key)
+        if not _are_points(value, sizes, least, most, bounded=bounded):
+            numbers = " or ".join(map(str, sizes)) + (" numbers from 0 to 1" if bounded else " finite numbers")
+            self._refuse(key, value, f"a list of {least} to {most} points of {numbers}")
+        return [tuple(map(float, point)) for point in value]
+
+    def points_of_parts(self, key: str, *, most: int) -> list[list[tuple[float, ...]]]:
+        """A list of at most ``most`` lists of 3 to 4096 points of two numbers in 0..1."""
+        value = self._take(key)
+        right = isinstance(value, (list, tuple)) and len(value) <= most
+        if not right or not all(_are_points(part, (2,), 3, _MOST, bounded=True) for part in value):
+            self._refuse(key, value, f"a list of at most {most} lists of 3 to {_MOST} points of 2 numbers from 0 to 1")
+        return [[tuple(map(float, point)) for point in part] for part in value]
+
     def counts(self, key: str) -> dict[str, int]:
         """A map of whole numbers from 0 on, by names."""
         inner = self.table(key)
@@ -134,6 +153,17 @@ class Table:
     def _refuse(self, key: str, value: Any, wanted: str) -> NoReturn:
         field = self._name(key) or "it"
         raise DataError(f"message: {field} is {show(value, _SHOWN)}, not {wanted}; {_REMEDY}")
+
+
+def _are_points(value: Any, sizes: tuple[int, ...], least: int, most: int, *, bounded: bool) -> bool:
+    if not isinstance(value, (list, tuple)) or not least <= len(value) <= most:
+        return False
+    return all(
+        isinstance(point, (list, tuple))
+        and len(point) in sizes
+        and all(_is_number(one) and (not bounded or 0 <= one <= 1) for one in point)
+        for point in value
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -28,14 +28,36 @@ class Message:
     publish_time_ns: int
 
 
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Keypoint:
+    """A place on an object; ``visibility`` 0..1, None where the model does not tell it."""
+
+    x: float
+    y: float
+    visibility: float | None = None
+
+
 @dataclass(frozen=True)
 class Detection:
-    """One object. ``box`` is left, top, right, bottom in the original frame, divided by its width and height."""
+    """One object. ``box`` is left, top, right, bottom in the original frame, divided by its width and height.
+
+    All else are places in the frame, divided likewise, which some models tell since version 1.3; None where nothing was
+    told. ``polygons``: the outlines of the object's parts, the largest first. ``keypoints``: in the model's order.
+    ``corners``: of a turned box, clockwise as one sees it, also beyond the frame; ``angle``: radians of the side from
+    the first corner to the second, clockwise from the x axis, in pixels of the frame.
+    """
 
     class_id: int
     label: str
     confidence: float
     box: tuple[float, float, float, float]
+    polygons: tuple[tuple[Point, ...], ...] | None = None
+    keypoints: tuple[Keypoint, ...] | None = None
+    corners: tuple[Point, Point, Point, Point] | None = None
+    angle: float | None = None
 
 
 @dataclass(frozen=True)

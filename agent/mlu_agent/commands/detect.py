@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 from mlu_client.text import printable, printable_json
 
 from ..annotated import AnnotatedOutput
+from ..detections import shape_map
 from ..detector import Detector
 from ..errors import UserError
 from ..model.bundle import Thresholds, load_detection_bundle
@@ -97,8 +99,11 @@ def _print(item: Item, detections: Detections, labels: tuple[str, ...], as_json:
             "label": labels[int(class_id)],
             "confidence": round(float(confidence), 6),
             "box": [round(float(value), 3) for value in box],
+            **shape_map(detections, index, (1, 1), 3),
         }
-        for box, confidence, class_id in zip(detections.xyxy, detections.confidence, detections.class_id)
+        for index, (box, confidence, class_id) in enumerate(
+            zip(detections.xyxy, detections.confidence, detections.class_id)
+        )
     ]
     if as_json:
         line = {"input": item.input, "frame": item.number, "width": width, "height": height, "detections": found}
@@ -107,4 +112,14 @@ def _print(item: Item, detections: Detections, labels: tuple[str, ...], as_json:
     print(f"{item.place}: {len(found)} found" if found else f"{item.place}: nothing found")
     for one in found:
         box = ", ".join(f"{value:.1f}" for value in one["box"])
-        print(f"  {one['confidence']:.2f}  {printable(one['label']):<14} ({box})")
+        print(f"  {one['confidence']:.2f}  {printable(one['label']):<14} ({box}){_shape(one)}")
+
+
+def _shape(one: dict[str, Any]) -> str:
+    """In a few words what is told of a detection beside its box."""
+    if "polygons" in one:
+        return f", outline of {sum(map(len, one['polygons']))} points"
+    if "keypoints" in one:
+        seen = sum(point[2:] >= [0.5] for point in one["keypoints"]) if len(one["keypoints"][0]) == 3 else None
+        return f", {len(one['keypoints'])} keypoints" + (f", {seen} of them visible" if seen is not None else "")
+    return f", turned by {math.degrees(one['angle']):.1f} degrees" if "angle" in one else ""

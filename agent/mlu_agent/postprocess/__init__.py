@@ -8,7 +8,7 @@ import numpy as np
 
 from ..classes import Classes
 from ..detections import Detections
-from ..model.output_spec import CLASSES, TENSORS
+from ..model.output_spec import CLASSES, ORIENTED, TENSORS
 from ..model.prior_spec import SSD_HEADS
 from ..tensors import Tensors
 from .choice import Choice, choose, keep_wanted
@@ -17,6 +17,8 @@ from .decode import HeadDecoder
 from .detection_output import decode_detection_output
 from .nms import nms
 from .plain import read_tensors
+from .rotated import suppress_turned
+from .shapes import with_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,13 +96,15 @@ class Postprocessor:
             return Detections.empty(found.invalid, filtered)
         # sides of 1e30 are numbers, their areas are not: such a box overlaps nothing, and ends at the frame's edges
         with np.errstate(over="ignore", invalid="ignore"):
-            keep = nms(found.xyxy, found.confidence, found.class_id, thresholds.iou, thresholds.max_detections)
+            keep = _suppress(found, self._spec.output.decode == ORIENTED, thresholds)
             xyxy = letterbox.invert(found.xyxy[keep])
         inside = ((xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])).nonzero()[0]
         if len(inside) < len(keep):
             keep, xyxy = keep[inside], xyxy[inside]
-        confidence, class_id = found.confidence[keep], found.class_id[keep]
-        return Detections(np.ascontiguousarray(xyxy), confidence, class_id, found.invalid, filtered)
+        kept = found.at(keep)
+        xyxy = np.ascontiguousarray(xyxy)
+        detections = Detections(xyxy, kept.confidence, kept.class_id, kept.invalid, filtered)
+        return with_shapes(detections, kept, self._spec.output.chosen(outputs), self._spec.output, letterbox)
 
     def _decode(self, outputs: Sequence[NDArray[Any]], thresholds: Thresholds, image: int | None) -> Candidates:
         spec = self._spec
@@ -112,6 +116,12 @@ class Postprocessor:
         return decode_detection_output(
             outputs[0], spec.input, spec.output, spec.num_classes, thresholds.confidence, image
         )
+
+
+def _suppress(found: Candidates, turned: bool, thresholds: Thresholds) -> NDArray[np.intp]:
+    if turned and found.extra is not None:
+        return suppress_turned(found.extra, found.confidence, found.class_id, thresholds.iou, thresholds.max_detections)
+    return nms(found.xyxy, found.confidence, found.class_id, thresholds.iou, thresholds.max_detections)
 
 
 def postprocess(

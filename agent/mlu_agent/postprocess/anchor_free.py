@@ -7,20 +7,24 @@ as confidence = objectness x class score <= objectness; without one, any of its 
             (YOLOX, Ge et al. 2021, section 2.1: anchor-free, decoupled head)
     yolov8  the sides lie at distances left, top, right, bottom from the cell's centre, (cell + 0.5) * stride. Each is
             the expectation of a softmax over the distances 0, 1 .. reg_max - 1, in strides
-            (Generalized Focal Loss, Li et al. 2020, section 3.2); with reg_max = 1 the distance itself. YOLO11 too.
+            (Generalized Focal Loss, Li et al. 2020, section 3.2); with reg_max = 1 the distance itself. YOLO11 too,
+            and those that segment, find poses or turned boxes (shape_numbers).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..model.output_spec import ORIENTED
 from .candidates import Candidates, nothing
 from .logits import MARGIN, logit, may_pass, sigmoid
 from .priors import rows_of
+from .rotated import enclosing
 from .scores import pick_classes
+from .shape_numbers import shape_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,14 +48,22 @@ class Level:
     stride: int
     columns: int
 
+    def centres(self, cells: NDArray[np.intp]) -> Floats:
+        """(N, 2): x, y of the middle of cells y * columns + x, in cells."""
+        grid = np.stack((cells % self.columns, cells // self.columns), axis=1).astype(np.float32)
+        grid += np.float32(0.5)
+        return grid
+
 
 def split_levels(outputs: Sequence[Rows], spec: OutputSpec, size: InputSpec, classes: int) -> list[Level]:
     """The levels of one picture's outputs, without copying. ValueError if they are not what ``spec`` says."""
     shapes = spec.shapes(size.width, size.height, classes)
     if len(outputs) != len(shapes):
         raise ValueError(f"{len(outputs)} outputs for {len(spec.heads)} heads in {len(shapes)} outputs; give each")
+    own = len(spec.layout) if spec.joined else len(spec.layout) * len(spec.heads)  # the prototypes are no level's
     if spec.joined:
-        outputs = [rows_of(output, cells, channels) for output, (cells, _, channels) in zip(outputs, shapes)]
+        levels_rows = [rows_of(output, cells, depth) for output, (cells, _, depth) in zip(outputs[:own], shapes)]
+        outputs = [*levels_rows, *outputs[own:]]
     for output, (height, width, channels) in zip(outputs, shapes):
         if (
             output.dtype not in (np.float16, np.float32)
@@ -103,13 +115,25 @@ def decode_level(level: Level, spec: OutputSpec, confidence: float, multi_label:
         multi_label=multi_label,
         activated="classes" in spec.activated,
     )
-    xyxy = _boxes(values["box"], cells, level, spec)[row]
+    boxes = _boxes(values["box"], cells, level, spec)
+    extra = shape_numbers(values, boxes, level.centres(cells), level.stride, spec)
+    if spec.decode == ORIENTED and extra is not None:
+        boxes = enclosing(extra)
+    boxes, extra = boxes[row], None if extra is None else extra[row]
+    return _possible(Candidates(boxes, score, class_id.astype(np.int32), invalid, extra))
+
+
+def _possible(found: Candidates) -> Candidates:
+    """Those whose numbers are finite, and whose boxes have an area; the others are counted."""
+    xyxy = found.xyxy
     possible = np.isfinite(xyxy).all(axis=1)
     possible &= (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
-    if not possible.all():
-        invalid += len(possible) - int(np.count_nonzero(possible))
-        xyxy, score, class_id = xyxy[possible], score[possible], class_id[possible]
-    return Candidates(xyxy, score, class_id.astype(np.int32), invalid)
+    if found.extra is not None:
+        possible &= np.isfinite(found.extra).all(axis=1)
+    if possible.all():
+        return found
+    kept = found.at(possible.nonzero()[0])
+    return replace(kept, invalid=found.invalid + len(possible) - len(kept.confidence))
 
 
 def _cells(fields: dict[str, Rows], activated: Sequence[str], confidence: float) -> NDArray[np.intp]:
@@ -137,7 +161,7 @@ def _valid(values: dict[str, Floats], activated: Sequence[str]) -> NDArray[np.bo
     valid = np.ones(len(values["box"]), np.bool_)
     for name, rows in values.items():
         valid &= np.isfinite(rows).all(axis=1)
-        if name in activated:
+        if name in activated and name != "angle":
             valid &= ((rows >= 0) & (rows <= 1)).all(axis=1)
     return valid
 
@@ -152,14 +176,13 @@ def _objectness(values: dict[str, Floats], activated: Sequence[str]) -> Floats:
 
 def _boxes(box: Floats, cells: NDArray[np.intp], level: Level, spec: OutputSpec) -> Floats:
     """xyxy (N, 4) of the numbers in the box field (N, channels) at ``cells`` = y * columns + x."""
-    grid = np.stack((cells % level.columns, cells // level.columns), axis=1).astype(np.float32)
+    centre = level.centres(cells)
     stride = np.float32(level.stride)
     if spec.decode == "yolox":
-        centre = (box[:, :2] + grid) * stride
+        centre = (box[:, :2] + (centre - np.float32(0.5))) * stride
         half = np.exp(box[:, 2:]) * (stride / np.float32(2))
         return np.concatenate((centre - half, centre + half), axis=1)
     distance = box if spec.reg_max == 1 else _expectation(box.reshape(-1, spec.reg_max)).reshape(-1, 4)
-    centre = grid + np.float32(0.5)
     sides: Floats = np.concatenate((centre - distance[:, :2], centre + distance[:, 2:]), axis=1)
     sides *= stride
     return sides

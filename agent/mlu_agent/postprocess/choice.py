@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .candidates import Candidates
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..model.bundle import Thresholds
     from ..model.info import ModelInfo
+    from .candidates import Candidates
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,5 +54,4 @@ def keep_wanted(found: Candidates, least: NDArray[np.float32] | None) -> tuple[C
     left_out = len(found.confidence) - len(wanted)
     if not left_out:
         return found, 0
-    kept = Candidates(found.xyxy[wanted], found.confidence[wanted], found.class_id[wanted], found.invalid)
-    return kept, left_out
+    return found.at(wanted), left_out

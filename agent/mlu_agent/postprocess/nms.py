@@ -51,7 +51,7 @@ def nms(
     sides = np.ascontiguousarray(xyxy.T)
     boxes = _Boxes(sides, (sides[2] - sides[0]) * (sides[3] - sides[1]), class_id)
     kept = np.empty(0, np.intp)
-    for order in _by_confidence(-confidence):
+    for order in by_confidence(-confidence):
         for start in range(0, len(order), _BLOCK):
             kept = _extend(boxes, kept, order[start : start + _BLOCK], iou, max_detections)
             if len(kept) >= max_detections:
@@ -59,7 +59,7 @@ def nms(
     return kept
 
 
-def _by_confidence(negative: NDArray[np.float32]) -> Iterator[Indices]:
+def by_confidence(negative: NDArray[np.float32]) -> Iterator[Indices]:
     """The stable order of ``negative`` (N,) in one part, or in two, as what is sure enough is often in the first."""
     if len(negative) <= 2 * _FRONT:
         yield negative.argsort(kind="stable")
@@ -102,11 +102,11 @@ def _extend_dense(boxes: _Boxes, kept: Indices, block: Indices, iou: float, enou
         if len(kept):
             part = part[~_crossed(boxes.at(part), boxes.at(kept), iou).any(axis=1)]
         mine = boxes.at(part)
-        kept = np.concatenate((kept, part[_greedy(_crossed(mine, mine, iou))]))
+        kept = np.concatenate((kept, part[greedy(_crossed(mine, mine, iou))]))
     return kept
 
 
-def _greedy(overlaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def greedy(overlaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(N, N) overlaps of boxes in order of confidence -> which of them stay."""
     alive = np.ones(len(overlaps), np.bool_)
     above = np.triu(overlaps, 1)

@@ -1,6 +1,6 @@
-"""What the agent says, as maps of version 1.2: one builder for each kind of message.
+"""What the agent says, as maps of version 1.3: one builder for each kind of message.
 
-The fields are described in ``docs/wire.md`` and ``docs/message-1.2.schema.json``; the codec makes them bytes.
+The fields are described in ``docs/wire.md`` and ``docs/message-1.3.schema.json``; the codec makes them bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlu_agent.classes import Classes
-from mlu_agent.detections import Detections
+from mlu_agent.detections import Detections, shape_map
 from mlu_agent.tensors import Tensors
 from mlu_client.codec import MAX_MESSAGE, STATES, VERSION
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlu_agent.model.info import ModelInfo
     from mlu_agent.postprocess import Result
 
+DETECTION, NUMBER = 320, 10  # bytes of one at most: a box with the longest label; a number of its shape, lists included
 MAX_DATA = MAX_MESSAGE - (256 << 10)  # of all tensors of a message: names and the other fields need the rest
 
 CLOCK_QUALITY = {
@@ -134,10 +135,14 @@ def detection_list(detections: Detections, labels: Sequence[str], width: int, he
     scale = np.array([width, height, width, height], np.float64)
     boxes = np.round(detections.xyxy / scale, 6).tolist()
     scores = np.round(detections.confidence.astype(np.float64), 6).tolist()
-    return [
+    told = [
         {"class_id": number, "label": labels[number], "confidence": score, "box": box}
         for number, score, box in zip(detections.class_id.tolist(), scores, boxes)
     ]
+    if detections.shaped:
+        for index, (one, fits) in enumerate(zip(told, _with_room(detections))):
+            one.update(shape_map(detections, index, (width, height), 6) if fits else {})
+    return told
 
 
 def class_list(classes: Classes) -> list[dict[str, Any]]:
@@ -165,13 +170,23 @@ def tensor_map(name: str, array: NDArray[Any], *, data: bool = True) -> dict[str
 
 
 def without_data(result: Result) -> int:
-    """How many tensors stand in a message without their data."""
-    return fitting(one.nbytes for one in result.arrays).count(False) if isinstance(result, Tensors) else 0
+    """How many tensors stand in a message without their data, or detections without their shape."""
+    if isinstance(result, Tensors):
+        return fitting(one.nbytes for one in result.arrays).count(False)
+    return _with_room(result).count(False) if isinstance(result, Detections) and result.shaped else 0
 
 
-def fitting(sizes: Iterable[int]) -> list[bool]:
+def _with_room(detections: Detections) -> list[bool]:
+    """Which detections have their shapes in one message: the surest, beside all boxes."""
+    room = MAX_DATA - DETECTION * len(detections)
+    sizes = [NUMBER * detections.numbers(index) for index in range(len(detections))]
+    told = [None] * len(sizes) if detections.polygons is None else detections.polygons
+    fits = fitting(sizes, room)
+    return [fit and (detections.polygons is None or one is not None) for fit, one in zip(fits, told)]
+
+
+def fitting(sizes: Iterable[int], room: int = MAX_DATA) -> list[bool]:
     """Which of some tensors, of so many bytes, have their data in one message."""
-    room = MAX_DATA
     fits = []
     for size in sizes:
         fits.append(size <= room)
