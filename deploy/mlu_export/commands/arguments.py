@@ -14,7 +14,7 @@ from mlu_agent.model.output_spec import ACTIVATIONS, DECODES
 from ..calibration.observe import OBSERVERS, USUAL_PERCENTILE
 from ..importers.darknet.archs import ARCHS
 from ..support.files import sha256_hex
-from ..values.heads import Anchors, HeadRequest, parse_anchors
+from ..values.heads import AUTO, NONE, Anchors, HeadRequest, parse_anchors
 from ..values.pixels import CHANNEL_SOURCES, COLOURS, INPUT_DTYPES
 from ..values.targets import CORE_NUMBERS
 from ..workflows.request import Calibration, Files, Form, Pixels, Precision, Quantization, Wanted
@@ -133,7 +133,12 @@ def declare_network(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--outputs", type=names, metavar="NAME,NAME", help="end the network at these tensors (a module: its parts)"
     )
-    parser.add_argument("--decode", choices=DECODES, help="the outputs are detection heads of this kind")
+    parser.add_argument(
+        "--decode",
+        choices=(AUTO, NONE, *DECODES),
+        help="the outputs are detection heads of this kind; auto (the default) finds them before a network's own "
+        "decoding, none keeps the outputs as they are",
+    )
     parser.add_argument(
         "--classify",
         choices=ACTIVATIONS,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlu_agent.errors import DataError, UserError
 
 from ..support.files import read_bounded, sha256_hex
+from ..values.heads import AUTO, HeadRequest
 from .darknet.cfg import CfgError, Section, parse_cfg
 from .darknet.importer import import_darknet
 from .module.file import load_module
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..values.graph import ImportedModel
-    from ..values.heads import HeadRequest
     from ..values.quantizer_parameters import QuantParameters
     from .darknet.archs import Arch
 
@@ -133,7 +133,7 @@ def _given(size: tuple[int, int] | None) -> tuple[int, int]:
 
 def _check_own_network(arch: Arch, size: tuple[int, int] | None, heads: HeadRequest | None) -> None:
     """Networks that are known know their own heads, and halve the picture five times."""
-    if heads is not None and heads.table():
+    if heads is not None and heads != HeadRequest(decode=AUTO) and heads.table():
         options = ", ".join(f"--{key}" for key in heads.table())
         raise UserError(f"--arch {arch.name} knows its own outputs: leave {options} out, for --arch onnx and module")
     if size is not None and any(side % 32 for side in size):

@@ -30,6 +30,7 @@ def imported(
     """The model of named outputs computed from one picture. Raises UnsupportedError, DataError, UserError."""
     if not outputs:
         raise DataError("the network has no outputs")
+    heads.complete()
     free = heads.decode and heads.decode not in ANCHORED
     size = source.shape[2], source.shape[3]
     if free:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlu_agent.model.output_spec import PlainSpec
 
     from .arrays import FloatArray
-    from .heads import Head
+    from .heads import Head, HeadRequest
     from .quantizer_parameters import QuantParameters
 
 Shape = tuple[int, int, int]
@@ -253,7 +253,8 @@ class ImportedModel:
     be applied to the numbers of its one output if that has one for each of ``classes``, else "".
     ``quantized`` is None for float weights; of a quantized checkpoint it has the parameters of every layer with scales
     by the name of its node (the weights in the graph are the unquantized ones, as in the checkpoint). ``keys`` tells
-    what a state dict calls the module of each convolution, by the name of its node.
+    what a state dict calls the module of each convolution, by the name of its node. ``request`` is what the outputs
+    were imported as, where the network showed it itself, and ``notes`` say so.
     """
 
     graph: Graph
@@ -267,6 +268,8 @@ class ImportedModel:
     keys: Mapping[str, str] | None = None
     tensors: tuple[PlainSpec, ...] = ()
     classify: str = ""
+    request: HeadRequest | None = None
+    notes: tuple[str, ...] = ()
 
 
 def infer_shapes(graph: Graph) -> dict[str, Shape]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlu_agent.model.bundle import ModelSpec
 
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
+AUTO, NONE = "auto", "none"  # what --decode may say beside a rule: look for the heads, or take the outputs as they are
 MAX_SIDE = 1e5
 MAX_LIST = 65536
 
@@ -63,8 +64,9 @@ class HeadLayout:
 
 @dataclass(frozen=True)
 class HeadRequest:
-    """``outputs`` are the tensors to end at, () for the network's own; ``decode`` names the heads' rule, "" for plain
-    tensors; ``anchors`` are pixels, one tuple of pairs per head in output order; ``strides`` one per level.
+    """``outputs`` are the tensors to end at, () for the network's own; ``decode`` names the heads' rule, AUTO for what
+    the network shows itself, "" or NONE for plain tensors (nothing said at all: as AUTO, where it shows something);
+    ``anchors`` are pixels, one tuple of pairs per head in output order; ``strides`` one per level.
     ``classify``: the one output has a number per label, to which that activation is still to be applied ("none": it is
     a confidence); "" for networks that do not classify. ``keypoints``: of a pose how many and their dimensions, (17,
     3); () where the channels tell. Of a segmentation the prototypes are the last of ``outputs``.
@@ -79,11 +81,11 @@ class HeadRequest:
 
     def check(self) -> HeadRequest:
         """Itself. Raises UserError where the parts do not belong together."""
-        if self.decode and self.decode not in DECODES:
-            raise UserError(f"--decode {self.decode!r:.40} is not known; known are {', '.join(DECODES)}")
+        if self.decode and self.decode not in (AUTO, NONE, *DECODES):
+            raise UserError(f"--decode {self.decode!r:.40} is not known; known are {', '.join((AUTO, NONE, *DECODES))}")
         if self.classify and self.classify not in ACTIVATIONS:
             raise UserError(f"--classify {self.classify!r:.40} is not known; known are {', '.join(ACTIVATIONS)}")
-        if self.classify and self.decode:
+        if self.classify and self.decode not in ("", NONE):
             raise UserError(
                 f"--classify {self.classify}: a network with --decode {self.decode} detects; give one of both"
             )
@@ -93,6 +95,13 @@ class HeadRequest:
         if self.strides and (anchored or not self.decode):
             free = " and ".join(name for name in DECODES if name not in ANCHORED)
             raise UserError(f"--strides belong to --decode {free}; heads with anchors know theirs by their size")
+        if self.strides and self.decode in (AUTO, NONE):
+            raise UserError(f"--strides belong to a rule, not to --decode {self.decode}")
+        return self
+
+    def complete(self) -> HeadRequest:
+        """Itself. Raises UserError where a rule lacks what neither the user said nor the network shows."""
+        anchored = self.decode in ANCHORED
         if anchored and not self.anchors:
             raise UserError(
                 f"--decode {self.decode} needs --anchors: width,height pairs in pixels, the heads apart by '/', in the "
@@ -112,6 +121,8 @@ class HeadRequest:
     def over(self, base: HeadRequest) -> HeadRequest:
         """``base`` with what is said here."""
         said = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.decode == AUTO and base.decode:
+            said["decode"] = ""
         return replace(base, **{key: value for key, value in said.items() if value})
 
     def table(self) -> dict[str, Any]:
@@ -156,7 +167,7 @@ def read_request(table: Fields) -> HeadRequest:
     if len(table.problems) > before:
         return HeadRequest()
     try:
-        return request.check()
+        return request.check().complete()
     except UserError as error:
         table.problem("decode", error.message)
         return HeadRequest()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import DataError, UserError
 
 from ..importers.darknet.archs import Arch, find_arch
 from ..importers.source import Source, import_model, read_source
-from ..values.heads import HeadRequest
+from ..values.heads import NONE, HeadRequest
 
 if TYPE_CHECKING:
     from ..formats.recipe import Recipe
@@ -36,8 +36,8 @@ def read_network(wanted: Wanted, recipe: Recipe | None = None) -> Read:
     source = read_source(arch, files.weights, files.cfg, files.module)
     if recipe is not None:
         _check_recipe(recipe, source)
-    size, heads = _asked(wanted, recipe)
-    return _told(Read(arch, source, import_model(arch, source, size, heads), size, heads))
+    size, heads = _asked(wanted, arch, recipe)
+    return _imported(arch, source, size, heads)
 
 
 def read_for_recipe(read: Read, wanted: Wanted, recipe: Recipe) -> Read:
@@ -47,22 +47,31 @@ def read_for_recipe(read: Read, wanted: Wanted, recipe: Recipe) -> Read:
     """
     _choose_arch(wanted, recipe)
     _check_recipe(recipe, read.source)
-    size, heads = _asked(wanted, recipe)
-    if (size, heads) == (read.size, read.heads):
+    size, heads = _asked(wanted, read.arch, recipe)
+    plain = heads == HeadRequest(decode=NONE)
+    if (size, HeadRequest() if plain else heads) == (read.size, read.heads):
         return read
-    model = import_model(read.arch, read.source, size, heads)
-    return _told(replace(read, model=model, size=size, heads=heads))
+    return _imported(read.arch, read.source, size, heads)
 
 
-def _asked(wanted: Wanted, recipe: Recipe | None) -> tuple[tuple[int, int] | None, HeadRequest]:
-    size = wanted.form.size or ((recipe.settings.height, recipe.settings.width) if recipe else None)
-    return size, wanted.heads.over(recipe.settings.heads if recipe else HeadRequest()).check()
+def _asked(wanted: Wanted, arch: Arch, recipe: Recipe | None) -> tuple[tuple[int, int] | None, HeadRequest]:
+    """Size and heads; a recipe that says nothing of heads was made of a network's own outputs."""
+    if recipe is None:
+        return wanted.form.size, wanted.heads.check()
+    heads = wanted.heads.over(recipe.settings.heads).check()
+    if heads == HeadRequest() and arch.family in ("onnx", "module"):
+        heads = HeadRequest(decode=NONE)
+    return wanted.form.size or (recipe.settings.height, recipe.settings.width), heads
 
 
-def _told(read: Read) -> Read:
-    for warning in read.model.warnings:
+def _imported(arch: Arch, source: Source, size: tuple[int, int] | None, heads: HeadRequest) -> Read:
+    """The network; what its importer warns of, and what it found itself, is said."""
+    model = import_model(arch, source, size, heads)
+    for warning in model.warnings:
         print(f"mlu-export: warning: {warning}", file=sys.stderr)
-    return read
+    for note in model.notes:
+        print(f"mlu-export: note: {source.name}: {note}", file=sys.stderr)
+    return Read(arch, source, model, size, heads if model.request is None else model.request)
 
 
 def _choose_arch(wanted: Wanted, recipe: Recipe | None) -> Arch:

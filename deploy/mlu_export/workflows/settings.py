@@ -62,7 +62,7 @@ def _base(wanted: Wanted, read: Read, recipe: Settings | None) -> Settings:
         width=0,
         height=0,
         preprocessing=Preprocessing(arch.resize, arch.pad_value),
-        thresholds=Thresholds(iou=IOUS.get(wanted.heads.decode, arch.iou)),
+        thresholds=Thresholds(iou=IOUS.get(read.heads.decode, arch.iou)),
     )
 
 

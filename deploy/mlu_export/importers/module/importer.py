@@ -10,6 +10,7 @@ import io
 import logging
 import traceback
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from ...recording.fuse import fused
 from ...recording.record import RECORDERS
 from ...recording.values import Constant, UnsupportedError, Value, new_identity
 from ...support.torch_needed import import_torch
-from ...values.heads import HeadRequest
+from ...values.heads import AUTO, NONE, HeadRequest
 from ..traced import imported
 
 if TYPE_CHECKING:
@@ -40,10 +41,16 @@ def import_module(module: Any, size: tuple[int, int], heads: HeadRequest | None 
     """
     torch = import_torch()
     asked = (heads or HeadRequest()).check()
+    if asked.decode == NONE:
+        asked = replace(asked, decode="")
+    if asked.decode == AUTO:
+        raise UserError(
+            "--decode auto finds the heads of ONNX files; of a module, name them with --outputs and --decode"
+        )
     picture = torch.zeros(1, PICTURE_CHANNELS, *size)
     walk = _Walk(torch, _exported(torch, module, picture))
     source, outputs = walk.run(picture, asked.outputs)
-    return imported(source, outputs, asked)
+    return replace(imported(source, outputs, asked), request=asked)
 
 
 def _exported(torch: Any, module: Any, picture: Any) -> Any:

@@ -11,6 +11,7 @@ from mlu_agent.errors import DataError
 
 from ...recording.values import UnsupportedError
 from .call import Call, Tensor
+from .fold_tails import TAIL_FOLDS
 
 MAX_FOLDED = 1 << 26  # elements
 # TensorProto.DataType -> numpy; floats are computed in float32
@@ -261,5 +262,6 @@ FOLDS: dict[str, Fold] = {
     "GreaterOrEqual": _pointwise(np.greater_equal), "Or": _pointwise(np.logical_or), "Not": _pointwise(np.logical_not),
     "Where": _pointwise(np.where), "Max": _many(np.maximum), "Min": _many(np.minimum), "Sum": _many(np.add),
     "ReduceProd": _reduced(np.prod), "ReduceSum": _reduced(np.sum), "ReduceMax": _reduced(np.max),
-    "ReduceMin": _reduced(np.min), "ReduceMean": _reduced(np.mean),
+    "ReduceMin": _reduced(np.min), "ReduceMean": _reduced(np.mean), "Relu": _pointwise(lambda a: np.maximum(a, 0)),
+    "Tanh": _pointwise(np.tanh), "Softplus": _pointwise(lambda a: np.logaddexp(a, 0)), **TAIL_FOLDS,
 }  # fmt: skip

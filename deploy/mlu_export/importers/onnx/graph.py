@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +14,16 @@ from mlu_agent.errors import DataError, UserError
 from ...recording.fuse import fused
 from ...recording.values import Constant, UnsupportedError, Value
 from ...values.heads import HeadRequest
+from ..tails.resolve import resolve
 from ..traced import imported
 from .call import Call, Operand, Tensor
 from .file import MAX_ELEMENTS, import_package, opset_of, parse, tensor_array
 from .fold import fold
 from .operators import HINTS, OPERATORS, USUAL_HINT
+from .tail import OnnxTail, ends_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ...values.graph import ImportedModel
 
@@ -39,8 +43,13 @@ def import_onnx(
     asked = (heads or HeadRequest()).check()
     model = parse(data)
     walk = _Walk(model.graph, companions, opset_of(model))
-    source = walk.enter(size)
-    return imported(source, walk.run(asked.outputs), asked, ())
+    source = walk.enter(size, _told_size(model))
+    request, notes = resolve(asked, walk.tail(asked, (source.shape[2], source.shape[3])))
+    try:
+        made = imported(source, walk.run(request.outputs), request, ())
+    except UnsupportedError as error:
+        raise UnsupportedError("; ".join((str(error), *notes))) from error
+    return replace(made, request=request, notes=notes)
 
 
 class _Walk:
@@ -60,8 +69,9 @@ class _Walk:
 
     # ---- the picture ----
 
-    def enter(self, size: tuple[int, int] | None) -> Value:
-        """The picture (1, 3, height, width); a network that wants the colours last sees it turned."""
+    def enter(self, size: tuple[int, int] | None, told: tuple[int, int] | None = None) -> Value:
+        """The picture (1, 3, height, width), as large as asked or as the file is fixed to, else as ``told`` beside the
+        network; one that wants the colours last sees it turned."""
         inputs = [one for one in self.graph.input if one.name not in self.initializers]
         if len(inputs) != 1:
             found = ", ".join(one.name for one in inputs) or "none"
@@ -74,7 +84,8 @@ class _Walk:
             )
         sizes = [int(one.dim_value) if one.WhichOneof("value") == "dim_value" else 0 for one in kind.shape.dim]
         last = len(sizes) == 4 and sizes[3] == COLOURS and sizes[1] != COLOURS
-        height, width = self._size(inputs[0].name, sizes, last, size)
+        open_size = min(sizes[1:3] if last else sizes[2:4], default=0) < 1
+        height, width = self._size(inputs[0].name, sizes, last, size or (told if open_size else None))
         source = Value((1, COLOURS, height, width), False, "input")
         self.known[inputs[0].name] = source
         if last:
@@ -104,6 +115,11 @@ class _Walk:
         return wanted
 
     # ---- the nodes ----
+
+    def tail(self, asked: HeadRequest, size: tuple[int, int]) -> OnnxTail:
+        """What is behind the last convolutions, up to the outputs that are asked for."""
+        wanted = [self._output_name(name) for name in asked.outputs]
+        return OnnxTail(ends_of(self.graph, wanted), size, self.makers, self._value_of, self._replay)
 
     def run(self, wanted: tuple[str, ...]) -> list[tuple[str, Value]]:
         """The values of the outputs, by name."""
@@ -171,6 +187,21 @@ class _Walk:
         for name in node.output:
             self.known.setdefault(name, None)
 
+    def _replay(self, arrays: Mapping[str, Tensor], wanted: Iterable[str]) -> list[Operand]:
+        """The wanted tensors, computed in numbers from those given in place of their own."""
+        kept = self.known
+        self.known = {**kept, **arrays}
+        try:
+            for name in wanted:
+                self._compute(name)
+            return [self.known[name] for name in wanted]
+        finally:
+            self.known = kept
+
+    def _value_of(self, name: str) -> Operand:
+        self._compute(name)
+        return self.known[name]
+
     def _results(self, call: Call) -> tuple[Operand, ...]:
         if call.operator in ("Shape", "Size") and isinstance(call.operand(0), Value):
             shape = np.array(call.value().shape, np.int64)
@@ -206,6 +237,15 @@ class _Walk:
         if hasattr(value, "data_location"):
             return tensor_array(value, self.companions)
         return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
+
+
+def _told_size(model: Any) -> tuple[int, int] | None:
+    """The size that an exporter notes for a network of any size, as ultralytics' does: ``imgsz`` [height, width]."""
+    for entry in model.metadata_props:
+        if entry.key == "imgsz":
+            found = re.fullmatch(r"\[(\d{1,5}), ?(\d{1,5})\]", entry.value)
+            return (int(found[1]), int(found[2])) if found and min(int(found[1]), int(found[2])) else None
+    return None
 
 
 def _name(node: Any) -> str:
