@@ -2004,6 +2004,42 @@ NATIVE = (
 
 EXPORT = (
     _export(
+        "an interval that is not as wide as chance",
+        "known.std())",
+        "known.mean())",
+        "test_an_interval_holds_the_mean_of_what_was_drawn_from_as_often_as_it_says",
+    ),
+    _export(
+        "intervals that hold two of three",
+        "SURE = 1.96",
+        "SURE = 1.0",
+        "test_an_interval_holds_the_mean_of_what_was_drawn_from_as_often_as_it_says",
+    ),
+    _export(
+        "a box that must be the very same to be kept",
+        "if near[best] >= MATCHING_IOU:",
+        "if near[best] >= 2 * MATCHING_IOU:",
+        "test_boxes_lost_and_added_are_counted_by_class_and_size",
+    ),
+    _export(
+        "a gate that is sure within chance",
+        "return loss.high <= allowed or loss.low > allowed",
+        "return loss.value <= allowed or loss.low > allowed",
+        "test_the_gate_goes_by_the_interval_and_says_where_it_cannot_tell",
+    ),
+    _export(
+        "half of the pictures judge",
+        "GROUPS = 4",
+        "GROUPS = 2",
+        "test_a_quarter_judges_and_the_rest_is_fitted_to",
+    ),
+    _export(
+        "three pictures that judge each other",
+        "FEWEST = 8",
+        "FEWEST = 4",
+        "test_few_pictures_are_all_fitted_to",
+    ),
+    _export(
         "a line of progress each second",
         "EVERY_S = 10.0",
         "EVERY_S = 1.0",

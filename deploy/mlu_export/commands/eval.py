@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import ModelSpec, load_detection_bundle
 
+from ..measurement.against import against_float, own_intervals
 from ..measurement.annotations import Annotations, import_pycocotools
 from ..measurement.box import Box, read_box, record
-from ..measurement.comparison import Reference, check_gate, comparison, comparison_text, read_baseline, result_text
+from ..measurement.comparison import comparison, comparison_text, result_text
 from ..measurement.evaluate import MODES, Job, detect_all, evaluation_thresholds, summarize
+from ..measurement.gate import judge, read_baseline
 from ..measurement.recordings import read_recording
 from ..report.evaluation import Outcome, evaluation_page
+from ..report.losses import Judgement
 from ..shards.team import Team
 from ..support.circumstances import Circumstances, circumstances, file_digest, files_digest
 from ..support.files import write_all
@@ -48,7 +51,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--gate",
         type=Number(1.0),
         metavar="LOSS",
-        help="exit with 2 if mAP50-95 is more than LOSS below float (--weights) or below --baseline",
+        help="exit with 2 if mAP50-95 is more than LOSS below float (--weights) or below --baseline; says where the "
+        "pictures are too few to tell",
     )
     parser.add_argument(
         "--report", type=Path, metavar="FILE.html", help="write curves, classes and the worst pictures, in one file"
@@ -149,11 +153,31 @@ def _evaluate(asked: Run) -> int:
     results = [outcome.evaluation for outcome in outcomes]
     shown = choose_main(results)
     _say_notes(shown)
+    against = against_float(results)
+    intervals = own_intervals(shown)
+    verdicts = [] if arguments.gate is None else judge(results, baseline, against, arguments.gate)
     if arguments.report is not None:  # before anything is printed: who reads that may go
-        contents = evaluation_page(spec, truth, outcomes, shown, _made(arguments, spec, truth))
+        made = _made(arguments, spec, truth)
+        contents = evaluation_page(spec, truth, outcomes, shown, Judgement(intervals, against, verdicts), made)
         write_all(arguments.report.parent, {arguments.report.name: contents})
-    _print(results, shown, arguments.json)
-    return _gate(arguments, results, baseline)
+    if arguments.json:
+        print(json.dumps(_document(results, shown, Judgement(intervals, against, verdicts))))
+    else:
+        print(result_text(shown, intervals))
+        if len(results) > 1:
+            print(comparison_text(results, against))
+    for verdict in verdicts:
+        if not (verdict.passed and (verdict.is_sure or verdict.loss is None)):
+            print(f"mlu-export: {'note: ' * verdict.passed}{verdict.sentence()}", file=sys.stderr)
+    return 0 if all(verdict.passed for verdict in verdicts) else 2
+
+
+def _document(results: list[Evaluation], shown: Evaluation, found: Judgement) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    intervals = {name: None if one is None else one.document() for name, one in found.intervals.items()}
+    more = {"comparison": comparison(results, found.against)} if len(results) > 1 else {}
+    gate = {"gate": [verdict.document() for verdict in found.verdicts]} if found.verdicts else {}
+    return {**shown.document(), "intervals": intervals, **more, **gate}
 
 
 def _made(arguments: argparse.Namespace, spec: ModelSpec, truth: Annotations) -> Circumstances:
@@ -163,16 +187,6 @@ def _made(arguments: argparse.Namespace, spec: ModelSpec, truth: Annotations) ->
         "the pictures' names and digests": files_digest(path for _, path in truth.entries),
     }
     return circumstances(arguments.words, digests)
-
-
-def _print(results: list[Evaluation], shown: Evaluation, as_json: bool) -> None:
-    if as_json:
-        more = {"comparison": comparison(results)} if len(results) > 1 else {}
-        print(json.dumps({**shown.document(), **more}))
-    else:
-        print(result_text(shown))
-        if len(results) > 1:
-            print(comparison_text(results))
 
 
 def _choose_modes(asked: Run) -> tuple[str, ...]:
@@ -241,13 +255,3 @@ def _say_notes(result: Evaluation) -> None:
             "and do not count",
             file=sys.stderr,
         )
-
-
-def _gate(arguments: argparse.Namespace, results: list[Evaluation], baseline: Reference | None) -> int:
-    if arguments.gate is None:
-        return 0
-    references = [Reference("float", one.images, one.map50_95) for one in results if one.mode == "float"]
-    sentences = check_gate(results, references + ([] if baseline is None else [baseline]), arguments.gate)
-    for sentence in sentences:
-        print(f"mlu-export: {sentence}", file=sys.stderr)
-    return 2 if sentences else 0

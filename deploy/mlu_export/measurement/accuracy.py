@@ -19,6 +19,7 @@ from mlu_agent.detections import Detections
 from .confusion import Confusion, confusion_of
 from .f1 import F1, f1_of
 from .matching import AREAS, MATCHING_IOU, Found, match, precisions
+from .resampling import rankings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from .annotations import Annotations
     from .matching import Cell
+    from .resampling import Ranking
 
 SIZES = ("small", "medium", "large")  # by the object's area: under 32 x 32 pixels, under 96 x 96, and the others
 RECALLS = 101  # points of a curve: recall 0, .01 … 1
@@ -71,6 +73,7 @@ class Evaluation:
     ``curves``    by label, and under "" the mean over all classes: precision (101,) at IoU .5 over recall 0..1.
     ``f1``        over confidence, by label, and under "" of all classes together.
     ``confusion`` at ``confidence``.
+    ``categories`` of the labels that the set knows, ``ranked`` and ``working_cells``: what is matched, for comparisons.
     """
 
     images: int
@@ -89,6 +92,9 @@ class Evaluation:
     curves: dict[str, Curve] = field(default_factory=dict)
     f1: dict[str, F1] = field(default_factory=dict)
     confusion: Confusion | None = None
+    categories: dict[str, int] = field(default_factory=dict)
+    ranked: Sequence[Ranking] = ()
+    working_cells: Sequence[Cell] = ()
 
     def document(self) -> dict[str, Any]:
         """What ``--json`` prints of it."""
@@ -180,12 +186,17 @@ class Results:
             picture_counts=by_picture,
             f1=_f1_curves(self._matched(self.reportable), names),
             confusion=confusion_of(self.truth.coco, cells, names),
+            categories={label: number for number, label in names.items()},
+            working_cells=cells,
         )
+        matched = match(self.truth.coco, self.found)
+        ranked = rankings(matched, list(by_picture))
         if not any(len(found.scores) for found in self.found):
-            return plain
-        precision, order = precisions(self.truth.coco, match(self.truth.coco, self.found))
+            return replace(plain, ranked=ranked)
+        precision, order = precisions(self.truth.coco, matched)
         return replace(
             plain,
+            ranked=ranked,
             map50_95=mean_of(precision[..., 0]) or 0.0,
             map50=mean_of(precision[0, ..., 0]) or 0.0,
             per_size={size: mean_of(precision[..., number]) for number, size in enumerate(SIZES, 1)},

@@ -1,72 +1,24 @@
-"""Evaluations side by side, in text, and what a gate lets pass."""
+"""Evaluations side by side, in text and as data."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlu_agent.errors import DataError
-
-from ..support.files import read_bounded
 from .accuracy import SIZES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from .accuracy import Evaluation
+    from .against import Against, Boxes
+    from .resampling import Interval
 
-MAX_BASELINE_BYTES = 1 << 24
 WORST = 5  # classes that the text names
 CONFUSED = 3  # pairs of classes that it names
+_LONG = {"map50_95": "mAP50-95", "map50": "mAP50", "f1": "F1"}
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What a gate measures against."""
-
-    name: str
-    images: int
-    map50_95: float
-
-
-def read_baseline(path: Path) -> Reference:
-    """An earlier ``eval --json``. Raises DataError."""
-    try:
-        document = json.loads(read_bounded(path, MAX_BASELINE_BYTES, "baseline"))
-        images, figure = document["images"], document["map50_95"]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        raise DataError(f"{path} is not what an earlier eval --json printed: it has no images and map50_95") from None
-    if not isinstance(images, int) or not isinstance(figure, (int, float)) or not 0 <= figure <= 1:
-        raise DataError(f"{path}: images {images!r:.20} and map50_95 {figure!r:.20} are not what eval --json prints")
-    return Reference(f"the baseline {path.name}", images, float(figure))
-
-
-def check_gate(results: Sequence[Evaluation], references: Sequence[Reference], loss: float) -> list[str]:
-    """A sentence for every result that loses more than ``loss`` of mAP50-95 against a reference. Raises DataError if
-    one was measured on another number of pictures.
-    """
-    sentences = []
-    for reference in references:
-        for result in results:
-            if result.mode == "float":
-                continue
-            if result.images != reference.images:
-                raise DataError(
-                    f"{reference.name} was measured on {reference.images} pictures, this is on {result.images}: "
-                    "measure it anew on the same set"
-                )
-            lost = reference.map50_95 - result.map50_95
-            if lost > loss:
-                sentences.append(
-                    f"{result.mode} loses {lost:.4f} mAP50-95 against {reference.name} "
-                    f"({result.map50_95:.4f} against {reference.map50_95:.4f}), more than --gate {loss:g} allows"
-                )
-    return sentences
-
-
-def comparison(results: Sequence[Evaluation]) -> list[dict[str, Any]]:
+def comparison(results: Sequence[Evaluation], against: Mapping[str, Against]) -> list[dict[str, Any]]:
     """Each result's figures for ``--json``, with what it has more or less than float (None without a float result)."""
     exact = next((result for result in results if result.mode == "float"), None)
     return [
@@ -79,20 +31,28 @@ def comparison(results: Sequence[Evaluation]) -> list[dict[str, Any]]:
             "per_size": result.per_size,
             "precision": result.working.precision,
             "recall": result.working.recall,
-            "against_float": None
-            if exact is None
-            else {"map50_95": result.map50_95 - exact.map50_95, "map50": result.map50 - exact.map50},
+            "f1": result.working.f1,
+            "against_float": None if exact is None else _document(result, exact, against.get(result.mode)),
         }
         for result in results
     ]
 
 
-def result_text(result: Evaluation) -> str:
+def _document(result: Evaluation, exact: Evaluation, known: Against | None) -> dict[str, Any]:
+    """Float against itself, and what was measured on other pictures, has plain differences alone."""
+    if known is not None:
+        return known.document()
+    return {"map50_95": result.map50_95 - exact.map50_95, "map50": result.map50 - exact.map50}
+
+
+def result_text(result: Evaluation, intervals: Mapping[str, Interval | None]) -> str:
     """One evaluation for a person to read; its first two lines are for scripts too."""
     counts = result.working
     lines = [
         f"{result.images} pictures on {result.runtime}: mAP50-95 {result.map50_95:.3f}, mAP50 {result.map50:.3f}",
         f"Mean AP: {result.map50:.3f}",
+        f"95 % intervals of {result.images} pictures: "
+        + ", ".join(f"{_LONG.get(name, name)} {_span(one)}" for name, one in intervals.items()),
         "by object size, mAP50-95: " + ", ".join(f"{size} {_figure(value)}" for size, value in result.per_size.items()),
     ]
     lines.append(
@@ -113,6 +73,10 @@ def result_text(result: Evaluation) -> str:
     return "\n".join(lines)
 
 
+def _span(one: Interval | None) -> str:
+    return "-" if one is None else f"{max(0.0, one.low):.3f} to {min(1.0, one.high):.3f}"
+
+
 def worst_classes(result: Evaluation, count: int = WORST) -> list[str]:
     """Labels with the lowest mAP50-95 of those that have objects, worst first."""
     return sorted(result.per_class, key=lambda label: (result.per_class[label]["map50_95"], label))[:count]
@@ -126,13 +90,13 @@ def _class_row(result: Evaluation, label: str) -> str:
     )
 
 
-def comparison_text(results: Sequence[Evaluation]) -> str:
-    """All results as a table with their differences to float."""
+def comparison_text(results: Sequence[Evaluation], against: Mapping[str, Against]) -> str:
+    """All results as a table with their differences to float, and what is lost against it."""
     sizes = " ".join(f"{size:>7}" for size in SIZES)
     lines = [
         f"{'':10} {'mAP50-95':>8} {'to float':>8} {'mAP50':>7} {'to float':>8} {sizes} {'precision':>9} {'recall':>7}"
     ]
-    for row in comparison(results):
+    for row in comparison(results, against):
         gap = row["against_float"]
         own = row["mode"] == "float"
         differences = ["-" if gap is None or own else f"{gap[key]:+.4f}" for key in ("map50_95", "map50")]
@@ -141,7 +105,53 @@ def comparison_text(results: Sequence[Evaluation]) -> str:
             f"{row['mode']:10} {row['map50_95']:8.4f} {differences[0]:>8} {row['map50']:7.4f} {differences[1]:>8} "
             f"{sizes} {_figure(row['precision']):>9} {_figure(row['recall']):>7}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(line for mode, one in against.items() for line in _against_lines(mode, one))])
+
+
+def _against_lines(mode: str, one: Against) -> list[str]:
+    lines = [
+        f"{mode} against float, with 95 % intervals of {one.pictures} pictures:",
+        f"  mAP50-95 {one.map50_95.words()}, mAP50 {one.map50.words()}",
+        "  mAP50-95 by object size: " + ", ".join(f"{size} {_words(value)}" for size, value in one.per_size.items()),
+        "  at the working confidence: " + ", ".join(f"{name} {_words(value)}" for name, value in one.rates.items()),
+        f"  {one.boxes.words()}",
+        "  by size: " + "; ".join(f"{size} {_boxes(boxes)}" for size, boxes in one.size_boxes.items()),
+    ]
+    changed = most_changed(one)
+    if changed:
+        lines.append(
+            "  classes that change most: " + "; ".join(f"{label} {_boxes(one.class_boxes[label])}" for label in changed)
+        )
+    lost = surely_lost(one)
+    if lost:
+        lines.append(
+            "  classes that lose beyond chance: "
+            + ", ".join(f"{label} {one.per_class[label].words()}" for label in lost[:WORST])
+        )
+    return lines
+
+
+def most_changed(one: Against, count: int = WORST) -> list[str]:
+    """Labels with the most lost and added boxes, most first."""
+    boxes = one.class_boxes
+    order = sorted(boxes, key=lambda label: (-boxes[label].lost - boxes[label].added, label))
+    return [label for label in order if label and boxes[label].lost + boxes[label].added][:count]
+
+
+def surely_lost(one: Against) -> list[str]:
+    """Labels whose mAP50-95 is lower than float's by more than chance, most first. Of a hundred classes that lose
+    nothing two or three are among them.
+    """
+    lost = [label for label, value in one.per_class.items() if value.high < 0]
+    return sorted(lost, key=lambda label: (one.per_class[label].value, label))
+
+
+def _boxes(boxes: Boxes) -> str:
+    return f"{boxes.lost} of {boxes.kept + boxes.lost} lost, {boxes.added} added"
+
+
+def _words(value: Interval | None) -> str:
+    return "-" if value is None else value.words()
 
 
 def _figure(value: float | None) -> str:

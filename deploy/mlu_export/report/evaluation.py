@@ -12,6 +12,7 @@ from ..measurement.comparison import comparison
 from ..measurement.f1 import THRESHOLDS
 from ..measurement.matching import MATCHING_IOU
 from . import html, svg
+from .losses import Judgement, losses
 from .samples import Shot, shots
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def evaluation_page(
     truth: Annotations,
     outcomes: Sequence[Outcome],
     shown: Evaluation,
+    found: Judgement,
     made: Circumstances | None = None,
 ) -> bytes:
     """The whole report; ``shown`` is the result that large figures and samples are about."""
@@ -51,14 +53,18 @@ def evaluation_page(
     parts = [
         html.cards(
             [
-                ("mAP50-95", f"{shown.map50_95:.3f}"),
-                ("Mean AP (mAP50)", f"{shown.map50:.3f}"),
-                (f"precision at confidence {shown.confidence:g}", _figure(shown.working.precision)),
-                (f"recall at confidence {shown.confidence:g}", _figure(shown.working.recall)),
+                ("mAP50-95" + _span(found, "map50_95"), f"{shown.map50_95:.3f}"),
+                ("Mean AP (mAP50)" + _span(found, "map50"), f"{shown.map50:.3f}"),
+                (
+                    f"precision at confidence {shown.confidence:g}" + _span(found, "precision"),
+                    _figure(shown.working.precision),
+                ),
+                (f"recall at confidence {shown.confidence:g}" + _span(found, "recall"), _figure(shown.working.recall)),
                 *_best_card(shown),
             ]
         ),
-        _comparison(results),
+        _comparison(results, found),
+        losses(found),
         _curves(results, shown),
         _confidence(results, shown),
         _classes(results, shown),
@@ -70,10 +76,16 @@ def evaluation_page(
     return html.page(f"Accuracy of {spec.name}", where, parts, made)
 
 
-def _comparison(results: Sequence[Evaluation]) -> Html:
+def _span(found: Judgement, name: str) -> str:
+    """The interval of a card, behind its name."""
+    one = found.intervals.get(name)
+    return "" if one is None else f"; 95 %: {max(0.0, one.low):.3f} to {min(1.0, one.high):.3f}"
+
+
+def _comparison(results: Sequence[Evaluation], found: Judgement) -> Html:
     rows = []
     exact = any(result.mode == "float" for result in results)
-    for row in comparison(results):
+    for row in comparison(results, found.against):
         gap = row["against_float"]
         own = row["mode"] == "float"
         differences = [_difference(None if gap is None or own else gap[key]) for key in ("map50_95", "map50")]

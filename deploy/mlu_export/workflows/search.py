@@ -20,8 +20,10 @@ from mlu_agent.model.bundle import load_detection_bundle
 from ..calibration.calibrate import observe_layers
 from ..calibration.noise import LayerNoise, candidates, fewest
 from ..formats.pictures import float_input
+from ..measurement.against import against_float
 from ..measurement.annotations import Annotations, import_pycocotools
 from ..measurement.evaluate import Job, detect_files, summarize, unpack
+from ..measurement.gate import is_sure, too_small
 from ..values.ranges import Range, storable
 from .build import render
 from .ranges import calibration_pictures
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..formats.recipe import Recipe
     from ..measurement.accuracy import Evaluation
+    from ..measurement.resampling import Interval
     from ..shards.team import Team
     from ..values.graph import ImportedModel
     from .request import QuantizeRequest
@@ -50,7 +53,7 @@ class Target:
 @dataclass(frozen=True)
 class MapProposal:
     """Layers to keep in int16 beside those already asked for, in execution order; mAP50-95 of the float network and of
-    the quantized one without and with them; the loss that was allowed.
+    the quantized one without and with them; the loss that was allowed, and that with them on so many pictures.
     """
 
     layers: tuple[str, ...]
@@ -58,14 +61,22 @@ class MapProposal:
     before: float
     after: float
     loss: float
+    lost: Interval
+    pictures: int
 
     def sentence(self) -> str:
         """For a person, with options to paste."""
         now = f"float has mAP50-95 {self.exact:.4f}, int8 {self.before:.4f}"
+        chance = f" +-{self.lost.half:.4f}"
+        doubt = "" if is_sure(self.lost, self.loss) else f"; {too_small(self.pictures, self.lost, self.loss)}"
         if not self.layers:
-            return f"{now}, which loses {self.exact - self.before:.4f}, at most {self.loss:g}: no layer needs more bits"
+            lost = f"{self.exact - self.before:.4f}{chance}"
+            return f"{now}, which loses {lost}, at most {self.loss:g}: no layer needs more bits{doubt}"
         options = " ".join(f"--keep-int16 {name}" for name in self.layers)
-        return f"{now}; with {options} it is {self.after:.4f}; the recipe holds these layers and their ranges"
+        return (
+            f"{now}; with {options} it is {self.after:.4f}, which loses {self.lost.value:.4f}{chance}; the recipe "
+            f"holds these layers and their ranges{doubt}"
+        )
 
 
 class Search:
@@ -101,7 +112,8 @@ class Search:
                 kept = fewer
         chosen = trials.recipe(kept)
         order = tuple(name for name in chosen.settings.keep_int16 if name in kept)
-        proposal = MapProposal(order, trials.exact(), trials.figure(()), trials.figure(kept), self.target.loss)
+        figures = (trials.exact(), trials.figure(()), trials.figure(kept))
+        proposal = MapProposal(order, *figures, self.target.loss, trials.loss(kept), len(self.truth.entries))
         return proposal, chosen
 
     def _seen(self, model: ImportedModel, recipe: Recipe, team: Team) -> dict[str, Range]:
@@ -126,8 +138,8 @@ class _Trials:
         self._recipe = recipe
         self._seen = seen
         self._team = team
-        self._figures: dict[frozenset[str], float] = {}
-        self._exact: float | None = None
+        self._figures: dict[frozenset[str], Evaluation] = {}
+        self._exact: Evaluation | None = None
 
     def recipe(self, names: Collection[str]) -> Recipe:
         """The recipe with those layers in int16 too."""
@@ -139,27 +151,45 @@ class _Trials:
 
     def exact(self) -> float:
         """mAP50-95 of the float network."""
+        return self._float().map50_95
+
+    def _float(self) -> Evaluation:
         if self._exact is None:
-            self._exact = self._measure(self._recipe, "float").map50_95
-            print(f"mlu-export: float: mAP50-95 {self._exact:.4f}", file=sys.stderr)
+            self._exact = self._measure(self._recipe, "float")
+            print(f"mlu-export: float: mAP50-95 {self._exact.map50_95:.4f}", file=sys.stderr)
         return self._exact
 
     def best(self) -> float:
-        return max(self._figures.values())
+        return max(one.map50_95 for one in self._figures.values())
+
+    def loss(self, names: Collection[str]) -> Interval:
+        """What is lost with those layers in int16, and how sure that is."""
+        self.figure(names)
+        return against_float([self._float(), self._figures[frozenset(names)]])["offline"].map50_95.negated()
 
     def figure(self, names: Collection[str]) -> float:
         """mAP50-95 on the simulator with those layers in int16."""
         key = frozenset(names)
         if key not in self._figures:
-            found = self._measure(self.recipe(key), "offline").map50_95
-            self._figures[key] = found
-            lost = self.exact() - found
+            self._figures[key] = self._measure(self.recipe(key), "offline")
+            lost = self.loss(key)
             print(
-                f"mlu-export: trial {len(self._figures)}, {len(key)} layers in int16: mAP50-95 {found:.4f}, "
-                f"loses {lost:.4f}",
+                f"mlu-export: trial {len(self._figures)}, {len(key)} layers in int16: mAP50-95 "
+                f"{self._figures[key].map50_95:.4f}, loses {lost.value:.4f} +-{lost.half:.4f}",
                 file=sys.stderr,
             )
-        return self._figures[key]
+            self._warn(lost)
+        return self._figures[key].map50_95
+
+    def _warn(self, lost: Interval) -> None:
+        """Once, before the long rest: the figures decide all the same."""
+        allowed = self._search.target.loss
+        if len(self._figures) == 1 and lost.half > allowed:
+            print(
+                f"mlu-export: note: {too_small(len(self._search.truth.entries), lost, allowed)}; what is found may be "
+                "chance",
+                file=sys.stderr,
+            )
 
     def _measure(self, recipe: Recipe, mode: str) -> Evaluation:
         asked = self._search.request.wanted.files

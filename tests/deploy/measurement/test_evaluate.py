@@ -39,7 +39,7 @@ def test_a_models_own_detections_are_all_found_again(tiny, model, annotated, exp
     result = json.loads(out)
     assert set(result) == {
         "images", "map50_95", "map50", "per_class", "runtime", "mode", "per_size", "working_point", "best_point",
-        "confusion",
+        "confusion", "intervals",
     }  # fmt: skip
     assert result["best_point"]["best_f1"] >= result["working_point"]["f1"] > 0
     right = sum(one["count"] for one in result["confusion"] if one["object"] == one["detected"])

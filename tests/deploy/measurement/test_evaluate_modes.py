@@ -168,14 +168,26 @@ def test_float_stands_beside_what_was_made_of_it(run, tiny):
     weights = ("--weights", tiny / "tiny.weights", "--cfg", tiny / "tiny.cfg")
     code, out, err = run("--compare", "float,online,offline", *weights)
     assert code == 0, err
-    rows = [line.split() for line in out.splitlines()[-3:]]
+    lines = out.splitlines()
+    start = next(number for number, line in enumerate(lines) if "to float" in line) + 1
+    rows = [line.split() for line in lines[start : start + 3]]
     assert [row[0] for row in rows] == ["float", "online", "offline"]
     assert rows[0][2] == "-"
     assert float(rows[2][2]) == pytest.approx(float(rows[2][1]) - float(rows[0][1]), abs=2e-4)
     assert rows[1][1:] == rows[2][1:]
+    assert "offline against float, with 95 % intervals of 3 pictures:" in lines
     code, out, _ = run("--gate", "1", *weights, "--json")
     assert code == 0
-    assert [row["mode"] for row in json.loads(out)["comparison"]] == ["float", "offline"]
+    exact, offline = json.loads(out)["comparison"]
+    assert (exact["mode"], offline["mode"]) == ("float", "offline")
+    lost = offline["against_float"]
+    assert lost["map50_95"] == lost["intervals"]["map50_95"]["value"] == offline["map50_95"] - exact["map50_95"]
+    boxes = lost["working_point"]["boxes"]
+    for parts in (lost["per_size"], lost["per_class"]):
+        for name, count in boxes.items():
+            assert count == sum(part["boxes"][name] for part in parts.values())
+    (verdict,) = json.loads(out)["gate"]
+    assert (verdict["passed"], verdict["is_sure"], verdict["loss"]["value"]) == (True, True, -lost["map50_95"])
 
 
 def test_the_gate_refuses_what_lost_more_than_asked(run, tiny):
@@ -190,6 +202,7 @@ def test_the_gate_refuses_what_lost_more_than_asked(run, tiny):
     assert "Mean AP" in out
     assert "offline loses 0." in err
     assert "more than --gate 0.001 allows" in err
+    assert "some " not in err  # a baseline has no pictures one by one
 
 
 @pytest.mark.parametrize(
