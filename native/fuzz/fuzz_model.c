@@ -20,6 +20,8 @@ static double work_of(const sim_model *model)
             per_element = (double)op->attributes[0] * op->attributes[1] * model->tensors[op->inputs[0]].dims[3];
         } else if (op->opcode == SIM_OP_MAX_POOL || op->opcode == SIM_OP_AVERAGE_POOL) {
             per_element = (double)op->attributes[0] * op->attributes[1];
+        } else if (op->opcode == SIM_OP_MATMUL) {
+            per_element = model->tensors[op->inputs[0]].dims[op->attributes[0] ? 2 : 3];
         }
         work += per_element * (double)model->tensors[op->output].bytes;
         if (op->opcode == SIM_OP_DETECTION_OUTPUT) {

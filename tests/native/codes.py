@@ -29,6 +29,8 @@ PAD = 22
 AFFINE = 23
 L2_NORMALIZE = 24
 DETECTION_OUTPUT = 25
+MATMUL = 26
+LAYER_NORM = 27
 OPCODES = {
     CONV: "conv",
     MAX_POOL: "max_pool",
@@ -55,6 +57,8 @@ OPCODES = {
     AFFINE: "affine",
     L2_NORMALIZE: "l2_normalize",
     DETECTION_OUTPUT: "detection_output",
+    MATMUL: "matmul",
+    LAYER_NORM: "layer_norm",
 }
 
 # functions of ACTIVATION
@@ -74,6 +78,9 @@ FUNCTIONS = {
     "softplus": 13,
     "elu": 14,
     "clip": 15,
+    "erf": 16,
+    "gelu": 17,
+    "gelu_tanh": 18,
 }
 
 # kinds of REDUCE

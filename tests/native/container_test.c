@@ -294,7 +294,7 @@ static uint64_t record_of(const uint8_t *bytes, uint32_t opcode, uint32_t functi
 
 enum { CONSTANT = 100, COUNT }; /* instead of an attribute's number: the first constant, their count */
 
-/* Every attribute of the operators 14 to 25 has limits. */
+/* Every attribute of the operators 14 to 27 has limits. */
 static void test_attributes(const uint8_t *bytes, uint64_t size)
 {
     const uint32_t infinite = 0x7f800000, nan = 0x7fc00000, minus = 0xbf800000, zero = 0, large = 1u << 30,
@@ -303,7 +303,7 @@ static void test_attributes(const uint8_t *bytes, uint64_t size)
         uint32_t opcode, function, attribute, value;
         const char *word;
     } changes[] = {
-        {8, 5, 0, 16, "not known"},
+        {8, 5, 0, 19, "not known"},
         {8, 5, 0, negative, "not known"},
         {8, 5, 1, nan, "not finite"},
         {8, 15, 2, minus, "wrong order"},
@@ -361,6 +361,16 @@ static void test_attributes(const uint8_t *bytes, uint64_t size)
         {25, 0, 8, zero, "scale_x_y"},
         {25, 0, 9, infinite, "scale_x_y"},
         {25, 0, CONSTANT, SIM_ABSENT, "width and height"},
+        {26, 0, 0, 2, "turn"},
+        {26, 0, 1, negative, "turn"},
+        {26, 0, 0, 1, "do not fit"},
+        {26, 0, 1, 0, "do not fit"},
+        {26, 0, 2, zero, "scale"},
+        {26, 0, 2, minus, "scale"},
+        {26, 0, 2, infinite, "scale"},
+        {27, 0, 0, zero, "eps"},
+        {27, 0, 0, nan, "eps"},
+        {27, 0, CONSTANT, 1, "gamma and beta per channel"},
         {8, 5, COUNT, 1, "its parts need"},
     };
     uint8_t *copy = malloc(size);

@@ -3,7 +3,7 @@
     make_model.py KIND OUTPUT [--seed N] [--parallelism N] [--batch N]
 
 KIND: small (a detector of a few layers), classifier, two-outputs (two layers to a map and numbers), operators (the
-operators 1 to 13), more (the operators 14 to 25 and the later activation functions), random (a random graph of the
+operators 1 to 13), more (the operators 14 to 27 and the later activation functions), random (a random graph of the
 seed), widest (one convolution of --batch input channels),
 yolov3-tiny (the real topology with random weights). The same arguments always give the same bytes.
 """

@@ -1,4 +1,4 @@
-"""Layers of the operators 14 to 25 and the activation functions 5 to 15, for make_model.py."""
+"""Layers of the operators 14 to 27 and the activation functions 5 to 18, for make_model.py."""
 
 from __future__ import annotations
 
@@ -87,6 +87,21 @@ class MoreLayers:
         dims = self.layers.dims(x)
         return self.operator(codes.L2_NORMALIZE, x, dims, [self.floats(dims[3]) if scaled else None], [word(1e-6)])
 
+    def matmul(self, a: int, b: int, turned_a: int, turned_b: int, scale: float = 1.0) -> int:
+        (n, h, w, c), (_, _, bw, bc) = self.layers.dims(a), self.layers.dims(b)
+        out = self.new((n, h, c if turned_a else w, bw if turned_b else bc))
+        return int(self.model.operator(codes.MATMUL, [a, b], out, [], [turned_a, turned_b, word(scale)], "matmul"))
+
+    def layer_norm(self, x: int, gamma: bool, beta: bool) -> int:
+        dims = self.layers.dims(x)
+        constants = [self.floats(dims[3]) if there else None for there in (gamma, beta)]
+        return self.operator(codes.LAYER_NORM, x, dims, constants, [word(1e-5)])
+
+    def attention(self, x: int) -> int:
+        """Shares of the columns of each row, and what they take of them."""
+        share = self.layers.softmax(self.matmul(x, x, 0, 1, 0.3), 3)
+        return self.matmul(share, x, 0, 0)
+
     def detection(self, heads: Sequence[int], kind: int, classes: int, size: tuple[int, int], most: int) -> int:
         anchors = self.layers.dims(heads[0])[3] // (5 + classes)
         out = self.new((self.layers.dims(heads[0])[0], 1, 1, 64 + 7 * most), codes.FLOAT16)
@@ -98,9 +113,9 @@ class MoreLayers:
     def random(self, x: int, same: Sequence[int]) -> int:
         """Any of them, for a random graph; ``same``: tensors of x's size."""
         rng, (_, h, w, c) = self.rng, self.layers.dims(x)
-        choice = rng.randrange(10)
+        choice = rng.randrange(12)
         if choice < 3:
-            return self.activation(x, rng.randint(codes.FUNCTIONS["hardswish"], codes.FUNCTIONS["clip"]))
+            return self.activation(x, rng.randint(codes.FUNCTIONS["hardswish"], codes.FUNCTIONS["gelu_tanh"]))
         if choice == 3:
             return int(
                 self.layers.binary(rng.choice([codes.SUB, codes.DIV, codes.MAX, codes.MIN]), x, rng.choice(list(same)))
@@ -122,11 +137,15 @@ class MoreLayers:
             return self.pad(x, *(rng.randint(0, 2) for _ in range(4)), value=rng.choice([0.0, -3.5]))
         if choice == 8:
             return self.affine(x) if rng.random() < 0.5 else self.l2_normalize(x, c % 2 == 0)
+        if choice == 9:
+            return self.layer_norm(x, rng.random() < 0.5, rng.random() < 0.5)
+        if choice == 10:
+            return self.attention(x)
         return int(self.layers.binary(5, x, self.reduce(x, rng.randint(1, 3), 6)))
 
 
 def more(model: Any, layers: Any, batch: int) -> None:
-    """Each of the operators 14 to 25 and each function 5 to 15, every result an output."""
+    """Each of the operators 14 to 27 and each function 5 to 18, every result an output; the detections are the last."""
     make = MoreLayers(layers)
     x = model.input("data", (batch, 13, 11, 12), layers.dtype)
     large = model.input("large", (batch, 24, 20, 10), layers.dtype)
@@ -157,6 +176,9 @@ def more(model: Any, layers: Any, batch: int) -> None:
     made += [make.resize(base, 26, 22, corners) for corners in (0, 1)] + [make.resize(large, 7, 9, 0)]
     made += [make.pad(base, 1, 2, 0, 3, 0.1), make.affine(layers.concat([base, positive], 3)), make.affine(large)]
     made += [make.l2_normalize(base, True), make.l2_normalize(large, False)]
+    made += [make.activation(large, codes.FUNCTIONS[name]) for name in ("erf", "gelu", "gelu_tanh")]
+    made += [make.matmul(large, large, 0, 1, 0.3), make.matmul(base, base, 1, 0), make.attention(base)]
+    made += [make.layer_norm(large, True, True), make.layer_norm(base, False, True)]
     heads = [layers.conv(x, 24), layers.conv(base, 24, stride=(2, 2))]
     sigmoided = [layers.activation(head, 3) for head in heads]
     made += [make.detection(heads, kind, 3, (104, 88), 40) for kind in (1, 3)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Callable
 
 from .values import UnsupportedError, Value
@@ -24,23 +23,7 @@ def composed(table: Mapping[str, Recorder]) -> dict[str, Recorder]:
         "aten.abs.default": lambda x: table["aten.maximum.default"](x, table["aten.neg.default"](x)),
         "aten._native_batch_norm_legit.no_stats": lambda *given: _instance_norm(table, *given),
         "aten.native_group_norm.default": lambda *given: _group_norm(table, *given),
-        "aten.gelu.default": lambda x, *, approximate="none": _gelu(table, x, approximate),
-        "aten.native_layer_norm.default": lambda x, shape, weight, bias, eps: (
-            layer_norm(table, x, -len(shape), weight, bias, eps),
-            None,
-            None,
-        ),
     }
-
-
-def _gelu(table: Mapping[str, Recorder], x: Value, approximate: str) -> Value:
-    """``x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))``."""
-    if approximate != "tanh":
-        raise UnsupportedError('gelu by the error function has no operator; nn.GELU(approximate="tanh") has')
-    mul, add = table["aten.mul.Tensor"], table["aten.add.Tensor"]
-    cubic = mul(x, add(mul(mul(x, x), 0.044715), 1.0))
-    made: Value = mul(mul(x, 0.5), add(table["aten.tanh.default"](mul(cubic, math.sqrt(2 / math.pi))), 1.0))
-    return made
 
 
 def _norm(
@@ -105,12 +88,3 @@ def _unit(table: Mapping[str, Recorder], x: Value, dims: list[int], eps: float) 
     root = table["aten.sqrt.default"](table["aten.add.Tensor"](variance, float(eps)))
     made: Value = table["aten.div.Tensor"](table["aten.sub.Tensor"](x, mean), root)
     return made
-
-
-def layer_norm(table: Mapping[str, Recorder], x: Value, first: int, weight: Any, bias: Any, eps: float) -> Value:
-    """Layer normalisation over the axes from ``first`` on."""
-    result = _unit(table, x, list(range(first % len(x.shape), len(x.shape))), eps)
-    for operator, numbers in (("mul", weight), ("add", bias)):
-        if numbers is not None:
-            result = table[f"aten.{operator}.Tensor"](result, numbers)
-    return result

@@ -1,4 +1,4 @@
-"""Activations that are written out as arithmetic, recognised: x * sigmoid(x) is SiLU, and so on.
+"""Functions that are written out as arithmetic, recognised: x * sigmoid(x) is SiLU, and so on.
 
 Only for networks as a whole: layer by layer, a script may ask for the parts.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from . import fuse_norms
 from .values import Value
 
 
@@ -29,15 +30,19 @@ def fused(result: Any, name: str) -> Any:
 
 def _activation(product: Value) -> Value | None:
     if product.operation == "affine":
-        return _scaled(product)
+        return _scaled(product) or fuse_norms.with_line(product)
     if product.operation == "binary" and product.attributes["kind"] == "div":
-        return _normalized(*product.inputs)
+        return _normalized(*product.inputs) or fuse_norms.layer_norm(*product.inputs)
     if product.operation != "binary" or product.attributes["kind"] != "mul":
         return None
     for x, gate in (product.inputs, product.inputs[::-1]):
         function = _gate(x, gate)
         if function:
             return _made(function, x)
+        if _numbers(x, 0.5, 0.0) and _is_share(gate, x.inputs[0]):
+            return _made("gelu", x.inputs[0])
+        if _is_share(gate, x, 0.5, 0.5):
+            return _made("gelu", x)
     return None
 
 
@@ -73,17 +78,33 @@ def _gate(x: Value, gate: Value) -> str | None:
 
 
 def _scaled(value: Value) -> Value | None:
-    """``relu6(x + 3) / 6`` is hardsigmoid, ``x * relu6(x + 3) / 6`` hardswish."""
+    """``relu6(x + 3) / 6`` is hardsigmoid, times ``x`` hardswish; ``x * (1 + erf(x / sqrt(2))) / 2`` is gelu."""
+    if _numbers(value, 0.5, 0.0):
+        product = value.inputs[0]
+        pairs = (product.inputs, product.inputs[::-1]) if _is_product(product) else ()
+        return next((_made("gelu", x) for x, gate in pairs if _is_share(gate, x)), None)
     if not _is_sixth(value):
         return None
     inner = value.inputs[0]
     if _is_shifted(inner, inner.inputs[0].inputs[0] if inner.inputs and inner.inputs[0].inputs else None):
         return _made("hardsigmoid", inner.inputs[0].inputs[0])
-    if inner.operation == "binary" and inner.attributes["kind"] == "mul":
+    if _is_product(inner):
         for x, gate in (inner.inputs, inner.inputs[::-1]):
             if _is_shifted(gate, x):
                 return _made("hardswish", x)
     return None
+
+
+def _is_product(value: Value) -> bool:
+    return value.operation == "binary" and value.attributes["kind"] == "mul"
+
+
+def _is_share(value: Value, x: Value, alpha: float = 1.0, beta: float = 1.0) -> bool:
+    """``erf(x / sqrt(2)) * alpha + beta``."""
+    if not _numbers(value, alpha, beta) or not _is(value.inputs[0], "erf"):
+        return False
+    scaled = value.inputs[0].inputs[0]
+    return _numbers(scaled, math.sqrt(0.5), 0.0) and scaled.inputs[0] is x
 
 
 def _made(function: str, x: Value) -> Value:

@@ -167,7 +167,7 @@ def _addmm(bias: Any, x: Value, weight: Any, *, beta: Any = 1, alpha: Any = 1) -
 
 def _mm(x: Any, weight: Any, bias: Any = None) -> Value:
     if not isinstance(x, Value) or isinstance(weight, Value):
-        raise UnsupportedError("a product of two tensors that the network computes has no operator; nn.Linear has")
+        raise UnsupportedError("a product of a constant with a matrix has no operator; nn.Linear has")
     turned = Constant(np.ascontiguousarray(weight.array.T), -weight.identity)
     return linear(x, turned, bias)
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ..values.network import Array, Dims
     from .values import Shape
 
+# torch's axis -> the place in N, H, W, C
+SPATIAL_AXIS = {0: 0, 1: 3, 2: 1, 3: 2}
+
 
 def is_spatial(shape: Shape) -> bool:
     """Four axes are N, C, H, W; everything else lies in torch's order."""
@@ -26,6 +29,16 @@ def stored_dims(shape: Shape) -> Dims:
     if len(shape) == 3:
         return shape[0], shape[2], 1, shape[1]
     return plain_dims(shape)
+
+
+def around(shape: Shape, dim: int) -> Dims:
+    """What is before, at and behind an axis."""
+    return math.prod(shape[:dim]), shape[dim], math.prod(shape[dim + 1 :]), 1
+
+
+def along_last(shape: Shape, first: int) -> Dims:
+    """The axes from ``first`` on as channels; the first axis of all stays, as a batch multiplies it."""
+    return shape[0], 1, math.prod(shape[1:first]), math.prod(shape[first:])
 
 
 def plain_dims(shape: Shape) -> Dims:

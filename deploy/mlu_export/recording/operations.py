@@ -11,15 +11,14 @@ from ..values import network as net
 from ..values.graph import BatchNorm
 from ..values.network import float_word
 from .layers import quantization
-from .layout import is_spatial, merged_axes, pixel_sources, plain_dims
+from .layout import SPATIAL_AXIS, around, is_spatial, merged_axes, pixel_sources, plain_dims
+from .matrices import affine_last, layer_norm, matmul, softmax
 from .values import UnsupportedError, Value
 
 if TYPE_CHECKING:
     from .state import State
 
 BINARIES = {"add": net.ADD, "mul": net.MUL, "sub": net.SUB, "div": net.DIV, "max": net.MAX, "min": net.MIN}
-# torch's axis -> the place in N, H, W, C
-SPATIAL_AXIS = {0: 0, 1: 3, 2: 1, 3: 2}
 
 
 def _nhwc(value: Value) -> tuple[int, int, int, int]:
@@ -96,13 +95,14 @@ def _deconv(state: State, value: Value) -> None:
 
 def _linear(state: State, value: Value) -> None:
     a = value.attributes
-    rows = math.prod(value.shape[1:-1])
+    rows = value.shape[0], math.prod(value.shape[1:-1])
     array = np.asarray(a["weight"].array, np.float32)[:, :, None, None]
     source = value.inputs[0]
-    number = state.as_dims(state.place(source, "plain"), (value.shape[0], 1, rows, source.shape[-1]), source.half)
+    number = state.as_dims(state.place(source, "plain"), (1, *rows, source.shape[-1]), source.half)
     unit = {**a, "stride": (1, 1), "dilation": (1, 1), "groups": 1}
-    dims = (value.shape[0], 1, rows, value.shape[-1])
-    state.put(value, "plain", _weighted(state, net.CONV, number, dims, value.half, array, unit, (0, 0), None))
+    dims = (1, *rows, value.shape[-1])  # one picture of a graph, whatever its first axis holds
+    made = _weighted(state, net.CONV, number, dims, value.half, array, unit, (0, 0), None)
+    state.put(value, "plain", state.as_dims(made, plain_dims(value.shape), value.half))
 
 
 def affine_of(norm: Value) -> tuple[Any, Any]:
@@ -159,6 +159,8 @@ def _expand(state: State, value: Value) -> None:
 
 def _affine(state: State, value: Value) -> None:
     alpha, beta = value.attributes["alpha"].array, value.attributes["beta"].array
+    if alpha.ndim > 1 and affine_last(state, value, alpha, beta):
+        return
     if alpha.ndim > 1:
         _everywhere(state, value, alpha, beta)
         return
@@ -203,24 +205,6 @@ def _spatial(opcode: int, name: str, words: Callable[[dict[str, Any]], Any]) -> 
         state.put(value, "nhwc", made)
 
     return lower
-
-
-def _softmax(state: State, value: Value) -> None:
-    dim = value.attributes["dim"]
-    if is_spatial(value.shape) and dim and state.layout_of(value.inputs[0]) == "nhwc":
-        number = state.place(value.inputs[0], "nhwc")
-        made = state.emit(net.SOFTMAX, (number,), _nhwc(value), value.half, (SPATIAL_AXIS[dim],), name="softmax")
-        state.put(value, "nhwc", made)
-        return
-    dims = _around(value.shape, dim)
-    number = state.as_dims(state.place(value.inputs[0], "plain"), dims, value.half)
-    made = state.emit(net.SOFTMAX, (number,), dims, value.half, (1,), name="softmax")
-    state.put(value, "plain", state.as_dims(made, plain_dims(value.shape), value.half))
-
-
-def _around(shape: tuple[int, ...], dim: int) -> net.Dims:
-    """What is before, at and behind an axis."""
-    return math.prod(shape[:dim]), shape[dim], math.prod(shape[dim + 1 :]), 1
 
 
 def _reduce(state: State, value: Value) -> None:
@@ -296,9 +280,9 @@ def _slice(state: State, value: Value) -> None:
     if is_spatial(source.shape) and state.layout_of(source) == "nhwc":
         number, axis, dims, layout = state.place(source, "nhwc"), SPATIAL_AXIS[a["dim"]], _nhwc(value), "nhwc"
     else:
-        around = _around(source.shape, a["dim"])
-        number = state.as_dims(state.place(source, "plain"), around, source.half)
-        axis, dims, layout = 1, (around[0], value.shape[a["dim"]], around[2], 1), "plain"
+        parts = around(source.shape, a["dim"])
+        number = state.as_dims(state.place(source, "plain"), parts, source.half)
+        axis, dims, layout = 1, (parts[0], value.shape[a["dim"]], parts[2], 1), "plain"
     begin = [a["begin"] if place == axis else 0 for place in range(4)]
     step = [a["step"] if place == axis else 1 for place in range(4)]
     made = state.emit(net.SLICE, (number,), dims, value.half, (*begin, *step), name="slice")
@@ -312,8 +296,8 @@ def _cat(state: State, value: Value) -> None:
         made = state.emit(net.CONCAT, numbers, _nhwc(value), value.half, (SPATIAL_AXIS[dim],), name="concat")
         state.put(value, "nhwc", made)
         return
-    numbers = [state.as_dims(state.place(one, "plain"), _around(one.shape, dim), one.half) for one in value.inputs]
-    made = state.emit(net.CONCAT, numbers, _around(value.shape, dim), value.half, (1,), name="concat")
+    numbers = [state.as_dims(state.place(one, "plain"), around(one.shape, dim), one.half) for one in value.inputs]
+    made = state.emit(net.CONCAT, numbers, around(value.shape, dim), value.half, (1,), name="concat")
     state.put(value, "plain", made)
 
 
@@ -368,7 +352,7 @@ OPERATIONS: dict[str, Callable[[State, Value], None]] = {
     "prelu": _prelu,
     "activation": _activation,
     "binary": _binary,
-    "softmax": _softmax,
+    "softmax": softmax,
     "reduce": _reduce,
     "reshape": _reshape,
     "permute": _permute,
@@ -377,6 +361,8 @@ OPERATIONS: dict[str, Callable[[State, Value], None]] = {
     "cast": _cast,
     "normalize_input": _normalize_input,
     "l2_normalize": _l2_normalize,
+    "layer_norm": layer_norm,
+    "matmul": matmul,
     "detection": _detection,
     "max_pool": _spatial(net.MAX_POOL, "max_pool", _window),
     "average_pool": _spatial(net.AVERAGE_POOL, "average_pool", lambda a: (*_window(a), int(a["count"]))),

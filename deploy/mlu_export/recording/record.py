@@ -13,12 +13,14 @@ import numpy as np
 
 from .composed import composed
 from .layers import LAYERS
+from .products import products
 from .shapes import as_values, shuffles
 from .values import Array, Constant, Shape, UnsupportedError, Value
 
 Recorder = Callable[..., Any]
 MAX_PARTS = 64  # of a concatenation
 MAX_SPREAD = 1 << 26  # elements that may have constants of their own
+LEAST_MASK = -30000.0  # what a mask's minus infinity becomes: a float16 holds it, and its exponent is zero
 
 
 def make(operation: str, inputs: tuple[Value, ...], shape: tuple[int, ...], **attributes: Any) -> Value:
@@ -41,6 +43,10 @@ def _elu(x: Value, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 
     if scale != 1.0 or input_scale != 1.0:
         raise UnsupportedError("selu and celu have no operator; use elu or relu")
     return make("activation", (x,), x.shape, function="elu", a=float(alpha), b=0.0)
+
+
+def _gelu(x: Value, *, approximate: str = "none") -> Value:
+    return _activation("gelu_tanh" if approximate == "tanh" else "gelu")(x)  # type: ignore[no-any-return]
 
 
 def _clamp(x: Value, low: Any = None, high: Any = None) -> Value:
@@ -104,6 +110,8 @@ def _with_constant(kind: str, x: Value, y: Any) -> Value:
         return _clamp(x, *((number, None) if kind == "max" else (None, number)))
     if kind == "pow":
         return _power(x, values.item() if values.size == 1 else math.nan)
+    if kind == "add":
+        values = np.where(np.isneginf(values), np.float32(LEAST_MASK), values)
     with np.errstate(divide="ignore", over="ignore"):
         parts = {"add": (one, values), "sub": (one, -values), "mul": (values, 0), "div": (one / values, 0)}[kind]
     return _affine(x, parts, identity, kind)
@@ -309,7 +317,7 @@ def _expand(x: Value, sizes: Any, *_: Any, **__: Any) -> Value:
 
 
 _SUFFIXES = ("Tensor", "Scalar", "default", "Tensor_Scalar")
-_FUNCTIONS = ("relu", "sigmoid", "silu", "hardswish", "mish", "tanh", "hardsigmoid", "exp", "sqrt", "relu6")
+_FUNCTIONS = ("relu", "sigmoid", "silu", "hardswish", "mish", "tanh", "hardsigmoid", "exp", "sqrt", "relu6", "erf")
 
 
 def _named(recorders: dict[str, Recorder]) -> dict[str, Recorder]:
@@ -322,6 +330,7 @@ _POINTWISE: dict[str, Recorder] = {
     **{name: _activation(name) for name in _FUNCTIONS},
     "leaky_relu": _leaky,
     "elu": _elu,
+    "gelu": _gelu,
     "clamp": _clamp,
     "clamp_min": _clamp,
     "clamp_max": lambda x, high: _clamp(x, None, high),
@@ -376,4 +385,5 @@ RECORDERS: dict[str, Recorder] = {
     **LAYERS,
 }  # fmt: skip
 RECORDERS.update(composed(RECORDERS))
+RECORDERS.update(products(RECORDERS))
 RECORDERS.update(shuffles(RECORDERS))

@@ -1,8 +1,11 @@
-"""Chains of per-channel factors and summands become one, and part of the convolution before them: one rounding."""
+"""Chains of per-channel factors and summands become one, and part of what is before them: one rounding.
+
+That is a convolution; of a linear layer its bias, of a product of two tensors its factor.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
@@ -29,6 +32,11 @@ def simplify(outputs: Sequence[Value]) -> None:
         return users.get(id(value)) == 1 and id(value) not in final
 
     for value in values:
+        if value.operation == "affine" and is_between(value.inputs[0]):
+            _into_product(value)
+        if value.operation == "matmul":
+            _factors_of(value, is_between)
+    for value in values:
         line = _line(value)
         if line is None or not is_between(value.inputs[0]):
             continue
@@ -39,6 +47,48 @@ def simplify(outputs: Sequence[Value]) -> None:
             source = source.inputs[0]
         if value.operation == "affine" and source.operation == "conv" and is_between(source):
             _norm(value)
+
+
+def _into_product(value: Value) -> None:
+    """A factor of a product of two tensors, a summand of a linear layer without a bias."""
+    source, factor = value.inputs[0], _factor(value)
+    if source.operation == "matmul" and factor is not None:
+        value.operation, value.inputs, value.attributes = "matmul", source.inputs, _scaled(source, factor)
+    elif source.operation == "linear" and source.attributes["bias"] is None:
+        alpha, beta = (value.attributes[key].array for key in ("alpha", "beta"))
+        rows = beta.reshape(-1, beta.shape[-1])
+        last = beta.ndim > 1 or len(value.shape) == 2
+        if last and (alpha == 1).all() and (rows == rows[0]).all():
+            value.operation, value.inputs = "linear", source.inputs
+            value.attributes = {**source.attributes, "bias": _constant(rows[0])}
+
+
+def _factors_of(product: Value, is_between: Callable[[Value], bool]) -> None:
+    """Factors of what a product multiplies become its own, from behind a turn too."""
+    for place, one in enumerate(product.inputs):
+        turned = one.operation == "permute" and one.array is None and is_between(one)
+        line = one.inputs[0] if turned else one
+        factor = _factor(line) if is_between(line) else None
+        if factor is None:
+            continue
+        product.attributes = _scaled(product, factor)
+        if turned:
+            one.inputs = line.inputs
+        else:
+            product.inputs = (*product.inputs[:place], line.inputs[0], *product.inputs[place + 1 :])
+
+
+def _factor(value: Value) -> float | None:
+    """The one positive number that a value is another times."""
+    if value.array is not None or value.operation != "affine":
+        return None
+    alpha, beta = (value.attributes[key].array for key in ("alpha", "beta"))
+    one = float(alpha.flat[0])
+    return one if one > 0 and (alpha == alpha.flat[0]).all() and not beta.any() else None
+
+
+def _scaled(product: Value, factor: float) -> dict[str, Any]:
+    return {"scale": float(np.float32(product.attributes["scale"] * factor))}
 
 
 def _line(value: Value) -> tuple[Floats, Floats] | None:

@@ -141,6 +141,17 @@ def _l2_normalize(torch: Any, node: Operation, x: list[Any]) -> Any:
     return x[0] / root if scale is None else x[0] / root * scale
 
 
+def _matmul(torch: Any, node: Operation, x: list[Any]) -> Any:
+    turn_a, turn_b, scale = node.attributes
+    a, b = (one.transpose(2, 3) if turn else one for one, turn in zip(x, (turn_a, turn_b)))
+    return torch.matmul(a, b) * word_float(scale)
+
+
+def _layer_norm(torch: Any, node: Operation, x: list[Any]) -> Any:
+    gamma, beta = _constants(torch, node)
+    return torch.nn.functional.layer_norm(x[0], x[0].shape[3:], gamma, beta, word_float(node.attributes[0]))
+
+
 _FUNCTIONS: dict[str, Callable[[Any, Any, float, float, Any], Any]] = {
     "relu": lambda torch, x, _a, _b, _slope: torch.nn.functional.relu(x),
     "leaky_relu": lambda torch, x, a, _b, _slope: torch.nn.functional.leaky_relu(x, a),
@@ -157,6 +168,9 @@ _FUNCTIONS: dict[str, Callable[[Any, Any, float, float, Any], Any]] = {
     "softplus": lambda torch, x, _a, _b, _slope: torch.nn.functional.softplus(x),
     "elu": lambda torch, x, a, _b, _slope: torch.nn.functional.elu(x, a),
     "clip": lambda torch, x, a, b, _slope: torch.clamp(x, a, b),
+    "erf": lambda torch, x, _a, _b, _slope: torch.erf(x),
+    "gelu": lambda torch, x, _a, _b, _slope: torch.nn.functional.gelu(x),
+    "gelu_tanh": lambda torch, x, _a, _b, _slope: torch.nn.functional.gelu(x, approximate="tanh"),
 }
 
 _OPERATIONS: dict[int, Callable[[Any, Any, list[Any]], Any]] = {
@@ -182,4 +196,6 @@ _OPERATIONS: dict[int, Callable[[Any, Any, list[Any]], Any]] = {
     net.PAD: _pad,
     net.AFFINE: _affine,
     net.L2_NORMALIZE: _l2_normalize,
+    net.MATMUL: _matmul,
+    net.LAYER_NORM: _layer_norm,
 }

@@ -1,4 +1,5 @@
-/* The functions of one value (ARITHMETIC.md section 4): one polynomial for exp, one for log, and basic operations. */
+/* The functions of one value (ARITHMETIC.md section 4): one polynomial for exp, one for log, three for erf,
+ * and basic operations. */
 #include <math.h>
 
 #include "half.h"
@@ -60,6 +61,72 @@ float sim_log(float x)
     return (r + y) + n * 0.693359375f;
 }
 
+/* 1 - erf(a), for a of at least 1: nothing cancels. */
+static float error_beyond(float a)
+{
+    const float q = 1.0f / a, z = q * q;
+    float p;
+    if (a < 2.0f) {
+        p = 2.326819970068386e-2f;
+        p = p * z + -1.387039388740657e-1f;
+        p = p * z + 3.687424674597105e-1f;
+        p = p * z + -5.824733027278666e-1f;
+        p = p * z + 6.210004621745983e-1f;
+        p = p * z + -4.944515323274145e-1f;
+        p = p * z + 3.404879937665872e-1f;
+        p = p * z + -2.741127028184656e-1f;
+        p = p * z + 5.638259427386472e-1f;
+    } else {
+        p = -1.047766399936249e+1f;
+        p = p * z + 1.297719955372516e+1f;
+        p = p * z + -7.495518717768503e+0f;
+        p = p * z + 2.921019019210786e+0f;
+        p = p * z + -1.015265279202700e+0f;
+        p = p * z + 4.218463358204948e-1f;
+        p = p * z + -2.820767439740514e-1f;
+        p = p * z + 5.641895067754075e-1f;
+    }
+    return (sim_exp(-(a * a)) * q) * p;
+}
+
+/* erf(x), for magnitudes below 1. */
+static float error_within(float x)
+{
+    const float z = x * x;
+    float p = 7.853861353153693e-5f;
+    p = p * z + -8.010193625184903e-4f;
+    p = p * z + 5.188327685732524e-3f;
+    p = p * z + -2.685381193529856e-2f;
+    p = p * z + 1.128358514861418e-1f;
+    p = p * z + -3.761262582423300e-1f;
+    p = p * z + 1.128379165726710e+0f;
+    return x * p;
+}
+
+float sim_erf(float x)
+{
+    const float a = fabsf(x);
+    if (a < 1.0f) {
+        return error_within(x);
+    }
+    const float r = 1.0f - error_beyond(a);
+    return x > 0.0f ? r : -r;
+}
+
+/* x times the normal distribution's share below x, which keeps its digits where it is small. */
+static float gelu(float x)
+{
+    const float z = x * 0.707106781186547524f, a = fabsf(z);
+    float twice;
+    if (a < 1.0f) {
+        twice = 1.0f + error_within(z);
+    } else {
+        const float beyond = error_beyond(a);
+        twice = z > 0.0f ? 2.0f - beyond : beyond;
+    }
+    return (x * 0.5f) * twice;
+}
+
 static float sigmoid(float x)
 {
     return 1.0f / (1.0f + sim_exp(-x));
@@ -97,6 +164,13 @@ static float clip(float x, float low, float high)
     return v < high ? v : high;
 }
 
+/* x * (1 + tanh(u)) / 2 is x * sigmoid(2 * u). */
+static float gelu_tanh(float x)
+{
+    const float cubic = 0.044715f * (x * x);
+    return x * sigmoid((x * 1.59576912160573071f) * (1.0f + cubic));
+}
+
 float sim_activation_value(const sim_activation *activation, float x)
 {
     switch (activation->function) {
@@ -113,6 +187,9 @@ float sim_activation_value(const sim_activation *activation, float x)
     case SIM_SQRT: return sqrtf(x);
     case SIM_SOFTPLUS: return softplus(x);
     case SIM_ELU: return x > 0.0f ? x : activation->a * sim_expm1(x);
+    case SIM_ERF: return sim_erf(x);
+    case SIM_GELU: return gelu(x);
+    case SIM_GELU_TANH: return gelu_tanh(x);
     case SIM_CLIP: return clip(x, activation->a, activation->b);
     default: return x;
     }

@@ -259,7 +259,8 @@ const char *sim_kernels_known(unsigned i);
 /* functions.c: the functions of one value. */
 float sim_exp(float x);
 float sim_expm1(float x);
-float sim_log(float x);                                                /* of positive normal numbers */
+float sim_log(float x); /* of positive normal numbers */
+float sim_erf(float x);
 float sim_activation_value(const sim_activation *activation, float x); /* all but SIM_PRELU, which needs a channel */
 bool sim_activation_is_fast(uint32_t function); /* the fast tables have it, and `finish` knows it */
 
@@ -309,6 +310,36 @@ typedef struct sim_softmax {
 } sim_softmax;
 
 void sim_softmax_run(const sim_kernels *kernels, const sim_softmax *softmax, const void *x, void *y);
+
+/* layer_norm.c: over the channels of each pixel. gamma and beta: NULL for none. */
+enum { SIM_NORM_PIXELS = 8 };
+
+typedef struct sim_layer_norm {
+    float eps;
+    const float *gamma, *beta;
+} sim_layer_norm;
+
+/* Pixels [first, first + count), which count through all rows and images; at most SIM_NORM_PIXELS. */
+void sim_layer_norm_run(const sim_kernels *kernels, const sim_layer_norm *norm, const sim_view *x, const sim_view *y,
+                        size_t first, size_t count);
+
+/* matmul.c: y = a * b of the matrices (rows W, columns C) of each image and H; a turned one lies columns first. */
+typedef struct sim_matmul {
+    int32_t rows, depth, columns; /* of y, what is summed over, of y */
+    bool turned_a, turned_b;
+    sim_affine affine; /* of one block: scale and a bias of -0 in each place, and 16 places more */
+} sim_matmul;
+
+/* Rows [row, row + rows) and blocks of columns [block, block + blocks) of matrix `matrix`, all images counted. */
+typedef struct sim_matmul_task {
+    int32_t matrix, row, rows, block, blocks;
+} sim_matmul_task;
+
+int32_t sim_matmul_columns(const sim_kernels *kernels);                                          /* of a block */
+size_t sim_matmul_scratch(const sim_kernels *kernels, const sim_matmul *matmul, int32_t blocks); /* bytes */
+/* scratch: 64-byte aligned, for as many blocks as the task has. */
+void sim_matmul_run(const sim_kernels *kernels, const sim_matmul *matmul, const sim_view *a, const sim_view *b,
+                    const sim_view *y, const sim_matmul_task *task, void *scratch);
 
 /* detection.c */
 enum { SIM_MAX_HEADS = 8, SIM_MAX_CANDIDATES = 32768, SIM_DETECTION_HEAD = 64, SIM_DETECTION_ROW = 7 };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from tests.deploy.recording import attention_torch
 from torch import nn
 from torch.nn import functional
 
@@ -184,6 +185,7 @@ NETS = {
     "retinaface": RetinaFace,
     "unet": UNet,
     "shuffle": Shuffle,
+    **attention_torch.NETS,
 }
 SIZES = {"ssd": (32, 32)}
 

@@ -120,7 +120,7 @@ class _Random:
         return self.emit(net.AVERAGE_POOL, [x], (n, *size, c), (*attributes, self.number(0, 1)))
 
     def activation(self, x: int) -> int:
-        function = self.number(1, 15)
+        function = self.number(1, 18)
         dims = self.dims(x)
         low, high = sorted(self.rng.uniform(-3, 3, 2))
         constants = [self.floats(self.pick((1, dims[3])))] if function == 9 else []
@@ -192,6 +192,24 @@ class _Random:
         constants = [self.floats(len(sources), -2, 130), self.floats(len(sources), 0.1, 260)]
         return self.emit(net.NORMALIZE, [x], (n, h, w, len(sources)), sources, constants)
 
+    def matmul(self, x: int) -> int:
+        """With itself turned, or with a part of the network whose rows or columns fit; sometimes turned twice."""
+        n, h, w, c = self.dims(x)
+        turn_a, turn_b = self.number(0, 1), self.number(0, 1)
+        depth = w if turn_a else c
+        fits = [t for t in self.pool if self.dims(t)[:2] == (n, h) and self.dims(t)[3 if turn_b else 2] == depth]
+        other = self.pick(fits) if fits else x
+        if not fits:
+            turn_b = 1 - turn_a
+        columns = self.dims(other)[2 if turn_b else 3]
+        attributes = (turn_a, turn_b, float_word(self.pick((1.0, 0.37))))
+        return self.emit(net.MATMUL, [x, other], (n, h, c if turn_a else w, columns), attributes)
+
+    def layer_norm(self, x: int) -> int:
+        constants = [self.floats(self.dims(x)[3]) if self.chance(0.6) else net.ABSENT for _ in "gb"]
+        attributes = (float_word(self.pick((1e-5, 0.5))),)
+        return self.emit(net.LAYER_NORM, [x], self.dims(x), attributes, constants)
+
     def detection(self) -> int:
         """Over one or two heads of convolutions; it ends a network, as nothing reads boxes."""
         kind, classes, anchors, most = self.number(1, 3), self.number(1, 3), self.number(1, 2), self.number(1, 12)
@@ -217,7 +235,14 @@ class _Random:
 
     def grow(self) -> Network:
         kinds = [self.convolution] * 4 + [self.activation] * 3 + [self.per_pixel] * 3
-        kinds += [self.move] * 2 + [self.pool_windows, self.binary, self.concat]
+        kinds += [self.move] * 2 + [
+            self.pool_windows,
+            self.binary,
+            self.concat,
+            self.matmul,
+            self.matmul,
+            self.layer_norm,
+        ]
         for _ in range(self.number(2, 10)):
             made = self.pick(kinds)(self.pick(self.pool[-4:]))
             if np.prod(self.dims(made)) <= MOST_VALUES and self.dims(made)[0] == self.batch:

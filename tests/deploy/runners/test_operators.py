@@ -59,7 +59,7 @@ def _same(data, simulator_path, tmp_path, seed, inputs=None):
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_the_simulator_computes_every_operator_as_the_reference(tmp_path, simulator_path, seed):
-    """The operators 14 to 25 and the functions 5 to 15, of halves and of floats, with detections among the outputs."""
+    """The operators 14 to 27 and the functions 5 to 18, of halves and of floats, with detections among the outputs."""
     outputs = _same(make("more", seed, batch=2), simulator_path, tmp_path, seed)
     counts = [int(output.ravel()[0]) for output in outputs[-5:]]
     assert min(counts) > 3

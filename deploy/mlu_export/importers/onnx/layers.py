@@ -9,7 +9,7 @@ import numpy as np
 
 from mlu_agent.errors import DataError
 
-from ...recording.composed import layer_norm
+from ...recording.products import layer_norm
 from ...recording.record import RECORDERS, make, reshape
 from ...recording.values import Constant, UnsupportedError, Value
 from .call import MAX_STEP, Call
@@ -179,8 +179,8 @@ def _linear(call: Call, x: Value, weight: Constant, bias: Any) -> Any:
 
 
 def _matmul(call: Call) -> Any:
-    if all(isinstance(one, Value) for one in call.inputs):
-        raise UnsupportedError("a product of two tensors that the network computes has no operator; attention needs it")
+    if isinstance(call.operand(0), Value) and isinstance(call.operand(1), Value):
+        return RECORDERS["aten.matmul.default"](call.value(0), call.value(1))
     left = not isinstance(call.operand(0), Value)
     x, weight = call.value(1 if left else 0), _weights(call, 0 if left else 1).array
     while weight.ndim > 2 and weight.shape[0] == 1:

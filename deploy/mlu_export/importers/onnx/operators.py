@@ -66,6 +66,10 @@ def _elu(call: Call) -> Any:
     return RECORDERS["aten.elu.default"](call.value(), call.real("alpha", 1.0))
 
 
+def _gelu(call: Call) -> Any:
+    return RECORDERS["aten.gelu.default"](call.value(), approximate=call.text("approximate", "none"))
+
+
 def _hard_sigmoid(call: Call) -> Any:
     alpha, beta = call.real("alpha", 0.2), call.real("beta", 0.5)
     if abs(alpha - 1 / 6) < 1e-6 and beta == 0.5:
@@ -238,17 +242,36 @@ def _cast(call: Call) -> Any:
     return call.value()
 
 
+def _is_nan(call: Call) -> Any:
+    """Of a softmax, which exporters ask after masking: a mask here is finite, so that no row is without a number."""
+    if call.value().operation != "softmax":
+        raise UnsupportedError("only of a softmax it is known")
+    return np.zeros(call.value().shape, np.bool_)
+
+
+def _where(call: Call) -> Any:
+    """By a condition that is known and the same everywhere."""
+    condition = call.known(0)
+    if condition is None or condition.dtype != np.bool_ or condition.all() != condition.any():
+        raise UnsupportedError("only a condition that is known, and the same everywhere, has an operator")
+    chosen = call.operand(1 if condition.all() else 2)
+    shapes = [one.shape for one in call.inputs if one is not None]
+    if not isinstance(chosen, Value):
+        return np.broadcast_to(np.asarray(chosen), np.broadcast_shapes(*shapes))
+    return RECORDERS["aten.expand.default"](chosen, np.broadcast_shapes(*shapes))
+
+
 def _same(call: Call) -> Any:
     return call.value()
 
 
 POINTWISE = (
-    "Relu", "Sigmoid", "Tanh", "HardSwish", "Mish", "Exp", "Sqrt", "Softplus", "Neg", "Abs", "Reciprocal",
+    "Relu", "Sigmoid", "Tanh", "HardSwish", "Mish", "Exp", "Sqrt", "Softplus", "Neg", "Abs", "Reciprocal", "Erf",
 )  # fmt: skip
 
 OPERATORS: dict[str, Operator] = {
     **{name: _pointwise(f"aten.{name.lower()}.default") for name in POINTWISE},
-    "LeakyRelu": _leaky, "Elu": _elu, "HardSigmoid": _hard_sigmoid, "Clip": _clip,
+    "LeakyRelu": _leaky, "Elu": _elu, "Gelu": _gelu, "HardSigmoid": _hard_sigmoid, "Clip": _clip,
     "Add": _binary("add"), "Sub": _binary("sub"), "Mul": _binary("mul"), "Div": _binary("div"), "Pow": _binary("pow"),
     "Max": _binary("max"), "Min": _binary("min"), "Sum": _binary("add"), "Mean": _mean,
     "ReduceMean": _reduce("mean"), "ReduceSum": _reduce("sum"), "ReduceMax": _reduce("max"), "ReduceL2": _length,
@@ -257,6 +280,6 @@ OPERATORS: dict[str, Operator] = {
     "Reshape": _reshape, "Flatten": _flatten, "Transpose": _transpose, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
     "Expand": _expand, "Concat": _concat, "Split": _split, "Slice": _slice, "Gather": _gather,
     "DepthToSpace": _depth_to_space, "SpaceToDepth": _space_to_depth,
-    "Cast": _cast, "Identity": _same, "Dropout": _same,
+    "Cast": _cast, "IsNaN": _is_nan, "Where": _where, "Identity": _same, "Dropout": _same,
     **LAYERS,
 }  # fmt: skip

@@ -10,6 +10,8 @@ from typing import Any, Callable
 
 import torch
 
+from ..reference.functions import ERROR_FROM_TWO, ERROR_TO_TWO, ERROR_WITHIN
+
 NAN = float("nan")
 EXP = (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 LOG = (
@@ -75,6 +77,44 @@ def logarithm(x: Any) -> Any:
     y = y + n * constant(-2.12194440e-4)
     y = y - constant(0.5) * z
     return (r + y) + n * constant(0.693359375)
+
+
+def _polynomial(z: Any, coefficients: tuple[float, ...]) -> Any:
+    p = torch.full_like(z, coefficients[0])
+    for coefficient in coefficients[1:]:
+        p = p * z + constant(coefficient)
+    return p
+
+
+def _error_within(x: Any) -> Any:
+    return x * _polynomial(x * x, ERROR_WITHIN)
+
+
+def _error_beyond(a: Any) -> Any:
+    """``1 - erf(a)`` for ``a`` of at least 1."""
+    q = constant(1) / a
+    z = q * q
+    p = torch.where(a < 2, _polynomial(z, ERROR_TO_TWO), _polynomial(z, ERROR_FROM_TWO))
+    return (exponential(-(a * a)) * q) * p
+
+
+def _erf(x: Any) -> Any:
+    a = x.abs()
+    r = 1 - _error_beyond(a)
+    return torch.where(a < 1, _error_within(x), torch.where(x > 0, r, -r))
+
+
+def _gelu(x: Any) -> Any:
+    z = x * constant(0.707106781186547524)
+    a = z.abs()
+    beyond = _error_beyond(a)
+    twice = torch.where(a < 1, 1 + _error_within(z), torch.where(z > 0, 2 - beyond, beyond))
+    return (x * constant(0.5)) * twice
+
+
+def _gelu_tanh(x: Any) -> Any:
+    cubic = constant(0.044715) * (x * x)
+    return x * sigmoid((x * constant(1.59576912160573071)) * (1 + cubic))
 
 
 def sigmoid(x: Any) -> Any:
@@ -154,4 +194,7 @@ _FUNCTIONS: dict[int, Callable[[Any, Any, Any], Any]] = {
     13: lambda x, _a, _b: _softplus(x),
     14: lambda x, a, _b: torch.where(x > 0, x, a * expm1(x)),
     15: _clip,
+    16: lambda x, _a, _b: _erf(x),
+    17: lambda x, _a, _b: _gelu(x),
+    18: lambda x, _a, _b: _gelu_tanh(x),
 }

@@ -137,6 +137,27 @@ def _l2_normalize(network: Network, operator: Operator, operands: list[Any]) -> 
     return y if scale is None else y * scale
 
 
+def _matmul(_: Network, operator: Operator, operands: list[Any]) -> Any:
+    turn_a, turn_b, scale = operator.attributes
+    a = (operands[0] if turn_a else operands[0].transpose(2, 3)).contiguous()  # [..., depth, rows]
+    b = (operands[1].transpose(2, 3) if turn_b else operands[1]).contiguous()  # [..., depth, columns]
+    total = torch.zeros((*a.shape[:2], a.shape[3], b.shape[3]))
+    for k in range(a.shape[2]):
+        total += a[:, :, k, :, None] * b[:, :, k, None]
+    return total * constant(word_float(scale))
+
+
+def _layer_norm(network: Network, operator: Operator, operands: list[Any]) -> Any:
+    x, eps = operands[0], constant(word_float(operator.attributes[0]))
+    gamma, beta = (_values(network, number) for number in operator.constants)
+    count = constant(x.shape[3])
+    d = x - (in_order(x.movedim(3, 0), 0.0, torch.add) / count)[..., None]
+    root = square_root(in_order((d * d).movedim(3, 0), 0.0, torch.add) / count + eps)
+    y = d / root[..., None]
+    y = y if gamma is None else y * gamma
+    return y if beta is None else y + beta
+
+
 def _normalize(network: Network, operator: Operator, operands: list[Any]) -> Any:
     mean, std = (_values(network, number) for number in operator.constants)
     return (operands[0][..., list(operator.attributes)] - mean) / std
@@ -170,5 +191,7 @@ OPERATORS: dict[int, Made] = {
     net.PAD: Made(_pad, copies=True),
     net.AFFINE: Made(_affine),
     net.L2_NORMALIZE: Made(_l2_normalize),
+    net.MATMUL: Made(_matmul),
+    net.LAYER_NORM: Made(_layer_norm),
     net.DETECTION_OUTPUT: Made(_detection),
 }

@@ -65,6 +65,58 @@ def logarithm(x: Floats) -> Floats:
     return np.asarray((r + y) + n * f32(0.693359375), np.float32)
 
 
+def _polynomial(z: Floats, coefficients: tuple[float, ...]) -> Floats:
+    p = np.full_like(z, f32(coefficients[0]))
+    for coefficient in coefficients[1:]:
+        p = p * z + f32(coefficient)
+    return p
+
+
+ERROR_WITHIN = (
+    7.853861353153693e-5, -8.010193625184903e-4, 5.188327685732524e-3, -2.685381193529856e-2, 1.128358514861418e-1,
+    -3.761262582423300e-1, 1.128379165726710e0,
+)  # fmt: skip
+ERROR_TO_TWO = (
+    2.326819970068386e-2, -1.387039388740657e-1, 3.687424674597105e-1, -5.824733027278666e-1, 6.210004621745983e-1,
+    -4.944515323274145e-1, 3.404879937665872e-1, -2.741127028184656e-1, 5.638259427386472e-1,
+)  # fmt: skip
+ERROR_FROM_TWO = (
+    -1.047766399936249e1, 1.297719955372516e1, -7.495518717768503e0, 2.921019019210786e0, -1.015265279202700e0,
+    4.218463358204948e-1, -2.820767439740514e-1, 5.641895067754075e-1,
+)  # fmt: skip
+
+
+def _error_within(x: Floats) -> Floats:
+    return np.asarray(x * _polynomial(x * x, ERROR_WITHIN), np.float32)
+
+
+def _error_beyond(a: Floats) -> Floats:
+    """``1 - erf(a)`` for ``a`` of at least 1."""
+    q = f32(1) / a
+    z = q * q
+    p = np.where(a < f32(2), _polynomial(z, ERROR_TO_TWO), _polynomial(z, ERROR_FROM_TWO))
+    return np.asarray((exponential(-(a * a)) * q) * p, np.float32)
+
+
+def _erf(x: Floats) -> Floats:
+    a = np.abs(x)
+    r = f32(1) - _error_beyond(a)
+    return np.where(a < f32(1), _error_within(x), np.where(x > f32(0), r, -r))
+
+
+def _gelu(x: Floats) -> Floats:
+    z = x * f32(0.707106781186547524)
+    a = np.abs(z)
+    beyond = _error_beyond(a)
+    twice = np.where(a < f32(1), f32(1) + _error_within(z), np.where(z > f32(0), f32(2) - beyond, beyond))
+    return np.asarray((x * f32(0.5)) * twice, np.float32)
+
+
+def _gelu_tanh(x: Floats) -> Floats:
+    cubic = f32(0.044715) * (x * x)
+    return x * sigmoid((x * f32(1.59576912160573071)) * (f32(1) + cubic))
+
+
 def sigmoid(x: Floats) -> Floats:
     """``1 / (1 + exp(-x))``."""
     return np.asarray(f32(1) / (f32(1) + exponential(-x)), np.float32)
@@ -116,5 +168,8 @@ def activation(function: int, x: Floats, a: float = 0.0, b: float = 0.0, slope: 
         13: lambda: _softplus(x),
         14: lambda: np.where(x > 0, x, f32(a) * expm1(x)),
         15: lambda: _clip(x, f32(a), f32(b)),
+        16: lambda: _erf(x),
+        17: lambda: _gelu(x),
+        18: lambda: _gelu_tanh(x),
     }
     return np.asarray(functions[function](), np.float32)

@@ -1,4 +1,4 @@
-"""The operators 14 to 25 of FORMAT.md in numpy, exactly as native/ARITHMETIC.md defines them."""
+"""The operators 14 to 27 of FORMAT.md in numpy, exactly as native/ARITHMETIC.md defines them."""
 
 from __future__ import annotations
 
@@ -142,6 +142,25 @@ def _l2_normalize(network: Network, operator: Operator, operands: list[Floats]) 
     return np.asarray(y if scale is None else y * scale, np.float32)
 
 
+def _matmul(_: Network, operator: Operator, operands: list[Floats]) -> Floats:
+    turned = operator.attributes[:2]
+    a, b = (x.swapaxes(2, 3) if turn else x for x, turn in zip(operands, turned))
+    products = (a[:, :, :, k, None] * b[:, :, None, k] for k in range(a.shape[3]))
+    total = _sum(products, np.zeros((*a.shape[:3], b.shape[3]), np.float32))
+    return np.asarray(total * f32(word_float(operator.attributes[2])), np.float32)
+
+
+def _layer_norm(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
+    x, eps = operands[0], f32(word_float(operator.attributes[0]))
+    gamma, beta = (_constant(network, number) for number in operator.constants)
+    start, count = np.zeros(x.shape[:3], np.float32), f32(x.shape[3])
+    d = x - (_sum(np.moveaxis(x, 3, 0), start) / count)[..., None]
+    root = np.sqrt(_sum(np.moveaxis(d * d, 3, 0), start) / count + eps)
+    y = d / root[..., None]
+    y = y if gamma is None else y * gamma
+    return np.asarray(y if beta is None else y + beta, np.float32)
+
+
 def _detection(network: Network, operator: Operator, operands: list[Floats]) -> Floats:
     return detection_output(network, operator, operands)
 
@@ -158,5 +177,7 @@ GENERIC_OPERATORS: dict[int, Callable[[Network, Operator, list[Floats]], Floats]
     net.PAD: _pad,
     net.AFFINE: _affine,
     net.L2_NORMALIZE: _l2_normalize,
+    net.MATMUL: _matmul,
+    net.LAYER_NORM: _layer_norm,
     net.DETECTION_OUTPUT: _detection,
 }

@@ -1,4 +1,4 @@
-/* NORMALIZE, AFFINE, L2_NORMALIZE, SOFTMAX. */
+/* NORMALIZE, AFFINE, L2_NORMALIZE, LAYER_NORM, SOFTMAX. */
 #include "normalize.h"
 
 #include <math.h>
@@ -20,6 +20,8 @@ typedef struct l2_normalize_step {
 typedef struct softmax_step {
     int32_t axis;
 } softmax_step;
+
+enum { SOFTMAX_PIXELS = 32 }; /* of a unit along the channels */
 
 static sim_result check_normalize(const sim_check *c)
 {
@@ -55,6 +57,18 @@ static sim_result check_l2_normalize(const sim_check *c)
     const float eps = sim_float_of(c->op, 0);
     if ((scale && !sim_floats(scale, c->y->dims[3])) || !isfinite(eps) || !(eps > 0.0f)) {
         return WRONG(c, "needs a positive eps and, if any, a float32 scale per channel");
+    }
+    return sim_same_dims(c->x, c->y) ? SIM_OK : WRONG(c, "changes the size");
+}
+
+static sim_result check_layer_norm(const sim_check *c)
+{
+    const sim_constant *gamma = sim_constant_of(c, 0), *beta = sim_constant_of(c, 1);
+    const int32_t channels = c->y->dims[3];
+    const float eps = sim_float_of(c->op, 0);
+    if ((gamma && !sim_floats(gamma, channels)) || (beta && !sim_floats(beta, channels)) || !isfinite(eps) ||
+        !(eps > 0.0f)) {
+        return WRONG(c, "needs a positive eps and, if any, a float32 gamma and beta per channel");
     }
     return sim_same_dims(c->x, c->y) ? SIM_OK : WRONG(c, "changes the size");
 }
@@ -134,6 +148,33 @@ static sim_result plan_l2_normalize(sim_builder *b, int32_t o)
     return op->constants[0] == SIM_ABSENT ? SIM_OK : sim_plan_take_floats(b, s, op, s->y.dims[3]);
 }
 
+static int64_t pixels_of(const sim_place *p)
+{
+    return (int64_t)p->dims[0] * p->dims[1] * p->dims[2];
+}
+
+static sim_result plan_layer_norm(sim_builder *b, int32_t o)
+{
+    const sim_operator *op = sim_operator_of(b, o);
+    sim_step *s = sim_plan_new_step(b, op);
+    sim_layer_norm *p = sim_plan_parameters(b, s, sizeof *p);
+    const int64_t channels = s->y.dims[3];
+    if (!p || sim_plan_allocate(b, s, 2 * channels * (int64_t)sizeof(float)) != SIM_OK) {
+        return SIM_NO_MEMORY;
+    }
+    const float **arrays[] = {&p->gamma, &p->beta};
+    p->eps = sim_float_of(op, 0);
+    for (int i = 0; i < 2; i++) {
+        if (op->constants[i] != SIM_ABSENT) {
+            float *own = (float *)s->memory + i * channels;
+            memcpy(own, floats_of(b, op, i), (size_t)channels * sizeof *own);
+            *arrays[i] = own;
+        }
+    }
+    sim_plan_set_units(s, (pixels_of(&s->y) + SIM_NORM_PIXELS - 1) / SIM_NORM_PIXELS);
+    return SIM_OK;
+}
+
 static sim_result plan_softmax(sim_builder *b, int32_t o)
 {
     const sim_operator *op = sim_operator_of(b, o);
@@ -143,7 +184,8 @@ static sim_result plan_softmax(sim_builder *b, int32_t o)
         return SIM_NO_MEMORY;
     }
     p->axis = op->attributes[0];
-    sim_plan_set_units(s, (int64_t)s->y.dims[0] * s->y.dims[p->axis == 1 ? 2 : 1]);
+    const int64_t columns = (int64_t)s->y.dims[0] * s->y.dims[p->axis == 1 ? 2 : 1];
+    sim_plan_set_units(s, p->axis == 3 ? (pixels_of(&s->y) + SOFTMAX_PIXELS - 1) / SOFTMAX_PIXELS : columns);
     return SIM_OK;
 }
 
@@ -177,16 +219,38 @@ static void run_l2_normalize(const sim_invocation *v, size_t unit, unsigned memb
                          sim_run_row(v, unit));
 }
 
-/* Unit: a row for the axes within it, a column for axis 1. */
+/* Unit: some pixels. */
+static void run_layer_norm(const sim_invocation *v, size_t unit, unsigned member)
+{
+    (void)member;
+    const size_t first = unit * SIM_NORM_PIXELS, left = (size_t)pixels_of(&v->step->y) - first;
+    sim_layer_norm_run(v->plan->kernels, v->step->parameters, &v->x, &v->y, first,
+                       left < SIM_NORM_PIXELS ? left : SIM_NORM_PIXELS);
+}
+
+/* Unit: some pixels for the channels, a row for the columns, a column for the rows. */
 static void run_softmax(const sim_invocation *v, size_t unit, unsigned member)
 {
     (void)member;
     const softmax_step *p = v->step->parameters;
+    if (p->axis == 3) {
+        const size_t start = unit * SOFTMAX_PIXELS, left = (size_t)pixels_of(&v->step->y) - start;
+        const sim_softmax along = {left < SOFTMAX_PIXELS ? left : SOFTMAX_PIXELS,
+                                   (size_t)v->y.c,
+                                   (size_t)v->x.pitch,
+                                   1,
+                                   (size_t)v->y.pitch,
+                                   1,
+                                   v->x.dtype,
+                                   v->y.dtype};
+        sim_softmax_run(v->plan->kernels, &along, v->x.data + start * sim_pixel_bytes(&v->x),
+                        v->y.data + start * sim_pixel_bytes(&v->y));
+        return;
+    }
     const size_t w = (size_t)v->y.w, h = (size_t)v->y.h, c = (size_t)v->y.c;
     const size_t x_pitch = (size_t)v->x.pitch, y_pitch = (size_t)v->y.pitch;
     const sim_softmax axes[] = {{c, h, 1, w * x_pitch, 1, w * y_pitch, v->x.dtype, v->y.dtype},
-                                {c, w, 1, x_pitch, 1, y_pitch, v->x.dtype, v->y.dtype},
-                                {w, c, x_pitch, 1, y_pitch, 1, v->x.dtype, v->y.dtype}};
+                                {c, w, 1, x_pitch, 1, y_pitch, v->x.dtype, v->y.dtype}};
     const size_t first = p->axis == 1 ? unit / w * h * w + unit % w : unit * w;
     sim_softmax_run(v->plan->kernels, &axes[p->axis - 1], v->x.data + first * sim_pixel_bytes(&v->x),
                     v->y.data + first * sim_pixel_bytes(&v->y));
@@ -204,5 +268,8 @@ const sim_row sim_row_affine = {.kind = "affine", .check = check_affine, .plan =
 
 const sim_row sim_row_l2_normalize = {
     .kind = "l2_normalize", .check = check_l2_normalize, .plan = plan_l2_normalize, .run = run_l2_normalize};
+
+const sim_row sim_row_layer_norm = {
+    .kind = "layer_norm", .check = check_layer_norm, .plan = plan_layer_norm, .run = run_layer_norm};
 
 const sim_row sim_row_softmax = {.kind = "softmax", .check = check_softmax, .plan = plan_softmax, .run = run_softmax};
