@@ -193,3 +193,60 @@ def test_a_zip_that_claims_too_much_is_refused_before_it_is_read():
     struct.pack_into("<I", data, entry + 24, 0xFFFFFFF0)
     with pytest.raises(DataError, match="claims"):
         read_pt(bytes(data))
+
+
+def last_layer(checkpoint):
+    """The Detect of a checkpoint, as its pickle holds it."""
+    layers = checkpoint["model"].state["_modules"]["model"].state["_modules"]
+    return layers[list(layers)[-1]]
+
+
+def test_a_segmentation_gives_its_boxes_and_says_so():
+    """The mask coefficients behind each anchor's classes are left out of the heads' convolutions, with a warning."""
+    plain = import_yolov5(nets.save_pt(nets.YoloBuilder().checkpoint()), (64, 96))
+    builder = nets.YoloBuilder()
+    checkpoint = builder.checkpoint()
+    layer = last_layer(checkpoint)
+    for convolution in layer.state["_modules"]["m"].state["_modules"].values():
+        held = convolution.state["_parameters"]
+        for key, array in held.items():
+            apart = array.reshape(3, -1, *array.shape[1:])
+            masks = np.full((3, 4, *array.shape[1:]), 9, array.dtype)
+            held[key] = np.concatenate((apart, masks), axis=1).reshape(-1, *array.shape[1:])
+    layer.state.update(nm=4, detect=getattr)
+    layer.cls = type(layer.cls)("models.yolo", "Segment")
+    made = import_yolov5(nets.save_pt(checkpoint), (64, 96))
+    assert made.warnings == ("it is a segmentation network: its boxes are taken, its masks are left out",)
+    assert made.classes == 2
+    for one, other in zip(made.graph.convolutions(), plain.graph.convolutions()):
+        np.testing.assert_array_equal(one.weight, other.weight)
+    layer.state["nm"] = 400
+    with pytest.raises(DataError, match="400 mask coefficients of a box cannot be"):
+        import_yolov5(nets.save_pt(checkpoint), (64, 96))
+
+
+@pytest.mark.parametrize("size", [(64, 96), (80, 96)])
+def test_levels_that_do_not_divide_the_picture_are_told_with_a_size_that_fits(size):
+    """A fourth level halves the picture once more: sizes that 64 does not divide are refused by that."""
+    builder = nets.YoloBuilder()
+    checkpoint = builder.checkpoint()
+    with_four_levels(builder, checkpoint)
+    data = nets.save_pt(checkpoint)
+    if size[0] % 64 == 0:
+        assert [head.stride for head in import_yolov5(data, (64, 128)).heads] == [8, 16, 32, 64]
+    with pytest.raises(DataError, match=r"its 4 levels halve the picture down to 1/64, .* give --size 128x64"):
+        import_yolov5(data, size)
+
+
+def with_four_levels(builder, checkpoint):
+    """Two more levels of stride 32 and 64, before Detect."""
+    layers = checkpoint["model"].state["_modules"]["model"].state["_modules"]
+    detect = layers.popitem()[1]
+    for index, source in ((9, 5), (10, 9)):
+        layers[str(index)] = builder.conv(16, 16, 3, 2, f=source, i=index)
+    for number in ("2", "3"):
+        detect.state["_modules"]["m"].state["_modules"][number] = builder.conv2d(16, 21, 1, 1, True)
+    anchors = detect.state["_buffers"]["anchors"]
+    detect.state["_buffers"]["anchors"] = np.concatenate((anchors, anchors))
+    detect.state["f"] = [8, 5, 9, 10]
+    layers["11"] = detect

@@ -32,16 +32,15 @@ from ...values.graph import (
     infer_shapes,
 )
 from ...values.heads import Head
+from .detect import MASKS, anchor_count, anchors_of, labels_of, mask_channels, without_masks
 from .state import modules_of
 from .values import at_least_one, batch_norm, floats, halves, pair, vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STRIDES = (8, 16, 32, 64)
 MAX_DEPTH = 100
 MAX_BLOCKS = 20_000
-MAX_LABEL = 128  # bytes, as the agent takes them
 # Activation modules without parameters, by class name: torch's, and those of the releases' own for torch without them.
 ACTIVATIONS = {
     "SiLU": "silu", "Swish": "silu", "MemoryEfficientSwish": "silu", "Hardswish": "hardswish", "HardSwish": "hardswish",
@@ -123,9 +122,9 @@ class _Builder:
         entries = list(children(layers).items())
         for index, (_, layer) in enumerate(entries):
             sources = self._sources(layer, index, last, made)
-            if class_name(layer) == "Detect":
+            if class_name(layer) in ("Detect", "Segment"):
                 if index != len(entries) - 1:
-                    raise DataError(f"layer {index}: Detect must be the last layer")
+                    raise DataError(f"layer {index}: {class_name(layer)} must be the last layer")
                 return self._detect(layer, str(index), sources, model)
             last = self._layer(layer, str(index), sources)
             made.append(last)
@@ -303,14 +302,16 @@ class _Builder:
         levels = list(children(convolutions).values()) if isinstance(convolutions, Record) else []
         if not levels or len(levels) != len(sources):
             raise DataError(f"layer {name}: Detect has {len(levels)} levels for {len(sources)} inputs")
+        mask = mask_channels(layer, name)
+        own = [without_masks(level, anchor_count(layer, name), mask, name) for level in levels]
         outputs = [
             self._convolve(level, None, f"{name}.m.{number}", source)
-            for number, (level, source) in enumerate(zip(levels, sources))
+            for number, (level, source) in enumerate(zip(own, sources))
         ]
         graph = Graph(self.input_shape, tuple(self.nodes), tuple(outputs))
-        shapes = infer_shapes(graph)
+        shapes = self._shapes(graph, len(levels))
         strides = [self.input_shape[0] // shapes[output][0] for output in outputs]
-        anchors = _anchors(layer, strides, name)
+        anchors = anchors_of(layer, strides, name)
         classes = self.channels[outputs[0]] // len(anchors[0]) - 5
         if (
             any(
@@ -320,36 +321,31 @@ class _Builder:
             )
             or classes < 1
         ):
-            raise DataError(
-                f"layer {name}: the heads do not fit the input of {self.input_shape[1]}x{self.input_shape[0]}; "
-                "choose a size that is a multiple of 32"
-            )
+            raise DataError(f"layer {name}: the heads do not fit the input of {_size(self.input_shape)}")
         heads = tuple(Head(output, stride, pairs) for output, stride, pairs in zip(outputs, strides, anchors))
-        return ImportedModel(graph, "yolov5", heads, classes, _labels(model, classes), keys=self.keys)
+        warnings = (MASKS,) if mask else ()
+        return ImportedModel(graph, "yolov5", heads, classes, labels_of(model, classes), warnings, keys=self.keys)
+
+    def _shapes(self, graph: Graph, levels: int) -> dict[str, Shape]:
+        """The shapes of all tensors; a size that the deepest of so many levels does not divide is refused by that."""
+        deepest = 4 << levels
+        try:
+            shapes = infer_shapes(graph)
+        except DataError:
+            shapes = {}
+        whole = shapes and all(
+            side % shapes[output][axis] == 0
+            for output in graph.outputs
+            for axis, side in enumerate(self.input_shape[:2])
+        )
+        if not whole and any(side % deepest for side in self.input_shape[:2]):
+            near = "x".join(str(max(deepest, round(side / deepest) * deepest)) for side in self.input_shape[1::-1])
+            raise DataError(
+                f"its {levels} levels halve the picture down to 1/{deepest}, which does not divide "
+                f"{_size(self.input_shape)}: give --size {near}"
+            )
+        return shapes or infer_shapes(graph)
 
 
-def _anchors(layer: Record, strides: Sequence[int], name: str) -> list[tuple[tuple[float, float], ...]]:
-    """Anchors in pixels; the file keeps them divided by the stride."""
-    stored = floats(tensors(layer).get("anchors"), f"{name} anchors")
-    if stored.ndim != 3 or stored.shape[0] != len(strides) or stored.shape[2] != 2 or not 1 <= stored.shape[1] <= 16:
-        raise DataError(f"layer {name}: anchors of shape {stored.shape} do not fit {len(strides)} levels")
-    if any(stride not in STRIDES for stride in strides) or (stored <= 0).any():
-        raise DataError(f"layer {name}: strides {list(strides)} or anchors cannot be")
-    # Checkpoints keep float16 anchors: pixels are rounded to what three decimals show.
-    return [
-        tuple((round(float(w) * stride, 3), round(float(h) * stride, 3)) for w, h in level)
-        for level, stride in zip(stored, strides)
-    ]
-
-
-def _labels(model: Record, classes: int) -> tuple[str, ...] | None:
-    names = model.get("names")
-    if isinstance(names, dict):
-        names = [dict.get(names, number) for number in range(classes)]
-    if isinstance(names, (list, tuple)) and len(names) == classes and all(map(_is_label, names)):
-        return tuple(names)
-    return None
-
-
-def _is_label(name: Any) -> bool:
-    return isinstance(name, str) and name.isprintable() and 0 < len(name.encode("utf-8", "replace")) <= MAX_LABEL
+def _size(shape: Shape) -> str:
+    return f"{shape[1]}x{shape[0]}"
