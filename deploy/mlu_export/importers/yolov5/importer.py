@@ -333,12 +333,10 @@ class _Builder:
             shapes = infer_shapes(graph)
         except DataError:
             shapes = {}
-        whole = shapes and all(
-            side % shapes[output][axis] == 0
-            for output in graph.outputs
-            for axis, side in enumerate(self.input_shape[:2])
-        )
-        if not whole and any(side % deepest for side in self.input_shape[:2]):
+        sides = self.input_shape[:2]
+        heads = [shapes[output][:2] for output in graph.outputs if shapes]
+        whole = shapes and not any(sides[0] % rows or sides[0] * columns != sides[1] * rows for rows, columns in heads)
+        if not whole and any(side % deepest for side in sides):
             near = "x".join(str(max(deepest, round(side / deepest) * deepest)) for side in self.input_shape[1::-1])
             raise DataError(
                 f"its {levels} levels halve the picture down to 1/{deepest}, which does not divide "
