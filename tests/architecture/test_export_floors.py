@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 EXPORT = ROOT / "deploy" / "mlu_export"
 # Low first. A room imports from rooms before it, at the top, late and for types alike.
 ROOMS = (
-    "support", "values", "lowering", "formats", "runners", "shards", "calibration", "quantizer", "recording",
-    "importers", "measurement", "report", "workflows", "torch_mlu", "commands", "cli",
+    "support", "values", "lowering", "formats", "runners", "shards", "calibration", "learning", "quantizer",
+    "recording", "importers", "measurement", "report", "workflows", "torch_mlu", "commands", "cli",
 )  # fmt: skip
 ANYWHERE = {"mlu_export", "mlu_agent", "numpy"}
 # A dependency's doors: files, or folders with all that is in them.

@@ -2152,6 +2152,30 @@ EXPORT = (
         "return False",
         "test_what_does_not_fit_an_operator_of_the_vendor_is_said_by_what_it_is",
     ),
+    _export(
+        "learned weights of another file than the recipe's",
+        "if sha256_hex(data) != sha256:",
+        "if not data:",
+        "test_the_file_of_a_recipe_must_be_there_and_be_the_one_it_was_made_with",
+    ),
+    _export(
+        "learned codes that change the scale of their weights",
+        "if (wide > qmax).any() or ((wide != qmax) & (wide != 0)).any():",
+        "if (wide > qmax).any():",
+        "test_what_does_not_fit_the_layer_is_refused_in_a_sentence_that_names_it",
+    ),
+    _export(
+        "the largest weight learned too",
+        "free = (np.abs(np.rint(codes)) < self.qmax)",
+        "free = (np.abs(np.rint(codes)) <= self.qmax)",
+        "test_the_largest_weight_of_a_scale_is_never_moved",
+    ),
+    _export(
+        "learned weights kept without a gain",
+        "if sum(after) > sum(before) * (1 - LEAST_GAIN):",
+        "if sum(after) > sum(before) * (2 + LEAST_GAIN):",
+        "test_what_does_not_gain_is_not_kept",
+    ),
 )
 
 CHANGES = AGENT + NATIVE + EXPORT

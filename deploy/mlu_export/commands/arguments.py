@@ -41,7 +41,7 @@ def wanted_of(arguments: argparse.Namespace) -> Wanted:
 def quantization_of(arguments: argparse.Namespace) -> Quantization:
     """Where ranges come from, by the options of ``declare_quantization``."""
     calibration = taken(Calibration, arguments, pictures=arguments.calibration)
-    return Quantization(arguments.recipe, calibration, taken(Precision, arguments))
+    return Quantization(arguments.recipe, calibration, taken(Precision, arguments), getattr(arguments, "learn", None))
 
 
 def declare_model(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +86,15 @@ def declare_quantization(parser: argparse.ArgumentParser) -> None:
         type=Number(100.0, "of percent "),
         metavar="X",
         help=f"with --observer percentile: how many percent of the values a range holds (default {USUAL_PERCENTILE})",
+    )
+    parser.add_argument(
+        "--learn",
+        nargs="?",
+        const=0,
+        type=Integer(1, 1 << 20),
+        metavar="VIEWS",
+        help="learn weights that round to better integers, from so many views of the --calibration pictures (default: "
+        "as many as two processors do in some ten minutes); it is kept if it gains on pictures held out",
     )
     parser.add_argument(
         "--per-tensor",

@@ -6,7 +6,7 @@ the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +59,17 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class LearnedFile:
+    """A file in the recipe's folder (formats/learned.py), and its digest."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """Settings, digests of the weights (and of the cfg, "" for a built-in network), calibration told, its ranges."""
+    """Settings, digests of the weights (and of the cfg, "" for a built-in network), calibration told, its ranges; and
+    the file of learned weights beside it, if any."""
 
     settings: Settings
     weights_name: str
@@ -68,6 +77,7 @@ class Recipe:
     cfg_sha256: str
     calibration: str
     ranges: Mapping[str, Range]
+    learned: LearnedFile | None = None
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -96,6 +106,7 @@ def recipe_text(recipe: Recipe) -> str:
         "thresholds": thresholds_table(settings.thresholds),
         **({"heads": settings.heads.table()} if settings.heads != HeadRequest() else {}),
         "calibration": {"description": recipe.calibration},
+        **({} if recipe.learned is None else {"learned": asdict(recipe.learned)}),
         "ranges": {name: [seen.low, seen.high] for name, seen in recipe.ranges.items()},
     }
     return dump(document)
@@ -160,10 +171,22 @@ def _recipe(root: Fields) -> Recipe:
         _text(weights, "cfg_sha256"),
         _text(calibration, "description"),
         _ranges(root.table("ranges", required=True)),
+        _learned(root),
     )
     for table in (weights, calibration, root):
         table.close()
     return recipe
+
+
+def _learned(root: Fields) -> LearnedFile | None:
+    if root.raw("learned") is None:
+        return None
+    table = root.table("learned")
+    name, sha256 = _text(table, "name"), _text(table, "sha256")
+    if "/" in name or "\0" in name or name in ("", ".", ".."):
+        table.problem("name", f"{show(name)} is not the name of a file beside the recipe; write one without a folder")
+    table.close()
+    return LearnedFile(name, sha256)
 
 
 def _settings(root: Fields) -> Settings:

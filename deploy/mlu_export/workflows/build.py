@@ -19,6 +19,7 @@ from ..runners.golden import golden_file
 from ..support.files import check_folder, sha256_hex, write_all
 from ..values.quantizer_parameters import scaled_range
 from .departures import departures
+from .learned import check_learning, recall, teach
 from .ranges import found_ranges, recipe_ranges
 from .read import Read, read_for_recipe, read_network
 from .request import USUAL_KNOBS, BuildRequest, Knobs, Quantization, Wanted
@@ -43,6 +44,12 @@ class Prepared:
     read: Read
     model: ImportedModel
     recipe: Recipe
+    learned: bytes | None = None
+
+    def learned_file(self) -> dict[str, bytes]:
+        """What lies beside the recipe: the learned weights, if there are any."""
+        file = self.recipe.learned
+        return {} if file is None or self.learned is None else {file.name: self.learned}
 
 
 def build(request: BuildRequest) -> list[Path]:
@@ -50,7 +57,7 @@ def build(request: BuildRequest) -> list[Path]:
     check_folder(request.output)
     with request.workers.team() as team:
         prepared = prepare(request.wanted, request.quantization, team=team)
-    contents = render(prepared.model, prepared.recipe)
+    contents = {**render(prepared.model, prepared.recipe), **prepared.learned_file()}
     write_all(request.output, contents)
     return [request.output / name for name in contents]
 
@@ -68,6 +75,7 @@ def prepare(
     ``pictures_for``: what calibration pictures are for where a recipe has the ranges, in words. ``read``: what was read
     of ``wanted`` already. Raises UserError and DataError.
     """
+    check_learning(quantization, knobs)
     recipe = None if quantization.recipe is None else read_recipe(quantization.recipe)
     if read is None:
         read = read_network(wanted, recipe)
@@ -79,12 +87,16 @@ def prepare(
     model = _with_rules(read.model, settings)
     if recipe is None:
         ranges, told = found_ranges(model, settings, quantization.calibration, knobs, team)
+        taught = teach(model, settings, ranges, quantization, knobs, team)
+        ranges, told = dict(taught.ranges), told + taught.told
     else:
         ranges = recipe_ranges(recipe, quantization.calibration, model, pictures_for)
+        taught = recall(model, settings, recipe, quantization)
         told = recipe.calibration
     name = recipe.weights_name if recipe else read.source.name
-    made = Recipe(settings, name, read.source.sha256, read.source.cfg_sha256, told, ranges)
-    return Prepared(read, model, made)
+    digests = (read.source.sha256, read.source.cfg_sha256)
+    made = Recipe(settings, name, *digests, told, ranges, taught.file(settings))
+    return Prepared(read, taught.model, made, taught.data)
 
 
 def _with_rules(model: ImportedModel, settings: Settings) -> ImportedModel:

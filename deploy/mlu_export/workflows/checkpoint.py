@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..support.torch_needed import import_torch
 from .convert import state_of
+from .learned import enter_norms
 from .ranges import calibration_pictures
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ def make_checkpoint(request: QuantizeRequest, prepared: Prepared, team: Team) ->
     arch, source = prepared.read.arch, prepared.read.source
     model, recipe = prepared.model, prepared.recipe
     if arch.family == "onnx" or model.keys is None:  # names of nodes are no state dict's
+        return {}
+    if recipe.learned is not None and arch.family == "module":
+        print(
+            "mlu-export: note: no checkpoint is written: learned weights of a module are in the recipe's file alone, "
+            "`mlu-export build --recipe` makes a model of them",
+            file=sys.stderr,
+        )
         return {}
     import_torch()
     from ..quantizer.calibration import checkpoint_of  # noqa: PLC0415 - torch
@@ -40,6 +48,7 @@ def make_checkpoint(request: QuantizeRequest, prepared: Prepared, team: Team) ->
         data, unseen = module_checkpoint(source.module, model, ranges, settings.bits, scheme)
     else:  # of a quantized checkpoint, the float part is what is wanted: its scales are not taken over
         state = state_of(arch, source, replace(model, quantized=None))
+        state = enter_norms(state, prepared.read.model, model) if recipe.learned and arch.family != "darknet" else state
         data, unseen = checkpoint_of(model, state, ranges, settings.bits, scheme)
     if unseen:
         print(

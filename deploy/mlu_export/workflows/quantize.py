@@ -113,13 +113,16 @@ def quantize(
             meter = NoiseMeter(model.graph, recipe.ranges, settings.bits, settings.per_channel, pictures, team)
             layers = meter.layers()
             proposal = None if decibel is None else propose(meter, layers, decibel)
+        if search is not None and recipe.learned is not None:
+            raise UserError("--propose-map searches before weights are learned: give --learn with the layers it names")
         if search is not None:
             found, recipe = search.run(model, recipe, layers, team)
             kept = recipe.settings.keep_int16
             model = replace(model, graph=keep_layers(model.graph, kept, settings.keep_float))
         checkpoint = make_checkpoint(request, replace(prepared, model=model, recipe=recipe), team)
     path = request.output / f"{settings.name}.recipe.toml"
-    write_all(request.output, {path.name: recipe_text(recipe).encode("utf-8"), **checkpoint})
+    recipe_file = {path.name: recipe_text(recipe).encode("utf-8"), **prepared.learned_file()}
+    write_all(request.output, {**recipe_file, **checkpoint})
     written = next((request.output / name for name in checkpoint), None)
     count = 0 if pictures is None else len(pictures)
     result = Result(path, written, report, tuple(layers), count, proposal, found)

@@ -91,11 +91,13 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Quantization:
-    """Where the ranges of a float network come from: a recipe, or else calibration."""
+    """Where the ranges of a float network come from: a recipe, or else calibration. ``learn``: weights too are learned,
+    from that many views of pictures; 0: as many as are usual."""
 
     recipe: Path | None = None
     calibration: Calibration = Calibration()
     precision: Precision = Precision()
+    learn: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Learning what rounds to the weights' integers, so that a network's outputs move least."""
