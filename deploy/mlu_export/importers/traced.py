@@ -16,6 +16,7 @@ from ..recording.to_graph import graph_of
 from ..values.graph import Graph, ImportedModel
 from ..values.heads import Head
 from .free_heads import free_heads, prepared
+from .raw_heads import check_raw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,8 @@ def imported(
     heads.complete()
     free = heads.decode and heads.decode not in ANCHORED
     size = source.shape[2], source.shape[3]
+    if heads.decode:
+        check_raw(outputs, heads.decode)
     if free:
         outputs = prepared(outputs, heads.decode, heads.strides, size)
     graph, keys = graph_of(source, [value for _, value in outputs], [name for name, _ in outputs])

@@ -65,6 +65,35 @@ class Free(Pyramid):
         return corners.transpose(1, 2) / SIZE, scores.transpose(1, 2)  # apart, of 1
 
 
+class Shaped(Pyramid):
+    """Of yolov8 with more than boxes: mask coefficients and prototypes, key points, or angles."""
+
+    def __init__(self, kind):
+        self.third = {"yolov8-seg": 6, "yolov8-pose": 9, "yolov8-obb": 1}[kind]
+        super().__init__((4, CLASSES, self.third))
+        self.kind, self.prototypes = kind, nn.Conv2d(3, self.third, 4, 4)
+
+    def forward(self, x):
+        levels = self.levels(x)
+        joined = torch.cat([torch.cat(level, 1).flatten(2) for level in levels], 2)
+        box, scores, third = joined.split((4, CLASSES, self.third), 1)
+        points, steps = self.grid(levels, 0.5)
+        centre, sides = (box[:, 2:] - box[:, :2]) / 2, box[:, :2] + box[:, 2:]
+        if self.kind == "yolov8-obb":
+            third = (third.sigmoid() - 0.25) * torch.pi
+            turned = (
+                centre[:, :1] * third.cos() - centre[:, 1:] * third.sin(),
+                centre[:, :1] * third.sin() + centre[:, 1:] * third.cos(),
+            )
+            centre = torch.cat(turned, 1)
+        if self.kind == "yolov8-pose":
+            points3 = third.view(1, 3, 3, -1)
+            moved = (points3[:, :, :2] * 2 + (points.T - 0.5)) * steps.T
+            third = torch.cat((moved, points3[:, :, 2:].sigmoid()), 2).flatten(1, 2)
+        made = torch.cat(((centre + points.T) * steps.T, sides * steps.T, scores.sigmoid(), third), 1)
+        return (made, self.prototypes(x).relu()) if self.kind == "yolov8-seg" else made
+
+
 class Anchored(Pyramid):
     """Of yolov5 (or, with ``exp``, of yolov3): [1, N, 5 + classes]; ``more`` gives the raw heads too."""
 

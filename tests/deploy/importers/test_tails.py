@@ -182,6 +182,35 @@ def test_what_no_rule_computes_is_not_believed(tails, kind):
         read(data, decode="auto")
 
 
+@pytest.mark.parametrize("kind, fields", [
+    ("yolov8-seg", "coefficients"), ("yolov8-pose", "keypoints"), ("yolov8-obb", "angle"),
+])  # fmt: skip
+def test_masks_key_points_and_angles_are_recognised(tails, kind, fields):
+    """The third tensor of each level and, of masks, the prototypes as the network gives them; boxes alone by
+    --decode yolov8."""
+    data = tails.export(tails.Shaped(kind))
+    made = read(data)
+    assert (made.decode, made.classes, made.layout.reg_max) == (kind, tails.CLASSES, 1)
+    assert made.layout.tensors == (("box",), ("classes",), (fields,))
+    assert len(made.request.outputs) == 9 + (kind == "yolov8-seg")
+    if kind != "yolov8-obb":
+        boxes = read(data, decode="yolov8")
+        assert (boxes.decode, len(boxes.request.outputs)) == ("yolov8", 6)
+        assert "are left out" in boxes.notes[0]
+
+
+@pytest.mark.parametrize("case, rule, text", [
+    ("yolov8", "yolov8", "a grid of cells"), ("yolov5", "yolov5", "a sigmoid"), ("yolox", "yolox", "a grid of cells"),
+])  # fmt: skip
+def test_a_decoded_output_is_not_taken_for_heads(tails, case, rule, text):
+    """Also where the output is named: a second decoding would make nonsense of it."""
+    data = exported(tails, case)
+    name = onnx.load_from_string(data).graph.output[0].name
+    more = {"anchors": (((1.0, 1.0),),)} if rule == "yolov5" else {"strides": (8, 16, 32)}
+    with pytest.raises(UserError, match=f"output {name} is decoded in the network already .{text}"):
+        read(data, decode=rule, outputs=(name,), **more)
+
+
 def test_a_tail_that_cannot_be_compiled_is_refused_with_the_tensors_before_it(tails):
     """An operator of an unknown tail is named, and the head convolutions to end at."""
     with pytest.raises(UnsupportedError, match=r"a power of 3.*; its outputs are .* --outputs: \S*heads.0.0/Conv"):

@@ -263,5 +263,6 @@ FOLDS: dict[str, Fold] = {
     "Where": _pointwise(np.where), "Max": _many(np.maximum), "Min": _many(np.minimum), "Sum": _many(np.add),
     "ReduceProd": _reduced(np.prod), "ReduceSum": _reduced(np.sum), "ReduceMax": _reduced(np.max),
     "ReduceMin": _reduced(np.min), "ReduceMean": _reduced(np.mean), "Relu": _pointwise(lambda a: np.maximum(a, 0)),
-    "Tanh": _pointwise(np.tanh), "Softplus": _pointwise(lambda a: np.logaddexp(a, 0)), **TAIL_FOLDS,
+    "Tanh": _pointwise(np.tanh), "Sin": _pointwise(np.sin), "Cos": _pointwise(np.cos),
+    "Softplus": _pointwise(lambda a: np.logaddexp(a, 0)), **TAIL_FOLDS,
 }  # fmt: skip

@@ -41,6 +41,11 @@ class OnnxTail:
         self._cuts: dict[str, tuple[int, ...]] | None = None
 
     @property
+    def outputs(self) -> list[str]:
+        """The tensors of the first end."""
+        return self.ends[0]
+
+    @property
     def cuts(self) -> dict[str, tuple[int, ...]]:
         """The convolutions that all ends begin with; none where the network before them cannot be recorded."""
         if self._cuts is None:

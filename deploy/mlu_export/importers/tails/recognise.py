@@ -6,7 +6,7 @@ it), it has to give the boxes that the agent's own decoding gives. What fits is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from mlu_agent.model.output_spec import ANCHORED
 from ...values.heads import HeadRequest
 from .guesses import anchor_probe, decoded, guesses, levels_of, names_of, probe, unverified
 from .rows import corners, read_rows
+from .shaped import Found, oriented, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,33 +35,23 @@ PIXELS, RELATIVE = 0.05, 2e-3
 
 
 class Tail(Protocol):
-    """What is behind a network's last convolutions. ``cuts`` are those, by name, with their shapes; ``size`` is the
-    input's (height, width)."""
+    """What is behind a network's last convolutions."""
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """Of the input, height and width."""
 
     @property
-    def cuts(self) -> Mapping[str, tuple[int, ...]]: ...
+    def outputs(self) -> Sequence[str]:
+        """The tensors of the first end, by name."""
+
+    @property
+    def cuts(self) -> Mapping[str, tuple[int, ...]]:
+        """The last convolutions, by name, with their shapes."""
 
     def run(self, arrays: Mapping[str, Array]) -> Sequence[Sequence[Array]]:
         """The tensors that the network ends with, computed from those of the cuts: one list for each place where its
         end may be. Raises DataError where nothing of it can be computed."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """The heads that the tail decodes; ``others`` are cuts that the boxes do not depend on (masks, key points).
-    ``decoded``: the network computes boxes of them, which are those of the rule; else it gives the heads as they are.
-    """
-
-    request: HeadRequest
-    classes: int
-    reg_max: int
-    tensors: tuple[tuple[str, ...], ...]
-    strides: tuple[int, ...]
-    others: tuple[str, ...]
-    decoded: bool
 
 
 def recognise(tail: Tail) -> Found | None:
@@ -76,9 +67,34 @@ def recognise(tail: Tail) -> Found | None:
             readings = list(read_rows(end, cells, tried.classes))
             for anchors in _anchors(tail, number, tried, levels, cells):
                 if _any_fits(readings, decoded(tried, levels, tail.size, arrays, anchors), tail.size):
-                    return _found(tried, levels, tail, anchors, decoded=True)
+                    return shaped(_found(tried, levels, tail, anchors, decoded=True), tail, levels, ends[0])
+                if tried.decode == "yolov8" and _is_oriented(tried, levels, readings, arrays, tail.size, end):
+                    return oriented(_found(tried, levels, tail, (), decoded=True), levels)
     guess = unverified(levels) if any(_passes_on(end, arrays) for end in ends) else None
     return None if guess is None else _found(guess, levels, tail, (), decoded=False)
+
+
+def _is_oriented(
+    guess: Guess,
+    levels: tuple[Level, ...],
+    readings: Sequence[Rows],
+    arrays: Mapping[str, Array],
+    size: tuple[int, int],
+    end: Sequence[Array],
+) -> bool:
+    """Whether boxes have the sides of yolov8's, and the angles that the level's third tensor of one channel makes."""
+    third = [name for level in levels for name, count in zip(level.names, level.channels) if count == 1]
+    if len(levels[0].channels) != 3 or len(third) != len(levels) or len(end) != 1 or end[0].ndim != 3:
+        return False
+    logits = np.concatenate([arrays[name].reshape(-1) for name in third])
+    angles = np.sort((1 / (1 + np.exp(-logits)) - 0.25) * np.pi)
+    table = end[0][0]
+    columns = [one for one in (table[-1], table[:, -1]) if one.shape == angles.shape]
+    if not any(np.abs(np.sort(one) - angles).max() < CONFIDENCE_ERROR for one in columns):
+        return False
+    candidates = decoded(guess, levels, size, arrays)
+    sides = replace(candidates, xyxy=candidates.xyxy[:, 2:] - candidates.xyxy[:, :2])
+    return any(_fits(rows, rows.boxes[:, 2:], sides) for rows in readings)
 
 
 def _found(guess: Guess, levels: tuple[Level, ...], tail: Tail, anchors: Anchors, *, decoded: bool) -> Found:

@@ -6,13 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import DataError, UserError
+from mlu_agent.model.output_spec import DISTANCES
 
 from ...values.heads import AUTO, NONE, HeadRequest
 from .guesses import levels_of
 from .recognise import recognise
 
 if TYPE_CHECKING:
-    from .recognise import Found, Tail
+    from .recognise import Tail
+    from .shaped import Found
 
 MOST_NAMES = 12  # in one sentence
 
@@ -44,8 +46,11 @@ def resolve(asked: HeadRequest, tail: Tail) -> tuple[HeadRequest, tuple[str, ...
 
 def _agreed(asked: HeadRequest, found: Found) -> tuple[HeadRequest, tuple[str, ...]]:
     """What was found, where it is not other than what is asked."""
-    request = found.request
     explicit = asked.decode not in ("", AUTO)
+    if found.boxes is not None and asked.decode == found.boxes.decode:
+        more = tuple(name for name in found.request.outputs if name not in found.boxes.outputs)
+        found = replace(found, request=found.boxes, others=more, boxes=None)
+    request = found.request
     if explicit and not found.decoded and (asked.strides or asked.anchors or asked.decode != request.decode):
         return asked, ()
     if explicit and asked.decode != request.decode:
@@ -73,7 +78,7 @@ def _agreed(asked: HeadRequest, found: Found) -> tuple[HeadRequest, tuple[str, .
 
 
 def _kind(found: Found) -> str:
-    reg = f", {found.reg_max} distances a side" if found.request.decode == "yolov8" and found.reg_max > 1 else ""
+    reg = f", {found.reg_max} distances a side" if found.request.decode in DISTANCES and found.reg_max > 1 else ""
     return f"{found.request.decode} with {found.classes} classes at strides {_list(found.strides)}{reg}"
 
 
