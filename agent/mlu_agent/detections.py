@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +47,10 @@ class Detections:
                 f"xyxy {self.xyxy.shape}, confidence {self.confidence.shape} and class_id {self.class_id.shape} "
                 "do not describe the same boxes: give (N, 4), (N,) and (N,)"
             )
+        for name in ("polygons", "keypoints", "corners", "angle"):
+            shapes = getattr(self, name)
+            if shapes is not None and len(shapes) != count:
+                raise ValueError(f"{name} of {len(shapes)} boxes, but there are {count}: give one for each")
 
     @classmethod
     def empty(cls, invalid: int = 0, filtered: int = 0) -> Detections:
@@ -55,6 +59,31 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.confidence)
+
+    def at(self, index: NDArray[np.intp]) -> Detections:
+        """Those of these numbers, in that order."""
+        return replace(
+            self,
+            xyxy=self.xyxy[index],
+            confidence=self.confidence[index],
+            class_id=self.class_id[index],
+            polygons=None if self.polygons is None else tuple(self.polygons[one] for one in index.tolist()),
+            keypoints=None if self.keypoints is None else self.keypoints[index],
+            corners=None if self.corners is None else self.corners[index],
+            angle=None if self.angle is None else self.angle[index],
+        )
+
+    def scaled(self, factor: float) -> Detections:
+        """The same in a picture that is larger or smaller by a factor."""
+        by = np.float32(factor)
+        keypoints = self.keypoints
+        if keypoints is not None:
+            keypoints = np.concatenate((keypoints[..., :2] * by, keypoints[..., 2:]), axis=2)
+        outlines = self.polygons
+        if outlines is not None:
+            outlines = tuple(None if one is None else tuple(part * by for part in one) for one in outlines)
+        corners = None if self.corners is None else self.corners * by
+        return replace(self, xyxy=self.xyxy * by, polygons=outlines, keypoints=keypoints, corners=corners)
 
     @property
     def shaped(self) -> bool:

@@ -85,10 +85,25 @@ class Letterbox:
         its region."""
         return self.points(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
 
+    @property
+    def seen(self) -> tuple[float, float, float, float]:
+        """Where the frame, or its region, lies in the network's input: left, top, right, bottom in its pixels."""
+        left, top, right, bottom = self._ends
+        return (
+            left * self.scale_x + self.pad_x,
+            top * self.scale_y + self.pad_y,
+            right * self.scale_x + self.pad_x,
+            bottom * self.scale_y + self.pad_y,
+        )
+
+    @property
+    def _ends(self) -> tuple[int, int, int, int]:
+        return self.region or (0, 0, self.width, self.height)
+
     def points(self, points: FloatArray, *, clip: bool = True) -> NDArray[np.float32]:
         """Points (..., 2) in network pixels -> new float32 in frame pixels, clipped as boxes are, or (``clip``) not."""
         shift = np.array([self.pad_x, self.pad_y], np.float32)
         scale = np.array([self.scale_x, self.scale_y], np.float32)
         moved: NDArray[np.float32] = np.divide(points.astype(np.float32) - shift, scale)
-        left, top, right, bottom = self.region or (0, 0, self.width, self.height)
+        left, top, right, bottom = self._ends
         return np.clip(moved, (left, top), (right, bottom), out=moved) if clip else moved

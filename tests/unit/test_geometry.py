@@ -93,4 +93,22 @@ def test_detections_refuse_arrays_that_do_not_belong_together():
     """Three arrays of one length, or a sentence with the shapes."""
     with pytest.raises(ValueError, match="do not describe the same boxes"):
         Detections(np.zeros((2, 4), np.float32), np.zeros(1, np.float32), np.zeros(2, np.int32))
+    arrays = np.zeros((2, 4), np.float32), np.zeros(2, np.float32), np.zeros(2, np.int32)
+    with pytest.raises(ValueError, match="angle of 1 boxes, but there are 2"):
+        Detections(*arrays, angle=np.zeros(1, np.float32))
     assert len(Detections.empty()) == 0
+
+
+def test_some_of_the_detections_and_smaller_ones_keep_their_shapes():
+    """What is chosen by number, and what is scaled: places are, visibilities and angles are not."""
+    outline = np.array([[1, 1], [4, 1], [4, 8]], np.float32)
+    found = Detections(
+        np.array([[0, 0, 4, 8], [2, 2, 6, 6]], np.float32), np.array([0.9, 0.8], np.float32), np.zeros(2, np.int32),
+        polygons=(None, (outline,)), keypoints=np.full((2, 1, 3), 0.5, np.float32),
+        corners=np.full((2, 4, 2), 6, np.float32), angle=np.array([0, 1], np.float32),
+    )  # fmt: skip
+    half = found.at(np.array([1, 0])).scaled(0.5)
+    assert half.xyxy.tolist() == [[1, 1, 3, 3], [0, 0, 2, 4]]
+    assert (half.polygons[0][0].tolist(), half.polygons[1]) == ((outline / 2).tolist(), None)
+    assert half.keypoints[0].tolist() == [[0.25, 0.25, 0.5]]
+    assert (half.corners.max(), half.angle.tolist(), half.confidence.tolist()) == (3, [1, 0], pytest.approx([0.8, 0.9]))

@@ -104,6 +104,11 @@ def test_an_outline_ends_where_the_part_of_the_frame_ends_that_the_model_sees():
     seen = Letterbox(0.5, 0.5, 0, -4, 128, 60).within(Region(100, 40, 228, 100), 300, 200)
     ((polygon,),) = postprocess(outputs, spec, seen, Thresholds()).polygons
     assert np.array_equal([polygon.min(axis=0), polygon.max(axis=0)], [[100, 48], [228, 100]])
+    prototypes = np.ones((8, 16, 1), np.float32)
+    prototypes[0, ::2] = -0.5  # in the letterbox's border: no points are spent on that
+    bordered = Letterbox(0.5, 0.5, 0, 4, 128, 48)
+    ((jagged,),) = postprocess([*outputs[:-1], prototypes], spec, bordered, Thresholds()).polygons
+    assert sorted(map(tuple, jagged.tolist())) == [(0, 0), (0, 48), (128, 0), (128, 48)]
 
 
 @settings(max_examples=30, deadline=None)

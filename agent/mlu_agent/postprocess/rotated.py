@@ -43,11 +43,12 @@ def enclosing(turned: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def upright(turned: NDArray[np.float32]) -> NDArray[np.float32]:
     """The same boxes with angles in 0..pi/2, width and height exchanged where that takes it."""
-    angle = turned[:, 4] % np.float32(np.pi)
-    swap = angle >= np.float32(np.pi / 2)
+    angle = turned[:, 4].astype(np.float64)
+    quarters = np.floor(angle / (np.pi / 2))  # of whole numbers, so that what rounds to a quarter turns with it
+    swap = quarters % 2 == 1
     result: NDArray[np.float32] = turned.copy()
     result[swap, 2:4] = turned[swap, 3:1:-1]
-    result[:, 4] = angle % np.float32(np.pi / 2)
+    result[:, 4] = angle - quarters * (np.pi / 2)
     return result
 
 

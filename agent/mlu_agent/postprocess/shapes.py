@@ -31,7 +31,10 @@ def with_shapes(
     if found.extra is None:
         return detections
     if spec.decode == SEGMENTS:
-        polygons = polygons_of(outputs[-1], found.extra, found.xyxy, spec.prototype_stride)
+        # cut before they are simplified, so that no points are spent along the frame's edges
+        left, top, right, bottom = letterbox.seen
+        boxes = np.clip(found.xyxy, [left, top] * 2, [right, bottom] * 2).astype(np.float32)
+        polygons = polygons_of(outputs[-1], found.extra, boxes, spec.prototype_stride)
         return replace(detections, polygons=tuple(_in_frame(one, letterbox) for one in polygons))
     if spec.decode == POSES:
         keypoints = found.extra.reshape(len(found.extra), *spec.keypoints).copy()

@@ -214,12 +214,7 @@ def at_work(detections: Detections, working: Thresholds) -> Detections:
     _, first, group = np.unique(detections.xyxy[sure], axis=0, return_index=True, return_inverse=True)
     classes = detections.class_id[sure]
     keep = sure[classes == classes[first][group.reshape(-1)]][: working.max_detections]
-    return replace(
-        detections,
-        xyxy=detections.xyxy[keep],
-        confidence=detections.confidence[keep],
-        class_id=detections.class_id[keep],
-    )
+    return detections.at(keep)
 
 
 def _per_class(precision: Curve, labels: Sequence[str]) -> dict[str, Any]:

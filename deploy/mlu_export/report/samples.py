@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from mlu_agent.draw import draw, encode_jpeg, shrink
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     import numpy.typing as npt
 
     from mlu_agent.detections import Detections
@@ -63,7 +62,7 @@ def _shot(shot: Shot) -> Html:
 
 
 def _drawn(pixels: npt.NDArray[np.uint8], factor: float, found: Detections, shot: Shot, *, sure: bool) -> Html:
-    smaller = replace(found, xyxy=found.xyxy * np.float32(factor))
+    smaller = found.scaled(factor)
     names = ", ".join(shot.labels[number] for number in found.class_id.tolist()[:20])
     jpeg = encode_jpeg(draw(pixels, smaller, shot.labels, confidences=sure))
     return html.picture(jpeg, f"{shot.path.name} with boxes of: {names or 'nothing'}")
