@@ -52,6 +52,22 @@ kind = "tensors"
 names = ["map", "numbers"]
 shapes = [[1, 5, 4, 3], [1, 7]]
 """
+SHAPES = {  # of each kind of tests/native/shaped_model.py: its decode rule, and what it has beside
+    "outlines": ("yolov8-seg", "coefficients = 1\nprototype_stride = 2"),
+    "pose": ("yolov8-pose", "keypoints = [2, 3]"),
+    "turned": ("yolov8-obb", ""),
+}
+SHAPED = """\
+[output]
+kind = "yolo_heads"
+decode = "{decode}"
+reg_max = 1
+{more}
+[[output.heads]]
+stride = 8
+[thresholds]
+confidence = 0.5
+"""
 LABELS = ("bus", "car", "dog", "man", "cow", "cat")
 
 
@@ -74,6 +90,15 @@ def tensors_bundle(folder: Path, *, batch: int = 1) -> Path:
     """Writes two-outputs.cambricon and its manifest: 12x16 RGBA in, a map of 5 channels and 7 numbers out."""
     model, digest = _model(folder, "two-outputs", batch)
     model.with_suffix(".toml").write_text(_plain_manifest("two-outputs", "infer", digest, 12, 16, (), TENSORS))
+    return model
+
+
+def shaped_bundle(folder: Path, kind: str, *, batch: int = 1) -> Path:
+    """Writes KIND.cambricon of SHAPES and its manifest: 32x32 RGBA in, what the picture's colours say out."""
+    model, digest = _model(folder, kind, batch)
+    decode, more = SHAPES[kind]
+    output = SHAPED.format(decode=decode, more=more)
+    model.with_suffix(".toml").write_text(_plain_manifest(kind, "detect", digest, 32, 32, ("thing",), output))
     return model
 
 

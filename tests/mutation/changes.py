@@ -1497,8 +1497,8 @@ AGENT = (
     ),
     _agent(
         "shapes for which a message has no room",
-        "room = MAX_DATA - DETECTION * len(detections)",
-        "room = MAX_DATA",
+        "fits = fitting(sizes, DETECTION * len(sizes))",
+        "fits = fitting(sizes)",
         "test_the_surest_detections_have_their_shapes_in_a_message_of_bounded_size",
     ),
     _agent(

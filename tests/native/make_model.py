@@ -2,7 +2,8 @@
 
     make_model.py KIND OUTPUT [--seed N] [--parallelism N] [--batch N]
 
-KIND: small (a detector of a few layers), classifier, two-outputs (two layers to a map and numbers), operators (the
+KIND: small (a detector of a few layers), classifier, two-outputs (two layers to a map and numbers), outlines, pose and
+turned (what they find is known from the picture), operators (the
 operators 1 to 13), more (the operators 14 to 27 and the later activation functions), random (a random graph of the
 seed), widest (one convolution of --batch input channels),
 yolov3-tiny (the real topology with random weights). The same arguments always give the same bytes.
@@ -20,15 +21,17 @@ from typing import TYPE_CHECKING
 try:
     import codes  # run as a script
     from more_operators import MoreLayers, more
+    from shaped_model import THIRDS, shaped
 except ImportError:
     from tests.native import codes
     from tests.native.more_operators import MoreLayers, more
+    from tests.native.shaped_model import THIRDS, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ABSENT = 0xFFFFFFFF
-KINDS = ("small", "classifier", "two-outputs")  # of tests/models.py
+KINDS = ("small", "classifier", "two-outputs", *THIRDS)  # of tests/models.py
 Dims = tuple[int, int, int, int]
 
 
@@ -446,6 +449,7 @@ def make(kind: str, seed: int = 0, parallelism: int = 1, batch: int = 1) -> byte
     else:
         kinds = {"small": small, "operators": operators, "more": more, "kept": kept, "yolov3-tiny": yolov3_tiny}
         kinds.update({"classifier": classifier, "two-outputs": two_outputs})
+        kinds.update(dict.fromkeys(THIRDS, shaped))
         kinds["widest"] = widest  # its third number is of channels
         kinds[kind](model, layers, batch)
     return model.build()

@@ -8,9 +8,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
-from tests.models import LABELS, classifier_bundle, tensors_bundle
+from tests.models import LABELS, classifier_bundle, shaped_bundle, tensors_bundle
 from tests.pipeline.runs import counted, folder_source, run_to_end
 
 from mlu_agent.client import Subscriber
@@ -114,6 +115,78 @@ def test_tensors_of_every_frame_reach_a_subscriber(
             assert one.data is not None
             np.testing.assert_array_equal(np.frombuffer(one.data, one.dtype).reshape(one.shape), array)
     assert (counters.lost, counters.damaged) == ({}, 0)
+
+
+@pytest.fixture
+def coloured(tmp_path: Path) -> Path:
+    """Pictures of 64 x 64, twice the network's sides: green where there is an object, red where its mask is."""
+    folder = tmp_path / "coloured"
+    folder.mkdir()
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[32:48, 32:48, 1] = 255  # BGR; the cell (2, 2), whose middle is (20, 20) in the network
+    pixels[36:44, 20:60, 2] = 255
+    for number in range(3):
+        cv2.imwrite(str(folder / f"{number}.png"), pixels)
+    return folder
+
+
+def is_outlined(one: values.Detection) -> None:
+    (outline,) = one.polygons or ((),)
+    points = np.array(outline) * 64
+    assert np.allclose([points.min(axis=0), points.max(axis=0)], [[20, 36], [60, 44]], atol=0.3)
+
+
+def is_posed(one: values.Detection) -> None:
+    assert one.keypoints is not None
+    (x, y, sure), (other_x, other_y, unsure) = ((point.x, point.y, point.visibility) for point in one.keypoints)
+    assert (x * 64, y * 64, other_x * 64, other_y * 64) == pytest.approx((40, 40, 56, 40))
+    assert sure is not None
+    assert unsure is not None
+    assert sure > 0.98 > 0.02 > unsure
+
+
+def is_turned(one: values.Detection) -> None:
+    assert one.angle == pytest.approx(np.pi / 4, abs=1e-5)
+    corners = np.array(one.corners) * 64
+    assert np.allclose(corners.mean(axis=0), [40, 40], atol=1e-3)
+    assert np.hypot(*(corners[1] - corners[0])) == pytest.approx(64, abs=1e-2)
+    assert np.hypot(*(corners[2] - corners[1])) == pytest.approx(32, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    "kind, batch, check",
+    [("outlines", 1, is_outlined), ("outlines", 2, is_outlined), ("pose", 1, is_posed), ("turned", 2, is_turned)],
+)
+def test_outlines_keypoints_and_turned_boxes_reach_a_subscriber(
+    make: Callable[..., Pipeline],
+    tmp_path: Path,
+    coloured: Path,
+    kind: str,
+    batch: int,
+    check: Callable[[values.Detection], None],
+):
+    """Where the pictures' colours put them: one object, whose box is 8 to 72 by 24 to 56 but for the frame's edge."""
+    messages, counters = listen(make(shaped_bundle(tmp_path, kind, batch=batch), folder_source(coloured)))
+    frames = [message for message in messages if isinstance(message, values.Frame)]
+    assert [(message.sequence, len(message.detections)) for message in frames] == [(0, 1), (1, 1), (2, 1)]
+    assert (counters.lost, counters.damaged) == ({}, 0)
+    for message in frames:
+        one = message.detections[0]
+        assert one.label == "thing"
+        if kind != "turned":
+            assert one.box == pytest.approx((8 / 64, 24 / 64, 1.0, 56 / 64))
+        check(one)
+
+
+def test_shapes_that_have_no_room_are_counted(
+    make: Callable[..., Pipeline], tmp_path: Path, coloured: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The boxes are told all the same."""
+    monkeypatch.setattr("mlu_agent.publish.messages.MAX_DATA", 330)
+    pipeline = make(shaped_bundle(tmp_path, "outlines"), folder_source(coloured))
+    found = [one for one in listen(pipeline)[0] if isinstance(one, values.Frame)]
+    assert [(len(one.detections), one.detections[0].polygons) for one in found] == [(1, None)] * 3
+    assert counted(pipeline)["folder"]["detections_without_shape"] == 3
 
 
 def test_a_tensor_that_is_too_large_for_a_message_is_said_and_counted(

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-KINDS = BY_VERSION["1.2"]
-GOLDEN = {kind: codec.decode(golden(kind, "1.2"))[1] for kind in KINDS}
+KINDS = BY_VERSION["1.3"]
+GOLDEN = {kind: codec.decode(golden(kind, "1.3"))[1] for kind in KINDS}
 
 wild = st.recursive(
     st.one_of(
@@ -85,7 +85,7 @@ def test_whatever_a_message_holds_is_a_line_or_a_sentence(message: dict[str, Any
 @given(damage=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8), cut=st.integers(0, 2000))
 def test_whatever_happens_to_its_bytes_is_a_line_or_a_sentence(kind: str, damage: list[tuple[int, int]], cut: int):
     """Bytes replaced, and the end cut off."""
-    damaged = bytearray(golden(kind, "1.2"))
+    damaged = bytearray(golden(kind, "1.3"))
     for place, value in damage:
         damaged[place % len(damaged)] = value
     with contextlib.suppress(DataError):

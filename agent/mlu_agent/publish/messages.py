@@ -178,15 +178,15 @@ def without_data(result: Result) -> int:
 
 def _with_room(detections: Detections) -> list[bool]:
     """Which detections have their shapes in one message: the surest, beside all boxes."""
-    room = MAX_DATA - DETECTION * len(detections)
     sizes = [NUMBER * detections.numbers(index) for index in range(len(detections))]
     told = [None] * len(sizes) if detections.polygons is None else detections.polygons
-    fits = fitting(sizes, room)
+    fits = fitting(sizes, DETECTION * len(sizes))
     return [fit and (detections.polygons is None or one is not None) for fit, one in zip(fits, told)]
 
 
-def fitting(sizes: Iterable[int], room: int = MAX_DATA) -> list[bool]:
-    """Which of some tensors, of so many bytes, have their data in one message."""
+def fitting(sizes: Iterable[int], beside: int = 0) -> list[bool]:
+    """Which of some data, of so many bytes, have room in one message ``beside`` so many of something else."""
+    room = MAX_DATA - beside
     fits = []
     for size in sizes:
         fits.append(size <= room)
