@@ -109,6 +109,48 @@ static void run_mean(const work *w)
     sim_reduce_row(w->kernels, SIM_REDUCE_MEAN, &w->x, &w->y, 0, 0);
 }
 
+/* The shares of 400 pixels in two heads' values, or their scores: y, and both operands in x. */
+static void run_matmul(const work *w, bool scores)
+{
+    enum { PIXELS = 400, KEY = 32, VALUE = 64, MOST = 64 };
+    float terms[2][MOST];
+    for (int i = 0; i < MOST; i++) {
+        terms[0][i] = 1.0f;
+        terms[1][i] = -0.0f;
+    }
+    const sim_matmul m = {.rows = scores ? PIXELS : VALUE,
+                          .depth = scores ? KEY : PIXELS,
+                          .columns = PIXELS,
+                          .turned_a = scores,
+                          .turned_b = !scores,
+                          .affine = {terms[0], terms[1], terms[0], terms[1]}};
+    const sim_view a = {w->x.data, 1, 2, scores ? KEY : VALUE, PIXELS, PIXELS, SIM_FLOAT16},
+                   b = {w->x.data, 1, 2, scores ? KEY : PIXELS, PIXELS, PIXELS, SIM_FLOAT16},
+                   y = {w->y.data, 1, 2, m.rows, PIXELS, PIXELS, SIM_FLOAT16};
+    const int32_t blocks = (PIXELS + sim_matmul_columns(w->kernels) - 1) / sim_matmul_columns(w->kernels);
+    for (int32_t matrix = 0; matrix < 2; matrix++) {
+        const sim_matmul_task task = {matrix, 0, m.rows, 0, blocks};
+        sim_matmul_run(w->kernels, &m, &a, &b, &y, &task, w->scratch);
+    }
+}
+
+static void run_scores(const work *w)
+{
+    run_matmul(w, true);
+}
+
+static void run_shares(const work *w)
+{
+    run_matmul(w, false);
+}
+
+static void run_layer_norm(const work *w)
+{
+    for (size_t first = 0; first < (size_t)w->x.w; first += SIM_NORM_PIXELS) {
+        sim_layer_norm_run(w->kernels, &(sim_layer_norm){.eps = 1e-5f}, &w->x, &w->y, first, SIM_NORM_PIXELS);
+    }
+}
+
 static void run_detection(const work *w)
 {
     sim_detection_run(w->kernels, &w->detection, w->heads, &w->y, 0, w->scratch);
@@ -119,8 +161,10 @@ static void of_shape(const sim_kernels *k, const char *name, work_fn run, const 
     work w = {.kernels = k,
               .x = new_view(x[0], x[1], x[2]),
               .y = new_view(y[0], y[1], y[2]),
-              .pool = {3, 3, 2, 2, 1, 1, false}};
+              .pool = {3, 3, 2, 2, 1, 1, false},
+              .scratch = aligned_alloc(64, 1 << 22)};
     tell(name, run, &w);
+    free(w.scratch);
     free(w.x.data);
     free(w.y.data);
 }
@@ -176,6 +220,10 @@ int main(int argc, char **argv)
         of_shape(k, "resize 160x160x1 to 640", run_resize, (int32_t[]){160, 160, 1}, (int32_t[]){640, 640, 1});
         of_shape(k, "average pool 80x80x64", run_average, (int32_t[]){80, 80, 64}, (int32_t[]){40, 40, 64});
         of_shape(k, "mean 20x20x1280", run_mean, (int32_t[]){20, 20, 1280}, (int32_t[]){1, 1, 1280});
+        of_shape(k, "scores 2x400x32x400", run_scores, (int32_t[]){2, 400, 400}, (int32_t[]){2, 400, 400});
+        of_shape(k, "shares 2x64x400x400", run_shares, (int32_t[]){2, 400, 400}, (int32_t[]){2, 400, 400});
+        of_shape(k, "layer norm 400x256", run_layer_norm, (int32_t[]){1, 400, 256}, (int32_t[]){1, 400, 256});
+        of_shape(k, "softmax 800x400", run_softmax, (int32_t[]){1, 800, 400}, (int32_t[]){1, 800, 400});
         of_heads(k, "detection yolov3 416 .25", SIM_YOLOV3, 416, 0.25f);
         of_heads(k, "detection yolov3 416 .001", SIM_YOLOV3, 416, 0.001f);
         of_heads(k, "detection yolov5 640 .25", SIM_YOLOV5, 640, 0.25f);

@@ -28,6 +28,7 @@ endfunction()
 exec_test(kernels_test kernels_test.c)
 exec_test(products_test products_test.c)
 exec_test(operators_test operators_test.c)
+exec_test(attention_test attention_test.c)
 exec_test(container_test container_test.c)
 exec_test(network_test network_test.c)
 exec_test(bench_model ../../native/bench/bench_model.c)
@@ -53,6 +54,7 @@ endif()
 add_test(NAME kernels COMMAND kernels_test ${KERNEL_CASES})
 add_test(NAME products COMMAND products_test 100)
 add_test(NAME operators COMMAND operators_test ${OPERATOR_CASES})
+add_test(NAME attention COMMAND attention_test ${OPERATOR_CASES})
 add_test(NAME container COMMAND container_test ${TEST_MODEL_small} ${TEST_MODEL_more_half} ${TEST_MODEL_widest} ${TEST_MODEL_too_wide})
 add_test(NAME network_operators COMMAND network_test ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_operators_half}
                                         ${TEST_MODEL_operators_float} ${TEST_MODEL_kept})
@@ -76,7 +78,7 @@ endif()
 add_test(NAME bench COMMAND bench_model ${TEST_MODEL_small} 20 2 2)
 set_tests_properties(bench PROPERTIES ENVIRONMENT CNRT_SIMULATOR_PROFILE=1
                      PASS_REGULAR_EXPRESSION ", 40 runs.*outputs 590bca94556ef809")
-set_tests_properties(bench kernels operators container network_operators network_random network_golden_operators network_golden_more
+set_tests_properties(bench kernels operators attention container network_operators network_random network_golden_operators network_golden_more
                      PROPERTIES TIMEOUT 600)
 # Each processor gets the best table that it can run, and the outputs are the same.
 if(CMAKE_CROSSCOMPILING_EMULATOR MATCHES "qemu-aarch64")
