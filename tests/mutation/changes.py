@@ -1817,6 +1817,17 @@ AGENT = (
 
 NATIVE = (
     _native(
+        "products that add up any number of terms",
+        "return m.depth <= MOST_DEPTH ?",
+        "return m.depth <= 2 * MOST_DEPTH ?",
+        "container",
+    ),
+    _native("a product's factor may be infinite", "0, 1) || !isfinite(scale) ||", "0, 1) ||", "container"),
+    _native("a matrix that is turned twice", "words[TURNED_A], 0, 1)", "words[TURNED_A], 0, 2)", "container"),
+    _native("erf of negatives positive", "return x > 0.0f ? r : -r;", "return r;", "network_golden_more"),
+    _native("layer norm without its eps", "(float)w->x->c + w->norm->eps)", "(float)w->x->c)", "attention"),
+    _native("a layer norm's pixels past the last loaded", "(p < w->count ? p : 0)", "p + w->count", "attention"),
+    _native(
         "checksums of a file's parts put together without what follows them",
         "crc = shift(shift(crc, part) ^ second, part) ^ third;",
         "crc = shift(crc ^ second, part) ^ third;",
@@ -2003,6 +2014,18 @@ NATIVE = (
 )
 
 EXPORT = (
+    _export(
+        "products that add up more than the loader takes",
+        "if x.shape[-1] > MOST_PRODUCTS:",
+        "if x.shape[-1] > 2 * MOST_PRODUCTS:",
+        "test_what_has_no_operator_is_refused_by_its_reason",
+    ),
+    _export(
+        "factors of a product lost behind a transposition",
+        "product.attributes = _scaled(product, factor)",
+        "product.attributes = dict(product.attributes)",
+        "test_factors_and_turns_become_part_of_the_product",
+    ),
     _export(
         "an interval that is not as wide as chance",
         "known.std())",

@@ -1,6 +1,6 @@
 /* What the reader of model files accepts and refuses.
  *
- *     container_test MODEL MORE WIDEST TOO_WIDE   the checks, on models written by make_model.py
+ *     container_test MODEL MORE WIDEST TOO_WIDE DEEPEST TOO_DEEP   the checks, on models written by make_model.py
  *     container_test --describe FILE... what the reader sees, one line per fact
  */
 #include <stdio.h>
@@ -471,17 +471,16 @@ static void describe(const char *path)
     free(bytes);
 }
 
-/* int8 layers whose sums just fit 32 bits, and just do not. */
-static void test_volume(const char *widest, const char *too_wide)
+/* Sums that are just as long as may be, and one product longer. */
+static void test_longest(const char *longest, const char *too_long, const char *sentence)
 {
     uint64_t size;
     sim_error error;
-    uint8_t *bytes = read_file(widest, &size);
-    expect("a kernel volume of 133143", parse(bytes, size, &error), SIM_OK);
+    uint8_t *bytes = read_file(longest, &size);
+    expect("sums as long as may be", parse(bytes, size, &error), SIM_OK);
     free(bytes);
-    bytes = read_file(too_wide, &size);
-    refused("a kernel volume of 133144", bytes, size, SIM_BAD_FILE,
-            "a kernel volume above 133143, which could overflow");
+    bytes = read_file(too_long, &size);
+    refused("sums that are too long", bytes, size, SIM_BAD_FILE, sentence);
     free(bytes);
 }
 
@@ -521,8 +520,8 @@ int main(int argc, char **argv)
         }
         return failures ? 1 : 0;
     }
-    if (argc != 5) {
-        fprintf(stderr, "usage: container_test MODEL MODEL_OF_MORE_OPERATORS WIDEST TOO_WIDE\n");
+    if (argc != 7) {
+        fprintf(stderr, "usage: container_test MODEL MODEL_OF_MORE_OPERATORS WIDEST TOO_WIDE DEEPEST TOO_DEEP\n");
         return 2;
     }
     uint64_t size;
@@ -542,7 +541,8 @@ int main(int argc, char **argv)
     bytes = read_file(argv[2], &size);
     test_attributes(bytes, size);
     free(bytes);
-    test_volume(argv[3], argv[4]);
+    test_longest(argv[3], argv[4], "a kernel volume above 133143, which could overflow");
+    test_longest(argv[5], argv[6], "adds up more than 65536 products");
     printf("%lu failures\n", failures);
     return failures ? 1 : 0;
 }

@@ -15,6 +15,8 @@ test_model(more_float more --seed 1 --batch 2)
 test_model(kept kept --batch 2)
 test_model(widest widest --batch 133143)
 test_model(too_wide widest --batch 133144)
+test_model(deepest deepest --batch 65536)
+test_model(too_deep deepest --batch 65537)
 test_model(yolov3_tiny yolov3-tiny)
 
 function(exec_test NAME SOURCE)
@@ -55,7 +57,8 @@ add_test(NAME kernels COMMAND kernels_test ${KERNEL_CASES})
 add_test(NAME products COMMAND products_test 100)
 add_test(NAME operators COMMAND operators_test ${OPERATOR_CASES})
 add_test(NAME attention COMMAND attention_test ${OPERATOR_CASES})
-add_test(NAME container COMMAND container_test ${TEST_MODEL_small} ${TEST_MODEL_more_half} ${TEST_MODEL_widest} ${TEST_MODEL_too_wide})
+add_test(NAME container COMMAND container_test ${TEST_MODEL_small} ${TEST_MODEL_more_half} ${TEST_MODEL_widest} ${TEST_MODEL_too_wide}
+                                ${TEST_MODEL_deepest} ${TEST_MODEL_too_deep})
 add_test(NAME network_operators COMMAND network_test ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_operators_half}
                                         ${TEST_MODEL_operators_float} ${TEST_MODEL_kept})
 # What a plan fuses and keeps quantized here makes no device of the estimates faster.

@@ -5,7 +5,7 @@
 KIND: small (a detector of a few layers), classifier, two-outputs (two layers to a map and numbers), outlines, pose and
 turned (what they find is known from the picture), operators (the
 operators 1 to 13), more (the operators 14 to 27 and the later activation functions), random (a random graph of the
-seed), widest (one convolution of --batch input channels),
+seed), widest (one convolution of --batch input channels), deepest (one product of --batch numbers),
 yolov3-tiny (the real topology with random weights). The same arguments always give the same bytes.
 """
 
@@ -285,6 +285,13 @@ def widest(model: Model, layers: Layers, channels: int) -> None:
     model.output(layers.conv(x, 1, (1, 1), batch_norm=False), "sum")
 
 
+def deepest(model: Model, layers: Layers, depth: int) -> None:
+    """One product of a row and a column of that length."""
+    x = model.input("data", (1, 1, 1, depth), codes.FLOAT16)
+    out = model.tensor((1, 1, 1, 1), codes.FLOAT16)
+    model.output(model.operator(codes.MATMUL, [x, x], out, [], [0, 1, f32_word(1.0)], "product"), "product")
+
+
 def yolov3_tiny(model: Model, layers: Layers, batch: int) -> None:
     """The topology of Darknet's yolov3-tiny at 416."""
     x = layers.normalize(model.input("data", (batch, 416, 416, 4), codes.UINT8), [0, 1, 2])
@@ -450,14 +457,16 @@ def make(kind: str, seed: int = 0, parallelism: int = 1, batch: int = 1) -> byte
         kinds = {"small": small, "operators": operators, "more": more, "kept": kept, "yolov3-tiny": yolov3_tiny}
         kinds.update({"classifier": classifier, "two-outputs": two_outputs})
         kinds.update(dict.fromkeys(THIRDS, shaped))
-        kinds["widest"] = widest  # its third number is of channels
+        kinds.update({"widest": widest, "deepest": deepest})  # their third number is a length
         kinds[kind](model, layers, batch)
     return model.build()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=[*KINDS, "operators", "more", "kept", "random", "widest", "yolov3-tiny"])
+    parser.add_argument(
+        "kind", choices=[*KINDS, "operators", "more", "kept", "random", "widest", "deepest", "yolov3-tiny"]
+    )
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parallelism", type=int, default=1)

@@ -100,11 +100,13 @@ def _is_product(value: Value) -> bool:
 
 
 def _is_share(value: Value, x: Value, alpha: float = 1.0, beta: float = 1.0) -> bool:
-    """``erf(x / sqrt(2)) * alpha + beta``."""
-    if not _numbers(value, alpha, beta) or not _is(value.inputs[0], "erf"):
-        return False
-    scaled = value.inputs[0].inputs[0]
-    return _numbers(scaled, math.sqrt(0.5), 0.0) and scaled.inputs[0] is x
+    """``erf(x / sqrt(2)) * alpha + beta``, in one step or in two."""
+    if not _numbers(value, alpha, beta):
+        if not _numbers(value, 1.0, beta) or not _numbers(value.inputs[0], alpha, 0.0):
+            return False
+        value = value.inputs[0]
+    erf = value.inputs[0]
+    return _is(erf, "erf") and _numbers(erf.inputs[0], math.sqrt(0.5), 0.0) and erf.inputs[0].inputs[0] is x
 
 
 def _made(function: str, x: Value) -> Value:

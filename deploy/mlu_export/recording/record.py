@@ -184,8 +184,7 @@ def _rsub(x: Value, y: Any, alpha: Any = 1) -> Value:
     return _binary("sub")(y, x, alpha=alpha)  # type: ignore[no-any-return]
 
 
-def _softmax(x: Value, dim: int, half_to_float: bool = False) -> Value:
-    del half_to_float
+def _softmax(x: Value, dim: int, *_: Any) -> Value:
     return make("softmax", (x,), x.shape, dim=dim % len(x.shape))
 
 
@@ -356,6 +355,7 @@ RECORDERS: dict[str, Recorder] = {
     "aten.neg.default": lambda x: _with_constant("mul", x, -1.0),
     "aten.square.default": lambda x: _two("mul", x, x),
     "aten._softmax.default": _softmax,
+    "aten._safe_softmax.default": _softmax,
     "aten.mean.dim": _reduce("mean"),
     "aten.mean.default": _reduce("mean"),
     "aten.sum.dim_IntList": _reduce("sum"),

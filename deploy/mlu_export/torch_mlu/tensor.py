@@ -216,7 +216,10 @@ _SHAPED_ALIKE = (
 _PARTS = ("slice", "select", "split", "split_with_sizes", "unbind", "permute", "transpose", "t", "expand")
 _SHAPES = ("view", "_unsafe_view", "unsqueeze", "squeeze", "alias", "detach", "_reshape_alias")
 # Operators whose tensors are operands; in all others only the first one is, the rest are weights.
-_OPERANDS = ("add", "sub", "mul", "div", "maximum", "minimum", "max", "min", "rsub", "cat", "stack")
+_OPERANDS = (
+    "add", "sub", "mul", "div", "maximum", "minimum", "max", "min", "rsub", "cat", "stack", "bmm", "baddbmm",
+    "scaled_dot_product_attention",
+)  # fmt: skip
 
 
 def _record(name: str, recorder: Any, arguments: Any, named: dict[str, Any]) -> Any:

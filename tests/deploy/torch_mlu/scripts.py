@@ -226,6 +226,37 @@ plain = device(x)
 assert torch.allclose(device.to("mlu")(x.to("mlu")).cpu(), plain, atol=1e-5)
 """
 
+# Attention as torch has it and as scripts write it, layer by layer and fused; nothing of it runs on the CPU.
+ATTENTION = """
+import torch
+import torch_mlu
+import torch_mlu.core.mlu_model as ct
+from torch import nn
+
+torch.set_grad_enabled(False)
+torch.manual_seed(3)
+
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 8, 8)
+        self.layer = nn.TransformerEncoderLayer(16, 4, 32, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.mixed, self.norm = nn.MultiheadAttention(16, 2, batch_first=True), nn.LayerNorm(16)
+
+    def forward(self, x):
+        tokens = self.layer(self.patches(x).flatten(2).transpose(1, 2))
+        tokens = tokens + self.mixed(tokens, tokens, tokens, need_weights=False)[0]
+        q = self.norm(tokens)
+        return torch.bmm((q @ q.transpose(1, 2) * 0.25).softmax(-1), q)
+
+net, x = Tokens().eval(), torch.randn(2, 3, 32, 32)
+wanted = net(x)
+net.to("mlu")
+online = net(x.to("mlu")).cpu()
+fused = torch.jit.trace(net, x.to("mlu"), check_trace=False)(x.to("mlu")).cpu()
+assert torch.equal(online, fused) and torch.allclose(online, wanted, atol=1e-5)
+"""
+
 # Transposed convolutions of both kinds between quantized ones, batch-norm behind them; activations in place.
 UPSAMPLING = """
 import torch

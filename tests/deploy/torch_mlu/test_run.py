@@ -90,6 +90,13 @@ def test_constants_of_any_shape_take_part_in_a_network(run):
     assert done.returncode == 0, done.stderr
 
 
+def test_attention_computes_what_torch_computes(run):
+    """torch's own encoder layer, heads, and products written out: online equals fused, and nothing runs on the CPU."""
+    done = run(scripts.ATTENTION)
+    assert done.returncode == 0, done.stderr
+    assert "runs on the CPU" not in done.stderr
+
+
 def test_transposed_convolutions_stay_float_among_quantized_layers(run, tmp_path, offline):
     """Online, fused and offline agree to the bit; 16 bits elsewhere keep it within .001 of float."""
     done = run(scripts.UPSAMPLING)
