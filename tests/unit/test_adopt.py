@@ -387,6 +387,53 @@ def test_classes_of_one_name_are_remarked(adopt, tmp_path):
     assert "of one name" not in told
 
 
+def shaped(third, order=(0, 1, 2), classes=2, prototypes=0):
+    """Levels of 416 x 416, each of three tensors, and the prototypes first, as a compiler may leave them."""
+    depths = (64, classes, third)
+    levels = [((1, side, side, depths[at]), HALF) for side in (52, 26, 13) for at in order]
+    return [((1, 104, 104, prototypes), HALF), *levels] if prototypes else levels
+
+
+SHAPED = {  # outputs, options, and what the manifest says
+    "yolov8-seg": (shaped(32, prototypes=32), (), [*range(1, 10), 0], {"coefficients": 32, "prototype_stride": 4}),
+    "yolov8-seg turned": (shaped(16, (2, 0, 1), prototypes=16), (), [*range(1, 10), 0], {"coefficients": 16}),
+    "yolov8-pose": (shaped(51), (), [], {"keypoints": (17, 3)}),
+    "yolov8-pose of two": (shaped(42), ("--keypoints", "21,2"), [], {"keypoints": (21, 2)}),
+    "yolov8-obb": (shaped(1), (), [], {}),
+    "yolov8-obb activated": (shaped(1), ("--activated", "angle"), [], {"activated": ("angle",)}),
+}
+
+
+@pytest.mark.parametrize("case", SHAPED)
+def test_heads_that_tell_more_than_boxes_are_found_by_their_sizes(adopt, case):
+    """The third tensor of each level, and the prototypes wherever they stand; the agent reads what is written."""
+    outputs, options, order, told = SHAPED[case]
+    family = case.split()[0]
+    code, spec, said = adopt(UINT8, outputs, "--as", family, *options, labels=("a", "b"))
+    assert code == 0, said
+    assert (spec.output.decode, list(spec.output.order)) == (family, order)
+    assert [head.stride for head in spec.output.heads] == [8, 16, 32]
+    assert {key: getattr(spec.output, key) for key in told} == told
+    assert ("a pose has 17 keypoints of 3 numbers (--keypoints)" in said) == (case == "yolov8-pose")
+
+
+@pytest.mark.parametrize(
+    "outputs, options, sentence",
+    [
+        (shaped(32), ("--as", "yolov8-seg"), "are no levels of yolov8-seg (box 64, coefficients 64, classes"),
+        (shaped(32)[:1], ("--as", "yolov8-seg"), "no output: of a segmentation the finest output holds the prototypes"),
+        (shaped(50), ("--as", "yolov8-pose"), "are no levels of yolov8-pose (box 64, keypoints 51, classes one per"),
+        (shaped(51), ("--as", "yolov8-pose", "--keypoints", "17"), "--keypoints 17: write how many, and 2"),
+        (shaped(51), ("--as", "yolov8-obb", "--keypoints", "17,3"), "--keypoints '17,3' means nothing --as"),
+        (shaped(1), ("--as", "yolov8-obb"), "hold and do not name: 2; give --labels"),
+    ],
+)
+def test_heads_that_do_not_tell_what_a_family_does_are_refused(adopt, outputs, options, sentence):
+    """With what it needs."""
+    code, _, said = adopt(UINT8, outputs, *options)
+    assert (code, sentence in said) == (2, True), said
+
+
 def test_without_a_family_those_that_fit_are_named(adopt):
     """Nothing is guessed: two families may have the same tensors."""
     code, _, told = adopt(UINT8, heads(52, 26, 13))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..errors import UserError
 from ..model.bundle import CHANNELS, MAX_PIXEL, RESIZES, SMALLEST_DEVIATION
-from ..model.output_spec import MAX_REG
+from ..model.output_spec import MAX_KEYPOINTS, MAX_REG
 from .anchor_sets import ANCHOR_SETS
 from .families import FAMILIES
 from .labels import read_labels
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 1e5
 MOST = 16  # heads, and anchors of each
-FIELDS = ("classes", "objectness", "none")
+FIELDS = ("classes", "objectness", "angle", "none")
 
 
 def declare_options(parser: argparse.ArgumentParser) -> None:
@@ -48,13 +48,19 @@ def declare_options(parser: argparse.ArgumentParser) -> None:
         "--activated",
         type=_fields,
         metavar="FIELD,FIELD",
-        help="probabilities already: classes, objectness, none",
+        help="probabilities already: classes, objectness; radians: angle; none",
     )
     _declare_rare(parser)
 
 
 def _declare_rare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reg-max", type=_whole(1, MAX_REG), metavar="N", help="of yolov8: numbers of a box's side")
+    parser.add_argument(
+        "--keypoints",
+        type=_numbers(1, MAX_KEYPOINTS, int),
+        metavar="N,D",
+        help="of yolov8-pose: how many, 2 or 3 (17,3)",
+    )
     parser.add_argument(
         "--scale-x-y", type=_numbers(1, 4), metavar="S", help="of yolov3 and yolov4: one, or one per head"
     )

@@ -40,6 +40,7 @@ class Request:
     coordinates: str = ""
     activated: tuple[str, ...] = ()
     reg_max: int | None = None
+    keypoints: tuple[int, ...] = ()
     scale_x_y: tuple[float, ...] = ()
     variances: tuple[float, float] | None = None
     activation: str = ""

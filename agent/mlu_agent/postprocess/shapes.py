@@ -34,7 +34,8 @@ def with_shapes(
         # cut before they are simplified, so that no points are spent along the frame's edges
         left, top, right, bottom = letterbox.seen
         boxes = np.clip(found.xyxy, [left, top] * 2, [right, bottom] * 2).astype(np.float32)
-        polygons = polygons_of(outputs[-1], found.extra, boxes, spec.prototype_stride)
+        with np.errstate(over="ignore", invalid="ignore"):  # of prototypes that are none: nothing is outlined there
+            polygons = polygons_of(outputs[-1], found.extra, boxes, spec.prototype_stride)
         return replace(detections, polygons=tuple(_in_frame(one, letterbox) for one in polygons))
     if spec.decode == POSES:
         keypoints = found.extra.reshape(len(found.extra), *spec.keypoints).copy()
