@@ -107,7 +107,7 @@ def escaped(error: UnicodeError) -> tuple[str, int]:
 def _work(program: Program, words: Sequence[str]) -> int:
     try:
         arguments, unknown = parser(program, words).parse_known_args(words)
-        if unknown:  # told by the command's own parser, not by the one of all commands
+        if unknown:  # told by the parser of the command, or of its order, not by the one of all commands
             arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     except SystemExit:  # of --help and --version: an output that cannot be written is noticed here, not by Python's end
         sys.stdout.flush()
@@ -204,12 +204,17 @@ def parser(program: Program, words: Sequence[str], *, whole: bool = False) -> ar
         if whole or name == named:  # only the one that runs is imported: `subscribe` must not load OpenCV
             module = importlib.import_module(f"{program.package}.{name}")
             module.declare(command)
-            command.set_defaults(run=module.run, parser=command)
+            command.set_defaults(run=module.run)
     return made
 
 
 class _Parser(argparse.ArgumentParser):
-    """One that tells a mistake in two lines, however many options it has."""
+    """One that tells a mistake in two lines, however many options it has. The innermost one is ``parser`` of what it
+    finds."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.set_defaults(parser=self)
 
     def error(self, message: str) -> NoReturn:
         needed = [_shown(action) for action in self._actions if action.required or not action.option_strings]

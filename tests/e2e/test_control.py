@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +22,7 @@ from mlu_agent.cli import main
 from mlu_agent.commands.status import table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LOST = source("gate", url="rtsp://admin:secret@127.0.0.1:9/x")
@@ -387,3 +392,34 @@ def test_colours_are_only_where_they_are_wanted():
     hostile = told()
     hostile["sources"][0].update(id="\033[2J", state="\033[2J", reason="\033[2J")
     assert "\033" not in "\n".join(table(hostile, colours=True))
+
+
+def test_status_watches_until_it_is_told_to_end(run_daemon, path: Path, control: str):
+    """One object a line, or a table under the time; a daemon that is gone is said, and looked for again."""
+    daemon = run_daemon(LIVE + control)
+    daemon.wait_for_log("source", source="camera", state="live")
+    command = [sys.executable, "-m", "mlu_agent.cli", "status", "--socket", str(path), "--watch", "0.1"]
+    with watching([*command, "--json"]) as lines, watching(command) as people:
+        assert [len(json.loads(next(lines))["sources"]) for _ in range(3)] == [1, 1, 1]
+        seen = [next(people) for _ in range(30)]
+        assert sum(line.startswith("camera  live ") for line in seen) >= 2
+        assert sum(bool(re.fullmatch(r"\d\d:\d\d:\d\d\n", line)) for line in seen) >= 2
+        daemon.process.kill()
+        daemon.wait()
+        assert any("no daemon listens there" in json.loads(line).get("error", "") for line in lines)
+        assert any("no daemon listens there" in line for line in people)
+
+
+@contextlib.contextmanager
+def watching(command: list[str]) -> Iterator[Iterator[str]]:
+    """Its lines; it is interrupted at the end, and says nothing of that."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            yield iter(process.stdout.readline, "")
+            process.send_signal(signal.SIGINT)
+            _, complaint = process.communicate(timeout=20)
+            assert (process.returncode, complaint) == (130, "")
+        finally:
+            process.kill()

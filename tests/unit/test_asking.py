@@ -95,3 +95,20 @@ def test_who_waits_long_for_an_answer_is_told_until_when(tmp_path: Path, capsys,
     assert out == "all\n"
     assert complaint.startswith(f"mlu-agent: {path}: no answer yet; waiting until ")
     assert complaint.count("\n") == 1
+
+
+def test_an_unknown_option_of_an_order_is_told_with_that_orders_usage(capsys):
+    """Not with that of `ctl`, whose help does not name the options of its orders."""
+    with pytest.raises(SystemExit) as ended:
+        main(["ctl", "snapshot", "gate", "--quality", "9"])
+    assert ended.value.code == 2
+    usage, sentence = capsys.readouterr().err.splitlines()
+    assert usage == "usage: mlu-agent ctl snapshot SOURCE [OPTIONS]; see mlu-agent ctl snapshot --help"
+    assert sentence == "mlu-agent ctl snapshot: unrecognized arguments: --quality 9"
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "86401"])
+def test_watching_takes_a_pause_that_can_be_waited(capsys, seconds: str):
+    """A tenth of a second to a day."""
+    assert main(["status", f"--watch={seconds}"]) == 2
+    assert f"--watch {seconds}: give 0.1 to 86400 seconds" in capsys.readouterr().err

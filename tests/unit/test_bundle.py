@@ -385,3 +385,23 @@ def test_a_manifest_with_any_line_spoiled_gives_a_sentence_or_a_model(original, 
     (folder / "small.toml").write_text("\n".join(lines))
     with contextlib.suppress(DataError):
         load_bundle(folder / "small.cambricon")
+
+
+def test_labels_that_are_told_twice_are_remarked_on(tmp_path, simulator_path, monkeypatch, capsys):
+    """By `check` and `inspect`: the classes are looked for all the same, and nobody can tell them apart."""
+    model = classifier_bundle(tmp_path)
+    manifest = model.with_suffix(".toml")
+    config = tmp_path / "agent.toml"
+    endpoint = f'[publish]\nendpoint = "ipc://{tmp_path}/out.sock"\n'
+    source = '[[source]]\nid = "test"\nsynthetic = "64x48@20"\n'
+    config.write_text(f'[model]\npath = "{model}"\nruntime = "simulator"\n{endpoint}{source}')
+    monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(simulator_path))
+    told = "labels: several classes have one name: "
+    commands = (["check", "-c", str(config)], ["inspect", str(manifest)])
+    for words in commands:
+        assert main(words) == 0
+        assert told not in capsys.readouterr().out
+    manifest.write_text(manifest.read_text().replace('"man"', '"bus"'))
+    for words in commands:
+        assert main(words) == 0
+        assert f"{told}'bus' (0, 3); give each its own" in capsys.readouterr().out

@@ -17,6 +17,7 @@ from ..doctor import finding
 from ..doctor.doctor import connect
 from ..errors import MluAgentError, UserError
 from ..model.configured import read_configured
+from ..model.labels import label_remarks
 from ..publish.sinks import notes
 from .asking import daemon_status
 
@@ -72,7 +73,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if problems or sinks is None:
         raise type(problems[0])("\n".join(problem.message for problem in problems))
     found = [model for model in models if model is not None]
-    remarked = remarks(arguments.config, config)
+    doubled = [remark for model in found for remark in label_remarks(model.spec)]
+    remarked = [*remarks(arguments.config, config), *doubled]
     findings, over = connect(Path(arguments.config), config, daemon_status) if arguments.connect else ([], True)
     code = 1 if finding.troubles(findings) else 0
     if arguments.json:

@@ -73,6 +73,9 @@ def check_inputs(arguments: argparse.Namespace) -> None:
         problem = _input_problem(name)
         if problem:
             raise UserError(problem)
+    if (arguments.user or arguments.password_file) and not any(map(_wants_login, arguments.inputs)):
+        option = "--user" if arguments.user else "--password-file"
+        raise UserError(f"{option}: no input is a stream whose address names no user; leave it out, or name the stream")
     if arguments.frames is not None and arguments.frames < 1:
         raise UserError(f"--frames {arguments.frames}: give 1 or more")
 
@@ -89,6 +92,10 @@ def _input_problem(name: str) -> str:
         return f"{shown(name)} is not accepted; {problem}" if problem else ""
     problem = path_problem(name)
     return f"{scrub(name)}: {problem}" if problem else ""
+
+
+def _wants_login(name: str) -> bool:
+    return is_stream(name) and not has_login(name)
 
 
 def items(arguments: argparse.Namespace, problems: list[str]) -> Iterator[Item]:

@@ -9,6 +9,7 @@ from mlu_client.text import printable, printable_json
 
 from ..model.bundle import load_bundle
 from ..model.bundle_file import SUFFIX as BUNDLE
+from ..model.labels import label_remarks
 from ..model.offline_model import OfflineModel, read_offline_model
 from ..model.signatures import described
 
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             **({} if spec.device is None else {"device": spec.device.path.name}),
             "labels": len(spec.labels),
             "output": _output(spec),
+            "remarks": label_remarks(spec),
             "provenance": spec.provenance,
             **({} if spec.packed is None else _bundle(spec.packed)),
         }
@@ -99,4 +101,7 @@ def _lines(model: OfflineModel, manifest: dict[str, Any]) -> Iterator[str]:
     if not model.inputs:
         yield "inputs       not described by this file (a format before 2020)"
     for key, value in manifest.items():
-        yield f"manifest     {key}: {value}"
+        if key != "remarks":
+            yield f"manifest     {key}: {value}"
+    for remark in manifest.get("remarks", ()):
+        yield f"remark       {remark}"

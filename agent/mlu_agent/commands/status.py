@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_client.text import printable, printable_json
 
-from ..errors import RuntimeFailure
+from ..errors import MluAgentError, RuntimeFailure, UserError
 from .asking import ask, declare_place, place_of
 
 if TYPE_CHECKING:
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIMEOUT_S = 10.0
+WATCH_S = 2.0
+LEAST_WATCH_S, MOST_WATCH_S = 0.1, 86400.0
 BROKEN = ("lost", "stalled", "failed")  # states of sources that make the exit code 1
 DOUBTFUL = ("frozen", "black", "covered", "moved", "connecting", "paused")
 WIDTH = 80
 LONGEST_ID = 20
 BESIDE_ID = 43  # letters of the columns between a source's id and what was dropped
+CLEAR = "\033[H\033[2J"
 RED, YELLOW, GREEN, PLAIN = "\033[31m", "\033[33m", "\033[32m", "\033[0m"
 
 
@@ -31,12 +34,33 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     declare_place(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument(
+        "--watch", type=float, nargs="?", const=WATCH_S, metavar="SECONDS", help=f"again and again, every {WATCH_S:g} s"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0 all is well; 1 if a source is lost, stalled or failed, a device is not ok, a bundle is refused, or the daemon
     does not serve; 3 if no daemon answers."""
-    return show(place_of(arguments), as_json=arguments.json)
+    path, watch_s = place_of(arguments), arguments.watch
+    if watch_s is None:
+        return show(path, as_json=arguments.json)
+    if not LEAST_WATCH_S <= watch_s <= MOST_WATCH_S:
+        raise UserError(f"--watch {watch_s:g}: give {LEAST_WATCH_S:g} to {MOST_WATCH_S:g} seconds")
+    while True:
+        _show_again(path, as_json=arguments.json)
+        time.sleep(watch_s)
+
+
+def _show_again(path: Path, *, as_json: bool) -> None:
+    """Under the time, on a terminal in the place of what stood there. A daemon that does not answer may be starting."""
+    if not as_json:
+        print(f"{CLEAR if _is_terminal() else ''}{time.strftime('%H:%M:%S')}")
+    try:
+        show(path, as_json=as_json)
+    except MluAgentError as error:
+        print(printable_json({"error": error.message}) if as_json else printable(error.message))
+    sys.stdout.flush()
 
 
 def show(path: Path, *, as_json: bool) -> int:

@@ -32,6 +32,24 @@ def refuse_unknown_labels(sources: Iterable[SourceConfig], spec: ModelSpec) -> N
         raise UserError("\n".join(lines))
 
 
+def label_remarks(spec: ModelSpec) -> list[str]:
+    """What is unwise about the labels and yet accepted: classes that nobody can tell apart by their names."""
+    numbers: dict[str, list[int]] = {}
+    for number, label in enumerate(spec.labels):
+        numbers.setdefault(label, []).append(number)
+    doubled = [
+        f"{show(label)} ({', '.join(map(str, found[:SHOWN]))}{', …' if len(found) > SHOWN else ''})"
+        for label, found in numbers.items()
+        if len(found) > 1
+    ]
+    if not doubled:
+        return []
+    told = f"{', '.join(doubled[:NEAR])}{', …' if len(doubled) > NEAR else ''}"
+    return [
+        f"{spec.given}: labels: several classes have one name: {told}; give each its own, or the labels may be wrong"
+    ]
+
+
 def _remedy(label: str, labels: Sequence[str]) -> str:
     if not labels:
         return "it has none: remove classes"
