@@ -521,6 +521,7 @@ def test_a_device_file_is_not_tried_on_the_simulator(adopt, tmp_path, capsys):
         ("\ufeffcat\ndog".encode("utf-16-le"), ("cat", "dog")),
         ("\ufeff猫\n狗".encode("utf-16-be"), ("猫", "狗")),
         ("猫\n狗\n".encode(), ("猫", "狗")),
+        ("猫\n狗\n".encode("utf-16-le"), ("猫", "狗")),
         (b" n01440764 tench, Tinca \n", ("n01440764 tench, Tinca",)),
     ],
 )
@@ -535,9 +536,9 @@ def test_labels_are_read_in_what_they_say_to_be_written_in(tmp_path, data, expec
     [
         (
             "cat\n狗\n".encode("gbk"),
-            r"line 2 is not UTF-8 text \(byte 4\); save the file as UTF-8: a file in GBK by iconv",
+            r"line 2 is not UTF-8 text \(byte 4\); it looks like GBK: save the file as UTF-8, for example by iconv -f",
         ),
-        ("cat\ndog\n".encode("utf-16-le"), "line 1 holds NUL bytes: it is UTF-16 without a mark"),
+        (b"cat\0dog\n", "line 1 holds NUL bytes: it is no text"),
         (b"cat\n\ndog", "line 2 is empty"),
         (b"", "holds 0 labels"),
         (b"a\n" * 4097, "holds 4097 labels, one a line; 1 to 4096"),

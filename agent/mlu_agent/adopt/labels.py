@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.fields import show
 from ..config.files import read_bounded
+from ..config.text import decode_text
 from ..errors import DataError
 from ..model.bundle import MAX_LABEL, MAX_LABELS
 from ..model.label_sets import LABEL_SETS
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .values import Findings
 
 MAX_FILE = 1 << 20
-_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 def read_labels(name: str) -> tuple[str, ...]:
@@ -26,7 +25,7 @@ def read_labels(name: str) -> tuple[str, ...]:
     if name in LABEL_SETS and not Path(name).exists():
         return LABEL_SETS[name]
     path = Path(name)
-    lines = [line.strip() for line in _text(path, read_bounded(path, MAX_FILE, DataError)).split("\n")]
+    lines = [line.strip() for line in decode_text(read_bounded(path, MAX_FILE, DataError), name, DataError).split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     if not 1 <= len(lines) <= MAX_LABELS:
@@ -38,24 +37,11 @@ def read_labels(name: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _text(path: Path, data: bytes) -> str:
-    """The file's text: UTF-8, or what its byte order mark says."""
-    mark, encoding = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", "utf-8"))
-    try:
-        return data[len(mark) :].decode(encoding)
-    except UnicodeDecodeError as failure:
-        line = data.count(b"\n", 0, failure.start) + 1
-        raise DataError(
-            f"{path}: line {line} is not {encoding.upper()} text (byte {failure.start + len(mark)}); save the file as "
-            "UTF-8: a file in GBK by iconv -f GBK -t UTF-8, one in Latin-1 by iconv -f LATIN1 -t UTF-8"
-        ) from None
-
-
 def _problem(line: str) -> str:
     if not line:
         return "is empty; write each class's name in a line of its own, without gaps"
     if "\0" in line:
-        return "holds NUL bytes: it is UTF-16 without a mark, or no text; save the file as UTF-8"
+        return "holds NUL bytes: it is no text; write plain names, one a line"
     if not line.isprintable():
         return f"holds control characters: {show(line)}; write plain names"
     if len(line.encode()) > MAX_LABEL:

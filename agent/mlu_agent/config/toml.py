@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .text import decode_text
+
 if TYPE_CHECKING:
     from ..errors import MluAgentError
 
@@ -20,12 +22,11 @@ _MOST_DOTS = 1000  # the reader's time grows with the square of a dotted key's l
 
 def parse_toml(data: bytes, name: str, error: type[MluAgentError]) -> dict[str, Any]:
     """Parses TOML ``data``; ``name`` is what its sentences call it."""
-    if any(line.count(b".") > _MOST_DOTS for line in data.split(b"\n")):
+    text = decode_text(data, name, error)
+    if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
         raise error(f"{name}: a line has more than {_MOST_DOTS} dots; no file that belongs here does")
     try:
-        document: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
-    except UnicodeDecodeError as failure:
-        raise error(f"{name}: byte {failure.start} is not UTF-8; save the file as UTF-8 text") from None
+        document: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as failure:
         raise error(f"{name}: not valid TOML: {failure}; correct it there") from None
     except RecursionError:

@@ -60,6 +60,22 @@ def picture_size(data: bytes | memoryview) -> Size | None:
         return None
 
 
+def picture_turn(data: bytes | memoryview) -> int:
+    """EXIF's Orientation: 1 as it is stored, 2 to 8 turned or mirrored; 1 where none can be read."""
+    kind, data = picture_kind(bytes(data[:SNIFFED])), bytes(data)
+    mark = {"JPEG": b"Exif\0\0", "PNG": b"eXIf", "WebP": b"EXIF"}.get(kind, b"")
+    place = data.find(mark) + len(mark) + (4 if kind == "WebP" else 0)
+    if kind != "TIFF" and (not mark or mark not in data):
+        return 1
+    if data[place : place + 6] == b"Exif\0\0":  # some writers of WebP put the JPEG's mark there too
+        place += 6
+    try:
+        turn = _tiff_tags(data[place:], _TURN_TAG).get(274, 1)
+    except (_Unreadable, struct.error, OverflowError, IndexError):
+        return 1
+    return turn if 1 <= turn <= 8 else 1
+
+
 # Each reader gives the picture's size first, then those of buffers that the file makes a decoder use beside it.
 
 
@@ -138,7 +154,7 @@ def _pnm(data: bytes | memoryview) -> Iterator[Size]:
 
 def _tiff(data: bytes | memoryview) -> Iterator[Size]:
     """TIFF 6.0, section 2, and BigTIFF: the first page, and the tiles or strips that it is made of."""
-    tags = _tiff_tags(data)
+    tags = _tiff_tags(data, _TIFF_TAGS)
     size = Size(tags[256], tags[257]) if tags.keys() >= {256, 257} else None
     if size is None:
         raise _Unreadable("no width and height")
@@ -152,8 +168,8 @@ def _tiff(data: bytes | memoryview) -> Iterator[Size]:
         yield Size(size.width, rows)
 
 
-def _tiff_tags(data: bytes | memoryview) -> dict[int, int]:
-    """First values of the first page's tags of size, sample and layout."""
+def _tiff_tags(data: bytes | memoryview, wanted: frozenset[int]) -> dict[int, int]:
+    """First values of those of the first page's tags that are ``wanted``."""
     order = "<" if data[0] == 0x49 else ">"
     (version,) = struct.unpack_from(order + "H", data, 2)
     big = version == 43
@@ -165,14 +181,15 @@ def _tiff_tags(data: bytes | memoryview) -> dict[int, int]:
     tags: dict[int, int] = {}
     for entry in range(place, place + count * length, length):
         tag, kind = struct.unpack_from(order + "HH", data, entry)
-        if tag in _TIFF_TAGS:
+        if tag in wanted:
             if tag in tags or kind not in _TIFF_TYPES:
                 raise _Unreadable(f"tag {tag} is written twice, or is no whole number")
             tags[tag] = _tiff_value(data, entry, order, big)
     return tags
 
 
-_TIFF_TAGS = {256, 257, 258, 277, 278, 322, 323}
+_TIFF_TAGS = frozenset({256, 257, 258, 277, 278, 322, 323})
+_TURN_TAG = frozenset({274})
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 

@@ -146,6 +146,7 @@ def _evaluate(asked: Run) -> int:
     modes = _choose_modes(asked)
     spec = load_detection_bundle(asked.model)
     truth = Annotations(arguments.annotations, arguments.images)
+    truth.tell()
     truth.category_ids(spec.labels)  # before a long run, not after it
     with Team(arguments.workers, arguments.ray) as team:
         outcomes = [_measure(asked, spec, truth, mode, team) for mode in modes]

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import DataError, UserError
 
+from ..formats.labels import fitting_names
+from ..formats.names_beside import choose_names, names_beside, names_of_recipe
 from ..support.files import read_bounded, sha256_hex
 from ..values.heads import AUTO, HeadRequest
 from .darknet.cfg import CfgError, Section, parse_cfg
 from .darknet.importer import import_darknet
 from .module.file import load_module
 from .module.importer import import_module
+from .module.names import names_of_module
 from .onnx.file import read_companions
 from .onnx.graph import import_onnx
 from .yolov5.importer import import_yolov5
@@ -36,7 +39,8 @@ DEFAULT_SIZE = 640
 class Source:
     """A weight file as read, with its digests; ``cfg`` holds the sections of a Darknet network, ``companions`` the
     files beside an ONNX file that hold its weights, ``module`` a torch module of the user, ``parameters`` the
-    quantization of its layers where the weights are a quantized checkpoint, ``cfg_name`` the file of the sections.
+    quantization of its layers where the weights are a quantized checkpoint, ``cfg_name`` the file of the sections,
+    ``names`` what files beside it have as names of classes.
     """
 
     weights: bytes
@@ -48,6 +52,7 @@ class Source:
     module: Any = None
     parameters: Mapping[str, QuantParameters] = field(default_factory=dict)
     cfg_name: str = ""
+    names: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
 
 
 def read_source(arch: Arch, weights: Path | None, cfg: Path | None, module: str | None = None) -> Source:
@@ -76,16 +81,24 @@ def read_source(arch: Arch, weights: Path | None, cfg: Path | None, module: str 
         digest = sha256_hex(data + "".join(map(sha256_hex, companions.values())).encode())
         return Source(data, weights.name, digest, None, "", companions)
     if cfg is None:
-        return Source(data, weights.name, sha256_hex(data), arch.sections() if arch.sections else None, "")
+        sections = arch.sections() if arch.sections else None
+        names = names_of_recipe(weights) or (names_beside(weights, own_alone=True) if sections else {})
+        return Source(data, weights.name, sha256_hex(data), sections, "", names=names)
     text = read_bounded(cfg, MAX_CFG_BYTES, "cfg")
-    return Source(data, weights.name, sha256_hex(data), parse_cfg(text, cfg.name), sha256_hex(text), cfg_name=cfg.name)
+    return Source(
+        data, weights.name, sha256_hex(data), parse_cfg(text, cfg.name), sha256_hex(text), cfg_name=cfg.name,
+        names=names_of_recipe(weights) or names_beside(cfg, own_alone=False),
+    )  # fmt: skip
 
 
 def _read_module(module: str, weights: Path | None) -> Source:
     state = None if weights is None else read_bounded(weights, MAX_WEIGHT_BYTES, "weights")
     loaded = load_module(module, state)
     name = loaded.file if weights is None else weights.name
-    return Source(state or b"", name, loaded.sha256, None, loaded.file_sha256, {}, loaded.module, loaded.parameters)
+    names = {} if weights is None else names_of_recipe(weights)
+    return Source(
+        state or b"", name, loaded.sha256, None, loaded.file_sha256, {}, loaded.module, loaded.parameters, names=names
+    )
 
 
 def import_model(
@@ -98,18 +111,28 @@ def import_model(
         if arch.family == "onnx":
             return import_onnx(source.weights, source.companions, size, heads)
         if arch.family == "module":
-            return _with_parameters(import_module(source.module, _given(size), heads), source)
+            model = _with_parameters(import_module(source.module, _given(size), heads), source)
+            labels, problem = fitting_names(*names_of_module(source.module, model.classes))
+            return _with_names(replace(model, labels=labels, names_problem=problem), source)
         _check_own_network(arch, size, heads)
         if arch.family == "yolov5":
             model = import_yolov5(source.weights, size or (DEFAULT_SIZE, DEFAULT_SIZE), arch.activation)
             _check_width(arch.name.partition("@")[0], model)
-            return model
+            return _with_names(model, source)
         assert source.cfg is not None
-        return import_darknet(_resized(source.cfg, size), source.weights, source.sha256)
+        return _with_names(import_darknet(_resized(source.cfg, size), source.weights, source.sha256), source)
     except CfgError as error:
         raise DataError(f"{source.cfg_name or f'--arch {arch.name}'}: {error}") from error
     except DataError as error:
         raise DataError(f"{source.name}: {error}") from error
+
+
+def _with_names(model: ImportedModel, source: Source) -> ImportedModel:
+    """With the names of files beside the source, where it has none itself."""
+    if model.labels is not None or model.names_problem or not model.classes:
+        return model
+    labels, problem, name = choose_names(source.names, model.classes)
+    return replace(model, labels=labels, names_problem=problem, names_of=name)
 
 
 def _with_parameters(model: ImportedModel, source: Source) -> ImportedModel:

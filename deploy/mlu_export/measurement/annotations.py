@@ -1,20 +1,23 @@
-"""COCO ``instances.json``: read, bounded and checked, so that what pycocotools is given cannot trip it."""
+"""Annotated pictures as pycocotools takes them: a COCO ``instances.json`` and the files that it names."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
-import math
-from pathlib import Path
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlu_agent.detections import Detections
 from mlu_agent.errors import DataError, UserError
 
-MAX_ANNOTATION_BYTES = 1 << 30
+from .annotated_pictures import check_geometry, find_pictures, one_sided
+from .annotation_file import read_annotations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 # COCO's category names and Darknet's spellings of them: annotation files have the one or the other.
 SPELLINGS = {
     "motorcycle": "motorbike",
@@ -30,23 +33,29 @@ class Annotations:
     """A COCO ``instances.json`` and the pictures it names; ``foreign`` annotations belong to none of them.
 
     ``entries``  (image id, path) of every picture, by id.
+    ``notes``    sentences about what does not fit and does not count.
+
+    Raises UserError without pycocotools or the folder, DataError for a file that is wrong or of other pictures.
     """
 
     def __init__(self, annotations: Path, images: Path) -> None:
         self.path = annotations
-        self.coco, self.foreign = load_coco(annotations)
+        content = read_annotations(annotations)
         if not images.is_dir():
             raise UserError(f"--images {images} is not a folder")
-        self.entries = [
-            (int(image["id"]), images / Path(str(image["file_name"])).name)
-            for image in sorted(self.coco.dataset["images"], key=lambda image: int(image["id"]))
-        ]
-        missing = [path for _, path in self.entries if not path.is_file()]
-        if missing:
-            raise DataError(
-                f"{len(missing)} of {len(self.entries)} annotated pictures are not in {images}, "
-                f"the first is {missing[0].name}"
-            )
+        self.entries = find_pictures(content, images, annotations)
+        kept, notes = check_geometry(content, self.entries, annotations)
+        self.notes = (*content.notes, *notes, *one_sided(content, self.entries, images))
+        self.foreign = content.foreign
+        self.coco = import_pycocotools()()
+        self.coco.dataset = {"images": content.images, "categories": content.categories, "annotations": kept}
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.coco.createIndex()
+
+    def tell(self) -> None:
+        """The notes, on stderr."""
+        for note in self.notes:
+            print(f"mlu-export: note: {note}", file=sys.stderr)
 
     def objects(self, image_id: int, labels: tuple[str, ...]) -> Detections:
         """The annotated boxes of one picture that have a label, each sure."""
@@ -71,39 +80,6 @@ class Annotations:
         return found
 
 
-def load_coco(path: Path) -> tuple[Any, int]:
-    """A pycocotools COCO object, and how many annotations belong to no listed picture or category and do not count.
-
-    Missing ``area`` and ``iscrowd`` are filled in. Raises UserError without pycocotools, DataError for a wrong file.
-    """
-    coco_class = import_pycocotools()
-    try:
-        if path.stat().st_size > MAX_ANNOTATION_BYTES:
-            raise DataError(f"{path} is larger than {MAX_ANNOTATION_BYTES} bytes: not an annotation file")
-        with contextlib.redirect_stdout(io.StringIO()):
-            coco = coco_class(str(path))
-        if not coco.dataset["images"] or not coco.dataset["categories"] or "annotations" not in coco.dataset:
-            raise DataError(f"{path} has no images or no categories")
-        images = _ids(coco.dataset["images"], "image", "file_name", path)
-        categories = _ids(coco.dataset["categories"], "category", "name", path)
-        foreign = _check_boxes(coco.dataset["annotations"], images, categories, path)
-        for number, annotation in enumerate(coco.dataset["annotations"], 1):
-            annotation["id"] = number  # pycocotools takes the number of a match as "matched", so 0 would not be
-        with contextlib.redirect_stdout(io.StringIO()):
-            coco.createIndex()
-    except OSError as error:
-        raise DataError(f"cannot read the annotations {path}: {error.strerror}") from error
-    except KeyError as error:
-        raise DataError(f"{path} is not a COCO instances file: {error} is missing") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a COCO instances file: it is not JSON, or was cut ({error})") from error
-    except (ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
-        raise DataError(
-            f"{path} is not a COCO instances file: its images, annotations and categories must be lists of tables"
-        ) from error
-    return coco, foreign
-
-
 def import_pycocotools() -> Any:
     """The class COCO. Raises UserError where the extra is not installed."""
     try:
@@ -111,50 +87,3 @@ def import_pycocotools() -> Any:
     except ImportError as error:
         raise UserError("evaluation needs pycocotools: pip install 'mlu-export[eval]'") from error
     return COCO
-
-
-def _ids(entries: list[dict[str, Any]], noun: str, text: str, path: Path) -> set[int]:
-    found: set[int] = set()
-    names: set[str] = set()
-    for entry in entries:
-        number, name = entry["id"], entry[text]
-        if not _is_whole(number) or not isinstance(name, str):
-            raise DataError(f"{path}: {noun} {number!r:.40}: its id must be a whole number and its {text} a text")
-        # pictures are looked for by their last part, so two folders' pictures of one name would be taken for one
-        last = Path(name).name if noun == "image" else name
-        if number in found or last in names:
-            raise DataError(f"{path}: {noun} {number} ({last!r:.60}) is listed twice; list it once")
-        found.add(number)
-        names.add(last)
-    return found
-
-
-def _check_boxes(annotations: list[dict[str, Any]], images: set[int], categories: set[int], path: Path) -> int:
-    found: set[int] = set()
-    foreign = 0
-    for annotation in annotations:
-        number, box = annotation["id"], annotation["bbox"]
-        if not _is_whole(number) or number in found:
-            raise DataError(f"{path}: annotation {number!r:.40}: its id must be a whole number that no other has")
-        found.add(number)
-        if not _is_box(box):
-            raise DataError(f"{path}: annotation {number}: bbox {box!r:.80} is not [x, y, width, height] in pixels")
-        annotation.setdefault("area", box[2] * box[3])
-        annotation.setdefault("iscrowd", 0)
-        foreign += annotation["image_id"] not in images or annotation["category_id"] not in categories
-    if len(found) == foreign:
-        raise DataError(f"{path} has no annotation of its own pictures and categories: nothing to measure against")
-    return foreign
-
-
-def _is_box(box: object) -> bool:
-    return (
-        isinstance(box, list)
-        and len(box) == 4
-        and all(isinstance(value, (int, float)) and math.isfinite(value) and abs(value) < 1e6 for value in box)
-        and min(box[2:]) >= 0
-    )
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and abs(number) < 1 << 53

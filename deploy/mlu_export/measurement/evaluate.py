@@ -145,6 +145,7 @@ def evaluate_job(job: Job, images: Path, annotations: Path, team: Team | None = 
     import_pycocotools()
     spec = load_detection_bundle(job.model)
     truth = Annotations(annotations, images)
+    truth.tell()
     truth.category_ids(spec.labels)  # before a long run, not after it
     runtime, found = detect_all(job, truth.entries, team)
     return summarize(spec, truth, found, runtime, job.mode)

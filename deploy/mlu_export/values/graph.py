@@ -254,7 +254,8 @@ class ImportedModel:
     ``quantized`` is None for float weights; of a quantized checkpoint it has the parameters of every layer with scales
     by the name of its node (the weights in the graph are the unquantized ones, as in the checkpoint). ``keys`` tells
     what a state dict calls the module of each convolution, by the name of its node. ``request`` is what the outputs
-    were imported as, where the network showed it itself, and ``notes`` say so.
+    were imported as, where the network showed it itself, and ``notes`` say so. ``names_problem`` is why names of
+    classes that the file holds are no ``labels``, and ``names_of`` another file that ``labels`` are from, else "".
     """
 
     graph: Graph
@@ -270,6 +271,8 @@ class ImportedModel:
     classify: str = ""
     request: HeadRequest | None = None
     notes: tuple[str, ...] = ()
+    names_problem: str = ""
+    names_of: str = ""
 
 
 def infer_shapes(graph: Graph) -> dict[str, Shape]:

@@ -87,6 +87,7 @@ class Search:
         self.request = request
         self.target = target
         self.truth = Annotations(target.annotations, target.images)
+        self.truth.tell()
 
     def run(
         self, model: ImportedModel, recipe: Recipe, layers: list[LayerNoise], team: Team

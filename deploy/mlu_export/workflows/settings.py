@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def choose_settings(
 def _base(wanted: Wanted, read: Read, recipe: Settings | None) -> Settings:
     """What holds without a word of the user, apart from the labels, which are checked here."""
     model, arch = read.model, read.arch
-    given = None if wanted.form.labels is None else read_labels(wanted.form.labels)
+    given = None if wanted.form.labels is None else read_labels(wanted.form.labels, model.classes)
     plain = model.decode == TENSORS and not model.classify
     if recipe is not None:
         kept = given or recipe.labels
@@ -58,12 +59,20 @@ def _base(wanted: Wanted, read: Read, recipe: Settings | None) -> Settings:
     return Settings(
         wanted.form.name or _default_name(wanted, read),
         arch.name,
-        given or () if plain else choose_labels(model.classes, given, model.labels),
+        given or () if plain else _labels(wanted, read, given),
         width=0,
         height=0,
         preprocessing=Preprocessing(arch.resize, arch.pad_value),
         thresholds=Thresholds(iou=IOUS.get(read.heads.decode, arch.iou)),
     )
+
+
+def _labels(wanted: Wanted, read: Read, given: tuple[str, ...] | None) -> tuple[str, ...]:
+    model = read.model
+    if given is None and model.labels is not None and model.names_of:
+        print(f"mlu-export: note: classes are called as {model.names_of} says", file=sys.stderr)
+    known = read.arch.is_published and wanted.files.cfg is None
+    return choose_labels(model.classes, given, model.labels, model.names_problem, known)
 
 
 def _default_name(wanted: Wanted, read: Read) -> str:

@@ -109,7 +109,7 @@ def edit(key, **values):
         (edit("annotations", bbox=[1, 2, -3, 3]), "[x, y, width, height]"),
         (edit("annotations", id=2), "no other has"),
         (edit("annotations", category_id=None), "category_id"),
-        (edit("images", id="100"), "whole number"),
+        (edit("images", id="one"), "whole number"),
         (edit("images", id=101), "listed twice"),
         (edit("images", file_name="other/1.png"), "listed twice"),
         (lambda t: rewrite(t / "instances.json", {'"image_id": 10': '"image_id": 99'}), "nothing to measure"),
@@ -183,11 +183,11 @@ def test_bus_is_seen_as_the_float_network_sees_it(shared_data, tmp_path, export,
 def test_a_file_that_is_no_annotations_is_told_in_plain_words(tmp_path, text):
     """No name of a class of Python's."""
     from mlu_agent.errors import DataError
-    from mlu_export.measurement.annotations import load_coco
+    from mlu_export.measurement.annotation_file import read_annotations
 
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(DataError) as caught:
-        load_coco(path)
+        read_annotations(path)
     assert str(caught.value).startswith(str(path))
     assert "Error" not in str(caught.value)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlu_agent.config.text import decode_text, text_encoding
 from mlu_agent.errors import DataError
 
 if TYPE_CHECKING:
@@ -66,17 +67,27 @@ class Section:
 
 def parse_cfg(data: bytes, name: str) -> tuple[Section, ...]:
     """Splits the bytes of a cfg into sections, the first of them ``[net]``. Raises DataError with the wrong line."""
+    if text_encoding(data)[1] == "utf-8":
+        if b"\0" in data:
+            raise DataError(f"{name} is not text: not a Darknet cfg (are the cfg and the weights swapped?)")
+        data = _without_foreign_comments(data)
+    text = decode_text(data, name, DataError)
     try:
-        return _sections(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not text: not a Darknet cfg (are the cfg and the weights swapped?)") from error
+        return _sections(text)
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
 
 
+def _without_foreign_comments(data: bytes) -> bytes:
+    """A cfg says nothing beyond ASCII outside its comments, and these may be in any encoding that has ASCII in it: no
+    letter of GBK, Big5, Shift-JIS or Latin-1 holds the byte of a line end, of ``#`` or of ``;``.
+    """
+    return re.sub(rb"[#;][^\r\n]*", b"", data)
+
+
 def _sections(text: str) -> tuple[Section, ...]:
     sections: list[Section] = []
-    for number, raw in enumerate(text.splitlines(), 1):
+    for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         line = re.split(r"[#;]", raw, maxsplit=1)[0].strip()
         if not line:
             continue

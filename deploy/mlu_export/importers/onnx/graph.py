@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from ..traced import imported
 from .call import Call, Operand, Tensor
 from .file import MAX_ELEMENTS, import_package, opset_of, parse, tensor_array
 from .fold import fold
+from .metadata import read_metadata
 from .operators import HINTS, OPERATORS, USUAL_HINT
 from .tail import OnnxTail, ends_of
 
@@ -37,19 +37,20 @@ def import_onnx(
 ) -> ImportedModel:
     """The float network of an ONNX file of opset 11 to 20; ``companions`` are the files with its external weights.
 
-    ``size`` (height, width) is needed where the file leaves it open. Raises UnsupportedError naming operator and
-    node, DataError, UserError.
+    ``size`` (height, width) is needed where the file and its metadata leave it open. Raises UnsupportedError naming
+    operator and node, DataError, UserError.
     """
-    asked = (heads or HeadRequest()).check()
     model = parse(data)
+    metadata = read_metadata(model)
+    asked = metadata.over((heads or HeadRequest()).check())
     walk = _Walk(model.graph, companions, opset_of(model))
-    source = walk.enter(size, _told_size(model))
+    source = walk.enter(size, metadata.size)
     request, notes = resolve(asked, walk.tail(asked, (source.shape[2], source.shape[3])))
     try:
         made = imported(source, walk.run(request.outputs), request, ())
     except UnsupportedError as error:
         raise UnsupportedError("; ".join((str(error), *notes))) from error
-    return replace(made, request=request, notes=notes)
+    return metadata.applied(replace(made, request=request, notes=(*walk.notes, *notes)))
 
 
 class _Walk:
@@ -57,6 +58,7 @@ class _Walk:
 
     def __init__(self, graph: Any, companions: Mapping[str, bytes], opset: int) -> None:
         self.graph, self.companions, self.opset = graph, companions, opset
+        self.notes: list[str] = []
         self.initializers = {one.name: one for one in graph.initializer}
         self.makers: dict[str, Any] = {}
         for node in graph.node:
@@ -84,8 +86,11 @@ class _Walk:
             )
         sizes = [int(one.dim_value) if one.WhichOneof("value") == "dim_value" else 0 for one in kind.shape.dim]
         last = len(sizes) == 4 and sizes[3] == COLOURS and sizes[1] != COLOURS
-        open_size = min(sizes[1:3] if last else sizes[2:4], default=0) < 1
-        height, width = self._size(inputs[0].name, sizes, last, size or (told if open_size else None))
+        own = sizes[1:3] if last else sizes[2:4]
+        if size is None and told is not None and min(own, default=0) < 1 and _fits(own, told):
+            size = told
+            self.notes.append(f"pictures of any size would do: {told[1]}x{told[0]}, as its metadata says (--size)")
+        height, width = self._size(inputs[0].name, sizes, last, size)
         source = Value((1, COLOURS, height, width), False, "input")
         self.known[inputs[0].name] = source
         if last:
@@ -239,13 +244,9 @@ class _Walk:
         return list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
 
 
-def _told_size(model: Any) -> tuple[int, int] | None:
-    """The size that an exporter notes for a network of any size, as ultralytics' does: ``imgsz`` [height, width]."""
-    for entry in model.metadata_props:
-        if entry.key == "imgsz":
-            found = re.fullmatch(r"\[(\d{1,5}), ?(\d{1,5})\]", entry.value)
-            return (int(found[1]), int(found[2])) if found and min(int(found[1]), int(found[2])) else None
-    return None
+def _fits(own: list[int], size: tuple[int, int]) -> bool:
+    """Whether an input whose free sides are 0 can be as large as that."""
+    return all(fixed in (0, asked) for fixed, asked in zip(own, size))
 
 
 def _name(node: Any) -> str:

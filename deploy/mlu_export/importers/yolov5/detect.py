@@ -1,4 +1,4 @@
-"""What the last layer of a pickled YOLOv5 holds beside its convolutions: anchors, names, and how many masks."""
+"""What the last layer of a pickled YOLOv5 holds beside its convolutions: anchors, and how many masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 STRIDES = (4, 8, 16, 32, 64)
 MAX_MASKS = 256
-MAX_LABEL = 128  # bytes, as the agent takes them
 MASKS = "it is a segmentation network: its boxes are taken, its masks are left out"
 
 
@@ -63,16 +62,3 @@ def anchors_of(layer: Record, strides: Sequence[int], name: str) -> list[tuple[t
         tuple((round(float(w) * stride, 3), round(float(h) * stride, 3)) for w, h in level)
         for level, stride in zip(stored, strides)
     ]
-
-
-def labels_of(model: Record, classes: int) -> tuple[str, ...] | None:
-    names = model.get("names")
-    if isinstance(names, dict):
-        names = [dict.get(names, number) for number in range(classes)]
-    if isinstance(names, (list, tuple)) and len(names) == classes and all(map(_is_label, names)):
-        return tuple(names)
-    return None
-
-
-def _is_label(name: Any) -> bool:
-    return isinstance(name, str) and name.isprintable() and 0 < len(name.encode("utf-8", "replace")) <= MAX_LABEL

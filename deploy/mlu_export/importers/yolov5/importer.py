@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from mlu_agent.errors import DataError
 
+from ...formats.labels import fitting_names
 from ...formats.pickle_reader import Record, children, class_name, is_same, shown, tensors
 from ...formats.state_dict import StateDict, state_dict_of
 from ...formats.torch_file import read_torch
@@ -32,7 +33,7 @@ from ...values.graph import (
     infer_shapes,
 )
 from ...values.heads import Head
-from .detect import MASKS, anchor_count, anchors_of, labels_of, mask_channels, without_masks
+from .detect import MASKS, anchor_count, anchors_of, mask_channels, without_masks
 from .state import modules_of
 from .values import at_least_one, batch_norm, floats, halves, pair, vector
 
@@ -324,7 +325,8 @@ class _Builder:
             raise DataError(f"layer {name}: the heads do not fit the input of {_size(self.input_shape)}")
         heads = tuple(Head(output, stride, pairs) for output, stride, pairs in zip(outputs, strides, anchors))
         warnings = (MASKS,) if mask else ()
-        return ImportedModel(graph, "yolov5", heads, classes, labels_of(model, classes), warnings, keys=self.keys)
+        labels, problem = fitting_names(model.get("names"), classes, "the pickled model")
+        return ImportedModel(graph, "yolov5", heads, classes, labels, warnings, keys=self.keys, names_problem=problem)
 
     def _shapes(self, graph: Graph, levels: int) -> dict[str, Shape]:
         """The shapes of all tensors; a size that the deepest of so many levels does not divide is refused by that."""

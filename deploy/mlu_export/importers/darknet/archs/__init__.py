@@ -35,6 +35,11 @@ class Arch:
     activation: str | None = None
 
     @property
+    def is_published(self) -> bool:
+        """Whether it is one network, known by name, and not what a file describes."""
+        return self.sections is not None or self.family == "yolov5"
+
+    @property
     def model_name(self) -> str:
         """What a model is called that nobody named."""
         return self.name.replace("@", "-")
