@@ -220,8 +220,8 @@ AGENT = (
     ),
     _agent(
         "a labels' file of any size",
-        "in _text(path, read_bounded(path, MAX_FILE, DataError))",
-        "in _text(path, read_bounded(path, MAX_FILE * 2, DataError))",
+        "decode_text(read_bounded(path, MAX_FILE, DataError)",
+        "decode_text(read_bounded(path, MAX_FILE * 2, DataError)",
         "test_wrong_labels_are_blamed_by_line",
     ),
     _agent(
@@ -2198,6 +2198,36 @@ EXPORT = (
         "if sum(after) > sum(before) * (1 - LEAST_GAIN):",
         "if sum(after) > sum(before) * (2 + LEAST_GAIN):",
         "test_what_does_not_gain_is_not_kept",
+    ),
+    _export(
+        "names that do not fit are COCO's",
+        'if problem:\n        raise UserError(f"{problem}: {REMEDY}"',
+        'if False:\n        raise UserError(f"{problem}: {REMEDY}"',
+        "test_names_that_do_not_fit_are_told_with_the_reason",
+    ),
+    _export(
+        "names of more bytes than the agent takes",
+        "if len(label.encode()) > MAX_LABEL:",
+        "if len(label.encode()) > MAX_LABEL + 1:",
+        "test_names_that_do_not_fit_are_told_with_the_reason",
+    ),
+    _export(
+        "pictures outside of their folder",
+        "return parts[upwards + 1 :]",
+        "return parts",
+        "test_nothing_outside_of_the_folder_is_read",
+    ),
+    _export(
+        "boxes that reach far out of their pictures",
+        "SLACK = 2.0",
+        "SLACK = 20.0",
+        "test_boxes_that_no_detection_can_match_are_dropped_and_counted",
+    ),
+    _export(
+        "a data file that leads anywhere",
+        'if not said.is_absolute() and ".." not in said.parts:',
+        "if True:",
+        "test_a_description_of_data_leads_nowhere_else",
     ),
 )
 

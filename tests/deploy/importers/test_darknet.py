@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,6 +116,25 @@ def test_a_binary_file_is_no_cfg():
     """Swapped files are named as such."""
     with pytest.raises(DataError, match="swapped"):
         parse_cfg(b"\x00\xff\xfe", "a.cfg")
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "gbk", "gb18030", "big5", "shift-jis", "utf-16", "utf-16-be"]
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_comments_of_a_cfg_may_be_in_any_encoding(encoding, end):
+    """Nothing but comments has letters beyond ASCII; a line end within a letter ends none."""
+    text = f"# \u5b50\u4e2d\u6587{end}" + nets.TINY_CFG.replace("\n", end) + f"# \u7d42{end}"
+    assert parse_cfg(text.encode(encoding), "a.cfg") == tuple(
+        replace(section, line=section.line + 1) for section in parse_cfg(nets.TINY_CFG.encode(), "a.cfg")
+    )
+
+
+def test_a_cfg_that_says_something_beyond_ascii_is_blamed_for_its_encoding():
+    """By line and byte, and not as swapped with the weights."""
+    parse_cfg(b"# Gr\xf6\xdfe \x85 x\n[net]\nwidth=8\n", "a.cfg")
+    with pytest.raises(DataError, match=r"^a.cfg: line 3 is not UTF-8 text \(byte 17\); it looks like GBK"):
+        parse_cfg(b"# x\n[net]\nname=" + "\u732b\u72d7\u5b89\u5168".encode("gbk"), "a.cfg")
 
 
 class _Counting:

@@ -100,7 +100,7 @@ def test_a_recipe_keeps_that_it_classifies(tiny, built):
     [
         (("--classify", "softmax", "--decode", "yolov3", "--anchors", "1,2"), "net", "with --decode yolov3 detects"),
         (("--classify", "softmax"), "two", "is for a network with one output, not 2: name it with --outputs (output0"),
-        (("--classify", "softmax", "--labels", "names.txt"), "net", "2 labels"),
+        (("--classify", "softmax", "--labels", "names.txt"), "net", "2 names for 3 classes"),
     ],
 )
 def test_what_does_not_classify_is_a_sentence(tiny, built, more, function, sentence):

@@ -82,7 +82,7 @@ def _without_foreign_comments(data: bytes) -> bytes:
     """A cfg says nothing beyond ASCII outside its comments, and these may be in any encoding that has ASCII in it: no
     letter of GBK, Big5, Shift-JIS or Latin-1 holds the byte of a line end, of ``#`` or of ``;``.
     """
-    return re.sub(rb"[#;][^\r\n]*", b"", data)
+    return re.sub(rb"[#;][^\r\n]*", lambda comment: b" " * len(comment[0]), data)
 
 
 def _sections(text: str) -> tuple[Section, ...]:
