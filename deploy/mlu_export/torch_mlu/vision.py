@@ -11,6 +11,7 @@ import functools
 import importlib.machinery
 import importlib.util
 import os
+import re
 import sys
 import types
 from pathlib import Path
@@ -152,12 +153,22 @@ class _Module(types.ModuleType):
         _refuse(f"{self.__name__}.{name}")
 
 
+def fitting_torchvision(version: str) -> str:
+    """pip's name of the torchvision that was made for a version of torch: 0.15 for 2.0, and so on; 0.1 before 1.2."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if found is None:
+        return "torchvision"
+    major, minor = int(found[1]), int(found[2])
+    return f"torchvision==0.{minor + (15 if major == 2 else 1)}.*" if major in (1, 2) else "torchvision"
+
+
 def _refuse(name: str) -> Any:
     if name.startswith((f"{MODELS}.object_detection.", f"{QUANTIZED}.object_detection.")):
         advice = "of the vendor's object detectors yolov3 is here; bring the network's own Python file and weights"
     else:
         advice = (
-            "torchvision is not installed, and yolov3 of the vendor's is all that stands in for it: install torchvision"
+            "torchvision is not installed, and yolov3 of the vendor's is all that stands in for it: pip install "
+            f"'{fitting_torchvision(torch.__version__)}'"
         )
     raise UnknownApiError(f"{name} is not here: {advice}")
 

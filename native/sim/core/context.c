@@ -95,8 +95,8 @@ static cnrtRet_t check_fits_device(const sim_model_info *info)
     if (info->architecture != kind->architecture) {
         return sim_error_set(
             CNRT_RET_ERR_UNSUPPORTED,
-            "Model \"%.60s\" was built for architecture %u (8 MLU220, 6 MLU270), the device is %s: build it "
-            "with --target %s.",
+            "Model \"%.60s\" was built for architecture %u (8 MLU220, 6 MLU270), the device is %s: build it for "
+            "that (mlu-export build: --target %s; a script that mlu-export run runs: set_core_version).",
             info->name, info->architecture, kind->name, kind->name);
     }
     if (info->parallelism < 1 || info->parallelism > kind->cores) {

@@ -131,6 +131,7 @@ def test_quantized_networks_of_an_installed_torchvision(run, tmp_path, monkeypat
         ("from torchvision import models\nmodels.object_detection.yolov3('no.pth', True)", "no.pth: there is no such"),
         ("from torchvision import models\nmodels.object_detection.yolov3(img_size=100)", "give a multiple of 32"),
         ("from torchvision import models\nmodels.object_detection.ssd300()", "object_detection.ssd300 is not here"),
+        ("from torchvision import models\nmodels.resnet18()", "stands in for it: pip install 'torchvision==0."),
         (
             "import torchvision as tv\ntorch.save({}, 'a.pth')\ntv.models.object_detection.yolov3('a.pth', True)",
             "it is no checkpoint of YOLOv3",
@@ -144,6 +145,17 @@ def test_wrong_calls_of_yolov3_are_one_sentence(run, monkeypatch, call, said):
     assert done.returncode == 2
     assert said in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "version, fitting",
+    [("2.13.0+cpu", "0.28.*"), ("2.0.1", "0.15.*"), ("1.13.1", "0.14.*"), ("1.3.0a0", "0.4.*"), ("dev", "")],
+)
+def test_the_torchvision_to_install_is_the_one_that_fits_torch(version, fitting):
+    """Another one would bring another torch with it, or not load."""
+    from mlu_export.torch_mlu.vision import fitting_torchvision
+
+    assert fitting_torchvision(version) == (f"torchvision=={fitting}" if fitting else "torchvision")
 
 
 def test_layers_of_one_dimension_and_the_calls_of_training(run):
