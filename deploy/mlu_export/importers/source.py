@@ -18,6 +18,8 @@ from .module.importer import import_module
 from .module.names import names_of_module
 from .onnx.file import read_companions
 from .onnx.graph import import_onnx
+from .torchscript.file import is_torchscript
+from .torchscript.importer import import_torchscript
 from .yolov5.importer import import_yolov5
 
 if TYPE_CHECKING:
@@ -73,6 +75,12 @@ def read_source(arch: Arch, weights: Path | None, cfg: Path | None, module: str 
     if weights.is_dir():
         raise UserError(f"cannot read the weights {weights}: it is a folder, or an empty name; give the weights' file")
     data = read_bounded(weights, MAX_WEIGHT_BYTES, "weights")
+    if (arch.family == "torchscript") != is_torchscript(data):
+        raise DataError(
+            f"{weights.name}: it is a TorchScript file (torch.jit.save): say --arch torchscript"
+            if arch.family != "torchscript"
+            else f"{weights.name}: it is no TorchScript file (torch.jit.save); other files have another --arch"
+        )
     if arch.family == "onnx":
         try:
             companions = read_companions(data, weights)
@@ -110,6 +118,8 @@ def import_model(
     try:
         if arch.family == "onnx":
             return import_onnx(source.weights, source.companions, size, heads)
+        if arch.family == "torchscript":
+            return import_torchscript(source.weights, _given(size), heads)
         if arch.family == "module":
             model = _with_parameters(import_module(source.module, _given(size), heads), source)
             labels, problem = fitting_names(*names_of_module(source.module, model.classes))
@@ -150,7 +160,7 @@ def _layer_of(place: str, known: Container[str]) -> str:
 
 def _given(size: tuple[int, int] | None) -> tuple[int, int]:
     if size is None:
-        raise UserError("a module does not say how large its input is: give --size")
+        raise UserError("the network does not say how large its input is: give --size")
     return size
 
 

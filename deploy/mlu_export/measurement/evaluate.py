@@ -22,7 +22,7 @@ from mlu_agent.model.bundle import ModelSpec, Thresholds, load_detection_bundle
 from mlu_agent.postprocess import Postprocessor
 
 from ..formats.pictures import float_input, float_picture, read_picture
-from ..importers.darknet.archs import find_arch
+from ..importers.darknet.archs import OPEN, find_arch
 from ..importers.source import import_model, read_source
 from ..runners.float_graph import FloatRunner
 from ..runners.simulated import simulate_target
@@ -158,7 +158,7 @@ class FloatModel:
         arch = find_arch(str(spec.provenance.get("arch", "")))
         source = read_source(arch, weights, cfg, module)
         self.spec = spec
-        heads = request_of(spec) if arch.family in ("onnx", "module") else None
+        heads = request_of(spec) if arch.family in OPEN else None
         model = import_model(arch, source, (spec.input.height, spec.input.width), heads)
         if source.sha256 != spec.provenance.get("weights_sha256"):
             check_same_weights(spec, model.graph, source.name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlu_agent.errors import DataError, UserError
 
-from ..importers.darknet.archs import Arch, find_arch
+from ..importers.darknet.archs import OPEN, Arch, find_arch
 from ..importers.source import Source, import_model, read_source
 from ..values.heads import NONE, HeadRequest
 
@@ -59,7 +59,7 @@ def _asked(wanted: Wanted, arch: Arch, recipe: Recipe | None) -> tuple[tuple[int
     if recipe is None:
         return wanted.form.size, wanted.heads.check()
     heads = wanted.heads.over(recipe.settings.heads).check()
-    if heads == HeadRequest() and arch.family in ("onnx", "module"):
+    if heads == HeadRequest() and arch.family in OPEN:
         heads = HeadRequest(decode=NONE)
     return wanted.form.size or (recipe.settings.height, recipe.settings.width), heads
 

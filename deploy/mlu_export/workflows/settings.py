@@ -15,6 +15,7 @@ from mlu_agent.model.output_spec import DISTANCES, TENSORS
 from ..calibration.mixed import choose_layers
 from ..formats.labels import choose_labels, read_labels
 from ..formats.recipe import Settings
+from ..importers.darknet.archs import OPEN
 from ..values.pixels import Preprocessing
 from ..values.targets import CORE_NUMBERS
 from .request import USUAL_KNOBS, USUAL_PRECISION, said
@@ -79,7 +80,7 @@ def _default_name(wanted: Wanted, read: Read) -> str:
     """The arch's name; for what has no name of its own, that of its file."""
     arch, files = read.arch, wanted.files
     file = files.module.rpartition(":")[2] if files.module else files.weights
-    if arch.family not in ("onnx", "module") or file is None:
+    if arch.family not in OPEN or file is None:
         return arch.model_name
     stem = re.sub(r"[^A-Za-z0-9._+-]", "_", Path(file).stem)[:100]
     return stem if re.match(r"[A-Za-z0-9_]", stem) else arch.model_name

@@ -26,7 +26,7 @@ from ...values.heads import AUTO, NONE, HeadRequest
 from ..traced import imported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ...values.graph import ImportedModel
 
@@ -51,6 +51,17 @@ def import_module(module: Any, size: tuple[int, int], heads: HeadRequest | None 
     walk = _Walk(torch, _exported(torch, module, picture))
     source, outputs = walk.run(picture, asked.outputs)
     return replace(imported(source, outputs, asked), request=asked)
+
+
+def import_named(
+    module: Any, size: tuple[int, int], request: HeadRequest, names: Sequence[str], notes: Sequence[str]
+) -> ImportedModel:
+    """The same of a module whose outputs have names already, of which ``request`` speaks."""
+    torch = import_torch()
+    picture = torch.zeros(1, PICTURE_CHANNELS, *size)
+    source, outputs = _Walk(torch, _exported(torch, module, picture)).run(picture, ())
+    made = imported(source, [(name, value) for name, (_, value) in zip(names, outputs)], request)
+    return replace(made, request=request, notes=tuple(notes))
 
 
 def _exported(torch: Any, module: Any, picture: Any) -> Any:

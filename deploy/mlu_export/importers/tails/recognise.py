@@ -7,7 +7,7 @@ it), it has to give the boxes that the agent's own decoding gives. What fits is 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,32 +26,13 @@ if TYPE_CHECKING:
     from ...values.heads import Anchors
     from .guesses import Guess, Level
     from .rows import Array, Rows
+    from .tail import Tail
 
 SAMPLE = 200  # rows that are compared
 LEAST_ROWS = 5
 SHARE = 0.98  # of them that have to fit: two cells may have equal scores
 CONFIDENCE_ERROR = 1e-4
 PIXELS, RELATIVE = 0.05, 2e-3
-
-
-class Tail(Protocol):
-    """What is behind a network's last convolutions."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Of the input, height and width."""
-
-    @property
-    def outputs(self) -> Sequence[str]:
-        """The tensors of the first end, by name."""
-
-    @property
-    def cuts(self) -> Mapping[str, tuple[int, ...]]:
-        """The last convolutions, by name, with their shapes."""
-
-    def run(self, arrays: Mapping[str, Array]) -> Sequence[Sequence[Array]]:
-        """The tensors that the network ends with, computed from those of the cuts: one list for each place where its
-        end may be. Raises DataError where nothing of it can be computed."""
 
 
 def recognise(tail: Tail) -> Found | None:

@@ -13,8 +13,8 @@ from .guesses import levels_of
 from .recognise import recognise
 
 if TYPE_CHECKING:
-    from .recognise import Tail
     from .shaped import Found
+    from .tail import Tail
 
 MOST_NAMES = 12  # in one sentence
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from ...values.heads import HeadRequest
     from .guesses import Level
-    from .recognise import Tail
     from .rows import Array
+    from .tail import Tail
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mlu_agent.preprocess import preprocess
 
 from ...formats.container_reader import load_network
 from ...formats.pictures import list_pictures, read_picture
-from ...importers.darknet.archs import find_arch
+from ...importers.darknet.archs import OPEN, find_arch
 from ...runners.simulator import Runner, simulator
 from ...support.files import read_bounded
 from ...support.torch_needed import import_torch
@@ -197,7 +197,7 @@ def _as_described(asked: Wanted, model: Path, manifest: Mapping[str, Any]) -> Wa
     bundle remembers it.
     """
     files = replace(asked.files, arch=asked.files.arch or _arch_of(model, manifest))
-    if find_arch(files.arch or "").family not in ("onnx", "module"):
+    if find_arch(files.arch or "").family not in OPEN:
         return replace(asked, files=files)
     spec = load_bundle(model)
     colours = _table(manifest, "provenance").get("colours", "rgb")

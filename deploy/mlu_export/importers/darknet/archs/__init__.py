@@ -16,11 +16,12 @@ from .yolov3_tiny import yolov3_tiny_sections
 from .yolov4 import yolov4_sections, yolov4_tiny_sections
 
 Sections = tuple[Section, ...]
+OPEN = ("onnx", "module", "torchscript")  # families of any network, whose outputs mean what the user says or they show
 
 
 @dataclass(frozen=True)
 class Arch:
-    """One entry of the register: ``family`` is darknet, yolov5, onnx or module; the rest are manifest defaults.
+    """One entry of the register: ``family`` is darknet, yolov5 or one of OPEN; the rest are manifest defaults.
 
     ``activation`` is what a state dict of the network does not tell, None to take the usual one.
     """
@@ -62,6 +63,7 @@ ARCHS: dict[str, Arch] = {
         *(_yolov5(f"yolov5{size}") for size in "nsmlx"),
         Arch("onnx", "onnx", pad_value=114),
         Arch("module", "module", pad_value=114),
+        Arch("torchscript", "torchscript", pad_value=114),
     )
 }
 
