@@ -2164,6 +2164,12 @@ EXPORT = (
         "test_layers_named_in_mixed_layer_have_their_own_width",
     ),
     _export(
+        "a comparison that does not see the least difference",
+        "HUGE, LARGE = 2.0**126, 2.0**24",
+        "HUGE, LARGE = 2.0**126, 2.0**22",
+        "test_comparisons_and_choices_are_exact_online_and_fused",
+    ),
+    _export(
         "anchors that do not fit the heads",
         "if not anchors or len(anchors) % (2 * len(heads)):",
         "if not anchors:",

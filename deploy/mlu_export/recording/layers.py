@@ -310,6 +310,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "torch_mlu.normalize.default": _normalize,
     **DETECTIONS,
     "aten.convolution.default": _convolution,
+    "aten._convolution.default": lambda *given: _convolution(*given[:9]),
     "aten.linear.default": linear,
     "aten.addmm.default": _addmm,
     "aten.mm.default": _mm,

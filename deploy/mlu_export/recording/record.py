@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 import numpy as np
 
+from .comparisons import comparisons
 from .composed import composed
 from .layers import LAYERS
 from .products import products
@@ -387,3 +388,4 @@ RECORDERS: dict[str, Recorder] = {
 RECORDERS.update(composed(RECORDERS))
 RECORDERS.update(products(RECORDERS))
 RECORDERS.update(shuffles(RECORDERS))
+RECORDERS.update(comparisons(RECORDERS))

@@ -58,6 +58,7 @@ class Value:
     attributes: dict[str, Any] = field(default_factory=dict)
     array: Array | None = None
     identity: int = field(default_factory=lambda: next(_identities))
+    logical: bool = False  # truth values: 1 and 0
     name: str = ""  # where it comes from, in the words of who recorded it
 
     @property

@@ -70,6 +70,7 @@ def install() -> None:
     _register_operators()
     _patch_tensor()
     _patch_save()
+    _patch_parallel()
     for layer, on_device in ((MLUConv2d, _conv_on_device), (MLULinear, _linear_on_device)):
         kind: Any = layer
         kind.forward = _forward_of(kind.forward, on_device)
@@ -210,6 +211,20 @@ def _patch_save() -> None:
         plain_save(*arguments, **named)
 
     torch.save = save
+
+
+def _patch_parallel() -> None:
+    """There is one device: data-parallel modules call theirs, and memory needs no pinning for it."""
+
+    @functools.wraps(torch.nn.DataParallel.__init__)
+    def begin(self: Any, module: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0) -> None:
+        torch.nn.Module.__init__(self)
+        for number in device_ids or ():
+            _one_device(torch.device(DEVICE, number) if is_integer(number) else number)
+        self.module, self.device_ids, self.output_device, self.dim = module, [], output_device, dim
+
+    torch.nn.DataParallel.__init__ = begin
+    torch.Tensor.pin_memory = lambda self, *_: self
 
 
 def _names_device(arguments: Any) -> bool:

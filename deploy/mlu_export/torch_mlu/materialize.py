@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import collections
+import os
 from typing import TYPE_CHECKING
+
+from mlu_agent.errors import UserError
 
 from ..recording.layout import store, unstore
 from ..recording.lowering import lower_recorded
@@ -14,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
 KEPT_ENGINES = 16
+FORKED = (
+    "a process that the script started, like a DataLoader's worker, uses the device, which is the script's own: let "
+    "workers give CPU tensors, and move them to the device where the batches arrive"
+)
 
 
 class _Cache:
@@ -35,6 +42,15 @@ class _Cache:
 
 
 CACHE = _Cache()
+_started: list[int] = []  # the process in which the device was used first
+
+
+def begin() -> None:
+    """Before each use of the device. Raises UserError in a process that was forked from one that has used it."""
+    if not _started:
+        _started.append(os.getpid())
+    if _started[0] != os.getpid():
+        raise UserError(FORKED)
 
 
 def materialize(outputs: Sequence[Value]) -> None:
@@ -42,6 +58,7 @@ def materialize(outputs: Sequence[Value]) -> None:
     wanted = [value for value in outputs if value.array is None]
     if not wanted:
         return
+    begin()
     values = ordered(wanted)
     leaves = [value for value in values if value.array is not None]
     key = signature(values, wanted)

@@ -13,7 +13,7 @@ from mlu_agent.errors import UserError
 
 from ..quantizer.dynamic import MLUConv2d, MLULinear, quantize_dynamic_mlu
 from ..recording.values import UnknownApiError
-from . import device, trace, vision
+from . import device, dump_utils, scripted, trace, vision
 from .adaptive import adaptive_quantize, dequantize
 from .settings import SETTINGS, is_integer
 from .tensor import DEVICE, MluTensor
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = "torch_mlu"
+DUMPS = ("register_dump_hook", "save_data", "diff_data")
 ADVICE = {
     "Queue": "the simulator finishes each call before it returns: leave queues out",
-    "dumptool": "print intermediate tensors, or compare layers with mlu-export verify",
-    "dump_utils": "print intermediate tensors, or compare layers with mlu-export verify",
+    "dumptool": "torch_mlu.core.utils.dump_utils compares the layers' outputs here, and mlu-export verify the file",
 }
 
 
@@ -54,6 +54,7 @@ def install() -> None:
     """Puts the device into torch and the modules into ``sys.modules``."""
     device.install()
     trace.install()
+    scripted.install()
     vision.install()
     model = _module("torch_mlu.core.mlu_model", _MODEL)
     quantize = _module("torch_mlu.core.mlu_quantize", {
@@ -65,8 +66,11 @@ def install() -> None:
     fuse = _module("torch_mlu.core.quantized.fuse_modules", {"fuse_modules": _fuse_modules})
     quantized.fuse_modules = fuse  # type: ignore[attr-defined]
     core.quantized = quantized  # type: ignore[attr-defined]
+    dumps = _module("torch_mlu.core.utils.dump_utils", {name: getattr(dump_utils, name) for name in DUMPS})
+    utils = _module("torch_mlu.core.utils", {"dump_utils": dumps}, package=True)
+    core.utils = utils  # type: ignore[attr-defined]
     made = _module(ROOT, {"core": core, "__version__": "0.15.0+mlu-export"}, package=True)
-    for module in (made, core, model, quantize, quantized, fuse):
+    for module in (made, core, model, quantize, quantized, fuse, utils, dumps):
         sys.modules[module.__name__] = module
     sys.meta_path.append(_Refuser())  # finds nothing, on purpose
     _extend_device_module()

@@ -126,7 +126,12 @@ def _run(script: Path, arguments: Sequence[str], trust_pickles: bool = True) -> 
             return int(end.code or 0)
         print(end.code, file=sys.stderr)
         return 1
-    except (MluAgentError, BrokenPipeError, MemoryError):
+    except MluAgentError as error:
+        told = str(error).strip().splitlines()
+        if len(told) > 1:  # from a DataLoader's worker, with its traceback around it
+            raise type(error)(told[-1].partition(": ")[2] or told[-1]) from error
+        raise
+    except (BrokenPipeError, MemoryError):
         raise
     except Exception as error:  # the script's own, whose place it wants to know
         said = _sentence(script, error, trust_pickles)

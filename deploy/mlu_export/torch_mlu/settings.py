@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CORE_VERSIONS = ("MLU220", "MLU270")
 CORE_NUMBERS = (1, 4, 16)
@@ -21,13 +26,15 @@ def is_integer(value: object) -> bool:
 
 @dataclass
 class Settings:
-    """``armed`` is the name of the next export, ``exported`` the files written so far."""
+    """``armed`` is the name of the next export, ``failed`` whether a trace or a traced call ended in an error since it
+    was armed, ``exported`` the files written so far."""
 
     core_number: int = 1
     core_version: str = "MLU270"
     input_format: int = 0
     device: int = 0
     armed: str = ""
+    failed: bool = False
     exported: list[Path] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
 
@@ -58,7 +65,16 @@ class Settings:
             self.warn(
                 f"save_as_cambricon({self.armed!r}) was followed by {name!r} before any traced call: it wrote nothing"
             )
-        self.armed = name
+        self.armed, self.failed = name, False
+
+    @contextlib.contextmanager
+    def attempting(self) -> Iterator[None]:
+        """Around a trace or a traced call, from which an export may come."""
+        try:
+            yield
+        except BaseException:
+            self.failed = True
+            raise
 
     def one_device(self, asked: str, number: int | None) -> None:
         """Says that ``asked``, which names a device by its number, gets the only one."""
@@ -86,7 +102,9 @@ class Settings:
 
     def report(self) -> None:
         """At the end of a script: an armed export that never happened."""
-        if self.armed:
+        if self.armed and self.failed:
+            self.warn(f"save_as_cambricon({self.armed!r}) wrote no file: the traced model that was to be it failed")
+        elif self.armed:
             self.warn(
                 f"save_as_cambricon({self.armed!r}) was called, but no traced model was called afterwards: no file was "
                 "written. The file is made by the first call of a traced model after arming; call the model once more"

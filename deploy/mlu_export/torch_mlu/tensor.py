@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils import _pytree as pytree
+from torch.utils.data import get_worker_info
+
+from mlu_agent.errors import UserError
 
 from ..recording.record import RECORDERS, reshape
 from ..recording.values import Constant, PartWriteError, UnsupportedError, Value, new_identity
 from .calls import FLOATS, ON_CPU, OWN, base_of, check_operands, stays_on_device
 from .functions import FUNCTIONS
-from .materialize import materialize
+from .materialize import FORKED, materialize
 from .settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
     @staticmethod
     def __new__(cls: type[MluTensor], host: Any = None, value: Value | None = None) -> MluTensor:
         shape = host.shape if value is None else value.shape
-        dtype = host.dtype if value is None else (torch.float16 if value.half else torch.float32)
+        dtype = host.dtype if value is None else _dtype_of(value)
         made: MluTensor = torch.Tensor._make_wrapper_subclass(  # noqa: SLF001 - torch's way to make such a class
             cls, shape, dtype=dtype, device=torch.device(DEVICE, 0)
         )
@@ -76,6 +79,12 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
         return dispatch(function, arguments, named or {})
 
 
+def _dtype_of(value: Value) -> Any:
+    if value.logical:
+        return torch.bool
+    return torch.float16 if value.half else torch.float32
+
+
 def _text(tensor: MluTensor) -> str:
     text = repr(host_of(tensor))
     return f"{text[:-1]}, device='mlu:0')"
@@ -110,12 +119,14 @@ def host_of(tensor: MluTensor) -> Any:
                 "code out of forward() or use a detection operator of torch_mlu"
             )
         materialize([value])
-        tensor.host = torch.from_numpy(value.array.copy())  # type: ignore[union-attr]
+        tensor.host = torch.from_numpy(value.array.copy()).to(tensor.dtype)  # type: ignore[union-attr]
     return tensor.host
 
 
 def to_device(tensor: Any) -> MluTensor:
-    """A CPU tensor on the device."""
+    """A CPU tensor on the device. Raises UserError in a DataLoader's worker, which could not hand it over."""
+    if get_worker_info() is not None:
+        raise UserError(FORKED)
     return MluTensor(tensor.detach().clone(memory_format=torch.contiguous_format))
 
 
@@ -133,7 +144,7 @@ def dispatch(function: Any, arguments: Any, named: dict[str, Any]) -> Any:
         if base:
             check_operands(base, arguments, DEVICE)
         recorder = RECORDERS.get(name)
-        if recorder is not None and _is_recordable(arguments):
+        if recorder is not None and _is_recordable(arguments) and _takes_truth(name, arguments):
             return _record(name, recorder, arguments, named)
         if base not in ("", *ON_CPU):
             raise UnsupportedError(f"{OWN}{base} takes tensors that the network computes, and these are its constants")
@@ -163,16 +174,31 @@ def _on_host_instead(refused: UnsupportedError | None, function: Any, name: str,
 def _is_recordable(arguments: Any) -> bool:
     tensors = [one for one in pytree.tree_leaves(arguments) if isinstance(one, MluTensor)]
     network = [one for one in tensors if _is_network(one)]
-    return bool(network) and all(one.dtype in FLOATS for one in network)
+    return bool(network)
+
+
+def _takes_truth(name: str, arguments: Any) -> bool:
+    """Whether the operator means the same for truth values that are 1 and 0 in a tensor of floats."""
+    if not any(_is_logical(one) for one in pytree.tree_leaves(arguments)):
+        return True
+    base = name.split(".")[1].rstrip("_")
+    if base == "mul":
+        return any(isinstance(one, MluTensor) and not _is_logical(one) for one in arguments)
+    return base in (*_LOGICAL, *_COMPARING, *_PARTS, *_SHAPES, *_COPIES)
 
 
 def _is_network(tensor: MluTensor) -> bool:
     """Whether it is a result or an input of the network, rather than one of its constants."""
-    if isinstance(tensor, torch.nn.Parameter) or tensor.dtype not in FLOATS:
+    if isinstance(tensor, torch.nn.Parameter) or not (tensor.dtype in FLOATS or _is_logical(tensor)):
         return False
     if Capture.active is None:
         return True
     return tensor.value is not None and tensor.host is None
+
+
+def _is_logical(one: Any) -> bool:
+    """Whether it is the result of a comparison that was recorded."""
+    return isinstance(one, MluTensor) and one.value is not None and one.value.logical
 
 
 def value_of(tensor: MluTensor) -> Value:
@@ -214,17 +240,24 @@ _SHAPED_ALIKE = (
 )  # fmt: skip
 # Views: of some elements or in another order, and of all elements in another shape.
 _PARTS = ("slice", "select", "split", "split_with_sizes", "unbind", "permute", "transpose", "t", "expand")
+_COPIES = ("clone", "contiguous", "reshape")
 _SHAPES = ("view", "_unsafe_view", "unsqueeze", "squeeze", "alias", "detach", "_reshape_alias")
 # Operators whose tensors are operands; in all others only the first one is, the rest are weights.
 _OPERANDS = (
     "add", "sub", "mul", "div", "maximum", "minimum", "max", "min", "rsub", "cat", "stack", "bmm", "baddbmm",
     "scaled_dot_product_attention",
 )  # fmt: skip
+# Those that work on truth values, and results that are some.
+_LOGICAL = (
+    "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor",
+    "bitwise_not",
+)  # fmt: skip
+_COMPARING = ("gt", "lt", "ge", "le", "eq", "ne", "where", "masked_fill")
 
 
 def _record(name: str, recorder: Any, arguments: Any, named: dict[str, Any]) -> Any:
     base = name.split(".")[1].rstrip("_")
-    several = base in _OPERANDS or base.endswith("_detection_output")
+    several = base in (*_OPERANDS, *_LOGICAL, *_COMPARING) or base.endswith("_detection_output")
     position = 1 if base == "addmm" else 0
     operands = [
         pytree.tree_map(lambda one, first=(several or index == position): _operand(one, first), argument)
@@ -232,6 +265,9 @@ def _record(name: str, recorder: Any, arguments: Any, named: dict[str, Any]) -> 
     ]
     options = {key: _operand(one, first=False) for key, one in named.items() if key != "memory_format"}
     result = recorder(*operands, **options)
+    if _is_logical(arguments[0]) and base in (*_PARTS, *_SHAPES, *_COPIES):
+        for one in pytree.tree_leaves(result):
+            one.logical = True
     if name.split(".")[1].endswith("_"):
         return _overwrite(name, arguments[0], result)
     made = pytree.tree_map(lambda one: MluTensor(value=one) if isinstance(one, Value) else _placeholder(one), result)

@@ -25,6 +25,7 @@ from ..runners.simulator import Runner
 from ..support.files import write_all
 from .calls import FLOATS
 from .description import manifest_of
+from .materialize import begin
 from .settings import SETTINGS
 from .tensor import Capture, MluTensor, host_of
 
@@ -47,7 +48,9 @@ def _trace(func: Any, example_inputs: Any = None, *arguments: Any, **named: Any)
     if not any(isinstance(one, MluTensor) for one in examples):
         return _plain[0](func, example_inputs, *arguments, **named)
     named["check_trace"] = False  # it would compare a second run with other constants
-    with torch.no_grad():
+    if isinstance(func, FusedModule):  # of a file, or traced before
+        return func
+    with torch.no_grad(), SETTINGS.attempting():
         return FusedModule(_plain[0](func, example_inputs, *arguments, **named))
 
 
@@ -75,7 +78,19 @@ class FusedModule(torch.nn.Module):  # type: ignore[misc]
         except AttributeError:
             return getattr(super().__getattr__("traced"), name)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Weights are part of the compiled network: on the device they are already, whatever file they came from."""
+        if not isinstance(fn(torch.zeros(1)), MluTensor):
+            self.traced._apply(fn, recurse)  # noqa: SLF001 - as torch itself does
+        return self
+
     def forward(self, *inputs: Any) -> Any:
+        if inputs and not any(isinstance(one, MluTensor) for one in inputs):
+            return self.traced(*inputs)  # of a file, or brought to the CPU
+        with SETTINGS.attempting():
+            return self._fused(*inputs)
+
+    def _fused(self, *inputs: Any) -> Any:
         if not all(isinstance(one, MluTensor) and one.dtype in FLOATS for one in inputs):
             raise UserError(
                 "a traced model takes float16 or float32 tensors of the device: move its inputs to mlu_device()"
@@ -90,6 +105,7 @@ class FusedModule(torch.nn.Module):  # type: ignore[misc]
         return self._run(compiled, inputs)
 
     def _compile(self, inputs: Any, channels: str) -> _Compiled:
+        begin()
         values = [Value(tuple(one.shape), one.dtype == torch.float16, "input") for one in inputs]
         result = self._replay(values)
         leaves, structure = pytree.tree_flatten(result)
@@ -111,14 +127,20 @@ class FusedModule(torch.nn.Module):  # type: ignore[misc]
                 raise UnsupportedError(f"the traced model cannot be compiled: {_last_line(error)}") from error
 
     def _run(self, compiled: _Compiled, inputs: Any) -> Any:
+        begin()
         arrays = [host_of(one).numpy() for one in inputs]
         stored = [_as_pixels(array, compiled.pixels) if compiled.pixels else store(array) for array in arrays]
         results = compiled.runner.run(stored)
         tensors = [
-            MluTensor(torch.from_numpy(unstore(array, value.shape).copy()))
+            MluTensor(_as_seen(torch.from_numpy(unstore(array, value.shape).copy()), value))
             for array, value in zip(results, compiled.outputs)
         ]
         return pytree.tree_unflatten(tensors, compiled.structure)
+
+
+def _as_seen(numbers: Any, value: Value) -> Any:
+    """The files hold truth values as floats."""
+    return numbers.bool() if value.logical else numbers
 
 
 def _output(one: Any) -> Value:

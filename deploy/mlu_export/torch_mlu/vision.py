@@ -204,6 +204,23 @@ def _extend_quantization(module: Any) -> None:
     module.__getattr__ = _refuse_classifier
 
 
+def _swapped(model: Any, inplace: bool = False) -> Any:
+    return quantize_dynamic_mlu(model, inplace=inplace)
+
+
+def _extend_utils(module: Any) -> None:
+    original = module.quantize_model
+
+    @functools.wraps(original)
+    def quantize_model(model: Any, *arguments: Any, inplace: bool = False, **options: Any) -> Any:
+        """The vendor's takes no backend: it swaps the layers for quantized ones, which then load a checkpoint."""
+        if arguments or options:
+            return original(model, *arguments, **options)
+        return quantize_dynamic_mlu(model, inplace=inplace)
+
+    module.quantize_model = quantize_model
+
+
 def _is_builder(name: str, value: Any) -> bool:
     if not isinstance(value, types.FunctionType) or not name.islower():
         return False
@@ -219,7 +236,7 @@ def _refuse_classifier(name: str) -> Any:
     )
 
 
-_EXTENSIONS = {MODELS: _extend_models, QUANTIZED: _extend_quantization}
+_EXTENSIONS = {MODELS: _extend_models, QUANTIZED: _extend_quantization, f"{QUANTIZED}.utils": _extend_utils}
 
 
 class _Loader:
@@ -267,6 +284,7 @@ def install() -> None:
         sys.meta_path.insert(0, _Finder())
         return
     quantization = _module(QUANTIZED, True)
+    quantization.utils = _module(f"{QUANTIZED}.utils", False, quantize_model=_swapped)  # type: ignore[attr-defined]
     models = _module(MODELS, True, quantization=quantization)
     _extend_models(models)
     _extend_quantization(quantization)

@@ -363,6 +363,20 @@ assert all(torch.equal(a, b) for a, b in zip(online, fused))
 """
 
 
+# A DataLoader whose workers bring their pictures to the device.
+WORKER = """
+class Pictures(torch.utils.data.Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, number):
+        return torch.ones(3).to("mlu") * number
+
+
+next(iter(torch.utils.data.DataLoader(Pictures(), num_workers=1)))
+"""
+
+
 def missing(call: str) -> str:
     """A script with one call."""
     return f"import torch\nimport torch_mlu\nimport torch_mlu.core.mlu_model as ct\n{call}\n"
@@ -440,6 +454,7 @@ CASES = [
     (lambda: op.normalize(x[0][0], 2, torch.ones(45), 1e-5), "of a tensor (45, 8, 8) with 45 scales"),
     (lambda: op.normalize(torch.nn.Parameter(x[0]), 2, unit, 1e-5), "takes tensors that the network computes"),
     (lambda: conv(x[0][:, 1:]), "weights (3, 45, 1, 1) does not fit a tensor (1, 44"),
+    (lambda: conv(x[0][0]), "a convolution of a tensor (45, 8, 8) has no operator"),
     (lambda: conv(x[0][:, 1:], scale=None), "weights (3, 45, 1, 1) does not fit a tensor (1, 44"),
     (lambda: conv(x[0].cpu()), "torch_mlu.conv2d: its input is on the CPU"),
     (lambda: torch.nn.Conv2d(45, 3, 1).to("mlu")(x[0].cpu()), "torch_mlu.conv2d: its input is on the CPU"),
@@ -454,4 +469,98 @@ for call, said in CASES:
         assert said in str(error), (said, str(error))
     else:
         raise AssertionError(said)
+"""
+
+
+# Comparisons and choices, also of the least, the largest and infinite numbers: exactly what torch gives.
+COMPARISONS = """
+import operator
+import torch
+import torch_mlu
+
+torch.set_grad_enabled(False)
+torch.manual_seed(0)
+INF, LEAST = float("inf"), 2.0**-149
+KNOWN = torch.tensor([True, False, True, True, False])
+ROWS = torch.randn(3, 1, 5)
+
+
+class Net(torch.nn.Module):
+    def forward(self, x, y):
+        known = KNOWN.to(x.device)
+        results = []
+        for compare in (operator.gt, operator.lt, operator.ge, operator.le, operator.eq, operator.ne):
+            for other in (0.3, 0, -0.3, LEAST, y, y[:, :, :1, :1]):
+                results.append(compare(x, other))
+        a, b = x > 0, y > 0
+        results += [a & b, a | b, a ^ b, ~a, a.view(2, -1)[:, :7], a.to(x.dtype).mean((2, 3)), y.clamp(-5, 5) * a]
+        results += [torch.where(x > y, x, y), torch.where(a, x, 0.5), torch.where(a, 0.5, y), torch.where(a, -INF, y)]
+        results += [torch.where(a, y, -INF), torch.where(a, INF, y), torch.where(x[:, :1] > 0, y, x)]
+        results += [torch.where(a.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1))]
+        results += [x.masked_fill(b, -INF), x.masked_fill(b, 7), x.masked_fill(known, -1e4), x.masked_fill(known, INF)]
+        results += [(x * 1).masked_fill_(b, 7), torch.where(a, x, ROWS.to(x.device).to(x.dtype))]
+        return tuple(results)
+
+
+for dtype in (torch.float32, torch.float16):
+    x = torch.randn(2, 3, 4, 5) * 2
+    marks = [0.3, -0.3, 0.0, -0.0, 6e-8, LEAST, -LEAST, 1e-38, INF, -INF, 65504, -65504, 0.30000001, 1.0]
+    x.view(-1)[: len(marks)] = torch.tensor(marks)
+    x = x.to(dtype)
+    y = x.flip(3)
+    y.view(-1)[20:40] = x.view(-1)[20:40]
+    wanted = Net()(x, y)
+    online = Net()(x.to("mlu"), y.to("mlu"))
+    fused = torch.jit.trace(Net(), (x.to("mlu"), y.to("mlu")), check_trace=False)(x.to("mlu"), y.to("mlu"))
+    for number, (want, one, other) in enumerate(zip(wanted, online, fused)):
+        assert one.dtype == other.dtype == want.dtype, (number, one.dtype, other.dtype)
+        assert torch.equal(one.cpu(), want) and torch.equal(other.cpu(), want), (dtype, number)
+print("compared", len(wanted))
+"""
+
+
+# Data-parallel modules, a loader with workers, files of traced models, and the vendor's tools around them.
+SURROUNDINGS = """
+import torch
+import torch_mlu
+import torch_mlu.core.mlu_model as ct
+from torch.utils.data import DataLoader, TensorDataset
+from torch_mlu.core.mlu_quantize import quantize_dynamic_mlu
+from torch_mlu.core.utils import dump_utils
+
+torch.set_grad_enabled(False)
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 1)).eval()
+x = torch.rand(2, 3, 8, 8)
+
+parallel = torch.nn.DataParallel(net)
+assert torch.equal(parallel(x), net(x))
+observing = quantize_dynamic_mlu(parallel, {"firstconv": False}, dtype="int8", gen_quant=True)
+dump_utils.register_dump_hook(observing, start="self.module.0", end="module.2")
+observing(x)
+dump_utils.save_data("dump", "cpu")
+loaded = quantize_dynamic_mlu(torch.nn.DataParallel(net, device_ids=[0]))
+loaded.load_state_dict(observing.state_dict())
+assert "module.0.scale" in loaded.state_dict()
+loaded = loaded.to(ct.mlu_device())
+dump_utils.register_dump_hook(loaded)
+online = loaded(x.to("mlu")).cpu()
+dump_utils.save_data("dump", "mlu")
+apart = dump_utils.diff_data("dump/dump_cpu_data.pth", "dump/dump_mlu_data.pth")
+assert list(apart) == ["module.0", "module.1", "module.2"] and 0 < apart["module.0"] < 0.02, apart
+
+for (batch,) in DataLoader(TensorDataset(x), batch_size=2, num_workers=1, pin_memory=True):
+    assert torch.equal(loaded(batch.to("mlu")).cpu(), online)
+
+traced = torch.jit.trace(loaded, x.to("mlu"), check_trace=False).to(ct.mlu_device())
+assert torch.equal(traced(x.to("mlu")).cpu(), online)
+torch.jit.save(traced, "device.pt")
+torch.jit.save(torch.jit.trace(net, x), "plain.pt")
+for name in ("device.pt", "plain.pt"):
+    read = torch.jit.load(name, map_location="mlu").to("mlu").eval()
+    ct.save_as_cambricon(name)
+    fused = torch.jit.trace(read, x.to("mlu"), check_trace=False)(x.to("mlu")).cpu()
+    assert (fused - net(x)).abs().max() < (0.02 if name == "device.pt" else 1e-5)
+    assert torch.allclose(torch.jit.load(name)(x), net(x), atol=1e-5)
+assert torch.equal(torch.jit.load("device.pt")(x.to("mlu")).cpu(), online)
 """

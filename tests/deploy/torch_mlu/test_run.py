@@ -84,6 +84,13 @@ def test_operators_that_move_elements_and_tensors_made_on_the_device(run):
     assert done.returncode == 0, done.stderr
 
 
+def test_comparisons_and_choices_are_exact_online_and_fused(run):
+    """>, <, >=, <=, ==, !=, where, masked_fill and logic, in both formats; none of them runs on the CPU."""
+    done = run(scripts.COMPARISONS)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "compared 57\n"
+
+
 def test_constants_of_any_shape_take_part_in_a_network(run):
     """Added, multiplied, concatenated: near torch, and fused equal to online though traced with one picture."""
     done = run(scripts.CONSTANTS)
@@ -125,6 +132,15 @@ def test_transposed_convolutions_stay_float_among_quantized_layers(run, tmp_path
         ("torch.nn.Conv3d(1, 1, 1).to('mlu')(torch.ones(1, 1, 1, 1, 1).to('mlu'))", "torch.conv3d has no operator"),
         ("torch.ops.torch_mlu.conv3d()", "three-dimensional convolutions have no operator here"),
         ("torch.ones(2).to('mlu').numpy()", "bring the tensor to the CPU first"),
+        (
+            "torch.save({}, 'a.pth')\nfrom torch_mlu.core.utils import dump_utils\ndump_utils.save_data('.', 'cpu')",
+            "save_data: no layer has given anything yet: call register_dump_hook(model), then the model",
+        ),
+        (
+            "from torch_mlu.core.utils import dump_utils as d\nd.register_dump_hook(torch.nn.DataParallel(None), '7')",
+            "register_dump_hook: the model has no layer '7'; it has",
+        ),
+        (scripts.WORKER, "uses the device, which is the script's own: let workers give CPU tensors"),
         ("torch.ones(4).to('mlu')[1:3].fill_(2)", "part of a tensor of the device is not supported"),
     ],
 )
@@ -185,6 +201,22 @@ def test_another_number_of_device_is_the_only_one_and_that_is_said(run, call, as
     assert f"mlu-export: warning: {asked}: there is one simulated device, and it is used" in done.stderr
     zero = run(scripts.missing(call.replace("99", "0").replace("7", "0")))
     assert (zero.returncode, zero.stderr) == (0, "")
+
+
+def test_scripts_parallelise_load_with_workers_dump_layers_and_keep_traced_models_in_files(run, tmp_path):
+    """nn.DataParallel calls its module, torch.jit.load gives a model that compiles for the device, and exports."""
+    done = run(scripts.SURROUNDINGS)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.glob("*.cambricon")} == {"device.pt.cambricon", "plain.pt.cambricon"}
+
+
+def test_an_armed_export_whose_traced_model_failed_is_not_told_as_one_that_was_never_called(run):
+    """What failed is the last line; before it stands that no file was written."""
+    call = "ct.save_as_cambricon('net')\nx = torch.ones(1, 3).to('mlu')\n"
+    done = run(scripts.missing(call + "torch.jit.trace(lambda x: torch.cumsum(x, 1), x)(x)"))
+    assert done.returncode == 2
+    assert "save_as_cambricon('net') wrote no file: the traced model that was to be it failed" in done.stderr
+    assert "no traced model was called" not in done.stderr
 
 
 def test_a_script_gets_its_arguments_and_its_exit_code_comes_back(run):
