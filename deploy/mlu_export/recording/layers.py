@@ -276,11 +276,17 @@ def _prelu(x: Value, slope: Any) -> Value:
 def _normalize(x: Value, power: int, scale: Any, eps: float) -> Value:
     if power != 2:
         raise UnsupportedError(f"torch_mlu.normalize with power {power} has no operator; 2 has")
+    if len(x.shape) == 2:
+        made = _normalize(_make("reshape", (x,), (*x.shape, 1, 1)), power, scale, eps)
+        return _make("reshape", (made,), x.shape)
     if len(x.shape) != 4 or scale.array.size not in (1, x.shape[1]) or not eps > 0:
         raise UnsupportedError(
             f"torch_mlu.normalize of a tensor {x.shape} with {scale.array.size} scales and eps {eps:g} has no "
-            "operator; N, C, H, W with one scale or C of them, and eps above 0 have"
+            "operator; N, C or N, C, H, W with one scale or C of them, and eps above 0 have"
         )
+    if scale.array.size == 1:  # for all channels
+        column = np.full(x.shape[1], scale.array.reshape(-1)[0], np.float32)
+        scale = Constant(column, hash(("normalize", scale.identity, x.shape[1])))
     return _make("l2_normalize", (x,), x.shape, scale=scale, eps=float(eps))
 
 

@@ -58,10 +58,12 @@ def run_script(script: Path, arguments: Sequence[str], trust_pickles: bool = Fal
     modules.install()
     if not trust_pickles:
         loading.install()
+    code = 1
     try:
-        return _run(script, arguments, trust_pickles)
+        code = _run(script, arguments, trust_pickles)
     finally:
-        SETTINGS.report()
+        SETTINGS.report(ended=code == 0)
+    return code
 
 
 def _refused(script: Path, error: BaseException) -> str:

@@ -100,14 +100,19 @@ class Settings:
             self.said.add(text)
             print(f"mlu-export: warning: {text}", file=sys.stderr)
 
-    def report(self) -> None:
-        """At the end of a script: an armed export that never happened."""
-        if self.armed and self.failed:
-            self.warn(f"save_as_cambricon({self.armed!r}) wrote no file: the traced model that was to be it failed")
-        elif self.armed:
+    def report(self, ended: bool = True) -> None:
+        """At the end of a script: an armed export that never happened. ``ended``: the script came to its own end."""
+        if not self.armed:
+            return
+        call = f"save_as_cambricon({self.armed!r})"
+        if self.failed:
+            self.warn(f"{call} wrote no file: the traced model that was to be it failed")
+        elif not ended:
+            self.warn(f"{call} wrote no file: the script stopped before a traced model was called")
+        else:
             self.warn(
-                f"save_as_cambricon({self.armed!r}) was called, but no traced model was called afterwards: no file was "
-                "written. The file is made by the first call of a traced model after arming; call the model once more"
+                f"{call} was called, but no traced model was called afterwards: no file was written. The file is made "
+                "by the first call of a traced model after arming; call the model once more"
             )
 
 

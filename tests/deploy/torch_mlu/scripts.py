@@ -416,6 +416,19 @@ torch.save([x, fused.cpu()], "expected.pt")
 
 HEADS = "x = [torch.rand(1, 45, side, side).to('mlu') for side in (8, 4, 2)]"
 
+# The vendor's normalisation of vectors and of pictures, with one scale for all channels or one each.
+NORMALIZE = """
+import torch
+import torch_mlu
+
+x = torch.randn(2, 40)
+for scale in (torch.full((1,), 2.0), torch.rand(40)):
+    wanted = x / x.norm(dim=1, keepdim=True) * scale
+    for shape in ((2, 40), (2, 40, 1, 1)):
+        made = torch.ops.torch_mlu.normalize(x.view(shape).to("mlu"), 2, scale, 1e-12).cpu()
+        assert tuple(made.shape) == shape and torch.allclose(made.view(2, 40), wanted, atol=1e-5)
+"""
+
 # Each call is refused with words that name the reason.
 REFUSALS = f"""
 import torch

@@ -84,6 +84,12 @@ def test_operators_that_move_elements_and_tensors_made_on_the_device(run):
     assert done.returncode == 0, done.stderr
 
 
+def test_vectors_and_pictures_are_normalised(run):
+    """With one scale for all channels, as a tracker's network has it, or one each."""
+    done = run(scripts.NORMALIZE)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_comparisons_and_choices_are_exact_online_and_fused(run):
     """>, <, >=, <=, ==, !=, where, masked_fill and logic, in both formats; none of them runs on the CPU."""
     done = run(scripts.COMPARISONS)
