@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-from tests.models import LABELS, classifier_bundle, tensors_bundle
+from tests.models import LABELS, classifier_bundle, shaped_bundle, tensors_bundle
 
 from mlu_agent.cli import main
 from mlu_agent.detector import Detector
@@ -55,6 +55,32 @@ def test_a_daemon_serves_a_model_of_another_kind(
         end = next(value for value in subscriber.typed() if isinstance(value, End))
     assert daemon.wait() == 0
     assert end.counters["published"] == end.counters[f"published_{kind}"] == end.frames
+
+
+def test_detect_tells_and_draws_what_models_tell_beside_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """In a line for people, in pixels under --json, and in the picture that --output writes."""
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[32:48, 32:48, 1] = 255  # an object, BGR
+    pixels[36:44, 20:60, 2] = 255  # its mask
+    picture = tmp_path / "picture.png"
+    cv2.imwrite(str(picture), pixels)
+    words = {
+        "outlines": ("polygons", "outline of "),
+        "pose": ("keypoints", "2 keypoints, 1 of them visible"),
+        "turned": ("corners", "turned by 45.0 degrees"),
+    }
+    for kind, (field, line) in words.items():
+        model = shaped_bundle(tmp_path, kind)
+        options = [str(model), str(picture), "--runtime", "simulator"]
+        assert main(["detect", *options, "--output", str(tmp_path / kind)]) == 0
+        assert line in capsys.readouterr().out
+        drawn = cv2.imread(str(tmp_path / kind / "picture.jpg"))
+        assert np.abs(drawn.astype(int) - pixels).max() > 60
+        assert main(["detect", *options, "--json"]) == 0
+        (found,) = json.loads(capsys.readouterr().out)["detections"]
+        assert set(found) - {"class_id", "label", "confidence", "box", "angle"} == {field}
+        points = np.array(found[field][0] if kind == "outlines" else found[field])
+        assert np.abs(points[:, :2].mean(axis=0) - 40).max() < 9  # pixels around the object's middle, (40, 40)
 
 
 def test_infer_prints_and_saves_what_the_detector_gives(

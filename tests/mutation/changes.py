@@ -1485,13 +1485,13 @@ AGENT = (
     ),
     _agent(
         "masks of any number of pixels",
-        "if left >= 0 else None)",
-        "if left is not None else None)",
+        "np.count_nonzero(used <= MAX_PIXELS)",
+        "np.count_nonzero(used >= 0)",
         "test_a_picture_has_so_many_masks_as_its_bound_of_pixels_allows",
     ),
     _agent(
         "outlines of whole pixels",
-        "step = np.minimum(field[y, x] / length, np.float32(1))",
+        "step = np.minimum(values.take(here) / length, np.float32(1)) / (2 * length)",
         "step = np.float32(0) * length",
         "test_the_outline_of_a_disc_follows_its_edge",
     ),

@@ -35,24 +35,23 @@ def polygons_of(
 
     ``prototypes``    (H, W, C), one for ``stride`` network pixels; ``coefficients`` (N, C); ``boxes`` (N, 4) xyxy.
     """
-    height, width = prototypes.shape[0] * stride, prototypes.shape[1] * stride
-    sides = np.clip(boxes, 0, [width, height] * 2).astype(np.float32)
-    left = MAX_PIXELS
-    found: list[tuple[Floats, ...] | None] = []
-    for own, box in zip(coefficients, sides):
-        left -= int(np.prod(np.maximum(box[2:] - box[:2], 0)))
-        found.append(_polygons(prototypes, own, box, stride) if left >= 0 else None)
-    return found
+    rows, columns = prototypes.shape[:2]
+    sides = np.clip(boxes, 0, [columns * stride, rows * stride] * 2).astype(np.float32)
+    used = np.cumsum(np.prod(np.maximum(sides[:, 2:] - sides[:, :2], 0), axis=1, dtype=np.float64))
+    made = int(np.count_nonzero(used <= MAX_PIXELS))
+    numbers = prototypes.astype(np.float32, copy=False)
+    found = [_polygons(numbers, own, box, stride) for own, box in zip(coefficients[:made], sides)]
+    return [*found, *[None] * (len(boxes) - made)]
 
 
-def _polygons(prototypes: NDArray[Any], coefficients: Floats, box: Floats, stride: int) -> tuple[Floats, ...]:
+def _polygons(prototypes: Floats, coefficients: Floats, box: Floats, stride: int) -> tuple[Floats, ...]:
     if not (box[2:] > box[:2]).all():
         return ()
     field, corner = _field(prototypes, coefficients, box, stride)
     inside = (field > 0).astype(np.uint8)
     contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     parts = []
-    for contour in contours:
+    for contour in sorted(contours, key=cv2.contourArea, reverse=True)[: 2 * MAX_PARTS]:  # of noise there are thousands
         edge = _onto_zeros(field, np.asarray(contour[:, 0], np.int32)) + corner
         edge = np.clip(edge, box[:2], box[2:]).astype(np.float32)
         area = cv2.contourArea(edge)
@@ -62,16 +61,16 @@ def _polygons(prototypes: NDArray[Any], coefficients: Floats, box: Floats, strid
     return _simplified([edge for _, edge in parts[:MAX_PARTS]])
 
 
-def _field(prototypes: NDArray[Any], coefficients: Floats, box: Floats, stride: int) -> tuple[Floats, Floats]:
-    """The sum of prototypes at each network pixel of the box and around it, and where its first pixel's middle lies."""
+def _field(prototypes: Floats, coefficients: Floats, box: Floats, stride: int) -> tuple[Floats, Floats]:
+    """The sum of prototypes at each network pixel of the box and around it, and where the first one's middle lies."""
     low = np.floor(box[:2]).astype(int) - _MARGIN
     high = np.ceil(box[2:]).astype(int) + _MARGIN
     rows, columns = prototypes.shape[:2]
     # one prototype pixel more on each side, as bilinear values in between need it
     first = np.clip(low // stride - 1, 0, (columns - 1, rows - 1))
     last = np.clip(-(-high // stride) + 1, first + 1, (columns, rows))
-    piece = prototypes[first[1] : last[1], first[0] : last[0]].astype(np.float32)
-    total = np.ascontiguousarray(piece @ coefficients)
+    # row by row: products so small are made in this thread alone, which shares the processor with many
+    total = np.ascontiguousarray(prototypes[first[1] : last[1], first[0] : last[0]] @ coefficients)
     large = cv2.resize(total, None, fx=stride, fy=stride, interpolation=cv2.INTER_LINEAR)
     before = np.maximum(first * stride - low, 0)
     after = np.maximum(high - last * stride, 0)
@@ -88,19 +87,14 @@ def _onto_zeros(field: Floats, contour: NDArray[np.int32]) -> Floats:
     """The outermost pixels (P, 2) of a part, moved to where the field is zero: one step along its gradient, of at most
     a pixel."""
     x, y = contour[:, 0], contour[:, 1]
-    most_y, most_x = field.shape[0] - 1, field.shape[1] - 1
-    slope_x = _slope(field[y, np.maximum(x - 1, 0)], field[y, np.minimum(x + 1, most_x)])
-    slope_y = _slope(field[np.maximum(y - 1, 0), x], field[np.minimum(y + 1, most_y), x])
-    gradient = np.stack((slope_x, slope_y), axis=1)
-    length = np.maximum(np.hypot(slope_x, slope_y), np.float32(1e-12))
-    step = np.minimum(field[y, x] / length, np.float32(1))
-    moved: Floats = contour - gradient * (step / length)[:, None]
-    return moved
-
-
-def _slope(before: Floats, after: Floats) -> Floats:
-    slope: Floats = (after - before) / np.float32(2)
-    return slope
+    rows, columns = field.shape
+    values = field.reshape(-1)
+    here = y * columns + x
+    slope_x = values.take(here + (x < columns - 1)) - values.take(here - (x > 0))
+    slope_y = values.take(here + columns * (y < rows - 1)) - values.take(here - columns * (y > 0))
+    length = np.maximum(np.hypot(slope_x, slope_y) / np.float32(2), np.float32(1e-12))
+    step = np.minimum(values.take(here) / length, np.float32(1)) / (2 * length)
+    return np.stack((x - slope_x * step, y - slope_y * step), axis=1)
 
 
 def _simplified(edges: Sequence[Floats]) -> tuple[Floats, ...]:
