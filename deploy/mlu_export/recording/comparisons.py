@@ -35,7 +35,9 @@ def comparisons(table: Mapping[str, Recorder]) -> dict[str, Recorder]:
     }
     both = {"logical_and.default": "and", "bitwise_and.Tensor": "and", "logical_or.default": "or"}
     both.update({"bitwise_or.Tensor": "or", "logical_xor.default": "xor", "bitwise_xor.Tensor": "xor"})
+    sums = ("aten.sum.default", "aten.sum.dim_IntList")
     return {
+        **{name: _counting(table[name]) for name in sums},
         **{f"aten.{name}.{kind}": recorder for name, recorder in pairs.items() for kind in TENSORS},
         **{f"aten.{name}": getattr(made, f"either_{kind}") for name, kind in both.items()},
         **{f"aten.{name}.default": made.negation for name in ("logical_not", "bitwise_not")},
@@ -46,6 +48,21 @@ def comparisons(table: Mapping[str, Recorder]) -> dict[str, Recorder]:
             for kind in TENSORS
         },
     }
+
+
+def _counting(total: Recorder) -> Recorder:
+    """A sum that counts, in full precision, where it is one of truth values."""
+
+    def recorder(x: Value, *given: Any, **named: Any) -> Value:
+        if not x.logical:
+            return total(x, *given, **named)  # type: ignore[no-any-return]
+        if math.prod(x.shape) > LARGE:
+            raise UnsupportedError(f"a count of {math.prod(x.shape)} truth values has no operator; at most {LARGE:g}")
+        made: Value = total(Value(x.shape, False, "cast", (x,)), *given, **named)
+        made.counts = True
+        return made
+
+    return recorder
 
 
 class _Comparisons:

@@ -59,6 +59,7 @@ class Value:
     array: Array | None = None
     identity: int = field(default_factory=lambda: next(_identities))
     logical: bool = False  # truth values: 1 and 0
+    counts: bool = False  # how many truth values were true: whole numbers
     name: str = ""  # where it comes from, in the words of who recorded it
 
     @property

@@ -80,8 +80,8 @@ class MluTensor(torch.Tensor):  # type: ignore[misc]
 
 
 def _dtype_of(value: Value) -> Any:
-    if value.logical:
-        return torch.bool
+    if value.logical or value.counts:
+        return torch.bool if value.logical else torch.int64
     return torch.float16 if value.half else torch.float32
 
 
@@ -184,7 +184,7 @@ def _takes_truth(name: str, arguments: Any) -> bool:
     base = name.split(".")[1].rstrip("_")
     if base == "mul":
         return any(isinstance(one, MluTensor) and not _is_logical(one) for one in arguments)
-    return base in (*_LOGICAL, *_COMPARING, *_PARTS, *_SHAPES, *_COPIES)
+    return base in (*_LOGICAL, *_COMPARING, *_PARTS, *_SHAPES, *_COPIES, "sum")
 
 
 def _is_network(tensor: MluTensor) -> bool:

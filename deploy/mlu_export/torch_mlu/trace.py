@@ -139,8 +139,8 @@ class FusedModule(torch.nn.Module):  # type: ignore[misc]
 
 
 def _as_seen(numbers: Any, value: Value) -> Any:
-    """The files hold truth values as floats."""
-    return numbers.bool() if value.logical else numbers
+    """The files hold truth values and counts as floats."""
+    return numbers.bool() if value.logical else numbers.long() if value.counts else numbers
 
 
 def _output(one: Any) -> Value:

@@ -512,6 +512,7 @@ class Net(torch.nn.Module):
         results += [torch.where(a.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1))]
         results += [x.masked_fill(b, -INF), x.masked_fill(b, 7), x.masked_fill(known, -1e4), x.masked_fill(known, INF)]
         results += [(x * 1).masked_fill_(b, 7), torch.where(a, x, ROWS.to(x.device).to(x.dtype))]
+        results += [a.sum(), torch.sum(x > 0.1, (1, 2)), (a.sum((1, 2, 3)).float() + 0.5).sqrt()]
         return tuple(results)
 
 
@@ -527,7 +528,8 @@ for dtype in (torch.float32, torch.float16):
     fused = torch.jit.trace(Net(), (x.to("mlu"), y.to("mlu")), check_trace=False)(x.to("mlu"), y.to("mlu"))
     for number, (want, one, other) in enumerate(zip(wanted, online, fused)):
         assert one.dtype == other.dtype == want.dtype, (number, one.dtype, other.dtype)
-        assert torch.equal(one.cpu(), want) and torch.equal(other.cpu(), want), (dtype, number)
+        near = number == len(wanted) - 1 and torch.allclose(other.cpu(), want)  # the root
+        assert torch.equal(one.cpu(), other.cpu()) and (torch.equal(one.cpu(), want) or near), (dtype, number)
 print("compared", len(wanted))
 """
 
