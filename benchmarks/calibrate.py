@@ -1,6 +1,6 @@
 """Times what calibration and evaluation cost: wall and processor seconds of whole commands, one after the other.
 
-    python benchmarks/calibrate.py --arch yolov5n --weights yolov5n.pt --pictures DIR [--observers minmax,mse,heads]
+    python benchmarks/calibrate.py --arch yolov5n --weights yolov5n.pt --pictures DIR [--observers auto,minmax,mse]
                                    [--workers 1,2] [--labelled DIR] [--tree CHECKOUT]
 
 ``--labelled``: a folder with images/ and instances.json, over which each model is evaluated too. ``--tree``: another
@@ -76,7 +76,7 @@ def main() -> int:
     parser.add_argument("--arch", default="yolov5n")
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--pictures", type=Path, required=True)
-    parser.add_argument("--observers", default="minmax,mse,heads")
+    parser.add_argument("--observers", default="auto,minmax,mse")
     parser.add_argument("--workers", default="1,2")
     parser.add_argument("--labelled", type=Path)
     parser.add_argument("--tree", type=Path)

@@ -2051,6 +2051,24 @@ EXPORT = (
         "test_the_gate_goes_by_the_interval_and_says_where_it_cannot_tell",
     ),
     _export(
+        "a rule taken for what chance gives one in twenty times",
+        "SURE = 2.25",
+        "SURE = 2.0",
+        "test_a_gain_that_chance_gives_once_in_twenty_times_is_not_taken",
+    ),
+    _export(
+        "pictures that judge without bound",
+        "MOST_JUDGED = 128",
+        "MOST_JUDGED = 512",
+        "test_pictures_that_judge_are_bounded_by_their_pixels",
+    ),
+    _export(
+        "pictures that judge what they were fitted to",
+        "        if number != turn:\n",
+        "        if number != -2:\n",
+        "test_groups_add_up_to_what_all_pictures_show",
+    ),
+    _export(
         "half of the pictures judge",
         "GROUPS = 4",
         "GROUPS = 2",

@@ -64,36 +64,51 @@ def observe_layers(
     graph: Graph, spec: InputSpec, paths: Sequence[Path], team: Team, passes: int = 1
 ) -> dict[str, LayerObserver]:
     """What every quantized layer saw at its input, in execution order. Raises DataError."""
-    shards = team.spread(partial(_Observing, graph, spec), paths, passes)
+    return observe_groups(graph, spec, paths, [0] * len(paths), team, passes)[0]
+
+
+def observe_groups(
+    graph: Graph, spec: InputSpec, paths: Sequence[Path], dealt: Sequence[int], team: Team, passes: int = 1
+) -> list[dict[str, LayerObserver]]:
+    """The same for each group of pictures; ``dealt``: which one each is of, counted from 0. Raises DataError."""
+    groups = max(dealt) + 1
+    shards = team.spread(partial(_Observing, graph, spec, groups), list(zip(paths, dealt)), passes)
     with count_progress(len(paths), "calibrating", "picture") as count:
         shards.call("watch", on_result=count)
-    layers = {conv.name: LayerObserver() for conv in graph.quantized()}
+    layers = [{conv.name: LayerObserver() for conv in graph.quantized()} for _ in range(groups)]
     for (found,) in shards.call("found"):
-        for name, layer in layers.items():
-            layer.merge(found[name])
-    for name, layer in layers.items():
-        if not np.isfinite([layer.low, layer.high]).all():
+        merge(layers, found)
+    for name in layers[0]:
+        if not np.isfinite([value for group in layers for value in group[name].extremes]).all():
             raise DataError(
                 f"layer {name}: its input became NaN or infinite during calibration; the weights are damaged"
             )
     return layers
 
 
-class _Observing:
-    """A shard of the pictures, and what the layers saw of them."""
+def merge(groups: Sequence[dict[str, LayerObserver]], others: Sequence[dict[str, LayerObserver]]) -> None:
+    """As if the layers of each group had seen what those of the other's have, too."""
+    for group, other in zip(groups, others):
+        for name, layer in group.items():
+            layer.merge(other[name])
 
-    def __init__(self, graph: Graph, spec: InputSpec, paths: Sequence[Path]) -> None:
+
+class _Observing:
+    """A shard of the pictures, and what the layers saw of each group of them."""
+
+    def __init__(self, graph: Graph, spec: InputSpec, groups: int, pictures: Sequence[tuple[Path, int]]) -> None:
         self._runner = FloatRunner(graph)
-        self._layers = {conv.name: LayerObserver() for conv in graph.quantized()}
+        self._layers = [{conv.name: LayerObserver() for conv in graph.quantized()} for _ in range(groups)]
         self._spec = spec
-        self._paths = paths
+        self._pictures = pictures
 
     def watch(self) -> Iterator[None]:
         """Runs the network, picture by picture."""
-        for path in self._paths:
+        for path, group in self._pictures:
             picture, _ = float_picture(read_picture(path), self._spec)
-            self._runner.run(picture, lambda name, values: self._layers[name].see(values))
+            layers = self._layers[group]
+            self._runner.run(picture, lambda name, values, layers=layers: layers[name].see(values))  # type: ignore[misc]
             yield
 
-    def found(self) -> list[dict[str, LayerObserver]]:
+    def found(self) -> list[list[dict[str, LayerObserver]]]:
         return [self._layers]

@@ -3,7 +3,9 @@
 ``minmax``   the smallest and largest value seen, as the vendor's tool does. Never clips what calibration saw.
 ``mse``      the symmetric range whose quantization error, over a histogram of all magnitudes seen, is least. Clips rare
              large values, so that the common small ones keep finer steps.
+``error2.5`` the same with the error to the power 2.5, which clips less.
 ``percentile`` the range that holds so many percent of all magnitudes seen. Clips the rest, whatever it costs.
+``auto``     one of those, chosen by ``choose`` on pictures that did not calibrate.
 ``heads``    starts like ``mse`` but with the third power of the error, which clips less; then ``refine`` moves each
              range where the detections change least. Layers of 16 bits have steps to spare and take all that was seen.
 
@@ -23,14 +25,14 @@ from ..values.ranges import Range, qmax_of
 if TYPE_CHECKING:
     from ..values.arrays import FloatArray
 
-OBSERVERS = ("heads", "mse", "minmax", "percentile")
+OBSERVERS = ("auto", "mse", "error2.5", "minmax", "percentile", "heads")
 USUAL_PERCENTILE = 99.99
 BINS = 4096
 SAMPLE = 1 << 17  # values of a tensor that the histogram takes, evenly spread; minimum and maximum take all
 CANDIDATES = 200  # tried between a tenth of the largest magnitude and all of it
 LEAST = 0.1
 LEAST_LIMIT = 2.0**-100  # its bins' width is a number of float32, and so is its reciprocal
-POWERS = {"mse": 2, "heads": 3}
+POWERS = {"mse": 2, "error2.5": 2.5, "heads": 3}
 
 
 class LayerObserver:
@@ -64,6 +66,11 @@ class LayerObserver:
         else:
             bins = np.ceil(np.abs(sample) * np.float32(BINS / self.limit)).astype(np.int32)  # the product is exact
             self.counts += np.bincount(np.maximum(bins - 1, 0), minlength=BINS)
+
+    @property
+    def extremes(self) -> tuple[float, float]:
+        """The smallest and largest value; 0 where nothing was seen, NaN where one of them was not finite."""
+        return (self.low, self.high) if self.low <= self.high or math.isnan(self.low) else (0.0, 0.0)
 
     def merge(self, other: LayerObserver) -> None:
         """As if this one had seen what the other has, too."""
@@ -99,7 +106,7 @@ class LayerObserver:
         index = int(np.searchsorted(sums, sums[-1] * (percent / 100.0)))
         return min((index + 1) * self.limit / BINS, max(self.high, -self.low))
 
-    def _least_error(self, bits: int, power: int) -> float:
+    def _least_error(self, bits: int, power: float) -> float:
         """The absmax with the least sum of errors to that power, magnitudes taken at the middle of their bins."""
         qmax = qmax_of(bits)
         largest = max(self.high, -self.low)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import UserError
 from mlu_agent.model.output_spec import TENSORS
 
 from ..calibration.calibrate import calibrate
+from ..calibration.choose import choose
 from ..calibration.observe import USUAL_PERCENTILE
-from ..formats.pictures import list_pictures
+from ..formats.pictures import float_input, list_pictures
 from ..formats.recipe import pictures_use
+from ..shards.team import Team
 from ..support.torch_needed import import_torch
 from ..values.ranges import Range, storable
 from .request import said
@@ -22,11 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..formats.recipe import Recipe, Settings
-    from ..shards.team import Team
     from ..values.graph import ImportedModel
     from .request import Calibration, Knobs
 
-DEFAULT_OBSERVER = {8: "heads", 16: "minmax"}
+DEFAULT_OBSERVER = {8: "auto", 16: "minmax"}
 
 
 def recipe_ranges(
@@ -71,8 +72,7 @@ def found_ranges(
         )
     paths = calibration_pictures(calibration.pictures, knobs.iterations)
     way = _way(calibration, knobs, settings.bits, plain=model.decode == TENSORS)
-    found = _observed(model, settings, paths, way, team)
-    told = way.told
+    found, told = _observed(model, settings, paths, way, team)
     if settings.data_scale != 1.0:
         found = {key: Range(s.low * settings.data_scale, s.high * settings.data_scale) for key, s in found.items()}
         told = f"{told} times {settings.data_scale:g}"
@@ -99,9 +99,8 @@ class _Way:
 
 
 def _way(calibration: Calibration, knobs: Knobs, bits: int, *, plain: bool) -> _Way:
-    """The observer that was asked for or the usual one, and the percentile in case it is that.
-
-    ``heads`` needs the many numbers that heads have: the few of a classifier would be fitted to chance.
+    """The observer that was asked for or the usual one, and the percentile in case it is that. The few numbers of a
+    classifier tell rules apart by chance alone.
     """
     asked, percentile = calibration.observer, calibration.percentile
     if percentile is not None and asked not in (None, "percentile"):
@@ -123,10 +122,16 @@ def calibration_pictures(folder: Path, most: int | None) -> list[Path]:
 
 def _observed(
     model: ImportedModel, settings: Settings, paths: list[Path], way: _Way, team: Team | None
-) -> dict[str, Range]:
+) -> tuple[dict[str, Range], str]:
+    """The ranges, and how they were found, in words."""
+    if way.observer == "auto" and not way.averaged:
+        if any((conv.bits or settings.bits) != 16 for conv in model.graph.quantized()):
+            spec = float_input(model.graph, settings.preprocessing)
+            return choose(model, spec, paths, settings.bits, settings.per_channel, team or Team(1))
+        way = replace(way, observer="minmax")
     if not way.averaged:
         rules = (settings.bits, settings.per_channel)
-        return calibrate(model, settings.preprocessing, paths, way.observer, *rules, way.percentile, team)
+        return calibrate(model, settings.preprocessing, paths, way.observer, *rules, way.percentile, team), way.told
     if way.observer != "minmax":
         raise UserError(
             f"--use-avg averages smallest and largest values: it has no meaning with --observer {way.observer}"
@@ -136,4 +141,5 @@ def _observed(
     from ..quantizer.scheme import Scheme  # noqa: PLC0415
 
     names = [conv.name for conv in model.graph.quantized()]
-    return observe_layers(model, settings.preprocessing, paths, names, Scheme(iteration=len(paths), use_avg=True), team)
+    scheme = Scheme(iteration=len(paths), use_avg=True)
+    return observe_layers(model, settings.preprocessing, paths, names, scheme, team), way.told

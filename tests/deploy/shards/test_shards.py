@@ -181,7 +181,7 @@ def _quantize(folder, name, *more):
     return (
         "quantize", "--arch", "darknet", "--weights", folder / "tiny.weights", "--cfg", folder / "tiny.cfg",
         "--labels", folder / "names.txt", "--calibration", folder / "pictures", "--output", folder / name, "--report",
-        folder / f"{name}.json", *more,
+        folder / f"{name}.json", "--observer", "heads", *more,
     )  # fmt: skip
 
 
