@@ -127,6 +127,11 @@ SINGLE = {
     "resize to sizes": single("Resize", [None, None, ints(1, 3, 16, 30)], mode="linear"),
     "resize aligned": single("Resize", [None, None, ints(1, 3, 5, 21)], mode="linear",
                              coordinate_transformation_mode="align_corners"),
+    "einsum": model([("Einsum", ["x", "x"], ["out"], {"equation": "nchw,ncvw->nvch"})]),
+    "einsum with weights": model(
+        [("Einsum", ["x", "c"], ["out"], {"equation": "nchw,cd->ndhw"})], {"c": floats(3, 5)}),
+    "product": model([("Transpose", ["x"], ["t"], {"perm": [0, 1, 3, 2]}), ("MatMul", ["x", "t"], ["out"], {})]),
+    "gelu": single("Gelu", opset=20), "gelu by tanh": single("Gelu", opset=20, approximate="tanh"), "erf": single("Erf"),
     "matmul": single("MatMul", [floats(10, 4)]), "matmul from the left": model(
         [("MatMul", ["c", "x"], ["out"], {})], {"c": floats(5, 8)}),
     "concat with a constant": single("Concat", [floats(1, 2, 8, 10)], axis=1),
@@ -445,6 +450,11 @@ REFUSALS = {
         "a product of tensors",
         "matrices that fit",
         "node out",
+    ),
+    "no einsum": (
+        model([("Einsum", ["x"], ["out"], {"equation": "nchw->nhcw"})]),
+        "products of two tensors have",
+        "nchw",
     ),
     "unknown": (single("Det"), "node out (Det)", "no counterpart"),
     "reflect": (single("Pad", [ints(0, 0, 1, 1, 0, 0, 1, 1)], mode="reflect"), "reflect", "constant has"),

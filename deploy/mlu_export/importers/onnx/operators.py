@@ -12,6 +12,7 @@ from mlu_agent.errors import DataError
 from ...recording.record import RECORDERS, make, reshape
 from ...recording.values import UnsupportedError, Value
 from .call import Call
+from .einsum import einsum
 from .fold import axes_of, reshaped, slice_numbers, split_sizes
 from .layers import LAYERS
 
@@ -280,6 +281,6 @@ OPERATORS: dict[str, Operator] = {
     "Reshape": _reshape, "Flatten": _flatten, "Transpose": _transpose, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
     "Expand": _expand, "Concat": _concat, "Split": _split, "Slice": _slice, "Gather": _gather,
     "DepthToSpace": _depth_to_space, "SpaceToDepth": _space_to_depth,
-    "Cast": _cast, "IsNaN": _is_nan, "Where": _where, "Identity": _same, "Dropout": _same,
+    "Cast": _cast, "IsNaN": _is_nan, "Einsum": einsum, "Where": _where, "Identity": _same, "Dropout": _same,
     **LAYERS,
 }  # fmt: skip
