@@ -1736,6 +1736,12 @@ AGENT = (
         "test_a_connection_that_was_cut_is_no_matter_of_the_cameras_format",
     ),
     _agent(
+        "labels may be told twice without a word",
+        "        if len(found) > 1\n",
+        "        if len(found) > 9\n",
+        "test_labels_that_are_told_twice_are_remarked_on",
+    ),
+    _agent(
         "any agent on the endpoint is the daemon",
         "by_daemon = case.running and facts.user in",
         "by_daemon = facts.ours or facts.user in",
