@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_PARTS = 8  # polygons of an object: the largest ones
 MAX_POINTS = 128  # of all polygons of an object
-MAX_PIXELS = 1 << 26  # of all masks of a picture: beyond it the less sure objects have none
+MAX_PIXELS = 1 << 24  # of all masks of a picture: beyond it the less sure objects have none
 _TOLERANCE = 0.25  # network pixels that a polygon may lie beside the edge; doubled until the points suffice
 _LEAST = 1.0  # square pixels of a part
 _MARGIN = 2  # pixels around a box, so that an edge that leaves it is cut exactly there
