@@ -131,7 +131,8 @@ SINGLE = {
     "einsum with weights": model(
         [("Einsum", ["x", "c"], ["out"], {"equation": "nchw,cd->ndhw"})], {"c": floats(3, 5)}),
     "product": model([("Transpose", ["x"], ["t"], {"perm": [0, 1, 3, 2]}), ("MatMul", ["x", "t"], ["out"], {})]),
-    "gelu": single("Gelu", opset=20), "gelu by tanh": single("Gelu", opset=20, approximate="tanh"), "erf": single("Erf"),
+    "gelu": single("Gelu", opset=20), "gelu by tanh": single("Gelu", opset=20, approximate="tanh"),
+    "erf": single("Erf"),
     "matmul": single("MatMul", [floats(10, 4)]), "matmul from the left": model(
         [("MatMul", ["c", "x"], ["out"], {})], {"c": floats(5, 8)}),
     "concat with a constant": single("Concat", [floats(1, 2, 8, 10)], axis=1),
