@@ -13,11 +13,22 @@ from mlu_export.workflows.request import Calibration, Files, Form, Knobs, Pixels
 
 QUANTIZED = (Calibration, Precision, Workers)
 PARTS = {
-    "build": (QUANTIZED, {"output", "recipe", "calibration", "json"}),
+    "build": (QUANTIZED, {"output", "recipe", "calibration", "learn", "json"}),
     "compile": ((), {"output", "backend", "vendor_python", "json"}),
     "quantize": (
         (*QUANTIZED, Knobs),
-        {"output", "recipe", "calibration", "json", "report", "propose", "propose_map", "images", "annotations"},
+        {
+            "output",
+            "recipe",
+            "calibration",
+            "learn",
+            "json",
+            "report",
+            "propose",
+            "propose_map",
+            "images",
+            "annotations",
+        },  # fmt: skip
     ),
 }
 
