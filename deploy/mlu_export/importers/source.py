@@ -142,7 +142,8 @@ def _with_names(model: ImportedModel, source: Source) -> ImportedModel:
     if model.labels is not None or model.names_problem or not model.classes:
         return model
     labels, problem, name = choose_names(source.names, model.classes)
-    return replace(model, labels=labels, names_problem=problem, names_of=name)
+    told = "" if name.endswith(".recipe.toml") else name  # that is of the network's own making
+    return replace(model, labels=labels, names_problem=problem, names_of=told)
 
 
 def _with_parameters(model: ImportedModel, source: Source) -> ImportedModel:
