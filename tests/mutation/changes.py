@@ -2021,6 +2021,30 @@ NATIVE = (
 
 EXPORT = (
     _export(
+        "boxes of another rule believed",
+        "        if tried + 1 - fitting > len(used) * (1 - SHARE):",
+        "        if tried + 1 - fitting > len(used):",
+        "test_what_no_rule_computes_is_not_believed",
+    ),
+    _export(
+        "another rule than the network's own taken",
+        "if explicit and asked.decode != request.decode:",
+        "if explicit and not request.decode:",
+        "test_another_rule_than_the_networks_own_is_refused",
+    ),
+    _export(
+        "a decoded output taken for heads",
+        "return isinstance(array, np.ndarray) and array.ndim > 1 and",
+        "return isinstance(array, np.ndarray) and array.ndim > 9 and",
+        "test_a_decoded_output_is_not_taken_for_heads",
+    ),
+    _export(
+        "code that loading would run not looked for",
+        "if any(word in archive.read(one) for one in code for word in STATE):",
+        "if any(word in archive.read(one) for one in code for word in ()):",
+        "test_code_that_loading_would_run_is_refused_before_it_is_loaded",
+    ),
+    _export(
         "products that add up more than the loader takes",
         "if x.shape[-1] > MOST_PRODUCTS:",
         "if x.shape[-1] > 2 * MOST_PRODUCTS:",
