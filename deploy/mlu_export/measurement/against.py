@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .accuracy import SIZES
-from .matching import AREAS, MATCHING_IOU
+from .matching import AREAS, MATCHING_IOU, box_overlaps
 from .resampling import Interval, draws, interval_of, resample
 
 if TYPE_CHECKING:
@@ -218,9 +218,7 @@ def _unmatched(exact: Cell | None, other: Cell | None) -> tuple[Bools, Bools]:
     theirs = np.ones(0 if other is None else len(other.scores), np.bool_)
     if exact is None or other is None or not len(mine) or not len(theirs):
         return mine, theirs
-    from pycocotools import mask  # noqa: PLC0415 - the extra [eval]
-
-    ious = np.asarray(mask.iou(other.boxes, exact.boxes, [0] * len(mine)))
+    ious = box_overlaps(other.boxes, exact.boxes, [0] * len(mine))
     for number in range(len(theirs)):
         near = np.where(mine, ious[number], -1.0)
         best = int(near.argmax())

@@ -99,10 +99,15 @@ def _outside(sizes: Floats, areas: Floats) -> Bools:
 
 def overlaps(boxes: Floats, objects: Sequence[Any]) -> Floats:
     """(D, G): IoU, or with a crowd the part of the detection that it covers."""
+    theirs = np.array([one["bbox"] for one in objects], np.float64)
+    return box_overlaps(boxes, theirs, [int(bool(one["iscrowd"])) for one in objects])
+
+
+def box_overlaps(boxes: Floats, others: Floats, crowd: Sequence[int]) -> Floats:
+    """(D, G): IoU of boxes x, y, width, height; where ``crowd`` is 1 the part of the box that the other covers."""
     from pycocotools import mask  # noqa: PLC0415 - the extra [eval]
 
-    theirs = np.array([one["bbox"] for one in objects], np.float64)
-    result: Floats = np.asarray(mask.iou(boxes, theirs, [int(bool(one["iscrowd"])) for one in objects]))
+    result: Floats = np.asarray(mask.iou(boxes, others, list(crowd)))
     return result
 
 

@@ -28,7 +28,7 @@ PARTS = {
             "propose_map",
             "images",
             "annotations",
-        },  # fmt: skip
+        },
     ),
 }
 
