@@ -18,6 +18,8 @@ from .annotation_file import read_annotations
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .annotation_file import Entry
+
 # COCO's category names and Darknet's spellings of them: annotation files have the one or the other.
 SPELLINGS = {
     "motorcycle": "motorbike",
@@ -47,10 +49,7 @@ class Annotations:
         kept, notes = check_geometry(content, self.entries, annotations)
         self.notes = (*content.notes, *notes, *one_sided(content, self.entries, images))
         self.foreign = content.foreign
-        self.coco = import_pycocotools()()
-        self.coco.dataset = {"images": content.images, "categories": content.categories, "annotations": kept}
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.coco.createIndex()
+        self.coco = indexed(content.images, content.categories, kept)
 
     def tell(self) -> None:
         """The notes, on stderr."""
@@ -78,6 +77,15 @@ class Annotations:
                 f"none of the model's labels ({labels[0]!r}, …) is a category of the annotations ({min(known)!r}, …)"
             )
         return found
+
+
+def indexed(images: list[Entry], categories: list[Entry], annotations: list[Entry]) -> Any:
+    """pycocotools' COCO of these tables. Raises UserError where the extra is not installed."""
+    coco = import_pycocotools()()
+    coco.dataset = {"images": images, "categories": categories, "annotations": annotations}
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells its progress there
+        coco.createIndex()
+    return coco
 
 
 def import_pycocotools() -> Any:

@@ -17,7 +17,8 @@ CATEGORIES = (3, 5, 90)
 
 def random_truth(rng, folder):
     """A COCO object: few pictures, boxes on a coarse grid so that overlaps are equal, all sizes, some crowds."""
-    from mlu_export.measurement.annotations import load_coco
+    from mlu_export.measurement.annotation_file import read_annotations
+    from mlu_export.measurement.annotations import indexed
 
     images = [{"id": int(number), "file_name": f"{number}.png"} for number in rng.permutation(4) + 1]
     annotations = []
@@ -28,7 +29,8 @@ def random_truth(rng, folder):
     categories = [{"id": number, "name": str(number)} for number in reversed(CATEGORIES)]
     path = folder / "truth.json"
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
-    return load_coco(path)[0]
+    content = read_annotations(path)
+    return indexed(content.images, content.categories, content.annotations)
 
 
 def random_found(rng, coco):

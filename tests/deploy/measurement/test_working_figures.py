@@ -139,7 +139,8 @@ def test_the_confusion_matrix_adds_up_to_what_is_counted_elsewhere(seed, tmp_pat
 
 def truth_of(folder, objects):
     """A COCO object of one picture: (category, x, y, width, height)."""
-    from mlu_export.measurement.annotations import load_coco
+    from mlu_export.measurement.annotation_file import read_annotations
+    from mlu_export.measurement.annotations import indexed
 
     annotations = [
         {"id": number, "image_id": 1, "category_id": category, "bbox": list(box)}
@@ -149,7 +150,8 @@ def truth_of(folder, objects):
     path = folder / "truth.json"
     images = [{"id": 1, "file_name": "a.png"}]
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
-    return load_coco(path)[0]
+    content = read_annotations(path)
+    return indexed(content.images, content.categories, content.annotations)
 
 
 def found_of(*detections):
