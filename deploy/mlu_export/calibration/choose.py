@@ -22,14 +22,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mlu_agent.model.output_spec import TENSORS
-
 from ..formats.pictures import float_picture, read_picture
 from ..runners.fake_quantization import FakeQuantRunner
 from ..runners.float_graph import FloatRunner
 from .calibrate import merge, observe_groups
+from .distance import error_of
 from .observe import LayerObserver
-from .refine import DetectionError, TensorError
 from .split import FEWEST, GROUPS, deal
 
 if TYPE_CHECKING:
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from ..shards.team import Team
     from ..values.graph import ImportedModel
     from ..values.ranges import Range
+    from .distance import DetectionError, TensorError
 
     Layers = dict[str, LayerObserver]
     Floats = npt.NDArray[np.float64]
@@ -152,7 +151,7 @@ class _Judging:
         self._spec = spec
         self._exact = FloatRunner(model.graph)
         self._quantized = FakeQuantRunner(model.graph, candidates[0][0], bits, per_channel)
-        self._kind = TensorError if model.decode == TENSORS else DetectionError
+        self._kind = error_of(model)
 
     def distances(self, pictures: Sequence[tuple[Path, int]]) -> Iterator[list[float]]:
         """Of each picture, by each rule whose ranges did not see it."""

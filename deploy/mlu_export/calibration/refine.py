@@ -12,11 +12,9 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-
-from mlu_agent.model.output_spec import SHAPED, TENSORS
 
 from ..runners.fake_quantization import FakeQuantRunner
 from ..runners.float_graph import FloatRunner
@@ -24,7 +22,7 @@ from ..shards.team import Team
 from ..support.progress import show_progress
 from ..values.graph import Conv
 from ..values.ranges import Range
-from .head_parts import head_parts
+from .distance import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +38,6 @@ MAX_PICTURES = 32
 MAX_PIXELS = 16 * 640 * 640  # of all pictures together: what time and memory depend on
 FACTORS = (1.3, 0.8, 0.64, 0.5, 0.4)
 GAIN = 0.04  # a smaller gain is chance: other orders of float additions alone move the sum by as much
-BOX_WEIGHT = 0.2
 ROUNDING = 1e-9  # more than a sum of the pictures' errors can differ by their order
 # Pictures whose number modulo 4 is one of these are looked at next; a trial ends there if the error of all so far is
 # more than so many times that of the best ranges. Of fewer than LEAST pictures nothing is concluded.
@@ -148,8 +145,7 @@ class _Trial:
     ) -> None:  # fmt: skip
         runner = FloatRunner(model.graph)
         self._quantized = FakeQuantRunner(model.graph, ranges, bits, per_channel)
-        # of masks, keypoints and angles every output has its say: boxes and confidences alone would leave theirs out
-        kind = TensorError if model.decode in (TENSORS, *SHAPED) else DetectionError
+        kind = error_of(model)
         self._numbers = [number for number, _ in pictures]
         self._errors = [kind(model, runner.torch, runner.run(picture)) for _, picture in pictures]
         self._before = [self._quantized.start(picture) for _, picture in pictures]
@@ -191,38 +187,3 @@ def clipped(seen: Range, absmax: float) -> Range:
     """What was seen, cut at a magnitude of four significant digits: noise of other machines' floats is rounded away."""
     limit = float(f"{absmax:.4g}")
     return Range(max(seen.low, -limit), min(seen.high, limit))
-
-
-class DetectionError:
-    """Distance of head outputs from the float network's: confidences, and boxes as far as there is an object."""
-
-    def __init__(self, model: ImportedModel, torch: Any, outputs: list[FloatArray]) -> None:
-        self._model = model
-        self._torch = torch
-        moved = [torch.from_numpy(np.ascontiguousarray(output.transpose(0, 3, 1, 2))) for output in outputs]
-        self._exact = head_parts(model, torch, moved)
-
-    def of(self, outputs: list[Any]) -> float:
-        """Sum of squared differences over all heads of tensors (N, channels, H, W)."""
-        total = 0.0
-        with self._torch.inference_mode():
-            found = head_parts(self._model, self._torch, outputs)
-            for (box, score, scores), (boxes, objectness, confidence) in zip(found, self._exact):
-                total += float(((score - objectness) ** 2).sum() + ((scores - confidence) ** 2).sum())
-                total += BOX_WEIGHT * float((objectness * (box - boxes) ** 2).sum())
-        return total
-
-
-class TensorError:
-    """Distance of plain outputs from the float network's: squared differences against each output's own energy."""
-
-    def __init__(self, _: ImportedModel, torch: Any, outputs: list[FloatArray]) -> None:
-        self._torch = torch
-        self._exact = [torch.from_numpy(np.ascontiguousarray(output.transpose(0, 3, 1, 2))) for output in outputs]
-        self._energy = [max(float((output**2).sum()), np.finfo(np.float32).tiny) for output in self._exact]
-
-    def of(self, outputs: list[Any]) -> float:
-        """Sum over all outputs, tensors (N, C, H, W)."""
-        pairs = zip(outputs, self._exact, self._energy)
-        with self._torch.inference_mode():
-            return float(sum(float(((output - exact) ** 2).sum()) / energy for output, exact, energy in pairs))

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlu_agent.errors import UserError
-from mlu_agent.model.output_spec import TENSORS
 
 from ..calibration.calibrate import calibrate
-from ..calibration.refine import DetectionError, TensorError
+from ..calibration.distance import error_of
 from ..calibration.split import FEWEST, split
 from ..formats.pictures import float_input, float_picture, read_picture
 from ..runners.fake_quantization import FakeQuantRunner
@@ -125,7 +124,7 @@ class _Judge:
     def __init__(self, model: ImportedModel, settings: Settings, paths: Sequence[Path], torch: Any) -> None:
         self._settings, self._paths = settings, paths
         self._spec = float_input(model.graph, settings.preprocessing)
-        kind = TensorError if model.decode == TENSORS else DetectionError
+        kind = error_of(model)
         runner = FloatRunner(model.graph)
         self._errors = [kind(model, torch, runner.run(self._picture(path))) for path in paths]
 

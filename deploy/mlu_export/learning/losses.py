@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlu_agent.model.output_spec import TENSORS
-
+from ..calibration.distance import BOX_WEIGHT, WHOLE
 from ..calibration.head_parts import head_parts
 
 if TYPE_CHECKING:
@@ -13,15 +12,15 @@ if TYPE_CHECKING:
 
     from ..values.graph import ImportedModel
 
-BOX_WEIGHT = 0.2
 LEAST = 1e-6
 
 
 def distance(model: ImportedModel, torch: Any, outputs: Sequence[Any], exact: Sequence[Any]) -> Any:
     """A scalar. Confidences are compared by cross-entropy (less that of the exact ones with themselves), which minds
-    the small ones too; boxes by squares, as far as there is an object; plain tensors by squares against their energy.
+    the small ones too; boxes by squares, as far as there is an object; plain tensors, and all those of
+    heads that tell more than boxes, by squares against their energy.
     """
-    if model.decode == TENSORS:
+    if model.decode in WHOLE:
         terms = [
             ((one - other) ** 2).sum() / other.square().sum().clamp(min=LEAST) for one, other in zip(outputs, exact)
         ]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from tests.deploy import nets
 
-from mlu_export.calibration.refine import DetectionError, choose_pictures, clipped, refine
+from mlu_export.calibration.distance import DetectionError
+from mlu_export.calibration.refine import choose_pictures, clipped, refine
 from mlu_export.importers.darknet.cfg import parse_cfg
 from mlu_export.importers.darknet.importer import import_darknet
 from mlu_export.lowering.lower import LowerOptions, lower

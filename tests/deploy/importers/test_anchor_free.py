@@ -123,9 +123,10 @@ def test_ranges_are_refined_by_the_detections_of_heads_without_anchors(decode, l
     """A range far too narrow is widened again; the exact network has no error."""
     import torch
 
+    from mlu_export.calibration.distance import DetectionError
     from mlu_export.calibration.head_parts import head_parts
     from mlu_export.calibration.observe import LayerObserver
-    from mlu_export.calibration.refine import DetectionError, refine
+    from mlu_export.calibration.refine import refine
     from mlu_export.runners.float_graph import FloatRunner
 
     model = network(decode, layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.deploy.importers.test_onnx import detector, floats
@@ -77,6 +78,35 @@ def test_built_heads_tell_more_than_boxes(case, tiny, export, tmp_path):
         found = detector.detect(cv2.imread(str(tiny / "pictures" / "0.png")))
     assert len(found) > 0
     assert found.shaped
+
+
+@pytest.fixture
+def eight(tmp_path):
+    """A folder of as many pictures as it takes to judge some by others."""
+    import cv2
+
+    folder = tmp_path / "eight"
+    folder.mkdir()
+    rng = np.random.default_rng(4)
+    for number in range(8):
+        cv2.imwrite(str(folder / f"{number}.png"), rng.integers(0, 256, (32, 32, 3), np.uint8))
+    return folder
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("case", ["outlines", "pose", "turned boxes"])
+def test_the_default_of_calibration_and_learning_judge_shaped_heads_by_all_tensors(case, eight, export, tmp_path):
+    """Masks, keypoints and angles have no confidences to be compared by: every output has its say."""
+    decode, proto, *_ = SHAPED[case]
+    (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
+    (tmp_path / "five.txt").write_text("a\nb\nc\nd\ne\n")
+    done = export("build", "--arch", "onnx", "--weights", tmp_path / "net.onnx", "--decode", decode, "--strides", "4,8",
+                  "--labels", tmp_path / "five.txt", "--calibration", eight, "--learn", "4", "--workers", "1",
+                  "--output", tmp_path)  # fmt: skip
+    assert done[0] == 0, done[2]
+    recipe = (tmp_path / "net.recipe.toml").read_text()
+    assert "chosen of 5 rules; 6 pictures calibrate, 2 judge" in recipe
+    assert "learned from 4 views, distance to float on 2 " in done[2]
 
 
 WRONG = {
