@@ -141,6 +141,7 @@ def test_names_in_metadata_are_read_as_python_and_json_print_them(text):
         ("", "its metadata (names) has a str where"),
         ("x" * ((1 << 20) + 1), "its metadata (names)"),
         ("9" * 5000, "its metadata (names) has a"),
+        ("," * ((1 << 20) - 1) + "'", "its metadata (names) has a str where"),
     ],
 )
 def test_names_in_metadata_that_are_none_are_told(text, problem):

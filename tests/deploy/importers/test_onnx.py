@@ -533,6 +533,37 @@ DAMAGED = {
 }  # fmt: skip
 
 
+def zeros(*shape):
+    return ("ConstantOfShape", ints(*shape), {})
+
+
+def places(*shape):
+    return ("ConstantOfShape", ints(*shape), {"value": numpy_helper.from_array(ints(0))})
+
+
+WIDE, MANY = 1 << 25, 1 << 21
+LARGER_THAN_ITS_INPUTS = {  # operators on constants that hold little, or nothing
+    "Conv": ((zeros(1, 0, WIDE, WIDE), zeros(1, 0, 1, 1)), {}),
+    "MatMul": ((zeros(WIDE, 0), zeros(0, WIDE)), {}),
+    "GatherND": ((zeros(1, MANY), places(MANY, 1)), {}),
+    "GatherElements": ((zeros(MANY, 1), places(1, MANY)), {"axis": 1}),
+    "ScatterND": ((zeros(1, MANY), places(MANY, 1), zeros(1)), {}),
+    "NonZero": ((zeros(*[1] * 30, WIDE),), {}),
+    "ReduceProd": ((zeros(WIDE, 0, WIDE),), {"axes": [1]}),
+}
+
+
+@pytest.mark.parametrize("operator", LARGER_THAN_ITS_INPUTS)
+def test_a_constant_is_bounded_before_it_is_made(operator):
+    """Where axes of no numbers, or numbers used again, would make far more than the file holds."""
+    inputs, attributes = LARGER_THAN_ITS_INPUTS[operator]
+    nodes = [(kind, [f"s{at}"], [f"c{at}"], more) for at, (kind, _, more) in enumerate(inputs)]
+    nodes += [(operator, [node[2][0] for node in nodes], ["c"], attributes), ("Add", ["x", "c"], ["out"], {})]
+    proto = model(nodes, {f"s{at}": shape for at, (_, shape, _) in enumerate(inputs)})
+    with pytest.raises(DataError, match="no network for this device holds such a one"):
+        import_onnx(proto.SerializeToString(), {}, None)
+
+
 @pytest.mark.parametrize("case", DAMAGED)
 def test_damaged_files_are_one_sentence(case):
     """Truncated, contradictory, huge and cyclic files: a sentence, without the memory or the time they ask for."""

@@ -15,6 +15,13 @@ from ...recording.values import Constant, UnsupportedError, Value, new_identity
 Tensor = npt.NDArray[Any]
 Operand = Any  # a Value that the network computes, a Tensor that is known now, or None
 MAX_STEP = 1 << 16
+MAX_FOLDED = 1 << 26  # elements of a tensor that is computed now
+
+
+def bounded(elements: float) -> None:
+    """Raises DataError for more than a tensor that is computed now may have: to be asked before it is made."""
+    if elements > MAX_FOLDED:
+        raise DataError(f"a constant of {elements:.0f} elements is made; no network for this device holds such a one")
 
 
 @dataclass(frozen=True, eq=False)

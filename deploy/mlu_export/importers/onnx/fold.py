@@ -10,10 +10,9 @@ import numpy as np
 from mlu_agent.errors import DataError
 
 from ...recording.values import UnsupportedError
-from .call import Call, Tensor
+from .call import Call, Tensor, bounded
 from .fold_tails import TAIL_FOLDS
 
-MAX_FOLDED = 1 << 26  # elements
 # TensorProto.DataType -> numpy; floats are computed in float32
 DTYPES: dict[int, Any] = {
     1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
@@ -32,13 +31,8 @@ def fold(call: Call) -> tuple[Tensor, ...]:
         made = FOLDS[call.operator](call)
     results = tuple(np.asarray(one) for one in (made if isinstance(made, (list, tuple)) else (made,)))
     for one in results:
-        _bounded(one.size)
+        bounded(one.size)
     return results
-
-
-def _bounded(elements: float) -> None:
-    if elements > MAX_FOLDED:
-        raise DataError(f"a constant of {elements:.0f} elements is made; no network for this device holds such a one")
 
 
 def _operands(call: Call) -> list[Tensor]:
@@ -59,7 +53,7 @@ def _of(call: Call, index: int = 0) -> Tensor:
 def _pointwise(function: Callable[..., Any]) -> Fold:
     def run(call: Call) -> Any:
         operands = _operands(call)
-        _bounded(math.prod(np.broadcast_shapes(*(one.shape for one in operands))))
+        bounded(math.prod(np.broadcast_shapes(*(one.shape for one in operands))))
         return function(*operands)
 
     return run
@@ -103,7 +97,7 @@ def _constant(call: Call) -> Any:
 
 def _filled(call: Call) -> Any:
     shape = call.numbers(0) or []
-    _bounded(math.prod(shape))
+    bounded(math.prod(shape))
     value = call.attributes.get("value", np.zeros(1, np.float32))
     return np.full(shape, np.asarray(value).reshape(-1)[0], np.asarray(value).dtype)
 
@@ -112,33 +106,33 @@ def _range(call: Call) -> Any:
     start, stop, step = (one.reshape(()) for one in _operands(call))
     if step == 0:
         raise ZeroDivisionError("a step of zero")
-    _bounded(abs(float(stop) - float(start)) / abs(float(step)))
+    bounded(abs(float(stop) - float(start)) / abs(float(step)))
     return np.arange(start.item(), stop.item(), step.item(), dtype=start.dtype)
 
 
 def _expand(call: Call) -> Any:
     array, wanted = _of(call), call.numbers(1) or []
     shape = np.broadcast_shapes(array.shape, tuple(wanted))
-    _bounded(math.prod(shape))
+    bounded(math.prod(shape))
     return np.array(np.broadcast_to(array, shape))
 
 
 def _tile(call: Call) -> Any:
     array, repeats = _of(call), call.numbers(1) or []
-    _bounded(array.size * math.prod(repeats))
+    bounded(array.size * math.prod(repeats))
     return np.tile(array, repeats)
 
 
 def _concat(call: Call) -> Any:
     operands = _operands(call)
-    _bounded(sum(one.size for one in operands))
+    bounded(sum(one.size for one in operands))
     return np.concatenate(operands, call.integer("axis", 0))
 
 
 def _gather(call: Call) -> Any:
     array, index = _of(call), _of(call, 1)
     axis = call.integer("axis", 0)
-    _bounded(array.size / max(1, array.shape[axis]) * index.size)
+    bounded(array.size / max(1, array.shape[axis]) * index.size)
     return np.take(array, index.astype(np.int64), axis)
 
 
@@ -221,15 +215,19 @@ def _split(call: Call) -> Any:
 
 def _reduced(function: Callable[..., Any]) -> Fold:
     def run(call: Call) -> Any:
-        axes = axes_of(call)
-        return function(_of(call), axis=tuple(axes) if axes else None, keepdims=bool(call.integer("keepdims", 1)))
+        array, axes = _of(call), axes_of(call)
+        gone = {axis % max(1, array.ndim) for axis in axes or range(array.ndim)}  # of an empty axis zeros are left
+        bounded(math.prod(size for axis, size in enumerate(array.shape) if axis not in gone))
+        return function(array, axis=tuple(axes) if axes else None, keepdims=bool(call.integer("keepdims", 1)))
 
     return run
 
 
 def _matmul(call: Call) -> Any:
     a, b = _operands(call)
-    _bounded(a.size * (b.shape[-1] if b.ndim > 1 else 1))
+    rows, columns = (a.shape[-2] if a.ndim > 1 else 1), (b.shape[-1] if b.ndim > 1 else 1)
+    products = math.prod(np.broadcast_shapes(a.shape[:-2], b.shape[:-2])) * rows * columns
+    bounded(products * max(1, a.shape[-1]))  # of no numbers a product is as large
     return a @ b
 
 

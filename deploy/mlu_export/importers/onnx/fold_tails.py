@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from mlu_agent.errors import DataError
 
 from ...recording.values import UnsupportedError
+from .call import bounded
 
 if TYPE_CHECKING:
     from .call import Call, Tensor
 
-MOST_BOXES = 1 << 15
+MOST_COMPARED = 1 << 28  # boxes times chosen times classes: some seconds
 
 
 def _of(call: Call, index: int = 0) -> Tensor:
@@ -43,6 +45,8 @@ def convolution(call: Call) -> Any:
     x, weight, bias = _of(call), _of(call, 1), call.known(2)
     if x.ndim != 4 or weight.ndim != 4 or weight.shape[2:] != (1, 1) or call.integer("group", 1) != 1:
         raise UnsupportedError("only a convolution of one place is known for constants")
+    made = x.shape[0] * math.prod(x.shape[2:]) * weight.shape[0]
+    bounded(made * max(1, weight.shape[1]))  # of no channels a result is as large
     result = np.einsum("oi,nihw->nohw", weight[:, :, 0, 0], x)
     return result if bias is None else result + bias.reshape(1, -1, 1, 1)
 
@@ -61,6 +65,8 @@ def top_k(call: Call) -> Any:
 def gather_elements(call: Call) -> Any:
     """One place for every place."""
     x, places, axis = _of(call), _of(call, 1), call.integer("axis", 0)
+    others = [size for at, size in enumerate(x.shape) if at != axis % max(1, x.ndim)]
+    bounded(math.prod(np.broadcast_shapes((*others, 1), np.moveaxis(places, axis, -1).shape)))
     return np.take_along_axis(x, places % x.shape[axis], axis)
 
 
@@ -70,20 +76,31 @@ def gather_nd(call: Call) -> Any:
     if batch > 1 or (batch and x.shape[0] != 1):
         raise UnsupportedError("gathering for each of several pictures is not known")
     if batch:
-        return x[0][tuple(np.moveaxis(places[0], -1, 0))][None]
-    return x[tuple(np.moveaxis(places, -1, 0))]
+        return x[0][_places(x[0], places[0])][None]
+    return x[_places(x, places)]
 
 
 def scatter_nd(call: Call) -> Any:
     """A tensor with other numbers at some places."""
     made, places, updates = np.array(_of(call)), _of(call, 1), _of(call, 2)
-    made[tuple(np.moveaxis(places, -1, 0))] = updates
+    made[_places(made, places)] = updates
     return made
+
+
+def _places(x: Tensor, places: Tensor) -> tuple[Tensor, ...]:
+    """Lists of numbers as numpy wants them."""
+    depth = places.shape[-1]
+    if depth > x.ndim:
+        raise ValueError(f"places of {depth} numbers in a tensor of {x.ndim} axes")
+    bounded(math.prod(places.shape[:-1]) * math.prod(x.shape[depth:]))
+    return tuple(np.moveaxis(places, -1, 0))
 
 
 def non_zero(call: Call) -> Any:
     """The places of what is not zero."""
-    return np.array(np.nonzero(_of(call)), np.int64)
+    x = _of(call)
+    bounded(x.size * x.ndim)
+    return np.array(np.nonzero(x), np.int64)
 
 
 def arg_max(call: Call) -> Any:
@@ -97,8 +114,9 @@ def suppression(call: Call) -> Any:
     """NonMaxSuppression of one picture: picture, class and place of each box that is left."""
     boxes, scores = _of(call), _of(call, 1)
     most, overlap, least = call.number(2) or 0, call.number(3) or 0.0, call.number(4)
-    if boxes.shape[0] != 1 or boxes.shape[1] > MOST_BOXES:
-        raise UnsupportedError(f"a choice among boxes {boxes.shape} is not known")
+    classes, count = scores.shape[1], boxes.shape[1]
+    if boxes.shape[0] != 1 or classes * max(1, count) * max(1, min(int(most), count)) > MOST_COMPARED:
+        raise UnsupportedError(f"a choice among boxes {boxes.shape} of {classes} classes, {most:g} each, is not known")
     corners = boxes[0]
     if call.integer("center_point_box", 0):
         corners = np.concatenate((corners[:, :2] - corners[:, 2:] / 2, corners[:, :2] + corners[:, 2:] / 2), axis=1)

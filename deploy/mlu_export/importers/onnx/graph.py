@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 COLOURS = 3
 FLOATS = {1: "float", 10: "float16", 11: "double"}  # TensorProto.DataType
-MISTAKES = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ZeroDivisionError)
+MISTAKES = (
+    ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ZeroDivisionError, MemoryError,
+)  # fmt: skip
 
 
 def import_onnx(

@@ -92,7 +92,7 @@ def read_metadata(model: Any) -> Metadata:
 def _names(text: str) -> Any:
     """A list or table; another text, which is no names, where it is neither."""
     found = _literal(text)
-    if found is None and text and re.fullmatch(r"[^\[\](){}'\"]*,[^\[\](){}'\"]*", text):
+    if found is None and "," in text and not set(text) & set("[](){}'\""):
         return [name.strip() for name in text.split(",")]
     return text if found is None else found
 
