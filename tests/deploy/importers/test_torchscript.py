@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mlu_agent.errors import DataError, MluAgentError, UserError
+from mlu_export.recording.values import UnsupportedError
 
 pytestmark = pytest.mark.torch
 
@@ -70,6 +71,34 @@ def test_outputs_of_a_traced_network(tails):
     assert [one.name for one in read(data, outputs=("0",)).tensors] == ["0"]
     with pytest.raises(UserError, match=r"--outputs 7: the network has no convolution .* its last are 0, 2"):
         read(data, outputs=("7",))
+
+
+@pytest.mark.parametrize("draw", ["rand", "randn", "randint", "bernoulli", "normal", "rand_like"])
+def test_numbers_drawn_at_random_are_refused(draw):
+    """They would be frozen into the model, and each build would have others."""
+    import torch
+
+    made = {
+        "rand": lambda _: torch.rand([1]),
+        "randn": lambda _: torch.randn([1]),
+        "randint": lambda _: torch.randint(0, 9, [1]).float(),
+        "bernoulli": lambda _: torch.bernoulli(torch.full([1], 0.5)),
+        "normal": lambda _: torch.normal(0.0, 1.0, [1]),
+        "rand_like": torch.rand_like,
+    }[draw]
+
+    class Drawing(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return x + made(x)
+
+    operator = "rand" if draw == "bernoulli" else draw
+    with pytest.raises(UnsupportedError, match=rf"operator aten\.{operator}\.\w+ draws numbers at random"):
+        read(saved(Drawing()))
 
 
 def test_code_that_loading_would_run_is_refused_before_it_is_loaded():

@@ -195,6 +195,20 @@ def failing():
 def exiting():
     import sys
     sys.exit(3)
+
+class Drawing(nn.Module):
+    def __init__(self, draw):
+        super().__init__()
+        self.conv, self.draw = nn.Conv2d(3, 8, 3), draw
+
+    def forward(self, x):
+        return self.draw(self.conv(x))
+
+def drawing():
+    return Drawing(lambda x: x + torch.rand([1]))
+
+def dropping():
+    return Drawing(lambda x: nn.functional.dropout(x, 0.5, True))
 """
 
 
@@ -275,6 +289,8 @@ REFUSED = {
     "exiting": ("mine.py, line 48: ", "it ends the program (sys.exit(3))", "let both return"),
     "number": ("returns int", "torch.nn.Module"),
     "failing": ("line 44: KeyError", "nothing"),
+    "drawing": ("rand: operator aten.rand.default draws numbers at random", "make its numbers a buffer"),
+    "dropping": ("operator aten.native_dropout.default draws numbers at random",),
     "missing": ("has no function missing", "returns the torch module"),
 }
 
