@@ -2075,6 +2075,18 @@ EXPORT = (
         "test_boxes_lost_and_added_are_counted_by_class_and_size",
     ),
     _export(
+        "an interval of a class in nine pictures",
+        "LEAST_PICTURES = 10",
+        "LEAST_PICTURES = 9",
+        "test_a_class_of_few_pictures_has_no_interval_and_loses_nothing_for_sure",
+    ),
+    _export(
+        "classes that lose by intervals of one class alone",
+        "if value.of_many(len(one.per_class)).high < 0]",
+        "if value.high < 0]",
+        "test_classes_that_lose_are_told_by_intervals_for_as_many_as_were_tested",
+    ),
+    _export(
         "a gate that is sure within chance",
         "return loss.high <= allowed or loss.low > allowed",
         "return loss.value <= allowed or loss.low > allowed",

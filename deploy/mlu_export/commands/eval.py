@@ -168,7 +168,7 @@ def _evaluate(asked: Run) -> int:
         if len(results) > 1:
             print(comparison_text(results, against))
     for verdict in verdicts:
-        if not (verdict.passed and (verdict.is_sure or verdict.loss is None)):
+        if not (verdict.passed and verdict.is_sure):
             print(f"mlu-export: {'note: ' * verdict.passed}{verdict.sentence()}", file=sys.stderr)
     return 0 if all(verdict.passed for verdict in verdicts) else 2
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .accuracy import SIZES
 from .matching import AREAS, MATCHING_IOU, box_overlaps
-from .resampling import Interval, draws, interval_of, resample
+from .resampling import LEAST_PICTURES, Interval, draws, interval_of, resample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,8 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Against:
-    """Differences of one result to float, each with its interval; None where there is nothing to measure.
+    """Differences of one result to float, each with its interval; None where there is nothing to measure, and for
+    classes and sizes where fewer than ``LEAST_PICTURES`` have an object of theirs.
 
     ``per_class`` mAP50-95 by label; ``rates`` at the working threshold: precision, recall, F1.
     """
@@ -134,7 +135,9 @@ def _against(exact: Evaluation, theirs: Figures, result: Evaluation, weights: Fl
         _sure(result.map50_95 - exact.map50_95, means[:, 0]),
         _sure(result.map50 - exact.map50, found.map50 - theirs.map50),
         {
-            size: interval_of(_less(result.per_size[size], exact.per_size[size]), means[:, number])
+            size: None
+            if found.holding[number] < LEAST_PICTURES
+            else interval_of(_less(result.per_size[size], exact.per_size[size]), means[:, number])
             for number, size in enumerate(SIZES, 1)
         },
         {label: one for label, one in by_category.items() if one is not None},
@@ -163,6 +166,8 @@ def _class_difference(
 ) -> Interval | None:
     number = result.categories[label]
     if number not in found.by_category or number not in theirs.by_category:
+        return None
+    if found.category_holding[number] < LEAST_PICTURES:
         return None
     value = result.per_class.get(label, {}).get("map50_95", 0.0) - exact.per_class.get(label, {}).get("map50_95", 0.0)
     return interval_of(value, found.by_category[number] - theirs.by_category[number])

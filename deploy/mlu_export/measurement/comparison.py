@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .accuracy import SIZES
+from .resampling import LEAST_PICTURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,9 +125,11 @@ def _against_lines(mode: str, one: Against) -> list[str]:
         )
     lost = surely_lost(one)
     if lost:
+        tested = len(one.per_class)
         lines.append(
-            "  classes that lose beyond chance: "
-            + ", ".join(f"{label} {one.per_class[label].words()}" for label in lost[:WORST])
+            f"  classes that lose beyond chance, of {tested} with objects in {LEAST_PICTURES} pictures or more "
+            "(intervals widened for so many): "
+            + ", ".join(f"{label} {one.per_class[label].of_many(tested).words()}" for label in lost[:WORST])
         )
     return lines
 
@@ -139,10 +142,10 @@ def most_changed(one: Against, count: int = WORST) -> list[str]:
 
 
 def surely_lost(one: Against) -> list[str]:
-    """Labels whose mAP50-95 is lower than float's by more than chance, most first. Of a hundred classes that lose
-    nothing two or three are among them.
+    """Labels whose mAP50-95 is lower than float's by more than chance, most first; of all that were looked at, however
+    many lose nothing, one is among them by chance in one of forty sets.
     """
-    lost = [label for label, value in one.per_class.items() if value.high < 0]
+    lost = [label for label, value in one.per_class.items() if value.of_many(len(one.per_class)).high < 0]
     return sorted(lost, key=lambda label: (one.per_class[label].value, label))
 
 

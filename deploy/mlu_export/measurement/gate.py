@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlu_agent.errors import DataError
 
 from ..support.files import read_bounded
-from .resampling import Interval, pictures_needed
+from .resampling import LEAST_PICTURES, Interval, pictures_needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ class Verdict:
 
     @property
     def is_sure(self) -> bool:
-        return self.loss is not None and is_sure(self.loss, self.allowed)
+        return self.loss is not None and is_sure(self.reference.images, self.loss, self.allowed)
 
     @property
     def needed(self) -> int | None:
@@ -82,11 +82,13 @@ class Verdict:
             f"{self.mode} loses {self.lost:.4f}{chance} mAP50-95 against {self.reference.name} "
             f"({self.figure:.4f} against {self.reference.map50_95:.4f}), {allows}"
         )
-        return found if self.is_sure or self.loss is None else f"{found}, by the figure alone: {self.too_small()}"
+        return found if self.is_sure else f"{found}, by the figure alone: {self.too_small()}"
 
     def too_small(self) -> str:
         """Why it is not sure."""
-        return "" if self.loss is None else too_small(self.reference.images, self.loss, self.allowed)
+        if self.loss is None:
+            return f"there is no interval against {self.reference.name}, so chance may be all of it"
+        return too_small(self.reference.images, self.loss, self.allowed)
 
     def document(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -102,13 +104,17 @@ class Verdict:
         }
 
 
-def is_sure(loss: Interval, allowed: float) -> bool:
-    """Whether what is allowed lies outside of the interval."""
+def is_sure(pictures: int, loss: Interval, allowed: float) -> bool:
+    """Whether what is allowed lies outside of the interval, and that is one of enough pictures."""
+    if pictures < LEAST_PICTURES:
+        return False
     return loss.high <= allowed or loss.low > allowed
 
 
 def too_small(pictures: int, loss: Interval, allowed: float) -> str:
     """That so many pictures cannot tell a loss, and how many could."""
+    if pictures < LEAST_PICTURES:
+        return f"{pictures} pictures are too few for an interval that holds: {LEAST_PICTURES} are the least"
     needed = pictures_needed(pictures, loss.half, allowed)
     return f"{pictures} pictures tell a loss of {allowed:g} apart only with +-{loss.half:.4f}" + (
         f": some {needed} are needed" if needed > pictures else ", and it lies on the edge: more would tell"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..measurement.matching import MATCHING_IOU
+from ..measurement.resampling import LEAST_PICTURES
 from . import html
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ def losses(found: Judgement) -> Html:
         *parts,
         about="Differences to float, with the interval that chance leaves: pictures are drawn anew many times, both "
         "with the same, and 95 of 100 such intervals hold the truth for pictures of this kind. A difference whose "
-        "interval holds 0 may be none. A box of float without a partner of its class at an IoU of "
-        f"{MATCHING_IOU:g} is lost, one that float has not is added.",
+        "interval holds 0 may be none. Classes and sizes with objects in fewer than "
+        f"{LEAST_PICTURES} pictures have none; a class is coloured by an interval widened for the number of classes. "
+        f"A box of float without a partner of its class at an IoU of {MATCHING_IOU:g} is lost, one that float has not "
+        "is added.",
     )
 
 
@@ -58,10 +61,12 @@ def _figures(one: Against) -> Html:
     return html.table(["", "to float", "from", "to"], [[name, *_cells(value)] for name, value in rows])
 
 
-def _cells(value: Interval | None) -> list[object]:
+def _cells(value: Interval | None, tested: int = 1) -> list[object]:
+    """Coloured where it is beyond chance, of so many that are looked at together."""
     if value is None:
         return ["-", "-", "-"]
-    kind = "bad" if value.high < 0 else "good" if value.low > 0 else ""
+    wide = value.of_many(tested)
+    kind = "bad" if wide.high < 0 else "good" if wide.low > 0 else ""
     return [(f"{value.value:+.4f}", kind), f"{value.low:+.4f}", f"{value.high:+.4f}"]
 
 
@@ -78,5 +83,8 @@ def _counts(boxes: Boxes) -> list[object]:
 def _classes(one: Against) -> Html:
     """Those with the most changes first."""
     order = sorted(one.class_boxes, key=lambda name: (-one.class_boxes[name].lost - one.class_boxes[name].added, name))
-    rows = [[label or "-", *_cells(one.per_class.get(label)), *_counts(one.class_boxes[label])] for label in order]
+    tested = len(one.per_class)
+    rows = [
+        [label or "-", *_cells(one.per_class.get(label), tested), *_counts(one.class_boxes[label])] for label in order
+    ]
     return html.table(["class", "mAP50-95 to float", "from", "to", *BOXES], rows)

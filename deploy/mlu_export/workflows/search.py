@@ -68,7 +68,11 @@ class MapProposal:
         """For a person, with options to paste."""
         now = f"float has mAP50-95 {self.exact:.4f}, int8 {self.before:.4f}"
         chance = f" +-{self.lost.half:.4f}"
-        doubt = "" if is_sure(self.lost, self.loss) else f"; {too_small(self.pictures, self.lost, self.loss)}"
+        doubt = (
+            ""
+            if is_sure(self.pictures, self.lost, self.loss)
+            else f"; {too_small(self.pictures, self.lost, self.loss)}"
+        )
         if not self.layers:
             lost = f"{self.exact - self.before:.4f}{chance}"
             return f"{now}, which loses {lost}, at most {self.loss:g}: no layer needs more bits{doubt}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.deploy.measurement.test_evaluate_modes import found, truth_of
 
@@ -108,4 +110,60 @@ def test_a_baseline_has_no_interval(results):
     against = against_float(results)
     verdicts = judge(results, Reference("the baseline x", 2, 0.9), against, 0.1)
     assert [(one.reference.name, one.loss is None) for one in verdicts] == [("float", False), ("the baseline x", True)]
-    assert verdicts[1].sentence().endswith("more than --gate 0.1 allows")
+    sentence = verdicts[1].sentence()
+    assert "more than --gate 0.1 allows, by the figure alone: there is no interval against the baseline x" in sentence
+
+
+@pytest.mark.parametrize("pictures", [1, 9])
+def test_a_gate_is_never_sure_of_fewer_pictures_than_ten(pictures):
+    """One picture is the same in each draw: its interval has no width, and says nothing of others."""
+    verdict = Verdict("offline", Reference("float", pictures, 0.3), 0.3, 0.002, Interval(0.0, 0.0, 0.0))
+    assert (verdict.passed, verdict.is_sure) == (True, False)
+    assert verdict.sentence().endswith(
+        f"by the figure alone: {pictures} pictures are too few for an interval that holds: 10 are the least"
+    )
+
+
+def _lost_dogs(tmp_path, pictures):
+    """Twelve pictures with a cat in each, which both find, and a dog in some, which int8 never finds."""
+    objects = [(number, 5, 0, 0, 40, 40) for number in range(1, 13)]
+    objects += [(number, 7, 100, 0, 200, 200) for number in range(1, pictures + 1)]
+    truth = truth_of(tmp_path, objects, pictures=12)
+    results = []
+    for mode in ("float", "offline"):
+        collected = Results(truth, ("cat", "dog"), Thresholds(confidence=0.25))
+        for number in range(1, 13):
+            dog = [(100, 0, 300, 200, 0.8, DOG)] if number <= pictures and mode == "float" else []
+            collected.add(number, found((0, 0, 40, 40, 0.9, CAT), *dog))
+        results.append(collected.summarize("simulator", mode))
+    return results
+
+
+@pytest.mark.parametrize("pictures", [1, 9])
+def test_a_class_of_few_pictures_has_no_interval_and_loses_nothing_for_sure(tmp_path, pictures):
+    """All that is lost lies in one picture, or in nine: no draw tells how another set would be."""
+    results = _lost_dogs(tmp_path, pictures)
+    one = against_float(results)["offline"]
+    assert (list(one.per_class), surely_lost(one)) == (["cat"], [])
+    assert (one.per_size["medium"], one.per_size["large"]) == (Interval(0.0, 0.0, 0.0), None)
+    assert one.document()["per_class"]["dog"]["map50_95"] is None
+    assert "beyond chance" not in comparison_text(results, {"offline": one})
+
+
+def test_a_class_of_ten_pictures_has_one(tmp_path):
+    """As many are enough; what is told as lost says of how many classes it is."""
+    results = _lost_dogs(tmp_path, 10)
+    one = against_float(results)["offline"]
+    assert (list(one.per_class), surely_lost(one)) == (["cat", "dog"], ["dog"])
+    assert "classes that lose beyond chance, of 2 with objects in 10 pictures or more (intervals widened" in (
+        comparison_text(results, {"offline": one})
+    )
+
+
+def test_classes_that_lose_are_told_by_intervals_for_as_many_as_were_tested(results):
+    """Of eighty, each with 95 %, some lose by chance alone: the widened intervals take the quantile of .05 / 80."""
+    lost = Interval(-0.05, -0.09, -0.01)
+    one = replace(against_float(results)["offline"], per_class={"fork": lost})
+    assert surely_lost(one) == ["fork"]
+    assert lost.of_many(80).high == pytest.approx(-0.05 + 0.04 * 3.4205 / 1.96, abs=1e-4)
+    assert surely_lost(replace(one, per_class={f"class {number}": lost for number in range(80)})) == []
