@@ -20,7 +20,7 @@ from mlu_agent.model.output_spec import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..recording.values import Value
 
@@ -82,11 +82,15 @@ def _fits(sizes: Sequence[int], third: int) -> bool:
 
 
 def keypoints_of(channels: int) -> tuple[int, ...]:
-    """How many keypoints and their dimensions; those with visibility are the usual ones. () if they are none."""
+    """How many keypoints and their dimensions, the usual ones. () if they are none."""
+    return next(keypoint_kinds(channels), ())
+
+
+def keypoint_kinds(channels: int) -> Iterator[tuple[int, int]]:
+    """All keypoints and dimensions that so many channels may be; those with visibility are the usual ones."""
     for dimensions in (3, 2):
         if channels % dimensions == 0 and channels // dimensions <= MAX_KEYPOINTS:
-            return channels // dimensions, dimensions
-    return ()
+            yield channels // dimensions, dimensions
 
 
 def check_raw(outputs: Sequence[Named], tensors: Sequence[Sequence[str]], decode: str) -> None:

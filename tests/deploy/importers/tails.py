@@ -66,10 +66,12 @@ class Free(Pyramid):
 
 
 class Shaped(Pyramid):
-    """Of yolov8 with more than boxes: mask coefficients and prototypes, key points, or angles."""
+    """Of yolov8 with more than boxes: mask coefficients and prototypes, key points, or angles. ``spoilt``: what is more
+    goes through a softmax."""
 
-    def __init__(self, kind):
-        self.third = {"yolov8-seg": 6, "yolov8-pose": 9, "yolov8-obb": 1}[kind]
+    def __init__(self, kind, keypoints=(3, 3), *, spoilt=False):
+        self.keypoints, self.spoilt = keypoints, spoilt
+        self.third = {"yolov8-seg": 6, "yolov8-pose": keypoints[0] * keypoints[1], "yolov8-obb": 1}[kind]
         super().__init__((4, CLASSES, self.third))
         self.kind, self.prototypes = kind, nn.Conv2d(3, self.third, 4, 4)
 
@@ -87,9 +89,11 @@ class Shaped(Pyramid):
             )
             centre = torch.cat(turned, 1)
         if self.kind == "yolov8-pose":
-            points3 = third.view(1, 3, 3, -1)
-            moved = (points3[:, :, :2] * 2 + (points.T - 0.5)) * steps.T
-            third = torch.cat((moved, points3[:, :, 2:].sigmoid()), 2).flatten(1, 2)
+            numbers = third.view(1, *self.keypoints, -1)
+            moved = (numbers[:, :, :2] * 2 + (points.T - 0.5)) * steps.T
+            third = torch.cat((moved, numbers[:, :, 2:].sigmoid()), 2).flatten(1, 2)
+        if self.spoilt:
+            third = third.softmax(1)
         made = torch.cat(((centre + points.T) * steps.T, sides * steps.T, scores.sigmoid(), third), 1)
         return (made, self.prototypes(x).relu()) if self.kind == "yolov8-seg" else made
 

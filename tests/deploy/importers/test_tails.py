@@ -199,6 +199,47 @@ def test_masks_key_points_and_angles_are_recognised(tails, kind, fields):
         assert "are left out" in boxes.notes[0]
 
 
+@pytest.mark.parametrize("asked", [{}, {"decode": "auto"}, {"decode": "yolov8-pose"}])
+def test_keypoints_are_those_that_the_tail_computes(tails, asked):
+    """Twelve channels are four keypoints of three numbers or six of two: the tail tells, the note says it, --keypoints
+    may say it and must not say otherwise, and metadata that does is told."""
+    data = tails.export(tails.Shaped("yolov8-pose", (6, 2)))
+    made = read(data, **asked)
+    assert (made.decode, made.layout.keypoints, made.request.keypoints) == ("yolov8-pose", (6, 2), (6, 2))
+    assert "--strides 8,16,32 --keypoints 6,2" in made.notes[0]
+    proto = onnx.load_from_string(data)
+    proto.metadata_props.add(key="kpt_shape", value="[4, 3]")
+    said = read(proto.SerializeToString(), **asked)
+    assert said.layout.keypoints == (6, 2)
+    assert "its keypoints are 4,3, it is built with 6,2" in said.warnings[-1]
+    if asked:
+        assert read(data, keypoints=(6, 2), **asked).layout.keypoints == (6, 2)
+        with pytest.raises(UserError, match=r"--keypoints: those of the network are \(6, 2\), not \(4, 3\)"):
+            read(data, keypoints=(4, 3), **asked)
+
+
+def test_keypoints_of_heads_that_no_tail_decodes_are_those_that_are_said(tails):
+    """By --keypoints, else by the metadata."""
+    data = tails.export(tails.Shaped("yolov8-pose", (6, 2)))
+    heads = {"decode": "yolov8-pose", "outputs": read(data).request.outputs, "strides": (8, 16, 32)}
+    proto = onnx.load_from_string(data)
+    proto.metadata_props.add(key="kpt_shape", value="[6, 2]")
+    assert read(data, keypoints=(6, 2), **heads).layout.keypoints == (6, 2)
+    assert read(proto.SerializeToString(), **heads).layout.keypoints == (6, 2)
+    assert read(data, **heads).layout.keypoints == (4, 3)
+
+
+@pytest.mark.parametrize("kind", ["yolov8-seg", "yolov8-pose"])
+def test_what_is_beside_boxes_is_believed_only_as_the_agent_computes_it(tails, kind):
+    """Key points or coefficients that go through a softmax are none of the rule's: boxes alone, where that is said."""
+    data = tails.export(tails.Shaped(kind, spoilt=True))
+    with pytest.raises(UserError, match="such as masks or key points, which --decode yolov8 leaves out: say so"):
+        read(data)
+    with pytest.raises(UserError, match="computes its boxes as --decode yolov8 does"):
+        read(data, decode=kind)
+    assert len(read(data, decode="yolov8").heads) == 3
+
+
 @pytest.mark.parametrize("case, rule, text", [
     ("yolov8", "yolov8", "a grid of cells"), ("yolov5", "yolov5", "a sigmoid"), ("yolox", "yolox", "a grid of cells"),
 ])  # fmt: skip

@@ -44,10 +44,11 @@ def import_onnx(
     """
     model = parse(data)
     metadata = read_metadata(model)
-    asked = metadata.over((heads or HeadRequest()).check())
+    asked = (heads or HeadRequest()).check()
     walk = _Walk(model.graph, companions, opset_of(model))
     source = walk.enter(size, metadata.size)
     request, notes = resolve(asked, walk.tail(asked, (source.shape[2], source.shape[3])))
+    request = metadata.over(request)  # what the network itself shows counts before
     try:
         made = imported(source, walk.run(request.outputs), request, ())
     except UnsupportedError as error:

@@ -61,6 +61,11 @@ class Metadata:
             warnings.append(
                 f"its metadata says that its stride is {self.stride}, its heads have {max(strides)} at most"
             )
+        if model.decode == POSES and self.keypoints and self.keypoints != model.layout.keypoints:
+            warnings.append(
+                f"its metadata says that its keypoints are {_pair(self.keypoints)}, it is built with "
+                f"{_pair(model.layout.keypoints)}"
+            )
         wanted = TELLING.get(self.task)
         if wanted and model.heads and model.decode != wanted:
             warnings.append(
@@ -95,6 +100,10 @@ def _names(text: str) -> Any:
     if found is None and "," in text and not set(text) & set("[](){}'\""):
         return [name.strip() for name in text.split(",")]
     return text if found is None else found
+
+
+def _pair(numbers: tuple[int, ...]) -> str:
+    return ",".join(map(str, numbers))
 
 
 def _sides(text: str) -> tuple[int, int] | None:

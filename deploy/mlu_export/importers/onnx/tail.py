@@ -62,12 +62,12 @@ class OnnxTail:
             return {}  # which is told where the network is recorded
         return {name: value.shape for name, value in values.items() if isinstance(value, Value)}
 
-    def run(self, arrays: Mapping[str, Tensor]) -> list[list[Tensor]]:
-        """The numbers of each end; DataError where none can be computed."""
+    def run(self, arrays: Mapping[str, Tensor], end: int | None = None) -> list[list[Tensor]]:
+        """The numbers of each end, or of one alone; DataError where none can be computed."""
         results, reason = [], ""
-        for end in self.ends:
+        for names in self.ends if end is None else [self.ends[end]]:
             try:
-                made = self.replay(arrays, end)
+                made = self.replay(arrays, names)
             except DataError as error:
                 made, reason = [], reason or str(error)
             results.append([one for one in made if isinstance(one, np.ndarray)])

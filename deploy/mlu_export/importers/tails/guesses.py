@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlu_agent.model.bundle import InputSpec
-from mlu_agent.model.output_spec import ANCHORED, FIELDS, MAX_REG, HeadSpec, OutputSpec
+from mlu_agent.model.output_spec import ANCHORED, FIELDS, KEYPOINTS, MAX_REG, HeadSpec, OutputSpec
 from mlu_agent.postprocess.decode import HeadDecoder
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Guess:
     tensors: tuple[tuple[str, ...], ...] = ()
     reg_max: int = 16
     anchors: int = 0
+    keypoints: tuple[int, int] = KEYPOINTS
 
 
 def levels_of(cuts: Mapping[str, tuple[int, ...]], size: tuple[int, int]) -> tuple[Level, ...]:
@@ -109,7 +110,9 @@ def decoded(
     """The agent's own boxes of such heads."""
     pairs = anchors or tuple(() for _ in levels)
     heads = tuple(HeadSpec(level.stride, np.array(own, np.float32).reshape(-1, 2)) for level, own in zip(levels, pairs))
-    spec = OutputSpec("yolo_heads", guess.decode, heads, reg_max=guess.reg_max, tensors=guess.tensors)
+    spec = OutputSpec(
+        "yolo_heads", guess.decode, heads, reg_max=guess.reg_max, tensors=guess.tensors, keypoints=guess.keypoints
+    )
     outputs = [np.ascontiguousarray(arrays[name][0].transpose(1, 2, 0)) for name in names_of(guess, levels)]
     return HeadDecoder(spec, InputSpec(size[1], size[0]), guess.classes)(outputs, LEAST)
 

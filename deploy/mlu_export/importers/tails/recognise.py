@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlu_agent.errors import DataError
 from mlu_agent.model.output_spec import ANCHORED
 
 from ...values.heads import HeadRequest
@@ -48,7 +49,8 @@ def recognise(tail: Tail) -> Found | None:
             readings = list(read_rows(end, cells, tried.classes))
             for anchors in _anchors(tail, number, tried, levels, cells):
                 if _any_fits(readings, decoded(tried, levels, tail.size, arrays, anchors), tail.size):
-                    return shaped(_found(tried, levels, tail, anchors, decoded=True), tail, levels, ends[0])
+                    found = _found(tried, levels, tail, anchors, decoded=True)
+                    return shaped(found, tried, tail, levels, arrays, ends)
                 if tried.decode == "yolov8" and _is_oriented(tried, levels, readings, arrays, tail.size, end):
                     return oriented(_found(tried, levels, tail, (), decoded=True), levels)
     guess = unverified(levels) if any(_passes_on(end, arrays) for end in ends) else None
@@ -131,7 +133,11 @@ def _anchors(tail: Tail, end: int, guess: Guess, levels: tuple[Level, ...], cell
         yield ()
         return
     arrays, objectness = anchor_probe(guess, levels)
-    for rows in read_rows(tail.run(arrays)[end], cells, guess.classes):
+    try:
+        (made,) = tail.run(arrays, end)
+    except DataError:
+        return
+    for rows in read_rows(made, cells, guess.classes):
         for _, xyxy in corners(rows.boxes, tail.size):
             found = _sizes(rows, xyxy[:, 2:] - xyxy[:, :2], objectness * 0.5)
             if found:

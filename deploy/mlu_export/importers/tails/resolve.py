@@ -58,10 +58,12 @@ def _agreed(asked: HeadRequest, found: Found) -> tuple[HeadRequest, tuple[str, .
             f"--decode {asked.decode}: the network computes its boxes as --decode {request.decode} does ({_kind(found)}"
             "); leave --decode out, or name other tensors with --outputs"
         )
-    for key in ("strides", "anchors"):
+    for key in ("strides", "anchors", "keypoints"):
         own, given = getattr(request, key), getattr(asked, key)
         if given and own and given != own:
             raise UserError(f"--{key}: those of the network are {own}, not {given}; leave --{key} out")
+    if asked.keypoints and not request.keypoints:
+        request = replace(request, keypoints=asked.keypoints).complete()
     if found.others and not explicit:
         raise UserError(
             f"beside boxes ({_kind(found)}) the network computes more of {_names(found.others)}, such as masks or key "
@@ -85,7 +87,8 @@ def _kind(found: Found) -> str:
 def _lists(request: HeadRequest) -> str:
     strides = f" --strides {_list(request.strides)}" if request.strides else ""
     heads = "/".join(",".join(f"{side:g}" for pair in head for side in pair) for head in request.anchors)
-    return strides + (f" --anchors {heads}" if heads else "")
+    keypoints = f" --keypoints {_list(request.keypoints)}" if request.keypoints else ""
+    return strides + (f" --anchors {heads}" if heads else "") + keypoints
 
 
 def _unknown(tail: Tail, reason: str) -> str:

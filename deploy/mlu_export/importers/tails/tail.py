@@ -25,6 +25,6 @@ class Tail(Protocol):
     def cuts(self) -> Mapping[str, tuple[int, ...]]:
         """The last convolutions, by name, with their shapes."""
 
-    def run(self, arrays: Mapping[str, Array]) -> Sequence[Sequence[Array]]:
+    def run(self, arrays: Mapping[str, Array], end: int | None = None) -> Sequence[Sequence[Array]]:
         """The tensors that the network ends with, computed from those of the cuts: one list for each place where its
-        end may be. Raises DataError where nothing of it can be computed."""
+        end may be, or for that one alone. Raises DataError where nothing of it can be computed."""

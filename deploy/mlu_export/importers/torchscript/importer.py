@@ -71,8 +71,9 @@ class ScriptTail:
         made = self._computed({self.runner.picture: picture}, values)
         return {self._values[value]: tuple(one.shape) for value, one in zip(values, made)}
 
-    def run(self, arrays: Mapping[str, Any]) -> list[list[Any]]:
-        """The numbers of the outputs."""
+    def run(self, arrays: Mapping[str, Any], end: int | None = None) -> list[list[Any]]:
+        """The numbers of the outputs, which are the one end."""
+        del end
         given = {self.runner.names[name]: self.torch.from_numpy(array) for name, array in arrays.items()}
         given[self.runner.picture] = self.torch.zeros(1, 3, *self.size)
         made = self._computed(given, self.outputs)
