@@ -2117,6 +2117,24 @@ EXPORT = (
         "test_a_quarter_judges_and_the_rest_is_fitted_to",
     ),
     _export(
+        "copies of a picture that judge each other",
+        "if len(places) < FEWEST:",
+        "if len(digests) < FEWEST:",
+        "test_few_pictures_are_all_fitted_to",
+    ),
+    _export(
+        "heads that tell more than boxes judged by boxes alone",
+        "WHOLE = (TENSORS, *SHAPED)",
+        "WHOLE = (TENSORS, *SHAPED[:0])",
+        "test_the_default_of_calibration_and_learning_judge_shaped_heads_by_all_tensors",
+    ),
+    _export(
+        "an equalized network's ranges by another rule",
+        "list(fit), rule.observer, *wide, team)",
+        'list(fit), "mse", *wide, team)',
+        "test_an_equalized_network_starts_with_ranges_of_the_rule_that_made_the_others",
+    ),
+    _export(
         "three pictures that judge each other",
         "FEWEST = 8",
         "FEWEST = 4",

@@ -66,18 +66,18 @@ SURE = 2.25  # standard deviations of a gain: of four other rules that gain noth
 
 def choose(
     model: ImportedModel, spec: InputSpec, paths: Sequence[Path], usual_bits: int, per_channel: bool, team: Team
-) -> tuple[dict[str, Range], str]:
-    """The ranges, and how they were found, in words. Raises DataError and UserError."""
+) -> tuple[dict[str, Range], Rule, str]:
+    """The ranges, the rule that made them, and how they were found, in words. Raises DataError and UserError."""
     bits = {conv.name: conv.bits or usual_bits for conv in model.graph.quantized()}
-    if len(paths) < FEWEST:
+    dealt = deal(paths)
+    if not dealt:
         (layers,) = observe_groups(model.graph, spec, paths, [0] * len(paths), team)
         print(
-            f"mlu-export: note: {len(paths)} pictures are too few to judge rules by ({FEWEST} are needed): "
+            f"mlu-export: note: {len(paths)} pictures are too few to judge rules by ({FEWEST} that differ are needed): "
             f"{RULES[0].told}, the usual one",
             file=sys.stderr,
         )
-        return finish(layers, RULES[0], bits), RULES[0].told
-    dealt = deal(paths)
+        return finish(layers, RULES[0], bits), RULES[0], RULES[0].told
     judges = choose_judges(dealt, spec.height * spec.width)
     work = len(judges) * (len(RULES) + 1) // len(paths) + 1
     groups = observe_groups(model.graph, spec, paths, dealt, team, passes=work)
@@ -90,7 +90,8 @@ def choose(
     split = _split_words(dealt, judges)
     print(f"mlu-export: note: {split}: {_comparison(distances, best)}", file=sys.stderr)
     everything = _of_others(groups, -1)
-    return finish(everything, RULES[best], bits), f"{RULES[best].told}, chosen of {len(RULES)} rules; {split}"
+    rule = RULES[best]
+    return finish(everything, rule, bits), rule, f"{rule.told}, chosen of {len(RULES)} rules; {split}"
 
 
 def finish(layers: Mapping[str, LayerObserver], rule: Rule, bits: Mapping[str, int]) -> dict[str, Range]:

@@ -23,26 +23,23 @@ FEWEST = 8  # of fewer pictures none can be spared, and none would tell anything
 def split(paths: Sequence[Path], seed: int = 0) -> tuple[list[Path], list[Path]]:
     """Those that are fitted to and those that judge, each in the order given: three quarters and one quarter.
 
-    Nobody judges where there are fewer than ``FEWEST``. Raises UserError for a file that cannot be read.
+    Nobody judges where fewer than ``FEWEST`` differ. Raises UserError for a file that cannot be read.
     """
-    if len(paths) < FEWEST:
-        return list(paths), []
     dealt = deal(paths, seed // GROUPS)
+    if not dealt:
+        return list(paths), []
     judging = seed % GROUPS
     fit = [path for path, group in zip(paths, dealt) if group != judging]
     return fit, [path for path, group in zip(paths, dealt) if group == judging]
 
 
 def deal(paths: Sequence[Path], deck: int = 0) -> list[int]:
-    """The group of each picture, 0 to ``GROUPS - 1``, as many in each as can be; another ``deck`` deals otherwise."""
+    """The group of each picture, 0 to ``GROUPS - 1``, as many in each as can be; another ``deck`` deals otherwise.
+
+    None is dealt where fewer than ``FEWEST`` differ: copies of one picture tell no more than it does.
+    """
     digests = [hashlib.sha256(f"{deck} {file_digest(path)}".encode()).hexdigest() for path in paths]
     places = {digest: place for place, digest in enumerate(sorted(set(digests)))}
+    if len(places) < FEWEST:
+        return []
     return [places[digest] % GROUPS for digest in digests]
-
-
-def split_words(paths: Sequence[Path], seed: int = 0) -> str:
-    """``96 pictures calibrate, 32 judge``."""
-    fit, judge = split(paths, seed)
-    return (
-        f"{len(fit)} pictures calibrate, {len(judge)} judge" if judge else f"{len(fit)} pictures calibrate, none judges"
-    )

@@ -95,7 +95,7 @@ def declare_quantization(parser: argparse.ArgumentParser) -> None:
         type=Integer(1, 1 << 20),
         metavar="VIEWS",
         help="learn weights that round to better integers, from so many views of the --calibration pictures (default: "
-        "as many as two processors do in some ten minutes); it is kept if it gains on pictures held out",
+        "as many as one processor does in some thirteen minutes); it is kept if it gains on other pictures",
     )
     parser.add_argument(
         "--per-tensor",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from mlu_agent.errors import UserError
 
 from ..calibration.calibrate import calibrate
 from ..calibration.distance import error_of
+from ..calibration.observe import USUAL_PERCENTILE
 from ..calibration.split import FEWEST, split
 from ..formats.pictures import float_input, float_picture, read_picture
 from ..runners.fake_quantization import FakeQuantRunner
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from ..calibration.choose import Rule
     from ..formats.recipe import Settings
     from ..shards.team import Team
     from ..values.graph import Graph, ImportedModel
@@ -73,28 +73,35 @@ def learn(
     model: ImportedModel,
     settings: Settings,
     ranges: Mapping[str, Range],
+    rule: Rule,
     paths: Sequence[Path],
     passes: int,
     team: Team | None,
 ) -> Learned:
     """Learns from three quarters of the pictures, and keeps it if it brings the outputs nearer to the float network's
     on the others. ``passes``: how many pictures are looked at, repetitions counted. Raises UserError, DataError.
+
+    No weight is learned from the others; ``ranges``, which it starts from and compares with, may be those of all
+    pictures. ``rule``: what made them.
     """
     torch = import_torch()
     fit, held = split(paths)
     if not held:
-        raise UserError(f"--learn judges on pictures that it did not learn from: give {FEWEST} or more, not {len(fit)}")
+        raise UserError(
+            f"--learn judges on pictures that it did not learn from: of {len(fit)} pictures fewer than {FEWEST} "
+            f"differ; give {FEWEST} or more that do"
+        )
     judge = _Judge(model, settings, held, torch)
     before = judge.distances(model.graph, ranges)
-    start = _start(model, settings, ranges, fit, team)
+    start = _start(model, settings, ranges, rule, fit, team)
     student = Student(start.graph, start.ranges, settings.bits, settings.per_channel)
-    with _threads(torch):
-        _train(student, model, Views(fit, float_input(model.graph, settings.preprocessing), model.graph, SEED), passes)
+    _train(student, model, Views(fit, float_input(model.graph, settings.preprocessing), model.graph, SEED), passes)
     layers, moved = student.learned()
     own = {conv.name: conv.bits or settings.bits for conv in model.graph.quantized()}
     moved = {name: storable(seen, own[name]) for name, seen in moved.items()}
     after = judge.distances(with_learned(model.graph, layers, settings.bits, settings.per_channel), moved)
-    told = f"distance to float on {len(held)} held-out pictures: {_short(before)} -> {_short(after)}"
+    told = f"distance to float on {len(held)} pictures that no weight was learned from: "
+    told += f"{_short(before)} -> {_short(after)}"
     if sum(after) > sum(before) * (1 - LEAST_GAIN):
         return Learned({}, dict(ranges), f"{told}, no gain: the weights stay as they are")
     return Learned(layers, moved, told)
@@ -119,7 +126,7 @@ def _short(distances: Sequence[float]) -> str:
 
 
 class _Judge:
-    """The distance of a quantized network from the float one on pictures that nothing was fitted to."""
+    """The distance of a quantized network from the float one on pictures."""
 
     def __init__(self, model: ImportedModel, settings: Settings, paths: Sequence[Path], torch: Any) -> None:
         self._settings, self._paths = settings, paths
@@ -141,8 +148,9 @@ class _Judge:
 
 
 def _start(
-    model: ImportedModel, settings: Settings, ranges: Mapping[str, Range], fit: Sequence[Path], team: Team | None
-) -> _Start:
+    model: ImportedModel, settings: Settings, ranges: Mapping[str, Range], rule: Rule, fit: Sequence[Path],
+    team: Team | None,
+) -> _Start:  # fmt: skip
     """Equalized or not, whichever is nearer to the float network on some of the pictures that are learned from."""
     plain = _Start(model.graph, ranges)
     spec = float_input(model.graph, settings.preprocessing)
@@ -151,14 +159,15 @@ def _start(
     graph = equalized(model.graph, channel_magnitudes(FloatRunner(model.graph), pictures), EQUALIZED)
     if graph is model.graph:
         return plain
-    rules = (settings.bits, settings.per_channel)
-    found = calibrate(replace(model, graph=graph), settings.preprocessing, list(fit), "mse", *rules, team=team)
+    wide = (settings.bits, settings.per_channel, rule.percentile or USUAL_PERCENTILE)
+    found = calibrate(replace(model, graph=graph), settings.preprocessing, list(fit), rule.observer, *wide, team)
     judge = _Judge(model, settings, some, import_torch())
     moved = _Start(graph, found)
     return min((plain, moved), key=lambda one: sum(judge.distances(one.graph, one.ranges)))
 
 
 def _train(student: Student, model: ImportedModel, views: Views, passes: int) -> None:
+    """With one thread of torch, as everywhere: gradients of more differ in their last bits with the number of them."""
     torch = student.torch
     teacher = FloatRunner(model.graph)
     student.set_units(_sizes(student.graph, views))
@@ -187,14 +196,3 @@ def _sizes(graph: Graph, views: Views) -> dict[str, float]:
         if node.name in names:
             found[node.name] = float(values[node.name].square().mean().sqrt())
     return found
-
-
-@contextmanager
-def _threads(torch: Any) -> Any:
-    """All processors for the time of learning: one step follows the other, so that pictures cannot be shared out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(8, len(os.sched_getaffinity(0))))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

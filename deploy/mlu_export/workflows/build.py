@@ -86,8 +86,8 @@ def prepare(
         print(f"mlu-export: note: {changed}", file=sys.stderr)
     model = _with_rules(read.model, settings)
     if recipe is None:
-        ranges, told = found_ranges(model, settings, quantization.calibration, knobs, team)
-        taught = teach(model, settings, ranges, quantization, knobs, team)
+        ranges, rule, told = found_ranges(model, settings, quantization.calibration, knobs, team)
+        taught = teach(model, settings, ranges, rule, quantization, knobs, team)
         ranges, told = dict(taught.ranges), told + taught.told
     else:
         ranges = recipe_ranges(recipe, quantization.calibration, model, pictures_for)

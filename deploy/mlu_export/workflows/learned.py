@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ..calibration.choose import Rule
     from ..formats.recipe import Recipe, Settings
     from ..shards.team import Team
     from ..values.graph import BatchNorm, ImportedModel
@@ -45,10 +46,10 @@ class Taught:
 
 
 def teach(
-    model: ImportedModel, settings: Settings, ranges: Mapping[str, Range], quantization: Quantization, knobs: Knobs,
-    team: Team | None,
+    model: ImportedModel, settings: Settings, ranges: Mapping[str, Range], rule: Rule, quantization: Quantization,
+    knobs: Knobs, team: Team | None,
 ) -> Taught:  # fmt: skip
-    """Learns what was asked for, and says what was gained. Raises UserError and DataError."""
+    """Learns what was asked for, and says what was gained; ``rule`` made the ranges. Raises UserError and DataError."""
     if quantization.learn is None:
         return Taught(model, ranges)
     from ..learning.learn import learn, usual_passes  # noqa: PLC0415 - only who learns waits for it
@@ -57,7 +58,7 @@ def teach(
     assert folder is not None  # the ranges were found on its pictures
     paths = calibration_pictures(folder, knobs.iterations)
     passes = quantization.learn or usual_passes(model.graph)
-    found = learn(model, settings, ranges, paths, passes, team)
+    found = learn(model, settings, ranges, rule, paths, passes, team)
     print(f"mlu-export: note: learned from {passes} views, {found.told}", file=sys.stderr)
     if not found.layers:
         return Taught(model, ranges)

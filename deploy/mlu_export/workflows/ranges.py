@@ -10,7 +10,7 @@ from mlu_agent.errors import UserError
 from mlu_agent.model.output_spec import TENSORS
 
 from ..calibration.calibrate import calibrate
-from ..calibration.choose import choose
+from ..calibration.choose import Rule, choose
 from ..calibration.observe import USUAL_PERCENTILE
 from ..formats.pictures import float_input, list_pictures
 from ..formats.recipe import pictures_use
@@ -59,8 +59,10 @@ def _ranges_left(recipe: Recipe, model: ImportedModel) -> dict[str, Range]:
 
 def found_ranges(
     model: ImportedModel, settings: Settings, calibration: Calibration, knobs: Knobs, team: Team | None
-) -> tuple[dict[str, Range], str]:
-    """Ranges observed on the pictures, as they are stored, and how they were found, in words. Raises UserError."""
+) -> tuple[dict[str, Range], Rule, str]:
+    """Ranges observed on the pictures, as they are stored, by which rule, and how they were found, in words. Raises
+    UserError.
+    """
     if calibration.pictures is None and model.quantized is not None:
         raise UserError(
             "these weights are a quantized checkpoint: `mlu-export compile` makes a model with its scales, "
@@ -72,7 +74,7 @@ def found_ranges(
         )
     paths = calibration_pictures(calibration.pictures, knobs.iterations)
     way = _way(calibration, knobs, settings.bits, plain=model.decode == TENSORS)
-    found, told = _observed(model, settings, paths, way, team)
+    found, rule, told = _observed(model, settings, paths, way, team)
     if settings.data_scale != 1.0:
         found = {key: Range(s.low * settings.data_scale, s.high * settings.data_scale) for key, s in found.items()}
         told = f"{told} times {settings.data_scale:g}"
@@ -80,7 +82,7 @@ def found_ranges(
     ranges = {name: storable(seen, own[name]) for name, seen in found.items()}
     folder = calibration.pictures.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
-    return ranges, f"{len(paths)} pictures of {name}, {told}"
+    return ranges, rule, f"{len(paths)} pictures of {name}, {told}"
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,12 @@ class _Way:
     averaged: bool
 
     @property
+    def rule(self) -> Rule:
+        return Rule(self.observer, self.percentile if self.observer == "percentile" else 0.0)
+
+    @property
     def told(self) -> str:
-        if self.averaged:
-            return "averaged minmax"
-        return f"percentile {self.percentile:g}" if self.observer == "percentile" else self.observer
+        return "averaged minmax" if self.averaged else self.rule.told
 
 
 def _way(calibration: Calibration, knobs: Knobs, bits: int, *, plain: bool) -> _Way:
@@ -122,8 +126,8 @@ def calibration_pictures(folder: Path, most: int | None) -> list[Path]:
 
 def _observed(
     model: ImportedModel, settings: Settings, paths: list[Path], way: _Way, team: Team | None
-) -> tuple[dict[str, Range], str]:
-    """The ranges, and how they were found, in words."""
+) -> tuple[dict[str, Range], Rule, str]:
+    """The ranges, by which rule, and how they were found, in words."""
     if way.observer == "auto" and not way.averaged:
         if any((conv.bits or settings.bits) != 16 for conv in model.graph.quantized()):
             spec = float_input(model.graph, settings.preprocessing)
@@ -131,7 +135,8 @@ def _observed(
         way = replace(way, observer="minmax")
     if not way.averaged:
         rules = (settings.bits, settings.per_channel)
-        return calibrate(model, settings.preprocessing, paths, way.observer, *rules, way.percentile, team), way.told
+        ranges = calibrate(model, settings.preprocessing, paths, way.observer, *rules, way.percentile, team)
+        return ranges, way.rule, way.told
     if way.observer != "minmax":
         raise UserError(
             f"--use-avg averages smallest and largest values: it has no meaning with --observer {way.observer}"
@@ -142,4 +147,4 @@ def _observed(
 
     names = [conv.name for conv in model.graph.quantized()]
     scheme = Scheme(iteration=len(paths), use_avg=True)
-    return observe_layers(model, settings.preprocessing, paths, names, scheme, team), way.told
+    return observe_layers(model, settings.preprocessing, paths, names, scheme, team), way.rule, way.told

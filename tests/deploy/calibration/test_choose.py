@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -56,23 +58,27 @@ def test_groups_add_up_to_what_all_pictures_show(model, spec, paths):
 
 def test_the_ranges_are_those_of_the_rule_on_all_pictures_in_any_team(model, spec, paths, capsys):
     """The words name the rule and the split, so does a line on stderr; the number of workers changes nothing."""
-    ranges, told = choose(model, spec, paths, 8, True, Team(1))
+    ranges, chosen, told = choose(model, spec, paths, 8, True, Team(1))
     note = capsys.readouterr().err.splitlines(keepends=True)[-1]
     rule = next(rule for rule in RULES if told.startswith(f"{rule.told}, chosen of 5 rules; "))
     assert told.endswith("; 9 pictures calibrate, 3 judge, in 4 turns")
     assert f"9 pictures calibrate, 3 judge, in 4 turns: {rule.told}" in note
     bits = dict.fromkeys(ranges, 8)
+    assert chosen == rule
     assert ranges == finish(observe_layers(model.graph, spec, paths, Team(1)), rule, bits)
     with Team(2) as team:
-        assert choose(model, spec, paths, 8, True, team) == (ranges, told)
+        assert choose(model, spec, paths, 8, True, team) == (ranges, rule, told)
     assert capsys.readouterr().err.endswith(note)
 
 
-def test_few_pictures_get_the_usual_rule(model, spec, paths, capsys):
-    """Where none can be spared to judge; that is said."""
-    ranges, told = choose(model, spec, paths[:7], 8, True, Team(1))
-    assert told == "mse"
-    assert "7 pictures are too few to judge rules by (8 are needed): mse" in capsys.readouterr().err
+def test_few_pictures_get_the_usual_rule(model, spec, paths, tmp_path, capsys):
+    """Where none can be spared to judge, however many copies there are of those; that is said."""
+    copies = [shutil.copy(path, tmp_path / f"{number}.png") for number, path in enumerate(paths[:3] * 3)]
+    assert choose(model, spec, copies, 8, True, Team(1))[1:] == (RULES[0], "mse")
+    assert "9 pictures are too few to judge rules by (8 that differ are needed): mse" in capsys.readouterr().err
+    ranges, *rest = choose(model, spec, paths[:7], 8, True, Team(1))
+    assert rest == [RULES[0], "mse"]
+    assert "7 pictures are too few to judge rules by (8 that differ are needed): mse" in capsys.readouterr().err
     assert ranges == finish(observe_layers(model.graph, spec, paths[:7], Team(1)), RULES[0], dict.fromkeys(ranges, 8))
 
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from mlu_agent.errors import UserError
-from mlu_export.calibration.split import GROUPS, deal, split, split_words
+from mlu_export.calibration.split import GROUPS, deal, split
 
 
 @pytest.fixture
@@ -19,12 +19,11 @@ def paths(tmp_path):
 
 
 def test_a_quarter_judges_and_the_rest_is_fitted_to(paths):
-    """Each picture is on one side, in the order given, and the sentence says how many."""
+    """Each picture is on one side, in the order given."""
     fit, judge = split(paths)
     assert (len(fit), len(judge)) in {(22, 8), (23, 7)}
     assert sorted([*fit, *judge]) == paths
     assert (fit, judge) == (sorted(fit), sorted(judge))
-    assert split_words(paths) == f"{len(fit)} pictures calibrate, {len(judge)} judge"
 
 
 def test_seeds_let_each_picture_judge_once_and_then_deal_anew(paths):
@@ -46,10 +45,13 @@ def test_bytes_deal_not_names(paths, tmp_path):
 
 
 def test_few_pictures_are_all_fitted_to(paths):
-    """Of fewer than eight none judges, and that is said."""
+    """Of fewer than eight that differ none judges: copies do not count."""
     assert split(paths[:7]) == (paths[:7], [])
-    assert split_words(paths[:3]) == "3 pictures calibrate, none judges"
-    assert len(split(paths[:8])[1]) == 2
+    for path in paths[7:]:
+        path.write_bytes(b"0")
+    assert (deal(paths), split(paths)) == ([], (paths, []))
+    paths[-1].write_bytes(b"7")
+    assert len(split([*paths[:7], paths[-1]])[1]) == 2
 
 
 def test_a_picture_that_cannot_be_read_is_told(paths):

@@ -47,7 +47,7 @@ def test_what_is_compiled_verified_and_rebuilt_has_the_learned_weights(taught, e
     """From the checkpoint, and from the recipe with the file beside it: the same model, and no torch for the latter."""
     code, out, err = export(*asked(taught, *options))
     assert code == 0, err
-    assert "learned from 6 views, distance to float on 3 held-out pictures: " in err
+    assert "learned from 6 views, distance to float on 3 pictures that no weight was learned from: " in err
     checkpoint = taught / "q" / "net_int8.pth"
     assert str(checkpoint) in out
     assert export(*words(taught, "compile", "c", "--labels", taught / "names.txt", weights=checkpoint))[0] == 0
@@ -115,7 +115,7 @@ def test_weights_of_a_network_that_is_quantized_otherwise_are_refused(taught, ex
     [
         (("--recipe", "any"), "leave --recipe out"),
         (("--data-scale", "0.9"), "leave --data-scale out"),
-        (("--iterations", "7"), "give 8 or more, not 7"),
+        (("--iterations", "7"), "of 7 pictures fewer than 8 differ"),
     ],
 )
 def test_what_learning_does_not_go_with_is_refused(taught, export, options, told):

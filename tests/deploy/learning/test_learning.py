@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from tests.deploy import nets
 
+from mlu_export.calibration.calibrate import calibrate
+from mlu_export.calibration.choose import RULES, Rule
 from mlu_export.formats.recipe import Settings
 from mlu_export.importers.darknet.cfg import parse_cfg
 from mlu_export.importers.darknet.importer import import_darknet
 from mlu_export.learning import learn as learning
 from mlu_export.learning.equalize import channel_magnitudes, equalized
+from mlu_export.learning.losses import distance
 from mlu_export.learning.student import Student
 from mlu_export.values.graph import Activation
 from mlu_export.values.learned import weight_tops, with_learned
@@ -176,12 +179,21 @@ SETTINGS = Settings("tiny", "darknet", ("cat", "dog"), 64, 32)
 
 
 def test_learning_gains_on_pictures_held_out_and_gives_the_same_each_time(model, folder, pictures, monkeypatch):
-    """Twice the same layers and ranges; the words name both distances."""
+    """Twice the same layers and ranges, however many threads torch had before: one learns, where more would sum in
+    another order. The words name both distances.
+    """
+    import torch
+
+    threads = []
+    monkeypatch.setattr(learning, "distance", lambda *each: threads.append(torch.get_num_threads()) or distance(*each))
     monkeypatch.setattr(learning, "LEAST_GAIN", 0.0)
     narrow = {name: Range(seen.low * 0.6, seen.high * 0.6) for name, seen in observed(model.graph, pictures).items()}
-    first, second = (learning.learn(model, SETTINGS, narrow, folder, 80, None) for _ in range(2))
+    first = learning.learn(model, SETTINGS, narrow, RULES[0], folder, 80, None)
+    torch.set_num_threads(3)
+    second = learning.learn(model, SETTINGS, narrow, RULES[0], folder, 80, None)
+    assert set(threads) == {1}
     assert first.layers
-    assert "on 3 held-out pictures: " in first.told
+    assert "on 3 pictures that no weight was learned from: " in first.told
     assert first.ranges == second.ranges
     for name, layer in first.layers.items():
         assert all(
@@ -189,11 +201,23 @@ def test_learning_gains_on_pictures_held_out_and_gives_the_same_each_time(model,
         )
 
 
+@pytest.mark.parametrize("rule", [Rule("minmax"), Rule("percentile", 95.0)], ids=str)
+def test_an_equalized_network_starts_with_ranges_of_the_rule_that_made_the_others(model, folder, pictures, rule):
+    """So what a recipe says of its ranges is true of them, too."""
+    narrow = {name: Range(seen.low * 0.01, seen.high * 0.01) for name, seen in observed(model.graph, pictures).items()}
+    start = learning._start(model, SETTINGS, narrow, rule, folder, None)
+    assert start.graph is not model.graph
+    moved = replace(model, graph=start.graph)
+    assert start.ranges == calibrate(
+        moved, SETTINGS.preprocessing, folder, rule.observer, 8, True, rule.percentile or 99.99
+    )
+
+
 def test_what_does_not_gain_is_not_kept(model, folder, pictures, monkeypatch):
     """The ranges are the ones that were given, and there are no learned weights."""
     monkeypatch.setattr(learning, "LEAST_GAIN", 1.1)
     ranges = observed(model.graph, pictures)
-    found = learning.learn(model, SETTINGS, ranges, folder, 2, None)
+    found = learning.learn(model, SETTINGS, ranges, RULES[0], folder, 2, None)
     assert (found.layers, found.ranges) == ({}, ranges)
     assert found.told.endswith("no gain: the weights stay as they are")
 
