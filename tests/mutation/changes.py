@@ -2040,9 +2040,15 @@ EXPORT = (
     ),
     _export(
         "code that loading would run not looked for",
-        "if any(word in archive.read(one) for one in code for word in STATE):",
-        "if any(word in archive.read(one) for one in code for word in ()):",
+        "if any(word in text for text in code for word in STATE):",
+        "if any(word in text for text in code for word in ()):",
         "test_code_that_loading_would_run_is_refused_before_it_is_loaded",
+    ),
+    _export(
+        "other bytes given to torch than those looked at",
+        "torch.jit.load(io.BytesIO(checked), map_location",
+        "torch.jit.load(io.BytesIO(data), map_location",
+        "test_torch_loads_the_entries_that_were_looked_at",
     ),
     _export(
         "products that add up more than the loader takes",

@@ -35,7 +35,8 @@ STORAGES: dict[str, np.dtype[Any]] = {
 }
 # What a detector's checkpoint may mention; all of it becomes inert records.
 RECORD_MODULES = (
-    "torch", "models", "utils", "ultralytics", "yolov5", "numpy", "argparse", "pathlib", "datetime", "_codecs",
+    "torch", "__torch__", "models", "utils", "ultralytics", "yolov5", "numpy", "argparse", "pathlib", "datetime",
+    "_codecs",
 )  # fmt: skip
 # getattr: a segmentation head's pickle names a method of its own so; the record looks nothing up
 BUILTIN_RECORDS = {"set", "frozenset", "slice", "complex", "bytearray", "range", "getattr"}

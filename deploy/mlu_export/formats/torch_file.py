@@ -41,45 +41,52 @@ def looks_like_torch(data: bytes) -> bool:
     return data[:2] in (b"PK", b"\x80\x02")
 
 
-def read_pt(data: bytes) -> Any:
-    """The object that a zip of torch holds. Raises DataError."""
+def read_pt(data: bytes, name: str = "data") -> Any:
+    """The object that a zip of torch holds, out of its pickle of that name. Raises DataError."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _Archive(archive, len(data)).load()
+            return _Archive(archive, len(data), name).load()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, struct.error) as error:
         raise DataError(
             f"the file is not a .pt archive of torch >= 1.6 ({error}); it is damaged or another format"
         ) from error
 
 
-class _Archive:
-    """One opened zip: finds the pickle and hands out storages."""
+def check_archive(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
+    """The entries of an archive of ``size`` bytes. Raises DataError where they claim more than a detector has."""
+    entries = archive.infolist()
+    total = sum(entry.file_size for entry in entries)
+    if len(entries) > MAX_ENTRIES or total > min(MAX_ARCHIVE_BYTES, MAX_RATIO * size + SLACK):
+        raise DataError(
+            f"the archive of {size} bytes claims {len(entries)} entries of {total} bytes; that is no detector"
+        )
+    return entries
 
-    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
-        entries = archive.infolist()
-        total = sum(entry.file_size for entry in entries)
-        if len(entries) > MAX_ENTRIES or total > min(MAX_ARCHIVE_BYTES, MAX_RATIO * size + SLACK):
-            raise DataError(
-                f"the archive of {size} bytes claims {len(entries)} entries of {total} bytes; that is no detector"
-            )
-        pickles = [entry.filename for entry in entries if entry.filename.split("/")[1:] == ["data.pkl"]]
+
+class _Archive:
+    """One opened zip: finds the pickle and hands out storages, which lie in the folder of the pickle's name."""
+
+    def __init__(self, archive: zipfile.ZipFile, size: int, name: str) -> None:
+        entries = check_archive(archive, size)
+        pickles = [entry.filename for entry in entries if entry.filename.split("/")[1:] == [f"{name}.pkl"]]
         if len(pickles) != 1:
-            raise DataError("it is a zip without a data.pkl: torch.save did not write it")
+            raise DataError(f"it is a zip without a {name}.pkl: torch.save did not write it")
         self._archive = archive
         self._limit = MAX_RATIO * size + SLACK
-        self._prefix = pickles[0][: -len("data.pkl")]
+        self._name = name
+        self._prefix = pickles[0][: -len(f"{name}.pkl")]
         self._storages: dict[str, npt.NDArray[Any]] = {}
 
     def load(self) -> Any:
-        data = self._read("data.pkl", MAX_PICKLE_BYTES)
-        return load_pickle(io.BytesIO(data), self.storage, self._limit, "data.pkl")
+        what = f"{self._name}.pkl"
+        return load_pickle(io.BytesIO(self._read(what, MAX_PICKLE_BYTES)), self.storage, self._limit, what)
 
     def storage(self, key: Any, dtype: np.dtype[Any], count: Any) -> npt.NDArray[Any]:
         """The raw values of one storage; its size must be what the pickle claims."""
         if not isinstance(key, str) or not key.isdigit() or not isinstance(count, int) or count < 0:
-            raise DataError("data.pkl names a storage that cannot be")
+            raise DataError(f"{self._name}.pkl names a storage that cannot be")
         if key not in self._storages:
-            data = self._read(f"data/{key}", MAX_ARCHIVE_BYTES)
+            data = self._read(f"{self._name}/{key}", MAX_ARCHIVE_BYTES)
             if len(data) != count * dtype.itemsize:
                 raise DataError(
                     f"storage {key} has {len(data)} bytes where {count} values of {dtype} are claimed; it is truncated"

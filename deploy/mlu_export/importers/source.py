@@ -169,7 +169,10 @@ def _check_own_network(arch: Arch, size: tuple[int, int] | None, heads: HeadRequ
     """Networks that are known know their own heads, and halve the picture five times."""
     if heads is not None and heads != HeadRequest(decode=AUTO) and heads.table():
         options = ", ".join(f"--{key}" for key in heads.table())
-        raise UserError(f"--arch {arch.name} knows its own outputs: leave {options} out, for --arch onnx and module")
+        raise UserError(
+            f"--arch {arch.name} knows its own outputs: {options} are for --arch onnx, torchscript and module; leave "
+            "them out"
+        )
     if size is not None and any(side % 32 for side in size):
         raise UserError(f"--size {size[1]}x{size[0]}: --arch {arch.name} takes multiples of 32 up to 8192")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 import zipfile
 
@@ -32,6 +33,74 @@ def saved(net, size=64, *, script=False):
         made = torch.jit.script(net) if script else torch.jit.trace(net, torch.zeros(1, 3, size, size))
         torch.jit.save(made, buffer)
     return buffer.getvalue()
+
+
+def stateful():
+    """A file of a class that makes itself from a state by code of its own."""
+    import torch
+
+    class Stateful(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 1)
+
+        @torch.jit.export
+        def __getstate__(self):
+            return self.training
+
+        @torch.jit.export
+        def __setstate__(self, state: bool):
+            raise RuntimeError("it was run")
+
+        def forward(self, x):
+            return self.conv(x)
+
+    return saved(Stateful(), script=True)
+
+
+def with_entries(data, change):
+    """The archive anew with what ``change`` makes of its entries, {name: content}."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = {one.filename: archive.read(one) for one in archive.infolist()}
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in change(entries).items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+def torch_loads(data):
+    """What torch alone makes of a file."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.load(io.BytesIO(data))
+
+
+def directory(data):
+    """Where the directory of an archive begins, how long it is, and how many entries it has."""
+    count, size, start = struct.unpack("<HII", data[-12:-2])
+    return start, size, count
+
+
+def two_directories(shown, hidden):
+    """A zip whose end record states where one directory lies, and has another one of the same size beside it."""
+    hidden = with_entries(hidden, lambda made: {**made, "archive/extra/" + "a" * 900: bytes(len(shown))})
+    start, size, count = directory(hidden)
+    for length in range(1, 2000):  # until both directories are of one size
+        candidate = with_entries(shown, lambda made, length=length: {**made, "archive/extra/" + "a" * length: b""})
+        if directory(candidate)[1] == size:
+            break
+    own, _, _ = directory(candidate)
+    table, place = bytearray(candidate[own : own + size]), 0
+    while place < size:  # zipfile adds to each offset what lies between the stated place of the directory and its own
+        lengths = struct.unpack_from("<3H", table, place + 28)
+        offset = struct.unpack_from("<I", table, place + 42)[0]
+        struct.pack_into("<I", table, place + 42, start + offset - own)
+        place += 46 + sum(lengths)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, size, start, 0)
+    return hidden[: start + size] + candidate[:own] + bytes(table) + end
 
 
 def read(data, **asked):
@@ -105,24 +174,8 @@ def test_code_that_loading_would_run_is_refused_before_it_is_loaded():
     """A class that makes itself from a state, branches in the code, and operators that touch files."""
     import torch
 
-    class Stateful(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = torch.nn.Conv2d(3, 4, 1)
-
-        @torch.jit.export
-        def __getstate__(self):
-            return self.training
-
-        @torch.jit.export
-        def __setstate__(self, state: bool):
-            raise RuntimeError("it was run")
-
-        def forward(self, x):
-            return self.conv(x)
-
     with pytest.raises(DataError, match="its code has __setstate__, which loading it would run"):
-        read(saved(Stateful(), script=True))
+        read(stateful())
 
     class Branching(torch.nn.Module):
         def forward(self, x):
@@ -140,6 +193,56 @@ def test_code_that_loading_would_run_is_refused_before_it_is_loaded():
 
     with pytest.raises(DataError, match="its code has aten::save"):
         read(saved(Writing(), script=True))
+
+
+def test_torch_loads_the_entries_that_were_looked_at():
+    """Where a zip shows torch's reader another directory than Python's, what Python's reader saw is loaded."""
+    import torch
+
+    data = two_directories(saved(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 8, 8))), stateful())
+    with pytest.raises(torch.jit.Error, match="it was run"):
+        torch_loads(data)
+    assert [one.shape for one in read(data).tensors] == [(1, 4, 8, 8)]
+
+
+@pytest.mark.parametrize(
+    "name, content, sentence",
+    [
+        ("archive/DATA.pkl", b"\x80\x02).", "two entries of its archive have the same name"),
+        ("other/version", b"3\n", "lie in more than one folder"),
+        ("archive/constants.pkl", b"\x80\x02cos\nsystem\n(X\x01\0\0\0xtR.", r"it asks to run os\.system"),
+        ("archive/data.pkl", b"\x80\x02cos\nsystem\n(X\x01\0\0\0xtR.", r"it asks to run os\.system"),
+        ("archive/data.pkl", b"\x80\x02c__torch__.torch.classes.a\nB\n.", "it holds objects of torch.classes"),
+        ("archive/code/__torch__.py", b"a : __torch__.torch.classes.b", "it holds objects of torch.classes"),
+    ],
+)
+def test_entries_that_a_reader_may_take_for_others_or_run_are_refused(name, content, sentence):
+    """One name in two spellings, two folders, pickles that name functions, objects of libraries."""
+    import torch
+
+    data = saved(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 8, 8)))
+    with pytest.raises(DataError, match=sentence):
+        read(with_entries(data, lambda entries: {**entries, name: content}))
+
+
+def test_what_loading_does_not_need_is_not_given_to_torch():
+    """Code under a name that torch alone takes for code, debugging's pickles, extra files, ways out of the folder."""
+    import torch
+
+    def hidden(entries):
+        code = next(name for name in entries if name.endswith(".py"))
+        return {name.replace(code, code[:-3] + ".PY") if name == code else name: made for name, made in entries.items()}
+
+    data = saved(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 8, 8)))
+    assert torch_loads(with_entries(data, hidden))
+    with pytest.raises(DataError, match="it is no TorchScript file that torch reads"):
+        read(with_entries(data, hidden))
+    more = {
+        "archive/../up.py": b"__setstate__",
+        "archive/code/a.py.debug_pkl": b"cos\nsystem\n.",
+        "archive/extra/a": b"(",
+    }
+    assert len(read(with_entries(data, lambda entries: {**entries, **more})).tensors) == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "no model", "bomb"])

@@ -45,7 +45,8 @@ def import_module(module: Any, size: tuple[int, int], heads: HeadRequest | None 
         asked = replace(asked, decode="")
     if asked.decode == AUTO:
         raise UserError(
-            "--decode auto finds the heads of ONNX files; of a module, name them with --outputs and --decode"
+            "--decode auto finds the heads of ONNX and TorchScript files; of a module, name them with --outputs and "
+            "--decode"
         )
     picture = torch.zeros(1, PICTURE_CHANNELS, *size)
     walk = _Walk(torch, _exported(torch, module, picture))
