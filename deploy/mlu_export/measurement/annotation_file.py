@@ -5,13 +5,12 @@ is told with a count.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlu_agent.config.fields import show
+from mlu_agent.config.fields import is_number, show
 from mlu_agent.config.text import decode_text
 from mlu_agent.errors import DataError
 
@@ -180,7 +179,7 @@ class _Reader:
             "image_id": self._reference(entry["image_id"]),
             "category_id": self._reference(entry["category_id"]),
             "bbox": [float(side) for side in box],
-            "area": area if _is_number(area) else box[2] * box[3],
+            "area": float(area) if is_number(area) else box[2] * box[3],
             "iscrowd": int(crowd in (1, True, "1")),
         }
 
@@ -200,10 +199,6 @@ def _is_box(box: object) -> bool:
     return (
         isinstance(box, list)
         and len(box) == 4
-        and all(_is_number(value) and abs(value) < 1e6 for value in box)
+        and all(is_number(value) and abs(value) < 1e6 for value in box)
         and min(box[2:]) >= 0
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

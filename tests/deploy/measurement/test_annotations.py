@@ -205,6 +205,26 @@ def test_boxes_that_no_detection_can_match_are_dropped_and_counted(truth):
     )
 
 
+@pytest.mark.parametrize("number", [10**400, -(10**400), 10**308, float("inf"), float("nan")])
+def test_numbers_beyond_any_picture_are_refused_where_they_matter(truth, number):
+    """JSON has whole numbers of any length. A side of a box is refused, an area that is no number is the box's own; the
+    size of a picture is missing then, and what is no id belongs to nothing.
+    """
+    truth.boxes[0]["area"] = number
+    area = truth.read().coco.anns[1]["area"]
+    assert isinstance(area, float)
+    assert area == (1e308 if number == 10**308 else BOX[2] * BOX[3])
+    truth.images[0].update(width=number, height=number)
+    assert truth.read().notes == ()
+    truth.boxes.append({**truth.boxes[0], "id": 2, "category_id": number})
+    assert truth.read().foreign == 1
+    for place in range(4):
+        truth.boxes[0]["bbox"] = [*BOX[:place], number, *BOX[place + 1 :]]
+        truth.refused(r"annotation 1: bbox .* is not \[x, y, width, height\] in pixels")
+    truth.boxes[0].update(bbox=BOX, id=number)
+    truth.refused("its id must be a whole number")
+
+
 def test_corners_and_fractions_are_no_boxes_of_coco(truth):
     """Most reach out of their pictures then, or none is a pixel wide."""
     truth.boxes[:] = [{"id": n, "image_id": 1, "category_id": 1, "bbox": [40 + n, 30, 90, 60]} for n in range(3)]
