@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_FILES = 16
 MAX_DATA_BYTES = 1 << 16
-_NAMES_LINE = re.compile(rb"^[ \t]*names[ \t]*=[ \t]*([^\r\n#;]{1,1000})", re.MULTILINE)
+_NAMES_LINE = re.compile(r"^[ \t]*names[ \t]*=[ \t]*([^\r\n#;]{1,1000})", re.MULTILINE)
 
 Lines = tuple[str, ...]
 
@@ -34,8 +34,8 @@ def names_beside(path: Path, own_alone: bool) -> dict[str, Lines | str]:
     except OSError:
         return {}
     own = [one for one in beside if one.stem == path.stem and one != path]
-    found = _name_files(own) or ([] if own_alone else _name_files(one for one in beside if one != path))
-    return {one.name: _lines(one) for one in found[:MAX_FILES]}
+    found = _name_files(own) or ({} if own_alone else _name_files(one for one in beside if one != path))
+    return {one.name: problem or _lines(one) for one, problem in list(found.items())[:MAX_FILES]}
 
 
 def names_of_recipe(checkpoint: Path) -> dict[str, Lines | str]:
@@ -55,21 +55,28 @@ def names_of_recipe(checkpoint: Path) -> dict[str, Lines | str]:
     return {recipe.name: tuple(labels)} if labels else {}
 
 
-def _name_files(files: Iterable[Path]) -> list[Path]:
-    """Files of names and those that files of data mention, each once."""
-    found = (one if one.suffix == ".names" else _mentioned(one) for one in files)
-    return list(dict.fromkeys(one for one in found if one is not None))
+def _name_files(files: Iterable[Path]) -> dict[Path, str]:
+    """Files of names and those that files of data mention, each once; with why it cannot be read, a file of data."""
+    found: dict[Path, str] = {}
+    for one in files:
+        try:
+            names = one if one.suffix == ".names" else _mentioned(one)
+        except DataError as error:
+            found[one] = str(error)
+            continue
+        if names is not None:
+            found[names] = ""
+    return found
 
 
 def _mentioned(data: Path) -> Path | None:
-    """The path is written from Darknet's own folder, which may be the one above; nothing outside is read."""
-    try:
-        text = _NAMES_LINE.search(read_bounded(data, MAX_DATA_BYTES, "data"))
-    except DataError:
-        return None
+    """The path is written from Darknet's own folder, which may be the one above; nothing outside is read. Raises
+    DataError.
+    """
+    text = _NAMES_LINE.search(decode_text(read_bounded(data, MAX_DATA_BYTES, "data"), data.name, DataError))
     if text is None:
         return None
-    said = Path(text[1].decode("utf-8", "replace").strip().replace("\\", "/"))
+    said = Path(text[1].strip().replace("\\", "/"))
     places = [data.parent / said.name]
     if not said.is_absolute() and ".." not in said.parts:
         places = [data.parent / said, data.parent.parent / said, *places]

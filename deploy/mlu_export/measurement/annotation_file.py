@@ -174,7 +174,8 @@ class _Reader:
         seen.add(mark)
         if not _is_box(box):
             raise DataError(f"{self.path}: annotation {mark}: bbox {show(box)} is not [x, y, width, height] in pixels")
-        area, crowd = entry.get("area"), entry.get("iscrowd", 0)
+        area: Any = entry.get("area")
+        crowd = entry.get("iscrowd", 0)
         return {
             "image_id": self._reference(entry["image_id"]),
             "category_id": self._reference(entry["category_id"]),

@@ -116,7 +116,10 @@ def too_small(pictures: int, loss: Interval, allowed: float) -> str:
     if pictures < LEAST_PICTURES:
         return f"{pictures} pictures are too few for an interval that holds: {LEAST_PICTURES} are the least"
     needed = pictures_needed(pictures, loss.half, allowed)
-    return f"{pictures} pictures tell a loss of {allowed:g} apart only with +-{loss.half:.4f}" + (
+    found = f"{pictures} pictures tell a loss of {allowed:g} apart only with +-{loss.half:.4f}"
+    if needed is None:
+        return f"{found}: no set has as many as are needed"
+    return found + (
         f": some {needed} are needed" if needed > pictures else ", and it lies on the edge: more would tell"
     )
 

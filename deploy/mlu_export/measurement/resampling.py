@@ -8,6 +8,7 @@ results on the same pictures get the same draws, so that what is easy or hard of
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -32,6 +33,7 @@ SURE = 1.96  # standard deviations to either side: 95 of 100 intervals hold the 
 # With objects of a figure: what one or two give hardly changes from draw to draw, however far from the truth it is.
 LEAST_PICTURES = 10
 MOST_NUMBERS = 1 << 22  # of one array: draws are taken in portions
+MOST_NEEDED = 1e9  # pictures: no set has more
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +195,13 @@ def interval_of(value: float | None, drawn: Floats) -> Interval | None:
     return Interval(value, value - half, value + half)
 
 
-def pictures_needed(pictures: int, half: float, wanted: float) -> int:
-    """How many such pictures would tell a difference with ``wanted`` to either side, in two digits."""
-    needed = max(1.0, pictures * (half / wanted) ** 2)
+def pictures_needed(pictures: int, half: float, wanted: float) -> int | None:
+    """How many such pictures would tell a difference with ``wanted`` to either side, in two digits; None where they are
+    more than anybody has.
+    """
+    times = half / wanted if wanted > 0 else math.inf
+    needed = max(1.0, pictures * times * times) if half > 0 else 1.0
+    if needed > MOST_NEEDED:
+        return None
     digit = 10 ** max(0, len(str(int(needed))) - 2)
     return int(-(-needed // digit) * digit)

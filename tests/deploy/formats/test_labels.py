@@ -177,6 +177,28 @@ def test_a_file_called_as_the_cfg_wins_and_two_that_fit_alike_are_told(tmp_path)
     assert "looks like GBK" in choose_names(names_beside(cfg, own_alone=True), 3)[1]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_description_of_data_is_read_in_the_encodings_of_other_texts(tmp_path, encoding):
+    """With their mark or in UTF-16, as Windows writes them; the folders may have any name."""
+    (tmp_path / "数据").mkdir()
+    (tmp_path / "数据" / "类别.txt").write_text("cat\ndog\ncow\n")
+    (tmp_path / "own.data").write_bytes("classes = 3\r\nnames = 数据/类别.txt\r\n".encode(encoding))
+    assert names_beside(tmp_path / "own.cfg", own_alone=True) == {"类别.txt": THREE}
+
+
+def test_a_description_of_data_that_is_no_text_is_told(tmp_path):
+    """Instead of a network without names, or with those of another; one without names says nothing."""
+    (tmp_path / "other.names").write_text("cat\ndog\ncow\n")
+    (tmp_path / "own.data").write_bytes("names = 数据/类别.txt\n".encode("gbk"))
+    labels, problem, _ = choose_names(names_beside(tmp_path / "own.cfg", own_alone=False), 3)
+    assert labels is None
+    assert "own.data: line 1 is not UTF-8 text (byte 8); it looks like GBK" in problem
+    (tmp_path / "own.data").write_bytes(b"#" * 70000)
+    assert "own.data" in choose_names(names_beside(tmp_path / "own.cfg", own_alone=True), 3)[1]
+    (tmp_path / "own.data").write_bytes(b"classes = 3\n")
+    assert names_beside(tmp_path / "own.cfg", own_alone=True) == {}
+
+
 def test_a_description_of_data_leads_nowhere_else(tmp_path):
     """No absolute path and none upwards is followed."""
     (tmp_path / "in").mkdir()

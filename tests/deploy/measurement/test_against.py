@@ -105,6 +105,16 @@ def test_the_sentence_of_a_set_that_is_too_small():
     )
 
 
+def test_a_gate_that_no_set_of_pictures_can_tell_says_so():
+    """`--gate 1e-300` is a number above 0 as well."""
+    verdict = Verdict("offline", Reference("float", 128, 0.3), 0.3, 1e-300, Interval(0.0, -0.005, 0.005))
+    assert verdict.sentence().endswith(
+        "by the figure alone: 128 pictures tell a loss of 1e-300 apart only with +-0.0050: no set has as many as are "
+        "needed"
+    )
+    assert verdict.document()["pictures_needed"] is None
+
+
 def test_a_baseline_has_no_interval(results):
     """It knows one figure: the gate goes by that, and says no more."""
     against = against_float(results)

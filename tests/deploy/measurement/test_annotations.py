@@ -205,7 +205,11 @@ def test_boxes_that_no_detection_can_match_are_dropped_and_counted(truth):
     )
 
 
-@pytest.mark.parametrize("number", [10**400, -(10**400), 10**308, float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    "number",
+    [10**400, -(10**400), 10**308, float("inf"), float("nan")],
+    ids=["long", "negative", "large", "inf", "nan"],
+)
 def test_numbers_beyond_any_picture_are_refused_where_they_matter(truth, number):
     """JSON has whole numbers of any length. A side of a box is refused, an area that is no number is the box's own; the
     size of a picture is missing then, and what is no id belongs to nothing.

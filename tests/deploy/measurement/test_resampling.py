@@ -94,8 +94,19 @@ def test_what_most_draws_do_not_know_has_no_interval():
 
 
 @pytest.mark.parametrize(
-    "pictures, half, wanted, needed", [(128, 0.004, 0.002, 520), (128, 0.005, 0.002, 800), (9, 0.1, 0.5, 1)]
+    "pictures, half, wanted, needed",
+    [
+        (128, 0.004, 0.002, 520),
+        (128, 0.005, 0.002, 800),
+        (9, 0.1, 0.5, 1),
+        (9, 0.0, 0.0, 1),
+        (128, 0.004, 0.0, None),
+        (128, 0.004, 1e-300, None),
+        (128, 0.004, 5e-324, None),
+        (100, 0.01, 3.2e-6, 980_000_000),
+        (100, 0.01, 3.1e-6, None),
+    ],
 )
 def test_pictures_that_would_be_enough(pictures, half, wanted, needed):
-    """Half the width takes four times the pictures; two digits, never fewer than needed."""
+    """Half the width takes four times the pictures; two digits, never fewer than needed; a billion is never there."""
     assert pictures_needed(pictures, half, wanted) == needed
