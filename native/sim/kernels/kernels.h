@@ -115,6 +115,17 @@ typedef struct sim_pool {
     bool count_padding; /* average: divide by the whole window */
 } sim_pool;
 
+/* Room that the drivers of tiles have: limits, not sizes, those are the table's. Each table says that its tile keeps to them,
+ * where it is compiled. */
+enum {
+    SIM_MOST_PIXELS = 32, /* of a tile */
+    SIM_MOST_SUMS = 4096  /* between two calls of `finish` */
+};
+#define SIM_TILE_FITS(pixels, channels, chunk)                                    \
+    _Static_assert((int)(pixels) <= SIM_MOST_PIXELS && (chunk) % (pixels) == 0 && \
+                       (chunk) * (channels) <= SIM_MOST_SUMS,                     \
+                   "a chunk is whole tiles that the drivers have room for")
+
 /* float32: a dot product for each of some output pixels and some output channels (a block) at once. All sizes are the
  * instruction set's; a table without such a tile leaves it empty. */
 typedef struct sim_float_tile {

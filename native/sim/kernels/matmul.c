@@ -5,7 +5,7 @@
 
 #include "kernels.h"
 
-enum { SPAN = 256, MOST_SUMS = 4096, MOST_PIXELS = 32, ROOM = 1 << 18 /* floats of rows at once */ };
+enum { SPAN = 256, ROOM = 1 << 18 /* floats of rows at once */ };
 
 typedef struct work {
     const sim_kernels *kernels;
@@ -108,11 +108,11 @@ static void run_rows(const work *w, size_t first, size_t count)
     static const sim_activation LINEAR = {.function = SIM_LINEAR};
     const sim_float_tile *tile = &w->kernels->float32;
     const size_t lanes = (size_t)tile->channels, depth = (size_t)w->m->depth;
-    _Alignas(64) float sums[MOST_SUMS];
+    _Alignas(64) float sums[SIM_MOST_SUMS];
     gather(w, first, count);
     for (size_t i = 0; i < (size_t)w->task->blocks; i++) {
         for (size_t p = 0; p < count; p += (size_t)tile->pixels) {
-            const void *x[MOST_PIXELS];
+            const void *x[SIM_MOST_PIXELS];
             for (size_t k = 0; k < (size_t)tile->pixels; k++) { /* past the last: the last once more */
                 x[k] = w->rows + least(p + k, count - 1) * depth;
             }

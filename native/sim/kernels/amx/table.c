@@ -8,6 +8,7 @@
 /* Measured on Sapphire Rapids against AVX-512 VNNI: 27 inputs to 16 channels at 416x416 1.90 and 1.44 ms, 8 to 8 at 160x160 .25
  * and .12, 32 to 8 at 80x80 .066 and .043; alike at 108 to 16, the other way round from 120 to 120 on. */
 enum { BYTE_CHUNK = 128, THIN_PRODUCTS = 1152 };
+SIM_TILE_FITS(BYTE_PIXELS, BYTE_CHANNELS, BYTE_CHUNK);
 
 const sim_kernels SIM_KERNELS_AMX = {
     .name = "amx",

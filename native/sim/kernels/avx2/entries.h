@@ -6,6 +6,7 @@
 #include "loops.h"
 
 enum { CHUNK = 96, PAIRS = 2, FLOATS = 8, WORDS = 2 * FLOATS };
+SIM_TILE_FITS(TILE_PIXELS, TILE_CHANNELS, CHUNK);
 
 SIM_DECLARE_LOOPS(sim_avx2_);
 

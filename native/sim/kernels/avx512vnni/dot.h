@@ -5,6 +5,7 @@
 #include "kernels.h"
 
 enum { PRODUCT_PIXELS = 14, PRODUCT_CHANNELS = 32, PRODUCT_CHUNK = 56 };
+SIM_TILE_FITS(PRODUCT_PIXELS, PRODUCT_CHANNELS, PRODUCT_CHUNK);
 
 void sim_avx512vnni_dot_bytes(const uint8_t *x, int64_t step, int32_t pixels, const void *w, const int32_t *offset,
                               int32_t runs, int32_t length, const int32_t *start, int32_t *y);

@@ -5,6 +5,7 @@
 #include "../avx2/entries.h"
 
 enum { BYTE_CHUNK = 192 };
+SIM_TILE_FITS(PRODUCT_PIXELS, PRODUCT_CHANNELS, BYTE_CHUNK);
 
 const sim_kernels SIM_KERNELS_AVXVNNI = {
     .name = "avxvnni",

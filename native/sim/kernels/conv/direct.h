@@ -8,12 +8,7 @@
 
 #include "algorithm.h"
 
-/* Limits of the driver, not sizes: those are the table's. */
-enum {
-    SIM_MOST_PIXELS = 32, /* of a tile */
-    SIM_MOST_SUMS = 4096, /* between two calls of `finish` */
-    SIM_MOST_RUNS = 256   /* of an output pixel */
-};
+enum { SIM_MOST_RUNS = 256 /* of an output pixel: a limit of the driver */ };
 
 static inline int64_t sim_up_to(int64_t value, int64_t multiple)
 {

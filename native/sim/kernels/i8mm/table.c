@@ -3,6 +3,9 @@
 
 #include "../neon/entries.h"
 
+enum { BYTE_CHUNK = 16 * BYTE_PIXELS };
+SIM_TILE_FITS(BYTE_PIXELS, BYTE_CHANNELS, BYTE_CHUNK);
+
 const sim_kernels SIM_KERNELS_I8MM = {
     .name = "i8mm",
     .supported = sim_i8mm_supported,
@@ -12,6 +15,6 @@ const sim_kernels SIM_KERNELS_I8MM = {
               .channels = BYTE_CHANNELS,
               .interleave = BYTE_STEP,
               .multiple = BYTE_STEP,
-              .chunk = 16 * BYTE_PIXELS,
+              .chunk = BYTE_CHUNK,
               .dot = sim_i8mm_dot_bytes},
 };

@@ -11,6 +11,7 @@ void sim_neon_dot_words(const int16_t *x, int64_t step, int32_t pixels, const in
                         int32_t runs, int32_t length, int32_t *y);
 void sim_neon_dot_f32(const void *const *x, const void *w, const int32_t *offset, int32_t runs, int32_t length,
                       float *y);
+SIM_TILE_FITS(TILE_PIXELS, TILE_CHANNELS, CHUNK);
 
 SIM_DECLARE_LOOPS(sim_neon_);
 

@@ -3,6 +3,9 @@
 
 #include "../neon/entries.h"
 
+enum { BYTE_CHUNK = 16 * BYTE_PIXELS };
+SIM_TILE_FITS(BYTE_PIXELS, BYTE_CHANNELS, BYTE_CHUNK);
+
 const sim_kernels SIM_KERNELS_NEONDOT = {
     .name = "neondot",
     .supported = sim_neondot_supported,
@@ -12,6 +15,6 @@ const sim_kernels SIM_KERNELS_NEONDOT = {
               .channels = BYTE_CHANNELS,
               .interleave = BYTE_STEP,
               .multiple = BYTE_STEP,
-              .chunk = 16 * BYTE_PIXELS,
+              .chunk = BYTE_CHUNK,
               .dot = sim_neondot_dot_bytes},
 };
