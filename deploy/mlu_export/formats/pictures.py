@@ -5,10 +5,12 @@ They go through the agent's own reader and preprocessing, so that all of these s
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlu_agent.config.fields import show
 from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import InputSpec
 from mlu_agent.preprocess import preprocess
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from ..values.arrays import FloatArray
     from ..values.graph import Graph
     from ..values.pixels import Preprocessing
-__all__ = ["SUFFIXES", "float_input", "float_picture", "list_pictures", "read_picture"]
+__all__ = ["SUFFIXES", "float_input", "float_picture", "list_pictures", "other_kinds", "read_picture"]
+
+MOST_KINDS = 5  # that a sentence names
 
 
 def list_pictures(directory: Path) -> list[Path]:
@@ -35,6 +39,17 @@ def list_pictures(directory: Path) -> list[Path]:
     if not found:
         raise UserError(f"{directory} holds no pictures ({', '.join(SUFFIXES)}); give the folder that holds them")
     return found
+
+
+def other_kinds(directory: Path) -> str:
+    """How many files of a folder of pictures are none by their names, and their kinds; "" if there are none."""
+    files = [path for path in directory.iterdir() if not path.name.startswith(".") and path.is_file()]
+    others = Counter(path.suffix.lower() for path in files if not has_picture_name(path.name))
+    if not others:
+        return ""
+    kinds = [show(kind)[1:-1] or "without any" for kind, _ in others.most_common(MOST_KINDS)]
+    more = f" and {len(others) - MOST_KINDS} more" if len(others) > MOST_KINDS else ""
+    return f"{sum(others.values())} files of other kinds in {directory} are left out: {', '.join(kinds)}{more}"
 
 
 def float_input(graph: Graph, preprocessing: Preprocessing) -> InputSpec:

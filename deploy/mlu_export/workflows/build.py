@@ -12,6 +12,7 @@ from .. import __version__
 from ..calibration.mixed import keep_layers
 from ..formats.container import write_model
 from ..formats.manifest import manifest_text
+from ..formats.pictures import other_kinds
 from ..formats.recipe import Recipe, Settings, read_recipe, recipe_text
 from ..formats.twins import twins_text
 from ..lowering.lower import LowerOptions, lower
@@ -85,6 +86,7 @@ def prepare(
     if recipe is not None and (changed := departures(settings, recipe.settings)):
         print(f"mlu-export: note: {changed}", file=sys.stderr)
     model = _with_rules(read.model, settings)
+    _tell_other_kinds(quantization.calibration.pictures)
     if recipe is None:
         ranges, rule, told = found_ranges(model, settings, quantization.calibration, knobs, team)
         taught = teach(model, settings, ranges, rule, quantization, knobs, team)
@@ -97,6 +99,13 @@ def prepare(
     digests = (read.source.sha256, read.source.cfg_sha256)
     made = Recipe(settings, name, *digests, told, ranges, taught.file(settings))
     return Prepared(read, taught.model, made, taught.data)
+
+
+def _tell_other_kinds(pictures: Path | None) -> None:
+    """Once, however often the folder is looked at."""
+    others = other_kinds(pictures) if pictures is not None and pictures.is_dir() else ""
+    if others:
+        print(f"mlu-export: note: {others}", file=sys.stderr)
 
 
 def _with_rules(model: ImportedModel, settings: Settings) -> ImportedModel:

@@ -8,6 +8,7 @@ from tests.deploy import nets
 
 from mlu_agent.model.bundle import load_bundle
 from mlu_export.formats.container_reader import read_network
+from mlu_export.formats.pictures import other_kinds
 
 pytestmark = pytest.mark.torch
 
@@ -207,6 +208,26 @@ def test_what_was_written_is_told_as_json_too(tiny, export):
         assert code == 0
         for entry in json.loads(out)["files"]:
             assert sha256_hex(Path(entry["path"]).read_bytes()) == entry["sha256"]
+
+
+def test_files_of_other_kinds_among_the_pictures_are_counted_once(tiny, export):
+    """Half a folder of AVIF would else be calibrated without, and nobody told."""
+    code, _, err = export(*quantize(tiny, "--observer", "minmax"))
+    assert (code, "other kinds" in err) == (0, False)
+    for name in ("a.avif", "b.AVIF", "c.heic", ".DS_Store"):
+        (tiny / "pictures" / name).write_bytes(b"x")
+    (tiny / "pictures" / "folder.d").mkdir()
+    code, _, err = export(*quantize(tiny, "--observer", "minmax", "--report", tiny / "r.html", output="again"))
+    assert code == 0
+    assert err.count("other kinds") == 1
+    assert f"mlu-export: note: 3 files of other kinds in {tiny / 'pictures'} are left out: .avif, .heic\n" in err
+    for number in range(6):
+        (tiny / "pictures" / f"x.\x1b{number}").write_bytes(b"x")
+    (tiny / "pictures" / "x").write_bytes(b"x")
+    said = other_kinds(tiny / "pictures")
+    assert said.startswith("10 files")
+    assert said.endswith(" and 4 more")
+    assert said.isprintable()
 
 
 def test_a_checkpoint_without_pictures_is_for_compile(tiny, export):
