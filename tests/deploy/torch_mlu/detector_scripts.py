@@ -111,3 +111,31 @@ assert torch.equal(built(x.to("mlu")).cpu(), observing(x.to("mlu")).cpu())
 assert models.object_detection.yolov3 is not models.quantization.object_detection.yolov3
 models.quantization.mobilenet(pretrained=True, quantize=True)
 """
+
+# A network of one's own by quantize_model of the vendor's torchvision: its layers are swapped, and load a checkpoint.
+QUANTIZE_MODEL = """
+import copy
+
+import torch
+import torch_mlu.core.mlu_model as ct
+import torch_mlu.core.mlu_quantize as mlu_quantize
+from torchvision.models.quantization.utils import quantize_model
+
+torch.set_grad_enabled(False)
+torch.manual_seed(1)
+x = torch.rand(1, 3, 32, 32)
+head = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(7200, 4))
+net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), head).eval()
+observing = mlu_quantize.quantize_dynamic_mlu(net, {"firstconv": False}, dtype="int8", gen_quant=True)
+observing(x)
+built = quantize_model(net)
+assert built is not net and isinstance(net[0], torch.nn.Conv2d), "the float network is left as it is"
+own = copy.deepcopy(net)
+assert quantize_model(own, inplace=True) is own and not isinstance(own[0], torch.nn.Conv2d)
+built.load_state_dict(observing.state_dict())
+built.to("mlu"), observing.to("mlu")
+quantized = built(x.to("mlu")).cpu()
+assert torch.equal(quantized, observing(x.to("mlu")).cpu())
+difference = (quantized - net(x)).abs().max()
+assert 0 < difference < 0.1, difference
+"""

@@ -31,6 +31,7 @@ PACKAGE = {
     "models/__init__.py": "from .tiny import tiny_net\nfrom . import quantization",
     "models/tiny.py": TINY_NET,
     "models/quantization/__init__.py": "from .tiny import tiny_net",
+    "models/quantization/utils.py": 'def quantize_model(model, backend):\n    return "own, " + backend\n',
     "models/quantization/tiny.py": 'def tiny_net(quantize=False):\n    return "torchvision\'s own"\n',
 }
 
@@ -113,15 +114,33 @@ def test_yolov3_of_the_vendors_torchvision(run, tmp_path, monkeypatch, detect):
 
 def test_quantized_networks_of_an_installed_torchvision(run, tmp_path, monkeypatch):
     """The vendor's call builds them with weights of TORCH_HOME; torchvision's own call stays; others are refused."""
-    for name, text in PACKAGE.items():
-        path = tmp_path / "package" / "torchvision" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'package'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    _install_package(tmp_path, monkeypatch)
     done = run(detector_scripts.CLASSIFIER)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "torchvision.models.quantization.mobilenet is not here" in done.stderr.splitlines()[-1]
+
+
+def _install_package(folder, monkeypatch):
+    for name, text in PACKAGE.items():
+        path = folder / "package" / "torchvision" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setenv("PYTHONPATH", f"{folder / 'package'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+
+
+def test_quantize_model_without_a_torchvision(run):
+    """It swaps the layers of a copy, or in place, and what it gave loads a checkpoint and computes what that tells."""
+    done = run(detector_scripts.QUANTIZE_MODEL)
+    assert done.returncode == 0, done.stderr
+
+
+def test_quantize_model_of_an_installed_torchvision(run, tmp_path, monkeypatch):
+    """The vendor's call, which names no backend, does the same; one that names a backend is torchvision's own."""
+    _install_package(tmp_path, monkeypatch)
+    own = 'assert quantize_model(net, "fbgemm") == quantize_model(net, backend="fbgemm") == "own, fbgemm"\n'
+    done = run(detector_scripts.QUANTIZE_MODEL + own)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
