@@ -6,10 +6,10 @@ refinement takes: of confidences, and of boxes as far as there is an object. The
 unless another is nearer by more than chance, told by the pictures' own differences. The ranges are then those of the
 rule on all pictures.
 
-Looked at with labels, on 128 pictures of COCO, ten rules, each picture judged by ranges of others: the mAP that is lost
-goes with the logarithm of the distance for YOLOv5n (correlation .97) and Yolo-Fastest (.91). For YOLOv3-tiny it does
-not (.13): chance moves mAP by .009, more than its rules differ. The distance tells half as much again from some dozens
-of pictures.
+Looked at with labels, once and by hand (the tree has no script of it), on 128 pictures of COCO, ten rules, each picture
+judged by ranges of others: the mAP that is lost goes with the logarithm of the distance for YOLOv5n (correlation .97)
+and Yolo-Fastest (.91). For YOLOv3-tiny it does not (.13): chance moves mAP by .009, more than its rules differ. The
+distance tells half as much again from some dozens of pictures.
 """
 
 from __future__ import annotations
