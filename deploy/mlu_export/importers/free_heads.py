@@ -10,7 +10,8 @@ from mlu_agent.model.output_spec import FIELDS, MAX_REG, POSES, SEGMENTS, SHAPED
 
 from ..recording.values import Value
 from ..values.heads import Head, HeadLayout
-from .shaped_heads import apart, check_prototypes, check_raw, keypoints_for, shaped_fields
+from .raw_heads import MOVES, behind_moves, check_convolutions
+from .shaped_heads import apart, check_prototypes, keypoints_for, shaped_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,7 @@ def free_heads(
     prototypes, stride = check_prototypes(outputs, size) if decode == SEGMENTS else (0, 0)
     if decode in SHAPED:
         tensors, sizes = shaped_fields(decode, channels, prototypes, asked.keypoints)
-        check_raw(own, tensors, decode)
+        check_convolutions(own, tensors, decode)
     else:
         tensors, sizes = _fields(decode, channels)
     layout = HeadLayout(sizes["box"] // 4, tensors, _activated(values[:each], tensors, sizes), joined)
@@ -141,20 +142,12 @@ def _activated(values: Sequence[Value], tensors: tuple[tuple[str, ...], ...], si
 
 def _parts(value: Value, sizes: list[int]) -> list[Value]:
     """What a tensor's fields are made of: behind what only moves elements, the pieces of a concatenation."""
-    while value.inputs:
-        if len(sizes) == 1 and _is_sigmoid(value):
-            return [value]
-        if value.operation == "cat":
-            pieces = [one.shape[value.attributes["dim"]] for one in value.inputs]
-            if len(sizes) > 1 and pieces == sizes:
-                return list(value.inputs)
-        elif value.operation not in ("permute", "reshape"):
-            break
+    while len(sizes) > 1 and value.operation in MOVES and value.inputs:
+        if value.operation == "cat" and [one.shape[value.attributes["dim"]] for one in value.inputs] == sizes:
+            return list(value.inputs)
         value = value.inputs[0]
     return [value] * len(sizes)
 
 
 def _is_sigmoid(value: Value) -> bool:
-    while value.operation in ("permute", "reshape", "cat"):
-        value = value.inputs[0]
-    return value.operation == "activation" and value.attributes["function"] == "sigmoid"
+    return all(one.operation == "activation" and one.attributes["function"] == "sigmoid" for one in behind_moves(value))

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlu_agent.errors import UserError
-from mlu_agent.model.output_spec import ANCHORED
+from mlu_agent.model.output_spec import ANCHORED, FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..recording.values import Value
+
+MOVES = ("permute", "reshape", "slice", "cat")  # operations that only move elements
 
 
 def check_raw(outputs: Sequence[tuple[str, Value]], decode: str) -> None:
@@ -26,6 +28,33 @@ def check_raw(outputs: Sequence[tuple[str, Value]], decode: str) -> None:
             )
 
 
+def check_convolutions(outputs: Sequence[tuple[str, Value]], tensors: Sequence[Sequence[str]], decode: str) -> None:
+    """Raises UserError where coefficients, keypoints or angles are not what their convolution gives."""
+    for number, (name, value) in enumerate(outputs):
+        fields = tensors[number % len(tensors)]
+        told = len(fields) == 1 and fields[0] in FIELDS[decode][2:]
+        if told and any(one.operation != "conv" for one in behind_moves(value)):
+            raise UserError(
+                f"--decode {decode}: output {name} was computed with after the head's convolution; name the "
+                f"convolution's output, as the agent decodes {fields[0]} itself"
+            )
+
+
+def behind_moves(value: Value) -> list[Value]:
+    """What a value's elements are before they are only moved, each value once."""
+    found, waiting, seen = [], [value], set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if one.operation in MOVES and one.inputs:
+            waiting.extend(one.inputs)
+        else:
+            found.append(one)
+    return found
+
+
 def _decoding(value: Value, *, anchored: bool) -> str:
     """What decodes between a value and the convolutions that it is made of, in words; empty where nothing does."""
     waiting, seen = [value], set()
@@ -37,15 +66,9 @@ def _decoding(value: Value, *, anchored: bool) -> str:
         found = _of(one, anchored)
         if found:
             return found
-        if one.operation != "conv" or _moved(one.inputs[0]).operation == "softmax":
+        if one.operation != "conv" or any(before.operation == "softmax" for before in behind_moves(one.inputs[0])):
             waiting.extend(one.inputs)
     return ""
-
-
-def _moved(value: Value) -> Value:
-    while value.operation in ("permute", "reshape", "slice") and value.inputs:
-        value = value.inputs[0]
-    return value
 
 
 def _of(value: Value, anchored: bool) -> str:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Named = tuple[str, Value]
 
 USUAL = 64  # channels of the distances in every published network
-MOVES = ("permute", "reshape", "cat")
 
 
 def apart(outputs: Sequence[Named], decode: str) -> tuple[Sequence[Named], Sequence[Named]]:
@@ -91,23 +90,6 @@ def keypoint_kinds(channels: int) -> Iterator[tuple[int, int]]:
     for dimensions in (3, 2):
         if channels % dimensions == 0 and channels // dimensions <= MAX_KEYPOINTS:
             yield channels // dimensions, dimensions
-
-
-def check_raw(outputs: Sequence[Named], tensors: Sequence[Sequence[str]], decode: str) -> None:
-    """Raises UserError where coefficients, keypoints or angles are not what their convolution gives."""
-    for number, (name, value) in enumerate(outputs):
-        fields = tensors[number % len(tensors)]
-        if len(fields) == 1 and fields[0] in FIELDS[decode][2:] and not _is_raw(value):
-            raise UserError(
-                f"--decode {decode}: output {name} was computed with after the head's convolution; name the "
-                f"convolution's output, as the agent decodes {fields[0]} itself"
-            )
-
-
-def _is_raw(value: Value) -> bool:
-    if value.operation in MOVES:
-        return all(_is_raw(one) for one in value.inputs)
-    return value.operation == "conv"
 
 
 def keypoints_for(asked: tuple[int, ...], channels: int) -> tuple[int, int]:

@@ -154,7 +154,7 @@ def test_names_in_metadata_that_are_none_are_told(text, problem):
 @pytest.mark.onnx
 def test_metadata_says_a_size_that_the_file_leaves_open():
     """Where nobody gives another, and where it fits what is fixed."""
-    from mlu_agent.errors import UserError
+    from mlu_agent.errors import DataError, UserError
 
     model = imported(size=None, imgsz="[32, 64]")
     assert model.graph.input_shape == (32, 64, 3)
@@ -164,6 +164,8 @@ def test_metadata_says_a_size_that_the_file_leaves_open():
     for text in ("[32, 64, 3]", "[-32, 64]", "[0, 0]", "many", "[1e9, 3]", "['32', '64']"):
         with pytest.raises(UserError, match="any size: say which with --size"):
             imported(size=None, imgsz=text)
+    with pytest.raises(DataError, match="its metadata says that pictures are 64x16640; up to 16384 a side enter"):
+        imported(size=None, imgsz="[16640, 64]")
 
 
 @pytest.mark.onnx

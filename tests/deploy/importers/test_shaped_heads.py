@@ -134,3 +134,16 @@ def test_what_the_agent_decodes_itself_must_come_from_the_convolution(decode, ch
         next(one for one in proto.graph.output if one.name == f"{level}2").name = f"{level}done"
     with pytest.raises(UserError, match=r"output smalldone was computed with after the head's convolution; name the"):
         import_onnx(proto.SerializeToString(), {}, None, HeadRequest((), decode, (), (4, 8)))
+
+
+def test_scores_cut_out_of_activated_ones_are_activated():
+    """A slice only moves elements: what was a sigmoid before it is one behind it, and is not taken for logits."""
+    proto = detector([64, 10])
+    for name, values in (("from", [0]), ("to", [5]), ("axis", [1])):
+        proto.graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), name))
+    for level in ("small", "large"):
+        proto.graph.node.append(helper.make_node("Sigmoid", [f"{level}1"], [f"{level}s"]))
+        proto.graph.node.append(helper.make_node("Slice", [f"{level}s", "from", "to", "axis"], [f"{level}cut"]))
+        next(one for one in proto.graph.output if one.name == f"{level}1").name = f"{level}cut"
+    made = import_onnx(proto.SerializeToString(), {}, None, HeadRequest((), "yolov8", (), (4, 8)))
+    assert (made.classes, made.layout.activated) == (5, ("classes",))

@@ -142,6 +142,21 @@ def test_suppression_inside(tails, operator, domain):
     assert (made.decode, made.classes, len(made.heads)) == ("yolov8", tails.CLASSES, 3)
 
 
+def test_a_choice_of_too_many_is_not_tried(tails):
+    """Boxes times classes times how many are chosen of each are bounded: what enters the choice shows the heads."""
+    from mlu_export.importers.onnx.call import Call
+    from mlu_export.importers.onnx.fold_tails import MOST_COMPARED, suppression
+
+    def call(classes, most):
+        scores = np.zeros((1, classes, 100), np.float32)
+        inputs = (np.zeros((1, 100, 4), np.float32), scores, np.array(most), np.array(0.5, np.float32))
+        return Call("NonMaxSuppression", "choice", inputs, {}, 17, 1, {})
+
+    assert len(suppression(call(2, 99))) == 2 * 99
+    with pytest.raises(UnsupportedError, match=r"among boxes \(1, 100, 4\) of 26844 classes, 1000 each"):
+        suppression(call(MOST_COMPARED // 10_000 + 1, 1000))
+
+
 def test_another_rule_than_the_networks_own_is_refused(tails):
     """--decode, --strides and --anchors are checked against what the network computes."""
     data, old = exported(tails, "yolov8"), exported(tails, "yolov5")

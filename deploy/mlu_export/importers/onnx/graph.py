@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ...values.graph import ImportedModel
 
 COLOURS = 3
+MOST_SIDE = 1 << 14
 FLOATS = {1: "float", 10: "float16", 11: "double"}  # TensorProto.DataType
 MISTAKES = (
     ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ZeroDivisionError, MemoryError,
@@ -91,6 +92,11 @@ class _Walk:
         last = len(sizes) == 4 and sizes[3] == COLOURS and sizes[1] != COLOURS
         own = sizes[1:3] if last else sizes[2:4]
         if size is None and told is not None and min(own, default=0) < 1 and _fits(own, told):
+            if max(told) > MOST_SIDE:
+                raise DataError(
+                    f"its metadata says that pictures are {told[1]}x{told[0]}; up to {MOST_SIDE} a side enter a model: "
+                    "say which with --size"
+                )
             size = told
             self.notes.append(f"pictures of any size would do: {told[1]}x{told[0]}, as its metadata says (--size)")
         height, width = self._size(inputs[0].name, sizes, last, size)
@@ -118,8 +124,10 @@ class _Walk:
                 f"--size {wanted[1]}x{wanted[0]}: the file is fixed to {own[1]}x{own[0]}; leave --size out, or export "
                 "it with free height and width"
             )
-        if max(wanted) > 1 << 14:
-            raise DataError(f"its input {name} is {own[1]}x{own[0]}; pictures of up to 16384 a side enter a model")
+        if max(wanted) > MOST_SIDE:
+            raise DataError(
+                f"its input {name} is {wanted[1]}x{wanted[0]}; pictures of up to {MOST_SIDE} a side enter a model"
+            )
         return wanted
 
     # ---- the nodes ----
