@@ -2081,6 +2081,12 @@ EXPORT = (
         "test_boxes_lost_and_added_are_counted_by_class_and_size",
     ),
     _export(
+        "code of TorchScript without bound",
+        "MAX_CODE_BYTES = 64 << 20",
+        "MAX_CODE_BYTES = 65 << 20",
+        "test_damaged_files_are_one_sentence",
+    ),
+    _export(
         "an interval of a class in nine pictures",
         "LEAST_PICTURES = 10",
         "LEAST_PICTURES = 9",

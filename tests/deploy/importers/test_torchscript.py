@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from mlu_agent.errors import DataError, MluAgentError, UserError
+from mlu_agent.errors import DataError, UserError
 from mlu_export.recording.values import UnsupportedError
 
 pytestmark = pytest.mark.torch
@@ -245,18 +245,28 @@ def test_what_loading_does_not_need_is_not_given_to_torch():
     assert len(read(with_entries(data, lambda entries: {**entries, **more})).tensors) == 1
 
 
-@pytest.mark.parametrize("damage", ["cut", "no model", "bomb"])
-def test_damaged_files_are_one_sentence(tails, damage):
-    """Truncated, emptied and unpacking to far more than they are."""
-    data = saved(tails.Yolox(decoded=True))
+@pytest.mark.parametrize(
+    "damage, sentence",
+    [
+        ("cut", "it is no TorchScript file: File is not a zip file"),
+        ("no model", "it is no TorchScript file that torch reads: "),
+        ("bomb", r"the archive of \d+ bytes claims 1 entries of 67108864 bytes"),
+        ("long code", "its code has more than 67108864 bytes; no network needs so much"),
+    ],
+)
+def test_damaged_files_are_one_sentence(tails, damage, sentence):
+    """Truncated, emptied, unpacking to far more than they are, and with more code than is read."""
+    contents = {"no model": b"#", "bomb": b"\0" * (64 << 20), "long code": b"#" * ((64 << 20) + 1)}
     if damage == "cut":
+        data = saved(tails.Yolox(decoded=True))
         data = data[: len(data) // 2]
     else:
         made = io.BytesIO()
-        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("x/code/a.py", "#" if damage == "no model" else b"\0" * (64 << 20))
+        stored = zipfile.ZIP_STORED if damage == "long code" else zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(made, "w", stored) as archive:
+            archive.writestr("x/code/a.py", contents[damage])
         data = made.getvalue()
-    with pytest.raises(MluAgentError):
+    with pytest.raises(DataError, match=f"^{sentence}"):
         read(data)
 
 
