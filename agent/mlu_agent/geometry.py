@@ -1,4 +1,4 @@
-"""Overlap of boxes, and the mapping between a frame and the network's input.
+"""The mapping between a frame and the network's input.
 
 Coordinates are continuous: pixel i covers [i, i + 1), so a box over the whole frame is (0, 0, width, height). Boxes
 may have any leading shape (..., 4) and any float dtype.
@@ -18,22 +18,6 @@ if TYPE_CHECKING:
 
 Shares = tuple[float, float, float, float]  # left, top, right, bottom in 0..1 of a frame
 WHOLE: Shares = (0.0, 0.0, 1.0, 1.0)
-
-
-def box_area(boxes: FloatArray) -> FloatArray:
-    """Areas (...) of xyxy boxes (..., 4); an inverted box has area 0."""
-    area: FloatArray = np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
-    return area
-
-
-def iou_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersection over union of each box of ``a`` (N, 4) with each of ``b`` (M, 4): (N, M), 0 for empty boxes."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    overlap = np.prod(np.maximum(high - low, 0), axis=-1)
-    union = box_area(a)[:, None] + box_area(b)[None, :] - overlap
-    iou: FloatArray = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
-    return iou
 
 
 class Region(NamedTuple):

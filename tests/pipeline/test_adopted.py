@@ -12,12 +12,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from tests.boxes import iou_matrix
 from tests.native import codes
 from tests.native.make_model import Layers, Model, f32_word
 
 from mlu_agent.cli import main
 from mlu_agent.detector import Detector
-from mlu_agent.geometry import iou_matrix
 from mlu_agent.model.bundle import load_bundle
 
 ANCHORS = ((6.0, 8.0, 12.0, 10.0), (20.0, 24.0, 40.0, 30.0))  # of strides 4 and 8

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.boxes import iou_matrix
 
-from mlu_agent.geometry import Letterbox, iou_matrix
+from mlu_agent.geometry import Letterbox
 from mlu_agent.model.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds
 from mlu_agent.model.offline_model import OfflineModel
 from mlu_agent.postprocess import postprocess

@@ -9,8 +9,9 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.boxes import iou_matrix
 
-from mlu_agent.geometry import Letterbox, iou_matrix
+from mlu_agent.geometry import Letterbox
 from mlu_agent.model.bundle import HeadSpec, InputSpec, ModelSpec, OutputSpec, Thresholds
 from mlu_agent.model.offline_model import OfflineModel
 from mlu_agent.postprocess import Postprocessor, nms, postprocess

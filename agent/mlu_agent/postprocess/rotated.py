@@ -59,7 +59,7 @@ def suppress_turned(
     iou: float,
     max_detections: int,
 ) -> Indices:
-    """As ``nms``, of turned boxes (N, 5) by ``probabilistic_iou``."""
+    """As ``nms``, of turned boxes (N, 5) by the overlap of their Gaussians."""
     gaussians = _gaussians(turned.astype(np.float64))
     kept = np.empty(0, np.intp)
     for order in by_confidence(-confidence):
@@ -80,12 +80,6 @@ def _crossed(
     result: NDArray[np.bool_] = _overlaps(gaussians[:, rows, None], gaussians[:, None, columns]) > iou
     result &= class_id[rows, None] == class_id[columns]
     return result
-
-
-def probabilistic_iou(a: Floats, b: Floats) -> Floats:
-    """(N, M) of turned boxes (N, 5) and (M, 5), 0..1."""
-    one, other = _gaussians(a.astype(np.float64)), _gaussians(b.astype(np.float64))
-    return _overlaps(one[:, :, None], other[:, None, :])
 
 
 def _gaussians(turned: Floats) -> Floats:

@@ -14,7 +14,8 @@ def test_sixteen_bits_find_what_the_float_network_finds(shared_data, tmp_path, e
     detection of the float network with a confidence of .05 is there, of the same class, and but for a few with a box
     and a confidence that differ by less than a person could see. The usual observer of 16 bits clips nothing.
     """
-    from mlu_agent.geometry import iou_matrix
+    from tests.boxes import iou_matrix
+
     from mlu_agent.model.bundle import load_bundle
     from mlu_export.measurement.evaluate import Job, detect_all
 

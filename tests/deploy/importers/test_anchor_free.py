@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.boxes import iou_matrix
 
 from mlu_agent.detector import Detector
-from mlu_agent.geometry import iou_matrix
 from mlu_agent.model.bundle import Thresholds, load_bundle
 from mlu_agent.postprocess import postprocess
 from mlu_export.formats.recipe import Recipe, Settings

@@ -7,9 +7,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+from tests.boxes import iou_matrix
 
 from mlu_agent.detector import Detector
-from mlu_agent.geometry import iou_matrix
 from mlu_agent.model.bundle import load_bundle
 
 pytestmark = pytest.mark.eval
