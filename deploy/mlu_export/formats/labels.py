@@ -87,7 +87,7 @@ def fitting_names(names: Any, classes: int, where: str) -> tuple[tuple[str, ...]
 def _misfit(labels: Sequence[str], classes: int) -> str:
     """Why labels cannot be those of a network, as a sentence without an end; "" if they can."""
     if len(labels) != classes:
-        return f"{len(labels)} names for {classes} classes"
+        return f"{len(labels)} name{'s' * (len(labels) != 1)} for {classes} class{'es' * (classes != 1)}"
     seen: set[str] = set()
     for number, label in enumerate(labels):
         if label in seen:
@@ -141,6 +141,8 @@ def _json(text: str, path: Path) -> Any:
 
 def _fitting_lines(lines: list[str], classes: int, path: Path) -> tuple[str, ...]:
     """The lines, or those that are neither empty nor comments where only these are as many as the classes."""
+    if not any(lines):
+        raise UserError(f"the labels {path}: the file is empty; give one name a line, and none twice")
     meant = [line for line in lines if line and not line.startswith("#")]
     left_out = len(lines) - len(meant)
     if left_out and len(meant) == classes:

@@ -82,7 +82,7 @@ def found_ranges(
     ranges = {name: storable(seen, own[name]) for name, seen in found.items()}
     folder = calibration.pictures.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == "images" else folder.name
-    return ranges, rule, f"{len(paths)} pictures of {name}, {told}"
+    return ranges, rule, f"{len(paths)} picture{'s' * (len(paths) != 1)} of {name}, {told}"
 
 
 @dataclass(frozen=True)

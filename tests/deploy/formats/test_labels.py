@@ -125,7 +125,8 @@ def test_json_and_known_sets_are_labels_too(tmp_path):
         ("data.yaml", b"names: [a, b, c]\n", "write its names into a file, one a line"),
         ("a.json", b"[1, 2", "is no JSON"),
         ("a.json", b"[" * 100_000, "is no JSON"),
-        ("a.json", b'["a"]', "1 names for 3 classes"),
+        ("a.json", b'["a"]', "1 name for 3 classes"),
+        ("a.names", b"\n \n", "a.names: the file is empty; give one name a line"),
         ("a.names", b"x" * ((1 << 20) + 1), "bytes; labels of at most"),
     ],
 )

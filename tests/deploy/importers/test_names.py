@@ -50,7 +50,7 @@ def test_names_beside_a_cfg_are_taken_and_said(tiny, export):
     assert tomllib.loads((tiny / "a" / "darknet.toml").read_text())["labels"] == ["cat", "dog"]
     (tiny / "obj.names").write_text("one\n")
     code, _, err = export(*build)
-    assert (code, "obj.names: 1 names for 2 classes: give --labels" in err) == (2, True)
+    assert (code, "obj.names: 1 name for 2 classes: give --labels" in err) == (2, True)
 
 
 @pytest.mark.torch
@@ -130,7 +130,7 @@ def test_names_in_metadata_are_read_as_python_and_json_print_them(text):
 @pytest.mark.parametrize(
     "text, problem",
     [
-        ("{0: 'a'}", "its metadata (names): 1 names for 2 classes"),
+        ("{0: 'a'}", "its metadata (names): 1 name for 2 classes"),
         ("{0: 'a', 0: 'b'}", "its metadata (names) has a str where"),
         ("{0: ['a'], 1: 'b'}", "its metadata (names) has a str where"),
         ("[a, b]", "its metadata (names) has a str where"),
