@@ -20,7 +20,7 @@ from ..runners.golden import golden_file
 from ..support.files import check_folder, sha256_hex, write_all
 from ..values.quantizer_parameters import scaled_range
 from .departures import departures
-from .learned import check_learning, recall, teach
+from .learned import check_learning, recall, remark_left, teach
 from .ranges import found_ranges, recipe_ranges
 from .read import Read, read_for_recipe, read_network
 from .request import USUAL_KNOBS, BuildRequest, Knobs, Quantization, Wanted
@@ -60,6 +60,7 @@ def build(request: BuildRequest) -> list[Path]:
         prepared = prepare(request.wanted, request.quantization, team=team)
     contents = {**render(prepared.model, prepared.recipe), **prepared.learned_file()}
     write_all(request.output, contents)
+    remark_left(request.output, prepared.recipe)
     return [request.output / name for name in contents]
 
 

@@ -19,6 +19,7 @@ from .ranges import calibration_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -59,12 +60,23 @@ def teach(
     paths = calibration_pictures(folder, knobs.iterations)
     passes = quantization.learn or usual_passes(model.graph)
     found = learn(model, settings, ranges, rule, paths, passes, team)
-    print(f"mlu-export: note: learned from {passes} views, {found.told}", file=sys.stderr)
+    learned = f"learned from {passes} view{'s' * (passes != 1)}, {found.told}"
+    print(f"mlu-export: note: {learned}", file=sys.stderr)
     if not found.layers:
         return Taught(model, ranges)
     graph = with_learned(model.graph, found.layers, settings.bits, settings.per_channel)
-    told = f"; learned from {passes} views, {found.told}"
-    return Taught(replace(model, graph=graph), found.ranges, learned_bytes(found.layers), told)
+    return Taught(replace(model, graph=graph), found.ranges, learned_bytes(found.layers), f"; {learned}")
+
+
+def remark_left(folder: Path, recipe: Recipe) -> None:
+    """Says that learned weights of an earlier recipe of that name lie beside one that does not use them."""
+    left = folder / f"{recipe.settings.name}{SUFFIX}"
+    if recipe.learned is None and left.exists():
+        print(
+            f"mlu-export: note: {left} is of an earlier build, and the recipe written now does not use it: remove it "
+            "if no other recipe needs it",
+            file=sys.stderr,
+        )
 
 
 def check_learning(quantization: Quantization, knobs: Knobs) -> None:
@@ -81,6 +93,11 @@ def recall(model: ImportedModel, settings: Settings, recipe: Recipe, quantizatio
     """The network with the weights that a recipe was made with. Raises UserError and DataError."""
     if recipe.learned is None or quantization.recipe is None:
         return Taught(model, recipe.ranges)
+    if settings.bits != recipe.settings.bits:
+        raise UserError(
+            f"the learned weights are for {recipe.settings.bits} bits: leave --bits out, or calibrate anew with "
+            "--calibration and without --recipe"
+        )
     data = read_learned(quantization.recipe, recipe.learned.name, recipe.learned.sha256)
     graph = with_learned(model.graph, parse_learned(data), settings.bits, settings.per_channel)
     return Taught(replace(model, graph=graph), recipe.ranges, data)

@@ -21,6 +21,7 @@ from ..support.circumstances import Circumstances, circumstances, files_digest
 from ..support.files import check_folder, sha256_hex, write_all
 from .build import prepare
 from .checkpoint import make_checkpoint
+from .learned import remark_left
 from .search import MapProposal, Search, Target
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def quantize(
     path = request.output / f"{settings.name}.recipe.toml"
     recipe_file = {path.name: recipe_text(recipe).encode("utf-8"), **prepared.learned_file()}
     write_all(request.output, {**recipe_file, **checkpoint})
+    remark_left(request.output, recipe)
     written = next((request.output / name for name in checkpoint), None)
     count = 0 if pictures is None else len(pictures)
     result = Result(path, written, report, tuple(layers), count, proposal, found)

@@ -100,13 +100,25 @@ def test_a_build_that_learns_writes_its_file_under_its_name(taught, export):
     assert (code, "is not the file that net.recipe.toml was made with" in err) == (2, True)
 
 
+@pytest.mark.parametrize("command", ["build", "quantize"])
+def test_learned_weights_left_beside_a_recipe_without_them_are_told(taught, export, command):
+    """They stay, as another recipe may need them."""
+    left = taught / "o" / "net.learned"
+    assert "net.learned" not in export(*words(taught, command, "o", *calibrated(taught)))[2]
+    left.write_bytes(b"of an hour")
+    code, _, err = export(*words(taught, command, "o", *calibrated(taught)))
+    assert (code, f"{left} is of an earlier build" in err, left.read_bytes()) == (0, True, b"of an hour")
+
+
 def test_weights_of_a_network_that_is_quantized_otherwise_are_refused(taught, export):
-    """Learned in 8 bits, asked for in 16: a sentence, and nothing is written."""
+    """Learned in 8 bits, asked for in 16, or with other scales: a sentence, and nothing is written."""
     assert export(*words(taught, "build", "b", *calibrated(taught), "--learn", "2"))[0] == 0
     recipe = ("--recipe", taught / "b" / "net.recipe.toml")
     code, _, err = export(*words(taught, "build", "o", *recipe, "--bits", "16"))
     assert code == 2
-    assert "the learned weights of layer 0_conv do not fit it: codes of int8" in err
+    assert "the learned weights are for 8 bits: leave --bits out, or calibrate anew" in err
+    code, _, err = export(*words(taught, "build", "o", *recipe, "--keep-int16", "0_conv"))
+    assert (code, "the learned weights of layer 0_conv do not fit it: codes of int8" in err) == (2, True)
     assert not (taught / "o").exists() or not list((taught / "o").iterdir())
 
 
