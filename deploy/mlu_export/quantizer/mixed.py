@@ -33,9 +33,9 @@ def read_mixed(mixed: Any, layers: Collection[str]) -> dict[str, int]:
         width = dtype.strip() if isinstance(dtype, str) else dtype
         if width not in WIDTHS:
             raise QuantizeError(f"mixed_layer[{key!r}] is {dtype!r}; give one of {', '.join(WIDTHS)}")
-        bits.update({path.strip(): WIDTHS[width] for path in key.split(",") if path.strip()})
+        bits.update({path.strip(): WIDTHS[width] for path in key.rstrip().removesuffix(",").split(",")})
     _remark_strangers(bits, layers)
-    return bits
+    return {path: width for path, width in bits.items() if path}
 
 
 def _remark_strangers(bits: Mapping[str, int], layers: Collection[str]) -> None:

@@ -43,6 +43,8 @@ def _check_detection(call: str, heads: Any, anchors: Any, classes: int) -> int:
             f"{call}: {len(anchors)} numbers of anchors for {len(heads)} heads; each head has the same number of pairs "
             "of width and height"
         )
+    if min(anchors) <= 0:
+        raise UnsupportedError(f"{call}: an anchor has a side of {min(anchors)}; sides are pixels, above 0")
     each = len(anchors) // 2 // len(heads)
     for head in heads:
         if classes < 1 or head.shape[1] != each * (5 + classes):

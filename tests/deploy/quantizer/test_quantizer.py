@@ -309,3 +309,6 @@ def test_a_path_of_mixed_layer_that_is_no_layer_is_a_warning(quantize, model):
     """It has no effect, as with the vendor's; the layers are named."""
     with pytest.warns(UserWarning, match=r"names '1', '9', which is no layer .*; the layers are 0, 4$"):
         quantize(model, {"firstconv": False}, "int8", gen_quant=True, mixed_layer={"1,9,0": "int16"})
+    for key in ("", "0,,4"):
+        with pytest.warns(UserWarning, match="names '', which is no layer"):
+            quantize(model, {"firstconv": False}, "int8", gen_quant=True, mixed_layer={key: "int16"})

@@ -452,6 +452,8 @@ CASES = [
     (lambda: yolov5(*[one.cpu() for one in x], classes=80), "3 anchors of 80 classes need 255"),
     (lambda: yolov5(*x, anchors=A[:12]), "2 anchors of 10 classes need 30"),
     (lambda: yolov5(*x, anchors=A[:11]), "11 numbers of anchors for 3 heads"),
+    (lambda: yolov5(*x, anchors=[0] + A[1:]), "an anchor has a side of 0; sides are pixels, above 0"),
+    (lambda: yolov5(*x, anchors=A[1:] + [-3]), "an anchor has a side of -3"),
     (lambda: yolov5(*x, anchors=[10.5]), "Expected a value of type 'List[int]' for argument 'anchors'"),
     (lambda: yolov5(*x[:2]), "Expected a value of type 'Tensor' for argument 'p5'"),
     (lambda: op.yolov4_detection_output((), A, 80, 18, 64, 64, 0.2, 0.4, 9), "it was given no tensor at all"),
