@@ -59,7 +59,13 @@ def _classes(tensors: Sequence[PlainSpec]) -> int:
         raise UserError(
             f"--classify is for a network with one output, not {len(tensors)}: name it with --outputs ({names})"
         )
-    return math.prod(tensors[0].shape)
+    shape = tensors[0].shape
+    if sum(side > 1 for side in shape) > 1:
+        raise UserError(
+            f"--classify: the output {tensors[0].name} is {list(shape)}, which is no classifier's: that has one number "
+            "for each class, [1, classes]; leave --classify out, or name another with --outputs"
+        )
+    return math.prod(shape)
 
 
 def _anchored(graph: Graph, outputs: Sequence[tuple[str, Value]], heads: HeadRequest) -> tuple[tuple[Head, ...], int]:

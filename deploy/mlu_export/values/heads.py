@@ -94,7 +94,8 @@ class HeadRequest:
             raise UserError(f"--anchors belong to --decode {' and '.join(ANCHORED)}")
         if self.strides and (anchored or not self.decode):
             free = " and ".join(name for name in DECODES if name not in ANCHORED)
-            raise UserError(f"--strides belong to --decode {free}; heads with anchors know theirs by their size")
+            why = "heads with anchors know theirs by their size" if anchored else "say which, or leave --strides out"
+            raise UserError(f"--strides belong to --decode {free}; {why}")
         if self.strides and self.decode in (AUTO, NONE):
             raise UserError(f"--strides belong to a rule, not to --decode {self.decode}")
         return self
@@ -177,7 +178,7 @@ def request_of(spec: ModelSpec) -> HeadRequest:
     """The request that a built model answers: its outputs by name, and its heads as the manifest describes them."""
     names = tuple(tensor.name for tensor in spec.offline.outputs)
     if spec.output.kind == TENSORS:
-        return HeadRequest(names)
+        return HeadRequest(names, NONE)
     if spec.output.kind == CLASSES:
         return HeadRequest(names, classify=spec.output.activation)
     anchors = tuple(tuple((float(w), float(h)) for w, h in head.anchors) for head in spec.output.heads)

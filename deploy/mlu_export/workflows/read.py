@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlu_agent.errors import DataError, UserError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..formats.recipe import Recipe
     from ..values.graph import ImportedModel
     from .request import Wanted
+
+BY_SUFFIX = {".onnx": "onnx", ".torchscript": "torchscript"}
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ def read_for_recipe(read: Read, wanted: Wanted, recipe: Recipe) -> Read:
     _choose_arch(wanted, recipe)
     _check_recipe(recipe, read.source)
     size, heads = _asked(wanted, read.arch, recipe)
-    plain = heads == HeadRequest(decode=NONE)
-    if (size, HeadRequest() if plain else heads) == (read.size, read.heads):
+    plain = heads.decode == NONE
+    if (size, replace(heads, decode="") if plain else heads) == (read.size, read.heads):
         return read
     return _imported(read.arch, read.source, size, heads)
 
@@ -59,8 +61,8 @@ def _asked(wanted: Wanted, arch: Arch, recipe: Recipe | None) -> tuple[tuple[int
     if recipe is None:
         return wanted.form.size, wanted.heads.check()
     heads = wanted.heads.over(recipe.settings.heads).check()
-    if heads == HeadRequest() and arch.family in OPEN:
-        heads = HeadRequest(decode=NONE)
+    if not heads.decode and not heads.classify and arch.family in OPEN:
+        heads = replace(heads, decode=NONE)
     return wanted.form.size or (recipe.settings.height, recipe.settings.width), heads
 
 
@@ -77,7 +79,10 @@ def _imported(arch: Arch, source: Source, size: tuple[int, int] | None, heads: H
 def _choose_arch(wanted: Wanted, recipe: Recipe | None) -> Arch:
     name = wanted.files.arch or (recipe.settings.arch if recipe else None)
     if name is None:
-        raise UserError("say which network it is: --arch NAME")
+        file = wanted.files.weights
+        fitting = None if file is None else BY_SUFFIX.get(file.suffix.lower())
+        hint = f"--arch {fitting} fits {file}" if fitting else "--arch NAME"
+        raise UserError(f"say which network it is: {hint}")
     if recipe is not None and recipe.settings.arch != name:
         raise UserError(f"the recipe is for --arch {recipe.settings.arch}, not {name}")
     return find_arch(name)

@@ -45,8 +45,20 @@ def choose_settings(
     kind = changes.get("input", base.input)
     if "channels" not in changes and (recipe is None or kind != base.input or preprocessing != base.preprocessing):
         changes["channels"] = DEFAULT_CHANNELS if kind == "u8" else preprocessing.colours
+    if recipe is None and read.arch.family in OPEN and read.heads.decode == "yolox":
+        _remark_pixels(wanted)
     height, width, _ = read.model.graph.input_shape
     return _checked(replace(base, width=width, height=height, preprocessing=preprocessing, heads=read.heads, **changes))
+
+
+def _remark_pixels(wanted: Wanted) -> None:
+    """YOLOX's authors train on pixels as they are; seen otherwise, the network finds nothing."""
+    if wanted.pixels.std is None and wanted.pixels.colours is None:
+        print(
+            "mlu-export: warning: built for pixels 0..1 in rgb; YOLOX as its authors export it takes 0..255 in bgr and "
+            "would find nothing: if it is theirs, say --std 1 --colours bgr; if it is not, --colours rgb says so",
+            file=sys.stderr,
+        )
 
 
 def _base(wanted: Wanted, read: Read, recipe: Settings | None) -> Settings:

@@ -181,6 +181,23 @@ def test_outputs_as_they_are(tails):
     assert made.request == HeadRequest()
 
 
+@pytest.mark.parametrize("kind", ["the decoded output", "its heads"])
+def test_outputs_that_are_named_without_a_rule_are_told_to_be_plain(tails, kind):
+    """With the heads to end at where others were named; --decode none and a classifier's outputs say it themselves."""
+    data = exported(tails, "yolov8")
+    heads, last = read(data).request.outputs, onnx.load_from_string(data).graph.output[0].name
+    made = read(data, outputs=(last,) if kind == "the decoded output" else heads)
+    assert made.decode == "tensors"
+    (note,) = made.notes
+    assert note.startswith("its outputs are taken as plain tensors; if they are detections, say --decode")
+    assert (heads[0] in note) == (kind == "the decoded output")
+    assert read(data, outputs=(last,), decode="none").notes == ()
+    with pytest.raises(UserError, match=r"is \[1, .*\], which is no classifier's"):
+        read(data, classify="softmax")
+    with pytest.raises(UserError, match=r"--strides belong to .*; say which, or leave --strides out"):
+        read(data, strides=(8, 16, 32))
+
+
 ODD = {"shifted": lambda t: t.Free(offset=0.75), "of another power": lambda t: t.Anchored(power=0.5)}
 
 
@@ -301,9 +318,24 @@ def test_a_built_tail(tails, tiny, export, tmp_path):
     verified = export("verify", tmp_path / "a" / "net.cambricon", "--weights", tmp_path / "net.onnx")
     assert verified[0] == 0, verified[2]
     assert export(*common, *pictures, "--decode", "none", "--output", tmp_path / "plain")[0] == 0
-    for made in ("a", "plain"):
+    named = ("--outputs", ",".join(one.name for one in spec.offline.outputs))
+    assert "taken as plain tensors" in export(*common, *pictures, *named, "--output", tmp_path / "named")[2]
+    for made in ("a", "plain", "named"):
         again = export(*common, "--recipe", tmp_path / made / "net.recipe.toml", "--output", tmp_path / "again")
         assert (again[0], "note:" in again[2]) == (0, False), again[2]
         assert (tmp_path / "again" / "net.toml").read_bytes() == (tmp_path / made / "net.toml").read_bytes()
     refused = export(*common, *pictures, "--decode", "yolov3", "--anchors", "1,1/1,1", "--output", tmp_path / "b")
     assert (refused[0], "as --decode yolov5 does" in refused[2]) == (2, True), refused[2]
+
+
+def test_the_pixels_of_yolox_are_a_warning_of_their_own(tails, tiny, export, tmp_path):
+    """On a line that says what becomes of wrong ones, unless they are given."""
+    (tmp_path / "net.onnx").write_bytes(exported(tails, "yolox"))
+    (tmp_path / "names.txt").write_text("a\nb\nc\n")
+    common = ("build", "--arch", "onnx", "--weights", tmp_path / "net.onnx", "--labels", tmp_path / "names.txt",
+              "--calibration", tiny / "pictures", "--observer", "minmax", "--output", tmp_path / "a")  # fmt: skip
+    for more, wanted in (((), 1), (("--std", "1"), 0), (("--colours", "bgr"), 0)):
+        code, _, err = export(*common, *more)
+        told = [line for line in err.splitlines() if "bgr" in line]
+        assert (code, len(told)) == (0, wanted), err
+        assert all("warning: built for pixels 0..1 in rgb; YOLOX" in line for line in told)

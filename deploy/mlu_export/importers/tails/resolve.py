@@ -27,7 +27,9 @@ def resolve(asked: HeadRequest, tail: Tail) -> tuple[HeadRequest, tuple[str, ...
     if asked.decode == NONE:
         return replace(asked, decode=""), ()
     silent = asked == HeadRequest()
-    if not silent and asked.decode != AUTO and (not asked.decode or asked.outputs):
+    if not silent and not asked.decode:
+        return asked, () if asked.classify else _plain(asked, tail)
+    if not silent and asked.decode != AUTO and asked.outputs:
         return asked, ()
     reason = "the boxes of every rule that has such channels are others"
     try:
@@ -38,10 +40,16 @@ def resolve(asked: HeadRequest, tail: Tail) -> tuple[HeadRequest, tuple[str, ...
         return _agreed(asked, found)
     if asked.decode == AUTO:
         raise UserError(_unknown(tail, reason))
-    if silent and len(levels_of(tail.cuts, tail.size)) > 1:
-        hint = "its outputs are taken as plain tensors; if they are detections, say --decode and end it at its heads"
-        return asked, (f"{hint} with --outputs: {_names(tuple(tail.cuts))}",)
-    return asked, ()
+    return asked, _plain(asked, tail) if silent else ()
+
+
+def _plain(asked: HeadRequest, tail: Tail) -> tuple[str, ...]:
+    """That outputs are not decoded, where there are convolutions before them that may be heads."""
+    if len(levels_of(tail.cuts, tail.size)) < 2:
+        return ()
+    named = tuple(tail.cuts) == asked.outputs
+    hint = "its outputs are taken as plain tensors; if they are detections, say --decode"
+    return (hint if named else f"{hint} and end it at its heads with --outputs: {_names(tuple(tail.cuts))}",)
 
 
 def _agreed(asked: HeadRequest, found: Found) -> tuple[HeadRequest, tuple[str, ...]]:
@@ -74,8 +82,6 @@ def _agreed(asked: HeadRequest, found: Found) -> tuple[HeadRequest, tuple[str, .
     how = "its outputs are boxes decoded from" if found.decoded else "its outputs have the sizes of"
     options = f"--decode {request.decode} --outputs {','.join(request.outputs)}{_lists(request)}"
     note = f"{how} heads of {_kind(found)}, which the agent decodes{left}: built with {options}"
-    if request.decode == "yolox":
-        note += "; if it is its authors' own export, its pixels are 0..255 in bgr: --std 1 --colours bgr"
     return request, (f"{note}; --decode none keeps the network's own outputs",)
 
 
