@@ -78,8 +78,9 @@ class Verdict:
         allows = (
             f"{side} what --gate {self.allowed:g} allows" if self.passed else f"{side} --gate {self.allowed:g} allows"
         )
+        change = f"gains {-self.lost:.4f}" if self.lost < 0 else f"loses {self.lost:.4f}"
         found = (
-            f"{self.mode} loses {self.lost:.4f}{chance} mAP50-95 against {self.reference.name} "
+            f"{self.mode} {change}{chance} mAP50-95 against {self.reference.name} "
             f"({self.figure:.4f} against {self.reference.map50_95:.4f}), {allows}"
         )
         return found if self.is_sure else f"{found}, by the figure alone: {self.too_small()}"

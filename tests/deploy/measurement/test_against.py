@@ -105,6 +105,14 @@ def test_the_sentence_of_a_set_that_is_too_small():
     )
 
 
+def test_a_gain_is_called_one():
+    """Not a loss below 0."""
+    verdict = Verdict("offline", Reference("float", 128, 0.3), 0.333, 0.005, Interval(-0.033, -0.05, -0.016))
+    assert verdict.sentence() == (
+        "offline gains 0.0330 +-0.0170 mAP50-95 against float (0.3330 against 0.3000), within what --gate 0.005 allows"
+    )
+
+
 def test_a_gate_that_no_set_of_pictures_can_tell_says_so():
     """`--gate 1e-300` is a number above 0 as well."""
     verdict = Verdict("offline", Reference("float", 128, 0.3), 0.3, 1e-300, Interval(0.0, -0.005, 0.005))
