@@ -2325,6 +2325,24 @@ EXPORT = (
         "if True:",
         "test_a_description_of_data_leads_nowhere_else",
     ),
+    _export(
+        "a convolution of no channels made before it is bounded",
+        "bounded(made * max(1, weight.shape[1]))",
+        "bounded(made * weight.shape[1])",
+        "test_a_constant_is_bounded_before_it_is_made",
+    ),
+    _export(
+        "a choice among boxes of any number of classes",
+        "classes * max(1, count) * max(1, min(int(most), count)) > MOST_COMPARED",
+        "max(1, count) * max(1, min(int(most), count)) > MOST_COMPARED",
+        "test_a_choice_of_too_many_is_not_tried",
+    ),
+    _export(
+        "key points believed by their channels",
+        "if made is not None and _given(ends, made):",
+        "if made is not None:",
+        "test_what_is_beside_boxes_is_believed_only_as_the_agent_computes_it",
+    ),
 )
 
 CHANGES = AGENT + NATIVE + EXPORT
