@@ -52,7 +52,7 @@ def result_text(result: Evaluation, intervals: Mapping[str, Interval | None]) ->
     lines = [
         f"{result.images} pictures on {result.runtime}: mAP50-95 {result.map50_95:.3f}, mAP50 {result.map50:.3f}",
         f"Mean AP: {result.map50:.3f}",
-        f"95 % intervals of {result.images} pictures: "
+        f"95 % intervals of {_pictures(result.images)}: "
         + ", ".join(f"{_LONG.get(name, name)} {_span(one)}" for name, one in intervals.items()),
         "by object size, mAP50-95: " + ", ".join(f"{size} {_figure(value)}" for size, value in result.per_size.items()),
     ]
@@ -72,6 +72,10 @@ def result_text(result: Evaluation, intervals: Mapping[str, Interval | None]) ->
         lines.append(f"{which + ':':24} {'mAP50-95':>8} {'mAP50':>7} {'precision':>9} {'recall':>7}")
         lines += [_class_row(result, label) for label in worst]
     return "\n".join(lines)
+
+
+def _pictures(count: int) -> str:
+    return f"{count} pictures" + (" (too few for them to hold)" if count < LEAST_PICTURES else "")
 
 
 def _span(one: Interval | None) -> str:
@@ -111,7 +115,7 @@ def comparison_text(results: Sequence[Evaluation], against: Mapping[str, Against
 
 def _against_lines(mode: str, one: Against) -> list[str]:
     lines = [
-        f"{mode} against float, with 95 % intervals of {one.pictures} pictures:",
+        f"{mode} against float, with 95 % intervals of {_pictures(one.pictures)}:",
         f"  mAP50-95 {one.map50_95.words()}, mAP50 {one.map50.words()}",
         "  mAP50-95 by object size: " + ", ".join(f"{size} {_words(value)}" for size, value in one.per_size.items()),
         "  at the working confidence: " + ", ".join(f"{name} {_words(value)}" for name, value in one.rates.items()),

@@ -165,7 +165,9 @@ def test_a_class_of_few_pictures_has_no_interval_and_loses_nothing_for_sure(tmp_
     assert (list(one.per_class), surely_lost(one)) == (["cat"], [])
     assert (one.per_size["medium"], one.per_size["large"]) == (Interval(0.0, 0.0, 0.0), None)
     assert one.document()["per_class"]["dog"]["map50_95"] is None
-    assert "beyond chance" not in comparison_text(results, {"offline": one})
+    text = comparison_text(results, {"offline": one})
+    assert "beyond chance" not in text
+    assert "offline against float, with 95 % intervals of 12 pictures:" in text.splitlines()
 
 
 def test_a_class_of_ten_pictures_has_one(tmp_path):
