@@ -2045,6 +2045,12 @@ EXPORT = (
         "test_code_that_loading_would_run_is_refused_before_it_is_loaded",
     ),
     _export(
+        "results of TorchScript of any size",
+        "if largest > MAX_ELEMENTS or len(leaves) > MOST_PARTS:",
+        "if len(leaves) > MOST_PARTS:",
+        "test_results_are_bounded_before_their_numbers_are_made",
+    ),
+    _export(
         "other bytes given to torch than those looked at",
         "torch.jit.load(io.BytesIO(checked), map_location",
         "torch.jit.load(io.BytesIO(data), map_location",

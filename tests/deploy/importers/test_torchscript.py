@@ -245,6 +245,39 @@ def test_what_loading_does_not_need_is_not_given_to_torch():
     assert len(read(with_entries(data, lambda entries: {**entries, **more})).tensors) == 1
 
 
+@pytest.mark.parametrize("kind", ["sizes", "weights", "numbers", "lists"])
+def test_results_are_bounded_before_their_numbers_are_made(kind):
+    """Of sizes that stand in the code, of weights alone (torch's freezing computes those), of numbers and lists."""
+    import torch
+
+    class Sizes(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 8, 8)
+            self.one = torch.nn.Parameter(torch.ones(1, 1))
+
+        def forward(self, x):
+            return self.conv(x) + torch.ones([1 << 20, 1 << 20]).mean()
+
+    class Weights(Sizes):
+        def forward(self, x):
+            return self.conv(x) + (self.one.expand([1 << 20, 1 << 20]) * 2).mean()
+
+    class Numbers(Sizes):
+        def forward(self, x):
+            side = x.size(2) * x.size(2) * x.size(2) * x.size(2)
+            return self.conv(x) * (side * side * side)
+
+    class Lists(Sizes):
+        def forward(self, x):
+            return self.conv(x).reshape([1] * (1 << 40))
+
+    nets = {"sizes": Sizes, "weights": Weights, "numbers": Numbers, "lists": Lists}
+    sentence = {"numbers": "gives a number beyond 64 bits", "lists": "its code repeats a list"}
+    with pytest.raises(DataError, match=sentence.get(kind, r"operator aten::\w+ gives 1099511627776 values")):
+        read(saved(nets[kind](), script=True))
+
+
 @pytest.mark.parametrize(
     "damage, sentence",
     [

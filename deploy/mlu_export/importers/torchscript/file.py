@@ -47,17 +47,18 @@ def is_torchscript(data: bytes) -> bool:
         return False
 
 
-def load_graph(data: bytes) -> Any:
-    """The graph of a file's network with everything in line, its weights as constants. Raises DataError."""
+def load_graph(data: bytes) -> tuple[Any, Any]:
+    """A file's network and its graph with everything in line, of which nothing was computed. Raises DataError."""
     torch = import_torch()
     checked = _checked(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             module = torch.jit.load(io.BytesIO(checked), map_location="cpu").eval()
-            for node in module.inlined_graph.nodes():
+            graph = module.inlined_graph
+            for node in graph.nodes():
                 _check_node(node)
-            return torch.jit.freeze(module).graph
+            return module, graph  # torch.jit.freeze would carry out what depends on weights alone, however large
     except (DataError, UnsupportedError):
         raise
     except Exception as error:  # whatever a damaged file makes torch's reader raise

@@ -27,7 +27,7 @@ def import_torchscript(data: bytes, size: tuple[int, int], heads: HeadRequest | 
     """The float network of a traced file for pictures (1, 3, height, width). Raises DataError, UserError."""
     torch = import_torch()
     asked = (heads or HeadRequest()).check()
-    runner = GraphRunner(load_graph(data))
+    runner = GraphRunner(*load_graph(data))
     ends = [_found(runner, name) for name in asked.outputs] or runner.ends
     tail = ScriptTail(torch, runner, ends, size)
     request, notes = resolve(asked, tail)
@@ -106,6 +106,6 @@ class ScriptTail:
         return found
 
     def _is_expectation(self, node: Any) -> bool:
-        weight = list(node.inputs())[1].toIValue()
+        weight = self.runner.constants.get(list(node.inputs())[1].debugName())
         array = weight.numpy().reshape(-1) if isinstance(weight, self.torch.Tensor) else np.empty(0)
         return array.size > 1 and np.array_equal(array, np.arange(array.size, dtype=array.dtype))
