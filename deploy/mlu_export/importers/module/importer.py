@@ -169,13 +169,16 @@ class _Walk:
     def _call(self, node: Any) -> Any:
         arguments, named = self.tree.tree_map(self._argument, (tuple(node.args), dict(node.kwargs)))
         place, operator = _place(node), str(node.target)
-        if self.torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+        leaves = self.tree.tree_leaves((arguments, named))
+        of_the_picture = any(isinstance(one, Value) for one in leaves)
+        # Attention bears the tag for the sake of its dropout, of which its recorder knows.
+        recorded = of_the_picture and operator in RECORDERS
+        if not recorded and self.torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             raise UnsupportedError(
                 f"{place}: operator {operator} draws numbers at random, other ones each time, and a compiled network "
                 "has none; leave it out, or make its numbers a buffer of the module"
             )
-        leaves = self.tree.tree_leaves((arguments, named))
-        if not any(isinstance(one, Value) for one in leaves):
+        if not of_the_picture:
             return self._computed(node, arguments, named)
         if operator == "<built-in function getitem>":
             return arguments[0][arguments[1]]
