@@ -37,8 +37,12 @@ class Forks:
         )
 
     def serves(self, environment: dict[str, str]) -> bool:
-        """Whether a call in this environment loads what is loaded here: Python's own settings are as they were."""
+        """Whether a call in this environment loads what is loaded here: Python's own settings are as they were.
+
+        But where breakpoint() leads: Ray sets that once it was started in this process, and no call stops at one.
+        """
         names = {name for name in {*environment, *self._environment} if name.startswith("PYTHON")}
+        names.discard("PYTHONBREAKPOINT")
         return all(environment.get(name) == self._environment.get(name) for name in names)
 
     def run(
