@@ -164,9 +164,8 @@ class _Judging:
     def _distance(
         self, picture: npt.NDArray[np.float32], exact: DetectionError | TensorError, ranges: Mapping[str, Range]
     ) -> float:
-        runner = self._quantized
-        runner.ranges = dict(ranges)
-        return exact.of(runner.outputs(runner.advance(runner.start(picture), 0, len(self._model.graph.nodes))))
+        self._quantized.ranges = dict(ranges)
+        return exact.of(self._quantized.outputs_of(picture))
 
 
 def _split_words(dealt: Sequence[int], judges: Sequence[int]) -> str:

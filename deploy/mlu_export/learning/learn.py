@@ -137,11 +137,7 @@ class _Judge:
 
     def distances(self, graph: Graph, ranges: Mapping[str, Range]) -> list[float]:
         runner = FakeQuantRunner(graph, ranges, self._settings.bits, self._settings.per_channel)
-        found = []
-        for path, error in zip(self._paths, self._errors):
-            values = runner.advance(runner.start(self._picture(path)), 0, len(graph.nodes))
-            found.append(error.of(runner.outputs(values)))
-        return found
+        return [error.of(runner.outputs_of(self._picture(path))) for path, error in zip(self._paths, self._errors)]
 
     def _picture(self, path: Path) -> Any:
         return float_picture(read_picture(path), self._spec)[0]

@@ -51,6 +51,10 @@ class FakeQuantRunner(FloatRunner):
         """The network's outputs as torch tensors (N, C, H, W)."""
         return [values[name] for name in self.graph.outputs]
 
+    def outputs_of(self, pictures: FloatArray) -> list[Any]:
+        """Those for normalised pictures (N, H, W, C), with the ranges as they are now."""
+        return self.outputs(self.advance(self.start(pictures), 0, len(self.graph.nodes)))
+
     def _apply(self, node: Node, inputs: list[Any]) -> Any:
         if isinstance(node, Conv) and node.name in self.ranges:
             return super()._apply(node, [self._rounded(inputs[0], self.ranges[node.name], self.qmax[node.name])])
