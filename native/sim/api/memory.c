@@ -103,8 +103,11 @@ static double time_of_copy(size_t bytes, int64_t begun)
     return seconds;
 }
 
-static void copy(const sim_fault *fault, void *destination, const void *source, size_t bytes)
+/* `blocks`: of the destination and the source, pinned; NULL for the host's. */
+static void copy(const sim_fault *fault, void *dst, const void *src, size_t bytes, sim_block *const blocks[2])
 {
+    void *destination = sim_memory_bytes(blocks[0], dst);
+    const void *source = sim_memory_bytes(blocks[1], src);
     if (fault->rule == NULL || fault->rule->output != SIM_OUTPUT_SKIPPED) {
         memmove(destination, source, bytes);
     }
@@ -118,7 +121,7 @@ cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir)
     TRY(check_copy(__func__, dst, src, bytes, dir, blocks));
     const sim_fault fault = sim_faults_take();
     const int64_t begun = sim_clock_host();
-    copy(&fault, dst, src, bytes);
+    copy(&fault, dst, src, bytes, blocks);
     time_of_copy(bytes, begun);
     sim_memory_unpin(blocks[0]);
     sim_memory_unpin(blocks[1]);
@@ -137,7 +140,7 @@ static void run_copy(sim_work *work, sim_status *status)
     }
     if (status->code == CNRT_RET_SUCCESS) {
         const int64_t begun = sim_clock_host();
-        copy(&work->fault, work->as.copy.destination, work->as.copy.source, work->as.copy.bytes);
+        copy(&work->fault, work->as.copy.destination, work->as.copy.source, work->as.copy.bytes, work->as.copy.blocks);
         sim_clock_spend(sim_queue_clock(work->queue), time_of_copy(work->as.copy.bytes, begun));
     }
     sim_memory_unpin(work->as.copy.blocks[0]);
@@ -212,7 +215,7 @@ static cnrtRet_t fill_now(const char *function, void *ptr, uint32_t value, size_
 {
     sim_block *block;
     TRY(pin_fill(function, ptr, count, words ? sizeof value : 1, &block));
-    fill(ptr, value, count, words);
+    fill(sim_memory_bytes(block, ptr), value, count, words);
     sim_memory_unpin(block);
     return CNRT_RET_SUCCESS;
 }
@@ -243,7 +246,8 @@ static void run_fill(sim_work *work, sim_status *status)
                        "Memory to be set was freed while the operation waited in its queue: synchronise first.");
     }
     if (status->code == CNRT_RET_SUCCESS) {
-        fill(work->as.fill.destination, work->as.fill.value, work->as.fill.count, work->as.fill.words);
+        fill(sim_memory_bytes(work->as.fill.block, work->as.fill.destination), work->as.fill.value, work->as.fill.count,
+             work->as.fill.words);
     }
     sim_memory_unpin(work->as.fill.block);
 }

@@ -260,7 +260,7 @@ static cnrtRet_t pin_buffer(sim_work *work, const sim_model_info *info, int inde
     const sim_io *io = index < info->input_count ? &info->inputs[number] : &info->outputs[number];
     size_t available = 0;
     sim_block *block = sim_memory_pin(buffer, &available);
-    work->as.invoke.buffers[index] = buffer;
+    work->as.invoke.buffers[index] = sim_memory_bytes(block, buffer);
     work->as.invoke.blocks[index] = block;
     if (block == NULL) {
         return sim_error_set(CNRT_RET_ERR_INVALID,

@@ -9,7 +9,8 @@ enum { ALIGNMENT = 64 }; /* a cache line: the kernels read whole vectors */
 
 struct sim_block {
     sim_device *device; /* NULL: host memory */
-    uint8_t *base;
+    uint8_t *base;      /* as the program knows it */
+    uint8_t *store;     /* where the bytes are */
     size_t bytes;
     unsigned pins;
     bool freed;
@@ -83,7 +84,7 @@ static sim_block *block_create(sim_device *device, size_t bytes)
         return NULL;
     }
     block->device = device;
-    block->base = base;
+    block->base = block->store = base;
     block->bytes = bytes;
     return block;
 }
@@ -91,7 +92,7 @@ static sim_block *block_create(sim_device *device, size_t bytes)
 static void block_destroy(sim_block *block)
 {
     if (block != NULL) {
-        free(block->base);
+        free(block->store);
         free(block);
     }
 }
@@ -210,6 +211,11 @@ void sim_memory_unpin(sim_block *block)
     if (last) {
         block_destroy(block);
     }
+}
+
+void *sim_memory_bytes(const sim_block *block, const void *address)
+{
+    return block == NULL ? (void *)address : block->store + ((uintptr_t)address - (uintptr_t)block->base);
 }
 
 bool sim_memory_is_freed(sim_block *block)

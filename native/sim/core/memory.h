@@ -2,7 +2,10 @@
  *
  * Device pointers are addresses of this process, so interior pointers (base + offset) come for free; every use asks the
  * registry which block an address lies in and how much of it is left. Pinned blocks outlive cnrtFree until the work that
- * uses them has run. */
+ * uses them has run.
+ *
+ * The address that a program holds and the place where its bytes are need not be the same (they are, unless
+ * CNRT_SIMULATOR_STRICT keeps the host from the memory): whoever reads or writes device memory asks sim_memory_bytes. */
 #ifndef SIM_CORE_MEMORY_H
 #define SIM_CORE_MEMORY_H
 
@@ -19,6 +22,8 @@ cnrtRet_t sim_memory_free_host(void *address);
 /* The device block that holds `address`, pinned, and the bytes from there to its end; NULL when it is not device memory. */
 sim_block *sim_memory_pin(const void *address, size_t *available);
 void sim_memory_unpin(sim_block *block); /* NULL is allowed */
+/* Where the bytes of `address` are, for as long as its block is pinned; the address itself for host memory (block NULL). */
+void *sim_memory_bytes(const sim_block *block, const void *address);
 bool sim_memory_is_freed(sim_block *block);
 /* Start and size of the device block that holds `address`; false when there is none. */
 bool sim_memory_find(const void *address, void **base, size_t *bytes);
