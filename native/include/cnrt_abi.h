@@ -302,8 +302,8 @@ cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param);
 
 /* ---- Ours: present in the simulator only, so their presence is how it is recognised ---------------------------- */
 
-/* Version of these functions and of the knobs in ABI.md: 3. Version 1 had no cnrtSimulatorNotes, 2 no cnrtSimulatorThreads
- * and no cnrtSimulatorKernels. */
+/* Version of these functions and of the knobs in ABI.md: 4. Version 1 had no cnrtSimulatorNotes, 2 no cnrtSimulatorThreads
+ * and no cnrtSimulatorKernels, 3 no cnrtSimulatorStandin. */
 int cnrtSimulatorAbiVersion(void);
 /* One sentence on the last failure of this host thread, "" when there was none. Valid until the thread's next failure. */
 const char *cnrtSimulatorLastMessage(void);
@@ -315,3 +315,6 @@ unsigned int cnrtSimulatorThreads(void);
 /* The tables of kernels that this processor can run, joined by ", ", the one that a model loaded now takes first. Valid until
  * this host thread asks again. NULL when CNRT_SIMULATOR_KERNELS names none of them: cnrtSimulatorLastMessage says what there is. */
 const char *cnrtSimulatorKernels(void);
+/* The file of the stand-in that computes for a device file's model (CNRT_SIMULATOR_STANDINS); "" where its own network does. NULL
+ * when nothing here can compute it: cnrtSimulatorLastMessage says why, and what helps. Valid until the model is unloaded. */
+const char *cnrtSimulatorStandin(cnrtModel_t model);

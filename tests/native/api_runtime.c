@@ -56,7 +56,7 @@ static void the_version_is_4(void)
     OK(cnrtGetVersion(&version));
     cnrtGetLibVersion(&major, &minor, &patch);
     CHECK(version == (unsigned)(major * 10000 + minor * 100 + patch) && major == 4);
-    CHECK(cnrtSimulatorAbiVersion() == 3);
+    CHECK(cnrtSimulatorAbiVersion() == 4);
 }
 
 static void device_memory_is_checked(void)

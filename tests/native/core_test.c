@@ -7,6 +7,7 @@
 #include "core/processors.h"
 #include "core/recording.h"
 #include "core/rules.h"
+#include "core/sha256.h"
 #include "core/timing.h"
 #include "core/toml.h"
 
@@ -307,6 +308,39 @@ static void a_groups_share_of_time_is_whole_processors(void)
     CHECK(sim_processors_limit("there/is/none") == 0);
 }
 
+static void digest_is(const char *text, size_t times, const char *hex)
+{
+    char found[SIM_SHA256_HEX];
+    const size_t length = strlen(text), count = length * times;
+    uint8_t *bytes = malloc(count + 1);
+    CHECK(bytes != NULL);
+    for (size_t index = 0; index < times; index++) {
+        memcpy(bytes + index * length, text, length);
+    }
+    sim_sha256_hex(bytes, count, found);
+    CHECK(strcmp(found, hex) == 0);
+    free(bytes);
+}
+
+/* The vectors of FIPS 180-2 and NIST; and lengths around the end of a block. */
+static void sha256_gives_the_published_digests(void)
+{
+    digest_is("", 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    digest_is("abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    digest_is("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
+              "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+    digest_is(
+        "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstn"
+        "opqrstu",
+        1, "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1");
+    digest_is("a", 1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    digest_is("x", 55, "d5e285683cd4efc02d021a5c62014694958901005d6f71e89e0989fac77e4072");
+    digest_is("x", 56, "04c26261370ee7541549d16dee320c723e3fd14671e66a099afe0a377c16888e");
+    digest_is("x", 63, "75220b47218278e656f2013bb8f0c455a25eaf01e86c64924e9d48d89776d6f2");
+    digest_is("x", 64, "7ce100971f64e7001e8fe5a51973ecdfe1ced42befe7ee8d5fd6219506b5393c");
+    digest_is("x", 65, "9537c5fdf120482f7d58d25e9ed583f52c02b4e304ea814db1633ad565aed7e9");
+}
+
 int main(void)
 {
     RUN(a_rule_hits_the_calls_that_it_names);
@@ -322,5 +356,6 @@ int main(void)
     RUN(a_copy_is_estimated_by_its_bytes);
     RUN(a_clock_never_goes_back);
     RUN(a_groups_share_of_time_is_whole_processors);
+    RUN(sha256_gives_the_published_digests);
     return 0;
 }

@@ -37,7 +37,7 @@ void cnrtCheck(cnrtRet_t result, const char *const func, const char *const file,
 
 int cnrtSimulatorAbiVersion(void)
 {
-    return 3;
+    return 4;
 }
 
 const char *cnrtSimulatorLastMessage(void)

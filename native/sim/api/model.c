@@ -185,7 +185,7 @@ cnrtRet_t cnrtQueryModelLocalMemSize(cnrtModel_t model, uint64_t *size)
 static cnrtRet_t memory_used(sim_loaded_model *model, int64_t *total)
 {
     const sim_model_info *info = sim_loaded_model_info(model);
-    if (!info->has_network) { /* device code: the file is the best that is known */
+    if (!sim_loaded_model_computes(model)) { /* device code: the file is the best that is known */
         *total = (int64_t)sim_loaded_model_bytes(model);
         return CNRT_RET_SUCCESS;
     }
@@ -261,4 +261,21 @@ cnrtRet_t cnrtGetFunctionSymbol(cnrtModel_t model, int index, char **symbol, int
     cnrtRet_t code = copy_symbol(sim_loaded_model_info(m)->function, symbol, name_size);
     sim_object_release(m);
     return code;
+}
+
+const char *cnrtSimulatorStandin(cnrtModel_t model)
+{
+    sim_loaded_model *m = get(model);
+    if (m == NULL) {
+        return NULL;
+    }
+    const char *refusal;
+    const char *path = sim_loaded_model_standin(m, &refusal);
+    const bool computes = sim_loaded_model_computes(m);
+    sim_object_release(m);
+    if (!computes) {
+        sim_error_set(CNRT_RET_ERR_UNSUPPORTED, "%s", refusal);
+        return NULL;
+    }
+    return path == NULL ? "" : path;
 }

@@ -82,15 +82,14 @@ bool sim_context_set_channel(sim_context *context, cnrtChannelType_t channel)
 
 /* ---- Initialisation ---- */
 
-static cnrtRet_t check_fits_device(const sim_model_info *info)
+static cnrtRet_t check_fits_device(const sim_loaded_model *model)
 {
+    const sim_model_info *info = sim_loaded_model_info(model);
+    const char *refusal;
     const sim_device_kind *kind = sim_device_get_kind();
-    if (!info->has_network) {
-        return sim_error_set(
-            CNRT_RET_ERR_UNSUPPORTED,
-            "Model \"%.60s\" holds device code only, which the simulator cannot run: export the network with "
-            "mlu-export build, or run on a device.",
-            info->name);
+    if (!sim_loaded_model_computes(model)) {
+        sim_loaded_model_standin(model, &refusal);
+        return sim_error_set(CNRT_RET_ERR_UNSUPPORTED, "%s", refusal);
     }
     if (info->architecture != kind->architecture) {
         return sim_error_set(
@@ -108,8 +107,7 @@ static cnrtRet_t check_fits_device(const sim_model_info *info)
 
 static cnrtRet_t prepare(sim_context *context)
 {
-    const sim_model_info *info = sim_context_info(context);
-    cnrtRet_t code = check_fits_device(info);
+    cnrtRet_t code = check_fits_device(context->model);
     if (code != CNRT_RET_SUCCESS) {
         return code;
     }

@@ -125,6 +125,7 @@ static void read_environment(void)
     environment.faults = text_of("CNRT_SIMULATOR_FAULTS");
     environment.compute = read_compute();
     environment.timing = text_of("CNRT_SIMULATOR_TIMING");
+    environment.standins = text_of("CNRT_SIMULATOR_STANDINS");
     read_version(environment.version);
     read_default_device();
 }

@@ -25,7 +25,8 @@ typedef struct sim_environment {
     sim_fault_end fault_end;
     const char *faults; /* file of faults, or NULL */
     sim_compute compute;
-    const char *timing; /* profile of an estimated device, or NULL */
+    const char *timing;   /* profile of an estimated device, or NULL */
+    const char *standins; /* folder of stand-ins for device files, or NULL */
 } sim_environment;
 
 const sim_environment *sim_environment_get(void);

@@ -7,7 +7,7 @@
 /* What an asynchronous operation leaves behind: code CNRT_RET_SUCCESS, or a failure and its sentence. */
 typedef struct sim_status {
     cnrtRet_t code;
-    char text[256];
+    char text[512];
 } sim_status;
 
 /* Records a failure of the calling thread and returns its code: `return sim_error_set(CNRT_RET_ERR_..., "...", ...)`. */

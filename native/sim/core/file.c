@@ -8,36 +8,35 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/error.h"
-
 #define MAX_FILE_BYTES 0x7fffffffu /* the ABI returns sizes in an int */
 
-static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size)
+static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size,
+                                sim_status *status)
 {
     struct stat facts;
     if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        sim_error_set(CNRT_RET_ERR_INVALID, "%.160s is not a regular file.", path);
+        sim_status_set(status, CNRT_RET_ERR_INVALID, "%.240s is not a regular file.", path);
         return NULL;
     }
     if (facts.st_size > (off_t)MAX_FILE_BYTES) {
-        sim_error_set(CNRT_RET_ERR_INVALID, "%.160s has %lld bytes, a model has at most %u.", path,
-                      (long long)facts.st_size, MAX_FILE_BYTES);
+        sim_status_set(status, CNRT_RET_ERR_INVALID, "%.240s has %lld bytes, a model has at most %u.", path,
+                       (long long)facts.st_size, MAX_FILE_BYTES);
         return NULL;
     }
     *size = (uint64_t)facts.st_size;
     uint64_t wanted = *size < limit ? *size : limit;
     uint8_t *data = malloc(wanted + 1); /* never a block of nothing */
     if (data == NULL) {
-        sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for the %llu bytes of %.160s.",
-                      (unsigned long long)wanted, path);
+        sim_status_set(status, CNRT_RET_ERR_NOMEM, "The host has no memory for the %llu bytes of %.240s.",
+                       (unsigned long long)wanted, path);
         return NULL;
     }
     *bytes = 0;
     while (*bytes < wanted) {
         ssize_t got = read(descriptor, data + *bytes, wanted - *bytes);
         if (got == 0 || (got < 0 && errno != EINTR)) {
-            sim_error_set(CNRT_RET_ERR_INVALID, "%.160s cannot be read: %s.", path,
-                          got == 0 ? "it became shorter" : strerror(errno));
+            sim_status_set(status, CNRT_RET_ERR_INVALID, "%.240s cannot be read: %s.", path,
+                           got == 0 ? "it became shorter" : strerror(errno));
             free(data);
             return NULL;
         }
@@ -46,16 +45,30 @@ static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit
     return data;
 }
 
-uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size)
+static uint8_t *read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size, sim_status *status)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
     if (descriptor < 0) {
-        sim_error_set(CNRT_RET_ERR_SYS, "%.160s cannot be opened: %s.", path, strerror(errno));
+        sim_status_set(status, CNRT_RET_ERR_SYS, "%.240s cannot be opened: %s.", path, strerror(errno));
         return NULL;
     }
-    uint8_t *data = read_descriptor(descriptor, path, limit, bytes, size);
+    uint8_t *data = read_descriptor(descriptor, path, limit, bytes, size, status);
     close(descriptor);
     return data;
+}
+
+uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size)
+{
+    sim_status status = {CNRT_RET_SUCCESS, ""};
+    uint8_t *data = read_start(path, limit, bytes, size, &status);
+    sim_error_set_status(&status);
+    return data;
+}
+
+uint8_t *sim_file_try(const char *path, uint64_t *bytes, sim_status *status)
+{
+    uint64_t size;
+    return read_start(path, MAX_FILE_BYTES, bytes, &size, status);
 }
 
 uint8_t *sim_file_read(const char *path, uint64_t *bytes)

@@ -8,10 +8,13 @@
 #include "core/environment.h"
 #include "core/processors.h"
 #include "core/profile.h"
+#include "core/standin.h"
 
 struct sim_loaded_model {
     sim_object base;
     sim_model *model;
+    sim_standin standin; /* of a device file */
+    sim_model_info info; /* what it answers: the file's, and of a file of 2019 what the stand-in describes */
     uint64_t bytes;
     pthread_mutex_t plan_lock;
     sim_plan *plan;
@@ -53,9 +56,28 @@ static void finish_model(sim_object *object)
         sim_workspaces_destroy(&model->workspaces);
     }
     sim_plan_free(model->plan);
+    sim_standin_free(&model->standin);
     sim_model_free(model->model);
     pthread_mutex_destroy(&model->plan_lock);
     free(model);
+}
+
+/* What a device file computes with, if there is something, and what the model answers. */
+static void find_standin(sim_loaded_model *model, const uint8_t *bytes, uint64_t size)
+{
+    model->info = *sim_model_get_info(model->model);
+    if (model->info.has_network) {
+        return;
+    }
+    sim_standin_find(&model->standin, bytes, size, &model->info);
+    if (model->standin.model != NULL && !model->info.has_descriptors) {
+        const sim_model_info *described = sim_model_get_info(model->standin.model);
+        model->info.has_descriptors = true;
+        model->info.input_count = described->input_count;
+        model->info.output_count = described->output_count;
+        model->info.inputs = described->inputs;
+        model->info.outputs = described->outputs;
+    }
 }
 
 sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *path)
@@ -73,10 +95,12 @@ sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, c
         return NULL;
     }
     model->bytes = size;
+    find_standin(model, bytes, size);
     model->path = path == NULL ? NULL : strdup(path);
     model->digest = sim_environment_get()->compute == SIM_COMPUTE_ALL ? 0 : sim_digest(bytes, size, 0);
     pthread_mutex_init(&model->plan_lock, NULL);
     if (!sim_object_open(&model->base, SIM_KIND_MODEL, finish_model)) {
+        sim_standin_free(&model->standin);
         sim_model_free(model->model);
         free(model->path);
         free(model);
@@ -93,7 +117,7 @@ void *sim_loaded_model_handle(const sim_loaded_model *model)
 
 const sim_model_info *sim_loaded_model_info(const sim_loaded_model *model)
 {
-    return sim_model_get_info(model->model);
+    return &model->info;
 }
 
 uint64_t sim_loaded_model_bytes(const sim_loaded_model *model)
@@ -101,22 +125,47 @@ uint64_t sim_loaded_model_bytes(const sim_loaded_model *model)
     return model->bytes;
 }
 
+/* The model whose network is computed. */
+static sim_model *computed(const sim_loaded_model *model)
+{
+    return model->standin.model != NULL ? model->standin.model : model->model;
+}
+
+bool sim_loaded_model_computes(const sim_loaded_model *model)
+{
+    return sim_model_get_info(computed(model))->has_network;
+}
+
+const char *sim_loaded_model_standin(const sim_loaded_model *model, const char **refusal)
+{
+    *refusal = model->standin.refusal;
+    return model->standin.path;
+}
+
+/* The outputs lie beside the file that computes them, and are its. */
+static sim_result open_recording(sim_loaded_model *model, sim_error *error)
+{
+    const sim_standin *standin = &model->standin;
+    const bool own = standin->model == NULL;
+    return sim_recording_open(&model->recording, own ? model->path : standin->path, own ? model->bytes : standin->bytes,
+                              own ? model->digest : standin->digest, &model->info, error);
+}
+
 /* What the environment wants besides, of the plan that was made. */
 static sim_result attend(sim_loaded_model *model, const sim_settings *settings, sim_error *error)
 {
-    const sim_model_info *info = sim_model_get_info(model->model);
     if (settings->kernels != NULL) { /* for tests, so its use is said */
         fprintf(stderr, "cnrt simulator: kernels \"%s\" as CNRT_SIMULATOR_KERNELS says\n", settings->kernels);
     }
-    model->profile = sim_profile_begin(model->plan, info->parallelism);
-    return sim_recording_open(&model->recording, model->path, model->bytes, model->digest, info, error);
+    model->profile = sim_profile_begin(model->plan, model->info.parallelism);
+    return open_recording(model, error);
 }
 
 static sim_result make_plan(sim_loaded_model *model, sim_error *error)
 {
-    const unsigned team = sim_processors_team_size(sim_model_get_info(model->model)->parallelism);
+    const unsigned team = sim_processors_team_size(model->info.parallelism);
     const sim_settings settings = {.kernels = sim_environment_kernels(), .team = team};
-    sim_result result = sim_plan_create(model->model, &settings, &model->plan, error);
+    sim_result result = sim_plan_create(computed(model), &settings, &model->plan, error);
     if (result == SIM_OK) {
         result = attend(model, &settings, error);
     }
@@ -127,7 +176,7 @@ static sim_result make_plan(sim_loaded_model *model, sim_error *error)
         model->plan = NULL;
         return result;
     }
-    sim_model_drop_network(model->model); /* the plan has packed what it needs */
+    sim_model_drop_network(computed(model)); /* the plan has packed what it needs */
     sim_workspaces_init(&model->workspaces, (size_t)sim_plan_workspace_bytes(model->plan, team));
     return SIM_OK;
 }

@@ -11,11 +11,16 @@
 typedef struct sim_loaded_model sim_loaded_model;
 typedef struct sim_function sim_function;
 
-/* Report their own failures and return NULL. `path` is that of the file, NULL for a model in memory. */
+/* Report their own failures and return NULL. `path` is that of the file, NULL for a model in memory. For a device file a
+ * stand-in is looked for. */
 sim_loaded_model *sim_loaded_model_create(const uint8_t *bytes, uint64_t size, const char *path);
 void *sim_loaded_model_handle(const sim_loaded_model *model);
 const sim_model_info *sim_loaded_model_info(const sim_loaded_model *model);
 uint64_t sim_loaded_model_bytes(const sim_loaded_model *model);
+/* Whether something can compute it here: a network of its own, or a stand-in. */
+bool sim_loaded_model_computes(const sim_loaded_model *model);
+/* The file of its stand-in, or NULL; without one, and where it cannot be computed, `refusal` is the sentence on that. */
+const char *sim_loaded_model_standin(const sim_loaded_model *model, const char **refusal);
 /* The model's plan, made by the first call. Lives as long as the model. NULL after reporting. */
 const sim_plan *sim_loaded_model_plan(sim_loaded_model *model);
 /* Where its runs compute: once there is a plan. */

@@ -7,7 +7,7 @@
 #include "core/faults.h"
 #include "core/timing.h"
 
-static char notes[400];
+static char notes[800];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void write_notes(void)
@@ -22,7 +22,12 @@ static void write_notes(void)
                           : compute == SIM_COMPUTE_AND_RECORD ? "outputs are being recorded"
                                                               : "";
     const char *faults = sim_faults_wanted() ? "faults are asked for" : "";
-    const char *const parts[] = {times, outputs, faults};
+    char standins[300] = "";
+    if (sim_environment_get()->standins != NULL) {
+        snprintf(standins, sizeof standins, "stand-ins from %.200s compute for device files",
+                 sim_environment_get()->standins);
+    }
+    const char *const parts[] = {times, outputs, faults, standins};
     size_t used = 0;
     for (size_t index = 0; index < sizeof parts / sizeof *parts; index++) {
         if (parts[index][0] != '\0') {
