@@ -307,7 +307,8 @@ cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param);
 int cnrtSimulatorAbiVersion(void);
 /* One sentence on the last failure of this host thread, "" when there was none. Valid until the thread's next failure. */
 const char *cnrtSimulatorLastMessage(void);
-/* What of its answers the environment changed (estimated times, recorded outputs, faults), as words; "" when nothing. */
+/* What of its answers the environment changed (estimated times, recorded outputs, faults, stand-ins), in words; "" when
+ * nothing. Valid until this host thread asks again. */
 const char *cnrtSimulatorNotes(void);
 /* How many threads compute at once, for all devices: more cores than those kept busy bring nothing. 0 when the host's
  * processors do not count: device times are estimates, or nothing is computed. */

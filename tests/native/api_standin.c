@@ -1,5 +1,5 @@
 /* Stand-ins: a device file that is computed by a model of its descriptors. The device file is the small model without its
- * network. Arguments: the three models, and a folder that this program may make and fill; "" for no variable at all. */
+ * network. Arguments: the three models, and "folder" or "unset": whether there is a folder of stand-ins, made in the working folder. */
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,7 +125,7 @@ static void a_model_of_ours_needs_none(void)
     OK(cnrtDestroyFunction(j.function));
     OK(cnrtUnloadModel(j.model));
     CHECK(cnrtSimulatorStandin(NULL) == NULL);
-    CHECK(strstr(cnrtSimulatorNotes(), "stand-ins from ") != NULL);
+    CHECK(strstr(cnrtSimulatorNotes(), "stand-ins compute for device files") != NULL);
 }
 
 static void what_differs_is_named(void)
@@ -173,7 +173,7 @@ static void a_stand_in_that_is_none_is_said(void)
     copy_file(device_path, standin_path, 0);
     refused("It is a device file itself");
     unlink(standin_path);
-    CHECK(symlink(standin_path, standin_path) == 0);
+    CHECK(symlink(strrchr(standin_path, '/') + 1, standin_path) == 0);
     refused("cannot be opened: Too many levels of symbolic links");
     unlink(standin_path);
     CHECK(mkdir(standin_path, 0700) == 0);
@@ -226,15 +226,15 @@ static void without_the_variable_the_refusal_says_what_helps(void)
 int main(int argc, char **argv)
 {
     CHECK(argc == 5);
-    const char *folder = argv[4];
-    if (folder[0] != '\0') {
-        CHECK(setenv("CNRT_SIMULATOR_STANDINS", folder, 1) == 0);
-        mkdir(folder, 0700);
+    char folder[] = "standins-XXXXXX";
+    const bool wanted = strcmp(argv[4], "folder") == 0;
+    if (wanted) {
+        CHECK(mkdtemp(folder) != NULL && setenv("CNRT_SIMULATOR_STANDINS", folder, 1) == 0);
     }
     snprintf(device_path, sizeof device_path, "device-%ld.cambricon", (long)getpid());
     begin(4, argv);
     make_device_file();
-    if (folder[0] == '\0') {
+    if (!wanted) {
         RUN(without_the_variable_the_refusal_says_what_helps);
     } else {
         RUN(without_a_stand_in_the_refusal_names_it);
@@ -246,6 +246,7 @@ int main(int argc, char **argv)
         RUN(a_stand_in_that_is_none_is_said);
         RUN(a_file_of_2019_is_described_by_its_stand_in);
         unlink(standin_path);
+        rmdir(folder);
     }
     unlink(device_path);
     free(device_bytes);

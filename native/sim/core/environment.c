@@ -125,7 +125,6 @@ static void read_environment(void)
     environment.faults = text_of("CNRT_SIMULATOR_FAULTS");
     environment.compute = read_compute();
     environment.timing = text_of("CNRT_SIMULATOR_TIMING");
-    environment.standins = text_of("CNRT_SIMULATOR_STANDINS");
     read_version(environment.version);
     read_default_device();
 }
@@ -145,4 +144,9 @@ const char *sim_environment_profile(void)
 {
     const char *text = text_of("CNRT_SIMULATOR_PROFILE");
     return text == NULL || strcmp(text, "0") == 0 ? NULL : text;
+}
+
+const char *sim_environment_standins(void)
+{
+    return text_of("CNRT_SIMULATOR_STANDINS");
 }

@@ -25,8 +25,7 @@ typedef struct sim_environment {
     sim_fault_end fault_end;
     const char *faults; /* file of faults, or NULL */
     sim_compute compute;
-    const char *timing;   /* profile of an estimated device, or NULL */
-    const char *standins; /* folder of stand-ins for device files, or NULL */
+    const char *timing; /* profile of an estimated device, or NULL */
 } sim_environment;
 
 const sim_environment *sim_environment_get(void);
@@ -34,5 +33,6 @@ const sim_environment *sim_environment_get(void);
 /* Asked for again with each model that is loaded; NULL: nothing was chosen. */
 const char *sim_environment_kernels(void);
 const char *sim_environment_profile(void);
+const char *sim_environment_standins(void);
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef SIM_CORE_NOTES_H
 #define SIM_CORE_NOTES_H
 
-/* In words, "; " between them; "" when nothing. The same string each time. */
+/* In words, "; " between them; "" when nothing. Valid until the thread asks again. */
 const char *sim_notes(void);
 
 #endif

@@ -154,7 +154,7 @@ static void take(sim_standin *standin, const char *path, const sim_model_info *d
 
 void sim_standin_find(sim_standin *standin, const uint8_t *bytes, uint64_t size, const sim_model_info *device)
 {
-    const char *folder = sim_environment_get()->standins;
+    const char *folder = sim_environment_standins();
     char digest[SIM_SHA256_HEX], path[MAX_PATH];
     sim_sha256_hex(bytes, size, digest);
     if (folder == NULL) {
