@@ -88,6 +88,8 @@ _MISSING: dict[str, Callable[[], str | None]] = {
     "full": _missing_full,
     "checkout": functools.lru_cache(None)(_missing_checkout),
     "cc": functools.partial(needs.missing, "cc"),
+    "cmake": functools.partial(needs.missing, "cmake"),
+    "pkgconfig": functools.partial(needs.missing, "pkgconfig"),
     "amx": functools.lru_cache(None)(_missing_amx),
     "vectors": functools.lru_cache(None)(_missing_vectors),
     "readelf": functools.partial(needs.missing, "readelf"),

@@ -157,11 +157,18 @@ def _virtual_machine(folder: Path) -> None:
     _run("timeout", "--preserve-status", "--signal=TERM", "1", "qemu-system-x86_64", *quit_at_once)
 
 
+def _cmake(folder: Path) -> None:
+    (folder / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.18)\nproject(trial C)\n")
+    _run("cmake", "-S", folder, "-B", folder / "build")
+
+
 _CC = "gcc libc6-dev"
 _NO_FILE = "--callgrind-out-file=/dev/null"
 _GSTREAMER = " ".join(f"gstreamer1.0-plugins-{kind}" for kind in ("base", "good", "bad", "ugly"))
 NEEDS = {
     "cc": Need(_CC, lambda folder: _c(folder, "cc")),
+    "cmake": Need("cmake make", _cmake),
+    "pkgconfig": Need("pkg-config", lambda _: _run("pkg-config", "--version")),
     "sanitizers": Need(_CC, lambda folder: _c(folder, "cc", "-fsanitize=address,undefined")),
     "threads": Need(_CC, lambda folder: _c(folder, "cc", "-fsanitize=thread")),
     "c++": Need("g++", lambda folder: _cxx(folder, "c++")),

@@ -27,7 +27,7 @@ COMMANDS = {
     "devices": "list the devices that the runtime sees",
     "check": "check a configuration without running it",
     "doctor": "what is wrong with this box, and what to do",
-    "simulator": "where the simulator's library and headers are",
+    "simulator": "where the simulator's library and headers are, and a tree of them for building programs",
     "service": "make this installation a service of systemd, and take that back",
 }
 DAEMON_PATIENCE_S = 1.0  # with whoever takes its last sentence

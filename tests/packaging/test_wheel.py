@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from email.message import Message
 
 ROOT = Path(__file__).resolve().parents[2]
+NEUWARE = ROOT / "native" / "neuware"
 DEPENDENCIES = {"av", "numpy", "opencv-python-headless", "mlu-client", "pyzmq", "cffi", "structlog", "tomli"}
 pytestmark = [pytest.mark.slow, pytest.mark.cc]
 
@@ -114,7 +115,8 @@ def test_the_wheel_holds_the_package_the_simulator_its_headers_and_the_service(w
     source = ROOT / "agent"
     modules = {str(path.relative_to(source)) for path in (source / "mlu_agent").rglob("*.py")}
     beside = ("include/cnrt.h", "include/cnrt_abi.h", "profiles/mlu220.toml", "profiles/mlu270.toml")
-    native = {f"mlu_agent/_native/{name}" for name in ("libcnrt.so", *beside)}
+    tree = {f"neuware/{path.relative_to(NEUWARE)}" for path in NEUWARE.rglob("*") if path.is_file()}
+    native = {f"mlu_agent/_native/{name}" for name in ("libcnrt.so", "libcndrv.so", *beside, *tree)}
     service = {f"mlu_agent/_systemd/{path.name}" for path in (ROOT / "systemd").glob("mlu-agent.*")}
     names = {name for name in _names(wheel) if ".dist-info/" not in name and not name.endswith("/")}
     assert len(service) == 5
