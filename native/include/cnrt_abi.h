@@ -1,60 +1,12 @@
-/* The C ABI of CNRT 4.x, as far as the simulator implements it: the one declaration list.
+/* The C ABI of CNRT 4.x, as far as the simulator implements it: the one declaration list, but for cnrtRet_t, whose numbers
+ * depend on the version (cnrt_codes.h).
  *
  * No preprocessor lines: this file feeds both the C compiler (through cnrt.h) and cffi (through generate_abi.py).
  * What each function promises, and every choice where the vendor's behaviour is not known, is in native/ABI.md. */
 
 /* ---- Types ----------------------------------------------------------------------------------------------------- */
 
-typedef enum {
-    CNRT_RET_SUCCESS = 0,
-    CNRT_RET_WARNING_FAKE_DEVICE = 1,
-    CNRT_RET_ERR_NOT_READY = 632006,
-    CNRT_RET_ERR_INVALID = 632007,
-    CNRT_RET_ERR_NOMEM = 632008,
-    CNRT_RET_ERR_NODEV = 632009,
-    CNRT_RET_ERR_IO = 632010,
-    CNRT_RET_ERR_SYS = 632011,
-    CNRT_RET_ERR_ACCES = 632012,
-    CNRT_RET_ERR_FAULT = 632013,
-    CNRT_RET_ERR_BUSY = 632014,
-    CNRT_RET_ERR_TIMEOUT = 632015,
-    CNRT_RET_ERR_EXIST = 632016,
-    CNRT_RET_ERR_NOSYS = 632017,
-    CNRT_RET_ERR_AGAIN = 632018,
-    CNRT_RET_ERR_NORES = 632019,
-    CNRT_RET_ERR_UNSUPPORTED = 632020,
-    CNRT_RET_ERR_INVALID_POINTER = 632021,
-    CNRT_RET_ERR_NO_EXIST = 632022,
-    CNRT_RET_ERR_BROKEN = 632023,
-    CNRT_RET_ERR_INIT = 632024,
-    CNRT_RET_ERR_STREAM = 632025,
-    CNRT_RET_ERR_QUEUE = 632025,
-    CNRT_RET_ERR_OUT_RANGE = 632026,
-    CNRT_RET_ERR_MATH_OVERFLOW = 632027,
-    CNRT_RET_ERR_FUNC_CALL = 632028,
-    CNRT_RET_ERR_UNHANDLED = 632029,
-    CNRT_RET_ERR_INVALID_TYPE = 632030,
-    CNRT_RET_ERR_INVALID_OP = 632031,
-    CNRT_RET_ERR_MLU = 632032,
-    CNRT_RET_ERR_ONCHIP_CORE = 632033,
-    CNRT_RET_ERR_EVENT = 632034,
-    CNRT_RET_ERR_NOTIFIER = 632034,
-    CNRT_RET_ERR_RESHAPE = 632035,
-    CNRT_RET_ERR_MEMCPY = 632036,
-    CNRT_RET_ERR_ENCRYPT = 632037,
-    CNRT_RET_ERR_INVALID_DATADESC = 632038,
-    CNRT_RET_ERR_MAP = 632039,
-    CNRT_RET_ERR_UNMAP = 632040,
-    CNRT_RET_ERR_CACHE = 632041,
-    CNRT_RET_ERR_FIND_DEV_ADDR = 632042,
-    CNRT_RET_ERR_KERNEL_VERSION_TOO_HIGH = 632043,
-    CNRT_RET_ERR_GET_MEM_RANGE = 632044,
-    CNRT_RET_ERR_GET_MEM_INFO = 632045,
-    CNRT_RET_ERR_UNKNOWN = 999991,
-    CNRT_RET_ERR_MAX = 999992
-} cnrtRet_t;
-
-typedef enum {
+typedef enum cnrtDataType {
     CNRT_INVALID = 0x0,
     CNRT_FLOAT16 = 0x12,
     CNRT_FLOAT32 = 0x13,
@@ -73,7 +25,7 @@ typedef enum {
     CNRT_BOOL = 0x61
 } cnrtDataType_t;
 
-typedef enum {
+typedef enum cnrtDimOrder {
     CNRT_NCHW = 0x0123,
     CNRT_NHWC = 0x0231,
     CNRT_HWCN = 0x2310,
@@ -95,6 +47,28 @@ typedef enum {
 
 typedef enum { CNRT_MEMTYPE_DEFAULT = 0, CNRT_MEMTYPE_LOCKED = 1, CNRT_MEMTYPE_DEV = 2 } cnrtMemType_t;
 
+typedef enum { CNRT_MALLOC_EX_PARALLEL_FRAMEBUFFER = 1 } cnrtMallocExType_t;
+
+typedef enum { CNRT_FLUSH_CACHE = 1, CNRT_INVALID_CACHE = 2 } cnrtCacheOps_t;
+
+/* How many cores a kernel of one's own takes. */
+typedef enum {
+    CNRT_FUNC_TYPE_BLOCK = 1,
+    CNRT_FUNC_TYPE_BLOCK0 = 1,
+    CNRT_FUNC_TYPE_BLOCK1 = 2,
+    CNRT_FUNC_TYPE_UNION1 = 4,
+    CNRT_FUNC_TYPE_UNION2 = 8,
+    CNRT_FUNC_TYPE_UNION4 = 16,
+    CNRT_FUNC_TYPE_UNION8 = 32,
+    CNRT_FUNC_TYPE_UNION16 = 64,
+    CNRT_FUNC_TYPE_MUTABLE = -1,
+    CNRT_JOB_TYPE_BLOCK = 1,
+    CNRT_JOB_TYPE_UNION1 = 4,
+    CNRT_JOB_TYPE_UNION2 = 8,
+    CNRT_JOB_TYPE_UNION4 = 16
+} cnrtFunctionType_t,
+    cnrtJobType_t;
+
 typedef enum {
     CNRT_CHANNEL_TYPE_DUPLICATE = -2,
     CNRT_CHANNEL_TYPE_NONE = -1,
@@ -104,19 +78,23 @@ typedef enum {
     CNRT_CHANNEL_TYPE_3 = 3
 } cnrtChannelType_t;
 
-typedef enum {
+typedef enum cnrtCoreVersion {
     CNRT_1H8 = 0,
     CNRT_1H16 = 1,
     CNRT_MLU100 = 3,
     CNRT_1H8MINI = 4,
     CNRT_MLU270 = 5,
     CNRT_MLU220 = 6,
-    CNRT_MLU290 = 7
+    CNRT_MLU290 = 7,
+    CNRT_1M20 = 8,
+    CNRT_1M70 = 9,
+    CNRT_CISS = 10,
+    CNRT_MLU370 = 11
 } cnrtCoreVersion_t;
 
 typedef enum { CNRT_INVOKE_PARAM_TYPE_0 = 0 } cnrtInvokeParamType_t;
 
-typedef enum {
+typedef enum cnrtRuntimeContextInfo {
     CNRT_RT_CTX_FUNCTION = 1,
     CNRT_RT_CTX_DEV_ORDINAL = 2,
     CNRT_RT_CTX_CORE_NUMBER = 3,
@@ -130,13 +108,35 @@ typedef enum {
     CNRT_QUEUE_SYNC_BLOCK = 1,
     CNRT_QUEUE_SYNC_YIELD = 2,
     CNRT_QUEUE_SYNC_MAX = 3
-} cnrt_queue_sync_type;
+} cnrt_queue_sync_type, /* its name in 4.10 */
+    cn_queue_sync_type; /* its name in 4.7 */
+
+typedef enum {
+    CNRT_TOPO_SELF = 0,
+    CNRT_TOPO_INTERNAL = 1,
+    CNRT_TOPO_SINGLE = 2,
+    CNRT_TOPO_MULTIPLE = 3,
+    CNRT_TOPO_HOST_BRIDGE = 4,
+    CNRT_TOPO_CPU = 5,
+    CNRT_TOPO_SYSTEM = 6
+} cnrtTopologyRelationshipEnum_t;
 
 typedef struct {
     char device_name[64];
     cnrtCoreVersion_t core_version;
     int core_num;
 } cnrtDeviceInfo_t;
+
+typedef struct {
+    uint32_t cpu_count;
+    uint32_t cpu_affinity_bitmap[1024];
+} cnrtDeviceAffinity_t;
+
+typedef struct {
+    unsigned int x;
+    unsigned int y;
+    unsigned int z;
+} cnrtDim3_t;
 
 typedef struct {
     unsigned int *affinity;
@@ -147,7 +147,16 @@ typedef struct {
     cnrtClusterAffinity_t cluster_affinity;
 } cnrtInvokeParam_t;
 
+/* Before cnrtInvokeParam_t; ends with CNRT_PARAM_END. */
+typedef struct {
+    int *data_parallelism;
+    unsigned int *affinity;
+    void *end;
+} cnrtInvokeFuncParam_t;
+
 typedef uint64_t cnrtDev_t;
+typedef uint64_t MLUdev_t;
+typedef void *cnrtIpcMemHandle;
 typedef struct cnrtModel *cnrtModel_t;
 typedef struct cnrtFunction *cnrtFunction_t;
 typedef struct cnrtRuntimeContext *cnrtRuntimeContext_t;
@@ -156,6 +165,23 @@ typedef struct cnrtNotifier *cnrtNotifier_t;
 typedef struct cnrtParamDesc *cnrtParamDesc_t;
 typedef struct cnrtParamDesc **cnrtParamDescArray_t;
 typedef struct cnrtQuantizedParam *cnrtQuantizedParam_t;
+typedef struct cnrtPluginOpDimInfo *cnrtPluginOpDimInfo_t;
+typedef struct cnrtKernelInitParam *cnrtKernelInitParam_t;
+
+/* The arguments of a kernel: visible, since programs look into it. */
+typedef struct cnrtKernelParamsBuffer {
+    void *host_ptr;
+    unsigned int max_param;
+    unsigned int cur_param;
+    int *input_index;
+    int num_input;
+    int *output_index;
+    int num_output;
+    int *static_index;
+    int num_static;
+    cnrtPluginOpDimInfo_t dim_info;
+    int num_dim_info;
+} *cnrtKernelParamsBuffer_t;
 
 /* ---- Errors ---------------------------------------------------------------------------------------------------- */
 

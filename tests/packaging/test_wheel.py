@@ -114,7 +114,8 @@ def test_the_wheel_holds_the_package_the_simulator_its_headers_and_the_service(w
     """Every module, the library, its headers, the service's files, the marker for type checkers; and nothing else."""
     source = ROOT / "agent"
     modules = {str(path.relative_to(source)) for path in (source / "mlu_agent").rglob("*.py")}
-    beside = ("include/cnrt.h", "include/cnrt_abi.h", "profiles/mlu220.toml", "profiles/mlu270.toml")
+    headers = {f"include/{name}" for name in ("cnrt.h", "cnrt_abi.h", "cnrt_codes.h", "cnrt_codes_4_10.h")}
+    beside = (*headers, "profiles/mlu220.toml", "profiles/mlu270.toml")
     tree = {f"neuware/{path.relative_to(NEUWARE)}" for path in NEUWARE.rglob("*") if path.is_file()}
     native = {f"mlu_agent/_native/{name}" for name in ("libcnrt.so", "libcndrv.so", *beside, *tree)}
     service = {f"mlu_agent/_systemd/{path.name}" for path in (ROOT / "systemd").glob("mlu-agent.*")}

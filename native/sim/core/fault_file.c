@@ -159,7 +159,7 @@ static bool take_code(sim_toml *toml, const draft *d, sim_rule *rule)
     rule->code = (cnrtRet_t)number;
     return sim_code_is_failure(number) ||
            sim_toml_wrong(toml, d->line,
-                          "code = %.40s is no failure of cnrt_abi.h; write it as \"CNRT_RET_ERR_QUEUE\" "
+                          "code = %.40s is no failure of cnrt_codes.h; write it as \"CNRT_RET_ERR_QUEUE\" "
                           "or as its number.",
                           d->code);
 }
