@@ -13,6 +13,8 @@ from mlu_agent.cnrt.library import bundled_folder
 EXPECTED = {
     "include/cnrt.h",
     "include/cnrt_abi.h",
+    "include/cnrt_codes.h",
+    "include/cnrt_codes_4_10.h",
     "lib64/libcnrt.so",
     "lib64/libcndrv.so",
     "lib64/cmake/cnrt/cnrt-config.cmake",
