@@ -273,31 +273,6 @@ cnrtRet_t cnrtGetRuntimeContextInfo(cnrtRuntimeContext_t pctx, cnrtRuntimeContex
 cnrtRet_t cnrtSetCurrentContextDevice(cnrtRuntimeContext_t pctx);
 cnrtRet_t cnrtDestroyRuntimeContext(cnrtRuntimeContext_t pctx);
 
-/* ---- Parameter descriptors ------------------------------------------------------------------------------------- */
-
-cnrtRet_t cnrtCreateParamDesc(cnrtParamDesc_t *param_desc);
-cnrtRet_t cnrtDestroyParamDesc(cnrtParamDesc_t param_desc);
-cnrtRet_t cnrtCreateParamDescArray(cnrtParamDescArray_t *param_descs, int param_num);
-cnrtRet_t cnrtDestroyParamDescArray(cnrtParamDescArray_t param_descs, int param_num);
-cnrtRet_t cnrtSetShapeToParamDesc(cnrtParamDesc_t param_desc, int *dims, int dim_num);
-cnrtRet_t cnrtSetNameToParamDesc(cnrtParamDesc_t param_desc, char *name, int name_size);
-cnrtRet_t cnrtSetDataTypeToParamDesc(cnrtParamDesc_t param_desc, cnrtDataType_t dtype);
-cnrtRet_t cnrtGetParamElementNum(cnrtParamDesc_t param_desc, size_t *num);
-cnrtRet_t cnrtGetParamDescSize(cnrtParamDesc_t param_desc, int64_t *size);
-cnrtRet_t cnrtGetShapeFromParamDesc(cnrtParamDesc_t param_desc, int **dims, int *dim_num);
-cnrtRet_t cnrtGetNameFromParamDesc(cnrtParamDesc_t param_desc, char **name, int *name_size);
-cnrtRet_t cnrtGetIdFromParamDesc(cnrtParamDesc_t param_desc, int *id);
-cnrtRet_t cnrtGetDataTypeFromParamDesc(cnrtParamDesc_t param_desc, cnrtDataType_t *dtype);
-cnrtRet_t cnrtGetDimOrderFromParamDesc(cnrtParamDesc_t param_desc, cnrtDimOrder_t *dim_order);
-cnrtRet_t cnrtGetParamDescFromParamDescArrayByName(cnrtParamDesc_t *param_desc, cnrtParamDescArray_t param_descs,
-                                                   int param_num, const char *name);
-cnrtRet_t cnrtGetIndexFromParamDescArrayByName(int *index, cnrtParamDescArray_t param_descs, int param_num,
-                                               const char *name);
-cnrtRet_t cnrtInferFunctionOutputShape(cnrtFunction_t func, int input_num, cnrtParamDescArray_t input_params,
-                                       int output_num, cnrtParamDescArray_t output_params);
-cnrtRet_t cnrtQueryCacheMode(cnrtFunction_t function, bool *is_cache_mode, int *cache_num);
-cnrtRet_t cnrtQueryBatches(cnrtFunction_t function, int *batches_array);
-
 /* ---- Queues and notifiers -------------------------------------------------------------------------------------- */
 
 cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue);
@@ -354,7 +329,7 @@ cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param);
 /* ---- Ours: present in the simulator only, so their presence is how it is recognised ---------------------------- */
 
 /* Version of these functions and of the knobs in ABI.md: 4. Version 1 had no cnrtSimulatorNotes, 2 no cnrtSimulatorThreads
- * and no cnrtSimulatorKernels, 3 no cnrtSimulatorStandin. */
+ * and no cnrtSimulatorKernels, 3 no cnrtSimulatorStandin and no cnrtSimulatorFindings. */
 int cnrtSimulatorAbiVersion(void);
 /* One sentence on the last failure of this host thread, "" when there was none. Valid until the thread's next failure. */
 const char *cnrtSimulatorLastMessage(void);
@@ -364,6 +339,8 @@ const char *cnrtSimulatorNotes(void);
 /* How many threads compute at once, for all devices: more cores than those kept busy bring nothing. 0 when the host's
  * processors do not count: device times are estimates, or nothing is computed. */
 unsigned int cnrtSimulatorThreads(void);
+/* What CNRT_SIMULATOR_STRICT=1 has found of this process so far, each time it happened; 0 while it does not look. */
+unsigned int cnrtSimulatorFindings(void);
 /* The tables of kernels that this processor can run, joined by ", ", the one that a model loaded now takes first. Valid until
  * this host thread asks again. NULL when CNRT_SIMULATOR_KERNELS names none of them: cnrtSimulatorLastMessage says what there is. */
 const char *cnrtSimulatorKernels(void);

@@ -3,6 +3,7 @@
 #include "core/notes.h"
 #include "core/processors.h"
 #include "core/runtime.h"
+#include "core/strict.h"
 #include "core/timing.h"
 #include "exec/exec.h"
 
@@ -19,6 +20,7 @@ void cnrtDestroy(void)
     }
     if (!sim_runtime_destroy()) {
         sim_error_set(CNRT_RET_ERR_INIT, "cnrtDestroy was called more often than cnrtInit.");
+        sim_strict_failed(SIM_FOUND_INIT, CNRT_RET_ERR_INIT);
     }
 }
 
@@ -44,6 +46,11 @@ void cnrtGetLibVersion(int *major, int *minor, int *patch)
 const char *cnrtSimulatorNotes(void)
 {
     return sim_notes();
+}
+
+unsigned int cnrtSimulatorFindings(void)
+{
+    return sim_strict_count();
 }
 
 unsigned int cnrtSimulatorThreads(void)

@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "core/queue.h"
 #include "core/runtime.h"
+#include "core/strict_use.h"
 #include "core/timing.h"
 
 cnrtRet_t cnrtMalloc(void **pPtr, size_t bytes)
@@ -61,14 +62,25 @@ static cnrtRet_t pin_side(const char *side, const void *address, size_t bytes, b
     if (!device && *block != NULL) {
         sim_memory_unpin(*block);
         *block = NULL;
-        return sim_error_set(CNRT_RET_ERR_MEMCPY, "The direction makes the %s %p host memory, but it is device memory.",
-                             side, address);
+        sim_error_set(CNRT_RET_ERR_MEMCPY, "The direction makes the %s %p host memory, but it is device memory.", side,
+                      address);
+        return sim_strict_failed(SIM_FOUND_DIRECTION, CNRT_RET_ERR_MEMCPY);
     }
-    REQUIRE(!device || *block != NULL, CNRT_RET_ERR_MEMCPY,
-            "The %s %p is not device memory: it was never allocated with cnrtMalloc, or was freed.", side, address);
-    REQUIRE(!device || bytes <= available, CNRT_RET_ERR_MEMCPY,
-            "The copy of %zu bytes passes the end of the %s's device memory, which has %zu bytes from %p on.", bytes,
-            side, available, address);
+    if (!device) {
+        return sim_strict_check_host(side, address);
+    }
+    if (*block == NULL) {
+        sim_error_set(CNRT_RET_ERR_MEMCPY,
+                      "The %s %p is not device memory: it was never allocated with cnrtMalloc, or was freed.", side,
+                      address);
+        return sim_strict_stray(address, CNRT_RET_ERR_MEMCPY);
+    }
+    if (bytes > available) {
+        sim_error_set(CNRT_RET_ERR_MEMCPY,
+                      "The copy of %zu bytes passes the end of the %s's device memory, which has %zu bytes from %p on.",
+                      bytes, side, available, address);
+        return sim_strict_failed(SIM_FOUND_SIZE, CNRT_RET_ERR_MEMCPY);
+    }
     return CNRT_RET_SUCCESS;
 }
 
@@ -121,6 +133,7 @@ cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir)
     TRY(check_copy(__func__, dst, src, bytes, dir, blocks));
     const sim_fault fault = sim_faults_take();
     const int64_t begun = sim_clock_host();
+    sim_strict_copy(sim_memory_side(blocks[0], dst), sim_memory_side(blocks[1], src), bytes, 0);
     copy(&fault, dst, src, bytes, blocks);
     time_of_copy(bytes, begun);
     sim_memory_unpin(blocks[0]);
@@ -161,6 +174,7 @@ static cnrtRet_t submit_copy(sim_queue *queue, void *dst, void *src, size_t byte
     work->as.copy.blocks[0] = blocks[0];
     work->as.copy.blocks[1] = blocks[1];
     work->run = run_copy;
+    sim_strict_copy(sim_memory_side(blocks[0], dst), sim_memory_side(blocks[1], src), bytes, sim_queue_order(queue));
     sim_queue_submit(queue, work);
     return CNRT_RET_SUCCESS;
 }
@@ -201,12 +215,16 @@ static cnrtRet_t pin_fill(const char *function, void *ptr, size_t count, size_t 
     *block = NULL;
     REQUIRE(ptr != NULL, CNRT_RET_ERR_INVALID, "%s: ptr is NULL.", function);
     *block = sim_memory_pin(ptr, &available);
-    REQUIRE(*block != NULL, CNRT_RET_ERR_FIND_DEV_ADDR, "%s: %p is not device memory.", function, ptr);
+    if (*block == NULL) {
+        sim_error_set(CNRT_RET_ERR_FIND_DEV_ADDR, "%s: %p is not device memory.", function, ptr);
+        return sim_strict_stray(ptr, CNRT_RET_ERR_FIND_DEV_ADDR);
+    }
     if (count > available / item) {
         sim_memory_unpin(*block);
-        return sim_error_set(CNRT_RET_ERR_INVALID,
-                             "%s: %zu elements of %zu bytes pass the end of the memory, %zu bytes are left.", function,
-                             count, item, available);
+        sim_error_set(CNRT_RET_ERR_INVALID,
+                      "%s: %zu elements of %zu bytes pass the end of the memory, %zu bytes are left.", function, count,
+                      item, available);
+        return sim_strict_failed(SIM_FOUND_SIZE, CNRT_RET_ERR_INVALID);
     }
     return CNRT_RET_SUCCESS;
 }
@@ -215,6 +233,7 @@ static cnrtRet_t fill_now(const char *function, void *ptr, uint32_t value, size_
 {
     sim_block *block;
     TRY(pin_fill(function, ptr, count, words ? sizeof value : 1, &block));
+    sim_strict_fill(sim_memory_side(block, ptr), words ? count * sizeof value : count, 0);
     fill(sim_memory_bytes(block, ptr), value, count, words);
     sim_memory_unpin(block);
     return CNRT_RET_SUCCESS;
@@ -265,6 +284,7 @@ static cnrtRet_t submit_fill(sim_queue *queue, sim_block *block, void *ptr, uint
     work->as.fill.words = words;
     work->as.fill.block = block;
     work->run = run_fill;
+    sim_strict_fill(sim_memory_side(block, ptr), words ? count * sizeof value : count, sim_queue_order(queue));
     sim_queue_submit(queue, work);
     return CNRT_RET_SUCCESS;
 }

@@ -82,10 +82,13 @@ static cnrtRet_t time_of(cnrtNotifier_t handle, const char *which, int64_t *nano
     }
     bool known = sim_notifier_time(n, nanoseconds);
     sim_object_release(n);
-    REQUIRE(known, CNRT_RET_ERR_FUNC_CALL,
-            "The %s notifier was not placed, or its queue has not passed it: synchronise "
-            "the queue first.",
-            which);
+    if (!known) {
+        return sim_strict_failed(SIM_FOUND_NOTIFIER,
+                                 sim_error_set(CNRT_RET_ERR_FUNC_CALL,
+                                               "The %s notifier was not placed, or its queue has not passed it: "
+                                               "synchronise the queue first.",
+                                               which));
+    }
     return CNRT_RET_SUCCESS;
 }
 

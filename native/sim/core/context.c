@@ -7,6 +7,7 @@
 #include "core/device.h"
 #include "core/outputs.h"
 #include "core/processors.h"
+#include "core/strict_use.h"
 #include "core/timing.h"
 
 struct sim_context {
@@ -261,15 +262,26 @@ static cnrtRet_t pin_buffer(sim_work *work, const sim_model_info *info, int inde
     work->as.invoke.buffers[index] = sim_memory_bytes(block, buffer);
     work->as.invoke.blocks[index] = block;
     if (block == NULL) {
-        return sim_error_set(CNRT_RET_ERR_INVALID,
-                             "The buffer of %s %d (%p) is not device memory: allocate it with cnrtMalloc.", side,
-                             number, buffer);
+        sim_error_set(CNRT_RET_ERR_INVALID,
+                      "The buffer of %s %d (%p) is not device memory: allocate it with cnrtMalloc.", side, number,
+                      buffer);
+        return sim_strict_stray(buffer, CNRT_RET_ERR_INVALID);
     }
     if (available < (size_t)io->bytes) {
-        return sim_error_set(CNRT_RET_ERR_INVALID, "The buffer of %s %d has %zu bytes left, the network needs %lld.",
-                             side, number, available, (long long)io->bytes);
+        sim_error_set(CNRT_RET_ERR_INVALID, "The buffer of %s %d has %zu bytes left, the network needs %lld.", side,
+                      number, available, (long long)io->bytes);
+        return sim_strict_failed(SIM_FOUND_SIZE, CNRT_RET_ERR_INVALID);
     }
     return CNRT_RET_SUCCESS;
+}
+
+static void judge(const sim_work *work, const sim_model_info *info, void *const *buffers, const sim_queue *queue)
+{
+    sim_strict_side sides[SIM_MAX_TENSORS];
+    for (int index = 0; index < work->as.invoke.count; index++) {
+        sides[index] = sim_memory_side(work->as.invoke.blocks[index], buffers[index]);
+    }
+    sim_strict_invoke(info, sides, buffers, sim_queue_order(queue));
 }
 
 cnrtRet_t sim_context_invoke(sim_context *context, void *const *buffers, sim_queue *queue)
@@ -296,6 +308,9 @@ cnrtRet_t sim_context_invoke(sim_context *context, void *const *buffers, sim_que
     work->as.invoke.context = sim_object_retain(context);
     work->as.invoke.count = count;
     work->run = run_invoke;
+    if (sim_strict()) {
+        judge(work, info, buffers, queue);
+    }
     sim_queue_submit(queue, work);
     return CNRT_RET_SUCCESS;
 }

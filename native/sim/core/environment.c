@@ -124,6 +124,7 @@ static void read_environment(void)
     environment.fault_end = read_fault_end();
     environment.faults = text_of("CNRT_SIMULATOR_FAULTS");
     environment.compute = read_compute();
+    environment.strict = number_of("CNRT_SIMULATOR_STRICT", 0, 1, 0) == 1;
     environment.timing = text_of("CNRT_SIMULATOR_TIMING");
     read_version(environment.version);
     read_default_device();

@@ -25,6 +25,7 @@ typedef struct sim_environment {
     sim_fault_end fault_end;
     const char *faults; /* file of faults, or NULL */
     sim_compute compute;
+    bool strict;        /* tells what the program does wrong */
     const char *timing; /* profile of an estimated device, or NULL */
 } sim_environment;
 

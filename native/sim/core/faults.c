@@ -11,6 +11,7 @@
 #include "core/environment.h"
 #include "core/file.h"
 #include "core/runtime.h"
+#include "core/strict.h"
 #include "core/toml.h"
 
 atomic_int sim_faults_state;
@@ -84,7 +85,11 @@ static void load(void)
         want_stale = want_stale || rules.items[index].output == SIM_OUTPUT_STALE;
     }
     began = now();
-    atomic_store(&sim_faults_state, rules.count == 0 ? SIM_FAULTS_NONE : SIM_FAULTS_SOME);
+    if (environment->strict) {
+        sim_strict_begin();
+    }
+    const bool heeded = environment->strict || rules.count > 0;
+    atomic_store(&sim_faults_state, heeded ? SIM_FAULTS_SOME : SIM_FAULTS_NONE);
 }
 
 const char *sim_faults_problem(void)
@@ -96,7 +101,7 @@ const char *sim_faults_problem(void)
 bool sim_faults_wanted(void)
 {
     pthread_once(&once, load);
-    return !sim_faults_are_none();
+    return rules.count > 0;
 }
 
 bool sim_faults_want_stale(void)
@@ -131,10 +136,11 @@ static void fail_as_told(const sim_fault *fault, sim_status *status)
     }
 }
 
-cnrtRet_t sim_faults_meet(sim_function_number function, int direction)
+cnrtRet_t sim_faults_meet(sim_function_number function, int direction, const void *caller)
 {
     sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
     pthread_once(&once, load);
+    sim_strict_call(function, caller);
     current = (sim_fault){.rule = NULL};
     if (sim_faults_are_none()) {
         return CNRT_RET_SUCCESS;

@@ -14,17 +14,20 @@
 enum { SIM_FAULTS_UNREAD, SIM_FAULTS_NONE, SIM_FAULTS_SOME };
 extern atomic_int sim_faults_state;
 
+/* Nobody looks at the calls, CNRT_SIMULATOR_STRICT neither. */
 static inline bool sim_faults_are_none(void)
 {
     return __builtin_expect(atomic_load_explicit(&sim_faults_state, memory_order_relaxed) == SIM_FAULTS_NONE, 1);
 }
 
-cnrtRet_t sim_faults_meet(sim_function_number function, int direction);
+cnrtRet_t sim_faults_meet(sim_function_number function, int direction, const void *caller);
 
-/* Counts a call; hangs, slows down or fails it when that is asked for. `direction` of a copy, or SIM_ANY. */
-static inline cnrtRet_t sim_faults_enter(sim_function_number function, int direction)
+/* Counts a call, for CNRT_SIMULATOR_STRICT too; hangs, slows down or fails it when that is asked for. `direction` of a copy, or SIM_ANY. */
+static inline __attribute__((always_inline)) cnrtRet_t sim_faults_enter(sim_function_number function, int direction)
 {
-    return sim_faults_are_none() ? CNRT_RET_SUCCESS : sim_faults_meet(function, direction);
+    return sim_faults_are_none()
+               ? CNRT_RET_SUCCESS
+               : sim_faults_meet(function, direction, __builtin_return_address(0)); /* the program's */
 }
 
 /* Why the rules cannot be used, or NULL: cnrtInit refuses then. */

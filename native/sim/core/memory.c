@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/strict_use.h"
+
 enum { ALIGNMENT = 64 }; /* a cache line: the kernels read whole vectors */
 
 struct sim_block {
@@ -12,6 +14,7 @@ struct sim_block {
     uint8_t *base;      /* as the program knows it */
     uint8_t *store;     /* where the bytes are */
     size_t bytes;
+    sim_strict_block *strict; /* NULL: nothing is kept of it */
     unsigned pins;
     bool freed;
 };
@@ -84,8 +87,17 @@ static sim_block *block_create(sim_device *device, size_t bytes)
         return NULL;
     }
     block->device = device;
-    block->base = block->store = base;
+    block->store = base;
     block->bytes = bytes;
+    if (sim_strict()) {
+        block->strict = sim_strict_block_create(device != NULL, bytes, block->store, &base);
+        if (block->strict == NULL) {
+            free(block->store);
+            free(block);
+            return NULL;
+        }
+    }
+    block->base = base;
     return block;
 }
 
@@ -95,6 +107,15 @@ static void block_destroy(sim_block *block)
         free(block->store);
         free(block);
     }
+}
+
+/* One that the program has not seen. */
+static void block_cancel(sim_block *block)
+{
+    if (block != NULL && block->strict != NULL) {
+        sim_strict_block_cancel(block->strict);
+    }
+    block_destroy(block);
 }
 
 cnrtRet_t sim_memory_allocate(sim_device *device, size_t bytes, void **address)
@@ -120,7 +141,7 @@ cnrtRet_t sim_memory_allocate(sim_device *device, size_t bytes, void **address)
     }
     pthread_mutex_unlock(&lock);
     if (!entered) {
-        block_destroy(block);
+        block_cancel(block);
         return sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for %zu bytes of device memory.", bytes);
     }
     *address = block->base;
@@ -134,6 +155,7 @@ cnrtRet_t sim_memory_free(void *address)
     sim_block *block = find(&device_blocks, address, &index);
     bool owner = block != NULL && block->base == (uint8_t *)address;
     bool unused = owner && block->pins == 0;
+    sim_strict_block *strict = owner ? block->strict : NULL; /* the block goes with its last pin */
     if (owner) {
         remove_at(&device_blocks, index);
         block->freed = true;
@@ -141,12 +163,13 @@ cnrtRet_t sim_memory_free(void *address)
     }
     pthread_mutex_unlock(&lock);
     if (!owner) {
-        return sim_error_set(
-            CNRT_RET_ERR_FIND_DEV_ADDR,
-            "%p is not the start of allocated device memory: it was freed before, or lies inside a block, or "
-            "did not come from cnrtMalloc.",
-            address);
+        sim_error_set(CNRT_RET_ERR_FIND_DEV_ADDR,
+                      "%p is not the start of allocated device memory: it was freed before, or lies inside a block, or "
+                      "did not come from cnrtMalloc.",
+                      address);
+        return sim_strict_stray_free(address, true, CNRT_RET_ERR_FIND_DEV_ADDR);
     }
+    sim_strict_block_free(strict);
     if (unused) {
         block_destroy(block);
     }
@@ -160,7 +183,7 @@ cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address)
     bool entered = block != NULL && insert(&host_blocks, block);
     pthread_mutex_unlock(&lock);
     if (!entered) {
-        block_destroy(block);
+        block_cancel(block);
         return sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for %zu bytes.", bytes);
     }
     *address = block->base;
@@ -178,8 +201,10 @@ cnrtRet_t sim_memory_free_host(void *address)
     }
     pthread_mutex_unlock(&lock);
     if (!owner) {
-        return sim_error_set(CNRT_RET_ERR_FAULT, "%p did not come from cnrtMallocHost, or was freed before.", address);
+        sim_error_set(CNRT_RET_ERR_FAULT, "%p did not come from cnrtMallocHost, or was freed before.", address);
+        return sim_strict_stray_free(address, false, CNRT_RET_ERR_FAULT);
     }
+    sim_strict_block_free(block->strict);
     block_destroy(block);
     return CNRT_RET_SUCCESS;
 }
@@ -216,6 +241,11 @@ void sim_memory_unpin(sim_block *block)
 void *sim_memory_bytes(const sim_block *block, const void *address)
 {
     return block == NULL ? (void *)address : block->store + ((uintptr_t)address - (uintptr_t)block->base);
+}
+
+sim_strict_side sim_memory_side(const sim_block *block, const void *address)
+{
+    return (sim_strict_side){block == NULL ? NULL : block->strict, address};
 }
 
 bool sim_memory_is_freed(sim_block *block)

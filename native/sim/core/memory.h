@@ -11,6 +11,7 @@
 
 #include "core/device.h"
 #include "core/error.h"
+#include "core/strict_bytes.h"
 
 typedef struct sim_block sim_block;
 
@@ -27,6 +28,8 @@ void *sim_memory_bytes(const sim_block *block, const void *address);
 bool sim_memory_is_freed(sim_block *block);
 /* Start and size of the device block that holds `address`; false when there is none. */
 bool sim_memory_find(const void *address, void **base, size_t *bytes);
+/* What CNRT_SIMULATOR_STRICT knows of a pinned block; host memory where `block` is NULL. */
+sim_strict_side sim_memory_side(const sim_block *block, const void *address);
 void sim_memory_usage(const sim_device *device, size_t *used, size_t *total);
 
 #endif

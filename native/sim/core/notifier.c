@@ -9,6 +9,7 @@ struct sim_notifier {
     pthread_cond_t passed_signal;
     uint64_t placed, passed; /* numbers of the latest placement, and of the latest one that a queue has passed */
     int64_t nanoseconds;     /* when */
+    sim_mark mark;           /* where it was placed last */
 };
 
 static void finish(sim_object *object)
@@ -75,6 +76,16 @@ static void run_hold(sim_work *work, sim_status *status)
     sim_object_release(work->as.notify.notifier);
 }
 
+/* Waiting for a notifier that no queue was given is no waiting. */
+static void need_placement(uint64_t placement)
+{
+    if (placement == 0) {
+        sim_strict_tell(
+            SIM_FOUND_NOTIFIER,
+            "the notifier was never placed in a queue, so this waits for nothing. Call cnrtPlaceNotifier before.");
+    }
+}
+
 cnrtRet_t sim_notifier_place(sim_notifier *notifier, sim_queue *queue)
 {
     sim_work *work = sim_queue_take_work(queue);
@@ -83,6 +94,7 @@ cnrtRet_t sim_notifier_place(sim_notifier *notifier, sim_queue *queue)
     }
     pthread_mutex_lock(&notifier->lock);
     work->as.notify.placement = ++notifier->placed;
+    notifier->mark = sim_order_now(sim_queue_order(queue));
     pthread_mutex_unlock(&notifier->lock);
     work->as.notify.notifier = sim_object_retain(notifier);
     work->run = run_place;
@@ -98,7 +110,10 @@ cnrtRet_t sim_notifier_hold_queue(sim_notifier *notifier, sim_queue *queue)
     }
     pthread_mutex_lock(&notifier->lock);
     work->as.notify.placement = notifier->placed;
+    const sim_mark mark = notifier->mark;
     pthread_mutex_unlock(&notifier->lock);
+    need_placement(work->as.notify.placement);
+    sim_order_hold(sim_queue_order(queue), &mark);
     work->as.notify.notifier = sim_object_retain(notifier);
     work->run = run_hold;
     sim_queue_submit(queue, work);
@@ -109,15 +124,22 @@ void sim_notifier_wait(sim_notifier *notifier)
 {
     pthread_mutex_lock(&notifier->lock);
     uint64_t placement = notifier->placed;
+    const sim_mark mark = notifier->mark;
     pthread_mutex_unlock(&notifier->lock);
+    need_placement(placement);
     wait_for(notifier, placement);
+    sim_order_passed(&mark);
 }
 
 bool sim_notifier_is_passed(sim_notifier *notifier)
 {
     pthread_mutex_lock(&notifier->lock);
     bool passed = notifier->passed >= notifier->placed;
+    const sim_mark mark = notifier->mark;
     pthread_mutex_unlock(&notifier->lock);
+    if (passed) {
+        sim_order_passed(&mark);
+    }
     return passed;
 }
 

@@ -54,7 +54,8 @@ static bool grow(void)
 bool sim_object_open(sim_object *object, sim_kind kind, void (*finish)(sim_object *))
 {
     atomic_init(&object->references, 1);
-    object->closed = false;
+    object->closed = object->leak_told = false;
+    object->site = sim_strict() ? sim_strict_site() : (sim_site){.address = NULL};
     object->kind = kind;
     object->finish = finish;
     pthread_mutex_lock(&table_lock);
@@ -103,6 +104,31 @@ static bool retain_if_alive(sim_object *object)
     return false;
 }
 
+/* What a handle is that is not an open one of this kind. */
+static void tell_bad(sim_kind kind, uintptr_t bits)
+{
+    static const char *const NAMES[] = {
+        "nothing", "a model", "a function", "a runtime context", "a queue", "a notifier", "a quantization parameter"};
+    const uint32_t index = (uint32_t)(bits >> SLOT_SHIFT) & SLOT_MASK, was = (uint32_t)(bits >> KIND_SHIFT) & 15;
+    const uintptr_t generation = bits >> GENERATION_SHIFT;
+    pthread_mutex_lock(&table_lock);
+    const bool known = index < table_size && generation > 0 && generation <= table[index].generation && was >= 1 &&
+                       was < sizeof NAMES / sizeof *NAMES;
+    pthread_mutex_unlock(&table_lock);
+    if (!known) {
+        sim_strict_tell(SIM_FOUND_HANDLE,
+                        "%p is not the handle of %s, and never was one. Let the call that makes one write it before.",
+                        (void *)bits, NAMES[kind]);
+    } else if (was != (uint32_t)kind) {
+        sim_strict_tell(SIM_FOUND_HANDLE, "%p is the handle of %s, where that of %s is needed.", (void *)bits,
+                        NAMES[was], NAMES[kind]);
+    } else {
+        sim_strict_tell(SIM_FOUND_HANDLE,
+                        "%p is the handle of %s that was destroyed. Destroy it after its last use, and once.",
+                        (void *)bits, NAMES[kind]);
+    }
+}
+
 static void *get(sim_kind kind, const void *handle, bool also_closed)
 {
     pthread_mutex_lock(&table_lock);
@@ -111,6 +137,9 @@ static void *get(sim_kind kind, const void *handle, bool also_closed)
         object = NULL;
     }
     pthread_mutex_unlock(&table_lock);
+    if (object == NULL && sim_strict() && handle != NULL) {
+        tell_bad(kind, (uintptr_t)handle);
+    }
     return object;
 }
 
@@ -135,6 +164,9 @@ void *sim_object_close(sim_kind kind, const void *handle)
         object->closed = true;
     }
     pthread_mutex_unlock(&table_lock);
+    if (object == NULL && sim_strict() && handle != NULL) {
+        tell_bad(kind, (uintptr_t)handle);
+    }
     return object;
 }
 
@@ -156,4 +188,15 @@ void sim_object_release(void *object)
     append_free(index);
     pthread_mutex_unlock(&table_lock);
     base->finish(base);
+}
+
+void sim_objects_each(void (*visit)(sim_object *object, void *argument), void *argument)
+{
+    pthread_mutex_lock(&table_lock);
+    for (uint32_t index = 0; index < table_size; index++) {
+        if (table[index].object != NULL) {
+            visit(table[index].object, argument);
+        }
+    }
+    pthread_mutex_unlock(&table_lock);
 }

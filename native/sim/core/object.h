@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/strict.h"
+
 typedef enum sim_kind {
     SIM_KIND_MODEL = 1,
     SIM_KIND_FUNCTION,
@@ -18,14 +20,15 @@ typedef enum sim_kind {
     SIM_KIND_QUEUE,
     SIM_KIND_NOTIFIER,
     SIM_KIND_QUANTIZED_PARAM,
-    SIM_KIND_PARAM_DESC,
 } sim_kind;
 
 typedef struct sim_object {
     atomic_uint references;
     bool closed; /* guarded by the table's lock */
+    bool leak_told;
     sim_kind kind;
     uintptr_t handle;
+    sim_site site;                             /* that opened it, while CNRT_SIMULATOR_STRICT looks */
     void (*finish)(struct sim_object *object); /* frees the object, called with the last reference */
 } sim_object;
 
@@ -39,6 +42,9 @@ void *sim_object_get_alive(sim_kind kind, const void *handle);
 void *sim_object_close(sim_kind kind, const void *handle);
 void *sim_object_retain(void *object);
 void sim_object_release(void *object); /* NULL is allowed */
+
+/* Calls `visit` with each object, closed ones too. */
+void sim_objects_each(void (*visit)(sim_object *object, void *argument), void *argument);
 
 #define SIM_HANDLE(type, object) ((type)((object)->base.handle))
 

@@ -19,6 +19,7 @@ struct sim_queue {
     sim_work *first, *last, *spare;
     uint64_t submitted, completed;
     bool closing;
+    uint64_t order;                         /* its number there; 0: not followed */
     sim_status failure;                     /* the first since the last sync */
     sim_queue *previous_queue, *next_queue; /* of all queues, guarded by list_lock */
 };
@@ -141,6 +142,7 @@ sim_queue *sim_queue_create(unsigned ordinal)
         sim_error_set(CNRT_RET_ERR_NOMEM, "There are too many open handles for another queue.");
         return NULL;
     }
+    queue->order = sim_order_open();
     sim_object_retain(queue); /* the worker's */
     if (!sim_thread_start("cnrt-queue", worker_body, queue)) {
         sim_object_close(SIM_KIND_QUEUE, sim_queue_handle(queue));
@@ -156,6 +158,11 @@ sim_queue *sim_queue_create(unsigned ordinal)
 void *sim_queue_handle(const sim_queue *queue)
 {
     return (void *)queue->base.handle;
+}
+
+uint64_t sim_queue_order(const sim_queue *queue)
+{
+    return queue == NULL ? 0 : queue->order;
 }
 
 unsigned sim_queue_ordinal(const sim_queue *queue)
@@ -177,6 +184,9 @@ static sim_queue *get_default(void)
     pthread_mutex_lock(&default_lock);
     if (default_queues[ordinal] == NULL) {
         default_queues[ordinal] = sim_queue_create(ordinal);
+        if (default_queues[ordinal] != NULL) {
+            default_queues[ordinal]->base.site = (sim_site){.address = NULL}; /* nobody has to give it back */
+        }
     }
     sim_queue *queue = default_queues[ordinal];
     pthread_mutex_unlock(&default_lock);
@@ -205,6 +215,7 @@ bool sim_queue_close(const void *handle)
     queue->closing = true;
     pthread_cond_signal(&queue->submitted_signal);
     pthread_mutex_unlock(&queue->lock);
+    sim_order_close(queue->order);
     sim_object_release(queue);
     return true;
 }
@@ -272,7 +283,9 @@ static sim_status wait_for_submitted(sim_queue *queue, bool forget)
 
 cnrtRet_t sim_queue_sync(sim_queue *queue)
 {
+    const sim_mark mark = sim_order_now(queue->order);
     sim_status status = wait_for_submitted(queue, true);
+    sim_order_passed(&mark);
     return sim_error_set_status(&status);
 }
 
@@ -294,7 +307,9 @@ cnrtRet_t sim_queue_sync_device(unsigned ordinal)
     sim_status first = {.code = CNRT_RET_SUCCESS, .text = ""};
     sim_queue *queue = next_of_device(ordinal, NULL);
     while (queue != NULL) {
+        const sim_mark mark = sim_order_now(queue->order);
         sim_status status = wait_for_submitted(queue, false);
+        sim_order_passed(&mark);
         if (first.code == CNRT_RET_SUCCESS) {
             first = status;
         }
@@ -307,8 +322,12 @@ cnrtRet_t sim_queue_sync_device(unsigned ordinal)
 
 bool sim_queue_is_idle(sim_queue *queue)
 {
+    const sim_mark mark = sim_order_now(queue->order);
     pthread_mutex_lock(&queue->lock);
     bool idle = queue->completed == queue->submitted;
     pthread_mutex_unlock(&queue->lock);
+    if (idle) {
+        sim_order_passed(&mark);
+    }
     return idle;
 }

@@ -10,6 +10,7 @@
 #include "core/faults.h"
 #include "core/memory.h"
 #include "core/object.h"
+#include "core/strict_order.h"
 #include "exec/exec.h"
 
 typedef struct sim_queue sim_queue;
@@ -59,6 +60,7 @@ void *sim_queue_handle(const sim_queue *queue);
 sim_queue *sim_queue_get(const void *handle);
 /* Closes the handle; pending work still runs. False when it is no open queue. */
 bool sim_queue_close(const void *handle);
+uint64_t sim_queue_order(const sim_queue *queue); /* its number for core/strict_order.h; 0 for NULL */
 unsigned sim_queue_ordinal(const sim_queue *queue);
 /* Where the device is in the queue: for its own work, while that runs. */
 sim_clock *sim_queue_clock(sim_queue *queue);

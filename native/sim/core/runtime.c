@@ -4,6 +4,8 @@
 
 #include "core/environment.h"
 #include "core/faults.h"
+#include "core/strict.h"
+#include "core/strict_leaks.h"
 #include "core/timing.h"
 
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -61,7 +63,11 @@ bool sim_runtime_destroy(void)
     pthread_mutex_lock(&init_lock);
     bool balanced = init_count > 0;
     init_count -= balanced;
+    bool last = balanced && init_count == 0;
     pthread_mutex_unlock(&init_lock);
+    if (last) {
+        sim_leaks_tell("when the last cnrtDestroy was called");
+    }
     return balanced;
 }
 
@@ -70,8 +76,11 @@ cnrtRet_t sim_runtime_require(void)
     pthread_mutex_lock(&init_lock);
     bool initialised = init_count > 0;
     pthread_mutex_unlock(&init_lock);
-    return initialised ? CNRT_RET_SUCCESS
-                       : sim_error_set(CNRT_RET_ERR_INIT, "The runtime is not initialised: call cnrtInit(0) first.");
+    if (initialised) {
+        return CNRT_RET_SUCCESS;
+    }
+    sim_error_set(CNRT_RET_ERR_INIT, "The runtime is not initialised: call cnrtInit(0) first.");
+    return sim_strict_failed(SIM_FOUND_INIT, CNRT_RET_ERR_INIT);
 }
 
 cnrtRet_t sim_runtime_require_device(void)

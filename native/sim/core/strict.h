@@ -1,0 +1,68 @@
+/* CNRT_SIMULATOR_STRICT: what a program does wrong is told, once for each kind and place, on stderr (ABI.md section 10.4).
+ *
+ * All that is judged is judged in the call that asks for it, in the order of the calls, never when a queue comes to it: so
+ * what is found does not depend on how fast the host is. Switched off, all this is one test of a flag. */
+#ifndef SIM_CORE_STRICT_H
+#define SIM_CORE_STRICT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/functions.h"
+
+typedef enum sim_finding {
+    SIM_FOUND_DEREFERENCE,
+    SIM_FOUND_NEVER_WRITTEN,
+    SIM_FOUND_FREED,
+    SIM_FOUND_DOUBLE_FREE,
+    SIM_FOUND_BAD_FREE,
+    SIM_FOUND_LEAK,
+    SIM_FOUND_NOT_SYNCHRONISED,
+    SIM_FOUND_REUSED,
+    SIM_FOUND_SIZE,
+    SIM_FOUND_DIRECTION,
+    SIM_FOUND_NOT_DEVICE,
+    SIM_FOUND_OTHER_MODEL,
+    SIM_FOUND_SWAPPED,
+    SIM_FOUND_HANDLE,
+    SIM_FOUND_NOTIFIER,
+    SIM_FOUND_INIT,
+    SIM_FINDINGS
+} sim_finding;
+
+/* A call of the program: which function, the how many-th call of it, and where it returns to. */
+typedef struct sim_site {
+    const void *address; /* NULL: no call of the program */
+    uint32_t number;
+    uint32_t function; /* sim_function_number */
+} sim_site;
+
+enum { SIM_SITE_TEXT = 200 };
+
+extern atomic_bool sim_strict_on;
+
+static inline bool sim_strict(void)
+{
+    return __builtin_expect(atomic_load_explicit(&sim_strict_on, memory_order_relaxed), 0);
+}
+
+void sim_strict_begin(void); /* switches it on: once, before the first call goes on */
+/* A call begins in this thread; one that another call makes counts as that one. */
+void sim_strict_call(sim_function_number function, const void *caller);
+sim_site sim_strict_site(void);                                     /* of the call that this thread is in */
+void sim_site_text(const sim_site *site, char text[SIM_SITE_TEXT]); /* "cnrtMalloc (call 2, at program+0x1234)" */
+
+/* Tells a finding of the current call, or of another. Does nothing while it is off. */
+void sim_strict_tell(sim_finding kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_strict_tell_at(sim_finding kind, const sim_site *site, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The calling thread's last failure is a finding: passes its code on. */
+cnrtRet_t sim_strict_failed(sim_finding kind, cnrtRet_t code);
+void sim_strict_tell_signal(const char *sentence); /* in a signal handler: of device memory used by the host */
+bool sim_strict_is_own(const void *code);          /* of this library */
+unsigned sim_strict_count(void);                   /* findings so far, with those told once for many */
+
+#endif
