@@ -273,6 +273,31 @@ cnrtRet_t cnrtGetRuntimeContextInfo(cnrtRuntimeContext_t pctx, cnrtRuntimeContex
 cnrtRet_t cnrtSetCurrentContextDevice(cnrtRuntimeContext_t pctx);
 cnrtRet_t cnrtDestroyRuntimeContext(cnrtRuntimeContext_t pctx);
 
+/* ---- Parameter descriptors ------------------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtCreateParamDesc(cnrtParamDesc_t *param_desc);
+cnrtRet_t cnrtDestroyParamDesc(cnrtParamDesc_t param_desc);
+cnrtRet_t cnrtCreateParamDescArray(cnrtParamDescArray_t *param_descs, int param_num);
+cnrtRet_t cnrtDestroyParamDescArray(cnrtParamDescArray_t param_descs, int param_num);
+cnrtRet_t cnrtSetShapeToParamDesc(cnrtParamDesc_t param_desc, int *dims, int dim_num);
+cnrtRet_t cnrtSetNameToParamDesc(cnrtParamDesc_t param_desc, char *name, int name_size);
+cnrtRet_t cnrtSetDataTypeToParamDesc(cnrtParamDesc_t param_desc, cnrtDataType_t dtype);
+cnrtRet_t cnrtGetParamElementNum(cnrtParamDesc_t param_desc, size_t *num);
+cnrtRet_t cnrtGetParamDescSize(cnrtParamDesc_t param_desc, int64_t *size);
+cnrtRet_t cnrtGetShapeFromParamDesc(cnrtParamDesc_t param_desc, int **dims, int *dim_num);
+cnrtRet_t cnrtGetNameFromParamDesc(cnrtParamDesc_t param_desc, char **name, int *name_size);
+cnrtRet_t cnrtGetIdFromParamDesc(cnrtParamDesc_t param_desc, int *id);
+cnrtRet_t cnrtGetDataTypeFromParamDesc(cnrtParamDesc_t param_desc, cnrtDataType_t *dtype);
+cnrtRet_t cnrtGetDimOrderFromParamDesc(cnrtParamDesc_t param_desc, cnrtDimOrder_t *dim_order);
+cnrtRet_t cnrtGetParamDescFromParamDescArrayByName(cnrtParamDesc_t *param_desc, cnrtParamDescArray_t param_descs,
+                                                   int param_num, const char *name);
+cnrtRet_t cnrtGetIndexFromParamDescArrayByName(int *index, cnrtParamDescArray_t param_descs, int param_num,
+                                               const char *name);
+cnrtRet_t cnrtInferFunctionOutputShape(cnrtFunction_t func, int input_num, cnrtParamDescArray_t input_params,
+                                       int output_num, cnrtParamDescArray_t output_params);
+cnrtRet_t cnrtQueryCacheMode(cnrtFunction_t function, bool *is_cache_mode, int *cache_num);
+cnrtRet_t cnrtQueryBatches(cnrtFunction_t function, int *batches_array);
+
 /* ---- Queues and notifiers -------------------------------------------------------------------------------------- */
 
 cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue);

@@ -1916,6 +1916,34 @@ NATIVE = (
         "constants beyond their data", "elements > (l->data_size - offset)", "elements > (l->data_size)", "container"
     ),
     _native("tensors read before they are written", " || !written[op->inputs[i]]", "", "container"),
+    _native(
+        "batches below the compiled one",
+        "batch_sizes[index] == compiled",
+        "batch_sizes[index] <= compiled",
+        "api_params",
+    ),
+    _native(
+        "more parameter descriptors than an array holds",
+        "param_num <= MOST_DESCS",
+        "param_num <= MOST_DESCS + 1",
+        "api_params",
+    ),
+    _native("arrays of descriptors destroyed with another number", "count == (size_t)param_num", "true", "api_params"),
+    _native(
+        "names found beyond an array's end", "(size_t)count <= issued, CNRT", "(size_t)count > 0, CNRT", "api_params"
+    ),
+    _native("a shape of nine dimensions", "dim_num <= SIM_MAX_RANK;", "dim_num <= SIM_MAX_RANK + 1;", "api_params"),
+    _native(
+        "a descriptor's name of one byte more",
+        "name_size <= SIM_LONGEST_PARAM_NAME;",
+        "name_size <= SIM_LONGEST_PARAM_NAME + 1;",
+        "api_params",
+    ),
+    _native(
+        "sizes of descriptors beyond 63 bits", "(size_t)INT64_MAX / (size_t)dim", "SIZE_MAX / (size_t)dim", "api_params"
+    ),
+    _native("descriptors of any shape", "same_shape(facts, io), CNRT", "true, CNRT", "api_params"),
+    _native("descriptors of any type", "!facts.has_dtype || (uint32_t)facts.dtype == io->dtype", "true", "api_params"),
     _native("buffers too small for a tensor", "available < (size_t)io->bytes", "false", "api_context"),
     _native("a part of a processor that is none", " + (quota % period > 0)", "", "core"),
     _native(

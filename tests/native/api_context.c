@@ -69,7 +69,7 @@ static void buffers_are_checked(void)
     OK(cnrtSyncQueue(NULL));
     int batch = 1, too_many = 2;
     OK(cnrtInvokeRuntimeContext_V3(j.context, &batch, j.params, j.queue, NULL));
-    CHECK_FAILS(CNRT_RET_ERR_INVALID, "1 to 1",
+    CHECK_FAILS(CNRT_RET_ERR_INVALID, "input 0 is 1,",
                 cnrtInvokeRuntimeContext_V3(j.context, &too_many, j.params, j.queue, NULL));
     OK(cnrtSyncQueue(j.queue));
     OK(cnrtSyncQueue(NULL));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/shapes.h"
 #include "core/notifier.h"
 #include "core/runtime.h"
 
@@ -189,17 +190,27 @@ cnrtRet_t cnrtInvokeRuntimeContext(cnrtRuntimeContext_t pctx, void **params, cnr
 cnrtRet_t cnrtInvokeRuntimeContext_V2(cnrtRuntimeContext_t pctx, cnrtParamDesc_t *param_descs, void **param_buffers,
                                       cnrtQueue_t queue, void *extra)
 {
-    REQUIRE(param_descs == NULL, CNRT_RET_ERR_UNSUPPORTED,
-            "Networks here have fixed shapes: pass NULL instead of parameter descriptors.");
-    return cnrtInvokeRuntimeContext(pctx, param_buffers, queue, extra);
+    ENTER(cnrtInvokeRuntimeContext);
+    (void)extra;
+    sim_context *context;
+    TRY(get_ready(pctx, &context));
+    cnrtRet_t code =
+        param_descs == NULL ? CNRT_RET_SUCCESS : sim_api_check_descs(sim_context_info(context), param_descs);
+    if (code == CNRT_RET_SUCCESS) {
+        code = invoke(context, param_buffers, queue);
+    }
+    sim_object_release(context);
+    return code;
 }
 
 static cnrtRet_t check_batches(const sim_model_info *info, const int *batch_sizes)
 {
     for (int index = 0; batch_sizes != NULL && index < info->input_count; index++) {
         int compiled = info->inputs[index].dims[0];
-        REQUIRE(batch_sizes[index] >= 1 && batch_sizes[index] <= compiled, CNRT_RET_ERR_INVALID,
-                "The batch of input %d is 1 to %d, not %d.", index, compiled, batch_sizes[index]);
+        REQUIRE(
+            batch_sizes[index] == compiled, CNRT_RET_ERR_INVALID,
+            "The batch of input %d is %d, as the model was compiled, not %d: fill the rest of a batch with anything.",
+            index, compiled, batch_sizes[index]);
     }
     return CNRT_RET_SUCCESS;
 }

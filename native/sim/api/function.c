@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "api/api.h"
-#include "core/model.h"
+#include "api/function.h"
 
 /* ---- Life ---- */
 
@@ -98,7 +98,7 @@ static io_list side_of(const sim_loaded_model *model, bool inputs)
 }
 
 /* Like get_model, for questions that only a file with descriptors answers. */
-static cnrtRet_t get_described(cnrtFunction_t handle, sim_loaded_model **model)
+cnrtRet_t sim_api_get_described(cnrtFunction_t handle, sim_loaded_model **model)
 {
     TRY(get_model(handle, model));
     if (!sim_loaded_model_info(*model)->has_descriptors) {
@@ -125,7 +125,7 @@ static cnrtRet_t get_sizes(const char *function_name, int64_t **sizes, int *num,
     REQUIRE(sizes != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: sizeArray is NULL.", function_name);
     REQUIRE(num != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: num is NULL.", function_name);
     sim_loaded_model *model;
-    TRY(get_described(function, &model));
+    TRY(sim_api_get_described(function, &model));
     io_list side = side_of(model, inputs);
     int64_t *array = fresh_array((size_t)side.count, sizeof *array);
     for (int index = 0; array != NULL && index < side.count; index++) {
@@ -157,7 +157,7 @@ static cnrtRet_t get_types(const char *function_name, cnrtDataType_t **dtype, in
     REQUIRE(dtype != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: dtype is NULL.", function_name);
     REQUIRE(num != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: num is NULL.", function_name);
     sim_loaded_model *model;
-    TRY(get_described(function, &model));
+    TRY(sim_api_get_described(function, &model));
     io_list side = side_of(model, inputs);
     cnrtDataType_t *array = fresh_array((size_t)side.count, sizeof *array);
     for (int index = 0; array != NULL && index < side.count; index++) {
@@ -206,7 +206,7 @@ static cnrtRet_t get_shape(const char *function_name, int **dims, int *rank, int
     REQUIRE(dims != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: dimValues is NULL.", function_name);
     REQUIRE(rank != NULL, CNRT_RET_ERR_INVALID_POINTER, "%s: dimNum is NULL.", function_name);
     sim_loaded_model *model;
-    TRY(get_described(function, &model));
+    TRY(sim_api_get_described(function, &model));
     cnrtRet_t code = copy_shape(side_of(model, inputs), index, dims, rank);
     sim_object_release(model);
     return code;
@@ -265,7 +265,7 @@ cnrtRet_t cnrtGetInputAndOutputNamesFromFunction(cnrtFunction_t function, char *
     REQUIRE_POINTER(inputNumber, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(outputNumber, CNRT_RET_ERR_INVALID);
     sim_loaded_model *model;
-    TRY(get_described(function, &model));
+    TRY(sim_api_get_described(function, &model));
     io_list inputs = side_of(model, true), outputs = side_of(model, false);
     char **in = copy_names(inputs), **out = in == NULL ? NULL : copy_names(outputs);
     sim_object_release(model);
@@ -294,7 +294,7 @@ static cnrtRet_t find_by_name(cnrtFunction_t function, const char *name, sim_io 
     REQUIRE_POINTER(function, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(name, CNRT_RET_ERR_INVALID);
     sim_loaded_model *model;
-    TRY(get_described(function, &model));
+    TRY(sim_api_get_described(function, &model));
     bool matched = false;
     for (int inputs = 1; inputs >= 0 && !matched; inputs--) {
         io_list side = side_of(model, inputs == 1);

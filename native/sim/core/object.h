@@ -20,6 +20,7 @@ typedef enum sim_kind {
     SIM_KIND_QUEUE,
     SIM_KIND_NOTIFIER,
     SIM_KIND_QUANTIZED_PARAM,
+    SIM_KIND_PARAM_DESC,
 } sim_kind;
 
 typedef struct sim_object {
