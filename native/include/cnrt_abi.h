@@ -206,6 +206,7 @@ cnrtRet_t cnrtSetCurrentDevice(cnrtDev_t dev);
 cnrtRet_t cnrtGetCurrentDevice(cnrtDev_t *pdev);
 cnrtRet_t cnrtGetCurrentOrdinal(unsigned int *dev_ordinal);
 cnrtRet_t cnrtGetDeviceInfo(cnrtDeviceInfo_t *info, int device_ordinal);
+cnrtRet_t cnrtGetMLUdev(MLUdev_t *mlu_dev, cnrtDev_t cnrt_dev);
 cnrtRet_t cnrtSyncDevice(void);
 cnrtRet_t cnrtSetDeviceFlag(unsigned int flags);
 cnrtRet_t cnrtGetDeviceFlag(unsigned int *flags);
@@ -215,6 +216,16 @@ cnrtRet_t cnrtSetStackMem(unsigned int megabytes);
 cnrtRet_t cnrtGetStackMem(unsigned int *megabytes);
 cnrtRet_t cnrtSetLocalMem(unsigned int megabytes);
 cnrtRet_t cnrtGetLocalMem(unsigned int *megabytes);
+
+/* ---- Affinity and topology ------------------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtGetDeviceAffinity(cnrtDeviceAffinity_t *affinity, int dev_ordinal);
+cnrtRet_t cnrtSetCurrentThreadAffinity(int dev_ordinal);
+cnrtRet_t cnrtClearCurrentThreadAffinity(int dev_ordinal);
+cnrtRet_t cnrtTopologyGetRelationship(cnrtTopologyRelationshipEnum_t *relationship, int dev_ordinal1, int dev_ordinal2);
+cnrtRet_t cnrtTopologyGetNearestDevices(cnrtTopologyRelationshipEnum_t relationship, uint64_t *count,
+                                        uint64_t *ordinal_array, int dev_ordinal);
+cnrtRet_t cnrtTopologyGetCpuRelatedDevices(int cpuid, uint64_t *count, uint64_t *ordinal_array);
 
 /* ---- Models and functions -------------------------------------------------------------------------------------- */
 
@@ -271,6 +282,9 @@ cnrtRet_t cnrtInvokeRuntimeContext_V3(cnrtRuntimeContext_t pctx, int *batch_size
                                       cnrtQueue_t queue, void *extra);
 cnrtRet_t cnrtGetRuntimeContextInfo(cnrtRuntimeContext_t pctx, cnrtRuntimeContextInfo_t key, void **out);
 cnrtRet_t cnrtSetCurrentContextDevice(cnrtRuntimeContext_t pctx);
+cnrtRet_t cnrtRuntimeContextMallocBySizeArray(cnrtRuntimeContext_t pctx, void ***ptr, size_t *bytesArray, int length);
+cnrtRet_t cnrtRuntimeContextFree(cnrtRuntimeContext_t pctx, void *ptr);
+cnrtRet_t cnrtRuntimeContextFreeArray(cnrtRuntimeContext_t pctx, void **ptr, int length);
 cnrtRet_t cnrtDestroyRuntimeContext(cnrtRuntimeContext_t pctx);
 
 /* ---- Parameter descriptors ------------------------------------------------------------------------------------- */
@@ -301,6 +315,7 @@ cnrtRet_t cnrtQueryBatches(cnrtFunction_t function, int *batches_array);
 /* ---- Queues and notifiers -------------------------------------------------------------------------------------- */
 
 cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue);
+cnrtRet_t cnrtCreateQueueWithPriority(cnrtQueue_t *pQueue, unsigned int flags, int priority);
 cnrtRet_t cnrtDestroyQueue(cnrtQueue_t queue);
 cnrtRet_t cnrtSyncQueue(cnrtQueue_t queue);
 cnrtRet_t cnrtQueryQueue(cnrtQueue_t queue);
@@ -329,6 +344,55 @@ cnrtRet_t cnrtMemsetD32Async(void *ptr, uint32_t value, size_t words, cnrtQueue_
 cnrtRet_t cnrtGetMemInfo(size_t *free, size_t *total, cnrtChannelType_t channel);
 cnrtRet_t cnrtGetMemorySize(void **base, void *devPtr, size_t *bytes);
 
+/* ---- Frame buffers, and buffers that named parameters describe --------------------------------------------------- */
+
+cnrtRet_t cnrtMallocFrameBuffer(void **pPtr, size_t bytes);
+cnrtRet_t cnrtAllocParam(void **pParam);
+cnrtRet_t cnrtDestroyParam(void *param);
+cnrtRet_t cnrtDestoryParam(void *param);
+cnrtRet_t cnrtAddParam(void *param, char *name, int len, void *data);
+cnrtRet_t cnrtGetParam(void *param, char *name, void *out, int outlen);
+cnrtRet_t cnrtMallocBufferEx(void **pPtr, void *param);
+
+/* ---- Peers and shared memory ----------------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtMallocPeerAble(void **pPtr, size_t bytes);
+cnrtRet_t cnrtGetPeerAccessibility(unsigned int *CanPeer, int Dev, int PeerDev);
+cnrtRet_t cnrtMemcpyPeer(void *dst, int dstDevice, void *src, int srcDevice, size_t count);
+cnrtRet_t cnrtMemcpyPeerAsync(void *dst, int dstDevOrdinal, void *src, int srcDevOrdinal, size_t bytes,
+                              cnrtQueue_t queue);
+cnrtRet_t cnrtAcquireMemHandle(cnrtIpcMemHandle *handle, void *memPtr);
+cnrtRet_t cnrtMapMemHandle(void **memPtr, cnrtIpcMemHandle handle, int flag);
+cnrtRet_t cnrtUnMapMemHandle(void *memPtr);
+
+/* ---- Device memory that the host sees -------------------------------------------------------------------------- */
+
+cnrtRet_t cnrtMap(void **host_ptr, void *dev_ptr);
+cnrtRet_t cnrtMapRange(void **host_ptr, void *dev_ptr, size_t size);
+cnrtRet_t cnrtUnmap(void *host_ptr);
+cnrtRet_t cnrtFindDevAddrByMappedAddr(void *mappped_host_ptr, void **dev_ptr);
+cnrtRet_t cnrtFindDevAddrWithOffsetByMappedAddr(void *mapped_host_ptr, void **dev_ptr);
+cnrtRet_t cnrtCacheOperation(void *host_ptr, cnrtCacheOps_t opr);
+cnrtRet_t cnrtCacheOperationRange(void *host_ptr, size_t size, cnrtCacheOps_t opr);
+
+/* ---- Kernels of one's own: never run here ---------------------------------------------------------------------- */
+
+cnrtRet_t cnrtGetKernelParamsBuffer(cnrtKernelParamsBuffer_t *params);
+cnrtRet_t cnrtCopyKernelParamsBuffer(cnrtKernelParamsBuffer_t dst_params_buf, cnrtKernelParamsBuffer_t src_params_buf);
+cnrtRet_t cnrtKernelParamsBufferAddParam(cnrtKernelParamsBuffer_t params, void *data, size_t bytes);
+cnrtRet_t cnrtKernelParamsBufferMarkInput(cnrtKernelParamsBuffer_t params);
+cnrtRet_t cnrtKernelParamsBufferMarkOutput(cnrtKernelParamsBuffer_t params);
+cnrtRet_t cnrtKernelParamsBufferMarkStatic(cnrtKernelParamsBuffer_t params);
+cnrtRet_t cnrtDestroyKernelParamsBuffer(cnrtKernelParamsBuffer_t params);
+cnrtRet_t cnrtInvokeKernel_V2(const void *function, cnrtDim3_t dim, cnrtKernelParamsBuffer_t params,
+                              cnrtFunctionType_t func_type, cnrtQueue_t queue);
+cnrtRet_t cnrtCreateKernelInitParam(cnrtKernelInitParam_t *init_param);
+cnrtRet_t cnrtInitKernelMemory(const void *function, cnrtKernelInitParam_t init_param);
+cnrtRet_t cnrtInvokeKernel_V3(const void *function, cnrtKernelInitParam_t init_param, cnrtDim3_t dim,
+                              cnrtKernelParamsBuffer_t params, cnrtFunctionType_t func_type, cnrtQueue_t queue,
+                              void *extra_param);
+cnrtRet_t cnrtDestroyKernelInitParamAndMemory(cnrtKernelInitParam_t param);
+
 /* ---- Data helpers (host memory only) --------------------------------------------------------------------------- */
 
 cnrtRet_t cnrtCastDataType(void *src_addr, cnrtDataType_t src_data_type, void *dst_addr, cnrtDataType_t dst_data_type,
@@ -341,6 +405,9 @@ cnrtRet_t cnrtAddDataStride(void *src_addr, cnrtDataType_t data_type, void *dst_
                             int *dimStride);
 cnrtRet_t cnrtReshapeNCHWToNHWC(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type);
 cnrtRet_t cnrtReshapeNHWCToNCHW(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type);
+cnrtRet_t cnrtFilterReshape(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type);
+cnrtRet_t cnrtTransDataColorOrder(void *src_addr, void *dst_addr, cnrtDataType_t data_type, cnrtDimOrder_t dim_order,
+                                  int dimValues[], int colorOrder[]);
 cnrtRet_t cnrtConvertFloatToHalf(uint16_t *f16, float d);
 cnrtRet_t cnrtConvertHalfToFloat(float *d, uint16_t f16);
 cnrtRet_t cnrtConvertDoubleToHalf(uint16_t *f16, double d);

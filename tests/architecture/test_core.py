@@ -41,7 +41,7 @@ def test_every_function_that_does_something_can_be_made_to_fail():
     api = "\n".join(path.read_text(encoding="utf-8") for path in sorted((SIM / "api").glob("*.c")))
     for name in listed:
         entering = re.search(
-            rf"^(?:cnrtRet_t|void) {name}\([^;{{]*\)\n\{{\n"
+            rf"^(?:cnrtRet_t|void) {name}(?:_V\d)?\([^;{{]*\)\n\{{\n"
             rf"    (?:ENTER(?:_COPY)?\({name}[,)]|if \(sim_faults_enter\(SIM_CALL_{name},)",
             api,
             re.MULTILINE,

@@ -1944,6 +1944,56 @@ NATIVE = (
     ),
     _native("descriptors of any shape", "same_shape(facts, io), CNRT", "true, CNRT", "api_params"),
     _native("descriptors of any type", "!facts.has_dtype || (uint32_t)facts.dtype == io->dtype", "true", "api_params"),
+    _native(
+        "mapped memory beyond its block",
+        "if (bytes > available) {\n        sim_memory_unpin(block);",
+        "if (false) {\n        sim_memory_unpin(block);",
+        "api_buffers",
+    ),
+    _native(
+        "caches flushed beyond a mapping",
+        "bytes <= m->bytes - ((uintptr_t)host - (uintptr_t)m->host)",
+        "bytes <= m->bytes",
+        "api_buffers",
+    ),
+    _native("named parameters of a longer name", "length <= SIM_LONGEST_NAMED_PARAM", "true", "api_buffers"),
+    _native("named parameters of more bytes", "len <= SIM_MOST_NAMED_BYTES", "true", "api_buffers"),
+    _native(
+        "more named parameters than there is room for",
+        "context->count < SIM_MOST_NAMED_PARAMS",
+        "context->count < 255",
+        "api_buffers",
+    ),
+    _native("frame buffers whose size overflows", "*bytes <= SIZE_MAX / (size_t)factor", "true", "api_buffers"),
+    _native("arrays of any number of buffers", "length <= MOST_BUFFERS", "length > 0", "api_buffers"),
+    _native(
+        "buffers of an array that failed kept", "index < length && code != CNRT_RET_SUCCESS", "false", "api_buffers"
+    ),
+    _native("kernel parameters of 16 bytes", "PARAM_BYTES = 8 };", "PARAM_BYTES = 16 };", "api_kernel"),
+    _native(
+        "more kernel parameters than a buffer holds", "at < MOST_PARAMS, CNRT", "at <= MOST_PARAMS, CNRT", "api_kernel"
+    ),
+    _native(
+        "marks wherever a program says", "*count >= 0 && *count < MOST_PARAMS", "*count < MOST_PARAMS", "api_kernel"
+    ),
+    _native("peers on any device", "REQUIRE(there, CNRT", "REQUIRE(true, CNRT", "api_sharing"),
+    _native(
+        "copies of peers beyond their memory",
+        "if (!fits) {\n        sim_error_set(CNRT_RET_ERR_FUNC",
+        "if (false) {\n        sim_error_set(CNRT_RET_ERR_FUNC",
+        "api_sharing",
+    ),
+    _native("devices that are their own peers", "*CanPeer = Dev != PeerDev;", "*CanPeer = 1;", "api_sharing"),
+    _native("handles of any process", "REQUIRE(process ==", "REQUIRE(true || process ==", "api_sharing"),
+    _native(
+        "a handle for whatever lies where its memory was",
+        "block->number = last_number;",
+        "block->number = 1;",
+        "api_sharing",
+    ),
+    _native("devices written beyond their room", "if (found < room) {", "if (true) {", "api_sharing"),
+    _native("colours beyond 31 bits of bytes", "count <= (INT_MAX - 1) / item", "true", "api_data"),
+    _native("five colours", "channels == 3 || channels == MOST_COLOURS", "channels >= 3", "api_data"),
     _native("buffers too small for a tensor", "available < (size_t)io->bytes", "false", "api_context"),
     _native("a part of a processor that is none", " + (quota % period > 0)", "", "core"),
     _native(

@@ -151,6 +151,74 @@ static void sizes_of_types(void)
     CHECK(cnrtDataTypeSize(CNRT_INVALID) == 4);
 }
 
+static void filters_are_laid_out_anew(void)
+{
+    int16_t in[24], out[24];
+    for (int i = 0; i < 24; i++) {
+        in[i] = (int16_t)i;
+    }
+    OK(cnrtFilterReshape(out, in, 4, 1, 2, 3, CNRT_INT16)); /* N 4, H 1, W 2, C 3 to H, W, C, N */
+    for (int n = 0; n < 4; n++) {
+        for (int i = 0; i < 6; i++) {
+            CHECK(out[i * 4 + n] == in[n * 6 + i]);
+        }
+    }
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtFilterReshape(out, in, 0, 1, 2, 3, CNRT_INT16));
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtFilterReshape(NULL, in, 4, 1, 2, 3, CNRT_INT16));
+    CHECK_CODE(CNRT_RET_ERR_UNSUPPORTED, cnrtFilterReshape(out, in, 4, 1, 2, 3, CNRT_FLOAT64));
+}
+
+static void colours_change_places(void)
+{
+    uint8_t in[24], out[24];
+    float planes[24], moved[24];
+    int argb[] = {1, 2, 3, 0}, bgr[] = {2, 1, 0}, nhwc[] = {1, 2, 3, 4}, nchw[] = {1, 3, 2, 4};
+    for (int i = 0; i < 24; i++) {
+        in[i] = (uint8_t)i;
+        planes[i] = (float)i;
+    }
+    OK(cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_NHWC, nhwc, argb));
+    OK(cnrtTransDataColorOrder(planes, moved, CNRT_FLOAT32, CNRT_NCHW, nchw, bgr));
+    for (int i = 0; i < 24; i++) {
+        CHECK(out[i] == i / 4 * 4 + argb[i % 4]);
+        CHECK(moved[i] == (float)((2 - i / 8) * 8 + i % 8));
+    }
+    OK(cnrtTransDataColorOrder(in, in, CNRT_UINT8, CNRT_NHWC, nhwc, argb)); /* in its own place */
+    CHECK(memcmp(in, out, sizeof in) == 0);
+    int hwcn[] = {2, 1, 3, 4}, ncdhw[] = {1, 3, 2, 2, 2}, ndhwc[] = {1, 2, 2, 2, 3}, dhwcn[] = {2, 1, 1, 3, 4};
+    OK(cnrtTransDataColorOrder(planes, moved, CNRT_FLOAT32, CNRT_HWCN, hwcn, bgr));
+    CHECK(moved[0] == 8 && moved[4] == 4 && moved[12] == 20);
+    OK(cnrtTransDataColorOrder(planes, moved, CNRT_FLOAT32, CNRT_NCDHW, ncdhw, bgr));
+    CHECK(moved[0] == 16);
+    OK(cnrtTransDataColorOrder(planes, moved, CNRT_FLOAT32, CNRT_NDHWC, ndhwc, bgr));
+    CHECK(moved[0] == 2 && moved[23] == 21);
+    OK(cnrtTransDataColorOrder(planes, moved, CNRT_FLOAT32, CNRT_DHWCN, dhwcn, bgr));
+    CHECK(moved[0] == 8 && moved[12] == 20);
+}
+
+static void colours_are_checked(void)
+{
+    uint8_t in[24] = {0}, out[24];
+    int order[] = {2, 1, 0, 3}, twice[] = {2, 2, 0}, dims[] = {1, 2, 4, 3}, two[] = {1, 2, 6, 2}, five[] = {1, 1, 2, 5};
+    int negative[] = {1, -2, 4, 3}, most[] = {1, 1, 715827882, 3}, more[] = {1, 1, 715827883, 3};
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtTransDataColorOrder(NULL, out, CNRT_UINT8, CNRT_NHWC, dims, order));
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtTransDataColorOrder(in, NULL, CNRT_UINT8, CNRT_NHWC, dims, order));
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_NHWC, NULL, order));
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_NHWC, dims, NULL));
+    CHECK_CODE(CNRT_RET_ERR_UNSUPPORTED, cnrtTransDataColorOrder(in, out, CNRT_INT64, CNRT_NHWC, dims, order));
+    CHECK_CODE(CNRT_RET_ERR_UNSUPPORTED, cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_TNC, dims, order));
+    CHECK_CODE(CNRT_RET_ERR_UNSUPPORTED, cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_NTC, dims, order));
+    CHECK_FAILS(CNRT_RET_ERR_UNSUPPORTED, "not 2", cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_NHWC, two, order));
+    CHECK_FAILS(CNRT_RET_ERR_UNSUPPORTED, "not 5",
+                cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_NHWC, five, order));
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_NHWC, negative, order));
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_NHWC, dims, twice));
+    CHECK_FAILS(CNRT_RET_ERR_INVALID, "more than",
+                cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_NHWC, more, order));
+    CHECK_FAILS(CNRT_RET_ERR_INVALID, "each of 0 to 2", /* large enough for the next check to be made */
+                cnrtTransDataColorOrder(in, out, CNRT_UINT8, CNRT_NHWC, most, twice));
+}
+
 int main(void)
 {
     RUN(halves_round_trip);
@@ -160,5 +228,8 @@ int main(void)
     RUN(orders_are_transposed);
     RUN(strides_append_zeros);
     RUN(sizes_of_types);
+    RUN(filters_are_laid_out_anew);
+    RUN(colours_change_places);
+    RUN(colours_are_checked);
     return 0;
 }

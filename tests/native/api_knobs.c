@@ -176,6 +176,9 @@ int main(int argc, char **argv)
         OK(cnrtInit(0));
         OK(cnrtGetDeviceInfo(&info, 0));
         CHECK(strstr(info.device_name, "MLU270") != NULL && info.core_version == CNRT_MLU270 && info.core_num == 16);
+        OK(cnrtMalloc(&memory, 64));
+        CHECK_FAILS(CNRT_RET_ERR_FUNC_CALL, "only an MLU220", cnrtMap(&memory, memory));
+        CHECK_FAILS(CNRT_RET_ERR_MAP, "MLU270", cnrtMapRange(&memory, memory, 64));
     } else if (strcmp(argv[1], "kernels") == 0) {
         kernels_are_named();
     } else if (strcmp(argv[1], "kernels_lacking") == 0) {

@@ -172,7 +172,8 @@ static void device_files_cannot_be_initialised(void)
     CHECK(rank == 4);
     free(dims);
     OK(cnrtCreateRuntimeContext(&j.context, j.function, NULL));
-    CHECK_FAILS(CNRT_RET_ERR_UNSUPPORTED, "holds device code, which the simulator cannot run", cnrtInitRuntimeContext(j.context, NULL));
+    CHECK_FAILS(CNRT_RET_ERR_UNSUPPORTED, "holds device code, which the simulator cannot run",
+                cnrtInitRuntimeContext(j.context, NULL));
     CHECK_CODE(CNRT_RET_ERR_INIT, cnrtRuntimeContextCreateQueue(j.context, &j.queue));
     OK(cnrtDestroyRuntimeContext(j.context));
     OK(cnrtDestroyFunction(j.function));

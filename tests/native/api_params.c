@@ -191,6 +191,7 @@ static void invocations_take_the_compiled_shape(void)
                                    NULL)); /* types that nobody set are not compared */
     OK(cnrtSetDataTypeToParamDesc(descs[0], CNRT_UINT8));
     OK(cnrtSetDataTypeToParamDesc(descs[1], CNRT_FLOAT16));
+    OK(cnrtSyncQueue(j.queue));
     OK(cnrtMemset(j.params[1], 0xee, OUT_BYTES));
     OK(cnrtInvokeRuntimeContext_V2(j.context, descs, j.params, j.queue, NULL));
     OK(cnrtSyncQueue(j.queue));

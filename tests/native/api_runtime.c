@@ -81,7 +81,7 @@ static void device_memory_is_checked(void)
     CHECK_FAILS(CNRT_RET_ERR_MEMCPY, "not device memory", cnrtMemcpy(out, in, 10, CNRT_MEM_TRANS_DIR_HOST2DEV));
     CHECK_FAILS(CNRT_RET_ERR_MEMCPY, "is device memory", cnrtMemcpy(device, in, 10, CNRT_MEM_TRANS_DIR_HOST2HOST));
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtMemcpy(NULL, in, 10, CNRT_MEM_TRANS_DIR_HOST2DEV));
-    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtMemcpy(device, in, 10, CNRT_MEM_TRANS_DIR_NODIR));
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtMemcpy(device, in, 10, CNRT_MEM_TRANS_DIR_PEER2PEER));
     OK(cnrtMemset(device, 7, 100));
     OK(cnrtMemsetD32((uint8_t *)device + 8, 0x01020304, 2));
     OK(cnrtMemcpy(out, device, 100, CNRT_MEM_TRANS_DIR_DEV2HOST));

@@ -88,6 +88,8 @@ static void a_rule_looks_at_its_function_direction_device_and_time_alone(void)
     const sim_fault fault = meet(SIM_CALL_cnrtMemcpy, out, 1, 3);
     CHECK(fault.rule != NULL && fault.number == 1 && fault.first && isinf(fault.rule->hang_s));
     CHECK(!meet(SIM_CALL_cnrtMemcpy, out, 1, 3).first);
+    read_rules("[[fault]]\nfunction = \"cnrtMemcpyPeer\"\ndirection = \"peer\"\nhang = true\n");
+    CHECK(meet(SIM_CALL_cnrtMemcpyPeer, CNRT_MEM_TRANS_DIR_PEER2PEER, 0, 0).rule != NULL);
 }
 
 static void a_fault_lasts_until_what_ends_it(void)

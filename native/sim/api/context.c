@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/context.h"
 #include "api/shapes.h"
 #include "core/notifier.h"
 #include "core/runtime.h"
@@ -28,6 +29,15 @@ static cnrtRet_t get_ready(cnrtRuntimeContext_t handle, sim_context **context)
         return sim_error_set(CNRT_RET_ERR_INIT,
                              "The runtime context is not initialised: call cnrtInitRuntimeContext first.");
     }
+    return CNRT_RET_SUCCESS;
+}
+
+cnrtRet_t sim_api_ordinal_of_context(cnrtRuntimeContext_t handle, unsigned *ordinal)
+{
+    sim_context *context;
+    TRY(get_ready(handle, &context));
+    *ordinal = (unsigned)sim_context_ordinal(context);
+    sim_object_release(context);
     return CNRT_RET_SUCCESS;
 }
 

@@ -1,5 +1,6 @@
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/api.h"
 #include "core/cast.h"
@@ -142,11 +143,11 @@ cnrtRet_t cnrtCastDataType(void *src_addr, cnrtDataType_t src_data_type, void *d
 
 static cnrtRet_t check_order(int rank, const int *order)
 {
-    REQUIRE(order != NULL, CNRT_RET_ERR_INVALID, "The array dimOrder is NULL.");
+    REQUIRE(order != NULL, CNRT_RET_ERR_INVALID, "The array of the new order is NULL.");
     unsigned seen = 0;
     for (int axis = 0; axis < rank; axis++) {
         REQUIRE(order[axis] >= 0 && order[axis] < rank && (seen >> order[axis] & 1) == 0, CNRT_RET_ERR_INVALID,
-                "dimOrder must name each of 0 to %d once; element %d is %d.", rank - 1, axis, order[axis]);
+                "The new order must name each of 0 to %d once; element %d is %d.", rank - 1, axis, order[axis]);
         seen |= 1u << order[axis];
     }
     return CNRT_RET_SUCCESS;
@@ -239,4 +240,75 @@ cnrtRet_t cnrtReshapeNHWCToNCHW(void *dst, void *src, int n, int h, int w, int c
 {
     int dims[4] = {n, h, w, c}, order[4] = {0, 3, 1, 2};
     return cnrtTransDataOrder(src, type, dst, 4, dims, order);
+}
+
+/* N, H, W, C as filters are laid out in device memory: H, W, C, N. */
+cnrtRet_t cnrtFilterReshape(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type)
+{
+    int dims[4] = {n, h, w, c}, order[4] = {1, 2, 3, 0};
+    return cnrtTransDataOrder(src, type, dst, 4, dims, order);
+}
+
+/* ---- Colours ---- */
+
+enum { MOST_COLOURS = 4 };
+
+/* Where the channels stand among the dimensions, and how many of these there are. */
+static cnrtRet_t find_channels(cnrtDimOrder_t order, int *rank, int *axis)
+{
+    *rank = order == CNRT_NCDHW || order == CNRT_NDHWC || order == CNRT_DHWCN ? 5 : 4;
+    switch (order) {
+    case CNRT_NCHW:
+    case CNRT_NCDHW: *axis = 1; break;
+    case CNRT_NHWC: *axis = 3; break;
+    case CNRT_NDHWC: *axis = 4; break;
+    case CNRT_HWCN: *axis = 2; break;
+    case CNRT_DHWCN: *axis = 3; break;
+    default:
+        return sim_error_set(CNRT_RET_ERR_UNSUPPORTED, "Colours are not reordered in data of dimension order %#x.",
+                             (unsigned)order);
+    }
+    return CNRT_RET_SUCCESS;
+}
+
+/* The channels of `count` groups, each of `inner` bytes: output channel k is input channel order[k]. */
+static void reorder(const uint8_t *source, uint8_t *destination, size_t count, int channels, size_t inner,
+                    const int *order)
+{
+    for (size_t group = 0; group < count; group++) {
+        for (int channel = 0; channel < channels; channel++) {
+            memcpy(destination + (size_t)channel * inner, source + (size_t)order[channel] * inner, inner);
+        }
+        source += (size_t)channels * inner;
+        destination += (size_t)channels * inner;
+    }
+}
+
+cnrtRet_t cnrtTransDataColorOrder(void *src_addr, void *dst_addr, cnrtDataType_t data_type, cnrtDimOrder_t dim_order,
+                                  int dimValues[], int colorOrder[])
+{
+    int rank = 0, axis = 0;
+    size_t count, outer = 1;
+    REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID);
+    REQUIRE_POINTER(dst_addr, CNRT_RET_ERR_INVALID);
+    TRY(check_transposable(data_type));
+    TRY(find_channels(dim_order, &rank, &axis));
+    TRY(count_elements(rank, dimValues, &count));
+    const size_t item = sim_dtype_size(data_type);
+    const int channels = dimValues[axis];
+    REQUIRE(count <= (INT_MAX - 1) / item, CNRT_RET_ERR_INVALID, "%zu elements of %zu bytes are more than %d bytes.",
+            count, item, INT_MAX - 1);
+    REQUIRE(channels == 3 || channels == MOST_COLOURS, CNRT_RET_ERR_UNSUPPORTED, "There are 3 or 4 colours, not %d.",
+            channels);
+    TRY(check_order(channels, colorOrder));
+    for (int before = 0; before < axis; before++) {
+        outer *= (size_t)dimValues[before];
+    }
+    const size_t bytes = count * item;
+    uint8_t *copy = malloc(bytes); /* source and destination may be one */
+    REQUIRE(copy != NULL, CNRT_RET_ERR_NOMEM, "The host has no memory for %zu bytes of colours.", bytes);
+    memcpy(copy, src_addr, bytes);
+    reorder(copy, dst_addr, outer, channels, bytes / outer / (size_t)channels, colorOrder);
+    free(copy);
+    return CNRT_RET_SUCCESS;
 }

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/copies.h"
+#include "core/mapping.h"
 #include "core/queue.h"
 #include "core/runtime.h"
 #include "core/strict_use.h"
@@ -54,11 +56,15 @@ cnrtRet_t cnrtFreeHost(void *ptr)
 
 /* ---- Copies ---- */
 
-/* Pins one side of a copy if it must be device memory; host memory can only be told from device memory. */
+/* Pins one side of a copy if it must be device memory; host memory can only be told from device memory, unless that is mapped. */
 static cnrtRet_t pin_side(const char *side, const void *address, size_t bytes, bool device, sim_block **block)
 {
     size_t available = 0;
     *block = sim_memory_pin(address, &available);
+    if (!device && *block != NULL && sim_mapping_covers(address, bytes)) {
+        sim_memory_unpin(*block);
+        *block = NULL;
+    }
     if (!device && *block != NULL) {
         sim_memory_unpin(*block);
         *block = NULL;
@@ -84,6 +90,13 @@ static cnrtRet_t pin_side(const char *side, const void *address, size_t bytes, b
     return CNRT_RET_SUCCESS;
 }
 
+static bool is_device_memory(const void *address)
+{
+    void *base;
+    size_t bytes;
+    return sim_memory_find(address, &base, &bytes);
+}
+
 /* Checks in the header's order; on success both device sides are pinned. */
 static cnrtRet_t check_copy(const char *function, void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir,
                             sim_block *blocks[2])
@@ -91,10 +104,15 @@ static cnrtRet_t check_copy(const char *function, void *dst, void *src, size_t b
     blocks[0] = blocks[1] = NULL;
     REQUIRE(dst != NULL, CNRT_RET_ERR_INVALID, "%s: dst is NULL.", function);
     REQUIRE(src != NULL, CNRT_RET_ERR_INVALID, "%s: src is NULL.", function);
-    REQUIRE((int)dir >= CNRT_MEM_TRANS_DIR_HOST2DEV && (int)dir <= CNRT_MEM_TRANS_DIR_HOST2HOST, CNRT_RET_ERR_INVALID,
-            "%s: direction %d is not one of 0 (host to device) to 3 (host to host).", function, (int)dir);
-    bool to_device = dir == CNRT_MEM_TRANS_DIR_HOST2DEV || dir == CNRT_MEM_TRANS_DIR_DEV2DEV;
-    bool from_device = dir == CNRT_MEM_TRANS_DIR_DEV2HOST || dir == CNRT_MEM_TRANS_DIR_DEV2DEV;
+    const bool any = dir == CNRT_MEM_TRANS_DIR_NODIR;
+    REQUIRE(any || ((int)dir >= CNRT_MEM_TRANS_DIR_HOST2DEV && (int)dir <= CNRT_MEM_TRANS_DIR_HOST2HOST),
+            CNRT_RET_ERR_INVALID,
+            "%s: direction %d is not one of 0 (host to device) to 3 (host to host) and 5 (told from the addresses).",
+            function, (int)dir);
+    bool to_device =
+        any ? is_device_memory(dst) : dir == CNRT_MEM_TRANS_DIR_HOST2DEV || dir == CNRT_MEM_TRANS_DIR_DEV2DEV;
+    bool from_device =
+        any ? is_device_memory(src) : dir == CNRT_MEM_TRANS_DIR_DEV2HOST || dir == CNRT_MEM_TRANS_DIR_DEV2DEV;
     cnrtRet_t code = pin_side("destination", dst, bytes, to_device, &blocks[0]);
     if (code == CNRT_RET_SUCCESS) {
         code = pin_side("source", src, bytes, from_device, &blocks[1]);
@@ -126,11 +144,8 @@ static void copy(const sim_fault *fault, void *dst, const void *src, size_t byte
     sim_fault_spoil(fault, SIM_ANY, destination, bytes);
 }
 
-cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir)
+void sim_api_copy_now(void *dst, void *src, size_t bytes, sim_block *blocks[2])
 {
-    ENTER_COPY(cnrtMemcpy, dir);
-    sim_block *blocks[2];
-    TRY(check_copy(__func__, dst, src, bytes, dir, blocks));
     const sim_fault fault = sim_faults_take();
     const int64_t begun = sim_clock_host();
     sim_strict_copy(sim_memory_side(blocks[0], dst), sim_memory_side(blocks[1], src), bytes, 0);
@@ -138,6 +153,14 @@ cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir)
     time_of_copy(bytes, begun);
     sim_memory_unpin(blocks[0]);
     sim_memory_unpin(blocks[1]);
+}
+
+cnrtRet_t cnrtMemcpy(void *dst, void *src, size_t bytes, cnrtMemTransDir_t dir)
+{
+    ENTER_COPY(cnrtMemcpy, dir);
+    sim_block *blocks[2];
+    TRY(check_copy(__func__, dst, src, bytes, dir, blocks));
+    sim_api_copy_now(dst, src, bytes, blocks);
     return CNRT_RET_SUCCESS;
 }
 
@@ -160,7 +183,7 @@ static void run_copy(sim_work *work, sim_status *status)
     sim_memory_unpin(work->as.copy.blocks[1]);
 }
 
-static cnrtRet_t submit_copy(sim_queue *queue, void *dst, void *src, size_t bytes, sim_block *blocks[2])
+cnrtRet_t sim_api_copy_later(sim_queue *queue, void *dst, void *src, size_t bytes, sim_block *blocks[2])
 {
     sim_work *work = sim_queue_take_work(queue);
     if (work == NULL) {
@@ -189,7 +212,7 @@ cnrtRet_t cnrtMemcpyAsync(void *dst, void *src, size_t bytes, cnrtQueue_t queue,
     }
     cnrtRet_t code = check_copy(__func__, dst, src, bytes, dir, blocks);
     if (code == CNRT_RET_SUCCESS) {
-        code = submit_copy(q, dst, src, bytes, blocks);
+        code = sim_api_copy_later(q, dst, src, bytes, blocks);
     }
     sim_object_release(q);
     return code;

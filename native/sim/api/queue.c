@@ -4,10 +4,8 @@
 #include "core/notifier.h"
 #include "core/runtime.h"
 
-cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue)
+static cnrtRet_t create(cnrtQueue_t *pqueue)
 {
-    ENTER(cnrtCreateQueue);
-    REQUIRE_POINTER(pqueue, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
     sim_queue *queue = sim_queue_create(sim_runtime_ordinal());
     if (queue == NULL) {
@@ -15,6 +13,23 @@ cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue)
     }
     *pqueue = sim_queue_handle(queue);
     return CNRT_RET_SUCCESS;
+}
+
+cnrtRet_t cnrtCreateQueue(cnrtQueue_t *pqueue)
+{
+    ENTER(cnrtCreateQueue);
+    REQUIRE_POINTER(pqueue, CNRT_RET_ERR_INVALID);
+    return create(pqueue);
+}
+
+/* Every queue has a thread of its own, so none waits for one of a higher priority. */
+cnrtRet_t cnrtCreateQueueWithPriority(cnrtQueue_t *pQueue, unsigned int flags, int priority)
+{
+    ENTER(cnrtCreateQueueWithPriority);
+    (void)priority;
+    REQUIRE_POINTER(pQueue, CNRT_RET_ERR_INVALID);
+    REQUIRE(flags == 0, CNRT_RET_ERR_INVALID, "The flags of a queue are 0, not %u.", flags);
+    return create(pQueue);
 }
 
 cnrtRet_t cnrtDestroyQueue(cnrtQueue_t queue)

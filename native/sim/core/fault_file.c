@@ -97,7 +97,7 @@ static int choice(sim_toml *toml, const draft *d, int field, const char *word, c
 
 static bool take_function(sim_toml *toml, const draft *d, sim_rule *rule)
 {
-    static const char *const DIRECTIONS[] = {"in", "within", "out", "host", NULL}; /* as cnrtMemTransDir_t */
+    static const char *const DIRECTIONS[] = {"in", "within", "out", "host", "peer", NULL}; /* as cnrtMemTransDir_t */
     if (!gives(d, FUNCTION)) {
         return sim_toml_wrong(toml, d->line, "a [[fault]] needs function = \"cnrt...\".");
     }

@@ -15,6 +15,8 @@ struct sim_block {
     uint8_t *store;     /* where the bytes are */
     size_t bytes;
     sim_strict_block *strict; /* NULL: nothing is kept of it */
+    uint32_t number;          /* of all blocks of the process, from 1 */
+    unsigned attached;        /* how often a handle was mapped to it */
     unsigned pins;
     bool freed;
 };
@@ -27,6 +29,7 @@ typedef struct registry {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static registry device_blocks, host_blocks;
+static uint32_t last_number;
 
 /* Index of the first block that starts after `address`. */
 static size_t upper_bound(const registry *r, const void *address)
@@ -65,6 +68,8 @@ static bool insert(registry *r, sim_block *block)
         r->blocks = larger;
         r->capacity = capacity;
     }
+    last_number += last_number == UINT32_MAX ? 2 : 1; /* never 0 */
+    block->number = last_number;
     size_t index = upper_bound(r, block->base);
     memmove(&r->blocks[index + 1], &r->blocks[index], (r->count - index) * sizeof(sim_block *));
     r->blocks[index] = block;
@@ -254,6 +259,77 @@ bool sim_memory_is_freed(sim_block *block)
     bool freed = block->freed;
     pthread_mutex_unlock(&lock);
     return freed;
+}
+
+const sim_device *sim_memory_device(const sim_block *block)
+{
+    return block->device;
+}
+
+/* ---- Sharing ---- */
+
+/* With the lock held: the block of either kind that begins at this address. */
+static sim_block *find_start(const void *base)
+{
+    size_t index = 0;
+    sim_block *block = find(&device_blocks, base, &index);
+    block = block != NULL ? block : find(&host_blocks, base, &index);
+    return block != NULL && block->base == (const uint8_t *)base ? block : NULL;
+}
+
+static sim_block *find_number(const registry *r, uint32_t number)
+{
+    for (size_t index = 0; index < r->count; index++) {
+        if (r->blocks[index]->number == number) {
+            return r->blocks[index];
+        }
+    }
+    return NULL;
+}
+
+uint32_t sim_memory_number(const void *base)
+{
+    pthread_mutex_lock(&lock);
+    const sim_block *block = find_start(base);
+    const uint32_t number = block == NULL ? 0 : block->number;
+    pthread_mutex_unlock(&lock);
+    return number;
+}
+
+cnrtRet_t sim_memory_attach(uint32_t number, const sim_device *device, void **base)
+{
+    pthread_mutex_lock(&lock);
+    sim_block *block = find_number(&device_blocks, number);
+    block = block != NULL ? block : find_number(&host_blocks, number);
+    const bool here = block != NULL && (block->device == NULL || block->device == device);
+    if (here) {
+        block->attached++;
+        *base = block->base;
+    }
+    pthread_mutex_unlock(&lock);
+    if (block == NULL) {
+        return sim_error_set(CNRT_RET_ERR_FUNC_CALL, "The memory of this handle was freed.");
+    }
+    return here ? CNRT_RET_SUCCESS
+                : sim_error_set(CNRT_RET_ERR_FUNC_CALL,
+                                "The memory of this handle lies on another device than the current one: call "
+                                "cnrtSetCurrentDevice first.");
+}
+
+cnrtRet_t sim_memory_detach(const void *base)
+{
+    pthread_mutex_lock(&lock);
+    sim_block *block = find_start(base);
+    const bool attached = block != NULL && block->attached > 0;
+    if (attached) {
+        block->attached--;
+    }
+    pthread_mutex_unlock(&lock);
+    return attached ? CNRT_RET_SUCCESS
+                    : sim_error_set(CNRT_RET_ERR_NODEV,
+                                    "%p is not mapped: it did not come from cnrtMapMemHandle, was unmapped as often as "
+                                    "it was mapped, or was freed.",
+                                    base);
 }
 
 bool sim_memory_find(const void *address, void **base, size_t *bytes)

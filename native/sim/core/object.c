@@ -107,8 +107,17 @@ static bool retain_if_alive(sim_object *object)
 /* What a handle is that is not an open one of this kind. */
 static void tell_bad(sim_kind kind, uintptr_t bits)
 {
-    static const char *const NAMES[] = {
-        "nothing", "a model", "a function", "a runtime context", "a queue", "a notifier", "a quantization parameter"};
+    static const char *const NAMES[] = {"nothing",
+                                        "a model",
+                                        "a function",
+                                        "a runtime context",
+                                        "a queue",
+                                        "a notifier",
+                                        "a quantization parameter",
+                                        "a parameter descriptor",
+                                        "a parameter context",
+                                        "a kernel's parameter"};
+    _Static_assert(sizeof NAMES / sizeof *NAMES == SIM_KINDS, "every kind of object has its name");
     const uint32_t index = (uint32_t)(bits >> SLOT_SHIFT) & SLOT_MASK, was = (uint32_t)(bits >> KIND_SHIFT) & 15;
     const uintptr_t generation = bits >> GENERATION_SHIFT;
     pthread_mutex_lock(&table_lock);

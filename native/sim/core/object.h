@@ -21,6 +21,9 @@ typedef enum sim_kind {
     SIM_KIND_NOTIFIER,
     SIM_KIND_QUANTIZED_PARAM,
     SIM_KIND_PARAM_DESC,
+    SIM_KIND_PARAM_CONTEXT,
+    SIM_KIND_KERNEL_INIT,
+    SIM_KINDS,
 } sim_kind;
 
 typedef struct sim_object {

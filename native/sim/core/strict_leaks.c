@@ -16,8 +16,11 @@ static const kind_of_leak OBJECTS[] = {
     [SIM_KIND_QUEUE] = {"queue", "queues", "cnrtDestroyQueue"},
     [SIM_KIND_NOTIFIER] = {"notifier", "notifiers", "cnrtDestroyNotifier"},
     [SIM_KIND_QUANTIZED_PARAM] = {"quantization parameter", "quantization parameters", "cnrtDestroyQuantizedParam"},
+    [SIM_KIND_PARAM_DESC] = {"parameter descriptor", "parameter descriptors", "cnrtDestroyParamDesc"},
+    [SIM_KIND_PARAM_CONTEXT] = {"parameter context", "parameter contexts", "cnrtDestroyParam"},
+    [SIM_KIND_KERNEL_INIT] = {"kernel's parameter", "kernels' parameters", "cnrtDestroyKernelInitParamAndMemory"},
 };
-enum { KINDS = sizeof OBJECTS / sizeof *OBJECTS };
+_Static_assert(sizeof OBJECTS / sizeof *OBJECTS == SIM_KINDS, "every kind of object has its words");
 
 typedef struct sum {
     unsigned count;
@@ -72,7 +75,7 @@ static void count_object(sim_object *object, void *argument)
 
 void sim_leaks_tell(const char *when)
 {
-    sum memory[2] = {{.count = 0}}, objects[KINDS] = {{.count = 0}};
+    sum memory[2] = {{.count = 0}}, objects[SIM_KINDS] = {{.count = 0}};
     if (!sim_strict()) {
         return;
     }
@@ -81,7 +84,7 @@ void sim_leaks_tell(const char *when)
     sim_objects_each(count_object, objects);
     tell(&memory[true], &DEVICE_MEMORY, when);
     tell(&memory[false], &HOST_MEMORY, when);
-    for (unsigned kind = SIM_KIND_MODEL; kind < KINDS; kind++) {
+    for (unsigned kind = SIM_KIND_MODEL; kind < SIM_KINDS; kind++) {
         tell(&objects[kind], &OBJECTS[kind], when);
     }
 }

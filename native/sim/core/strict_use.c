@@ -8,6 +8,21 @@ void sim_strict_use_by_free(sim_strict_block *block)
     sim_bytes_use(block, 0, block->bytes, true, (sim_point){0, 0}, "was freed");
 }
 
+void sim_strict_map(sim_strict_side side)
+{
+    sim_strict_block *block = side.block;
+    if (block == NULL) {
+        return;
+    }
+    sim_strict_lock();
+    if (block->written != NULL) { /* NULL: another thread has freed it meanwhile */
+        sim_bytes_written(block, 0, block->bytes);
+        sim_output_overlapped(&block->unread, 0, block->bytes);
+        block->mapped = true;
+    }
+    sim_strict_unlock();
+}
+
 /* ---- Copies and fills ---- */
 
 static void note_copy(sim_strict_block *block, size_t begin, size_t end)

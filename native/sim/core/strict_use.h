@@ -10,6 +10,8 @@ void sim_strict_copy(sim_strict_side to, sim_strict_side from, size_t bytes, uin
 void sim_strict_fill(sim_strict_side to, size_t bytes, uint64_t queue);
 /* `sides`: inputs, then outputs; `array`: the program's. */
 void sim_strict_invoke(const sim_model_info *info, const sim_strict_side *sides, void *const *array, uint64_t queue);
+/* The host sees the memory from now on: what is written there is not followed any more. */
+void sim_strict_map(sim_strict_side side);
 void sim_strict_use_by_free(sim_strict_block *block); /* with sim_strict_lock held */
 
 /* ---- Addresses that are wrong; a sentence was set for those that pass its code on ---- */
