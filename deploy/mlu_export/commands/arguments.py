@@ -13,11 +13,12 @@ from mlu_agent.model.output_spec import ACTIVATIONS, DECODES
 
 from ..calibration.observe import OBSERVERS, USUAL_PERCENTILE
 from ..importers.darknet.archs import ARCHS
+from ..lowering.detection_output import DTYPES as DETECTION_DTYPES, MOST_BOXES, NONE as NO_OPERATOR, USUAL_BOXES
 from ..support.files import sha256_hex
 from ..values.heads import AUTO, NONE, Anchors, HeadRequest, parse_anchors
 from ..values.pixels import CHANNEL_SOURCES, COLOURS, INPUT_DTYPES
 from ..values.targets import CORE_NUMBERS
-from ..workflows.request import Calibration, Files, Form, Pixels, Precision, Quantization, Wanted
+from ..workflows.request import Calibration, Files, Form, Pixels, Precision, Quantization, Suppression, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,11 @@ def taken(kind: type[Part], arguments: argparse.Namespace, **more: Any) -> Part:
 def wanted_of(arguments: argparse.Namespace) -> Wanted:
     """Which model is wanted, by the options of ``declare_weights`` and ``declare_output``."""
     return Wanted(
-        taken(Files, arguments), taken(Form, arguments), taken(HeadRequest, arguments), taken(Pixels, arguments)
+        taken(Files, arguments),
+        taken(Form, arguments),
+        taken(HeadRequest, arguments),
+        taken(Pixels, arguments),
+        taken(Suppression, arguments),
     )
 
 
@@ -133,6 +138,40 @@ def declare_output(parser: argparse.ArgumentParser) -> None:
         "--core-number", type=Integer(1, 64), metavar="N", help="cores per invocation: 1 (default), 4; MLU270 also 16"
     )
     parser.add_argument("--target", choices=tuple(CORE_NUMBERS), help="device (default MLU220)")
+    parser.add_argument(
+        "--flat",
+        action="store_const",
+        const=True,
+        help="describe outputs of one row of numbers a picture with two axes, as 1 1000, instead of 1 1 1 1000",
+    )
+    _declare_boxes(parser)
+
+
+def _declare_boxes(parser: argparse.ArgumentParser) -> None:
+    """Where boxes are found, and which."""
+    parser.add_argument(
+        "--detection-output",
+        nargs="?",
+        const="f16",
+        choices=(*DETECTION_DTYPES, NO_OPERATOR),
+        help="end the network in the vendor's operator, which finds the boxes on the device: one row of f16 (the "
+        "default, as devices give it) or f32 numbers a picture; none: heads, whatever the recipe says",
+    )
+    parser.add_argument(
+        "--max-boxes",
+        type=Integer(1, MOST_BOXES),
+        metavar="N",
+        help=f"with --detection-output: boxes that its row has room for (default {USUAL_BOXES})",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=Number(1.0),
+        metavar="X",
+        help="least of a box (default 0.25); --detection-output drops the others on the device",
+    )
+    parser.add_argument(
+        "--iou", type=Number(1.0), metavar="X", help="of boxes of one class from which on the weaker one is suppressed"
+    )
 
 
 def declare_network(parser: argparse._ActionsContainer) -> None:

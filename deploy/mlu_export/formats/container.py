@@ -118,7 +118,8 @@ def _descriptors(network: Network) -> list[bytes]:
 def _descriptor(network: Network, number: int, name: str) -> bytes:
     tensor = network.tensors[number]
     encoded = name.encode("utf-8")[:127]
-    start = struct.pack("<II4iI", MASK, 4, *tensor.dims, len(encoded)) + _padded(encoded, 4)
+    dims = network.described(number)
+    start = struct.pack(f"<II{len(dims)}iI", MASK, len(dims), *dims, len(encoded)) + _padded(encoded, 4)
     return start + struct.pack("<IIIif", number, tensor.dtype, ORDER_NHWC, 0, 0.0)
 
 

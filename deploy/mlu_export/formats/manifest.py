@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..lowering.lower import LowerOptions
     from ..values.graph import ImportedModel
     from ..values.heads import Head
-    from ..values.network import Network
+    from ..values.network import Network, Operator
     from ..values.pixels import Preprocessing
 
 TOP = 5  # classes of a picture
@@ -44,7 +44,7 @@ def manifest_text(
         "sha256": sha256,
         "labels": list(labels),
         "input": _input(network, options, preprocessing),
-        "output": _output(model),
+        "output": _output(model, network),
         "thresholds": thresholds_table(thresholds),
         "provenance": dict(provenance),
     }
@@ -68,7 +68,10 @@ def _input(network: Network, options: LowerOptions, preprocessing: Preprocessing
     return table
 
 
-def _output(model: ImportedModel) -> dict[str, Any]:
+def _output(model: ImportedModel, network: Network) -> dict[str, Any]:
+    last = network.operators[-1]
+    if last.opcode == net.DETECTION_OUTPUT:
+        return detection_output_table(last)
     if model.classify:
         return {"kind": CLASSES, "activation": model.classify, "top": TOP}
     if model.decode == TENSORS:
@@ -88,6 +91,12 @@ def _output(model: ImportedModel) -> dict[str, Any]:
             table["keypoints"] = list(layout.keypoints)
     table["heads"] = [_head(head, model.decode) for head in model.heads]
     return table
+
+
+def detection_output_table(operator: Operator) -> dict[str, Any]:
+    """How to read the rows that the operator writes."""
+    coordinates = "pixels" if operator.attributes[0] == net.YOLOV5 else "normalized"
+    return {"kind": "detection_output", "coordinates": coordinates, "max_boxes": operator.attributes[7]}
 
 
 def _head(head: Head, decode: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mlu_agent.config.toml_text import dump
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.model.bundle import MAX_PIXEL, RESIZES, SMALLEST_DEVIATION, Thresholds, read_three, read_thresholds
 
+from ..lowering.detection_output import DTYPES, MOST_BOXES, NONE, USUAL_BOXES
 from ..support.files import read_bounded
 from ..values.heads import HeadRequest, read_request
 from ..values.pixels import CHANNEL_SOURCES, COLOURS, INPUT_DTYPES, Preprocessing
@@ -56,6 +57,9 @@ class Settings:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     thresholds: Thresholds = field(default_factory=Thresholds)
     heads: HeadRequest = field(default_factory=HeadRequest)
+    flat: bool = False
+    detection_output: str = NONE
+    max_boxes: int = USUAL_BOXES
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ def recipe_text(recipe: Recipe) -> str:
             "per_channel": settings.per_channel,
             **{key: list(names) for key, names in _kept(settings).items() if names},
             **({"data_scale": settings.data_scale} if settings.data_scale != 1.0 else {}),
+            **({"flat": True} if settings.flat else {}),
+            **_detection_output(settings),
         },
         "preprocessing": _preprocessing_table(settings.preprocessing),
         "thresholds": thresholds_table(settings.thresholds),
@@ -121,6 +127,12 @@ def _preprocessing_table(preprocessing: Preprocessing) -> dict[str, Any]:
     if preprocessing.colours != plain.colours:
         table["colours"] = preprocessing.colours
     return table
+
+
+def _detection_output(settings: Settings) -> dict[str, Any]:
+    if settings.detection_output == NONE:
+        return {}
+    return {"detection_output": settings.detection_output, "max_boxes": settings.max_boxes}
 
 
 def _kept(settings: Settings) -> dict[str, tuple[str, ...]]:
@@ -207,6 +219,9 @@ def _settings(root: Fields) -> Settings:
         keep_int16=_names(build, "keep_int16", []),
         keep_float=_names(build, "keep_float", []),
         data_scale=build.number("data_scale", 1.0, minimum=1e-6, maximum=1e6),
+        flat=build.boolean("flat", False),
+        detection_output=build.text("detection_output", NONE, choices=(NONE, *DTYPES)),
+        max_boxes=build.integer("max_boxes", USUAL_BOXES, minimum=1, maximum=MOST_BOXES),
         preprocessing=_preprocessing(root.table("preprocessing", required=True)),
         heads=read_request(root.table("heads")),
         thresholds=read_thresholds(root.table("thresholds", required=True)),

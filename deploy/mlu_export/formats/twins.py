@@ -37,7 +37,7 @@ def twins_text(network: Network, file_name: str, parallelism: int) -> str:
 
 def _tensor(network: Network, number: int, name: str, title: str) -> list[str]:
     tensor = network.tensors[number]
-    dims = " ".join(str(size) for size in tensor.dims)
+    dims = " ".join(str(size) for size in network.described(number))
     return [
         f"    {title}",
         "        Mask: 338036233",

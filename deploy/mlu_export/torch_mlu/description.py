@@ -12,7 +12,7 @@ from mlu_agent.config.toml_text import dump
 from mlu_agent.model.bundle import Thresholds
 from mlu_agent.model.label_sets import COCO
 
-from ..formats.manifest import DTYPES
+from ..formats.manifest import DTYPES, detection_output_table
 from ..support.files import sha256_hex
 from ..values import network as net
 from ..values.network import word_float
@@ -64,7 +64,7 @@ def manifest_of(
         "sha256": sha256_hex(data),
         "labels": _labels(operator),
         "input": _input(picture, channels if in_bytes else "rgb", operator),
-        "output": _plain_output(shapes) if operator is None else _boxes(operator),
+        "output": _plain_output(shapes) if operator is None else detection_output_table(operator),
         "thresholds": _thresholds(operator),
         "provenance": {"tool": "mlu-export run"},
     }
@@ -103,11 +103,6 @@ def _input(picture: Tensor, channels: str, operator: Operator | None) -> dict[st
 def _plain_output(shapes: Sequence[tuple[int, ...]]) -> dict[str, Any]:
     names = [f"output{number}" for number in range(len(shapes))]
     return {"kind": "tensors", "names": names, "shapes": [[1, *shape[1:]] for shape in shapes]}
-
-
-def _boxes(operator: Operator) -> dict[str, Any]:
-    coordinates = "pixels" if operator.attributes[0] == net.YOLOV5 else "normalized"
-    return {"kind": "detection_output", "coordinates": coordinates, "max_boxes": operator.attributes[7]}
 
 
 def _thresholds(operator: Operator | None) -> dict[str, Any]:

@@ -50,7 +50,10 @@ class Operator:
 
 @dataclass(frozen=True)
 class Network:
-    """Tensors, constants and operators by number; inputs and outputs are tensor numbers with their names."""
+    """Tensors, constants and operators by number; inputs and outputs are tensor numbers with their names.
+
+    ``flat``: outputs N, 1, 1, C are described as N, C.
+    """
 
     tensors: tuple[Tensor, ...]
     constants: tuple[Array, ...]
@@ -59,6 +62,12 @@ class Network:
     outputs: tuple[int, ...]
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
+    flat: bool = False
+
+    def described(self, number: int) -> tuple[int, ...]:
+        """The dims of an input or output as the container has them."""
+        dims = self.tensors[number].dims
+        return (dims[0], dims[3]) if self.flat and number in self.outputs and dims[1:3] == (1, 1) else dims
 
 
 def float_word(value: float) -> int:

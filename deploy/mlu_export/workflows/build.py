@@ -15,6 +15,7 @@ from ..formats.manifest import manifest_text
 from ..formats.pictures import other_kinds
 from ..formats.recipe import Recipe, Settings, read_recipe, recipe_text
 from ..formats.twins import twins_text
+from ..lowering.detection_output import NONE, DetectionOutput, append_detection_output
 from ..lowering.lower import LowerOptions, lower
 from ..runners.golden import golden_file
 from ..support.files import check_folder, sha256_hex, write_all
@@ -148,7 +149,11 @@ def lowered(model: ImportedModel, recipe: Recipe) -> tuple[Network, LowerOptions
         settings.preprocessing,
     )
     graph = _with_rules(model, settings).graph
-    return lower(graph, _with_data_scale(graph, settings, recipe.ranges), options), options
+    network = lower(graph, _with_data_scale(graph, settings, recipe.ranges), options)
+    if settings.detection_output != NONE:
+        wanted = DetectionOutput(settings.detection_output, settings.max_boxes, settings.thresholds)
+        network = append_detection_output(network, model, wanted)
+    return replace(network, flat=settings.flat), options
 
 
 def _with_data_scale(graph: Graph, settings: Settings, ranges: Mapping[str, Range]) -> Mapping[str, Range]:

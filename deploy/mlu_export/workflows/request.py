@@ -13,6 +13,8 @@ from ..values.heads import HeadRequest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlu_agent.model.bundle import Thresholds
+
     from ..values.pixels import Preprocessing, Triple
 
 
@@ -44,6 +46,21 @@ class Form:
     batch: int | None = None
     core_number: int | None = None
     target: str | None = None
+    flat: bool | None = None
+    detection_output: str | None = None
+    max_boxes: int | None = None
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """The thresholds of boxes; the fields are those of Thresholds."""
+
+    confidence: float | None = None
+    iou: float | None = None
+
+    def over(self, base: Thresholds) -> Thresholds:
+        """``base`` with what is said here."""
+        return replace(base, **said(self))
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,7 @@ class Wanted:
     form: Form = Form()
     heads: HeadRequest = field(default_factory=HeadRequest)
     pixels: Pixels = Pixels()
+    suppression: Suppression = Suppression()
 
 
 @dataclass(frozen=True)

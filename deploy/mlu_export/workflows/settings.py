@@ -16,6 +16,7 @@ from ..calibration.mixed import choose_layers
 from ..formats.labels import choose_labels, read_labels
 from ..formats.recipe import Settings
 from ..importers.darknet.archs import OPEN
+from ..lowering.detection_output import NONE, check_heads
 from ..values.pixels import Preprocessing
 from ..values.targets import CORE_NUMBERS
 from .request import USUAL_KNOBS, USUAL_PRECISION, said
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CHANNELS = "rgba"  # of a u8 input; the others have the network's own order
 IOUS = {"yolov5": 0.6, "yolox": 0.65, **dict.fromkeys(DISTANCES, 0.7)}  # of suppression, as their authors measure
-FORM = ("name", "input", "channels", "batch", "core_number", "target")
+FORM = ("name", "input", "channels", "batch", "core_number", "target", "flat", "detection_output", "max_boxes")
 
 
 def choose_settings(
@@ -48,7 +49,13 @@ def choose_settings(
     if recipe is None and read.arch.family in OPEN and read.heads.decode == "yolox":
         _remark_pixels(wanted)
     height, width, _ = read.model.graph.input_shape
-    return _checked(replace(base, width=width, height=height, preprocessing=preprocessing, heads=read.heads, **changes))
+    changes.update(width=width, height=height, preprocessing=preprocessing, heads=read.heads)
+    settings = _checked(replace(base, thresholds=wanted.suppression.over(base.thresholds), **changes))
+    if settings.detection_output != NONE:
+        check_heads(read.model)
+    elif wanted.form.max_boxes is not None:
+        raise UserError(f"--max-boxes {wanted.form.max_boxes} belongs to --detection-output: give that too")
+    return settings
 
 
 def _remark_pixels(wanted: Wanted) -> None:

@@ -209,6 +209,21 @@ static sim_result check_operator(sim_model *model, uint32_t number, uint8_t *wri
     return known->row->check(&c);
 }
 
+/* A container may leave out the height, or height and width, of a tensor where they are 1: N, W, C or N, C. */
+static bool describes(const sim_io *io, const sim_tensor *tensor)
+{
+    const int32_t left_out = 4 - io->rank;
+    if (left_out < 0 || left_out > 2 || io->dtype != tensor->dtype || io->dims[0] != tensor->dims[0]) {
+        return false;
+    }
+    for (int32_t axis = 1; axis < 4; axis++) {
+        if (tensor->dims[axis] != (axis <= left_out ? 1 : io->dims[axis - left_out])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Container and network must describe the same inputs and outputs. */
 static sim_result check_io(const sim_model *model, uint8_t *written, bool outputs, sim_error *error)
 {
@@ -219,9 +234,7 @@ static sim_result check_io(const sim_model *model, uint8_t *written, bool output
         if (number >= model->tensor_count) {
             return BAD("input or output %d is tensor %u, there are %u.", i, number, model->tensor_count);
         }
-        const sim_tensor *tensor = &model->tensors[number];
-        const sim_io *io = &model->io[i];
-        if (io->rank != 4 || memcmp(io->dims, tensor->dims, sizeof tensor->dims) != 0 || io->dtype != tensor->dtype) {
+        if (!describes(&model->io[i], &model->tensors[number])) {
             return BAD("input or output %d differs from the container's description.", i);
         }
         if (outputs ? !written[number] : written[number]) {

@@ -9,7 +9,7 @@ from dataclasses import fields
 import pytest
 
 from mlu_export.values.heads import HeadRequest
-from mlu_export.workflows.request import Calibration, Files, Form, Knobs, Pixels, Precision, Workers
+from mlu_export.workflows.request import Calibration, Files, Form, Knobs, Pixels, Precision, Suppression, Workers
 
 QUANTIZED = (Calibration, Precision, Workers)
 PARTS = {
@@ -40,5 +40,5 @@ def test_a_request_says_what_its_command_takes_and_nothing_else(command):
     importlib.import_module(f"mlu_export.commands.{command}").declare(parser)
     options = {action.dest for action in parser._actions} - {"help"}
     parts, own = PARTS[command]
-    places = {field.name for part in (Files, Form, HeadRequest, Pixels, *parts) for field in fields(part)}
+    places = {field.name for part in (Files, Form, HeadRequest, Pixels, Suppression, *parts) for field in fields(part)}
     assert options - own == places - {"pictures"}

@@ -82,8 +82,8 @@ static sim_result check_detection(const sim_check *c)
         return WRONG(c, "needs a float32 width and height for every anchor of every head");
     }
     const int32_t width = SIM_DETECTION_HEAD + SIM_DETECTION_ROW * a[MAX_BOXES];
-    if (c->y->dims[1] != 1 || c->y->dims[2] != 1 || c->y->dims[3] != width || c->y->dtype != SIM_FLOAT16) {
-        return WRONG(c, "needs a float16 output of N, 1, 1, 64 + 7 * max_boxes");
+    if (c->y->dims[1] != 1 || c->y->dims[2] != 1 || c->y->dims[3] != width || c->y->dtype == SIM_UINT8) {
+        return WRONG(c, "needs an output of N, 1, 1, 64 + 7 * max_boxes floats");
     }
     return check_heads(c, a[CLASSES], a[ANCHORS]);
 }
