@@ -64,6 +64,14 @@ api_knob(failure_until_context CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_F
 api_knob(failure_until_init CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=init)
 api_knob(failure_forever CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UNTIL=forever)
 
+# Wrong programs, each named by CNRT_SIMULATOR_STRICT, and right ones of which it says nothing.
+add_executable(strict_cases strict_cases.c)
+target_link_libraries(strict_cases PRIVATE cnrt Threads::Threads)
+target_compile_definitions(strict_cases PRIVATE _GNU_SOURCE)
+add_test(NAME strict COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/strict_cases.py $<TARGET_FILE:strict_cases>
+  $<TARGET_FILE:api_sequence> ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_input_of_3840_bytes})
+set_tests_properties(strict PROPERTIES TIMEOUT 120)
+
 # The tests that see inside: of rules for faults and of clocks alone, and one that holds queues at a gate.
 add_executable(core_test core_test.c $<TARGET_OBJECTS:sim_core> $<TARGET_OBJECTS:sim_exec> $<TARGET_OBJECTS:sim_kernels>)
 target_include_directories(core_test PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/sim)

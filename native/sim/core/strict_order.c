@@ -178,9 +178,9 @@ static void tell_pending(const queue_record *record, const char *what, const sim
         char first[SIM_SITE_TEXT];
         sim_site_text(&record->first, first);
         sim_strict_tell_at(SIM_FOUND_NOT_SYNCHRONISED, site,
-                           "%s while %llu operations of the queue, since %s, were not synchronised: whether they were "
-                           "done, and well, nobody knows. Call cnrtSyncQueue before.",
-                           what, (unsigned long long)(record->submitted - record->settled), first);
+                           "%s work since %s was not synchronised (%llu in all): whether it was done, "
+                           "and well, nobody knows. Call cnrtSyncQueue before.",
+                           what, first, (unsigned long long)(record->submitted - record->settled));
     }
 }
 
@@ -193,7 +193,7 @@ void sim_order_close(uint64_t queue)
     queue_record *record = record_of(queue);
     if (record != NULL) {
         const sim_site site = sim_strict_site();
-        tell_pending(record, "The queue was destroyed", &site);
+        tell_pending(record, "The queue was destroyed while its", &site);
         settle((sim_point){queue, record->submitted});
         record->number = 0;
     }
@@ -205,7 +205,8 @@ void sim_order_tell_pending(void)
     sim_strict_lock();
     for (unsigned index = 0; index < MOST_QUEUES; index++) {
         if (queues[index].number != 0) {
-            tell_pending(&queues[index], "The runtime was destroyed, or the program ended,", &queues[index].first);
+            tell_pending(&queues[index], "The runtime was destroyed, or the program ended, while a queue's",
+                         &queues[index].first);
         }
     }
     sim_strict_unlock();

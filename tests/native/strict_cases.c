@@ -1,0 +1,740 @@
+/* Wrong programs, one a case: CNRT_SIMULATOR_STRICT names what each does wrong. Each case runs in a process of its own
+ * (strict_cases.py knows what is to be said); the cases whose name begins with right_ do nothing wrong.
+ *
+ *     strict_cases CASE SMALL_MODEL BATCH_MODEL OTHER_MODEL
+ *
+ * (the small model, the same with a batch of 3, and one whose input has another size) */
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "api_check.h"
+
+enum { IN_BYTES = 32 * 32 * 4, OUT_BYTES = 16 * 16 * 18 * 2, BATCH = 3 };
+
+typedef struct job {
+    cnrtModel_t model;
+    cnrtFunction_t function;
+    cnrtRuntimeContext_t context;
+    cnrtQueue_t queue;
+    void *params[3];
+    size_t in_bytes, out_bytes; /* of the first of each */
+    int buffers;
+} job;
+
+static const char *small_path, *batch_path, *other_path;
+static uint8_t picture[BATCH * IN_BYTES], found[BATCH * OUT_BYTES];
+static int pass; /* nothing else: keeps loads and stores from being left out */
+
+static void to_device(void *to, size_t bytes)
+{
+    OK(cnrtMemcpy(to, picture, bytes, CNRT_MEM_TRANS_DIR_HOST2DEV));
+}
+
+static void to_host(void *from, size_t bytes)
+{
+    cnrtMemcpy(found, from, bytes, CNRT_MEM_TRANS_DIR_DEV2HOST);
+}
+
+/* A model that is ready, with buffers of its own, nothing copied. */
+static void open_model(job *j, const char *path)
+{
+    int64_t *bytes;
+    int count;
+    OK(cnrtLoadModel(&j->model, path));
+    OK(cnrtCreateFunction(&j->function));
+    OK(cnrtExtractFunction(&j->function, j->model, "subnet0"));
+    OK(cnrtCreateRuntimeContext(&j->context, j->function, NULL));
+    OK(cnrtInitRuntimeContext(j->context, NULL));
+    OK(cnrtCreateQueue(&j->queue));
+    OK(cnrtGetInputDataSize(&bytes, &count, j->function));
+    CHECK(count == 1);
+    j->in_bytes = (size_t)bytes[0];
+    free(bytes);
+    OK(cnrtMalloc(&j->params[0], j->in_bytes));
+    OK(cnrtGetOutputDataSize(&bytes, &count, j->function));
+    j->out_bytes = (size_t)bytes[0];
+    j->buffers = 1 + count;
+    for (int output = 0; output < count; output++) {
+        OK(cnrtMalloc(&j->params[1 + output], (size_t)bytes[output]));
+    }
+    free(bytes);
+}
+
+static job open_job(void)
+{
+    job j;
+    OK(cnrtInit(0));
+    open_model(&j, small_path);
+    return j;
+}
+
+static void invoke(job *j)
+{
+    OK(cnrtInvokeRuntimeContext(j->context, j->params, j->queue, NULL));
+}
+
+static void run_once(job *j)
+{
+    to_device(j->params[0], j->in_bytes);
+    invoke(j);
+    OK(cnrtSyncQueue(j->queue));
+    to_host(j->params[1], j->out_bytes);
+}
+
+static void close_model(job *j)
+{
+    OK(cnrtDestroyQueue(j->queue));
+    OK(cnrtFreeArray(j->params, j->buffers));
+    OK(cnrtDestroyRuntimeContext(j->context));
+    OK(cnrtDestroyFunction(j->function));
+    OK(cnrtUnloadModel(j->model));
+}
+
+static void close_job(job *j)
+{
+    close_model(j);
+    cnrtDestroy();
+}
+
+/* ---- The host and device memory ---- */
+
+static void host_reads(void)
+{
+    job j = open_job();
+    run_once(&j);
+    pass = ((volatile uint8_t *)j.params[1])[18]; /* to see the result */
+    close_job(&j);
+}
+
+static void host_writes(void)
+{
+    job j = open_job();
+    memcpy(j.params[0], picture, (size_t)IN_BYTES); /* the input, as if there were no device */
+    invoke(&j);
+    OK(cnrtSyncQueue(j.queue));
+    close_job(&j);
+}
+
+static void host_reads_freed(void)
+{
+    job j = open_job();
+    run_once(&j);
+    volatile uint8_t *result = j.params[1];
+    close_job(&j);
+    pass = result[0];
+}
+
+static void on_signal(int number)
+{
+    static const char WORDS[] = "the program's handler\n";
+    (void)number;
+    pass = (int)write(STDERR_FILENO, WORDS, sizeof WORDS - 1);
+    _exit(7);
+}
+
+static void host_reads_with_a_handler(void)
+{
+    signal(SIGSEGV, on_signal);
+    host_reads();
+}
+
+static void host_reads_with_a_later_handler(void)
+{
+    void *memory;
+    OK(cnrtInit(0));
+    OK(cnrtMalloc(&memory, 64));
+    signal(SIGSEGV, on_signal);
+    OK(cnrtFree(memory));
+    OK(cnrtMalloc(&memory, 64));
+    pass = *(volatile uint8_t *)memory;
+}
+
+/* ---- What was never written, freed, or given back ---- */
+
+static void output_never_written(void)
+{
+    job j = open_job();
+    to_device(j.params[0], IN_BYTES);
+    to_host(j.params[1], OUT_BYTES); /* the invocation was forgotten */
+    close_job(&j);
+}
+
+static void input_never_written(void)
+{
+    job j = open_job();
+    invoke(&j);
+    OK(cnrtSyncQueue(j.queue));
+    close_job(&j);
+}
+
+static void input_with_three_channels(void)
+{
+    job j = open_job();
+    to_device(j.params[0], 32 * 32 * 3);
+    invoke(&j);
+    OK(cnrtSyncQueue(j.queue));
+    close_job(&j);
+}
+
+static void output_read_too_long(void)
+{
+    job j = open_job();
+    void *roomy;
+    OK(cnrtMalloc(&roomy, 2 * OUT_BYTES));
+    void *own = j.params[1];
+    j.params[1] = roomy;
+    to_device(j.params[0], IN_BYTES);
+    invoke(&j);
+    OK(cnrtSyncQueue(j.queue));
+    to_host(roomy, 2 * OUT_BYTES);
+    j.params[1] = own;
+    OK(cnrtFree(roomy));
+    close_job(&j);
+}
+
+static void copy_after_free(void)
+{
+    job j = open_job();
+    run_once(&j);
+    void *result = j.params[1];
+    close_model(&j);
+    to_host(result, OUT_BYTES);
+    cnrtDestroy();
+}
+
+static void invocation_after_free(void)
+{
+    job j = open_job();
+    void *input = j.params[0];
+    to_device(input, IN_BYTES);
+    OK(cnrtFree(input));
+    cnrtInvokeRuntimeContext(j.context, j.params, j.queue, NULL);
+    OK(cnrtMalloc(&j.params[0], IN_BYTES));
+    close_job(&j);
+}
+
+static void freed_twice(void)
+{
+    job j = open_job();
+    run_once(&j);
+    OK(cnrtFree(j.params[0]));
+    cnrtFree(j.params[0]);
+    j.params[0] = NULL;
+    close_job(&j);
+}
+
+static void freed_from_the_middle(void)
+{
+    job j = open_job();
+    cnrtFree((char *)j.params[1] + 64);
+    close_job(&j);
+}
+
+static void memory_leaks(void)
+{
+    job j = open_job();
+    for (int frame = 0; frame < 3; frame++) {
+        void *scratch;
+        OK(cnrtMalloc(&scratch, 1000));
+    }
+    run_once(&j);
+    close_job(&j);
+}
+
+static void handles_leak(void)
+{
+    job j = open_job();
+    cnrtNotifier_t notifier;
+    void *host;
+    OK(cnrtCreateNotifier(&notifier));
+    OK(cnrtMallocHost(&host, 512, CNRT_MEMTYPE_DEFAULT));
+    run_once(&j);
+    OK(cnrtFree(j.params[0]));
+    OK(cnrtFree(j.params[1]));
+    cnrtDestroy();
+}
+
+static void nothing_is_given_back(void)
+{
+    job j = open_job();
+    run_once(&j);
+}
+
+/* ---- Order ---- */
+
+static void output_read_too_early(void)
+{
+    job j = open_job();
+    to_device(j.params[0], IN_BYTES);
+    invoke(&j);
+    to_host(j.params[1], OUT_BYTES);
+    OK(cnrtSyncQueue(j.queue));
+    close_job(&j);
+}
+
+static void input_overwritten(void)
+{
+    job j = open_job();
+    for (int frame = 0; frame < 2; frame++) {
+        to_device(j.params[0], IN_BYTES);
+        invoke(&j);
+    }
+    OK(cnrtSyncQueue(j.queue));
+    close_job(&j);
+}
+
+static void queues_in_no_order(void)
+{
+    job j = open_job();
+    cnrtQueue_t copies;
+    OK(cnrtCreateQueue(&copies));
+    OK(cnrtMemcpyAsync(j.params[0], picture, IN_BYTES, copies, CNRT_MEM_TRANS_DIR_HOST2DEV));
+    invoke(&j);
+    OK(cnrtSyncQueue(copies));
+    OK(cnrtSyncQueue(j.queue));
+    OK(cnrtDestroyQueue(copies));
+    close_job(&j);
+}
+
+static void array_reused(void)
+{
+    job j = open_job();
+    void *first = j.params[1], *second;
+    OK(cnrtMalloc(&second, OUT_BYTES));
+    to_device(j.params[0], IN_BYTES);
+    invoke(&j);
+    j.params[1] = second;
+    invoke(&j);
+    OK(cnrtSyncQueue(j.queue));
+    j.params[1] = first;
+    OK(cnrtFree(second));
+    close_job(&j);
+}
+
+static void source_changed(void)
+{
+    job j = open_job();
+    OK(cnrtMemcpyAsync(j.params[0], picture, IN_BYTES, j.queue, CNRT_MEM_TRANS_DIR_HOST2DEV));
+    picture[100]++; /* the next frame */
+    invoke(&j);
+    OK(cnrtSyncQueue(j.queue));
+    close_job(&j);
+}
+
+static void destination_freed(void)
+{
+    job j = open_job();
+    void *host;
+    OK(cnrtMallocHost(&host, OUT_BYTES, CNRT_MEMTYPE_LOCKED));
+    to_device(j.params[0], IN_BYTES);
+    invoke(&j);
+    OK(cnrtMemcpyAsync(host, j.params[1], OUT_BYTES, j.queue, CNRT_MEM_TRANS_DIR_DEV2HOST));
+    usleep(50000); /* time enough for the copy, as it seems */
+    OK(cnrtFreeHost(host));
+    OK(cnrtSyncQueue(j.queue));
+    close_job(&j);
+}
+
+static void memory_freed_too_early(void)
+{
+    job j = open_job();
+    to_device(j.params[0], IN_BYTES);
+    invoke(&j);
+    OK(cnrtFree(j.params[1]));
+    cnrtSyncQueue(j.queue);
+    j.params[1] = NULL;
+    close_job(&j);
+}
+
+static void queue_destroyed_too_early(void)
+{
+    job j = open_job();
+    to_device(j.params[0], IN_BYTES);
+    invoke(&j);
+    close_job(&j);
+}
+
+static void program_ends_too_early(void)
+{
+    job j = open_job();
+    to_device(j.params[0], IN_BYTES);
+    invoke(&j);
+}
+
+/* ---- Sizes, sides and models ---- */
+
+static void copy_too_long(void)
+{
+    job j = open_job();
+    void *roomy, *own = j.params[0];
+    OK(cnrtMalloc(&roomy, 2 * IN_BYTES));
+    j.params[0] = roomy;
+    to_device(roomy, 36 * 36 * 4); /* the picture before it was resized */
+    invoke(&j);
+    OK(cnrtSyncQueue(j.queue));
+    j.params[0] = own;
+    OK(cnrtFree(roomy));
+    close_job(&j);
+}
+
+static void output_too_small(void)
+{
+    job j = open_job();
+    void *own = j.params[1], *small;
+    OK(cnrtMalloc(&small, OUT_BYTES / 2)); /* as if it were one byte a number */
+    j.params[1] = small;
+    to_device(j.params[0], IN_BYTES);
+    cnrtInvokeRuntimeContext(j.context, j.params, j.queue, NULL);
+    j.params[1] = own;
+    OK(cnrtFree(small));
+    close_job(&j);
+}
+
+static void host_memory_too_small(void)
+{
+    job j = open_job();
+    void *host;
+    OK(cnrtMallocHost(&host, OUT_BYTES - 2, CNRT_MEMTYPE_DEFAULT));
+    to_device(j.params[0], IN_BYTES);
+    invoke(&j);
+    OK(cnrtSyncQueue(j.queue));
+    OK(cnrtMemcpy(host, j.params[1], OUT_BYTES, CNRT_MEM_TRANS_DIR_DEV2HOST));
+    OK(cnrtFreeHost(host));
+    close_job(&j);
+}
+
+static void wrong_direction(void)
+{
+    job j = open_job();
+    cnrtMemcpy(j.params[0], picture, IN_BYTES, CNRT_MEM_TRANS_DIR_DEV2HOST);
+    close_job(&j);
+}
+
+static void host_memory_as_input(void)
+{
+    job j = open_job();
+    void *own = j.params[0];
+    j.params[0] = picture;
+    cnrtInvokeRuntimeContext(j.context, j.params, j.queue, NULL);
+    j.params[0] = own;
+    close_job(&j);
+}
+
+static void input_of_another_model(void)
+{
+    job j = open_job(), other;
+    open_model(&other, other_path);
+    void *own = other.params[0];
+    run_once(&j);
+    other.params[0] = j.params[0];
+    invoke(&other);
+    OK(cnrtSyncQueue(other.queue));
+    other.params[0] = own;
+    close_model(&other);
+    close_job(&j);
+}
+
+static void output_of_another_model(void)
+{
+    job j = open_job(), other;
+    open_model(&other, batch_path);
+    void *own = j.params[1];
+    to_device(other.params[0], other.in_bytes);
+    to_device(j.params[0], j.in_bytes);
+    invoke(&other);
+    OK(cnrtSyncQueue(other.queue));
+    j.params[1] = other.params[1];
+    invoke(&j);
+    OK(cnrtSyncQueue(j.queue));
+    j.params[1] = own;
+    to_host(other.params[1], other.out_bytes);
+    close_model(&other);
+    close_job(&j);
+}
+
+static void input_and_output_swapped(void)
+{
+    job j = open_job();
+    void *in, *out;
+    OK(cnrtMalloc(&in, OUT_BYTES));
+    OK(cnrtMalloc(&out, OUT_BYTES));
+    to_device(in, IN_BYTES);
+    void *params[2] = {out, in};
+    OK(cnrtInvokeRuntimeContext(j.context, params, j.queue, NULL));
+    OK(cnrtSyncQueue(j.queue));
+    OK(cnrtFree(in));
+    OK(cnrtFree(out));
+    close_job(&j);
+}
+
+/* ---- Handles, notifiers, the runtime ---- */
+
+static void context_used_after_destroy(void)
+{
+    job j = open_job();
+    run_once(&j);
+    cnrtRuntimeContext_t context = j.context;
+    OK(cnrtForkRuntimeContext(&j.context, context, NULL));
+    OK(cnrtDestroyRuntimeContext(context));
+    cnrtInvokeRuntimeContext(context, j.params, j.queue, NULL);
+    close_job(&j);
+}
+
+static void handle_of_another_kind(void)
+{
+    job j = open_job();
+    cnrtNotifier_t notifier;
+    OK(cnrtCreateNotifier(&notifier));
+    cnrtPlaceNotifier((cnrtNotifier_t)(void *)j.queue, (cnrtQueue_t)(void *)notifier); /* the other way round */
+    OK(cnrtDestroyNotifier(&notifier));
+    close_job(&j);
+}
+
+static void duration_without_placing(void)
+{
+    job j = open_job();
+    cnrtNotifier_t start, end;
+    float time;
+    OK(cnrtCreateNotifier(&start));
+    OK(cnrtCreateNotifier(&end));
+    run_once(&j);
+    OK(cnrtPlaceNotifier(end, j.queue));
+    OK(cnrtSyncQueue(j.queue));
+    cnrtNotifierDuration(start, end, &time);
+    OK(cnrtDestroyNotifier(&start));
+    OK(cnrtDestroyNotifier(&end));
+    close_job(&j);
+}
+
+static void wait_without_placing(void)
+{
+    job j = open_job();
+    cnrtNotifier_t done;
+    OK(cnrtCreateNotifier(&done));
+    run_once(&j);
+    OK(cnrtWaitNotifier(done));
+    OK(cnrtDestroyNotifier(&done));
+    close_job(&j);
+}
+
+static void no_init(void)
+{
+    void *memory = NULL;
+    cnrtMalloc(&memory, 64);
+}
+
+static void destroyed_twice(void)
+{
+    job j = open_job();
+    close_job(&j);
+    cnrtDestroy();
+}
+
+/* ---- Right programs ---- */
+
+static void right_once(void)
+{
+    job j = open_job();
+    for (int frame = 0; frame < 3; frame++) {
+        picture[0] = (uint8_t)frame;
+        run_once(&j);
+    }
+    close_job(&j);
+}
+
+/* Buffers behind each other in one block that one copy fills, part of a batch, cleared and copied within the device. */
+static void right_parts(void)
+{
+    job j = open_job();
+    char *block;
+    job batch;
+    open_model(&batch, batch_path);
+    OK(cnrtMalloc((void **)&block, 2 * (IN_BYTES + OUT_BYTES)));
+    to_device(block, 2 * IN_BYTES);
+    for (int half = 0; half < 2; half++) {
+        void *params[2] = {block + half * IN_BYTES, block + 2 * IN_BYTES + half * OUT_BYTES};
+        OK(cnrtInvokeRuntimeContext(j.context, params, j.queue, NULL));
+        OK(cnrtSyncQueue(j.queue));
+    }
+    to_host(block + 2 * IN_BYTES, 2 * OUT_BYTES);
+    OK(cnrtMemcpy(batch.params[0], block, 2 * IN_BYTES, CNRT_MEM_TRANS_DIR_DEV2DEV)); /* two of three pictures */
+    invoke(&batch);
+    OK(cnrtSyncQueue(batch.queue));
+    to_host(batch.params[1], 2 * OUT_BYTES);
+    OK(cnrtMemset(batch.params[1], 0, BATCH * OUT_BYTES));
+    to_host(batch.params[1], BATCH * OUT_BYTES);
+    OK(cnrtFree(block));
+    close_model(&batch);
+    close_job(&j);
+}
+
+/* Three queues: copies in, invocations, copies out; two sets of buffers; notifiers in between, the host waits at the end of each
+ * round for the last. */
+static void right_queues(void)
+{
+    job j = open_job();
+    cnrtQueue_t in, out;
+    cnrtNotifier_t copied, computed, done;
+    void *host, *params[2][2] = {{j.params[0], j.params[1]}, {NULL, NULL}};
+    OK(cnrtCreateQueue(&in));
+    OK(cnrtCreateQueue(&out));
+    OK(cnrtCreateNotifier(&copied));
+    OK(cnrtCreateNotifier(&computed));
+    OK(cnrtCreateNotifier(&done));
+    OK(cnrtMallocHost(&host, 2 * OUT_BYTES, CNRT_MEMTYPE_LOCKED));
+    OK(cnrtMalloc(&params[1][0], IN_BYTES));
+    OK(cnrtMalloc(&params[1][1], OUT_BYTES));
+    for (int round = 0; round < 8; round++) {
+        void **own = params[round % 2];
+        OK(cnrtMemcpyAsync(own[0], picture, IN_BYTES, in, CNRT_MEM_TRANS_DIR_HOST2DEV));
+        OK(cnrtPlaceNotifier(copied, in));
+        OK(cnrtQueueWaitNotifier(copied, j.queue, 0));
+        OK(cnrtInvokeRuntimeContext(j.context, own, j.queue, NULL));
+        OK(cnrtPlaceNotifier(computed, j.queue));
+        OK(cnrtQueueWaitNotifier(computed, out, 0));
+        OK(cnrtMemcpyAsync((char *)host + round % 2 * OUT_BYTES, own[1], OUT_BYTES, out, CNRT_MEM_TRANS_DIR_DEV2HOST));
+        OK(cnrtPlaceNotifier(done, out));
+        if (round % 2 == 1) {
+            OK(cnrtWaitNotifier(done));
+        }
+    }
+    float time;
+    OK(cnrtNotifierDuration(copied, done, &time));
+    OK(cnrtFree(params[1][0]));
+    OK(cnrtFree(params[1][1]));
+    OK(cnrtFreeHost(host));
+    OK(cnrtDestroyNotifier(&copied));
+    OK(cnrtDestroyNotifier(&computed));
+    OK(cnrtDestroyNotifier(&done));
+    OK(cnrtDestroyQueue(in));
+    OK(cnrtDestroyQueue(out));
+    close_job(&j);
+}
+
+static void *lane_body(void *argument)
+{
+    job *j = argument;
+    for (int frame = 0; frame < 20; frame++) {
+        uint8_t own[OUT_BYTES];
+        to_device(j->params[0], IN_BYTES);
+        invoke(j);
+        OK(cnrtMemcpyAsync(own, j->params[1], OUT_BYTES, j->queue, CNRT_MEM_TRANS_DIR_DEV2HOST));
+        OK(cnrtSyncQueue(j->queue));
+    }
+    return NULL;
+}
+
+/* One context in four threads, each with its queue and its buffers; the function goes first. */
+static void right_threads(void)
+{
+    job j = open_job(), lanes[4];
+    pthread_t threads[4];
+    OK(cnrtDestroyFunction(j.function));
+    for (int lane = 0; lane < 4; lane++) {
+        lanes[lane] = j;
+        OK(cnrtCreateQueue(&lanes[lane].queue));
+        OK(cnrtMalloc(&lanes[lane].params[0], IN_BYTES));
+        OK(cnrtMalloc(&lanes[lane].params[1], OUT_BYTES));
+        CHECK(pthread_create(&threads[lane], NULL, lane_body, &lanes[lane]) == 0);
+    }
+    for (int lane = 0; lane < 4; lane++) {
+        CHECK(pthread_join(threads[lane], NULL) == 0);
+        OK(cnrtFreeArray(lanes[lane].params, 2));
+        OK(cnrtDestroyQueue(lanes[lane].queue));
+    }
+    OK(cnrtFreeArray(j.params, 2));
+    OK(cnrtDestroyQueue(j.queue));
+    OK(cnrtUnloadModel(j.model));
+    OK(cnrtDestroyRuntimeContext(j.context));
+    cnrtDestroy();
+}
+
+/* Buffers large enough for each of two models, used by one after the other; the default queue; a run for its time alone. */
+static void right_pool(void)
+{
+    job j = open_job(), batch;
+    open_model(&batch, batch_path);
+    void *own[2] = {j.params[0], j.params[1]};
+    for (int round = 0; round < 3; round++) {
+        run_once(&batch);
+        memcpy(j.params, batch.params, sizeof own);
+        run_once(&j);
+        OK(cnrtInvokeRuntimeContext(j.context, j.params, NULL, NULL));
+        OK(cnrtSyncDevice());
+    }
+    memcpy(j.params, own, sizeof own);
+    close_model(&batch);
+    close_job(&j);
+}
+
+#define CASE(name) {#name, name}
+static const struct {
+    const char *name;
+    void (*run)(void);
+} CASES[] = {
+    CASE(host_reads),
+    CASE(host_writes),
+    CASE(host_reads_freed),
+    CASE(host_reads_with_a_handler),
+    CASE(host_reads_with_a_later_handler),
+    CASE(output_never_written),
+    CASE(input_never_written),
+    CASE(input_with_three_channels),
+    CASE(output_read_too_long),
+    CASE(copy_after_free),
+    CASE(invocation_after_free),
+    CASE(freed_twice),
+    CASE(freed_from_the_middle),
+    CASE(memory_leaks),
+    CASE(handles_leak),
+    CASE(nothing_is_given_back),
+    CASE(output_read_too_early),
+    CASE(input_overwritten),
+    CASE(queues_in_no_order),
+    CASE(array_reused),
+    CASE(source_changed),
+    CASE(destination_freed),
+    CASE(memory_freed_too_early),
+    CASE(queue_destroyed_too_early),
+    CASE(program_ends_too_early),
+    CASE(copy_too_long),
+    CASE(output_too_small),
+    CASE(host_memory_too_small),
+    CASE(wrong_direction),
+    CASE(host_memory_as_input),
+    CASE(input_of_another_model),
+    CASE(output_of_another_model),
+    CASE(input_and_output_swapped),
+    CASE(context_used_after_destroy),
+    CASE(handle_of_another_kind),
+    CASE(duration_without_placing),
+    CASE(wait_without_placing),
+    CASE(no_init),
+    CASE(destroyed_twice),
+    CASE(right_once),
+    CASE(right_parts),
+    CASE(right_queues),
+    CASE(right_threads),
+    CASE(right_pool),
+};
+
+int main(int argc, char **argv)
+{
+    CHECK(argc == 5);
+    small_path = argv[2];
+    batch_path = argv[3];
+    other_path = argv[4];
+    for (size_t byte = 0; byte < sizeof picture; byte++) {
+        picture[byte] = (uint8_t)(byte * 13 % 251);
+    }
+    for (size_t index = 0; index < sizeof CASES / sizeof *CASES; index++) {
+        if (strcmp(argv[1], CASES[index].name) == 0) {
+            CASES[index].run();
+            printf("%u\n", cnrtSimulatorFindings());
+            return 0;
+        }
+    }
+    fprintf(stderr, "no case %s\n", argv[1]);
+    return 2;
+}

@@ -1,0 +1,142 @@
+"""Each wrong program of strict_cases.c is named by CNRT_SIMULATOR_STRICT, and goes unnoticed without; right ones are not.
+
+strict_cases.py PROGRAM RIGHT_PROGRAM SMALL_MODEL BATCH_MODEL OTHER_MODEL
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+DEREFERENCE = (
+    "device memory used by the host",
+    r"used address 0x\w+, byte \d+ of buffer \d \(\d+ bytes, cnrtMalloc \(call",
+)
+LEAK = "leak"
+NOT_SYNCHRONISED = "not synchronised"
+REUSED = "host memory reused too early"
+NEVER_WRITTEN = "memory never written"
+HANDLE = "bad handle"
+
+# Case -> what is told, in this order: the kind, and what else the line holds.
+WRONG: dict[str, list[tuple[str, str]]] = {
+    "host_reads": [
+        (DEREFERENCE[0], r"byte 18 of buffer 2 \(9216 bytes, cnrtMalloc \(call 2, at strict_cases\+0x\w+\)\)\. The")
+    ],
+    "host_writes": [DEREFERENCE],
+    "host_reads_freed": [(DEREFERENCE[0], r"freed by cnrtFreeArray \(call 1, at strict_cases\+0x")],
+    "host_reads_with_a_handler": [DEREFERENCE],
+    "host_reads_with_a_later_handler": [DEREFERENCE],
+    "output_never_written": [(NEVER_WRITTEN, r"cnrtMemcpy \(call 2, .*bytes 0 to 9215 of buffer 2 .* from byte 0 on")],
+    "input_never_written": [
+        (NEVER_WRITTEN, r'input 0 of model "small" \(4096 bytes\) .* nothing was ever written there')
+    ],
+    "input_with_three_channels": [(NEVER_WRITTEN, "from byte 3072 of it on. Is the copy to it too short?")],
+    "output_read_too_long": [(NEVER_WRITTEN, "bytes 0 to 18431 of buffer 3 .* from byte 9216 on")],
+    "copy_after_free": [("use after free", r"byte 0 of buffer 2 .*, freed by cnrtFreeArray \(call 1")],
+    "invocation_after_free": [("use after free", r"cnrtInvokeRuntimeContext .* freed by cnrtFree \(call 1")],
+    "freed_twice": [("double free", "free each buffer once")],
+    "freed_from_the_middle": [("free of what is no buffer", "byte 64 of buffer 2")],
+    "memory_leaks": [(LEAK, "3 buffers in device memory with 3000 bytes .* last cnrtDestroy .* Call cnrtFree")],
+    "handles_leak": [
+        (LEAK, "1 buffer in host memory with 512 bytes"),
+        (LEAK, "1 model was not"),
+        (LEAK, "1 function"),
+        (LEAK, "1 runtime context"),
+        (LEAK, "1 queue"),
+        (LEAK, "1 notifier"),
+    ],
+    "nothing_is_given_back": [
+        (LEAK, "2 buffers in device memory with 13312 bytes .* when the program ended"),
+        (LEAK, "1 model"),
+        (LEAK, "1 function"),
+        (LEAK, "1 runtime context"),
+        (LEAK, "1 queue"),
+    ],
+    "output_read_too_early": [
+        (NOT_SYNCHRONISED, r"is read, but cnrtInvokeRuntimeContext \(call 1, .* which writes it")
+    ],
+    "input_overwritten": [(NOT_SYNCHRONISED, r"is written, but cnrtInvokeRuntimeContext \(call 1, .* which reads it")],
+    "queues_in_no_order": [(NOT_SYNCHRONISED, "in another queue, which writes it, need not be over then")],
+    "array_reused": [(REUSED, r"The array of buffers of the invocation \(16 bytes")],
+    "source_changed": [(REUSED, r"The host memory that the copy reads \(4096 bytes at 0x\w+\) was changed or freed")],
+    "destination_freed": [(REUSED, "The host memory that the copy writes .* was freed")],
+    "memory_freed_too_early": [(NOT_SYNCHRONISED, "was freed, but cnrtInvokeRuntimeContext")],
+    "queue_destroyed_too_early": [(NOT_SYNCHRONISED, r"The queue was destroyed while its work since .* \(1 in all\)")],
+    "program_ends_too_early": [
+        (NOT_SYNCHRONISED, "or the program ended, while a queue's work since"),
+        *[(LEAK, "when the program ended")] * 5,
+    ],
+    "copy_too_long": [("wrong size", "5184 bytes were copied to it, more than it takes")],
+    "output_too_small": [("wrong size", "The buffer of output 0 has 4608 bytes left, the network needs 9216")],
+    "host_memory_too_small": [("wrong size", "9216 bytes are copied from byte 0 on of buffer 3 .* past its end")],
+    "wrong_direction": [("wrong direction", "The direction makes the destination")],
+    "host_memory_as_input": [("no device memory", "The buffer of input 0 .* allocate it with cnrtMalloc")],
+    "input_of_another_model": [("buffer of another model", '4096 bytes were copied to it, as model "small" needs')],
+    "output_of_another_model": [("buffer of another model", r"with 27648 bytes lies there, which nobody has read")],
+    "input_and_output_swapped": [("buffers swapped", "Pass the inputs first, then the outputs")],
+    "context_used_after_destroy": [(HANDLE, "is the handle of a runtime context that was destroyed")],
+    "handle_of_another_kind": [(HANDLE, "is the handle of a queue, where that of a notifier is needed")],
+    "duration_without_placing": [("notifier not placed", "The start notifier was not placed")],
+    "wait_without_placing": [("notifier not placed", "this waits for nothing")],
+    "no_init": [("not initialised", r"call cnrtInit\(0\) first")],
+    "destroyed_twice": [("not initialised", "cnrtDestroy was called more often than cnrtInit")],
+}
+RIGHT = ("right_once", "right_parts", "right_queues", "right_threads", "right_pool")
+ENDS = {
+    "host_reads_with_a_handler": 7,
+    "host_reads_with_a_later_handler": 7,
+}  # what the program's own handler makes of it
+
+
+def run(command: list[str], strict: bool) -> tuple[int, list[str]]:
+    """The exit status and what was told."""
+    environment = {**os.environ, "CNRT_SIMULATOR_STRICT": "1" if strict else "0"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return result.returncode, re.findall(r"^cnrt strict: (.*)$", result.stderr, re.MULTILINE)
+
+
+def problems_of(name: str, command: list[str]) -> list[str]:
+    """Why a case is not as it should be."""
+    code, told = run(command, strict=False)
+    problems = [f"{name}: does not go unnoticed without: ends with {code}, {told}"] if code != 0 or told else []
+    code, told = run(command, strict=True)
+    expected = WRONG.get(name, [])
+    dereferences = [line for line in told if line.startswith(DEREFERENCE[0])]
+    if bool(dereferences) != (code != 0) or (name in ENDS and code != ENDS[name]):
+        problems.append(f"{name}: ends with {code}, {told}")
+    if not dereferences:
+        number = len(expected)
+        last = (
+            f"{number} finding{'s' * (number != 1)} at {number} place{'s' * (number != 1)}"
+            if number
+            else "nothing found"
+        )
+        expected = [*expected, (last, "$")]
+    if len(told) != len(expected):
+        problems.append(f"{name}: {len(expected)} lines are expected, told was: {told}")
+    for line, (kind, words) in zip(told, expected):
+        if not line.startswith(kind) or not re.search(words, line):
+            problems.append(f'{name}: "{kind}: {words}" is not in "{line}"')
+    return problems
+
+
+def main() -> int:
+    """1 when some case is not as it should be."""
+    program, right_program, *models = sys.argv[1:]
+    commands = {name: [program, name, *models] for name in (*WRONG, *RIGHT)}
+    commands["the sequence of calls"] = [right_program, models[0]]
+    with ThreadPoolExecutor(4) as pool:
+        problems = [line for lines in pool.map(problems_of, commands, commands.values()) for line in lines]
+    print(
+        "\n".join(problems)
+        or f"{len(WRONG)} wrong programs named, nothing said of {len(commands) - len(WRONG)} right ones"
+    )
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
