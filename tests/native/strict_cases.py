@@ -1,4 +1,4 @@
-"""Each wrong program of strict_cases.c is named by CNRT_SIMULATOR_STRICT, and goes unnoticed without; right ones are not.
+"""CNRT_SIMULATOR_STRICT names each wrong program of strict_cases.c, which goes unnoticed without, and no right one.
 
 strict_cases.py PROGRAM RIGHT_PROGRAM SMALL_MODEL BATCH_MODEL OTHER_MODEL
 """
