@@ -80,12 +80,14 @@ static void quantized_casts_follow_the_formula(void)
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtDestroyQuantizedParam(param));
 
     int positions[2] = {0, 1}, dims[3] = {2, 2, 3};
-    float scales[2] = {1.0f, 1.0f}, ones[12];
+    float scales[2] = {1.0f, 1.0f}, offsets[2] = {0.0f, 0.0f}, ones[12];
     int16_t words[12];
     for (int i = 0; i < 12; i++) {
         ones[i] = 8.0f;
     }
-    OK(cnrtCreateQuantizedParamByChannel(&param, positions, scales, NULL, 3, dims, 1));
+    CHECK_CODE(CNRT_RET_ERR_INIT, cnrtCreateQuantizedParamByChannel(&param, positions, scales, NULL, 3, dims, 1));
+    CHECK_CODE(CNRT_RET_ERR_INIT, cnrtCreateQuantizedParamByChannel(&param, positions, scales, offsets, 3, NULL, 1));
+    OK(cnrtCreateQuantizedParamByChannel(&param, positions, scales, offsets, 3, dims, 1));
     OK(cnrtCastDataType(ones, CNRT_FLOAT32, words, CNRT_INT16, 12, param));
     for (int i = 0; i < 12; i++) {
         CHECK(words[i] == (i / 3 % 2 == 0 ? 8 : 4));
@@ -142,6 +144,10 @@ static void strides_append_zeros(void)
     OK(cnrtAddDataStride(source, CNRT_UINT8, found, 4, dims, strides));
     CHECK(memcmp(found, expected, 8) == 0);
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtAddDataStride(source, CNRT_UINT8, found, 4, dims, negative));
+    CHECK_CODE(CNRT_RET_ERR_INVALID_POINTER, cnrtAddDataStride(NULL, CNRT_UINT8, found, 4, dims, negative));
+    CHECK_CODE(CNRT_RET_ERR_INVALID_POINTER, cnrtAddDataStride(source, CNRT_UINT8, NULL, 4, dims, negative));
+    CHECK_CODE(CNRT_RET_ERR_INVALID_POINTER, cnrtAddDataStride(source, CNRT_UINT8, found, 4, NULL, negative));
+    CHECK_CODE(CNRT_RET_ERR_INVALID_POINTER, cnrtAddDataStride(source, CNRT_UINT8, found, 4, dims, NULL));
 }
 
 static void sizes_of_types(void)

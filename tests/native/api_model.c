@@ -76,7 +76,18 @@ static void functions_describe_their_tensors(void)
     CHECK_CODE(CNRT_RET_ERR_NO_EXIST, cnrtGetOutputDataShape(&dims, &rank, -1, j.function));
     OK(cnrtGetInputAndOutputNamesFromFunction(j.function, &inputs, &outputs, &input_count, &output_count));
     CHECK(input_count == 1 && output_count == 1 && strcmp(inputs[0], "data") == 0 && strcmp(outputs[0], "head") == 0);
+    CHECK_CODE(CNRT_RET_ERR_INVALID,
+               cnrtDestroyInputAndOutputNames(inputs, outputs, 0, output_count)); /* known codes */
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtDestroyInputAndOutputNames(inputs, outputs, input_count, -1));
+    CHECK_CODE(CNRT_RET_ERR_INVALID_POINTER, cnrtDestroyInputAndOutputNames(NULL, outputs, input_count, output_count));
+    CHECK_CODE(CNRT_RET_ERR_INVALID_POINTER, cnrtDestroyInputAndOutputNames(inputs, NULL, input_count, output_count));
     OK(cnrtDestroyInputAndOutputNames(inputs, outputs, input_count, output_count));
+    int64_t used;
+    cnrtFunction_t none = NULL;
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtGetModelMemUsed(NULL, &used));
+    CHECK_CODE(CNRT_RET_ERR_FUNC_CALL, cnrtGetFunctionMemUsed(NULL, &used));
+    CHECK_CODE(CNRT_RET_ERR_FUNC_CALL, cnrtCopyFunction(&none, j.function));
+    CHECK_CODE(CNRT_RET_ERR_FUNC_CALL, cnrtCopyFunction(&j.function, NULL));
     OK(cnrtGetParamIndexByName(j.function, "head", &index));
     CHECK(index == 0);
     OK(cnrtGetSupportedParamDimNumberByName(j.function, "data", &rank));

@@ -88,6 +88,8 @@ cnrtRet_t cnrtCreateQuantizedParamByChannel(cnrtQuantizedParam_t *param, int *po
     REQUIRE_POINTER(param, CNRT_RET_ERR_INIT);
     REQUIRE_POINTER(poses, CNRT_RET_ERR_INIT);
     REQUIRE_POINTER(scales, CNRT_RET_ERR_INIT);
+    REQUIRE_POINTER(offsets, CNRT_RET_ERR_INIT);
+    REQUIRE_POINTER(dimValues, CNRT_RET_ERR_INIT);
     size_t count;
     TRY(count_elements(dimNum, dimValues, &count));
     REQUIRE(channelDim >= 0 && channelDim < dimNum, CNRT_RET_ERR_INVALID, "The channel dimension is 0 to %d, not %d.",
@@ -215,11 +217,12 @@ cnrtRet_t cnrtAddDataStride(void *src_addr, cnrtDataType_t data_type, void *dst_
 {
     size_t count;
     int larger[SIM_MAX_TRANSPOSE];
-    REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID);
+    REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID_POINTER);
     TRY(check_transposable(data_type));
-    REQUIRE_POINTER(dst_addr, CNRT_RET_ERR_INVALID);
+    REQUIRE_POINTER(dst_addr, CNRT_RET_ERR_INVALID_POINTER);
+    REQUIRE_POINTER(dimValues, CNRT_RET_ERR_INVALID_POINTER);
     TRY(count_elements(dimNum, dimValues, &count));
-    REQUIRE_POINTER(dimStride, CNRT_RET_ERR_INVALID);
+    REQUIRE_POINTER(dimStride, CNRT_RET_ERR_INVALID_POINTER);
     for (int axis = 0; axis < dimNum; axis++) {
         REQUIRE(dimStride[axis] >= 0 && dimStride[axis] <= INT_MAX - dimValues[axis], CNRT_RET_ERR_INVALID,
                 "dimStride[%d] is %d: it is the number of zeros to append.", axis, dimStride[axis]);

@@ -63,9 +63,12 @@ cnrtRet_t cnrtCopyFunction(cnrtFunction_t *dst, cnrtFunction_t src)
     ENTER(cnrtCopyFunction);
     REQUIRE_POINTER(dst, CNRT_RET_ERR_INVALID);
     sim_function *f = sim_object_get(SIM_KIND_FUNCTION, *dst);
-    REQUIRE(f != NULL, CNRT_RET_ERR_INVALID, "%p is not a function: call cnrtCreateFunction first.", (void *)*dst);
+    REQUIRE(f != NULL, CNRT_RET_ERR_FUNC_CALL, "%p is not a function: call cnrtCreateFunction first.", (void *)*dst);
     sim_loaded_model *model = NULL;
     cnrtRet_t code = get_model(src, &model);
+    if (code == CNRT_RET_ERR_INVALID_POINTER) {
+        code = sim_error_set(CNRT_RET_ERR_FUNC_CALL, "%p is not a function, or was destroyed.", (void *)src);
+    }
     if (code == CNRT_RET_SUCCESS) {
         sim_function_set_model(f, model);
     }
@@ -97,15 +100,15 @@ static io_list side_of(const sim_loaded_model *model, bool inputs)
     return inputs ? (io_list){info->inputs, info->input_count} : (io_list){info->outputs, info->output_count};
 }
 
+#define NO_DESCRIPTORS "The model file describes no inputs and outputs: it was written by a compiler before 2020."
+
 /* Like get_model, for questions that only a file with descriptors answers. */
 cnrtRet_t sim_api_get_described(cnrtFunction_t handle, sim_loaded_model **model)
 {
     TRY(get_model(handle, model));
     if (!sim_loaded_model_info(*model)->has_descriptors) {
         sim_object_release(*model);
-        return sim_error_set(
-            CNRT_RET_ERR_FUNC_CALL,
-            "The model file describes no inputs and outputs: it was written by a compiler before 2020.");
+        return sim_error_set(CNRT_RET_ERR_FUNC_CALL, NO_DESCRIPTORS);
     }
     return CNRT_RET_SUCCESS;
 }
@@ -265,7 +268,8 @@ cnrtRet_t cnrtGetInputAndOutputNamesFromFunction(cnrtFunction_t function, char *
     REQUIRE_POINTER(inputNumber, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(outputNumber, CNRT_RET_ERR_INVALID);
     sim_loaded_model *model;
-    TRY(sim_api_get_described(function, &model));
+    cnrtRet_t code = sim_api_get_described(function, &model);
+    TRY(code == CNRT_RET_ERR_FUNC_CALL ? sim_error_set(CNRT_RET_ERR_UNSUPPORTED, NO_DESCRIPTORS) : code);
     io_list inputs = side_of(model, true), outputs = side_of(model, false);
     char **in = copy_names(inputs), **out = in == NULL ? NULL : copy_names(outputs);
     sim_object_release(model);
@@ -283,6 +287,10 @@ cnrtRet_t cnrtGetInputAndOutputNamesFromFunction(cnrtFunction_t function, char *
 cnrtRet_t cnrtDestroyInputAndOutputNames(char **inputNames, char **outputNames, int inputNumber, int outputNumber)
 {
     ENTER(cnrtDestroyInputAndOutputNames);
+    REQUIRE_POINTER(inputNames, CNRT_RET_ERR_INVALID_POINTER);
+    REQUIRE_POINTER(outputNames, CNRT_RET_ERR_INVALID_POINTER);
+    REQUIRE(inputNumber > 0 && outputNumber > 0, CNRT_RET_ERR_INVALID,
+            "There are at least one input and one output, not %d and %d.", inputNumber, outputNumber);
     free_names(inputNames, inputNumber);
     free_names(outputNames, outputNumber);
     return CNRT_RET_SUCCESS;

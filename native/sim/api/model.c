@@ -201,10 +201,8 @@ cnrtRet_t cnrtGetModelMemUsed(cnrtModel_t model, int64_t *totalMem)
 {
     ENTER(cnrtGetModelMemUsed);
     REQUIRE_POINTER(totalMem, CNRT_RET_ERR_INVALID_POINTER);
-    sim_loaded_model *m = get(model);
-    if (m == NULL) {
-        return CNRT_RET_ERR_INVALID_POINTER;
-    }
+    sim_loaded_model *m = sim_object_get(SIM_KIND_MODEL, model);
+    REQUIRE(m != NULL, CNRT_RET_ERR_INVALID, "%p is not a model, or was unloaded.", (void *)model);
     cnrtRet_t code = memory_used(m, totalMem);
     sim_object_release(m);
     return code;
@@ -215,7 +213,7 @@ cnrtRet_t cnrtGetFunctionMemUsed(cnrtFunction_t function, int64_t *totalMem)
     ENTER(cnrtGetFunctionMemUsed);
     REQUIRE_POINTER(totalMem, CNRT_RET_ERR_INVALID_POINTER);
     sim_function *f = sim_object_get_alive(SIM_KIND_FUNCTION, function);
-    REQUIRE(f != NULL, CNRT_RET_ERR_INVALID_POINTER, "%p is not a function, or was destroyed.", (void *)function);
+    REQUIRE(f != NULL, CNRT_RET_ERR_FUNC_CALL, "%p is not a function, or was destroyed.", (void *)function);
     sim_loaded_model *m = sim_function_get_model(f);
     sim_object_release(f);
     REQUIRE(m != NULL, CNRT_RET_ERR_NO_EXIST, "The function was not extracted from a model: call cnrtExtractFunction.");
