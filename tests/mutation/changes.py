@@ -2422,6 +2422,30 @@ EXPORT = (
         "test_a_choice_of_too_many_is_not_tried",
     ),
     _export(
+        "a tenth of the multiplications",
+        "USUAL_PERCENT = 10.0",
+        "USUAL_PERCENT = 12.0",
+        "test_a_word_says_how_many_multiplications_may_be_spent",
+    ),
+    _export(
+        "a budget is never exceeded",
+        "units = [math.ceil(costs[name]",
+        "units = [math.floor(costs[name]",
+        "test_the_set_that_gains_most_within_the_budget_is_taken",
+    ),
+    _export(
+        "half a percent of the damage",
+        "LEAST_PART = 0.005",
+        "LEAST_PART = 0.003",
+        "test_a_part_may_not_be_chance",
+    ),
+    _export(
+        "int16 that gains nothing is not kept",
+        "if not layers or after > before * (1 - LEAST_GAIN):",
+        "if not layers:",
+        "test_nothing_is_kept_that_brings_nothing",
+    ),
+    _export(
         "key points believed by their channels",
         "if made is not None and _given(ends, made):",
         "if made is not None:",

@@ -15,6 +15,39 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+AUTO = "auto"  # instead of a layer's name
+USUAL_PERCENT = 10.0
+
+
+def auto_share(patterns: Sequence[str] | None, option: str) -> float | None:
+    """The share (0..1) of multiplications that ``auto`` or ``auto:PERCENT`` may spend, None without.
+
+    Raises UserError.
+    """
+    found = [pattern for pattern in patterns or () if _is_auto(pattern)]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise UserError(f"{option} {found[0]} and {option} {found[1]}: give one of them")
+    _, colon, text = found[0].partition(":")
+    try:
+        percent = float(text) if colon else USUAL_PERCENT
+    except ValueError:
+        percent = 0.0
+    if not 0 < percent <= 100:
+        raise UserError(f"{option} {found[0]!r:.60}: give a number of percent above 0 and up to 100, as auto:5")
+    return percent / 100
+
+
+def without_auto(patterns: Sequence[str]) -> tuple[str, ...]:
+    """Those that name layers."""
+    return tuple(pattern for pattern in patterns if not _is_auto(pattern))
+
+
+def _is_auto(pattern: str) -> bool:
+    return pattern.partition(":")[0] == AUTO
+
+
 def choose_layers(graph: Graph, patterns: Sequence[str], option: str) -> tuple[str, ...]:
     """Names of the layers that the patterns (``*`` and ``?`` as in a shell) match, in execution order.
 

@@ -109,12 +109,15 @@ def declare_quantization(parser: argparse.ArgumentParser) -> None:
         dest="per_channel",
         help="one weight scale per layer instead of one per output channel",
     )
-    for option, what in (("--keep-int16", "16 bits"), ("--keep-float", "float weights")):
+    auto = (
+        ", and auto or auto:PERCENT chooses layers with so much of the multiplications (10) on --calibration pictures"
+    )
+    for option, what, more in (("--keep-int16", "16 bits", auto), ("--keep-float", "float weights", "")):
         parser.add_argument(
             option,
             action="append",
             metavar="LAYER",
-            help=f"this layer keeps {what}; may be given many times, * and ? match any text",
+            help=f"this layer keeps {what}; may be given many times, * and ? match any text{more}",
         )
 
 

@@ -19,7 +19,7 @@ from ..runners.fake_quantization import FakeQuantRunner
 from ..runners.float_graph import FloatRunner
 from ..support.progress import show_progress
 from ..support.torch_needed import import_torch
-from ..values.graph import infer_shapes
+from ..values.graph import infer_shapes, products
 from ..values.learned import with_learned
 from ..values.ranges import storable
 from .equalize import channel_magnitudes, equalized
@@ -111,13 +111,9 @@ def usual_passes(graph: Graph) -> int:
     """As many views as take the usual time, by an estimate: the same number on every machine."""
     shapes = infer_shapes(graph)
     values = sum(rows * cols * channels for rows, cols, channels in shapes.values())
-    products = 0
-    for conv in graph.convolutions():
-        rows, cols, _ = shapes[conv.name]
-        products += rows * cols * conv.weight.size
     rows, cols = window(graph)
     part = rows * cols / (graph.input_shape[0] * graph.input_shape[1])
-    cost = part * (products * PER_PRODUCT + values * PER_VALUE)
+    cost = part * (sum(products(graph).values()) * PER_PRODUCT + values * PER_VALUE)
     return max(BATCH, min(MOST_PASSES, int(BUDGET_S / cost)))
 
 

@@ -55,6 +55,13 @@ class FakeQuantRunner(FloatRunner):
         """Those for normalised pictures (N, H, W, C), with the ranges as they are now."""
         return self.outputs(self.advance(self.start(pictures), 0, len(self.graph.nodes)))
 
+    def adopt(self, name: str, other: FakeQuantRunner) -> None:
+        """A layer as another runner of the same graph has it: weights, range and bits, or in float."""
+        self._convolutions[name] = other._convolutions[name]
+        self.ranges.pop(name, None)
+        if name in other.ranges:
+            self.ranges[name], self.qmax[name] = other.ranges[name], other.qmax[name]
+
     def _apply(self, node: Node, inputs: list[Any]) -> Any:
         if isinstance(node, Conv) and node.name in self.ranges:
             return super()._apply(node, [self._rounded(inputs[0], self.ranges[node.name], self.qmax[node.name])])

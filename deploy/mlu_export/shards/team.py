@@ -69,11 +69,11 @@ class Team:
 
     def map(
         self, work: Callable[[Sequence[Item]], Iterable[Result]], items: Sequence[Item], description: str,
-        unit: str = "picture",
+        unit: str = "picture", passes: int = 1,
     ) -> list[Result]:  # fmt: skip
         """``work`` gives one result for each item of its shard, in order; so are those returned, of all shards."""
         with count_progress(len(items), description, unit) as count:
-            shards = self.spread(partial(_Mapping, work), items)  # within: that they start takes time too
+            shards = self.spread(partial(_Mapping, work), items, passes)  # within: that they start takes time too
             return [result for part in shards.call("results", on_result=count) for result in part]
 
     def _open(self, items: int, passes: int) -> Crew:

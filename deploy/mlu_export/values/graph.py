@@ -292,6 +292,12 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
     return shapes
 
 
+def products(graph: Graph) -> dict[str, int]:
+    """How many multiplications each convolution does for a picture."""
+    shapes = infer_shapes(graph)
+    return {conv.name: shapes[conv.name][0] * shapes[conv.name][1] * conv.weight.size for conv in graph.convolutions()}
+
+
 def check_shape(name: str, shape: Shape) -> None:
     """Raises DataError for a tensor that is empty or larger than any network's."""
     if not all(0 < size <= MAX_DIMENSION for size in shape) or shape[0] * shape[1] * shape[2] > MAX_ELEMENTS:

@@ -26,6 +26,7 @@ from .ranges import found_ranges, recipe_ranges
 from .read import Read, read_for_recipe, read_network
 from .request import USUAL_KNOBS, BuildRequest, Knobs, Quantization, Wanted
 from .settings import choose_settings
+from .widen import check_widening, widened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,6 +80,7 @@ def prepare(
     of ``wanted`` already. Raises UserError and DataError.
     """
     check_learning(quantization, knobs)
+    check_widening(quantization, knobs)
     recipe = None if quantization.recipe is None else read_recipe(quantization.recipe)
     if read is None:
         read = read_network(wanted, recipe)
@@ -91,8 +93,9 @@ def prepare(
     _tell_other_kinds(quantization.calibration.pictures)
     if recipe is None:
         ranges, rule, told = found_ranges(model, settings, quantization.calibration, knobs, team)
-        taught = teach(model, settings, ranges, rule, quantization, knobs, team)
-        ranges, told = dict(taught.ranges), told + taught.told
+        model, settings, wider, kept = widened(model, settings, ranges, quantization, knobs, team)
+        taught = teach(model, settings, wider, rule, quantization, knobs, team)
+        ranges, told = dict(taught.ranges), told + kept + taught.told
     else:
         ranges = recipe_ranges(recipe, quantization.calibration, model, pictures_for)
         taught = recall(model, settings, recipe, quantization)

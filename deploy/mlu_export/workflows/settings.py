@@ -12,7 +12,7 @@ from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import Thresholds
 from mlu_agent.model.output_spec import DISTANCES, TENSORS
 
-from ..calibration.mixed import choose_layers
+from ..calibration.mixed import choose_layers, without_auto
 from ..formats.labels import choose_labels, read_labels
 from ..formats.recipe import Settings
 from ..importers.darknet.archs import OPEN
@@ -41,7 +41,7 @@ def choose_settings(
     base = _base(wanted, read, recipe)
     changes = said(wanted.form, *FORM) | said(precision, "bits", "per_channel") | said(knobs, "data_scale")
     for key, patterns in said(precision, "keep_int16", "keep_float").items():
-        changes[key] = choose_layers(read.model.graph, patterns, f"--{key.replace('_', '-')}")
+        changes[key] = choose_layers(read.model.graph, without_auto(patterns), f"--{key.replace('_', '-')}")
     preprocessing = wanted.pixels.over(base.preprocessing)
     kind = changes.get("input", base.input)
     if "channels" not in changes and (recipe is None or kind != base.input or preprocessing != base.preprocessing):
