@@ -31,7 +31,8 @@ class Detector:
     """A loaded model on one runtime; a context manager.
 
     ``runtime``: auto, device, simulator or a library's path. ``thresholds``, ``cores``: None: the manifest's, all.
-    Attributes: ``spec`` (ModelSpec), ``runtime`` ("device" or "simulator"), ``reason`` (why that one), ``thresholds``.
+    Attributes: ``spec`` (ModelSpec), ``runtime`` ("device" or "simulator"), ``reason`` (why that one, and the stand-in
+    that computes, if one does), ``standin`` (that one), ``thresholds``.
     Raises UserError, DataError and RuntimeFailure as ``load_bundle``, ``open_library`` and ``Engine`` do.
     """
 
@@ -53,6 +54,9 @@ class Detector:
         self.engine = Engine(
             library, self.spec.path, cores=cores, slots=slots, stamp=self.spec.stamp, given=self.spec.given
         )
+        self.standin = self.engine.standin
+        if self.standin is not None:
+            self.reason += f"; {self.standin.words}"
         self._served: ServedModel[list[tuple[Any, Letterbox]]] = ServedModel(self.spec, self.engine, self.thresholds)
 
     def detect(self, pixels: NDArray[np.uint8]) -> Detections:

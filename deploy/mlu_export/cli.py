@@ -19,6 +19,7 @@ COMMANDS = {
     "build": "weights in, model, side-car, manifest and recipe out",
     "quantize": "calibrate only: a recipe, and what each layer loses",
     "compile": "a quantized checkpoint in, model, side-car and manifest out",
+    "standin": "weights and a device file in, a model that computes for it in the simulator out",
     "bundle": "a model and all that belongs to it as one file, which can be signed",
     "sign": "sign a bundle",
     "keygen": "make a key that signs bundles",

@@ -196,6 +196,7 @@ static void a_file_of_2019_is_described_by_its_stand_in(void)
     const uint64_t size = SECTION;
     job j;
     int *shape, rank;
+    unlink(standin_path);
     memcpy(old, device_bytes, HEADER);
     memcpy(old + HEADER, device_bytes + HDXF, 0x60);
     memcpy(old + HEADER + 8, &size, sizeof size);

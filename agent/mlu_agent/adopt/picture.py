@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 DTYPES = ("uint8", "float16", "float32")
 OLD = (
     "a format before 2020, which describes neither inputs nor outputs, so that nothing can be adopted; compile the "
-    "network again with the vendor's tools of CNRT 4.x, and give that file"
+    "network again with the vendor's tools of CNRT 4.x, and give that file; or make a stand-in that says what they are "
+    "(mlu-export standin), and let CNRT_SIMULATOR_STANDINS name its folder"
 )
 
 
@@ -37,6 +38,8 @@ def check_input(name: str, model: OfflineModel, findings: Findings) -> None:
         raise misfit(f"{name}: its input is {shown}; inputs of {', '.join(DTYPES)} can be filled: compile it for one")
     if max(tensor.shape[1:3]) > MAX_SIDE:
         raise misfit(f"{name}: its input is {shown}; sides up to {MAX_SIDE} can be served: compile it for those")
+    if model.borrowed:
+        findings.assume("inputs and outputs are those of its stand-in: the file describes none")
     findings.know(f"input: {tensor.shape[2]}x{tensor.shape[1]}, {tensor.shape[3]} channels, {tensor.dtype}")
     findings.know(f"batch {tensor.shape[0]}, {model.parallelism} core(s) for each invocation, made for {model.target}")
 

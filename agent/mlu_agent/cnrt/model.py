@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, RuntimeFailure
-from ..model.offline_model import OfflineModel, read_offline_model
+from ..model.standins import Standin, read_described
 from .handle import Handle
+from .status import UNSUPPORTED
 
 if TYPE_CHECKING:
+    from ..model.offline_model import OfflineModel
     from .library import Library
 
 
 KNOWN = ("MLU220", "MLU270")  # those whose models tell
+_STANDIN = "cnrtSimulatorStandin"
 
 
 class Model(Handle):
@@ -22,22 +25,22 @@ class Model(Handle):
 
     The container is read by ourselves first: what cannot run on this library is refused with a sentence (DataError)
     before the library sees it. ``description`` is that reading. ``target``: the device's, "" where nobody asked it.
-    ``given``: the file that sentences name where a person gave another one than ``path``, a bundle.
+    ``given``: the file that sentences name where a person gave another one than ``path``, a bundle. ``standin``: what
+    computes in the simulator for a file of device code; None where the file's own network or code does.
     """
 
     def __init__(self, library: Library, path: str | os.PathLike[str], target: str = "", given: str = "") -> None:
         super().__init__(library)
         self._open = False
         self.path = Path(path)
-        self.description = read_offline_model(self.path)
+        self.description = read_described(self.path)
         refuse_wrong_kind(library.kind, self.description, given or str(self.path))
         refuse_other_device(library.kind, self.description, target, given or str(self.path))
-        pointer = library.ffi.new("cnrtModel_t *")
-        library.call("cnrtLoadModel", pointer, os.fsencode(self.path))
-        self._model = pointer[0]
+        self._model = _load(library, self.path)
         self._function = library.ffi.NULL
         self._open = True
         try:
+            self.standin = _ask_standin(library, self._model, self.description, given or str(self.path))
             self.function = self._extract()
             self._check_sizes()
         except BaseException:
@@ -83,17 +86,44 @@ class Model(Handle):
         self.library.call("cnrtUnloadModel", self._model)
 
 
+def find_standin(library: Library, model: OfflineModel, path: Path, given: str) -> Standin | None:
+    """What computes here for a file of device code that ``model`` describes, without keeping it loaded; None where
+    none is needed. Raises DataError where there is none."""
+    if library.kind == "device" or model.kind == "simulator":
+        return None
+    handle = _load(library, path)
+    try:
+        return _ask_standin(library, handle, model, given)
+    finally:
+        library.call("cnrtUnloadModel", handle)
+
+
+def _load(library: Library, path: Path) -> Any:
+    pointer = library.ffi.new("cnrtModel_t *")
+    library.call("cnrtLoadModel", pointer, os.fsencode(path))
+    return pointer[0]
+
+
+def _ask_standin(library: Library, handle: Any, model: OfflineModel, given: str) -> Standin | None:
+    """Of a loaded model."""
+    if library.kind == "device" or model.kind == "simulator":
+        return None
+    code_only = f"{given}: this file holds {model.target} device code only"
+    if not library.has(_STANDIN):
+        raise DataError(f"{code_only}, and {library.path} is too old to take a stand-in: run it on a device")
+    answer = library.answer(_STANDIN, handle)
+    if not answer:
+        said = library.status.sentence(UNSUPPORTED)
+        raise DataError(f"{code_only}. {said} A configuration names the folder of stand-ins in [simulator] standins")
+    return Standin.at(Path(os.fsdecode(library.ffi.string(answer))))
+
+
 def refuse_wrong_kind(kind: str, model: OfflineModel, path: str) -> None:
-    """Raises DataError when a model of one kind is offered to a library of the other."""
+    """Raises DataError when a network for the simulator is offered to a device."""
     if kind == "device" and model.kind == "simulator":
         raise DataError(
             f"{path}: this file holds a network for the simulator and no device code: "
             'run it with runtime = "simulator", or compile the model for the device with the vendor\'s tools'
-        )
-    if kind == "simulator" and model.kind == "device":
-        raise DataError(
-            f"{path}: this file holds {model.target} device code only, which the simulator cannot execute: "
-            "run it on a device, or build a model with mlu-export"
         )
 
 

@@ -59,7 +59,7 @@ class Status:
     def fail(self, call: str, code: int) -> NoReturn:
         """Raises RuntimeFailure for a code that is not SUCCESS; UserError where the simulator cannot do what a variable
         of its environment asks for."""
-        sentence = self._sentence(code)
+        sentence = self.sentence(code)
         if code == UNSUPPORTED and sentence.startswith(f"{KERNELS_VARIABLE} is "):
             raise UserError(sentence)
         raise RuntimeFailure(f"{call} failed with {self.describe(code)}", status=code)
@@ -67,10 +67,11 @@ class Status:
     def describe(self, code: int) -> str:
         """The code in words: name, number and the library's sentence."""
         name = NAMES.get(code, "an undocumented code")
-        sentence = self._sentence(code)
+        sentence = self.sentence(code)
         return f"{name} ({code})" + (f": {sentence}" if sentence else "")
 
-    def _sentence(self, code: int) -> str:
+    def sentence(self, code: int) -> str:
+        """What the library says of it: of the simulator, of the thread's last failure."""
         if self._kind == "simulator":
             text = self._text(self._lib.cnrtSimulatorLastMessage())
             if text:

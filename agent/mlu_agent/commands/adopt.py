@@ -25,6 +25,7 @@ from ..detector import Detector
 from ..draw import draw, encode_jpeg
 from ..errors import DataError, MluAgentError, UserError
 from ..model.offline_model import MAX_FILE, read_offline_model
+from ..model.standins import described
 from ..sources import read_picture
 from ..tensors import Tensors
 
@@ -72,7 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     path: Path = arguments.model
     manifest = _manifest_path(path, arguments.output)
     data = read_bounded(path, MAX_FILE, DataError)
-    model, sha256 = _read(path, data), hashlib.sha256(data).hexdigest()
+    sha256 = hashlib.sha256(data).hexdigest()
+    model = _read(path, data, sha256)
     del data
     request = request_of(arguments)
     if not request.family:
@@ -94,9 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
     return trial.failure.exit_code
 
 
-def _read(path: Path, data: bytes) -> OfflineModel:
+def _read(path: Path, data: bytes, sha256: str) -> OfflineModel:
     try:
-        return read_offline_model(data)
+        return described(read_offline_model(data), sha256)
     except DataError as failure:
         raise DataError(f"{path.name}: {failure.message}") from None
 

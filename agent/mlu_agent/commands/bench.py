@@ -15,7 +15,7 @@ import numpy as np
 from mlu_client.text import printable, printable_json
 
 from ..cnrt import open_library
-from ..cnrt.model import refuse_wrong_kind
+from ..cnrt.model import find_standin, refuse_wrong_kind
 from ..engine import Engine
 from ..engine.engine import SLOTS_PER_CONTEXT
 from ..errors import RuntimeFailure, UserError
@@ -126,7 +126,11 @@ def _file(model: Path) -> Path:
 def _network(library: Library, model: Path) -> object:
     """What is equal for two files of one network, whatever batch they were compiled for; the file itself where no
     manifest tells. DataError for a file that this runtime cannot run."""
-    refuse_wrong_kind(library.kind, read_offline_model(model), str(model))
+    offline = read_offline_model(model)
+    refuse_wrong_kind(library.kind, offline, str(model))
+    standin = find_standin(library, offline, model, str(model))
+    if standin is not None:
+        print(f"mlu-agent: {printable(standin.words)}", file=sys.stderr)
     if not model.with_suffix(".toml").is_file():
         return model.resolve()
     spec = load_bundle(model)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 from mlu_client.text import printable, printable_json
 
 from ..cnrt import open_library
-from ..cnrt.model import refuse_wrong_kind
+from ..cnrt.model import find_standin, refuse_wrong_kind
 from ..config import SourceConfig, check_group, load_config, remarks, shown
 from ..config.files import lost_paths
 from ..daemon.metrics import require
@@ -18,6 +18,7 @@ from ..doctor.doctor import connect
 from ..errors import MluAgentError, UserError
 from ..model.configured import read_configured
 from ..model.labels import label_remarks
+from ..model.standins import choose_folder
 from ..publish.sinks import notes
 from .asking import daemon_status
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ..cnrt import Library
     from ..config import Config, ModelConfig
     from ..model.bundle import ModelSpec
+    from ..model.standins import Standin
     from ..publish.sink import SinkNote
 
 T = TypeVar("T")
@@ -39,6 +41,7 @@ class Loaded(NamedTuple):
     model: ModelConfig
     spec: ModelSpec
     library: Library
+    standin: Standin | None
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
+    choose_folder(config.simulator.standins)
     problems: list[MluAgentError] = []
     models = [_kept(problems, functools.partial(_load, config, model)) for model in config.models]
     lost = lost_paths(config.sources)
@@ -93,11 +97,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _lines(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote]) -> Iterator[str]:
     several = len(models) > 1
-    for model, spec, library in models:
+    for model, spec, library, standin in models:
         size = f"{spec.input.width}x{spec.input.height}"
         called = f"{model.name}: " if several else ""
         yield f"model    {called}{spec.name}, {size}, {spec.num_classes} labels, sha256 {spec.sha256[:12]}"
         yield f"runtime  {library.kind}: {library.reason}"
+        if standin is not None:
+            yield f"         {standin.words}"
     for source in config.sources:
         rule = "newest frame only" if source.live else "every frame"
         to = f", model {source.model or config.models[0].name}" if several else ""
@@ -145,7 +151,7 @@ def _load(config: Config, model: ModelConfig) -> Loaded:
     spec = spec.on(library.kind)
     refuse_wrong_kind(library.kind, spec.offline, str(spec.given))
     _ = library.kernels  # UserError where the environment asks for some that this machine lacks
-    return Loaded(model, spec, library)
+    return Loaded(model, spec, library, find_standin(library, spec.offline, spec.path, str(spec.given)))
 
 
 def _describe(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote]) -> dict[str, Any]:
@@ -155,7 +161,15 @@ def _describe(config: Config, models: Sequence[Loaded], sinks: Iterable[SinkNote
         "model": _describe_model(first.spec),
         "runtime": first.library.kind,
         "reason": first.library.reason,
-        "models": [{"id": one.model.name, **_describe_model(one.spec), "runtime": one.library.kind} for one in models],
+        "models": [
+            {
+                "id": one.model.name,
+                **_describe_model(one.spec),
+                "runtime": one.library.kind,
+                "standin": "" if one.standin is None else str(one.standin.path),
+            }
+            for one in models
+        ],
         "sources": [
             {
                 "id": source.id,

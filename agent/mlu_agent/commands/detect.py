@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     problems: list[str] = []
     with contextlib.ExitStack() as exits:
         detector = exits.enter_context(Detector(arguments.model, arguments.runtime, thresholds, cores=arguments.cores))
-        if detector.runtime == "simulator" and arguments.runtime == "auto":
+        if detector.runtime == "simulator" and (arguments.runtime == "auto" or detector.standin is not None):
             tell(f"running on the simulator: {detector.reason}")
         output = exits.enter_context(_output(arguments)) if arguments.output else None
         invalid = 0

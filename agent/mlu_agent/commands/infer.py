@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     invalid = 0
     with contextlib.ExitStack() as exits:
         detector = exits.enter_context(Detector(arguments.model, arguments.runtime, thresholds, cores=arguments.cores))
-        if detector.runtime == "simulator" and arguments.runtime == "auto":
+        if detector.runtime == "simulator" and (arguments.runtime == "auto" or detector.standin is not None):
             tell(f"running on the simulator: {detector.reason}")
         files = _Files(arguments.output) if arguments.output else None
         for item, result in detector.results(items(arguments, problems)):

@@ -13,6 +13,7 @@ from ..daemon.daemon import serve
 from ..daemon.process import Process
 from ..daemon.service import Notifications
 from ..errors import RuntimeFailure, UserError
+from ..model.standins import choose_folder
 from ..model.unpacked import remove_temporary
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs until a signal, or until all sources came to their end. 0 after a signal; 2 if all came to their end and one
     of them failed for good; 3 if the device failed, or anything that another start may do better."""
     config = _load(arguments.config)
+    choose_folder(config.simulator.standins)
     output = _standard_output()
     logs.configure(config.log.level, config.log.format, output)
     log = logs.get_logger()

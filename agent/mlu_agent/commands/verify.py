@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlu_client.text import printable, printable_json
 
 from ..cnrt import open_library
-from ..cnrt.model import refuse_wrong_kind
+from ..cnrt.model import find_standin, refuse_wrong_kind
 from ..engine import Engine
 from ..engine.golden import GoldenTest
 from ..errors import MluAgentError, UserError
@@ -62,7 +62,9 @@ def _why_not_here(spec: ModelSpec, runtime: str) -> str:
     """Why this machine's runtime cannot run it, "" if it can: no fault of a bundle that is verified for a box."""
     try:
         library = open_library(runtime)
-        refuse_wrong_kind(library.kind, spec.on(library.kind).offline, str(spec.given))
+        spec = spec.on(library.kind)
+        refuse_wrong_kind(library.kind, spec.offline, str(spec.given))
+        find_standin(library, spec.offline, spec.path, str(spec.given))
     except MluAgentError as error:
         assert spec.packed is not None
         return f"for {', '.join(spec.packed.index.hardware)}; not for here: {error.message}"

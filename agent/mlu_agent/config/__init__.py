@@ -17,6 +17,7 @@ from .values import (
     ModelConfig,
     PublishConfig,
     ServiceConfig,
+    SimulatorConfig,
     SourceConfig,
     WatchConfig,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "ModelConfig",
     "PublishConfig",
     "ServiceConfig",
+    "SimulatorConfig",
     "SourceConfig",
     "WatchConfig",
     "check_group",

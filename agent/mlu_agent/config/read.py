@@ -18,7 +18,7 @@ from .metrics import read_metrics
 from .models import check_models_of, read_models
 from .sources import ID_REMEDY, SOURCE_ID, read_sources
 from .toml import parse_toml
-from .values import Config, ControlConfig, LogConfig, PublishConfig, ServiceConfig
+from .values import Config, ControlConfig, LogConfig, PublishConfig, ServiceConfig, SimulatorConfig
 
 MAX_CONFIG = 1 << 20
 STOP_RESERVE_MS = 500  # for everything at the end but the last messages' leaving
@@ -55,6 +55,7 @@ def parse_config(data: bytes, name: str = "configuration", folder: Path = Path()
         service=_read_service(root.table("service")),
         control=read_control(root.table("control"), folder),
         metrics=read_metrics(root.table("metrics")),
+        simulator=_read_simulator(root.table("simulator"), folder),
     )
     check_models_of(config.sources, config.models, root)
     longest = config.service.stop_timeout_s * 1000 - STOP_RESERVE_MS
@@ -103,6 +104,13 @@ def _read_log(table: Fields) -> LogConfig:
     )
     table.close()
     return log
+
+
+def _read_simulator(table: Fields, folder: Path) -> SimulatorConfig:
+    """A relative path starts at ``folder``. Whether it is there is asked with the model: a box needs none."""
+    standins = table.text("standins", "", remedy='write the path of a folder, or ""')
+    table.close()
+    return SimulatorConfig(folder / standins if standins else None)
 
 
 def _read_service(table: Fields) -> ServiceConfig:

@@ -138,6 +138,14 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True)
+class SimulatorConfig:
+    """What concerns the simulator alone, nobody where a device computes. ``standins``: the folder of the models that
+    compute there for device files; None: the one that CNRT_SIMULATOR_STANDINS names, if it is set."""
+
+    standins: Path | None = None
+
+
+@dataclass(frozen=True)
 class Config:
     """All of it. ``box`` is this machine's name in messages and topics. ``models``: at least one, the first is what
     sources have that name none, and what heartbeats tell of."""
@@ -150,6 +158,7 @@ class Config:
     service: ServiceConfig = field(default_factory=ServiceConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
 
     def sources_of(self, model: ModelConfig) -> tuple[SourceConfig, ...]:
         """The sources that one of the models looks at."""

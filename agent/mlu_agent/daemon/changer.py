@@ -24,6 +24,7 @@ from ..config.fields import show
 from ..config.files import lost_paths
 from ..errors import MluAgentError, RuntimeFailure, UserError
 from ..model.configured import read_configured
+from ..model.standins import Standin
 from . import last_good
 from .answers import no, yes
 from .plan import Plan, make_plan, needs_restart, resolved
@@ -301,6 +302,9 @@ class Changer:
             return False
         serving = self._pipeline.models[model.name].served.spec
         if serving.packed is not None and serving.packed.refused:  # the last good one; what is there now is right again
+            return True
+        standin = self._pipeline.models[model.name].served.engine.standin
+        if standin is not None and standin != Standin.at(standin.path):
             return True
         return spec.manifest_sha256 != serving.manifest_sha256
 

@@ -53,7 +53,7 @@ def golden_frame(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame:
     made_on = _made_on(engine)
     golden = record(engine, spec.sha256, made_on)
     # a bundle's files are as they were packed, and may go with it: what is recorded lies elsewhere
-    places = [path for path in _places(spec) if spec.packed is None or path.parent != spec.path.parent]
+    places = [path for path in _places(spec, engine) if spec.packed is None or path.parent != spec.path.parent]
     kept = next((str(path) for path in places if _write(path, golden_text(golden))), "")
     if kept:
         log.warning("golden frame recorded: from now on the device has to compute the same", path=kept, made_on=made_on)
@@ -71,7 +71,7 @@ def golden_frame(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame:
 def known_golden(spec: ModelSpec, engine: Engine, log: Any, folder: str = "") -> GoldenFrame | None:
     """The one that was made before; None if there is none that can be taken. ``folder``: where one may lie beside the
     places where one is written."""
-    for path in _places(spec, folder):
+    for path in _places(spec, engine, folder):
         golden = _read(path, spec, _made_on(engine), log)
         if golden is not None:
             log.info("golden frame", path=str(path), made_on=golden.made_on)
@@ -80,12 +80,15 @@ def known_golden(spec: ModelSpec, engine: Engine, log: Any, folder: str = "") ->
 
 
 def _made_on(engine: Engine) -> str:
+    if engine.standin is not None:
+        return f"simulator, stand-in {engine.standin.sha256}"
     kind = engine.library.kind
     return kind if kind == "simulator" else f"{engine.device.name}, CNRT {engine.library.version()}"
 
 
-def _places(spec: ModelSpec, more: str = "") -> Iterator[Path]:
-    yield spec.path.with_suffix(SUFFIX)
+def _places(spec: ModelSpec, engine: Engine, more: str = "") -> Iterator[Path]:
+    """Beside what computes: that of the device file is the device's."""
+    yield (spec.path if engine.standin is None else engine.standin.path).with_suffix(SUFFIX)
     folder = more or os.environ.get(CACHE_VARIABLE, "").split(":")[0]
     if folder:
         yield Path(folder) / f"{spec.sha256}{SUFFIX}"

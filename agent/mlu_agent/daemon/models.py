@@ -147,6 +147,11 @@ def put_into_service(
             "model", model=model.name, name=spec.name, sha256=spec.sha256, device=engine.device.name,
             cores=engine.cores, slots=engine.slots,
         )  # fmt: skip
+        if engine.standin is not None:
+            log.warning(
+                "a stand-in computes for the device file",
+                model=model.name, path=str(spec.path), standin=str(engine.standin.path), sha256=engine.standin.sha256,
+            )  # fmt: skip
         if spec.packed is not None:
             log.info(
                 "bundle", model=model.name, path=str(spec.packed.path), signed_by=list(described(spec.packed.signers))

@@ -97,6 +97,8 @@ def _look_at_model(library: Library, asked: dict[str, Any]) -> None:
     _say(fact={"target": spec.offline.target, "parallelism": spec.offline.parallelism})
     _say(step="load")
     with Engine(library, spec.path, spare=True, stamp=spec.stamp, given=spec.given) as engine:
+        if engine.standin is not None:
+            _say(fact={"standin": engine.standin.words})
         _say(step="self-test")
         account = Ledger().model(spec.name)
         _say(fact={"device_ms": round(ServedModel[int](spec, engine, spec.thresholds).self_test(), 3)})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ..config import ControlConfig, ModelConfig, load_config, shown
 from ..config.files import path_problem
 from ..errors import MluAgentError, UserError
+from ..model.standins import choose_folder
 from ..model.unpacked import CACHE_VARIABLE
 from . import cameras, clock, daemon, disk, driver, limits, model, packages, permissions, runtime, sockets, unit
 from .checks import Check, run
@@ -143,6 +144,7 @@ def read_configuration(path: Path | None) -> tuple[list[Finding], Config | None]
         return [], None
     try:
         config = load_config(path)
+        choose_folder(config.simulator.standins)
     except UserError as error:
         remedy = f"change {path} there, and look again: `mlu-agent check -c {path}`"
         problems = [line for line in error.message.splitlines() if line.strip()]

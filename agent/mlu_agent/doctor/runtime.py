@@ -248,6 +248,8 @@ def _other_target(told: Mapping[str, Any], device: Mapping[str, Any]) -> bool:
 
 
 def _judge_golden(told: Mapping[str, Any], area: str) -> Iterable[Finding]:
+    if "standin" in told:
+        yield note(area, told["standin"])
     took = f"a picture took {told.get('device_ms')} ms of the device"
     if told.get("golden"):
         yield fine(area, f"{took}, and the golden frame came out to the bit")

@@ -95,7 +95,8 @@ class Engine:
         self._open_device()
         if not self.description.inputs or not self.description.outputs:
             raise DataError(
-                f"{self._path}: the container describes no inputs and outputs (a format before 2020): compile it anew"
+                f"{self._path}: the container describes no inputs and outputs (a format before 2020): compile it anew, "
+                "or run it on the simulator with a stand-in (mlu-export standin)"
             )
         self.cores = _usable_cores(cores, self.device.cores, self.description, self.library)
         self.lanes = self.cores // self.description.parallelism
@@ -114,6 +115,7 @@ class Engine:
         if file_stamp(self._path) != self._stamp:  # the runtime opens it by its path, and so did who knows its digest
             raise passing(RuntimeFailure(f"{self._path}: was changed while it was loaded; load it again"))
         self.description = self._model.description
+        self.standin = self._model.standin
         self.device = self._device.info
         self._generation += 1
 

@@ -19,6 +19,7 @@ from .offline_model import MAX_FILE, OfflineModel, read_offline_model
 from .output_reader import check_output, read_output
 from .output_spec import TASKS, TENSORS, HeadSpec, OutputSpec
 from .packed import Packed, open_last_good, open_packed
+from .standins import described
 
 if TYPE_CHECKING:
     from ..config.files import Stamp
@@ -241,7 +242,7 @@ def _read_model(path: Path, sha256: str, manifest: str) -> tuple[OfflineModel, S
             "one of the two files was changed: copy both again"
         )
     try:
-        return read_offline_model(data), stamp
+        return described(read_offline_model(data), digest), stamp
     except DataError as failure:
         raise DataError(f"{path.name}: {failure.message}") from None
 

@@ -74,6 +74,7 @@ class OfflineModel:
     ``versions``     "level", "format" (date), "cnrt", "cnrt_hash", "compiler", "compiler_hash".
     ``inputs``, ``outputs``  empty for containers of 2019, which hold no descriptors.
     ``size``         bytes of the file.
+    ``borrowed``     ``inputs`` and ``outputs`` are those of its stand-in.
     """
 
     kind: str
@@ -85,6 +86,7 @@ class OfflineModel:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     size: int
+    borrowed: bool = False
 
     def describe(self) -> dict[str, Any]:
         """The same as plain values, for ``inspect --json``."""

@@ -1,0 +1,96 @@
+"""``mlu-export standin``: a model of the simulator that computes for a device file."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from pathlib import Path
+
+from mlu_agent.model.offline_model import MAX_DIM, MAX_TENSOR, TensorInfo
+
+from ..values.pixels import CHANNEL_SOURCES
+from ..workflows.request import Workers
+from ..workflows.standin import StandinRequest, make_standin
+from .arguments import (
+    Integer,
+    declare_json,
+    declare_quantization,
+    declare_weights,
+    declare_workers,
+    print_files,
+    quantization_of,
+    taken,
+    wanted_of,
+)
+
+SIZES = {"uint8": 1, "float16": 2, "float32": 4}
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("device_file", metavar="DEVICE_FILE", type=Path, help="a .cambricon of the vendor's compiler")
+    parser.add_argument(
+        "--output",
+        "-o",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="the folder of stand-ins",
+    )
+    declare_weights(parser)
+    declare_quantization(parser)
+    parser.add_argument("--name", help="what the stand-in's model is called (default: the arch)")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names, where the weights do not hold them")
+    parser.add_argument(
+        "--channels", choices=tuple(CHANNEL_SOURCES), help="channel order of a uint8 input (default rgb or rgba)"
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="instead of weights: a model that build, compile or run made"
+    )
+    parser.add_argument(
+        "--random-weights",
+        type=Integer(0, 1 << 31),
+        metavar="SEED",
+        help="where the weights are lost: a network of the file's shapes, whose numbers mean nothing",
+    )
+    for side in ("input", "output"):
+        parser.add_argument(
+            f"--{side}-tensor",
+            type=tensor,
+            action="append",
+            default=[],
+            metavar="SHAPE:TYPE",
+            help=f"of a file before 2020, which does not say it: an {side}, as 1x224x224x3:float16; may be repeated",
+        )
+    declare_json(parser)
+    declare_workers(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Makes it, and prints the paths of what was written."""
+    weights = any(getattr(arguments, name) is not None for name in ("arch", "weights", "recipe"))
+    request = StandinRequest(
+        arguments.device_file,
+        arguments.output,
+        wanted_of(arguments) if weights else None,
+        quantization_of(arguments),
+        taken(Workers, arguments),
+        arguments.model,
+        arguments.random_weights,
+        tuple(arguments.input_tensor),
+        tuple(arguments.output_tensor),
+    )
+    print_files(make_standin(request), arguments.json)
+    return 0
+
+
+def tensor(text: str) -> TensorInfo:
+    """``1x224x224x3:float16`` -> such a tensor, NHWC and without a name."""
+    match = re.fullmatch(r"(\d{1,8}(?:x\d{1,8}){3}):(\w+)", text)
+    shape = tuple(int(size) for size in match[1].split("x")) if match else (0,)
+    dtype = match[2] if match else ""
+    size = math.prod(shape) * SIZES.get(dtype, 0)
+    if not 0 < size <= MAX_TENSOR or max(shape) > MAX_DIM:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not NxHxWxC:TYPE with a TYPE of {', '.join(SIZES)}")
+    return TensorInfo("", shape, dtype, "NHWC", size)
