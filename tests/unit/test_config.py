@@ -67,6 +67,7 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
         "service": dataclasses.asdict(ServiceConfig()),
         "metrics": dataclasses.asdict(MetricsConfig()),
         "control": {"socket": str(ControlConfig().socket), "group": ControlConfig().group},
+        "simulator": {"standins": ""},
     }
     for name in ("id", "kind", "location"):
         del defaults["source"][0][name]
@@ -83,6 +84,15 @@ def test_the_documented_file_holds_every_option_at_its_default(root):
     assert config.sources[0] == dataclasses.replace(bare.sources[0], id="camera-1")
     assert (config.publish, config.log, config.service) == (bare.publish, bare.log, bare.service)
     assert config.box == bare.box != ""
+    assert config.simulator == bare.simulator
+
+
+def test_the_folder_of_stand_ins_starts_at_the_configurations_own(tmp_path):
+    """As every path of it; whether it is there matters to a simulator alone, which says so."""
+    (tmp_path / "a.toml").write_text(LEAST + 'camera = 0\n[simulator]\nstandins = "stand-ins"\n')
+    assert load_config(tmp_path / "a.toml").simulator.standins == tmp_path / "stand-ins"
+    assert parse_config(LEAST.encode() + b"camera = 0\n").simulator.standins is None
+    assert "simulator.folder" in problem(LEAST + 'camera = 0\n[simulator]\nfolder = "x"\n')
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,9 @@ class Model(Handle):
         self.library.call("cnrtCreateFunction", pointer)
         self._function = pointer[0]
         # takes the pointer to the handle, which it may replace
-        self.library.call("cnrtExtractFunction", pointer, self._model, self.description.functions[0].encode())
+        # a file of 2019 names its kernel alone; every program asks such a file for subnet0
+        symbol = "subnet0" if self.description.borrowed else self.description.functions[0]
+        self.library.call("cnrtExtractFunction", pointer, self._model, symbol.encode())
         self._function = pointer[0]
         return self._function
 

@@ -151,6 +151,7 @@ def put_into_service(
             log.warning(
                 "a stand-in computes for the device file",
                 model=model.name, path=str(spec.path), standin=str(engine.standin.path), sha256=engine.standin.sha256,
+                network=engine.standin.name,
             )  # fmt: skip
         if spec.packed is not None:
             log.info(

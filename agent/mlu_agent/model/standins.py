@@ -24,23 +24,26 @@ VARIABLE = "CNRT_SIMULATOR_STANDINS"
 
 @dataclasses.dataclass(frozen=True)
 class Standin:
-    """The file that computes, and the digest that it had when it was looked at; "" if it cannot be read (any more)."""
+    """The file that computes; its digest when it was looked at, and what its model is called: both "" if it cannot be
+    read (any more)."""
 
     path: Path
-    sha256: str
+    sha256: str = ""
+    name: str = ""
 
     @property
     def words(self) -> str:
         """For people."""
-        return f"the stand-in {self.path} computes for the device file"
+        return f'the stand-in {self.path} ("{self.name}") computes for the device file'
 
     @staticmethod
     def at(path: Path) -> Standin:
         """What lies there now."""
         try:
-            return Standin(path, hashlib.sha256(read_bounded(path, MAX_FILE, DataError)).hexdigest())
+            data = read_bounded(path, MAX_FILE, DataError)
+            return Standin(path, hashlib.sha256(data).hexdigest(), read_offline_model(data).name)
         except DataError:
-            return Standin(path, "")
+            return Standin(path)
 
 
 def choose_folder(folder: Path | None) -> None:
