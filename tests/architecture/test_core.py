@@ -49,13 +49,25 @@ def test_every_function_that_does_something_can_be_made_to_fail():
         assert entering, f"{name} does not begin with ENTER({name})"
 
 
+def test_every_other_function_that_can_fail_says_which_it_is():
+    """CNRT_SIMULATOR_LOG would name the call before it."""
+    for path in sorted((SIM / "api").glob("*.c")):
+        for name, body in re.findall(
+            r"^cnrtRet_t (cnrt\w+)\([^;{]*\)\n\{\n(.*?)^\}", path.read_text("utf-8"), re.M | re.S
+        ):
+            fails = re.search(r"\b(?:REQUIRE\w*|TRY|sim_error_set)\(", body)
+            assert not fails or body.startswith(("    ENTER", "    if (sim_faults_enter(")), (
+                f"{name}: ENTER_HELPER() is missing"
+            )
+
+
 ABI = (ROOT / "native" / "ABI.md").read_text(encoding="utf-8")
 
 
 def test_every_variable_of_the_environment_is_documented():
     """In the table of ABI.md section 10."""
     text = (SIM / "core" / "environment.c").read_text(encoding="utf-8")
-    read = set(re.findall(r'(?:text_of|number_of)\("(\w+)"', text))
+    read = set(re.findall(r'(?:text_of|choice_of|number_of)\("(\w+)"', text))
     assert {"CNRT_SIMULATOR_FAULTS", "CNRT_SIMULATOR_TIMING", "CNRT_SIMULATOR_COMPUTE"} <= read
     assert set(re.findall(r"^\| `(CNRT_\w+)` \|", ABI, re.MULTILINE)) == read
 

@@ -27,7 +27,9 @@
     } while (0)
 
 /* The head of every function of core/functions.def: counts the call, and does to it what CNRT_SIMULATOR_FAULTS says. */
-#define ENTER(function) TRY(sim_faults_enter(SIM_CALL_##function, SIM_ANY))
-#define ENTER_COPY(function, direction) TRY(sim_faults_enter(SIM_CALL_##function, (int)(direction)))
+#define ENTER(function) TRY(sim_faults_enter(SIM_CALL_##function, SIM_ANY, __func__))
+#define ENTER_COPY(function, direction) TRY(sim_faults_enter(SIM_CALL_##function, (int)(direction), __func__))
+/* The head of the others that can fail: which one it is, for CNRT_SIMULATOR_LOG. */
+#define ENTER_HELPER() sim_faults_enter_helper(__func__)
 
 #endif

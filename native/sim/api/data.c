@@ -11,6 +11,7 @@
 
 cnrtRet_t cnrtConvertFloatToHalf(uint16_t *f16, float d)
 {
+    ENTER_HELPER();
     REQUIRE_POINTER(f16, CNRT_RET_ERR_INVALID);
     *f16 = sim_cast_half_from_double((double)d);
     return CNRT_RET_SUCCESS;
@@ -18,6 +19,7 @@ cnrtRet_t cnrtConvertFloatToHalf(uint16_t *f16, float d)
 
 cnrtRet_t cnrtConvertHalfToFloat(float *d, uint16_t f16)
 {
+    ENTER_HELPER();
     REQUIRE_POINTER(d, CNRT_RET_ERR_INVALID);
     *d = sim_cast_half_to_float(f16);
     return CNRT_RET_SUCCESS;
@@ -25,6 +27,7 @@ cnrtRet_t cnrtConvertHalfToFloat(float *d, uint16_t f16)
 
 cnrtRet_t cnrtConvertDoubleToHalf(uint16_t *f16, double d)
 {
+    ENTER_HELPER();
     REQUIRE_POINTER(f16, CNRT_RET_ERR_INVALID);
     *f16 = sim_cast_half_from_double(d);
     return CNRT_RET_SUCCESS;
@@ -32,6 +35,7 @@ cnrtRet_t cnrtConvertDoubleToHalf(uint16_t *f16, double d)
 
 cnrtRet_t cnrtConvertHalfToDouble(double *d, uint16_t f16)
 {
+    ENTER_HELPER();
     REQUIRE_POINTER(d, CNRT_RET_ERR_INVALID);
     *d = (double)sim_cast_half_to_float(f16);
     return CNRT_RET_SUCCESS;
@@ -56,6 +60,7 @@ static sim_quantized_param *get_param(cnrtQuantizedParam_t handle)
 
 cnrtRet_t cnrtCreateQuantizedParam(cnrtQuantizedParam_t *param, int pos, float scale, int offset)
 {
+    ENTER_HELPER();
     REQUIRE_POINTER(param, CNRT_RET_ERR_INIT);
     float offsets = (float)offset;
     sim_quantized_param *p = sim_quantized_param_create(1, 1, &pos, &scale, &offsets);
@@ -85,6 +90,7 @@ static cnrtRet_t count_elements(int rank, const int *dims, size_t *count)
 cnrtRet_t cnrtCreateQuantizedParamByChannel(cnrtQuantizedParam_t *param, int *poses, float *scales, float *offsets,
                                             int dimNum, int *dimValues, int channelDim)
 {
+    ENTER_HELPER();
     REQUIRE_POINTER(param, CNRT_RET_ERR_INIT);
     REQUIRE_POINTER(poses, CNRT_RET_ERR_INIT);
     REQUIRE_POINTER(scales, CNRT_RET_ERR_INIT);
@@ -108,6 +114,7 @@ cnrtRet_t cnrtCreateQuantizedParamByChannel(cnrtQuantizedParam_t *param, int *po
 
 cnrtRet_t cnrtDestroyQuantizedParam(cnrtQuantizedParam_t param)
 {
+    ENTER_HELPER();
     REQUIRE_POINTER(param, CNRT_RET_ERR_INVALID);
     sim_quantized_param *p = sim_object_close(SIM_KIND_QUANTIZED_PARAM, param);
     REQUIRE(p != NULL, CNRT_RET_ERR_INVALID, "%p is not a quantization parameter, or was destroyed.", (void *)param);
@@ -137,6 +144,7 @@ static cnrtRet_t cast(const void *src, cnrtDataType_t from, void *dst, cnrtDataT
 cnrtRet_t cnrtCastDataType(void *src_addr, cnrtDataType_t src_data_type, void *dst_addr, cnrtDataType_t dst_data_type,
                            int data_num, cnrtQuantizedParam_t param)
 {
+    ENTER_HELPER();
     REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(dst_addr, CNRT_RET_ERR_INVALID);
     REQUIRE(data_num >= 0, CNRT_RET_ERR_INVALID, "The number of elements is not negative: %d.", data_num);
@@ -179,6 +187,7 @@ static cnrtRet_t check_transposable(cnrtDataType_t dtype)
 cnrtRet_t cnrtTransDataOrder(void *src_addr, cnrtDataType_t data_type, void *dst_addr, int dimNum, int dimValues[],
                              int dimOrder[])
 {
+    ENTER_HELPER();
     size_t count;
     REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID);
     TRY(check_transposable(data_type));
@@ -192,6 +201,7 @@ cnrtRet_t cnrtTransDataOrder(void *src_addr, cnrtDataType_t data_type, void *dst
 cnrtRet_t cnrtTransOrderAndCast(void *src_addr, cnrtDataType_t src_type, void *dst_addr, cnrtDataType_t dst_type,
                                 cnrtQuantizedParam_t param, int dimNum, int dimValues[], int dimOrder[])
 {
+    ENTER_HELPER();
     if (src_type == dst_type && param == NULL) {
         return cnrtTransDataOrder(src_addr, src_type, dst_addr, dimNum, dimValues, dimOrder);
     }
@@ -215,6 +225,7 @@ cnrtRet_t cnrtTransOrderAndCast(void *src_addr, cnrtDataType_t src_type, void *d
 cnrtRet_t cnrtAddDataStride(void *src_addr, cnrtDataType_t data_type, void *dst_addr, int dimNum, int *dimValues,
                             int *dimStride)
 {
+    ENTER_HELPER();
     size_t count;
     int larger[SIM_MAX_TRANSPOSE];
     REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID_POINTER);
@@ -290,6 +301,7 @@ static void reorder(const uint8_t *source, uint8_t *destination, size_t count, i
 cnrtRet_t cnrtTransDataColorOrder(void *src_addr, void *dst_addr, cnrtDataType_t data_type, cnrtDimOrder_t dim_order,
                                   int dimValues[], int colorOrder[])
 {
+    ENTER_HELPER();
     int rank = 0, axis = 0;
     size_t count, outer = 1;
     REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID);

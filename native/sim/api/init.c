@@ -15,7 +15,7 @@ cnrtRet_t cnrtInit(unsigned int flags)
 
 void cnrtDestroy(void)
 {
-    if (sim_faults_enter(SIM_CALL_cnrtDestroy, SIM_ANY) != CNRT_RET_SUCCESS) {
+    if (sim_faults_enter(SIM_CALL_cnrtDestroy, SIM_ANY, __func__) != CNRT_RET_SUCCESS) {
         return;
     }
     if (!sim_runtime_destroy()) {
@@ -26,6 +26,7 @@ void cnrtDestroy(void)
 
 cnrtRet_t cnrtGetVersion(unsigned int *ver)
 {
+    ENTER_HELPER();
     REQUIRE_POINTER(ver, CNRT_RET_ERR_INVALID);
     const int *version = sim_environment_get()->version;
     *ver = (unsigned)(version[0] * 10000 + version[1] * 100 + version[2]);

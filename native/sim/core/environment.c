@@ -19,6 +19,13 @@ static const char *text_of(const char *name)
     return text == NULL || text[0] == '\0' ? NULL : text;
 }
 
+/* The same for one that may be 0, which chooses nothing too. */
+static const char *choice_of(const char *name)
+{
+    const char *text = text_of(name);
+    return text == NULL || strcmp(text, "0") == 0 ? NULL : text;
+}
+
 static void complain(const char *name, const char *value, const char *expected)
 {
     fprintf(stderr, "cnrt simulator: %s=%s is ignored, it must be %s\n", name, value, expected);
@@ -123,6 +130,7 @@ static void read_environment(void)
     environment.failing_invocation = number_of("CNRT_SIMULATOR_FAIL_INVOCATION", 0, 1u << 31, 0);
     environment.fault_end = read_fault_end();
     environment.faults = text_of("CNRT_SIMULATOR_FAULTS");
+    environment.log = choice_of("CNRT_SIMULATOR_LOG");
     environment.compute = read_compute();
     environment.strict = number_of("CNRT_SIMULATOR_STRICT", 0, 1, 0) == 1;
     environment.timing = text_of("CNRT_SIMULATOR_TIMING");
@@ -143,8 +151,7 @@ const char *sim_environment_kernels(void)
 
 const char *sim_environment_profile(void)
 {
-    const char *text = text_of("CNRT_SIMULATOR_PROFILE");
-    return text == NULL || strcmp(text, "0") == 0 ? NULL : text;
+    return choice_of("CNRT_SIMULATOR_PROFILE");
 }
 
 const char *sim_environment_standins(void)

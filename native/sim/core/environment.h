@@ -24,6 +24,7 @@ typedef struct sim_environment {
     unsigned failing_invocation; /* 0: none */
     sim_fault_end fault_end;
     const char *faults; /* file of faults, or NULL */
+    const char *log;    /* "1", or a file for failures, or NULL */
     sim_compute compute;
     bool strict;        /* tells what the program does wrong */
     const char *timing; /* profile of an estimated device, or NULL */

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "core/log.h"
+
 static _Thread_local sim_status last_failure;
 
 cnrtRet_t sim_error_set(cnrtRet_t code, const char *format, ...)
@@ -12,6 +14,7 @@ cnrtRet_t sim_error_set(cnrtRet_t code, const char *format, ...)
     vsnprintf(last_failure.text, sizeof last_failure.text, format, arguments);
     va_end(arguments);
     last_failure.code = code;
+    sim_log_failure(sim_log_entered(), false, code, last_failure.text);
     return code;
 }
 

@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/environment.h"
 #include "core/file.h"
+#include "core/log.h"
 #include "core/runtime.h"
 #include "core/strict.h"
 #include "core/toml.h"
@@ -88,7 +89,7 @@ static void load(void)
     if (environment->strict) {
         sim_strict_begin();
     }
-    const bool heeded = environment->strict || rules.count > 0;
+    const bool heeded = environment->strict || rules.count > 0 || sim_log_wanted();
     atomic_store(&sim_faults_state, heeded ? SIM_FAULTS_SOME : SIM_FAULTS_NONE);
 }
 
@@ -136,13 +137,19 @@ static void fail_as_told(const sim_fault *fault, sim_status *status)
     }
 }
 
-cnrtRet_t sim_faults_meet(sim_function_number function, int direction, const void *caller)
+void sim_faults_note(const char *name)
+{
+    pthread_once(&once, load);
+    sim_log_enter(name);
+}
+
+cnrtRet_t sim_faults_meet(sim_function_number function, int direction, const char *name, const void *caller)
 {
     sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
-    pthread_once(&once, load);
+    sim_faults_note(name);
     sim_strict_call(function, caller);
     current = (sim_fault){.rule = NULL};
-    if (sim_faults_are_none()) {
+    if (rules.count == 0) {
         return CNRT_RET_SUCCESS;
     }
     const unsigned device = sim_runtime_ordinal();

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/rules.h"
 
+/* None: nothing looks at calls, neither a fault nor the log. */
 enum { SIM_FAULTS_UNREAD, SIM_FAULTS_NONE, SIM_FAULTS_SOME };
 extern atomic_int sim_faults_state;
 
@@ -20,14 +21,25 @@ static inline bool sim_faults_are_none(void)
     return __builtin_expect(atomic_load_explicit(&sim_faults_state, memory_order_relaxed) == SIM_FAULTS_NONE, 1);
 }
 
-cnrtRet_t sim_faults_meet(sim_function_number function, int direction, const void *caller);
+cnrtRet_t sim_faults_meet(sim_function_number function, int direction, const char *name, const void *caller);
+void sim_faults_note(const char *name);
 
-/* Counts a call, for CNRT_SIMULATOR_STRICT too; hangs, slows down or fails it when that is asked for. `direction` of a copy, or SIM_ANY. */
-static inline __attribute__((always_inline)) cnrtRet_t sim_faults_enter(sim_function_number function, int direction)
+/* Counts a call, for CNRT_SIMULATOR_STRICT too; hangs, slows down or fails it when that is asked for. `direction` of a copy,
+ * or SIM_ANY; `name` as the log is to call it. */
+static inline __attribute__((always_inline)) cnrtRet_t sim_faults_enter(sim_function_number function, int direction,
+                                                                        const char *name)
 {
     return sim_faults_are_none()
                ? CNRT_RET_SUCCESS
-               : sim_faults_meet(function, direction, __builtin_return_address(0)); /* the program's */
+               : sim_faults_meet(function, direction, name, __builtin_return_address(0)); /* the program's */
+}
+
+/* For functions that no fault may be asked of. */
+static inline void sim_faults_enter_helper(const char *name)
+{
+    if (!sim_faults_are_none()) {
+        sim_faults_note(name);
+    }
 }
 
 /* Why the rules cannot be used, or NULL: cnrtInit refuses then. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/environment.h"
+#include "core/log.h"
 #include "core/runtime.h"
 #include "core/thread.h"
 #include "core/timing.h"
@@ -105,6 +106,9 @@ static void *worker_body(void *argument)
     for (sim_work *work = next_work(queue); work != NULL; work = next_work(queue)) {
         sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
         run(queue, work, &status);
+        if (status.code != CNRT_RET_SUCCESS) {
+            sim_log_failure(work->function, true, status.code, status.text);
+        }
         complete(queue, work, &status);
     }
     sim_object_release(queue);
@@ -251,6 +255,7 @@ void sim_queue_submit(sim_queue *queue, sim_work *work)
 {
     work->next = NULL;
     work->fault = sim_faults_take();
+    work->function = sim_log_entered();
     pthread_mutex_lock(&queue->lock);
     while (queue->submitted - queue->completed >= MAX_PENDING) {
         pthread_cond_wait(&queue->completed_signal, &queue->lock);

@@ -21,7 +21,8 @@ struct sim_notifier;
 struct sim_work {
     sim_work *next;
     sim_queue *queue;
-    sim_fault fault; /* of the call that submitted it */
+    sim_fault fault;      /* of the call that submitted it */
+    const char *function; /* that this was; for the log alone */
     /* Does the work and releases everything that the record holds. On failure it fills `status`, which may hold one
      * already: the work is not to be done then. */
     void (*run)(sim_work *work, sim_status *status);

@@ -1,0 +1,18 @@
+/* CNRT_SIMULATOR_LOG: every call that fails, with its sentence, when it fails (ABI.md section 10.5). */
+#ifndef SIM_CORE_LOG_H
+#define SIM_CORE_LOG_H
+
+#include <stdbool.h>
+
+#include "cnrt.h"
+
+bool sim_log_wanted(void);
+/* Which exported function the calling thread is in, as failures are to name it; a string that stays. */
+void sim_log_enter(const char *function);
+/* NULL: none was entered. Only known where the log is wanted. */
+const char *sim_log_entered(void);
+/* Tells of a failure of that function, or of its work when a queue came to it (`queued`). Repeats are counted and told less and
+ * less often, and at the end of the process. */
+void sim_log_failure(const char *function, bool queued, cnrtRet_t code, const char *sentence);
+
+#endif
