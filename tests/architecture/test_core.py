@@ -53,7 +53,7 @@ def test_every_other_function_that_can_fail_says_which_it_is():
     """CNRT_SIMULATOR_LOG would name the call before it."""
     for path in sorted((SIM / "api").glob("*.c")):
         for name, body in re.findall(
-            r"^cnrtRet_t (cnrt\w+)\([^;{]*\)\n\{\n(.*?)^\}", path.read_text("utf-8"), re.M | re.S
+            r"^cnrtRet_t (cnrt\w+)\([^;{]*\)\n\{\n(.*?)^\}", path.read_text("utf-8"), re.MULTILINE | re.DOTALL
         ):
             fails = re.search(r"\b(?:REQUIRE\w*|TRY|sim_error_set)\(", body)
             assert not fails or body.startswith(("    ENTER", "    if (sim_faults_enter(")), (
