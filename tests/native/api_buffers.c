@@ -169,6 +169,7 @@ static void the_host_sees_mapped_memory(void)
     OK(cnrtUnmap(seen)); /* the other mapping stays */
     OK(cnrtCacheOperationRange(again, 1024, CNRT_FLUSH_CACHE));
     CHECK_CODE(CNRT_RET_ERR_CACHE, cnrtCacheOperationRange(again, 1025, CNRT_FLUSH_CACHE));
+    CHECK_CODE(CNRT_RET_ERR_CACHE, cnrtCacheOperationRange((char *)again + 1, 1024, CNRT_FLUSH_CACHE));
     CHECK_CODE(CNRT_RET_ERR_FIND_DEV_ADDR, cnrtFindDevAddrByMappedAddr((char *)again + 1024, &device));
     OK(cnrtFree(source));
     memset(again, 'd', 1024); /* its bytes stay until it is unmapped */
