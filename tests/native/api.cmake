@@ -16,6 +16,7 @@ set(API_MODELS ${TEST_MODEL_small} ${TEST_MODEL_small_4_cores} ${TEST_MODEL_smal
 
 api_test(api_data api_data.c)
 api_test(api_runtime api_runtime.c)
+target_compile_definitions(api_runtime PRIVATE _GNU_SOURCE)
 api_test(api_model api_model.c ${API_MODELS})
 target_compile_definitions(api_model PRIVATE _GNU_SOURCE)
 api_test(api_context api_context.c ${API_MODELS})

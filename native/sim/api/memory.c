@@ -146,6 +146,7 @@ static void copy(const sim_fault *fault, void *dst, const void *src, size_t byte
 
 void sim_api_copy_now(void *dst, void *src, size_t bytes, sim_block *blocks[2])
 {
+    sim_queue_host_waited();
     const sim_fault fault = sim_faults_take();
     const int64_t begun = sim_clock_host();
     sim_strict_copy(sim_memory_side(blocks[0], dst), sim_memory_side(blocks[1], src), bytes, 0);

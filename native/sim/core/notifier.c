@@ -98,7 +98,7 @@ cnrtRet_t sim_notifier_place(sim_notifier *notifier, sim_queue *queue)
     pthread_mutex_unlock(&notifier->lock);
     work->as.notify.notifier = sim_object_retain(notifier);
     work->run = run_place;
-    sim_queue_submit(queue, work);
+    sim_queue_submit_mark(queue, work);
     return CNRT_RET_SUCCESS;
 }
 
@@ -122,6 +122,7 @@ cnrtRet_t sim_notifier_hold_queue(sim_notifier *notifier, sim_queue *queue)
 
 void sim_notifier_wait(sim_notifier *notifier)
 {
+    sim_queue_host_waited();
     pthread_mutex_lock(&notifier->lock);
     uint64_t placement = notifier->placed;
     const sim_mark mark = notifier->mark;
@@ -133,6 +134,7 @@ void sim_notifier_wait(sim_notifier *notifier)
 
 bool sim_notifier_is_passed(sim_notifier *notifier)
 {
+    sim_queue_host_waited();
     pthread_mutex_lock(&notifier->lock);
     bool passed = notifier->passed >= notifier->placed;
     const sim_mark mark = notifier->mark;

@@ -9,7 +9,17 @@
 #include "core/thread.h"
 #include "core/timing.h"
 
-enum { MAX_PENDING = 4096 }; /* a program that submits faster than the device works is made to wait */
+enum { MAX_PENDING = 4096 };          /* a program that submits faster than the device works is made to wait */
+enum { MARKS_TOGETHER_NS = 1000000 }; /* by a host that did something else between them they are further apart */
+
+/* The mark that was submitted last, and the first of those with its time. */
+typedef struct last_mark {
+    const uint64_t *thread; /* whose; NULL: something else was submitted since */
+    uint64_t waits;         /* of that thread, when it did */
+    int64_t first;
+} last_mark;
+
+static _Thread_local uint64_t waits;
 
 struct sim_queue {
     sim_object base;
@@ -19,6 +29,7 @@ struct sim_queue {
     pthread_cond_t submitted_signal, completed_signal;
     sim_work *first, *last, *spare;
     uint64_t submitted, completed;
+    last_mark mark;
     bool closing;
     uint64_t order;                         /* its number there; 0: not followed */
     sim_status failure;                     /* the first since the last sync */
@@ -91,7 +102,7 @@ static void complete(sim_queue *queue, sim_work *work, const sim_status *status)
 
 static void run(sim_queue *queue, sim_work *work, sim_status *status)
 {
-    if (sim_timing_get() == NULL) {
+    if (!work->joins && sim_timing_get() == NULL) {
         sim_clock_follow_host(&queue->clock);
     }
     sim_faults_begin(&work->fault, queue->ordinal, &queue->clock, status);
@@ -251,12 +262,20 @@ void sim_queue_return_work(sim_queue *queue, sim_work *work)
     pthread_mutex_unlock(&queue->lock);
 }
 
-void sim_queue_submit(sim_queue *queue, sim_work *work)
+static bool joins(const last_mark *last, int64_t now)
 {
+    return last->thread == &waits && last->waits == waits && now - last->first < MARKS_TOGETHER_NS;
+}
+
+static void submit(sim_queue *queue, sim_work *work, bool is_mark)
+{
+    const int64_t now = is_mark ? sim_clock_host() : 0;
     work->next = NULL;
     work->fault = sim_faults_take();
     work->function = sim_log_entered();
     pthread_mutex_lock(&queue->lock);
+    work->joins = is_mark && joins(&queue->mark, now);
+    queue->mark = (last_mark){is_mark ? &waits : NULL, waits, work->joins ? queue->mark.first : now};
     while (queue->submitted - queue->completed >= MAX_PENDING) {
         pthread_cond_wait(&queue->completed_signal, &queue->lock);
     }
@@ -271,8 +290,24 @@ void sim_queue_submit(sim_queue *queue, sim_work *work)
     pthread_mutex_unlock(&queue->lock);
 }
 
+void sim_queue_submit(sim_queue *queue, sim_work *work)
+{
+    submit(queue, work, false);
+}
+
+void sim_queue_submit_mark(sim_queue *queue, sim_work *work)
+{
+    submit(queue, work, true);
+}
+
+void sim_queue_host_waited(void)
+{
+    waits++;
+}
+
 static sim_status wait_for_submitted(sim_queue *queue, bool forget)
 {
+    sim_queue_host_waited();
     pthread_mutex_lock(&queue->lock);
     uint64_t target = queue->submitted;
     while (queue->completed < target) {
@@ -327,6 +362,7 @@ cnrtRet_t sim_queue_sync_device(unsigned ordinal)
 
 bool sim_queue_is_idle(sim_queue *queue)
 {
+    sim_queue_host_waited();
     const sim_mark mark = sim_order_now(queue->order);
     pthread_mutex_lock(&queue->lock);
     bool idle = queue->completed == queue->submitted;

@@ -23,6 +23,7 @@ struct sim_work {
     sim_queue *queue;
     sim_fault fault;      /* of the call that submitted it */
     const char *function; /* that this was; for the log alone */
+    bool joins;           /* a mark that has the time of the one before it */
     /* Does the work and releases everything that the record holds. On failure it fills `status`, which may hold one
      * already: the work is not to be done then. */
     void (*run)(sim_work *work, sim_status *status);
@@ -69,6 +70,10 @@ sim_clock *sim_queue_clock(sim_queue *queue);
 sim_work *sim_queue_take_work(sim_queue *queue);              /* NULL after reporting NOMEM */
 void sim_queue_return_work(sim_queue *queue, sim_work *work); /* unused */
 void sim_queue_submit(sim_queue *queue, sim_work *work);
+/* A mark: it has the time of a mark directly before it, if the host did nothing between the two that takes time. */
+void sim_queue_submit_mark(sim_queue *queue, sim_work *work);
+/* The calling thread copied, or learned how far a queue is: a mark after that is no part of those before. */
+void sim_queue_host_waited(void);
 
 /* Waits for everything submitted before the call. Returns the first failure since the last sync, and forgets it. */
 cnrtRet_t sim_queue_sync(sim_queue *queue);
