@@ -44,6 +44,7 @@ DISTANCES = ("yolov8", *SHAPED)  # decode rules whose boxes are distances from t
 COEFFICIENTS, KEYPOINTS, PROTOTYPE_STRIDE = 32, (17, 3), 4  # of the published networks
 MAX_COEFFICIENTS, MAX_KEYPOINTS, MAX_PROTOTYPE_STRIDE = 256, 64, 32
 DECODES = (*ANCHORED, *FIELDS)
+DETECTION_OUTPUT = "detection_output"
 TENSORS, CLASSES = "tensors", "classes"  # the kinds of outputs that are no detections
 TASKS = {TENSORS: "infer", CLASSES: "classify"}  # what is done with them; with all others: "detect"
 ACTIVATIONS = ("none", "softmax", "sigmoid")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import ModelSpec, load_detection_bundle
+from mlu_agent.model.output_spec import DETECTION_OUTPUT
 
 from ..measurement.against import against_float, own_intervals
 from ..measurement.annotations import Annotations, import_pycocotools
@@ -145,6 +146,7 @@ def _evaluate(asked: Run) -> int:
     box = None if arguments.box is None else read_box(arguments.box)
     modes = _choose_modes(asked)
     spec = load_detection_bundle(asked.model)
+    _say_floor(spec)
     truth = Annotations(arguments.annotations, arguments.images)
     truth.tell()
     truth.category_ids(spec.labels)  # before a long run, not after it
@@ -171,6 +173,16 @@ def _evaluate(asked: Run) -> int:
         if not (verdict.passed and verdict.is_sure):
             print(f"mlu-export: {'note: ' * verdict.passed}{verdict.sentence()}", file=sys.stderr)
     return 0 if all(verdict.passed for verdict in verdicts) else 2
+
+
+def _say_floor(spec: ModelSpec) -> None:
+    if spec.output.kind == DETECTION_OUTPUT:
+        print(
+            f"mlu-export: note: the model's detection output drops boxes below a confidence of "
+            f"{spec.thresholds.confidence:g}: figures are of what is left, of its float network too; a build with "
+            "--confidence 0.001, or without --detection-output, tells all",
+            file=sys.stderr,
+        )
 
 
 def _document(results: list[Evaluation], shown: Evaluation, found: Judgement) -> dict[str, Any]:

@@ -16,18 +16,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
+import numpy as np
+
 from mlu_agent.detector import Detector
 from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import ModelSpec, Thresholds, load_detection_bundle
+from mlu_agent.model.output_spec import DETECTION_OUTPUT, HeadSpec, OutputSpec
 from mlu_agent.postprocess import Postprocessor
 
 from ..formats.pictures import float_input, float_picture, read_picture
+from ..formats.recipe import read_recipe
 from ..importers.darknet.archs import OPEN, find_arch
 from ..importers.source import import_model, read_source
 from ..runners.float_graph import FloatRunner
 from ..runners.simulated import simulate_target
 from ..shards.team import Team
-from ..values.heads import request_of
+from ..values.heads import AUTO, HeadRequest, request_of
 from ..values.pixels import Preprocessing
 from .accuracy import Evaluation, Results
 from .annotations import Annotations, import_pycocotools
@@ -37,10 +41,11 @@ from .same_weights import check_same_weights
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     from mlu_agent.detections import Detections
+
+    from ..values.graph import ImportedModel
 
 CONFIDENCE = 0.001
 MAX_DETECTIONS = 300
@@ -158,19 +163,35 @@ class FloatModel:
         arch = find_arch(str(spec.provenance.get("arch", "")))
         source = read_source(arch, weights, cfg, module)
         self.spec = spec
-        heads = request_of(spec) if arch.family in OPEN else None
+        heads = _request(spec) if arch.family in OPEN else None
         model = import_model(arch, source, (spec.input.height, spec.input.width), heads)
         if source.sha256 != spec.provenance.get("weights_sha256"):
             check_same_weights(spec, model.graph, source.name)
         self._runner = FloatRunner(model.graph)
         self._input = float_input(model.graph, _preprocessing(spec))
-        self._postprocess = Postprocessor(spec)
+        self._postprocess = Postprocessor(_of_heads(spec, model))
 
     def detect(self, pixels: npt.NDArray[np.uint8], thresholds: Thresholds) -> Detections:
         """Detections of one BGR picture, boxes in its pixels."""
         tensor, letterbox = float_picture(pixels, self._input)
         outputs = [output[0] for output in self._runner.run(tensor)]
         return self._postprocess(outputs, letterbox, thresholds)
+
+
+def _request(spec: ModelSpec) -> HeadRequest:
+    """A file with a detection output does not tell its heads; its recipe does, if it lies beside."""
+    if spec.output.kind != DETECTION_OUTPUT:
+        return request_of(spec)
+    beside = spec.path.with_name(f"{spec.path.stem}.recipe.toml")
+    return read_recipe(beside).settings.heads if beside.is_file() else HeadRequest(decode=AUTO)
+
+
+def _of_heads(spec: ModelSpec, model: ImportedModel) -> ModelSpec:
+    """The specification of the network itself: a detection output's heads are decoded here."""
+    if spec.output.kind != DETECTION_OUTPUT:
+        return spec
+    heads = tuple(HeadSpec(head.stride, np.array(head.anchors, np.float32), head.scale_x_y) for head in model.heads)
+    return replace(spec, output=OutputSpec("yolo_heads", model.decode, heads))
 
 
 def _preprocessing(spec: ModelSpec) -> Preprocessing:
@@ -180,10 +201,11 @@ def _preprocessing(spec: ModelSpec) -> Preprocessing:
 
 
 def evaluation_thresholds(spec: ModelSpec, iou: float | None) -> Thresholds:
-    """As accuracy is measured: every class of a box that reaches a confidence of .001, at most 300 detections."""
+    """As accuracy is measured: every class of a box that reaches a confidence of .001, at most 300 detections. What a
+    detection output has dropped in the model is not asked of its float network either."""
     return replace(
         spec.thresholds,
-        confidence=CONFIDENCE,
+        confidence=spec.thresholds.confidence if spec.output.kind == DETECTION_OUTPUT else CONFIDENCE,
         iou=spec.thresholds.iou if iou is None else iou,
         max_detections=MAX_DETECTIONS,
         multi_label=True,

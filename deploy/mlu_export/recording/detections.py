@@ -10,12 +10,14 @@ HEAD = 64  # values in front of the boxes of a detection output
 ROW = 7  # values per box
 NMS_TYPES = ("yolov4", "yolov4_diou", "yolov4_single")  # by the vendor's nms_type
 MOST_BETA = 16
+MOST_HEADS, MOST_CLASSES = 7, 4096  # that the vendor's operator takes
 MOST_BOXES, MOST_SIDE = 1 << 20, 1 << 16  # of a detection output and its picture
 
 
-def _detection(kind: str, heads: Any, anchors: Any, classes: int, size: Any, conf: float, iou: float, most: int,
-               scale: float = 1.0, beta: float | None = None) -> Value:  # fmt: skip
+def _detection(kind: str, heads: Any, anchors: Any, classes: int, count: int, size: Any, conf: float, iou: float,
+               most: int, scale: float = 1.0, beta: float | None = None) -> Value:  # fmt: skip
     each = _check_detection(_call(kind), heads, anchors, classes)
+    _check_count(_call(kind), count, len(anchors), len(heads))
     if not (0 <= conf <= 1 and 0 <= iou <= 1):
         raise UnsupportedError(f"{_call(kind)}: confidence {conf} and overlap {iou} must lie within 0 and 1")
     if not 1 <= most <= MOST_BOXES or not 1 <= min(size) <= max(size) <= MOST_SIDE:
@@ -36,6 +38,10 @@ def _check_detection(call: str, heads: Any, anchors: Any, classes: int) -> int:
     """How many anchors each place of a head has. Raises UnsupportedError where anchors, classes and heads differ."""
     if not heads or not all(isinstance(head, Value) and len(head.shape) == 4 for head in heads):
         raise UnsupportedError(f"{call} takes heads N, A * (5 + classes), H, W that the network computes")
+    if len(heads) > MOST_HEADS:
+        raise UnsupportedError(f"{call}: {len(heads)} heads; the device's operator takes 1 to {MOST_HEADS}")
+    if classes > MOST_CLASSES:
+        raise UnsupportedError(f"{call}: num_classes {classes}; the device's operator takes 1 to {MOST_CLASSES}")
     if len({head.shape[0] for head in heads}) > 1:
         raise UnsupportedError(f"{call}: heads {', '.join(str(head.shape) for head in heads)} differ in pictures")
     if not anchors or len(anchors) % (2 * len(heads)):
@@ -55,6 +61,15 @@ def _check_detection(call: str, heads: Any, anchors: Any, classes: int) -> int:
     return each
 
 
+def _check_count(call: str, count: int, sides: int, heads: int) -> None:
+    """``num_anchors`` is how many numbers the list has in all scripts known; pairs, in all or a head, are meant too."""
+    if count not in (sides, sides // 2, sides // 2 // heads):
+        raise UnsupportedError(
+            f"{call}: num_anchors {count} is not the anchors', which are {sides} numbers for {heads} heads: give "
+            f"{sides}"
+        )
+
+
 def _fitting(channels: int, each: int) -> str:
     classes = channels // each - 5
     fits = channels % each == 0 and classes > 0
@@ -65,17 +80,27 @@ def _call(kind: str) -> str:
     return f"{kind.partition('_')[0]}_detection_output"
 
 
-def _yolov3(a: Any, b: Any, c: Any, anchors: Any, classes: int, _count: int, size: int, conf: float, iou: float,
+def _yolov3(a: Any, b: Any, c: Any, anchors: Any, classes: int, count: int, size: int, conf: float, iou: float,
             most: int) -> Value:  # fmt: skip
-    return _detection("yolov3", (a, b, c), anchors, classes, (size, size), conf, iou, most)
+    return _yolov3_heads((a, b, c), anchors, classes, count, size, conf, iou, most)
 
 
-def _yolov5(a: Any, b: Any, c: Any, anchors: Any, classes: int, _count: int, height: int, width: int, conf: float,
+def _yolov3_heads(heads: Any, anchors: Any, classes: int, count: int, size: int, conf: float, iou: float,
+                  most: int) -> Value:  # fmt: skip
+    return _detection("yolov3", tuple(heads), anchors, classes, count, (size, size), conf, iou, most)
+
+
+def _yolov5(a: Any, b: Any, c: Any, anchors: Any, classes: int, count: int, height: int, width: int, conf: float,
             iou: float, most: int) -> Value:  # fmt: skip
-    return _detection("yolov5", (a, b, c), anchors, classes, (height, width), conf, iou, most)
+    return _yolov5_heads((a, b, c), anchors, classes, count, height, width, conf, iou, most)
 
 
-def _yolov4(heads: Any, anchors: Any, classes: int, _count: int, width: int, height: int, conf: float, iou: float,
+def _yolov5_heads(heads: Any, anchors: Any, classes: int, count: int, height: int, width: int, conf: float,
+                  iou: float, most: int) -> Value:  # fmt: skip
+    return _detection("yolov5", tuple(heads), anchors, classes, count, (height, width), conf, iou, most)
+
+
+def _yolov4(heads: Any, anchors: Any, classes: int, count: int, width: int, height: int, conf: float, iou: float,
             most: int, scale: float = 1.0, beta: float = 0.6, nms_type: int = 0) -> Value:  # fmt: skip
     if nms_type not in range(len(NMS_TYPES)):
         raise UnsupportedError(
@@ -86,11 +111,13 @@ def _yolov4(heads: Any, anchors: Any, classes: int, _count: int, width: int, hei
     power = float(beta) if nms_type == 1 else None
     if power is not None and not 0 < power <= MOST_BETA:
         raise UnsupportedError(f"yolov4_detection_output with beta {beta} has no operator; give a number like 0.6")
-    return _detection(kind, tuple(heads), anchors, classes, (height, width), conf, iou, most, scale, power)
+    return _detection(kind, tuple(heads), anchors, classes, count, (height, width), conf, iou, most, scale, power)
 
 
 DETECTIONS: dict[str, Callable[..., Any]] = {
     "torch_mlu.yolov3_detection_output.default": _yolov3,
+    "torch_mlu.yolov3_detection_output.heads": _yolov3_heads,
     "torch_mlu.yolov4_detection_output.default": _yolov4,
     "torch_mlu.yolov5_detection_output.default": _yolov5,
+    "torch_mlu.yolov5_detection_output.heads": _yolov5_heads,
 }

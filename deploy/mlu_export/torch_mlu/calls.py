@@ -16,6 +16,7 @@ DETECTIONS = "_detection_output"
 # Those that torch computes on the CPU as well, in float.
 ON_CPU = ("conv1d", "conv2d", "conv_transpose2d", "linear", "mish")
 SCALE_PLACE = {"conv1d": 7, "conv2d": 7, "linear": 3}
+USUAL_HEADS = 3
 FLOATS = (torch.float16, torch.float32)
 
 
@@ -68,13 +69,22 @@ class Operator:
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Raises UserError for arguments that the operator does not take."""
         try:
-            return self._packet(*map(_whole, arguments), **{key: _whole(one) for key, one in named.items()})
+            arguments, function = self._of_heads(arguments)
+            return function(*map(_whole, arguments), **{key: _whole(one) for key, one in named.items()})
         except NotImplementedError as error:
             raise UserError(f"torch_mlu.{self._base}: it was given no tensor at all") from error
         except (RuntimeError, TypeError) as error:
             if not str(error).startswith(f"torch_mlu::{self._base}()"):
                 raise
             raise UserError(_fault(self._base, str(error))) from error
+
+    def _of_heads(self, arguments: Any) -> tuple[Any, Any]:
+        """Detection outputs have three heads as the vendor declares them; one, two, or up to seven go in a list."""
+        heads = next((place for place, one in enumerate(arguments) if not _is_tensor(one)), len(arguments))
+        if heads and heads != USUAL_HEADS and hasattr(self._packet, "heads"):
+            return (list(arguments[:heads]), *arguments[heads:]), self._packet.heads
+        in_list = bool(arguments) and isinstance(arguments[0], (list, tuple)) and hasattr(self._packet, "heads")
+        return arguments, self._packet.heads if in_list else self._packet.default
 
 
 def _whole(one: Any) -> Any:

@@ -37,6 +37,10 @@ SCHEMAS = (
         "int img_size, float conf_thres, float nms_thres, int maxBoxNum) -> Tensor"
     ),
     (
+        "yolov3_detection_output.heads(Tensor[] heads, int[] anchors, int num_classes, int num_anchors, int img_size, "
+        "float conf_thres, float nms_thres, int maxBoxNum) -> Tensor"
+    ),
+    (
         "yolov4_detection_output(Tensor[] outputs, int[] anchors, int num_classes, int num_anchors, int img_w, "
         "int img_h, float conf_thres, float nms_thres, int maxBoxNum, float scale_x_y=1.0, float beta=0.6, "
         "int nms_type=0) -> Tensor"
@@ -45,9 +49,14 @@ SCHEMAS = (
         "yolov5_detection_output(Tensor p3, Tensor p4, Tensor p5, int[] anchors, int num_classes, int num_anchors, "
         "int img_h, int img_w, float conf_thres, float iou_thres, int maxBoxNum) -> Tensor"
     ),
+    (
+        "yolov5_detection_output.heads(Tensor[] heads, int[] anchors, int num_classes, int num_anchors, int img_h, "
+        "int img_w, float conf_thres, float iou_thres, int maxBoxNum) -> Tensor"
+    ),
 )
 FACTORIES = ("arange", "arange.start", "arange.start_step", "linspace", "eye", "eye.m", "randperm")
-OPERATORS = tuple(schema.split("(", 1)[0] for schema in SCHEMAS)
+NAMES = tuple(schema.split("(", 1)[0] for schema in SCHEMAS)
+OPERATORS = tuple(name for name in NAMES if "." not in name)
 TESTED = "2.13"
 HOOK = "_setup_privateuseone_for_python_backend"  # experimental in torch: each release may change it
 REMEDY = f"install the tested version: pip install 'mlu-export[run]' (torch {TESTED}, Python 3.10 or newer)"
@@ -98,7 +107,7 @@ def _register_operators() -> None:
     library = torch.library.Library("torch_mlu", "DEF")
     for schema in SCHEMAS:
         library.define(schema)
-    for name in OPERATORS:
+    for name in NAMES:
         library.impl(name, functools.partial(_on_cpu, name), "CPU")
     aten = torch.library.Library("aten", "IMPL")
     aten.impl("empty.memory_format", _empty, "PrivateUse1")
@@ -141,7 +150,9 @@ def _on_cpu(name: str, *arguments: Any, **named: Any) -> Any:
     if name == "mish":
         return torch.nn.functional.mish(*arguments)
     moved = [_moved(one) for one in arguments]
-    result = dispatch(getattr(_installed[2], name).default, moved, {key: _moved(one) for key, one in named.items()})
+    base, _, overload = name.partition(".")
+    function = getattr(getattr(_installed[2], base), overload or "default")
+    result = dispatch(function, moved, {key: _moved(one) for key, one in named.items()})
     return result.cpu()
 
 

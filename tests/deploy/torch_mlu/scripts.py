@@ -429,6 +429,26 @@ for scale in (torch.full((1,), 2.0), torch.rand(40)):
         assert tuple(made.shape) == shape and torch.allclose(made.view(2, 40), wanted, atol=1e-5)
 """
 
+# One to seven heads, one by one or in a list; num_anchors counts numbers, pairs, or pairs of a head.
+ANY_HEADS = f"""
+import torch
+import torch_mlu
+{HEADS}
+op = torch.ops.torch_mlu
+A = [10, 14, 23, 27, 37, 58]
+for number in range(1, 8):
+    heads = [x[k % 3] for k in range(number)]
+    rest = (10, 6 * number, 64, 0.25, 0.45, 40)
+    apart = op.yolov3_detection_output(*heads, A * number, *rest).cpu()
+    for count in (6 * number, 3 * number, 3):
+        together = op.yolov3_detection_output(heads, A * number, 10, count, 64, 0.25, 0.45, 40).cpu()
+        assert apart.shape == together.shape == (1, 64 + 7 * 40, 1, 1) and torch.equal(apart, together)
+    halves = [one.sigmoid() for one in heads]
+    five = [op.yolov5_detection_output(*given, A * number, 10, 3, 64, 64, 0.25, 0.45, 40).cpu()
+            for given in (halves, (halves,))]
+    assert torch.equal(*five) and five[0].flatten()[0] > 0 and apart.flatten()[0] > 0
+"""
+
 # Each call is refused with words that name the reason.
 REFUSALS = f"""
 import torch
@@ -455,7 +475,11 @@ CASES = [
     (lambda: yolov5(*x, anchors=[0] + A[1:]), "an anchor has a side of 0; sides are pixels, above 0"),
     (lambda: yolov5(*x, anchors=A[1:] + [-3]), "an anchor has a side of -3"),
     (lambda: yolov5(*x, anchors=[10.5]), "Expected a value of type 'List[int]' for argument 'anchors'"),
-    (lambda: yolov5(*x[:2]), "Expected a value of type 'Tensor' for argument 'p5'"),
+    (lambda: yolov5(*x[:2]), "18 numbers of anchors for 2 heads"),
+    (lambda: yolov5(x[0], x[1], None), "Expected a value of type 'Tensor'"),
+    (lambda: yolov5(*x[:1] * 8, anchors=A[:16]), "8 heads; the device's operator takes 1 to 7"),
+    (lambda: yolov5(*x, classes=4097), "num_classes 4097; the device's operator takes 1 to 4096"),
+    (lambda: op.yolov3_detection_output(*x, A, 10, 4, 64, 0.2, 0.4, 9), "num_anchors 4 is not the anchors', which are"),
     (lambda: op.yolov4_detection_output((), A, 80, 18, 64, 64, 0.2, 0.4, 9), "it was given no tensor at all"),
     (lambda: yolov5(x[0], x[1].cpu(), x[2]), "head 2 of 3 is on the CPU"),
     (lambda: yolov5(*[one.int() for one in x]), "head 1 of 3 is int32"),

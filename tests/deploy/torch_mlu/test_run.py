@@ -178,6 +178,12 @@ def test_what_does_not_fit_an_operator_of_the_vendor_is_said_by_what_it_is(run):
     assert done.returncode == 0, done.stderr
 
 
+def test_detection_outputs_take_one_to_seven_heads(run):
+    """As separate arguments, as the vendor declares three of them, or in a list: the boxes are the same."""
+    done = run(scripts.ANY_HEADS)
+    assert done.returncode == 0, done.stderr
+
+
 def test_layers_of_several_widths_go_from_mixed_layer_to_the_file(run, tmp_path, offline):
     """Modes 2, 2, 0 and 1 in the checkpoint; online, fused and offline agree to the bit."""
     done = run(scripts.MIXED)

@@ -142,3 +142,34 @@ def test_what_the_operator_cannot_do_is_a_sentence(tiny, tiny_recipe, export, mo
     assert code == 2
     assert sentence in err
     assert not (tiny / "out").exists()
+
+
+@pytest.mark.torch
+def test_a_file_with_the_operator_is_verified_by_recipe_and_by_checkpoint(made, tiny, export):
+    """Operator by operator, the row included; a threshold that is not the recipe's is named."""
+    path = made("tiny", "boxes", "--detection-output", *THRESHOLDS["tiny"])
+    files = ("--weights", tiny / "tiny.weights", "--cfg", tiny / "tiny.cfg")
+    code, out, err = export("verify", path, *files, "--count", "1")
+    assert code == 0, err
+    assert "detection_output" in out
+    other = made("tiny", "other", "--detection-output", "--confidence", "0.3")
+    code, _, err = export("verify", path, *files, "--count", "1", "--recipe", other.with_name("tiny.recipe.toml"))
+    assert code == 2
+    assert "layer detection_output: attribute 5 is" in err
+
+
+@pytest.mark.torch
+def test_the_float_network_of_such_a_file_is_measured_by_its_heads(made, tiny):
+    """Under the thresholds that the model itself has, so that quantization alone is what differs."""
+    from mlu_export.measurement.evaluate import FloatModel, evaluation_thresholds
+
+    picture = np.random.default_rng(3).integers(0, 256, (40, 80, 3), np.uint8)
+    seen = []
+    for folder, more in (("heads", ()), ("boxes", ("--detection-output",))):
+        spec = load_bundle(made("tiny", folder, *THRESHOLDS["tiny"], *more))
+        network = FloatModel(spec, tiny / "tiny.weights", tiny / "tiny.cfg")
+        thresholds = evaluation_thresholds(spec, None)
+        assert thresholds.confidence == (0.2 if more else 0.001)
+        seen.append(network.detect(picture, dataclasses.replace(thresholds, confidence=0.2)))
+    assert len(seen[0].confidence) > 0
+    np.testing.assert_array_equal(seen[0].xyxy, seen[1].xyxy)

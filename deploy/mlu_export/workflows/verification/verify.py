@@ -17,21 +17,23 @@ from mlu_agent.config.toml import parse_toml
 from mlu_agent.engine import Engine
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.model.bundle import load_bundle
+from mlu_agent.model.output_spec import DETECTION_OUTPUT
 from mlu_agent.preprocess import preprocess
 
 from ...formats.container_reader import load_network
 from ...formats.pictures import list_pictures, read_picture
 from ...importers.darknet.archs import OPEN, find_arch
+from ...lowering.detection_output import DTYPES
 from ...runners.simulator import Runner, simulator
 from ...support.files import read_bounded
 from ...support.torch_needed import import_torch
 from ...values import network as net
-from ...values.heads import request_of
+from ...values.heads import HeadRequest, request_of
 from ...values.pixels import CHANNEL_SOURCES, INPUT_DTYPES
 from ..build import lowered, prepare
 from ..compile import checkpoint_recipe
 from ..read import read_network
-from ..request import Files, Form, Pixels, Quantization, Wanted
+from ..request import Files, Form, Pixels, Quantization, Suppression, Wanted
 from .probes import is_quantized, parts
 from .stored import stored_differences
 
@@ -142,6 +144,7 @@ def expected_network(request: VerifyRequest, found: Network) -> Network:
     asked = _as_described(asked, request.model, manifest)
     read = read_network(asked)
     if read.model.quantized is not None:
+        asked = _with_operator(asked, found)
         model = read.model
         model = replace(model, labels=model.labels or tuple(str(number) for number in range(model.classes)))
         return lowered(model, checkpoint_recipe(asked, replace(read, model=model)))[0]
@@ -152,6 +155,17 @@ def expected_network(request: VerifyRequest, found: Network) -> Network:
         f"{read.source.name} has float weights: give --recipe with the recipe that the model was built from, "
         "or --weights with its quantized checkpoint"
     )
+
+
+def _with_operator(asked: Wanted, found: Network) -> Wanted:
+    """A checkpoint does not tell whether its model was to end in a detection output, nor with which thresholds."""
+    last = found.operators[-1]
+    if last.opcode != net.DETECTION_OUTPUT:
+        return asked
+    kind = next((name for name, dtype in DTYPES.items() if dtype == found.tensors[last.output].dtype), None)
+    confidence, iou = (net.word_float(last.attributes[place]) for place in (5, 6))
+    form = replace(asked.form, detection_output=kind, max_boxes=last.attributes[7])
+    return replace(asked, form=form, suppression=Suppression(confidence, iou))
 
 
 def _entry(found: Network, manifest: Mapping[str, Any]) -> Form:
@@ -202,7 +216,8 @@ def _as_described(asked: Wanted, model: Path, manifest: Mapping[str, Any]) -> Wa
     spec = load_bundle(model)
     colours = _table(manifest, "provenance").get("colours", "rgb")
     pixels = Pixels(spec.input.resize, spec.input.mean, spec.input.std, colours)
-    return replace(asked, files=files, heads=request_of(spec), pixels=pixels)
+    heads = HeadRequest() if spec.output.kind == DETECTION_OUTPUT else request_of(spec)
+    return replace(asked, files=files, heads=heads, pixels=pixels)
 
 
 def _inputs(request: VerifyRequest, found: Network) -> tuple[Iterator[list[Array]], str]:
