@@ -368,13 +368,10 @@ def _check_network(data: memoryview, begin: int, named: _Descriptors) -> None:
         if number >= tensors:
             raise DataError(f"gives {info.name!r} the tensor number {number} of {tensors}; rebuild the model")
         *dims, code = struct.unpack_from("<5I", data, begin + 0x40 + 32 * number)
-        if not _describes(info.shape, tuple(dims)) or _DTYPES.get(code, ("",))[0] != info.dtype:
+        # a height of 1, or height and width, may be left out
+        shapes = [(dims[0], *dims[kept:]) for kept in (1, 2, 3) if set(dims[1:kept]) <= {1}]
+        if info.shape not in shapes or _DTYPES.get(code, ("",))[0] != info.dtype:
             raise DataError(f"describes {info.name!r} differently in its network section; rebuild the model")
-
-
-def _describes(shape: tuple[int, ...], dims: tuple[int, ...]) -> bool:
-    """A container may leave out the height of N, H, W, C, or height and width, where they are 1."""
-    return shape in (dims, *(dims[:1] + dims[count + 1 :] for count in (1, 2) if dims[1 : count + 1] == (1,) * count))
 
 
 def _u32(data: memoryview, offset: int) -> int:
