@@ -222,6 +222,68 @@ static void devices_have_a_handle_of_the_driver(void)
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtGetMLUdev(&driver, 0));
 }
 
+/* One context of parameters and one descriptor for all; the rest is each thread's own, in the same tables. */
+typedef struct shared_objects {
+    void *param;
+    cnrtParamDesc_t desc;
+} shared_objects;
+
+static void use_mapped(char *memory)
+{
+    void *seen, *found, *mapped;
+    cnrtIpcMemHandle handle;
+    OK(cnrtMap(&seen, memory));
+    OK(cnrtFindDevAddrWithOffsetByMappedAddr((char *)seen + 7, &found));
+    CHECK(found == memory + 7);
+    OK(cnrtAcquireMemHandle(&handle, memory));
+    OK(cnrtMapMemHandle(&mapped, handle, 0));
+    OK(cnrtUnMapMemHandle(mapped));
+    OK(cnrtUnmap(seen));
+}
+
+static void *share(void *argument)
+{
+    const shared_objects *all = (const shared_objects *)argument;
+    char *one = allocate_on(1), *two = allocate_on(2), name[] = "shared";
+    int dims[] = {2, 3}, value = 0;
+    for (int i = 0; i < 100; i++) {
+        cnrtParamDescArray_t array;
+        cnrtKernelParamsBuffer_t buffer;
+        size_t count;
+        use_mapped(two);
+        OK(cnrtMemcpyPeer(two, 2, one, 1, 100));
+        OK(cnrtCreateParamDescArray(&array, 3));
+        OK(cnrtGetKernelParamsBuffer(&buffer));
+        OK(cnrtSetShapeToParamDesc(all->desc, dims, 2));
+        OK(cnrtSetNameToParamDesc(all->desc, name, 6));
+        OK(cnrtGetParamElementNum(all->desc, &count));
+        OK(cnrtAddParam(all->param, name, sizeof i, &i));
+        OK(cnrtGetParam(all->param, name, &value, sizeof value));
+        CHECK(count == 6 && value >= 0 && value < 100);
+        OK(cnrtDestroyKernelParamsBuffer(buffer));
+        OK(cnrtDestroyParamDescArray(array, 3));
+    }
+    OK(cnrtFree(one));
+    OK(cnrtFree(two));
+    return NULL;
+}
+
+static void threads_share_at_once(void)
+{
+    shared_objects all;
+    pthread_t threads[4];
+    OK(cnrtAllocParam(&all.param));
+    OK(cnrtCreateParamDesc(&all.desc));
+    for (int i = 0; i < 4; i++) {
+        CHECK(pthread_create(&threads[i], NULL, share, &all) == 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    OK(cnrtDestroyParam(all.param));
+    OK(cnrtDestroyParamDesc(all.desc));
+}
+
 int main(void)
 {
     OK(cnrtInit(0));
@@ -232,6 +294,7 @@ int main(void)
     RUN(devices_are_near_the_processors_of_the_process);
     RUN(devices_stand_beside_each_other);
     RUN(devices_have_a_handle_of_the_driver);
+    RUN(threads_share_at_once);
     cnrtDestroy();
     return 0;
 }
