@@ -58,6 +58,10 @@ extern "C" {
 }
 #endif
 
+#if CNRT_VERSION >= 41000
+#define cnrtDestoryParam cnrtDestroyParam /* the name that all versions before had */
+#endif
+
 #if CNRT_VERSION == 40200
 /* Ends the program. As in 4.2.0 whoever uses it includes stdio.h and stdlib.h, and needs no semicolon after it. */
 #define CNRT_CHECK(statement)                                                        \
