@@ -73,6 +73,48 @@ add_test(NAME strict COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/s
   $<TARGET_FILE:api_sequence> ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_input_of_3840_bytes})
 set_tests_properties(strict PROPERTIES TIMEOUT 120)
 
+# The header in every standard: that it compiles without a warning is the test.
+function(api_header STANDARD LANGUAGE SUFFIX)
+  add_library(api_header_${LANGUAGE}${STANDARD} OBJECT api_header_alone.${SUFFIX} api_header_after.${SUFFIX})
+  set_target_properties(api_header_${LANGUAGE}${STANDARD} PROPERTIES
+    ${LANGUAGE}_STANDARD ${STANDARD} ${LANGUAGE}_STANDARD_REQUIRED ON ${LANGUAGE}_EXTENSIONS OFF)
+  target_compile_options(api_header_${LANGUAGE}${STANDARD} PRIVATE -Wpedantic)
+  target_include_directories(api_header_${LANGUAGE}${STANDARD} PRIVATE ${CMAKE_SOURCE_DIR}/include)
+endfunction()
+foreach(STANDARD 90 99 11)
+  api_header(${STANDARD} C c)
+endforeach()
+if(CMAKE_CXX_COMPILER)
+  foreach(STANDARD 98 11 14 17 20)
+    api_header(${STANDARD} CXX cpp)
+  endforeach()
+endif()
+
+# A program of each version that a header is known of, with a library that reports it; and of ours with one that reports 4.2.0.
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/codes.toml
+  "[[fault]]\nfunction = \"cnrtGetDeviceCount\"\nnth = 1\ncode = \"CNRT_RET_ERR_TIMEOUT\"\n")
+function(api_version NAME VERSION LAST_WORDS)
+  string(REGEX MATCHALL "[0-9]+" NUMBERS ${VERSION})
+  list(GET NUMBERS 1 MINOR)
+  list(GET NUMBERS 2 PATCH)
+  add_executable(api_version_${NAME} api_versions.c)
+  target_compile_definitions(api_version_${NAME} PRIVATE CNRT_MINOR_VERSION=${MINOR} CNRT_PATCH_VERSION=${PATCH})
+  target_link_libraries(api_version_${NAME} PRIVATE cnrt)
+  add_test(NAME api_version_${NAME} COMMAND api_version_${NAME})
+  set_tests_properties(api_version_${NAME} PROPERTIES TIMEOUT 60 PASS_REGULAR_EXPRESSION "${LAST_WORDS}"
+    ENVIRONMENT "CNRT_SIMULATOR_VERSION=${VERSION};CNRT_SIMULATOR_FAULTS=${CMAKE_CURRENT_BINARY_DIR}/codes.toml")
+endfunction()
+api_version(4_2_0 4.2.0 "code: 632010\nended")
+api_version(4_2_1 4.2.1 "went on\nok .*ended")
+api_version(4_3 4.3.0 "went on\nok .*ended")
+api_version(4_4 4.4.0 "went on\nok .*ended")
+api_version(4_7 4.7.12 "went on\nok .*ended")
+api_version(4_10 4.10.4 "CNRT_RET_ERR_IO \\(632048\\).*went on\nok .*ended")
+add_executable(api_check_ends api_check_ends.c)
+target_link_libraries(api_check_ends PRIVATE cnrt)
+add_test(NAME api_check_ends COMMAND api_check_ends)
+set_tests_properties(api_check_ends PROPERTIES TIMEOUT 60 ENVIRONMENT CNRT_SIMULATOR_VERSION=4.2.0 WILL_FAIL TRUE)
+
 # The tests that see inside: of rules for faults and of clocks alone, and one that holds queues at a gate.
 add_executable(core_test core_test.c $<TARGET_OBJECTS:sim_core> $<TARGET_OBJECTS:sim_exec> $<TARGET_OBJECTS:sim_kernels>)
 target_include_directories(core_test PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/sim)
@@ -95,5 +137,5 @@ set_tests_properties(api_core PROPERTIES TIMEOUT 300)
 
 if(NOT SIM_SANITIZE) # a sanitizer adds names of its own
   add_test(NAME api_symbols COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/api_symbols.py
-    ${CMAKE_NM} ${CMAKE_READELF} $<TARGET_FILE:cnrt> ${CMAKE_SOURCE_DIR}/include/cnrt_abi.h)
+    ${CMAKE_NM} ${CMAKE_READELF} $<TARGET_FILE:cnrt> ${CMAKE_SOURCE_DIR}/include/cnrt_abi.h ${CMAKE_SOURCE_DIR}/ABI.md)
 endif()

@@ -85,7 +85,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "lost-for-ever": (
         rule(INVOKE, "nth = 4", "lost = true", 'until = "forever"', 'code = "CNRT_RET_ERR_MLU"'),
-        [RIGHT] * 3 + ["an undocumented code (632032): Device 0", "CreateRuntimeContext failed", "cnrtInit failed"],
+        [RIGHT] * 3 + ["MLU (632032): Device 0", "CreateRuntimeContext failed", "cnrtInit failed"],
     ),
     "another-device": (rule(INVOKE, "device = 1", QUEUE), [RIGHT] * 6),
     "this-device": ("# on device 1\n" + rule(INVOKE, "device = 1", "nth = 2", QUEUE), [RIGHT, "Call 2", *[RIGHT] * 4]),

@@ -66,9 +66,17 @@ class Status:
 
     def describe(self, code: int) -> str:
         """The code in words: name, number and the library's sentence."""
-        name = NAMES.get(code, "an undocumented code")
+        name = NAMES.get(code) or self._name(code)
         sentence = self.sentence(code)
         return f"{name} ({code})" + (f": {sentence}" if sentence else "")
+
+    def _name(self, code: int) -> str:
+        """The library's own name for a number that differs between versions; those since 4.10 tell it."""
+        try:
+            name = self._text(self._lib.cnrtGetErrorName(code))
+        except (AttributeError, self._ffi.error):  # an older one has no such function
+            name = ""
+        return name.replace("CNRT_RET_", "").replace("ERR_", "").replace("UNKNOWN", "") or "an undocumented code"
 
     def sentence(self, code: int) -> str:
         """What the library says of it: of the simulator, of the thread's last failure."""

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "core/environment.h"
 #include "core/queue.h"
 
 enum { LEAST_MB = 4, MOST_MB = 511 };
@@ -82,8 +83,9 @@ cnrtRet_t cnrtSyncDevice(void)
 cnrtRet_t cnrtSetDeviceFlag(unsigned int flags)
 {
     ENTER(cnrtSetDeviceFlag);
-    REQUIRE(flags < CNRT_QUEUE_SYNC_MAX, CNRT_RET_ERR_INVALID,
-            "A device flag is 0 (spin), 1 (block) or 2 (yield), not %u.", flags);
+    const bool yields = sim_environment_version() >= 41000;
+    REQUIRE(flags <= (yields ? CNRT_QUEUE_SYNC_YIELD : CNRT_QUEUE_SYNC_BLOCK), CNRT_RET_ERR_INVALID,
+            "A device flag is 0 (spin) or 1 (block), since version 4.10 also 2 (yield), not %u.", flags);
     TRY(sim_runtime_require_device());
     atomic_store(&sim_runtime_device()->settings[SIM_SETTING_FLAG], flags);
     return CNRT_RET_SUCCESS;

@@ -1,7 +1,9 @@
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "api/api.h"
 #include "core/codes.h"
+#include "core/environment.h"
 
 const char *cnrtGetErrorStr(cnrtRet_t err_code)
 {
@@ -33,6 +35,9 @@ void cnrtCheck(cnrtRet_t result, const char *const func, const char *const file,
     fprintf(stderr, "[%s:%d] %s: %s (%d), %s. %s\n", file == NULL ? "?" : file, line, func == NULL ? "?" : func,
             sim_code_name(result), (int)result, sim_code_text(result),
             sim_error_peek() == result ? sim_error_message() : "");
+    if (sim_environment_version() == 40200) { /* whose macro CNRT_CHECK did */
+        exit(1);
+    }
 }
 
 int cnrtSimulatorAbiVersion(void)

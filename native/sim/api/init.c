@@ -28,8 +28,7 @@ cnrtRet_t cnrtGetVersion(unsigned int *ver)
 {
     ENTER_HELPER();
     REQUIRE_POINTER(ver, CNRT_RET_ERR_INVALID);
-    const int *version = sim_environment_get()->version;
-    *ver = (unsigned)(version[0] * 10000 + version[1] * 100 + version[2]);
+    *ver = sim_environment_version();
     return CNRT_RET_SUCCESS;
 }
 

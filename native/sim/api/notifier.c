@@ -1,6 +1,7 @@
 #include "core/notifier.h"
 
 #include "api/api.h"
+#include "core/codes.h"
 #include "core/runtime.h"
 
 static sim_notifier *get(cnrtNotifier_t handle)
@@ -84,7 +85,7 @@ static cnrtRet_t time_of(cnrtNotifier_t handle, const char *which, int64_t *nano
     sim_object_release(n);
     if (!known) {
         return sim_strict_failed(SIM_FOUND_NOTIFIER,
-                                 sim_error_set(CNRT_RET_ERR_FUNC_CALL,
+                                 sim_error_set(sim_code_call(SIM_DRIVER),
                                                "The %s notifier was not placed, or its queue has not passed it: "
                                                "synchronise the queue first.",
                                                which));

@@ -2,13 +2,14 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "core/codes.h"
 #include "core/cpus.h"
 #include "core/runtime.h"
 
 static cnrtRet_t check_ordinal(int ordinal)
 {
     TRY(sim_runtime_require_device());
-    REQUIRE(ordinal >= 0 && ordinal < (int)sim_device_count(), CNRT_RET_ERR_FUNC_CALL,
+    REQUIRE(ordinal >= 0 && ordinal < (int)sim_device_count(), sim_code_call(SIM_DEVICE_TOOLS),
             "There is no device with ordinal %d: there are %u.", ordinal, sim_device_count());
     return CNRT_RET_SUCCESS;
 }
@@ -42,7 +43,8 @@ cnrtRet_t cnrtGetDeviceAffinity(cnrtDeviceAffinity_t *affinity, int dev_ordinal)
 
 static cnrtRet_t bind(const uint32_t *words)
 {
-    REQUIRE(sim_cpus_bind(words), CNRT_RET_ERR_FUNC_CALL, "The host does not let this thread use those processors.");
+    REQUIRE(sim_cpus_bind(words), sim_code_call(SIM_DEVICE_TOOLS),
+            "The host does not let this thread use those processors.");
     return CNRT_RET_SUCCESS;
 }
 
@@ -93,7 +95,7 @@ static cnrtRet_t write_devices(unsigned wanted, uint64_t *count, uint64_t *ordin
         }
     }
     *count = found;
-    REQUIRE(found <= room, CNRT_RET_ERR_FUNC_CALL, "There are %llu devices, and room for %llu.",
+    REQUIRE(found <= room, sim_code_call(SIM_DEVICE_TOOLS), "There are %llu devices, and room for %llu.",
             (unsigned long long)found, (unsigned long long)room);
     return CNRT_RET_SUCCESS;
 }
@@ -103,8 +105,8 @@ cnrtRet_t cnrtTopologyGetNearestDevices(cnrtTopologyRelationshipEnum_t relations
 {
     ENTER(cnrtTopologyGetNearestDevices);
     unsigned wanted = 0;
-    REQUIRE((int)relationship >= CNRT_TOPO_SELF && (int)relationship <= CNRT_TOPO_SYSTEM, CNRT_RET_ERR_FUNC_CALL,
-            "A relationship is 0 (self) to 6 (system), not %d.", (int)relationship);
+    REQUIRE((int)relationship >= CNRT_TOPO_SELF && (int)relationship <= CNRT_TOPO_SYSTEM,
+            sim_code_call(SIM_DEVICE_TOOLS), "A relationship is 0 (self) to 6 (system), not %d.", (int)relationship);
     REQUIRE_POINTER(count, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(ordinal_array, CNRT_RET_ERR_INVALID);
     TRY(check_ordinal(dev_ordinal));
@@ -117,8 +119,8 @@ cnrtRet_t cnrtTopologyGetNearestDevices(cnrtTopologyRelationshipEnum_t relations
 cnrtRet_t cnrtTopologyGetCpuRelatedDevices(int cpuid, uint64_t *count, uint64_t *ordinal_array)
 {
     ENTER(cnrtTopologyGetCpuRelatedDevices);
-    REQUIRE(cpuid >= 0 && (unsigned)cpuid < sim_cpus_count() && cpuid < 32 * SIM_CPU_WORDS, CNRT_RET_ERR_FUNC_CALL,
-            "The host has processors 0 to %u, not %d.", sim_cpus_count() - 1, cpuid);
+    REQUIRE(cpuid >= 0 && (unsigned)cpuid < sim_cpus_count() && cpuid < 32 * SIM_CPU_WORDS,
+            sim_code_call(SIM_DEVICE_TOOLS), "The host has processors 0 to %u, not %d.", sim_cpus_count() - 1, cpuid);
     REQUIRE_POINTER(count, CNRT_RET_ERR_INVALID);
     REQUIRE_POINTER(ordinal_array, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());

@@ -144,6 +144,12 @@ const sim_environment *sim_environment_get(void)
     return &environment;
 }
 
+unsigned sim_environment_version(void)
+{
+    const int *version = sim_environment_get()->version;
+    return (unsigned)(version[0] * 10000 + version[1] * 100 + version[2]);
+}
+
 const char *sim_environment_kernels(void)
 {
     return text_of("CNRT_SIMULATOR_KERNELS");

@@ -31,6 +31,8 @@ typedef struct sim_environment {
 } sim_environment;
 
 const sim_environment *sim_environment_get(void);
+/* The reported version as one number, 40712 for 4.7.12. */
+unsigned sim_environment_version(void);
 
 /* Asked for again with each model that is loaded; NULL: nothing was chosen. */
 const char *sim_environment_kernels(void);

@@ -1,0 +1,3 @@
+#include "cnrt.h"
+
+#include "api_header.h"
