@@ -12,7 +12,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/runtime.h"
-#include "core/strict.h"
+#include "core/strict_order.h"
 #include "core/toml.h"
 
 atomic_int sim_faults_state;
@@ -167,6 +167,9 @@ cnrtRet_t sim_faults_meet(sim_function_number function, int direction, const cha
         current = fault;
     }
     fail_if_lost(function, device, &status);
+    if (status.code != CNRT_RET_SUCCESS) {
+        sim_order_pardon();
+    }
     return sim_error_set_status(&status);
 }
 

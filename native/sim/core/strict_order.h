@@ -35,7 +35,9 @@ void sim_order_close(uint64_t queue);
 sim_mark sim_order_now(uint64_t queue);                    /* the end of what it was given */
 void sim_order_passed(const sim_mark *mark);               /* the host has waited for it */
 void sim_order_hold(uint64_t queue, const sim_mark *mark); /* the queue waits for it */
-void sim_order_tell_pending(void);                         /* at the program's end */
+/* A fault that was asked for made a call fail, which may have been a wait: nothing before is held against the program. */
+void sim_order_pardon(void);
+void sim_order_tell_pending(void); /* at the program's end */
 
 /* With the lock held. */
 sim_point sim_order_add(uint64_t queue); /* work, of the current call; queue 0: the host's, at once */

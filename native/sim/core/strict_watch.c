@@ -112,6 +112,11 @@ void sim_watch_settle(sim_point point)
     }
 }
 
+void sim_watch_forget(void)
+{
+    watch_count = 0;
+}
+
 void sim_watch_freed(const void *host, size_t bytes)
 {
     for (unsigned index = watch_count; index-- > 0;) {

@@ -10,6 +10,7 @@ typedef enum sim_watched { SIM_WATCH_SOURCE, SIM_WATCH_DESTINATION, SIM_WATCH_AR
 /* All with sim_strict_lock held. */
 void sim_watch_add(sim_watched what, const void *host, size_t bytes, sim_point point);
 void sim_watch_settle(sim_point point); /* compares what was to stay until then, and forgets it */
+void sim_watch_forget(void);            /* all of it, untold */
 /* Host memory is being freed: tells what still used it. */
 void sim_watch_freed(const void *host, size_t bytes);
 
