@@ -105,7 +105,7 @@ static bool is_new(sim_finding kind, const sim_site *site)
 
 static void tell(sim_finding kind, const sim_site *site, const char *format, va_list arguments)
 {
-    char sentence[600], where[SIM_SITE_TEXT];
+    char sentence[1400], where[SIM_SITE_TEXT];
     if (!sim_strict()) {
         return;
     }

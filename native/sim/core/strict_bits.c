@@ -18,17 +18,17 @@ static void put(uint8_t *bits, size_t index, bool value)
     bits[index / 8] = (uint8_t)(value ? bits[index / 8] | mask : bits[index / 8] & ~mask);
 }
 
-void sim_bits_set(uint8_t *bits, size_t begin, size_t end)
+void sim_bits_set(uint8_t *bits, size_t begin, size_t end, bool value)
 {
     for (; begin < end && begin % 8 != 0; begin++) {
-        put(bits, begin, true);
+        put(bits, begin, value);
     }
     if (begin < end) {
-        memset(bits + begin / 8, 0xff, (end - begin) / 8);
+        memset(bits + begin / 8, value ? 0xff : 0, (end - begin) / 8);
         begin += (end - begin) / 8 * 8;
     }
     for (; begin < end; begin++) {
-        put(bits, begin, true);
+        put(bits, begin, value);
     }
 }
 

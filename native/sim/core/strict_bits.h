@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 size_t sim_bits_bytes(size_t count); /* what a map of so many bits takes */
-void sim_bits_set(uint8_t *bits, size_t begin, size_t end);
+void sim_bits_set(uint8_t *bits, size_t begin, size_t end, bool value);
 /* The first bit in the range that is `value`; `end` when there is none. */
 size_t sim_bits_find(const uint8_t *bits, size_t begin, size_t end, bool value);
 /* Gives bits of one map to another; the ranges do not overlap. */

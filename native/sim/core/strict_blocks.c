@@ -55,6 +55,7 @@ static void destroy(sim_strict_block *block)
         munmap(block->space, block->reserved);
     }
     free(block->written);
+    free(block->doubt);
     free(block);
 }
 

@@ -37,6 +37,8 @@ typedef struct sim_strict_block {
     uint8_t *written;
     sim_strict_copy_in copies[SIM_MOST_COPIES]; /* the latest first; end 0: none */
     sim_strict_output unread, bound;            /* bound: the last model that used all of it */
+    sim_strict_output doubted;                  /* computed from what was never written: not written either */
+    char *doubt;                                /* why, or NULL */
     sim_access accesses[SIM_MOST_ACCESSES];     /* by queues, not known to be over */
     unsigned access_count;
 } sim_strict_block;

@@ -91,7 +91,8 @@ static void forget_copies(sim_strict_block *block, size_t begin, size_t end)
 
 void sim_bytes_written(sim_strict_block *block, size_t begin, size_t end)
 {
-    sim_bits_set(block->written, begin, end);
+    sim_bits_set(block->written, begin, end, true);
+    sim_output_overlapped(&block->doubted, begin, end);
     forget_copies(block, begin, end);
     sim_output_overlapped(&block->unread, begin, end);
 }

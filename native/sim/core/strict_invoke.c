@@ -1,8 +1,13 @@
+#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "core/strict_bits.h"
 #include "core/strict_use.h"
 #include "core/strict_watch.h"
+
+enum { DOUBT_TEXT = SIM_BLOCK_TEXT + SIM_SITE_TEXT + 512 };
 
 /* One buffer of an invocation, and the tensor that it is to hold. */
 typedef struct tensor {
@@ -28,13 +33,21 @@ static bool is_whole(const tensor *t)
     return t->begin == 0 && t->end == t->block->bytes;
 }
 
-static void tell_of(sim_finding kind, const tensor *t, const char *what, const sim_site *site)
+/* "input 0 of model ... lies in buffer ...: what where." */
+static void describe(char text[DOUBT_TEXT], const tensor *t, const char *what, const sim_site *site)
 {
     char buffer[SIM_BLOCK_TEXT], where[SIM_SITE_TEXT];
     sim_block_text(t->block, buffer);
     sim_site_text(site, where);
-    sim_strict_tell(kind, "%s %d of model \"%.60s\" (%lld bytes) lies in %s: %s %s.", t->side, t->number,
-                    t->model->name, (long long)t->io->bytes, buffer, what, where);
+    snprintf(text, DOUBT_TEXT, "%s %d of model \"%.60s\" (%lld bytes) lies in %s: %s %s.", t->side, t->number,
+             t->model->name, (long long)t->io->bytes, buffer, what, where);
+}
+
+static void tell_of(sim_finding kind, const tensor *t, const char *what, const sim_site *site)
+{
+    char text[DOUBT_TEXT];
+    describe(text, t, what, site);
+    sim_strict_tell(kind, "%s", text);
 }
 
 /* An output that has just what this input needs, from the host: the two stand in each other's place. */
@@ -56,30 +69,35 @@ static bool looks_swapped(const tensor *input, const sim_strict_side *sides)
     return false;
 }
 
-/* Part of a batch may be left out, picture by picture; not part of a picture. */
-static void check_input_written(const tensor *input, const sim_strict_side *sides)
+/* Part of a batch may be left out, picture by picture; not part of a picture. `doubt` says what is missing: told when what is
+ * computed from it is read, as many programs let a device run warm on whatever lies there. */
+static void check_input_written(const tensor *input, const sim_strict_side *sides, char doubt[DOUBT_TEXT])
 {
     const uint8_t *written = input->block->written;
     const size_t all = input->end - input->begin;
     const size_t pictures = input->io->rank > 0 && input->io->dims[0] > 0 ? (size_t)input->io->dims[0] : 1;
-    const bool any = sim_bits_find(written, input->begin, input->end, true) < input->end;
+    const sim_site *site = &input->block->allocated;
+    if (sim_bits_find(written, input->begin, input->end, true) == input->end) {
+        if (!looks_swapped(input, sides)) {
+            describe(
+                doubt, input,
+                "nothing was ever written there, but the output is read. Copy the input to it before; the buffer is of",
+                site);
+        }
+        return;
+    }
     for (size_t picture = 0; picture < pictures; picture++) {
         const size_t begin = input->begin + picture * (all / pictures), end = begin + all / pictures;
         const size_t first = sim_bits_find(written, begin, end, false);
-        const bool part = first < end && sim_bits_find(written, begin, end, true) < end;
-        if (part) {
-            char what[160];
+        if (first < end && sim_bits_find(written, begin, end, true) < end) {
+            char what[200];
             snprintf(what, sizeof what,
-                     "nothing was ever written from byte %zu of it on. Is the copy to it too short? The buffer is of",
+                     "nothing was ever written from byte %zu of it on, but the output is read. Is the copy to it too "
+                     "short? The buffer is of",
                      first - input->begin);
-            tell_of(SIM_FOUND_NEVER_WRITTEN, input, what, &input->block->allocated);
+            describe(doubt, input, what, site);
             return;
         }
-    }
-    if (!any && !looks_swapped(input, sides)) {
-        tell_of(SIM_FOUND_NEVER_WRITTEN, input,
-                "nothing was ever written there. Copy the input to it before; the buffer is of",
-                &input->block->allocated);
     }
 }
 
@@ -145,11 +163,11 @@ static sim_strict_output of_model(const tensor *t)
     return made;
 }
 
-static void read_input(const tensor *input, const sim_strict_side *sides, sim_point point)
+static void read_input(const tensor *input, const sim_strict_side *sides, sim_point point, char doubt[DOUBT_TEXT])
 {
     sim_bytes_use(input->block, input->begin, input->end, false, point, "is read");
     if (!input->block->mapped) {
-        check_input_written(input, sides);
+        check_input_written(input, sides, doubt);
         check_input_size(input, sides);
     }
     sim_output_overlapped(&input->block->unread, input->begin, input->end);
@@ -158,12 +176,19 @@ static void read_input(const tensor *input, const sim_strict_side *sides, sim_po
     }
 }
 
-static void write_output(const tensor *output, sim_point point)
+static void write_output(const tensor *output, sim_point point, const char *doubt)
 {
-    sim_bytes_use(output->block, output->begin, output->end, true, point, "is written");
+    sim_strict_block *block = output->block;
+    sim_bytes_use(block, output->begin, output->end, true, point, "is written");
     check_output(output);
-    sim_bytes_written(output->block, output->begin, output->end);
-    output->block->unread = of_model(output);
+    sim_bytes_written(block, output->begin, output->end);
+    block->unread = of_model(output);
+    if (doubt[0] != '\0') {
+        free(block->doubt);
+        block->doubt = strdup(doubt);
+        block->doubted = block->unread;
+        sim_bits_set(block->written, output->begin, output->end, false);
+    }
 }
 
 void sim_strict_invoke(const sim_model_info *info, const sim_strict_side *sides, void *const *array, uint64_t queue)
@@ -174,15 +199,16 @@ void sim_strict_invoke(const sim_model_info *info, const sim_strict_side *sides,
     }
     sim_strict_lock();
     const sim_point point = sim_order_add(queue);
+    char doubt[DOUBT_TEXT] = "";
     for (int index = 0; index < count; index++) {
         const tensor t = tensor_at(info, sides, index);
         if (t.block->written == NULL) { /* freed meanwhile, by another thread */
             continue;
         }
         if (index < info->input_count) {
-            read_input(&t, sides, point);
+            read_input(&t, sides, point, doubt);
         } else {
-            write_output(&t, point);
+            write_output(&t, point, doubt);
         }
     }
     sim_watch_add(SIM_WATCH_ARRAY, array, (size_t)count * sizeof *array, point);

@@ -39,6 +39,11 @@ static void check_written(const sim_strict_block *block, size_t begin, size_t en
     const size_t first = sim_bits_find(block->written, begin, end, false);
     if (first < end && !block->mapped) {
         char buffer[SIM_BLOCK_TEXT];
+        const sim_strict_output *doubted = &block->doubted;
+        if (first >= doubted->begin && first < doubted->end && block->doubt != NULL) {
+            sim_strict_tell_at(SIM_FOUND_NEVER_WRITTEN, &doubted->site, "%s", block->doubt);
+            return;
+        }
         sim_block_text(block, buffer);
         sim_strict_tell(SIM_FOUND_NEVER_WRITTEN,
                         "bytes %zu to %zu of %s are copied to the host, but nothing was ever written from byte %zu on: "
