@@ -33,6 +33,18 @@ def _native(name: str, old: str, new: str, *tests: str) -> Change:
 
 AGENT = (
     _agent(
+        "a header of somebody's in our tree thrown away",
+        "others = {str(path.relative_to(home)) for path in _entries(home)} - ours",
+        "others: set[str] = set()",
+        "test_what_is_not_ours_is_left_alone",
+    ),
+    _agent(
+        "the tree before gone when the new one fails",
+        "old.rename(home)",
+        "pass",
+        "test_a_tree_that_does_not_get_its_name_leaves_the_old_one",
+    ),
+    _agent(
         "keys that everybody can put there not remarked on",
         "if one.stat().st_mode & stat.S_IWOTH]",
         "if one.stat().st_mode & stat.S_ISVTX]",

@@ -151,7 +151,7 @@ def test_a_folder_that_is_not_there_is_said(invoke, small: Path, tmp_path: Path)
     """The model ran all the same; the sentence says what the variable may be."""
     told = invoke(str(tmp_path / "none"), small)
     assert "cannot be written: No such file or directory" in told
-    assert "CNRT_SIMULATOR_PROFILE must be 1 or a folder" in told
+    assert "CNRT_SIMULATOR_PROFILE must be 1, a folder" in told
 
 
 def test_a_name_of_any_bytes_stays_json(simulator_path: Path, tmp_path: Path):

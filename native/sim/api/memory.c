@@ -4,11 +4,13 @@
 
 #include "api/api.h"
 #include "api/copies.h"
+#include "core/log.h"
 #include "core/mapping.h"
 #include "core/queue.h"
 #include "core/runtime.h"
 #include "core/strict_use.h"
 #include "core/timing.h"
+#include "core/trace.h"
 
 cnrtRet_t cnrtMalloc(void **pPtr, size_t bytes)
 {
@@ -152,6 +154,7 @@ void sim_api_copy_now(void *dst, void *src, size_t bytes, sim_block *blocks[2])
     sim_strict_copy(sim_memory_side(blocks[0], dst), sim_memory_side(blocks[1], src), bytes, 0);
     copy(&fault, dst, src, bytes, blocks);
     time_of_copy(bytes, begun);
+    sim_trace_copy(sim_runtime_ordinal(), sim_log_entered(), bytes, (uint64_t)begun, (uint64_t)sim_clock_host());
     sim_memory_unpin(blocks[0]);
     sim_memory_unpin(blocks[1]);
 }
@@ -194,7 +197,7 @@ cnrtRet_t sim_api_copy_later(sim_queue *queue, void *dst, void *src, size_t byte
     }
     work->as.copy.destination = dst;
     work->as.copy.source = src;
-    work->as.copy.bytes = bytes;
+    work->as.copy.bytes = work->bytes = bytes;
     work->as.copy.blocks[0] = blocks[0];
     work->as.copy.blocks[1] = blocks[1];
     work->run = run_copy;
@@ -305,6 +308,7 @@ static cnrtRet_t submit_fill(sim_queue *queue, sim_block *block, void *ptr, uint
     work->as.fill.destination = ptr;
     work->as.fill.value = value;
     work->as.fill.count = count;
+    work->bytes = words ? count * sizeof value : count;
     work->as.fill.words = words;
     work->as.fill.block = block;
     work->run = run_fill;

@@ -9,6 +9,7 @@
 #include "core/processors.h"
 #include "core/strict_use.h"
 #include "core/timing.h"
+#include "core/trace.h"
 
 struct sim_context {
     sim_object base;
@@ -176,11 +177,15 @@ static const char *side_of(const sim_model_info *info, int index, int *number)
 }
 
 /* Computes on as many processors of the host as it has cores and there are. */
-static void compute(sim_context *context, void *const *buffers, sim_status *status)
+static void compute(sim_context *context, void *const *buffers, sim_trace_place *place, sim_status *status)
 {
     sim_workspaces *spaces = sim_loaded_model_workspaces(context->model);
     sim_hold hold;
     sim_processors_acquire(sim_processors_team_size(sim_context_info(context)->parallelism), &hold);
+    if (place->model != SIM_TRACE_NO_MODEL) {
+        hold.team.watch = sim_trace_step;
+        hold.team.watcher = place;
+    }
     void *space = sim_workspaces_take(spaces); /* after that: there are not more of them than processors */
     if (space == NULL) {
         sim_status_set(status, CNRT_RET_ERR_NOMEM, "The host has no memory for a workspace of %zu bytes.",
@@ -192,7 +197,7 @@ static void compute(sim_context *context, void *const *buffers, sim_status *stat
     sim_processors_release(&hold);
 }
 
-static void run_plan(sim_context *context, const sim_work *work, sim_status *status)
+static void run_plan(sim_context *context, const sim_work *work, sim_trace_place *place, sim_status *status)
 {
     const sim_model_info *info = sim_context_info(context);
     void *const *buffers = work->as.invoke.buffers;
@@ -200,7 +205,7 @@ static void run_plan(sim_context *context, const sim_work *work, sim_status *sta
     if (status->code == CNRT_RET_SUCCESS) {
         sim_recording *recording = sim_loaded_model_recording(context->model);
         if (!sim_recording_replay(recording, info, buffers)) {
-            compute(context, buffers, status);
+            compute(context, buffers, place, status);
             if (status->code == CNRT_RET_SUCCESS) {
                 sim_recording_add(recording, info, buffers);
             }
@@ -225,8 +230,10 @@ static void run_network(sim_context *context, const sim_work *work, sim_status *
     sim_seats *cores = &sim_device_at((unsigned)context->ordinal)->cores;
     const uint64_t taken = sim_seats_take(cores, sim_context_info(context)->parallelism);
     const int64_t begun = sim_clock_host();
-    run_plan(context, work, status);
+    sim_trace_place place = {sim_loaded_model_traced(context->model), (unsigned)context->ordinal, taken};
+    run_plan(context, work, &place, status);
     spend_time(context, work->queue, begun);
+    sim_trace_invocation(&place, (uint64_t)begun, (uint64_t)sim_clock_host());
     sim_seats_give_back(cores, taken);
 }
 

@@ -160,6 +160,13 @@ const char *sim_environment_profile(void)
     return choice_of("CNRT_SIMULATOR_PROFILE");
 }
 
+const char *sim_environment_trace(void)
+{
+    const char *text = sim_environment_profile();
+    const size_t length = text == NULL ? 0 : strlen(text);
+    return length > 5 && strcmp(text + length - 5, ".json") == 0 ? text : NULL;
+}
+
 const char *sim_environment_standins(void)
 {
     return text_of("CNRT_SIMULATOR_STANDINS");

@@ -37,6 +37,7 @@ unsigned sim_environment_version(void);
 /* Asked for again with each model that is loaded; NULL: nothing was chosen. */
 const char *sim_environment_kernels(void);
 const char *sim_environment_profile(void);
+const char *sim_environment_trace(void); /* the same where it names a .json file, else NULL */
 const char *sim_environment_standins(void);
 
 #endif

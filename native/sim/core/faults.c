@@ -14,6 +14,7 @@
 #include "core/runtime.h"
 #include "core/strict_order.h"
 #include "core/toml.h"
+#include "core/trace.h"
 
 atomic_int sim_faults_state;
 
@@ -89,7 +90,7 @@ static void load(void)
     if (environment->strict) {
         sim_strict_begin();
     }
-    const bool heeded = environment->strict || rules.count > 0 || sim_log_wanted();
+    const bool heeded = environment->strict || rules.count > 0 || sim_log_wanted() || sim_trace_wanted();
     atomic_store(&sim_faults_state, heeded ? SIM_FAULTS_SOME : SIM_FAULTS_NONE);
 }
 

@@ -9,6 +9,7 @@
 #include "core/processors.h"
 #include "core/profile.h"
 #include "core/standin.h"
+#include "core/trace.h"
 
 struct sim_loaded_model {
     sim_object base;
@@ -20,6 +21,7 @@ struct sim_loaded_model {
     sim_plan *plan;
     sim_workspaces workspaces; /* of the plan */
     sim_profile *profile;      /* of the plan, or NULL */
+    int traced;                /* the plan's number in a trace */
     sim_recording *recording;  /* of its outputs, or NULL */
     char *path;                /* NULL: a model in memory */
     uint64_t digest;           /* of the file; 0 where nothing is recorded */
@@ -50,6 +52,7 @@ static void finish_model(sim_object *object)
 {
     sim_loaded_model *model = (sim_loaded_model *)object;
     sim_profile_end(model->profile);
+    sim_trace_save();
     sim_recording_close(model->recording);
     free(model->path);
     if (model->plan != NULL) {
@@ -158,6 +161,7 @@ static sim_result attend(sim_loaded_model *model, const sim_settings *settings, 
         fprintf(stderr, "cnrt simulator: kernels \"%s\" as CNRT_SIMULATOR_KERNELS says\n", settings->kernels);
     }
     model->profile = sim_profile_begin(model->plan, model->info.parallelism);
+    model->traced = sim_trace_model(model->plan, model->info.name, model->info.parallelism);
     return open_recording(model, error);
 }
 
@@ -205,6 +209,11 @@ sim_workspaces *sim_loaded_model_workspaces(sim_loaded_model *model)
 sim_profile *sim_loaded_model_profile(const sim_loaded_model *model)
 {
     return model->profile;
+}
+
+int sim_loaded_model_traced(const sim_loaded_model *model)
+{
+    return model->traced;
 }
 
 sim_recording *sim_loaded_model_recording(const sim_loaded_model *model)

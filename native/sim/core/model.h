@@ -27,6 +27,7 @@ const sim_plan *sim_loaded_model_plan(sim_loaded_model *model);
 sim_workspaces *sim_loaded_model_workspaces(sim_loaded_model *model);
 /* Where that plan's runs are to tell their times, or NULL. */
 sim_profile *sim_loaded_model_profile(const sim_loaded_model *model);
+int sim_loaded_model_traced(const sim_loaded_model *model); /* of trace.h; once there is a plan */
 /* Its recorded outputs, or NULL: they are computed, and not recorded. */
 sim_recording *sim_loaded_model_recording(const sim_loaded_model *model);
 

@@ -11,7 +11,7 @@
 
 sim_profile *sim_profile_begin(const sim_plan *plan, unsigned cores)
 {
-    if (sim_environment_profile() == NULL) {
+    if (sim_environment_profile() == NULL || sim_environment_trace() != NULL) {
         return NULL;
     }
     sim_profile *profile = sim_profile_create(plan, sim_timing_get(), cores);
@@ -29,7 +29,8 @@ static void save(const sim_profile *profile, const char *folder)
     sim_error error = {""};
     snprintf(path, sizeof path, "%s/profile-%ld-%u.json", folder, (long)getpid(), atomic_fetch_add(&numbers, 1u));
     if (sim_profile_save(profile, path, &error) != SIM_OK) {
-        fprintf(stderr, "cnrt simulator: %s CNRT_SIMULATOR_PROFILE must be 1 or a folder.\n", error.text);
+        fprintf(stderr, "cnrt simulator: %s CNRT_SIMULATOR_PROFILE must be 1, a folder, or a file .json.\n",
+                error.text);
     }
 }
 

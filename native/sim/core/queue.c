@@ -1,6 +1,7 @@
 #include "core/queue.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "core/environment.h"
@@ -8,6 +9,7 @@
 #include "core/runtime.h"
 #include "core/thread.h"
 #include "core/timing.h"
+#include "core/trace.h"
 
 enum { MAX_PENDING = 4096 };          /* a program that submits faster than the device works is made to wait */
 enum { MARKS_TOGETHER_NS = 1000000 }; /* by a host that did something else between them they are further apart */
@@ -24,6 +26,7 @@ static _Thread_local uint64_t waits;
 struct sim_queue {
     sim_object base;
     unsigned ordinal;
+    unsigned number; /* from 1, in the order in which they were made */
     sim_clock clock;
     pthread_mutex_t lock;
     pthread_cond_t submitted_signal, completed_signal;
@@ -116,7 +119,12 @@ static void *worker_body(void *argument)
     sim_queue *queue = argument;
     for (sim_work *work = next_work(queue); work != NULL; work = next_work(queue)) {
         sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
+        const int64_t begun = sim_trace_wanted() ? sim_clock_host() : 0;
         run(queue, work, &status);
+        if (sim_trace_wanted()) {
+            sim_trace_work(queue->ordinal, queue->number, work->function, work->bytes, (uint64_t)begun,
+                           (uint64_t)sim_clock_host());
+        }
         if (status.code != CNRT_RET_SUCCESS) {
             sim_log_failure(work->function, true, status.code, status.text);
         }
@@ -148,7 +156,9 @@ sim_queue *sim_queue_create(unsigned ordinal)
         sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for a queue.");
         return NULL;
     }
+    static atomic_uint numbers;
     queue->ordinal = ordinal;
+    queue->number = atomic_fetch_add(&numbers, 1u) + 1;
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->submitted_signal, NULL);
     pthread_cond_init(&queue->completed_signal, NULL);
@@ -248,6 +258,7 @@ sim_work *sim_queue_take_work(sim_queue *queue)
     }
     if (work != NULL) {
         work->queue = queue;
+        work->bytes = 0;
     } else {
         sim_error_set(CNRT_RET_ERR_NOMEM, "The host has no memory for another operation on the queue.");
     }

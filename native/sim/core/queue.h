@@ -22,7 +22,8 @@ struct sim_work {
     sim_work *next;
     sim_queue *queue;
     sim_fault fault;      /* of the call that submitted it */
-    const char *function; /* that this was; for the log alone */
+    const char *function; /* that this was; for log and trace alone */
+    uint64_t bytes;       /* that it moves, for the trace; 0 where nobody says */
     bool joins;           /* a mark that has the time of the one before it */
     /* Does the work and releases everything that the record holds. On failure it fills `status`, which may hold one
      * already: the work is not to be done then. */

@@ -95,6 +95,10 @@ void sim_plan_run(const sim_plan *plan, void *workspace, void *const *buffers, c
 sim_profile *sim_profile_create(const sim_plan *plan, const struct sim_timing *timing, unsigned cores);
 void sim_profile_free(sim_profile *profile);
 void sim_profile_print(const sim_profile *profile, FILE *file);
+/* For a trace: how many steps the plan has, and one of them as JSON, `"name": ..., "cat": its kind, "args": {...}`, to be freed;
+ * with `timing` (or NULL) what a device with so many cores would take. NULL: no memory. */
+uint32_t sim_plan_step_count(const sim_plan *plan);
+char *sim_plan_describe_step(const sim_plan *plan, uint32_t step, const struct sim_timing *timing, unsigned cores);
 /* The file appears whole, or there is a sentence. */
 sim_result sim_profile_save(const sim_profile *profile, const char *path, sim_error *error);
 

@@ -12,6 +12,7 @@
 #include "network.h"
 #include "plan.h"
 #include "step_timing.h"
+#include "told.h"
 
 typedef struct step_times {
     _Atomic uint64_t nanoseconds, least, calls;
@@ -82,29 +83,6 @@ static double share_of(const sim_profile *profile, const sim_step *s, double ms)
     return limit > 0 && ms > 0 ? 1e6 * s->multiplications / ms / limit : 0;
 }
 
-static double elements_of(const sim_place *place)
-{
-    return (double)place->dims[0] * place->dims[1] * place->dims[2] * place->dims[3];
-}
-
-/* What the step reads and writes in memory here. */
-static double bytes_of(const sim_step *s)
-{
-    const double moved = (double)s->moved_elements;
-    const double x = moved > 0 ? moved : elements_of(&s->x), y = moved > 0 ? moved : elements_of(&s->y);
-    return x * (double)sim_dtype_size(s->x.dtype) + y * (double)sim_dtype_size(s->y.dtype) + s->host_bytes;
-}
-
-static const char *type_name(uint32_t dtype)
-{
-    switch (dtype) {
-    case SIM_UINT8: return "uint8";
-    case SIM_FLOAT16: return "float16";
-    case SIM_FLOAT32: return "float32";
-    default: return "quantized";
-    }
-}
-
 /* Adds up the least times of each kind of step, in the order of the first of each. */
 static void print_kinds(const sim_profile *profile, double least, FILE *file)
 {
@@ -149,39 +127,19 @@ void sim_profile_print(const sim_profile *profile, FILE *file)
         const step_times *t = &profile->times[i];
         const double ms = (double)atomic_load(&t->least) / 1e6;
         fprintf(file, "%10.3f %10.3f %8.1f %7.1f %8.3f  %s%s%s %s %dx%dx%d %s -> %dx%dx%d %s%s\n", mean_ms(t), ms,
-                rate(s->multiplications, ms), share_of(profile, s, ms) / 10.0, bytes_of(s) / 1e6, s->kind,
+                rate(s->multiplications, ms), share_of(profile, s, ms) / 10.0, sim_step_bytes(s) / 1e6, s->kind,
                 s->algorithm ? " " : "", s->algorithm ? s->algorithm : "", s->name, s->x.dims[1], s->x.dims[2],
-                s->x.dims[3], type_name(s->x.dtype), s->y.dims[1], s->y.dims[2], s->y.dims[3], type_name(s->y.dtype),
-                s->twins ? " and quantized" : "");
+                s->x.dims[3], sim_type_name(s->x.dtype), s->y.dims[1], s->y.dims[2], s->y.dims[3],
+                sim_type_name(s->y.dtype), s->twins ? " and quantized" : "");
         mean += mean_ms(t);
         least += ms;
         products += s->multiplications;
-        moved += bytes_of(s);
+        moved += sim_step_bytes(s);
     }
     fprintf(file, "%10.3f %10.3f %8.1f %7s %8.3f  all:", mean, least, rate(products, least), "", moved / 1e6);
     print_kinds(profile, least, file);
     fprintf(file, "\n");
     print_estimate(profile, file);
-}
-
-/* A name as JSON. It came from a file: its bytes beyond ASCII need not be UTF-8, so each is told as the character of its
- * number, from which a reader gets the bytes back. */
-static void write_name(const char *name, FILE *file)
-{
-    fputc('"', file);
-    for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
-        if (*c < 0x20 || *c >= 0x7f || *c == '"' || *c == '\\') {
-            fprintf(file, "\\u%04x", *c);
-        } else {
-            fputc(*c, file);
-        }
-    }
-    fputc('"', file);
-}
-
-static void write_dims(const char *field, const int32_t *dims, FILE *file)
-{
-    fprintf(file, ", \"%s\": [%d, %d, %d, %d]", field, dims[0], dims[1], dims[2], dims[3]);
 }
 
 /* Whole numbers alone: how a fraction is printed depends on the program's locale. */
@@ -192,16 +150,14 @@ static void write_step(const sim_profile *profile, uint32_t number, FILE *file)
     const uint64_t calls = atomic_load(&t->calls), least = atomic_load(&t->least);
     const uint64_t mean = calls ? atomic_load(&t->nanoseconds) / calls : 0;
     fprintf(file, "{\"kind\": \"%s\", \"name\": ", s->kind);
-    write_name(s->name, file);
-    write_dims("input", s->x.dims, file);
-    write_dims("output", s->y.dims, file);
-    fprintf(file, ", \"input_type\": \"%s\", \"output_types\": [\"%s\"%s]", type_name(s->x.dtype),
-            type_name(s->y.dtype), s->twins ? ", \"quantized\"" : "");
+    sim_tell_name(s->name, file);
+    fputs(", ", file);
+    sim_tell_tensors(s, file);
     if (s->algorithm) {
         fprintf(file, ", \"algorithm\": \"%s\", \"limit_permille\": %.0f", s->algorithm,
                 share_of(profile, s, (double)least / 1e6));
     }
-    fprintf(file, ", \"bytes\": %.0f", bytes_of(s));
+    fprintf(file, ", \"bytes\": %.0f", sim_step_bytes(s));
     fprintf(file, ", \"multiplications\": %.0f, \"mean_ns\": %llu, \"least_ns\": %llu", s->multiplications,
             (unsigned long long)mean, (unsigned long long)least);
     if (profile->timing) {
@@ -221,7 +177,7 @@ static void write_json(const sim_profile *profile, FILE *file)
     fprintf(file, "\"limit_int8\": %.0f, \"limit_int16\": %.0f, ", profile->limit_int8, profile->limit_int16);
     if (profile->timing) {
         fputs("\"estimate\": {\"profile\": ", file);
-        write_name(profile->timing->name, file);
+        sim_tell_name(profile->timing->name, file);
         fprintf(file, ", \"cores\": %u, \"estimate_ns\": %.0f}, ", profile->cores,
                 sim_timing_of_plan(profile->timing, plan, profile->cores) * 1e9);
     }

@@ -30,13 +30,16 @@ void sim_plan_run(const sim_plan *plan, void *workspace, void *const *buffers, c
         sim_run_scratch(&v, m)->holds = 0;
     }
     for (uint32_t i = 0; i < plan->step_count; i++) {
-        const uint64_t start = profile ? sim_profile_now() : 0;
+        const uint64_t start = profile || team->watch ? sim_profile_now() : 0;
         v.step = &plan->steps[i];
         v.x = sim_run_view(&v, &v.step->x);
         v.y = sim_run_view(&v, &v.step->y);
         team->run(team->state, v.step->tasks, run_task, &v);
         if (profile) {
             sim_profile_record(profile, i, sim_profile_now() - start);
+        }
+        if (team->watch) {
+            team->watch(team->watcher, i, start, sim_profile_now());
         }
     }
 }

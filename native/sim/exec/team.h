@@ -6,6 +6,7 @@
 #define SIM_EXEC_TEAM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef void (*sim_task_fn)(void *argument, size_t index, unsigned member);
 
@@ -14,6 +15,10 @@ typedef struct sim_team {
     void *state;
     /* Calls task(argument, i, member) once for every i in [0, count) and returns when all are done. */
     void (*run)(void *state, size_t count, sim_task_fn task, void *argument);
+    /* Is told of each step when it is done, with its number in the plan and the nanoseconds of the monotonic clock between
+     * which it was; NULL: nobody wants to know. */
+    void (*watch)(void *watcher, uint32_t step, uint64_t begun, uint64_t ended);
+    void *watcher;
 } sim_team;
 
 /* Runs every task in the calling thread. */

@@ -1,0 +1,188 @@
+#define _GNU_SOURCE
+#include "core/trace.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/device.h"
+#include "core/environment.h"
+#include "core/timing.h"
+#include "core/trace_file.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const char *path; /* NULL: none is wanted */
+static pid_t owner;      /* a forked child leaves the file alone */
+static sim_trace trace;
+static uint64_t saved; /* events, left out ones too, when the file was written */
+
+static void begin(void)
+{
+    path = sim_environment_trace();
+    owner = getpid();
+    trace.began = (uint64_t)sim_clock_host();
+}
+
+bool sim_trace_wanted(void)
+{
+    pthread_once(&once, begin);
+    return path != NULL;
+}
+
+/* ---- Models ---- */
+
+static bool describe(sim_trace_model_told *told, const sim_plan *plan, unsigned cores)
+{
+    const uint32_t count = sim_plan_step_count(plan);
+    told->steps = calloc(count + 1u, sizeof *told->steps);
+    bool good = told->steps != NULL;
+    for (uint32_t step = 0; good && step < count; step++) {
+        told->steps[step] = sim_plan_describe_step(plan, step, sim_timing_get(), cores);
+        good = told->steps[step] != NULL;
+    }
+    return good;
+}
+
+int sim_trace_model(const sim_plan *plan, const char *name, unsigned cores)
+{
+    int number = SIM_TRACE_NO_MODEL;
+    if (!sim_trace_wanted()) {
+        return number;
+    }
+    pthread_mutex_lock(&lock);
+    sim_trace_model_told *told = trace.model_count < SIM_TRACE_MODELS ? &trace.models[trace.model_count] : NULL;
+    if (told != NULL && describe(told, plan, cores)) {
+        snprintf(told->name, sizeof told->name, "%s", name);
+        number = (int)trace.model_count++;
+    }
+    pthread_mutex_unlock(&lock);
+    return number;
+}
+
+/* ---- Events ---- */
+
+static bool grow(void)
+{
+    const size_t capacity = trace.capacity == 0 ? 1024 : trace.capacity * 2;
+    sim_trace_event *larger = realloc(trace.events, capacity * sizeof *larger);
+    if (larger != NULL) {
+        trace.events = larger;
+        trace.capacity = capacity;
+    }
+    return larger != NULL;
+}
+
+static void add(const sim_trace_event *event)
+{
+    const unsigned slices = event->cores == 0 ? 1 : (unsigned)__builtin_popcountll(event->cores);
+    pthread_mutex_lock(&lock);
+    const bool full = trace.left_out > 0 || trace.slices + slices > SIM_TRACE_SLICES;
+    if (full || (trace.count == trace.capacity && !grow())) {
+        trace.left_out++;
+    } else {
+        trace.events[trace.count++] = *event;
+        trace.slices += slices;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void sim_trace_step(void *place, uint32_t step, uint64_t begun, uint64_t ended)
+{
+    const sim_trace_place *where = place;
+    add(&(sim_trace_event){.kind = SIM_TRACE_STEP,
+                           .model = where->model,
+                           .device = where->device,
+                           .cores = where->cores,
+                           .number = step,
+                           .begun = begun,
+                           .ended = ended});
+}
+
+void sim_trace_invocation(const sim_trace_place *place, uint64_t begun, uint64_t ended)
+{
+    if (place->model != SIM_TRACE_NO_MODEL) {
+        add(&(sim_trace_event){.kind = SIM_TRACE_INVOCATION,
+                               .model = place->model,
+                               .device = place->device,
+                               .cores = place->cores,
+                               .begun = begun,
+                               .ended = ended});
+    }
+}
+
+void sim_trace_work(unsigned device, unsigned queue, const char *function, uint64_t bytes, uint64_t begun,
+                    uint64_t ended)
+{
+    add(&(sim_trace_event){.kind = SIM_TRACE_WORK,
+                           .device = device,
+                           .number = queue,
+                           .function = function,
+                           .bytes = bytes,
+                           .begun = begun,
+                           .ended = ended});
+}
+
+void sim_trace_copy(unsigned device, const char *function, uint64_t bytes, uint64_t begun, uint64_t ended)
+{
+    if (sim_trace_wanted()) {
+        add(&(sim_trace_event){.kind = SIM_TRACE_COPY,
+                               .device = device,
+                               .number = (uint32_t)syscall(SYS_gettid),
+                               .function = function,
+                               .bytes = bytes,
+                               .begun = begun,
+                               .ended = ended});
+    }
+}
+
+/* ---- The file ---- */
+
+static bool write_whole(void)
+{
+    char temporary[4096];
+    const int length = snprintf(temporary, sizeof temporary, "%s.new", path);
+    errno = ENAMETOOLONG;
+    FILE *file = length > 0 && (size_t)length < sizeof temporary ? fopen(temporary, "we") : NULL;
+    if (file == NULL) {
+        return false;
+    }
+    sim_trace_write(&trace, sim_device_get_kind(), file);
+    const bool whole = !ferror(file);
+    if (fclose(file) == 0 && whole && rename(temporary, path) == 0) {
+        return true;
+    }
+    remove(temporary);
+    return false;
+}
+
+void sim_trace_save(void)
+{
+    if (!sim_trace_wanted() || getpid() != owner) {
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    if (trace.count + trace.left_out != saved) {
+        saved = trace.count + trace.left_out;
+        if (!write_whole()) {
+            fprintf(stderr, "cnrt simulator: the trace CNRT_SIMULATOR_PROFILE=%s cannot be written: %s\n", path,
+                    strerror(errno));
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+__attribute__((destructor)) static void save_at_end(void)
+{
+    if (path != NULL) {
+        sim_trace_save();
+    }
+    if (path != NULL && trace.left_out > 0) {
+        fprintf(stderr, "cnrt simulator: the trace %s is full, %llu later events are not in it\n", path,
+                (unsigned long long)trace.left_out);
+    }
+}

@@ -1,0 +1,156 @@
+"""CNRT_SIMULATOR_PROFILE=file.json: layers, queues and copies over time, in a process of its own each time."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.models import small_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = """
+import sys
+from mlu_agent.cnrt import open_library
+from mlu_agent.engine import Engine
+with Engine(open_library("simulator"), sys.argv[2]) as engine:
+    for _ in range(int(sys.argv[1])):
+        engine.submit(engine.acquire())
+        if sys.argv[3:]:
+            engine.submit(engine.acquire())
+            engine.release(engine.collect())
+        engine.release(engine.collect())
+"""
+COPIES = """
+import ctypes, sys
+cnrt = ctypes.CDLL(sys.argv[1])
+memory = ctypes.c_void_p()
+host = ctypes.create_string_buffer(16)
+cnrt.cnrtMemcpy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+cnrt.cnrtInit(0)
+cnrt.cnrtMalloc(ctypes.byref(memory), ctypes.c_size_t(16))
+for _ in range(int(sys.argv[2])):
+    cnrt.cnrtMemcpy(memory, host, 16, 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector of three convolutions."""
+    return small_bundle(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def run(simulator_path: Path):
+    """Runs a program with a trace in that file; what stderr said."""
+
+    def runner(trace: Path, program: str, *arguments: object, **environment: str) -> str:
+        known = {"MLU_AGENT_SIMULATOR": str(simulator_path), "CNRT_SIMULATOR_PROFILE": str(trace)}
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        env = {**os.environ, **known, **environment}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    return runner
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="ascii"))["traceEvents"]
+
+
+def _rows(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The slices of each named row in the order in which they begin, longer ones first; each row has a name."""
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    rows = collections.defaultdict(list)
+    for event in sorted((e for e in events if e["ph"] == "X"), key=lambda e: (e["ts"], -e["dur"])):
+        rows[names[event["pid"], event["tid"]]].append(event)
+    return rows
+
+
+def _assert_nested(row: list[dict[str, Any]]) -> None:
+    """Slices of one row lie in each other or apart, never across."""
+    open_until: list[float] = []
+    for event in row:
+        while open_until and open_until[-1] <= event["ts"] + 5e-4:
+            open_until.pop()
+        end = event["ts"] + event["dur"]
+        assert not open_until or end <= open_until[-1] + 1e-3, event
+        open_until.append(end)
+
+
+def test_each_layer_of_each_invocation_is_a_slice_on_its_core(run, small: Path, tmp_path: Path):
+    """Inside the invocation's, with what the layer is; the device is the process, the core the thread."""
+    assert run(tmp_path / "t.json", PROGRAM, 3, small) == ""
+    events = _events(tmp_path / "t.json")
+    assert {e["args"]["name"] for e in events if e["name"] == "process_name"} == {"MLU220-SIMULATOR, device 0"}
+    rows = _rows(events)
+    for row in rows.values():
+        _assert_nested(row)
+    on_cores = [event for name, row in rows.items() if name.startswith("core ") for event in row]
+    assert [event["cat"] for event in on_cores].count("invocation") == 3
+    layers = [event for event in on_cores if event["cat"] != "invocation"]
+    assert len(layers) % 3 == 0
+    assert [event["name"] for event in layers[:2]] == ["conv0", "pool"]
+    assert layers[0]["cat"] == "conv"
+    args = layers[0]["args"]
+    assert (len(args["input"]), len(args["output"]), args["input_type"]) == (4, 4, "uint8")
+    assert args["algorithm"]
+    assert args["bytes"] > 0 < args["multiplications"]
+    assert "estimate_ns" not in args
+    assert [path.name for path in tmp_path.iterdir()] == ["t.json"]
+
+
+def test_queues_and_copies_have_rows_of_their_own(run, small: Path, tmp_path: Path):
+    """By the function that was called; copies say their bytes, and an invocation lies in its queue's slice."""
+    run(tmp_path / "t.json", PROGRAM, 2, small)
+    rows = _rows(_events(tmp_path / "t.json"))
+    queued = [event for name, row in rows.items() if name.startswith("queue ") for event in row]
+    assert {"cnrtInvokeRuntimeContext", "cnrtPlaceNotifier"} <= {event["name"] for event in queued}
+    copies = [event for name, row in rows.items() if name.startswith("host thread ") for event in row]
+    assert {event["name"] for event in copies} == {"cnrtMemcpy"}
+    assert all(event["args"]["bytes"] > 0 for event in copies)
+    outer = [e for e in queued if e["name"] == "cnrtInvokeRuntimeContext"]
+    for inner in (e for name, row in rows.items() if name.startswith("core ") for e in row if e["cat"] == "invocation"):
+        assert any(o["ts"] <= inner["ts"] and inner["ts"] + inner["dur"] <= o["ts"] + o["dur"] + 1e-3 for o in outer)
+
+
+def test_invocations_side_by_side_share_no_core(run, small: Path, tmp_path: Path):
+    """Two at once are on two cores, and nothing of a core overlaps."""
+    run(tmp_path / "t.json", PROGRAM, 8, small, "two")
+    rows = _rows(_events(tmp_path / "t.json"))
+    assert sum(event["cat"] == "invocation" for row in rows.values() for event in row) == 16
+    for row in rows.values():
+        _assert_nested(row)
+
+
+def test_with_estimated_times_each_layer_tells_its_estimate(run, small: Path, tmp_path: Path):
+    """The slices stay where the host computed: an estimate says nothing of when a core is free."""
+    run(tmp_path / "t.json", PROGRAM, 1, small, CNRT_SIMULATOR_TIMING="mlu220")
+    layers = [event for event in _events(tmp_path / "t.json") if event.get("cat") == "conv"]
+    assert layers
+    assert all(event["args"]["estimate_ns"] > 0 for event in layers)
+
+
+def test_a_trace_is_bounded_and_says_what_is_not_in_it(run, simulator_path: Path, tmp_path: Path):
+    """200,000 slices; the file tells how many came later, stderr too."""
+    said = run(tmp_path / "t.json", COPIES, simulator_path, 200_007)
+    with (tmp_path / "t.json").open() as file:
+        head = file.readline()
+        slices = sum('"ph": "X"' in line for line in file)
+    assert re.search(r'"left_out": 7\b', head)
+    assert slices == 200_000
+    assert "7 later events are not in it" in said
+
+
+def test_a_trace_that_cannot_be_written_is_said(run, simulator_path: Path, tmp_path: Path):
+    """With the file and the reason; the program goes on."""
+    said = run(tmp_path / "none" / "t.json", COPIES, simulator_path, 1)
+    assert re.search(r"the trace CNRT_SIMULATOR_PROFILE=\S+t\.json cannot be written: No such file", said)
