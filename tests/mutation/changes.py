@@ -255,6 +255,12 @@ AGENT = (
         "test_a_row_of_another_length_is_no_detection_output",
     ),
     _agent(
+        "a threshold of the model itself remarked on",
+        "or thresholds.confidence >= spec.thresholds.confidence",
+        "or thresholds.confidence > spec.thresholds.confidence",
+        "test_a_threshold_below_the_operators_is_told",
+    ),
+    _agent(
         "a background that is a label",
         "boxes = boxes[boxes[:, 1] != 0]",
         "boxes = boxes[boxes[:, 1] != -1]",
@@ -1835,6 +1841,18 @@ AGENT = (
 
 NATIVE = (
     _native(
+        "notifiers of a host that did something else in between are one time",
+        "now - last->first < MARKS_TOGETHER_NS",
+        "now - last->first < 1000ll * MARKS_TOGETHER_NS",
+        "api_runtime",
+    ),
+    _native(
+        "a notifier after a synchronisation has the time of one before",
+        "last->waits == waits &&",
+        "last->waits <= waits &&",
+        "api_runtime",
+    ),
+    _native(
         "products that add up any number of terms",
         "return m.depth <= MOST_DEPTH ?",
         "return m.depth <= 2 * MOST_DEPTH ?",
@@ -2110,6 +2128,30 @@ NATIVE = (
 )
 
 EXPORT = (
+    _export(
+        "a detection output of more heads than the device takes",
+        "len(model.heads) > MOST_HEADS:",
+        "len(model.heads) > MOST_HEADS + 1:",
+        "test_heads_that_the_operator_does_not_take_are_refused",
+    ),
+    _export(
+        "a detection output of more boxes than its operator",
+        "MOST_BOXES, USUAL_BOXES = 32768, 1024",
+        "MOST_BOXES, USUAL_BOXES = 32769, 1024",
+        "test_what_the_operator_cannot_do_is_a_sentence",
+    ),
+    _export(
+        "float networks measured below what their file's operator drops",
+        "spec.thresholds.confidence if spec.output.kind == DETECTION_OUTPUT else CONFIDENCE",
+        "CONFIDENCE",
+        "test_the_float_network_of_such_a_file_is_measured_by_its_heads",
+    ),
+    _export(
+        "a number of anchors that is not theirs",
+        "if count not in (sides, sides // 2, sides // 2 // heads):",
+        "if count < 0:",
+        "test_what_does_not_fit_an_operator_of_the_vendor_is_said_by_what_it_is",
+    ),
     _export(
         "boxes of another rule believed",
         "        if tried + 1 - fitting > len(used) * (1 - SHARE):",

@@ -180,6 +180,14 @@ static double host_us(void)
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
+static cnrtRet_t pause_host(cnrtQueue_t queue)
+{
+    const struct timespec two_ms = {0, 2000000};
+    (void)queue;
+    nanosleep(&two_ms, NULL);
+    return CNRT_RET_SUCCESS;
+}
+
 /* A machine that is busy may hold the host up between two calls for as long as it likes: then it is tried again. */
 static void notifiers_with_nothing_between_are_one_time(void)
 {
@@ -204,6 +212,7 @@ static void notifiers_with_nothing_between_are_one_time(void)
         CHECK(took <= 900 && us == 0);
     }
     CHECK(apart(queue, start, end, cnrtSyncQueue) > 0);
+    CHECK(apart(queue, start, end, pause_host) > 0);
     OK(cnrtFree(device));
     OK(cnrtDestroyNotifier(&start));
     OK(cnrtDestroyNotifier(&end));

@@ -13,7 +13,7 @@ from ..annotated import AnnotatedOutput
 from ..detections import shape_map
 from ..detector import Detector
 from ..errors import UserError
-from ..model.bundle import Thresholds, load_detection_bundle
+from ..model.bundle import Thresholds, below_floor, load_detection_bundle
 from ..sources.video import is_stream
 from .inputs import check_inputs, declare_inputs, declare_runtime, items, tell
 
@@ -44,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_inputs(arguments)
     spec = load_detection_bundle(arguments.model)
     thresholds = _thresholds(arguments, spec.thresholds)
+    if floor := below_floor(spec, thresholds):
+        tell(floor)
     problems: list[str] = []
     with contextlib.ExitStack() as exits:
         detector = exits.enter_context(Detector(arguments.model, arguments.runtime, thresholds, cores=arguments.cores))

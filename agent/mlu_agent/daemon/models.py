@@ -16,6 +16,7 @@ from ..engine.golden import GoldenTest
 from ..engine.recovery import Recovery
 from ..engine.scrutiny import Scrutiny
 from ..engine.served import ServedModel
+from ..model.bundle import below_floor
 from ..model.configured import read_configured
 from ..model.signatures import described
 from .goldens import golden_frame, refuse_damaged
@@ -196,9 +197,10 @@ def serve(
     test = None if golden is None else GoldenTest(engine, golden, account)
     recovery = Recovery(engine, account, log, golden=test)
     scrutiny = None if test is None else Scrutiny(engine, test, recovery, account, log, golden_interval_s)
-    served: Served = ServedModel(
-        spec, engine, effective_thresholds(config, spec), recovery, deadlines, scrutiny, account
-    )
+    thresholds = effective_thresholds(config, spec)
+    if floor := below_floor(spec, thresholds):
+        log.warning("a threshold without effect", model=config.name, reason=floor)
+    served: Served = ServedModel(spec, engine, thresholds, recovery, deadlines, scrutiny, account)
     served.batch_wait_s = config.batch_wait_ms / 1000
     return served
 

@@ -17,7 +17,7 @@ from ..errors import DataError, UserError, passing
 from .bundle_file import SUFFIX
 from .offline_model import MAX_FILE, OfflineModel, read_offline_model
 from .output_reader import check_output, read_output
-from .output_spec import TASKS, TENSORS, HeadSpec, OutputSpec
+from .output_spec import DETECTION_OUTPUT, TASKS, TENSORS, HeadSpec, OutputSpec
 from .packed import Packed, open_last_good, open_packed
 from .standins import described
 
@@ -192,6 +192,16 @@ def _device_spec(spec: ModelSpec, model: str, sha256: str) -> ModelSpec:
     check_output(spec.output, spec.input.width, spec.input.height, len(spec.labels), offline, problems)
     raise_problems(f"{name}: {model}", problems, DataError)
     return replace(spec, path=path, sha256=sha256, offline=offline, stamp=stamp)
+
+
+def below_floor(spec: ModelSpec, thresholds: Thresholds) -> str:
+    """Why a lower confidence than the manifest's may find no more than that one, "" where it does."""
+    if spec.output.kind != DETECTION_OUTPUT or thresholds.confidence >= spec.thresholds.confidence:
+        return ""
+    return (
+        f"confidence {thresholds.confidence:g} is below the manifest's {spec.thresholds.confidence:g}: the model ends "
+        "in the detection output, which drops boxes itself, and may give none below; build it with a lower --confidence"
+    )
 
 
 def load_detection_bundle(path: str | Path, trust: Trust | None = None) -> ModelSpec:

@@ -21,6 +21,7 @@ from mlu_agent.errors import DataError, RuntimeFailure, UserError
 from mlu_agent.model.offline_model import read_offline_model
 
 from ..formats.checkpoint import parse_checkpoint
+from ..lowering.detection_output import NONE
 from ..values.graph import Activation, Add, Concat, Conv, MaxPool, Mul, Slice, Upsample
 from ..values.network import DTYPES
 from ..values.pixels import INPUT_DTYPES
@@ -67,6 +68,11 @@ def compile_for_device(
 
 def make_plan(model: ImportedModel, settings: Settings, checkpoint: Checkpoint) -> dict[str, Any]:
     """What the driver is told. Raises UserError for what the vendor's flow has no way to say."""
+    if settings.detection_output != NONE:
+        raise UserError(
+            "--detection-output: the vendor's compiler is driven for networks that end in heads; leave it out with "
+            "--backend vendor, or write the port's own call for `mlu-export run`"
+        )
     normalises = any(one.mean is not None for one in (model.quantized or {}).values())
     if settings.input == "u8" and not normalises:
         raise UserError(

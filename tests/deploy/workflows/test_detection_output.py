@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
+from mlu_agent.cli import main as agent
 from mlu_agent.engine import Engine
+from mlu_agent.errors import UserError
 from mlu_agent.geometry import Letterbox
 from mlu_agent.model.bundle import load_bundle
 from mlu_agent.postprocess import Postprocessor
 from mlu_export.formats.recipe import Recipe, Settings, read_recipe, recipe_text
 from mlu_export.importers.yolov5.importer import import_yolov5
+from mlu_export.lowering.detection_output import check_heads
 from mlu_export.runners.simulator import simulator
 from mlu_export.support.files import sha256_hex
+from mlu_export.values.graph import Graph, ImportedModel
+from mlu_export.values.heads import Head
 
 MOST = 1024
 # The sigmoid before v5's operator rounds scores to float16, so that of two boxes almost equally sure another one may be
@@ -144,6 +150,33 @@ def test_what_the_operator_cannot_do_is_a_sentence(tiny, tiny_recipe, export, mo
     assert not (tiny / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "decode, anchors, sentence",
+    [
+        ("yolov8", [0, 0, 0], "this network has those of yolov8: leave the option out"),
+        ("tensors", [], "this network has none: leave the option out"),
+        ("yolov3", [3] * 8, "up to 7 heads with as many anchors each; this network has 8, with 3 anchors"),
+        ("yolov5", [3, 2], "this network has 2, with 2 and 3 anchors"),
+    ],
+)
+def test_heads_that_the_operator_does_not_take_are_refused(decode, anchors, sentence):
+    """By what they are; seven of three anchors are taken."""
+    heads = tuple(Head("head", 8, ((1.0, 2.0),) * count) for count in anchors)
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        check_heads(ImportedModel(Graph((8, 8, 3), (), ()), decode, heads, 1, None))
+    check_heads(ImportedModel(Graph((8, 8, 3), (), ()), "yolov3", (Head("head", 8, ((1.0, 2.0),) * 3),) * 7, 1, None))
+
+
+def test_a_threshold_below_the_operators_is_told(made, tiny, capsys):
+    """The boxes are gone already; at the model's own threshold nothing is said."""
+    path = made("tiny", "boxes", "--detection-output", *THRESHOLDS["tiny"])
+    command = ["detect", str(path), str(tiny / "pictures" / "0.png"), "--runtime", "simulator", "--confidence"]
+    assert agent([*command, "0.1"]) == 0
+    assert "confidence 0.1 is below the manifest's 0.2: the model ends in" in capsys.readouterr().err
+    assert agent([*command, "0.2"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.torch
 def test_a_file_with_the_operator_is_verified_by_recipe_and_by_checkpoint(made, tiny, export):
     """Operator by operator, the row included; a threshold that is not the recipe's is named."""
@@ -173,3 +206,21 @@ def test_the_float_network_of_such_a_file_is_measured_by_its_heads(made, tiny):
         seen.append(network.detect(picture, dataclasses.replace(thresholds, confidence=0.2)))
     assert len(seen[0].confidence) > 0
     np.testing.assert_array_equal(seen[0].xyxy, seen[1].xyxy)
+
+
+@pytest.mark.torch
+def test_a_checkpoint_is_compiled_with_the_operator_but_not_by_the_vendors_compiler(made, tiny, export):
+    """Ours is verified with it; the vendor's file would end in heads, which is not what the manifest says."""
+    files = ("--cfg", tiny / "tiny.cfg", "--weights", tiny / "tiny.weights", "--labels", tiny / "names.txt")
+    common = ("--arch", "darknet", *files, "--name", "net", "--output", tiny / "q")
+    assert export("quantize", *common, "--calibration", tiny / "pictures")[0] == 0
+    checkpoint = next((tiny / "q").glob("net_int*.pth"))
+    common = tuple(checkpoint if one == tiny / "tiny.weights" else one for one in common)
+    assert export("compile", *common, "--detection-output")[0] == 0
+    path = tiny / "q" / "net.cambricon"
+    assert load_bundle(path).output.kind == "detection_output"
+    code, _, err = export("verify", path, "--weights", checkpoint, "--cfg", tiny / "tiny.cfg", "--count", "1")
+    assert code == 0, err
+    code, _, err = export("compile", *common, "--detection-output", "--backend", "vendor")
+    assert code == 2
+    assert "leave it out with --backend vendor" in err
