@@ -72,9 +72,8 @@ class OfflineModel:
     ``target``       "MLU220", "MLU270" or "unknown".
     ``parallelism``  cores that one invocation takes.
     ``versions``     "level", "format" (date), "cnrt", "cnrt_hash", "compiler", "compiler_hash".
-    ``inputs``, ``outputs``  empty for containers of 2019, which hold no descriptors.
+    ``inputs``, ``outputs``  empty for containers of 2019, which hold no descriptors; ``borrowed``: of its stand-in.
     ``size``         bytes of the file.
-    ``borrowed``     ``inputs`` and ``outputs`` are those of its stand-in.
     """
 
     kind: str
@@ -186,9 +185,8 @@ def _parse(data: memoryview) -> OfflineModel:
         raise DataError(
             f"says that one invocation takes {parallelism} cores, not 1 to {MAX_PARALLELISM}; the file is damaged"
         )
-    kind = (
-        "simulator" if bytes(data[layout.hdxf + 0x60 : layout.hdxf + 0x64]) == b"MLUS" and not layout.old else "device"
-    )
+    tag = b"" if layout.old else bytes(data[layout.hdxf + 0x60 : layout.hdxf + 0x64])
+    kind = "simulator" if tag == b"MLUS" else "device"
     if layout.old:
         kernel = bytes(data[layout.hdxf + 0x48 : layout.hdxf + 0x60]).split(b"\0")[0]
         return OfflineModel(

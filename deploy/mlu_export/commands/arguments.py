@@ -147,10 +147,10 @@ def declare_output(parser: argparse.ArgumentParser) -> None:
         const=True,
         help="describe outputs of one row of numbers a picture with two axes, as 1 1000, instead of 1 1 1 1000",
     )
-    _declare_boxes(parser)
+    declare_boxes(parser)
 
 
-def _declare_boxes(parser: argparse.ArgumentParser) -> None:
+def declare_boxes(parser: argparse.ArgumentParser) -> None:
     """Where boxes are found, and which."""
     parser.add_argument(
         "--detection-output",

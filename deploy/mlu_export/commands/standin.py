@@ -14,6 +14,7 @@ from ..workflows.request import Workers
 from ..workflows.standin import StandinRequest, make_standin
 from .arguments import (
     Integer,
+    declare_boxes,
     declare_json,
     declare_quantization,
     declare_weights,
@@ -45,6 +46,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channels", choices=tuple(CHANNEL_SOURCES), help="channel order of a uint8 input (default rgb or rgba)"
     )
+    declare_boxes(parser)
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help="instead of weights: a model that build, compile or run made"
     )

@@ -25,12 +25,7 @@ WORDS = {code: word for word, code in CODES.items()}
 
 def fit(network: Network, device: OfflineModel) -> tuple[Network, list[str]]:
     """The network as the file describes itself, and what had to change, in words. DataError where it is another's."""
-    for tensor in (*device.inputs, *device.outputs):
-        if len(tensor.shape) != 4 or tensor.order != "NHWC":
-            raise DataError(
-                f"the device file has a tensor {_told(tensor)} in {tensor.order}; models of mlu-export have four axes, "
-                "NHWC: there can be no stand-in"
-            )
+    _check_described(device)
     _check_inputs(network, device.inputs)
     places = _places(network, device.outputs)
     notes = _order_notes(network, places)
@@ -40,7 +35,29 @@ def fit(network: Network, device: OfflineModel) -> tuple[Network, list[str]]:
     outputs = tuple(network.outputs[place] for place in places)
     names = tuple(one.name or network.output_names[place] for place, one in zip(places, device.outputs))
     inputs = tuple(one.name or name for name, one in zip(network.input_names, device.inputs))
-    return replace(network, outputs=outputs, output_names=names, input_names=inputs), notes
+    flat = any(len(one.shape) == 2 for one in device.outputs)
+    return replace(network, outputs=outputs, output_names=names, input_names=inputs, flat=flat), notes
+
+
+def _check_described(device: OfflineModel) -> None:
+    """DataError for tensors that no model file of ours describes: four axes in NHWC, and outputs of two, all or none of
+    those that have one row of numbers a picture."""
+    for tensors, ranks in ((device.inputs, (4,)), (device.outputs, (2, 4))):
+        for tensor in tensors:
+            if len(tensor.shape) not in ranks or tensor.order != "NHWC":
+                raise DataError(
+                    f"the device file has a tensor {_told(tensor)} in {tensor.order}; models of mlu-export have NHWC, "
+                    "and rows of numbers: there can be no stand-in"
+                )
+    rows = {len(one.shape) for one in device.outputs if _four(one)[1:3] == (1, 1)}
+    if len(rows) > 1:
+        raise DataError("the device file describes some rows with two axes and some with four: no model does")
+
+
+def _four(tensor: TensorInfo) -> net.Dims:
+    """Two axes are N, 1, 1, C."""
+    shape = tensor.shape
+    return (shape[0], 1, 1, shape[1]) if len(shape) == 2 else (shape[0], shape[1], shape[2], shape[3])
 
 
 def _check_inputs(network: Network, wanted: Sequence[TensorInfo]) -> None:
@@ -62,7 +79,7 @@ def _places(network: Network, wanted: Sequence[TensorInfo]) -> list[int]:
             for number, tensor in enumerate(wanted):
                 fitting = [
                     place for place, dims in enumerate(found)
-                    if place not in places.values() and like(dims) == like(tensor.shape)
+                    if place not in places.values() and like(dims) == like(_four(tensor))
                 ]  # fmt: skip
                 named = [place for place in fitting if tensor.name and network.output_names[place] == tensor.name]
                 if number not in places and fitting:
@@ -71,8 +88,7 @@ def _places(network: Network, wanted: Sequence[TensorInfo]) -> list[int]:
         outputs = [network.tensors[number] for number in network.outputs]
         raise DataError(
             f"the network's outputs are {_all(outputs)}, the device file's {', '.join(map(_told, wanted))}: "
-            "it is another network's file, or ends elsewhere (mlu-export build has options for its end; give what it "
-            "makes with --model)"
+            "it is another network's file, or ends elsewhere (--detection-output, --outputs, --decode)"
         )
     return [places[number] for number in range(len(wanted))]
 
@@ -99,7 +115,7 @@ def _shape_output(network: Network, place: int, wanted: TensorInfo) -> tuple[Net
     """The network with its output of that place as it is wanted, and what changed."""
     changes = []
     tensor = network.tensors[network.outputs[place]]
-    dims = (wanted.shape[0], wanted.shape[1], wanted.shape[2], wanted.shape[3])
+    dims = _four(wanted)
     if tensor.dims != dims:
         changes.append(f"{_dims(tensor.dims)} of the network is laid out as {_dims(dims)}")
         network = _behind(network, place, net.RESHAPE, Tensor(dims, tensor.dtype))

@@ -45,11 +45,11 @@ def random_network(device: OfflineModel, seed: int) -> Network:
     ]
     outputs = []
     for number, tensor in enumerate(device.outputs):
-        if len(tensor.shape) != 4 or tensor.shape[0] != shape[0]:
+        if len(tensor.shape) not in (2, 4) or tensor.shape[0] != shape[0]:
             told = "x".join(map(str, tensor.shape))
             raise DataError(f"the device file's output {number} is {told}: random weights give batches of {shape[0]}")
         outputs.append(f"output{number}")
-        nodes += _output(outputs[-1], (shape[1], shape[2]), tensor.shape[1:], rng)
+        nodes += _output(outputs[-1], (shape[1], shape[2]), (1, 1, *tensor.shape[1:])[-3:], rng)
     graph = Graph((shape[1], shape[2], seen), tuple(nodes), tuple(outputs))
     return lower(graph, {}, LowerOptions(INPUTS[dtype], channels, shape[0]))
 

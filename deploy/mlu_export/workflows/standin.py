@@ -6,6 +6,7 @@ What cannot be known of a device file is said, and kept beside the stand-in: a s
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from .. import __version__
 from ..formats.container import write_model
 from ..formats.container_reader import read_network as read_model
 from ..formats.twins import twins_text
+from ..lowering.detection_output import NONE
 from ..lowering.fit import fit
 from ..lowering.random_weights import INPUTS, random_network
 from ..support.files import check_folder, read_bounded, write_all
@@ -25,7 +27,7 @@ from ..values.targets import CORE_NUMBERS
 from .build import Prepared, lowered, prepare
 from .compile import checkpoint_recipe
 from .read import read_network
-from .request import Quantization, Wanted, Workers
+from .request import Form, Quantization, Wanted, Workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,6 +161,19 @@ def _prepared(wanted: Wanted, quantization: Quantization, team: Team | None) -> 
     return prepare(wanted, quantization, team=team, read=read)
 
 
+def _with_boxes(form: Form, device: OfflineModel) -> Form:
+    """A detection output has room for as many boxes as the file's row, in its type."""
+    row = device.outputs[0]
+    if form.detection_output in (None, NONE) or len(device.outputs) != 1:
+        return form
+    room = math.prod(row.shape[1:]) // 7 - 9  # of 64 numbers and 7 for each box
+    return replace(
+        form,
+        max_boxes=form.max_boxes or max(1, room),
+        detection_output="f32" if row.dtype == "float32" else form.detection_output,
+    )
+
+
 def _for_device(wanted: Wanted, device: OfflineModel) -> Wanted:
     """In the form that the file has."""
     shape, dtype = device.inputs[0].shape, device.inputs[0].dtype
@@ -166,7 +181,7 @@ def _for_device(wanted: Wanted, device: OfflineModel) -> Wanted:
         raise DataError("the device file takes no single picture, NHWC: build its network, and give it with --model")
     kind = INPUTS[dtype]
     form = replace(
-        wanted.form,
+        _with_boxes(wanted.form, device),
         size=(shape[1], shape[2]),
         input=kind,
         batch=shape[0],
