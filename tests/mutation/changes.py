@@ -1986,6 +1986,12 @@ NATIVE = (
         "bytes <= m->bytes",
         "api_buffers",
     ),
+    _native(
+        "mapped memory taken for never written",
+        "sim_bytes_written(block, 0, block->bytes);",
+        "",
+        "api_buffers_strict",
+    ),
     _native("named parameters of a longer name", "length <= SIM_LONGEST_NAMED_PARAM", "true", "api_buffers"),
     _native("named parameters of more bytes", "len <= SIM_MOST_NAMED_BYTES", "true", "api_buffers"),
     _native(

@@ -140,7 +140,8 @@ static void contexts_allocate_their_buffers(void)
 /* The vendor's example, and what a program does with a host address. */
 static void the_host_sees_mapped_memory(void)
 {
-    void *source, *destination, *seen, *other, *device, *again;
+    const unsigned findings = cnrtSimulatorFindings(); /* of strict mode: all this is right */
+    void *source, *destination, *third, *seen, *other, *device, *again;
     char found[4096];
     OK(cnrtMalloc(&source, 4096));
     OK(cnrtMalloc(&destination, 4096));
@@ -157,6 +158,11 @@ static void the_host_sees_mapped_memory(void)
     CHECK(device == (char *)source + 4);
     OK(cnrtMemcpy(source, destination, 4096, CNRT_MEM_TRANS_DIR_DEV2DEV));
     CHECK(memcmp(seen, other, 4096) == 0);
+    OK(cnrtMalloc(&third, 4096)); /* what the host wrote goes on by itself */
+    OK(cnrtMemcpy(third, destination, 4096, CNRT_MEM_TRANS_DIR_DEV2DEV));
+    OK(cnrtMemcpy(found, third, 4096, CNRT_MEM_TRANS_DIR_DEV2HOST));
+    CHECK(memcmp(found, other, 4096) == 0);
+    OK(cnrtFree(third));
     memset(seen, 'c', 4096); /* the host's address is the host's side of a copy */
     OK(cnrtMemcpy(destination, seen, 4096, CNRT_MEM_TRANS_DIR_HOST2DEV));
     OK(cnrtMemcpy(found, seen, 4096, CNRT_MEM_TRANS_DIR_HOST2HOST));
@@ -176,6 +182,7 @@ static void the_host_sees_mapped_memory(void)
     OK(cnrtUnmap(again));
     OK(cnrtUnmap(other));
     OK(cnrtFree(destination));
+    CHECK(cnrtSimulatorFindings() == findings);
 }
 
 static void mappings_are_checked(void)
