@@ -672,6 +672,30 @@ static void right_pool(void)
     close_job(&j);
 }
 
+static long pages_in_use(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file != NULL && fscanf(file, "%ld", &pages) == 1);
+    fclose(file);
+    return pages;
+}
+
+/* Addresses of freed buffers are kept from new ones, but not for ever. */
+static void right_frees(void)
+{
+    const size_t bytes = 4 << 20, most_kept = 1024, pages = bytes / 4096;
+    OK(cnrtInit(0));
+    const long before = pages_in_use();
+    for (size_t round = 0; round < 3 * most_kept; round++) {
+        void *memory;
+        OK(cnrtMalloc(&memory, bytes));
+        OK(cnrtFree(memory));
+    }
+    CHECK(pages_in_use() - before < (long)(2 * most_kept * pages));
+    cnrtDestroy();
+}
+
 #define CASE(name) {#name, name}
 static const struct {
     const char *name;
@@ -721,6 +745,7 @@ static const struct {
     CASE(right_queues),
     CASE(right_threads),
     CASE(right_pool),
+    CASE(right_frees),
 };
 
 int main(int argc, char **argv)

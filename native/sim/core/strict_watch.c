@@ -47,6 +47,16 @@ static seen look(uintptr_t begin, size_t bytes, uint64_t *digest)
     return SEEN;
 }
 
+/* What is to be kept of it: of memory that is written only whether it is there, by its ends. */
+static seen inspect(const watch *one, uint64_t *digest)
+{
+    if (one->what != SIM_WATCH_DESTINATION) {
+        return look(one->begin, one->bytes, digest);
+    }
+    const seen first = look(one->begin, 1, digest);
+    return first == SEEN ? look(one->begin + one->bytes - 1, 1, digest) : first;
+}
+
 static void forget(unsigned index)
 {
     watch_count--;
@@ -72,7 +82,7 @@ static void tell(const watch *one, const char *happened)
 static void compare(const watch *one)
 {
     uint64_t digest;
-    const seen found = look(one->begin, one->bytes, &digest);
+    const seen found = inspect(one, &digest);
     if (found == GONE) {
         tell(one, "was freed");
     } else if (found == SEEN && one->what != SIM_WATCH_DESTINATION && digest != one->digest) {
@@ -95,7 +105,7 @@ void sim_watch_add(sim_watched what, const void *host, size_t bytes, sim_point p
     if (watch_count == MOST_WATCHES) {
         forget(0);
     }
-    const bool known = look(added.begin, bytes, &added.digest) == SEEN;
+    const bool known = inspect(&added, &added.digest) == SEEN;
     if (known && point.queue != 0 && (what == SIM_WATCH_DESTINATION || !follows_a_write)) {
         watches[watch_count++] = added;
     }
