@@ -69,10 +69,13 @@ api_knob(failure_forever CNRT_SIMULATOR_FAIL_INVOCATION=2 CNRT_SIMULATOR_FAIL_UN
 add_executable(strict_cases strict_cases.c)
 target_link_libraries(strict_cases PRIVATE cnrt Threads::Threads)
 target_compile_definitions(strict_cases PRIVATE _GNU_SOURCE)
+set(STRICT_SANITIZED "")
+if(SIM_SANITIZE)
+  set(STRICT_SANITIZED --sanitized)
+endif()
 add_test(NAME strict COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/strict_cases.py
-  $<$<BOOL:${SIM_SANITIZE}>:--sanitized> $<TARGET_FILE:strict_cases>
-  $<TARGET_FILE:api_sequence> ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_input_of_3840_bytes}
-  COMMAND_EXPAND_LISTS)
+  ${STRICT_SANITIZED} $<TARGET_FILE:strict_cases>
+  $<TARGET_FILE:api_sequence> ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_input_of_3840_bytes})
 set_tests_properties(strict PROPERTIES TIMEOUT 300)
 
 # The header in every standard: that it compiles without a warning is the test.
