@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
+import struct
 import time
+import zlib
 from typing import TYPE_CHECKING, Any
 
+from tests.containers import device_file
 from tests.e2e.test_daemon import Manager, check_balance, check_sequence, source
 from tests.models import small_bundle
 
@@ -195,3 +199,42 @@ def test_a_model_is_swapped_by_command_and_the_service_manager_hears_why_not(
     check_sequence(box.frames("file"), box.frames("file")[0]["seq"])
     positions = [frame["position"] for frame in box.frames("file")]
     assert all(after == (before + 1) % 40 for before, after in zip(positions, positions[1:]))
+
+
+def test_a_reload_takes_another_stand_in(run_daemon, listen, endpoint: str, clip: Path, tmp_path: Path):
+    """The device file and its manifest are the same; what computes for them is not, and each is said. The device's own
+    golden frame is left alone."""
+    folder = tmp_path / "stand-ins"
+    folder.mkdir()
+    ours = small_bundle(tmp_path)
+    vendor = tmp_path / "vendor.cambricon"
+    vendor.write_bytes(device_file([((1, 32, 32, 4), "uint8")], [((1, 16, 16, 18), "float16")], names=["head"]))
+    digests = [hashlib.sha256(model.read_bytes()).hexdigest() for model in (ours, vendor)]
+    manifest = ours.with_suffix(".toml").read_text().replace(*digests)
+    vendor.with_suffix(".toml").write_text(manifest.replace("small.cambricon", "vendor.cambricon"))
+    standin = folder / f"{digests[1]}.cambricon"
+    shutil.copy(ours, standin)
+    listener = listen(endpoint)
+    sources = f'[simulator]\nstandins = "{folder}"\n{FILE.format(clip=clip)}'
+    daemon = run_daemon(sources, model=vendor)
+    said = "a stand-in computes for the device file"
+    assert daemon.wait_for_log(said)["sha256"] == digests[0]
+    listener.wait_for(lambda: listener.of_kind("frame"))
+    assert listener.of_kind("frame")[0]["model"]["sha256"] == digests[1]
+    data = bytearray(ours.read_bytes())
+    data[0x10 : 0x10 + 5] = b"other"  # its name: another file that computes the same
+    struct.pack_into("<I", data, 0x4C0, 0)
+    struct.pack_into("<I", data, 0x4C0, zlib.crc32(data))
+    standin.write_bytes(data)
+    daemon.process.send_signal(signal.SIGHUP)
+    assert daemon.wait_for_log("changed")["done"] == "model loaded main"
+    assert daemon.wait_for_log(said, network="other")["sha256"] == hashlib.sha256(data).hexdigest()
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for_log("changed", done="nothing differs")
+    standin.write_bytes(data[:-1])
+    daemon.process.send_signal(signal.SIGHUP)
+    reason = daemon.wait_for_log("a change was refused: what served before goes on unchanged")["reason"]
+    assert "its header claims" in reason
+    assert daemon.stop() == 0
+    assert standin.with_suffix(".golden").exists()
+    assert not vendor.with_suffix(".golden").exists()

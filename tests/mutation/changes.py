@@ -2528,4 +2528,61 @@ EXPORT = (
     ),
 )
 
-CHANGES = AGENT + NATIVE + EXPORT
+STANDINS = (
+    _native(
+        "a stand-in of other cores",
+        "if (standin->parallelism != device->parallelism) {",
+        "if (false) {",
+        "api_standin",
+    ),
+    _native(
+        "a stand-in whose tensors have other names",
+        "if (a->name[0] != '\\0' && b->name[0] != '\\0' && strcmp(a->name, b->name) != 0) {",
+        "if (false) {",
+        "api_standin",
+    ),
+    _native(
+        "a stand-in that lies in another order",
+        "if (!same || a->order != b->order) {",
+        "if (!same) {",
+        "api_standin",
+    ),
+    _native(
+        "a digest's last block has room for the length",
+        "const size_t size = left + 9 <= BLOCK ? BLOCK : 2 * BLOCK;",
+        "const size_t size = left + 8 <= BLOCK ? BLOCK : 2 * BLOCK;",
+        "core",
+    ),
+    _agent(
+        "the device's golden frame is left alone",
+        "yield (spec.path if engine.standin is None else engine.standin.path).with_suffix(SUFFIX)",
+        "yield spec.path.with_suffix(SUFFIX)",
+        "test_a_reload_takes_another_stand_in",
+    ),
+    _agent(
+        "another stand-in is another model",
+        "if standin is not None and standin != Standin.at(standin.path):",
+        "if False:",
+        "test_a_reload_takes_another_stand_in",
+    ),
+    _agent(
+        "what a file of 2019 does not say is assumed",
+        "outputs=other.outputs, borrowed=True)",
+        "outputs=other.outputs)",
+        "test_a_file_of_2019_is_adopted_and_run_by_what_its_stand_in_describes",
+    ),
+    _export(
+        "random weights of any size",
+        "if numbers * FEATURES > MOST_WEIGHTS:",
+        "if False:",
+        "test_what_is_no_stand_in_is_refused",
+    ),
+    _export(
+        "tensors without elements",
+        "if not 0 < size <= MAX_TENSOR or max(shape) > MAX_DIM:",
+        "if not 0 <= size <= MAX_TENSOR or max(shape) > MAX_DIM:",
+        "test_what_is_no_stand_in_is_refused",
+    ),
+)
+
+CHANGES = AGENT + NATIVE + EXPORT + STANDINS

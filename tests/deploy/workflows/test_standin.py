@@ -151,10 +151,11 @@ sys.exit("it was not tried")
 
 
 @pytest.mark.shared
+@pytest.mark.cc
 @pytest.mark.parametrize("name", VENDOR)
-def test_every_vendors_file_is_adopted_and_run(name, shared, tmp_path, standin, simulator_path):
-    """With its own weights where there are some, with random ones where they are lost; by the agent, on the device that
-    it was compiled for."""
+def test_every_vendors_file_is_adopted_and_run(name, root, shared, tmp_path, standin, simulator_path):
+    """With its own weights where there are some, with random ones where they are lost; by the agent and by a program
+    in C, on the device that it was compiled for."""
     from tests.deploy.quantizer import headpose
 
     place, device = VENDOR[name]
@@ -182,3 +183,17 @@ def test_every_vendors_file_is_adopted_and_run(name, shared, tmp_path, standin, 
     count = 2 if name.startswith("headpose") else 1
     assert len(adopted["try"]["tensors"]) == len(found["tensors"]) == count
     assert "computes for the device file" in adopted["try"]["reason"]
+    library = simulator_path.parent
+    program = [
+        "cc",
+        "-I",
+        str(library / "include"),
+        str(root / "tests" / "native" / "any_model.c"),
+        str(simulator_path),
+    ]
+    subprocess.run([*program, f"-Wl,-rpath,{library}", "-o", str(tmp_path / "any_model")], check=True, timeout=60)
+    environment.update(CNRT_SIMULATOR_STRICT="1", CNRT_SIMULATOR_LOG="1")
+    words = [str(tmp_path / "any_model"), str(path)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "cnrt strict: nothing found\n")
+    assert int(done.stdout) == {"test_model": 13440, "normalize": 49152}.get(name, 52)
