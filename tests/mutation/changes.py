@@ -2131,6 +2131,20 @@ NATIVE = (
         "(rule->lost_devices >> (device & 0)) != 0",
         "core",
     ),
+    _native("codes renumbered after 4.10", "RENUMBERED = 41000,", "RENUMBERED = 41100,", "api_version_4_10"),
+    _native("codes of memory after 4.7", "MEMORY_CODES = 40700 ", "MEMORY_CODES = 40800 ", "api_version_4_7"),
+    _native("a check that never ends a program", "version() == 40200)", "version() == 40100)", "api_check_ends"),
+    _native("a check of 4.2.1 that ends a program", "version() == 40200)", "version() <= 40201)", "api_version_4_2_1"),
+    _native(
+        "a flag of 4.10 taken before", "yields = sim_environment_version() >= 41000", "yields = true", "api_version_4_7"
+    ),
+    Change(
+        "a header of 4.11 compared",
+        "native",
+        "<= numbers[:2] <= [4, 10]:",
+        "<= numbers[:2] <= [4, 11]:",
+        ("test_a_header_that_cannot_be_read_is_refused",),
+    ),
     _native("a fault of every call but the n-th", "rule->calls == rule->nth", "rule->calls != rule->nth", "core"),
     _native("chance without its seed", "mixed(mixed(mixed(seed) +", "mixed(mixed(mixed(seed & 0) +", "core"),
     _native(
