@@ -76,7 +76,7 @@ def test_a_failing_call_names_function_code_and_meaning(stand_in: Path, monkeypa
     found = open_library("device")
     with pytest.raises(RuntimeFailure, match="has no function cnrtGetVersion"):
         found.version()
-    monkeypatch.setattr(found.status, "_sentence", lambda code: "no such device")
+    monkeypatch.setattr(found.status, "sentence", lambda code: "no such device")
     with pytest.raises(RuntimeFailure, match=r"cnrtInit failed with NODEV \(632009\): no such device") as caught:
         found.call("cnrtInit", 0)
     assert caught.value.status == 632009

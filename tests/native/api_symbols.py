@@ -43,6 +43,8 @@ def main() -> int:
     faults += [f"exported, but not in ABI.md: {name}" for name in sorted(exported - set(told))]
     if "soname: [libcnrt.so]" not in dynamic:
         faults.append("the SONAME is not libcnrt.so")
+    if "STATIC_TLS" in dynamic:
+        faults.append("its thread-local memory must be there from the start: late, or twice, it cannot be opened")
     if len(expected) < 170:
         faults.append(f"only {len(expected)} declarations were found: the header was not understood")
     print("\n".join(faults) if faults else f"{len(exported)} functions")

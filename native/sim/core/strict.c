@@ -47,7 +47,9 @@ static atomic_uint finding_count;
 static sim_place own; /* this library */
 static pid_t process;
 static atomic_uint calls[SIM_CALLS];
-static _Thread_local sim_site current __attribute__((tls_model("initial-exec"))); /* a signal handler reads it */
+/* A signal handler reads it, too. No initial-exec for its sake: all of the library's thread-local memory would have to fit into
+ * the little that glibc keeps for libraries that are opened late, and a second copy, or one after torch, could not be opened. */
+static _Thread_local sim_site current;
 
 /* ---- Calls ---- */
 
