@@ -80,11 +80,10 @@ class Operator:
 
     def _of_heads(self, arguments: Any) -> tuple[Any, Any]:
         """Detection outputs have three heads as the vendor declares them; one, two, or up to seven go in a list."""
-        heads = next((place for place, one in enumerate(arguments) if not _is_tensor(one)), len(arguments))
-        if heads and heads != USUAL_HEADS and hasattr(self._packet, "heads"):
-            return (list(arguments[:heads]), *arguments[heads:]), self._packet.heads
-        in_list = bool(arguments) and isinstance(arguments[0], (list, tuple)) and hasattr(self._packet, "heads")
-        return arguments, self._packet.heads if in_list else self._packet.default
+        place = next((place for place, one in enumerate(arguments) if isinstance(one, (list, tuple))), USUAL_HEADS)
+        if place == USUAL_HEADS or not hasattr(self._packet, "heads") or not all(map(_is_tensor, arguments[:place])):
+            return arguments, self._packet.default
+        return ((list(arguments[:place]), *arguments[place:]) if place else arguments), self._packet.heads
 
 
 def _whole(one: Any) -> Any:

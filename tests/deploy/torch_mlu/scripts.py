@@ -476,7 +476,7 @@ CASES = [
     (lambda: yolov5(*x, anchors=A[1:] + [-3]), "an anchor has a side of -3"),
     (lambda: yolov5(*x, anchors=[10.5]), "Expected a value of type 'List[int]' for argument 'anchors'"),
     (lambda: yolov5(*x[:2]), "18 numbers of anchors for 2 heads"),
-    (lambda: yolov5(x[0], x[1], None), "Expected a value of type 'Tensor'"),
+    (lambda: yolov5(x[0], x[1], None), "takes heads N, A * (5 + classes), H, W"),
     (lambda: yolov5(*x[:1] * 8, anchors=A[:16]), "8 heads; the device's operator takes 1 to 7"),
     (lambda: yolov5(*x, classes=4097), "num_classes 4097; the device's operator takes 1 to 4096"),
     (lambda: op.yolov3_detection_output(*x, A, 10, 4, 64, 0.2, 0.4, 9), "num_anchors 4 is not the anchors', which are"),
