@@ -1,7 +1,7 @@
 """Runs everything that tells whether this tree is good, and ends with one line for each part.
 
-    python tests/run.py             ctest four times (native, sanitizers, threads, aarch64), instruction counts, fuzz,
-                                    pytest three times, mutations, lint
+    python tests/run.py             ctest four times (native, sanitizers, threads, aarch64), instruction counts,
+                                    valgrind, fuzz, pytest three times, mutations, lint
     python tests/run.py lint        only the parts named; coverage, the share of lines that tests run, is by name alone
 
 The Python tests wait much, so they run beside all other parts, in two lanes; each line says whose it is. A part
@@ -30,7 +30,9 @@ JOBS = str(os.cpu_count() or 2)
 PYTEST_CLOSING = r"(passed|failed|error|no tests).* in [0-9.]+s"
 MUTATION_SECONDS = 60
 WAITING = ("pipeline", "e2e")  # folders of tests whose time is their daemons'
-FUZZ_SECONDS = 10  # for each of two builds, and a third of it for a third; native/fuzz/run.sh takes any time
+_SMALL = ("small", "small_4_cores", "small_batch_3")
+MEMCHECKED: dict[str, tuple[str, ...]] = {"api_data": (), "api_context": _SMALL, "api_buffers": _SMALL}
+FUZZ_SECONDS = 20  # for each of three readers of models, side by side; native/fuzz/run.sh takes any time
 
 
 class Result(NamedTuple):
@@ -127,6 +129,32 @@ def counts() -> Result:
     return Result(good=status == 0, line=_closing(lines, "^counts: "))
 
 
+def memcheck() -> Result:
+    """Some C tests under valgrind: what is read and was never written, or is lost. With the reference's kernels: it
+    reports results of AVX2's, which the tests compare with the reference to the bit."""
+    reason = needs.missing("valgrind")
+    if reason:
+        return Result(good=True, line=f"memcheck: skipped, {reason}")
+    failure = _build("native")
+    if failure:
+        return Result(good=False, line=f"memcheck: {failure}")
+    folder = BUILD / "native" / "tests"
+    options = (
+        "--quiet",
+        "--error-exitcode=99",
+        "--leak-check=full",
+        "--show-leak-kinds=definite",
+        "--errors-for-leak-kinds=definite",
+    )
+    bad = []
+    for program, models in MEMCHECKED.items():
+        arguments = [folder / f"{model}.cambricon" for model in models]
+        command = ("timeout", "300", "valgrind", *options, folder / program, *arguments)
+        status, _ = _stream(*command, env={"CNRT_SIMULATOR_KERNELS": "reference"})
+        bad += [f"{program} ended with {status}"] if status else []
+    return Result(good=not bad, line=f"memcheck: {', '.join(bad) or f'{len(MEMCHECKED)} programs clean'}")
+
+
 def sanitizers() -> Result:
     """The C tests with AddressSanitizer and UndefinedBehaviorSanitizer: a report is a failure."""
     options = ("-DSIM_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
@@ -148,7 +176,7 @@ def aarch64() -> Result:
 def fuzz() -> Result:
     """The reader of model files, the planner and the kernels, and the readers of what people write for the simulator,
     on mutated files under the sanitizers; messages and peers of any bytes; each for a while."""
-    status, lines = _stream(BIN / "python", ROOT / "tests" / "fuzz_messages.py", str(FUZZ_SECONDS))
+    status, lines = _stream(BIN / "python", ROOT / "tests" / "fuzz_messages.py", str(FUZZ_SECONDS // 2))
     messages = _closing(lines, "no report") if status == 0 else "messages or peers: A report"
     reason = needs.missing("fuzz")
     if reason or status:
@@ -259,6 +287,7 @@ def lint() -> Result:
 PARTS: dict[str, Callable[[], Result]] = {
     "native": native,
     "counts": counts,
+    "memcheck": memcheck,
     "lint": lint,
     "python39": python39,
     "fuzz": fuzz,

@@ -143,4 +143,6 @@ set_tests_properties(api_core PROPERTIES TIMEOUT 300)
 if(NOT SIM_SANITIZE) # a sanitizer adds names of its own
   add_test(NAME api_symbols COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/api_symbols.py
     ${CMAKE_NM} ${CMAKE_READELF} $<TARGET_FILE:cnrt> ${CMAKE_SOURCE_DIR}/include/cnrt_abi.h ${CMAKE_SOURCE_DIR}/ABI.md)
+  add_test(NAME api_needed COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/api_needed.py
+    ${CMAKE_NM} ${CMAKE_READELF} $<TARGET_FILE:cnrt> $<TARGET_FILE:cndrv>)
 endif()
