@@ -198,11 +198,12 @@ static void check_teams(const char *path, const sim_model *model, const char *ke
         failures++;
     }
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        const sim_team team = sizes[i] == 1 ? SIM_TEAM_OF_ONE : (sim_team){sizes[i], &sizes[i], run_threads};
+        const sim_team team =
+            sizes[i] == 1 ? SIM_TEAM_OF_ONE : (sim_team){.size = sizes[i], .state = &sizes[i], .run = run_threads};
         run_once(plan, info, &team, (uint8_t)(0x55 + 0x55 * i), got);
         compare(path, kernels, sizes[i], info, wanted, got);
     }
-    const sim_team backwards = {3, NULL, run_backwards};
+    const sim_team backwards = {.size = 3, .run = run_backwards};
     run_once(plan, info, &backwards, 0xff, got);
     compare(path, kernels, 3, info, wanted, got);
     sim_plan_free(plan);
