@@ -167,3 +167,32 @@ def test_the_override_must_be_the_simulator(stand_in: Path, monkeypatch: pytest.
     monkeypatch.setenv("MLU_AGENT_SIMULATOR", str(stand_in / "lib64" / "libcnrt.so"))
     with pytest.raises(RuntimeFailure, match="is not the simulator"):
         open_library("simulator")
+
+
+_FAILS = """
+from mlu_agent.cnrt import open_library
+from mlu_agent.cnrt.device import list_devices
+from mlu_agent.errors import RuntimeFailure
+library = open_library("simulator")
+print(library.version())
+try:
+    list_devices(library)
+except RuntimeFailure as error:
+    print(error)
+print(len(list_devices(library)))
+"""
+
+
+@pytest.mark.parametrize(
+    "version, number", [("4.2.0", 632015), ("4.4.0", 632015), ("4.7.12", 632015), ("4.10.4", 632049)]
+)
+def test_the_agent_names_codes_as_the_librarys_version_numbers_them(version: str, number: int, tmp_path: Path):
+    """By the library's own name for a number that differs between versions; and it goes on."""
+    faults = tmp_path / "faults.toml"
+    faults.write_text('[[fault]]\nfunction = "cnrtGetDeviceCount"\nnth = 1\ncode = "CNRT_RET_ERR_TIMEOUT"\n')
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CNRT_")}
+    env.update(CNRT_SIMULATOR_VERSION=version, CNRT_SIMULATOR_FAULTS=str(faults))
+    out = subprocess.run([sys.executable, "-c", _FAILS], env=env, check=True, capture_output=True, text=True).stdout
+    told, failure, devices = out.splitlines()
+    assert (told, devices) == (version, "1")
+    assert f"TIMEOUT ({number})" in failure
