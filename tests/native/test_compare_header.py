@@ -87,7 +87,7 @@ UNREADABLE = {
     "no C": ("int ((((;\n", "is not C that pycparser can parse"),
     "a header that says no": ("#error not here\n", "cannot be preprocessed: "),
     "itself inside": ('#include "vendor.h"\n', "cannot be preprocessed: "),
-    "nested deep": ("enum { CNRT_X = " + "(" * 20_000 + "1" + ")" * 20_000 + " };\n", "vendor.h"),
+    "nested deep": ("enum { CNRT_X = " + "- " * 20_000 + "1 };\n", "vendor.h"),
     "expands without end": (
         "#define A0 int x;\n" + "".join(f"#define A{n + 1} A{n} A{n}\n" for n in range(40)) + "A40\n",
         "vendor.h",
