@@ -96,8 +96,10 @@ static cnrtRet_t check_fits_device(const sim_loaded_model *model)
     if (info->architecture != kind->architecture) {
         return sim_error_set(
             CNRT_RET_ERR_UNSUPPORTED,
-            "Model \"%.60s\" was built for architecture %u (8 MLU220, 6 MLU270), the device is %s: build it for "
-            "that (mlu-export build: --target %s; a script that mlu-export run runs: set_core_version).",
+            "Model \"%.60s\" was built for architecture %u (8 MLU220, 6 MLU270), the device is %s: simulate that one "
+            "(CNRT_SIMULATOR_DEVICE=MLU270 or MLU220), or build for this one (mlu-export build: --target %s; for a "
+            "script "
+            "of mlu-export run: set_core_version).",
             info->name, info->architecture, kind->name, kind->name);
     }
     if (info->parallelism < 1 || info->parallelism > kind->cores) {
