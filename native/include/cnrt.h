@@ -46,12 +46,19 @@ extern "C" {
 
 /* Visible whatever -fvisibility says: the names below are the library's only exports. */
 #pragma GCC visibility push(default)
+#ifdef __clang__ /* which remarks on bool in C90, gcc does not */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wc99-extensions"
+#endif
 #if CNRT_VERSION < 41000
 #include "cnrt_codes.h"
 #else
 #include "cnrt_codes_4_10.h"
 #endif
 #include "cnrt_abi.h"
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
 #pragma GCC visibility pop
 
 #ifdef __cplusplus
