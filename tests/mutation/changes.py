@@ -2586,12 +2586,6 @@ STANDINS = (
         "test_a_file_of_2019_is_adopted_and_run_by_what_its_stand_in_describes",
     ),
     _export(
-        "random weights of any size",
-        "if numbers * FEATURES > MOST_WEIGHTS:",
-        "if False:",
-        "test_what_is_no_stand_in_is_refused",
-    ),
-    _export(
         "tensors without elements",
         "if not 0 < size <= MAX_TENSOR or max(shape) > MAX_DIM:",
         "if not 0 <= size <= MAX_TENSOR or max(shape) > MAX_DIM:",
