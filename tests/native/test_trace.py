@@ -5,13 +5,17 @@ from __future__ import annotations
 import collections
 import json
 import os
+import random
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.models import small_bundle
+from tests.native.codes import FLOAT16
+from tests.native.make_model import Layers, Model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +42,39 @@ cnrt.cnrtInit(0)
 cnrt.cnrtMalloc(ctypes.byref(memory), ctypes.c_size_t(16))
 for _ in range(int(sys.argv[2])):
     cnrt.cnrtMemcpy(memory, host, 16, 0)
+"""
+
+
+MODELS = """
+import sys
+from mlu_agent.cnrt import open_library
+from mlu_agent.engine import Engine
+for path in sys.argv[1:]:
+    with Engine(open_library("simulator"), path) as engine:
+        engine.submit(engine.acquire())
+        engine.release(engine.collect())
+"""
+TWO_DEVICES = """
+import ctypes, sys
+cnrt = ctypes.CDLL(sys.argv[1])
+memory, device = ctypes.c_void_p(), ctypes.c_uint64()
+host = ctypes.create_string_buffer(16)
+cnrt.cnrtMemcpy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+cnrt.cnrtInit(0)
+for ordinal in 1, 0:
+    cnrt.cnrtGetDeviceHandle(ctypes.byref(device), ordinal)
+    cnrt.cnrtSetCurrentDevice(device)
+    if ordinal == 1:
+        cnrt.cnrtMalloc(ctypes.byref(memory), ctypes.c_size_t(16))
+cnrt.cnrtMemcpy(memory, host, 16, 0)
+cnrt.cnrtMemcpy(host, memory, 16, 2)
+"""
+FORK = f"""{COPIES}
+import os
+child = os.fork()
+if child == 0:
+    ctypes.CDLL(None).exit(0)
+os.waitpid(child, 0)
 """
 
 
@@ -154,3 +191,68 @@ def test_a_trace_that_cannot_be_written_is_said(run, simulator_path: Path, tmp_p
     """With the file and the reason; the program goes on."""
     said = run(tmp_path / "none" / "t.json", COPIES, simulator_path, 1)
     assert re.search(r"the trace CNRT_SIMULATOR_PROFILE=\S+t\.json cannot be written: No such file", said)
+
+
+def test_processes_with_one_file_leave_a_whole_trace(run, simulator_path: Path, tmp_path: Path):
+    """Each writes under a name of its own: the last to end has it. What lies at such a name is not written through."""
+    kept = tmp_path / "kept"
+    kept.write_text("precious")
+    (tmp_path / "t.json.new").symlink_to(kept)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: run(tmp_path / "t.json", COPIES, simulator_path, 40_000), range(3)))
+    assert sum(event["ph"] == "X" for event in _events(tmp_path / "t.json")) == 40_000
+    assert kept.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "t.json", "t.json.new"]
+
+
+def _tiny(folder: Path, number: int) -> Path:
+    model = Model(f"tiny{number}")
+    model.output(
+        Layers(model, random.Random(0), FLOAT16).max_pool(model.input("in", (1, 4, 4, 4), FLOAT16), 2, 2, 0, 2, 2),
+        "out",
+    )
+    path = folder / f"{number}.cambricon"
+    path.write_bytes(model.build())
+    return path
+
+
+def _invocations(path: Path) -> int:
+    return sum(event.get("cat") == "invocation" for event in _events(path))
+
+
+def test_a_model_that_is_loaded_again_and_again_is_told_to_the_end(run, small: Path, tmp_path: Path):
+    """It takes the room of one."""
+    assert run(tmp_path / "t.json", MODELS, *[small] * 70) == ""
+    assert _invocations(tmp_path / "t.json") == 70
+
+
+def test_invocations_of_models_for_which_there_is_no_room_are_counted(run, tmp_path: Path):
+    """A trace has 64 that differ; the file tells how many invocations were further ones', stderr too."""
+    said = run(tmp_path / "t.json", MODELS, *(_tiny(tmp_path, number) for number in range(67)))
+    assert _invocations(tmp_path / "t.json") == 64
+    told = json.loads((tmp_path / "t.json").read_text(encoding="ascii"))["otherData"]
+    assert told == {"left_out": 0, "invocations_of_further_models": 3}
+    assert "no room for more than 64 models, 3 invocations of further ones are not in it" in said
+
+
+def test_a_copy_is_told_under_the_device_of_its_memory(run, simulator_path: Path, tmp_path: Path):
+    """Whichever the thread has selected."""
+    run(tmp_path / "t.json", TWO_DEVICES, simulator_path, CNRT_SIMULATOR_DEVICES="2")
+    assert [event["pid"] for event in _events(tmp_path / "t.json") if event["ph"] == "X"] == [2, 2]
+
+
+def test_a_forked_child_says_nothing_of_its_parents_trace(run, simulator_path: Path, tmp_path: Path):
+    """Neither writes it nor repeats that it is full."""
+    said = run(tmp_path / "t.json", FORK, simulator_path, 200_003)
+    assert said.count("3 later events are not in it") == 1
+
+
+def test_a_trace_that_is_asked_for_too_late_is_said(run, small: Path, tmp_path: Path):
+    """Its file is read with the first call, and a folder's name with each model."""
+    later = "import os\n" + PROGRAM.replace(
+        "    for _ in", f"    os.environ['CNRT_SIMULATOR_PROFILE'] = {str(tmp_path / 't.json')!r}\n    for _ in"
+    )
+    assert later.count("os.environ") == 1
+    again = later + "\nwith Engine(open_library('simulator'), sys.argv[2]) as engine:\n    pass\n"
+    said = run(tmp_path, again, 1, small, CNRT_SIMULATOR_PROFILE="0")
+    assert "t.json is ignored, a trace must be asked for before the first call" in said

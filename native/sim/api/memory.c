@@ -146,6 +146,13 @@ static void copy(const sim_fault *fault, void *dst, const void *src, size_t byte
     sim_fault_spoil(fault, SIM_ANY, destination, bytes);
 }
 
+/* The device of a copy: where it goes to, else where it comes from, else that of the thread. */
+static unsigned ordinal_of(sim_block *const blocks[2])
+{
+    const sim_block *block = blocks[0] != NULL ? blocks[0] : blocks[1];
+    return block == NULL ? sim_runtime_ordinal() : sim_device_ordinal(sim_memory_device(block));
+}
+
 void sim_api_copy_now(void *dst, void *src, size_t bytes, sim_block *blocks[2])
 {
     sim_queue_host_waited();
@@ -154,7 +161,7 @@ void sim_api_copy_now(void *dst, void *src, size_t bytes, sim_block *blocks[2])
     sim_strict_copy(sim_memory_side(blocks[0], dst), sim_memory_side(blocks[1], src), bytes, 0);
     copy(&fault, dst, src, bytes, blocks);
     time_of_copy(bytes, begun);
-    sim_trace_copy(sim_runtime_ordinal(), sim_log_entered(), bytes, (uint64_t)begun, (uint64_t)sim_clock_host());
+    sim_trace_copy(ordinal_of(blocks), sim_log_entered(), bytes, (uint64_t)begun, (uint64_t)sim_clock_host());
     sim_memory_unpin(blocks[0]);
     sim_memory_unpin(blocks[1]);
 }

@@ -42,3 +42,8 @@ sim_device *sim_device_at(unsigned ordinal)
     pthread_once(&once, set_up);
     return &devices[ordinal];
 }
+
+unsigned sim_device_ordinal(const sim_device *device)
+{
+    return (unsigned)(device - devices);
+}

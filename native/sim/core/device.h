@@ -24,7 +24,8 @@ typedef struct sim_device {
 } sim_device;
 
 unsigned sim_device_count(void);
-sim_device *sim_device_at(unsigned ordinal);      /* below the count */
+sim_device *sim_device_at(unsigned ordinal); /* below the count */
+unsigned sim_device_ordinal(const sim_device *device);
 const sim_device_kind *sim_device_get_kind(void); /* all devices of a process are of one kind */
 
 #endif

@@ -8,9 +8,16 @@
 
 #include "core/environment.h"
 #include "core/timing.h"
+#include "core/trace.h"
 
 sim_profile *sim_profile_begin(const sim_plan *plan, unsigned cores)
 {
+    if (sim_environment_trace() != NULL && !sim_trace_wanted()) {
+        fprintf(stderr,
+                "cnrt simulator: CNRT_SIMULATOR_PROFILE=%s is ignored, a trace must be asked for before the first "
+                "call\n",
+                sim_environment_trace());
+    }
     if (sim_environment_profile() == NULL || sim_environment_trace() != NULL) {
         return NULL;
     }

@@ -5,11 +5,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/environment.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "exec/new_file.h"
 
 /* The file: a head, records of an input's digest and the outputs behind each other, and a digest of all before it. Numbers
  * are little-endian. */
@@ -271,18 +271,8 @@ static bool write_all(const sim_recording *r, FILE *file)
 /* The file appears whole. */
 static void save(const sim_recording *r)
 {
-    char temporary[sizeof r->path + 32];
-    snprintf(temporary, sizeof temporary, "%s.%ld.new", r->path, (long)getpid());
-    FILE *file = fopen(temporary, "wbx");
-    bool good = false;
-    if (file != NULL) {
-        good = write_all(r, file);
-        good = fclose(file) == 0 && good && rename(temporary, r->path) == 0;
-        if (!good) {
-            remove(temporary);
-        }
-    }
-    if (good) {
+    sim_new_file new_file;
+    if (sim_new_file_begin(&new_file, r->path) && sim_new_file_end(&new_file, write_all(r, new_file.file))) {
         fprintf(stderr, "cnrt simulator: %llu outputs are in %s\n", (unsigned long long)r->head.count, r->path);
     } else {
         fprintf(stderr, "cnrt simulator: the outputs cannot be written to %s: %s\n", r->path, strerror(errno));

@@ -18,7 +18,8 @@ typedef struct sim_trace_place {
 } sim_trace_place;
 
 bool sim_trace_wanted(void);
-/* Keeps what is to be told of a plan's steps. SIM_TRACE_NO_MODEL: no trace, or too many models. */
+/* Keeps what is to be told of a plan's steps, once for models that tell the same. SIM_TRACE_NO_MODEL: no trace, or too many
+ * models. */
 int sim_trace_model(const sim_plan *plan, const char *name, unsigned cores);
 
 /* Times in nanoseconds of the monotonic clock. */

@@ -127,8 +127,9 @@ static void name_rows(writer *w, const sim_device_kind *kind)
 void sim_trace_write(const sim_trace *trace, const sim_device_kind *kind, FILE *file)
 {
     writer w = {.trace = trace, .file = file};
-    fprintf(file, "{\"displayTimeUnit\": \"ms\", \"otherData\": {\"left_out\": %llu},\n\"traceEvents\": [",
-            (unsigned long long)trace->left_out);
+    fputs("{\"displayTimeUnit\": \"ms\", ", file);
+    fprintf(file, "\"otherData\": {\"left_out\": %llu, \"invocations_of_further_models\": %llu},\n\"traceEvents\": [",
+            (unsigned long long)trace->left_out, (unsigned long long)trace->unknown_invocations);
     name_rows(&w, kind);
     for (size_t index = 0; index < trace->count; index++) {
         const sim_trace_event *e = &trace->events[index];

@@ -24,14 +24,15 @@ typedef struct sim_trace_event {
 
 typedef struct sim_trace_model_told {
     char name[SIM_MAX_NAME];
-    char **steps; /* as sim_plan_describe_step tells them */
+    char **steps; /* as sim_plan_describe_step tells them, then NULL */
 } sim_trace_model_told;
 
 typedef struct sim_trace {
     uint64_t began;
     sim_trace_event *events;
     size_t count, capacity;
-    uint64_t slices, left_out; /* of the events in the file; events that came when it was full */
+    uint64_t slices, left_out;    /* of the events in the file; events that came when it was full */
+    uint64_t unknown_invocations; /* of models that there was no room for: nothing of them is in the file */
     sim_trace_model_told models[SIM_TRACE_MODELS];
     unsigned model_count;
 } sim_trace;

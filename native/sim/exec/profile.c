@@ -10,6 +10,7 @@
 
 #include "limit.h"
 #include "network.h"
+#include "new_file.h"
 #include "plan.h"
 #include "step_timing.h"
 #include "told.h"
@@ -191,17 +192,12 @@ static void write_json(const sim_profile *profile, FILE *file)
 
 sim_result sim_profile_save(const sim_profile *profile, const char *path, sim_error *error)
 {
-    char temporary[4096];
-    const int length = snprintf(temporary, sizeof temporary, "%s.new", path);
-    errno = ENAMETOOLONG;
-    FILE *file = length > 0 && (size_t)length < sizeof temporary ? fopen(temporary, "w") : NULL;
-    if (file) {
-        write_json(profile, file);
-        const bool whole = !ferror(file);
-        if (fclose(file) == 0 && whole && rename(temporary, path) == 0) {
+    sim_new_file new_file;
+    if (sim_new_file_begin(&new_file, path)) {
+        write_json(profile, new_file.file);
+        if (sim_new_file_end(&new_file, true)) {
             return SIM_OK;
         }
-        remove(temporary);
     }
     return sim_fail(error, SIM_NOT_WRITTEN, "The profile %.120s cannot be written: %s.", path, strerror(errno));
 }
