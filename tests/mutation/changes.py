@@ -1865,6 +1865,19 @@ NATIVE = (
         "strict",
     ),
     _native("queue that forgets its waits", "learn(record, mark->point);", "learn(record, mark->known[0]);", "strict"),
+    _native(
+        "a write to come forgotten for a read of it",
+        "return one->what != SIM_WATCH_DESTINATION ||",
+        "return true ||",
+        "strict",
+    ),
+    _native(
+        "host faults that recover held for ours",
+        "if (!sim_strict_describe(address, &text)) {",
+        "if (false) {",
+        "strict",
+    ),
+    _native("places of a fixed program from its base", "(fixed ? 0 : place->first)", "place->first", "strict"),
     _native("freed addresses given out again at once", "MOST_FREED = 1024,", "MOST_FREED = 0,", "strict"),
     _native("freed addresses kept for ever", "MOST_FREED = 1024,", "MOST_FREED = 1 << 20,", "strict"),
     _native(

@@ -70,12 +70,20 @@ add_executable(strict_cases strict_cases.c)
 target_link_libraries(strict_cases PRIVATE cnrt Threads::Threads)
 target_compile_definitions(strict_cases PRIVATE _GNU_SOURCE)
 set(STRICT_SANITIZED "")
+set(STRICT_FIXED "")
 if(SIM_SANITIZE)
   set(STRICT_SANITIZED --sanitized)
+else()
+  add_executable(strict_fixed strict_cases.c) # linked for one address, as many older programs are
+  target_link_libraries(strict_fixed PRIVATE cnrt Threads::Threads -no-pie)
+  target_compile_definitions(strict_fixed PRIVATE _GNU_SOURCE)
+  target_compile_options(strict_fixed PRIVATE -fno-pie)
+  set(STRICT_FIXED $<TARGET_FILE:strict_fixed>)
 endif()
 add_test(NAME strict COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/strict_cases.py
   ${STRICT_SANITIZED} $<TARGET_FILE:strict_cases>
-  $<TARGET_FILE:api_sequence> ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_input_of_3840_bytes})
+  $<TARGET_FILE:api_sequence> ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_input_of_3840_bytes}
+  ${STRICT_FIXED})
 set_tests_properties(strict PROPERTIES TIMEOUT 300)
 
 # The header in every standard: that it compiles without a warning is the test.

@@ -4,13 +4,15 @@
  *     strict_cases CASE SMALL_MODEL BATCH_MODEL OTHER_MODEL
  *
  * (the small model, the same with a batch of 3, and one whose input has another size) */
+#include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "api_check.h"
 
-enum { IN_BYTES = 32 * 32 * 4, OUT_BYTES = 16 * 16 * 18 * 2, BATCH = 3 };
+enum { IN_BYTES = 32 * 32 * 4, OUT_BYTES = 16 * 16 * 18 * 2, BATCH = 3, RECOVERIES = 20 };
 
 typedef struct job {
     cnrtModel_t model;
@@ -148,6 +150,87 @@ static void host_reads_with_a_later_handler(void)
     OK(cnrtFree(memory));
     OK(cnrtMalloc(&memory, 64));
     pass = *(volatile uint8_t *)memory;
+}
+
+static sigjmp_buf recovery;
+static volatile int recoveries;
+static volatile uint8_t *volatile nowhere; /* NULL */
+static struct sigaction earlier;
+
+static void recover(int number)
+{
+    (void)number;
+    if (recoveries == RECOVERIES) {
+        _exit(errno == EDOM ? 7 : 8);
+    }
+    recoveries++;
+    siglongjmp(recovery, 1);
+}
+
+static void fault_and_recover(void)
+{
+    while (recoveries < RECOVERIES) {
+        if (sigsetjmp(recovery, 1) == 0) {
+            pass = *nowhere; /* always of the same code, to the same address */
+        }
+    }
+}
+
+static void host_reads_after_recoveries(void)
+{
+    signal(SIGSEGV, recover);
+    job j = open_job();
+    fault_and_recover();
+    errno = EDOM;
+    pass = *(volatile uint8_t *)j.params[1];
+    close_job(&j);
+}
+
+static void on_signal_call_the_earlier(int number, siginfo_t *info, void *context)
+{
+    if ((earlier.sa_flags & SA_SIGINFO) != 0) {
+        earlier.sa_sigaction(number, info, context);
+    } else {
+        signal(SIGSEGV, SIG_DFL);
+    }
+}
+
+static void on_signal_restore_the_earlier(int number)
+{
+    sigaction(number, &earlier, NULL); /* and again */
+}
+
+static void read_with(struct sigaction action)
+{
+    void *memory;
+    OK(cnrtInit(0));
+    OK(cnrtMalloc(&memory, 64));
+    sigaction(SIGSEGV, &action, &earlier);
+    OK(cnrtFree(memory));
+    OK(cnrtMalloc(&memory, 64));
+    pass = *(volatile uint8_t *)memory;
+    OK(cnrtFree(memory));
+    cnrtDestroy();
+}
+
+static void host_reads_with_a_handler_before_the_earlier(void)
+{
+    read_with((struct sigaction){.sa_sigaction = on_signal_call_the_earlier, .sa_flags = SA_SIGINFO});
+}
+
+static void host_reads_with_a_handler_that_goes(void)
+{
+    read_with((struct sigaction){.sa_handler = on_signal_restore_the_earlier});
+}
+
+static void no_more(int number)
+{
+    (void)number;
+}
+
+static void host_reads_with_a_handler_for_once(void)
+{
+    read_with((struct sigaction){.sa_handler = no_more, .sa_flags = (int)SA_RESETHAND});
 }
 
 /* ---- What was never written, freed, or given back ---- */
@@ -696,6 +779,83 @@ static void right_frees(void)
     cnrtDestroy();
 }
 
+/* The program's own faults, from which it recovers, are its own. */
+static void right_recoveries(void)
+{
+    signal(SIGSEGV, recover);
+    job j = open_job();
+    for (int round = 0; round < 3; round++) {
+        recoveries = 0;
+        fault_and_recover();
+        run_once(&j);
+    }
+    close_job(&j);
+}
+
+static void right_signal_ignored(void)
+{
+    signal(SIGSEGV, SIG_IGN);
+    job j = open_job();
+    CHECK(kill(getpid(), SIGSEGV) == 0);
+    run_once(&j);
+    close_job(&j);
+}
+
+/* A queue's thread may still be at its end when the device is waited for. */
+static void right_queues_that_end(void)
+{
+    OK(cnrtInit(0));
+    for (int round = 0; round < 5000; round++) {
+        cnrtQueue_t queue;
+        OK(cnrtCreateQueue(&queue));
+        OK(cnrtDestroyQueue(queue));
+        OK(cnrtSyncDevice());
+    }
+    cnrtDestroy();
+}
+
+/* What a queue has read into host memory it copies on to two places, long before it has come to the first. */
+static void right_copies_in_order(void)
+{
+    const size_t large = (size_t)64 << 20;
+    void *filled, *there[2], *host;
+    cnrtQueue_t queue;
+    OK(cnrtInit(0));
+    OK(cnrtCreateQueue(&queue));
+    OK(cnrtMalloc(&filled, large));
+    OK(cnrtMallocHost(&host, 1000, CNRT_MEMTYPE_LOCKED));
+    memset(host, 1, 1000);
+    OK(cnrtMemsetD32Async(filled, 7, large / 4, queue));
+    OK(cnrtMemcpyAsync(host, filled, 1000, queue, CNRT_MEM_TRANS_DIR_DEV2HOST));
+    OK(cnrtMemcpyAsync((char *)host + 500, filled, 10, queue, CNRT_MEM_TRANS_DIR_DEV2HOST));
+    for (int copy = 0; copy < 2; copy++) {
+        OK(cnrtMalloc(&there[copy], 1000));
+        OK(cnrtMemcpyAsync(there[copy], host, 400, queue, CNRT_MEM_TRANS_DIR_HOST2DEV));
+    }
+    OK(cnrtSyncQueue(queue));
+    OK(cnrtFree(there[0]));
+    OK(cnrtFree(there[1]));
+    OK(cnrtFree(filled));
+    OK(cnrtFreeHost(host));
+    OK(cnrtDestroyQueue(queue));
+    cnrtDestroy();
+}
+
+static job last_job;
+
+static void close_last_job(void)
+{
+    close_model(&last_job);
+}
+
+/* As a static object of C++ does, or a library. */
+static void right_at_the_end(void)
+{
+    CHECK(atexit(close_last_job) == 0);
+    last_job = open_job();
+    run_once(&last_job);
+}
+
 #define CASE(name) {#name, name}
 static const struct {
     const char *name;
@@ -706,6 +866,10 @@ static const struct {
     CASE(host_reads_freed),
     CASE(host_reads_with_a_handler),
     CASE(host_reads_with_a_later_handler),
+    CASE(host_reads_after_recoveries),
+    CASE(host_reads_with_a_handler_before_the_earlier),
+    CASE(host_reads_with_a_handler_that_goes),
+    CASE(host_reads_with_a_handler_for_once),
     CASE(output_never_written),
     CASE(input_never_written),
     CASE(input_with_three_channels),
@@ -746,6 +910,11 @@ static const struct {
     CASE(right_threads),
     CASE(right_pool),
     CASE(right_frees),
+    CASE(right_recoveries),
+    CASE(right_signal_ignored),
+    CASE(right_queues_that_end),
+    CASE(right_copies_in_order),
+    CASE(right_at_the_end),
 };
 
 int main(int argc, char **argv)

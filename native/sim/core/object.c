@@ -53,9 +53,14 @@ static bool grow(void)
 
 bool sim_object_open(sim_object *object, sim_kind kind, void (*finish)(sim_object *))
 {
+    return sim_object_open_at(object, kind, finish, sim_strict() ? sim_strict_site() : (sim_site){.address = NULL});
+}
+
+bool sim_object_open_at(sim_object *object, sim_kind kind, void (*finish)(sim_object *), sim_site site)
+{
     atomic_init(&object->references, 1);
     object->closed = object->leak_told = false;
-    object->site = sim_strict() ? sim_strict_site() : (sim_site){.address = NULL};
+    object->site = site;
     object->kind = kind;
     object->finish = finish;
     pthread_mutex_lock(&table_lock);
@@ -93,11 +98,12 @@ static sim_object *find(sim_kind kind, const void *handle)
 }
 
 /* An object whose last reference is already gone may still stand in the table: it must not be revived. */
-static bool retain_if_alive(sim_object *object)
+bool sim_object_retain_alive(void *object)
 {
-    unsigned count = atomic_load(&object->references);
+    atomic_uint *references = &((sim_object *)object)->references;
+    unsigned count = atomic_load(references);
     while (count != 0) {
-        if (atomic_compare_exchange_weak(&object->references, &count, count + 1)) {
+        if (atomic_compare_exchange_weak(references, &count, count + 1)) {
             return true;
         }
     }
@@ -142,7 +148,7 @@ static void *get(sim_kind kind, const void *handle, bool also_closed)
 {
     pthread_mutex_lock(&table_lock);
     sim_object *object = find(kind, handle);
-    if (object != NULL && ((object->closed && !also_closed) || !retain_if_alive(object))) {
+    if (object != NULL && ((object->closed && !also_closed) || !sim_object_retain_alive(object))) {
         object = NULL;
     }
     pthread_mutex_unlock(&table_lock);

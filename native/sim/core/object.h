@@ -38,6 +38,8 @@ typedef struct sim_object {
 
 /* Enters a new object with one reference, which belongs to its open handle. False when there is no memory. */
 bool sim_object_open(sim_object *object, sim_kind kind, void (*finish)(sim_object *));
+/* The same for one that this call opened; an empty site: one that nobody has to give back. */
+bool sim_object_open_at(sim_object *object, sim_kind kind, void (*finish)(sim_object *), sim_site site);
 /* The object behind an open handle with a reference for the caller, or NULL. */
 void *sim_object_get(sim_kind kind, const void *handle);
 /* The same, but also after the handle was closed, for as long as anything keeps the object alive. */
@@ -45,6 +47,8 @@ void *sim_object_get_alive(sim_kind kind, const void *handle);
 /* Closes the handle and passes its reference to the caller; NULL if it is not an open handle of this kind. */
 void *sim_object_close(sim_kind kind, const void *handle);
 void *sim_object_retain(void *object);
+/* The same for one that is found in a list, where its last reference may be gone already: false then. */
+bool sim_object_retain_alive(void *object);
 void sim_object_release(void *object); /* NULL is allowed */
 
 /* Calls `visit` with each object, closed ones too. */

@@ -134,10 +134,10 @@ static void *worker_body(void *argument)
     return NULL;
 }
 
-static bool enter(sim_queue *queue)
+static bool enter(sim_queue *queue, sim_site site)
 {
     pthread_mutex_lock(&list_lock);
-    bool opened = sim_object_open(&queue->base, SIM_KIND_QUEUE, finish);
+    bool opened = sim_object_open_at(&queue->base, SIM_KIND_QUEUE, finish, site);
     if (opened) {
         queue->next_queue = all_queues;
         if (all_queues != NULL) {
@@ -149,7 +149,7 @@ static bool enter(sim_queue *queue)
     return opened;
 }
 
-sim_queue *sim_queue_create(unsigned ordinal)
+static sim_queue *create(unsigned ordinal, sim_site site)
 {
     sim_queue *queue = calloc(1, sizeof *queue);
     if (queue == NULL) {
@@ -162,7 +162,7 @@ sim_queue *sim_queue_create(unsigned ordinal)
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->submitted_signal, NULL);
     pthread_cond_init(&queue->completed_signal, NULL);
-    if (!enter(queue)) {
+    if (!enter(queue, site)) {
         free(queue);
         sim_error_set(CNRT_RET_ERR_NOMEM, "There are too many open handles for another queue.");
         return NULL;
@@ -171,6 +171,7 @@ sim_queue *sim_queue_create(unsigned ordinal)
     sim_object_retain(queue); /* the worker's */
     if (!sim_thread_start("cnrt-queue", worker_body, queue)) {
         sim_object_close(SIM_KIND_QUEUE, sim_queue_handle(queue));
+        sim_order_close(queue->order);
         sim_object_release(queue);
         sim_object_release(queue);
         sim_error_set(CNRT_RET_ERR_NOMEM,
@@ -178,6 +179,11 @@ sim_queue *sim_queue_create(unsigned ordinal)
         return NULL;
     }
     return queue;
+}
+
+sim_queue *sim_queue_create(unsigned ordinal)
+{
+    return create(ordinal, sim_strict_site());
 }
 
 void *sim_queue_handle(const sim_queue *queue)
@@ -208,10 +214,7 @@ static sim_queue *get_default(void)
     unsigned ordinal = sim_runtime_ordinal();
     pthread_mutex_lock(&default_lock);
     if (default_queues[ordinal] == NULL) {
-        default_queues[ordinal] = sim_queue_create(ordinal);
-        if (default_queues[ordinal] != NULL) {
-            default_queues[ordinal]->base.site = (sim_site){.address = NULL}; /* nobody has to give it back */
-        }
+        default_queues[ordinal] = create(ordinal, (sim_site){.address = NULL}); /* nobody has to give it back */
     }
     sim_queue *queue = default_queues[ordinal];
     pthread_mutex_unlock(&default_lock);
@@ -345,8 +348,7 @@ static sim_queue *next_of_device(unsigned ordinal, sim_queue *previous)
 {
     pthread_mutex_lock(&list_lock);
     sim_queue *queue = previous == NULL ? all_queues : previous->next_queue;
-    while (queue != NULL &&
-           (queue->ordinal != ordinal || sim_object_get_alive(SIM_KIND_QUEUE, sim_queue_handle(queue)) == NULL)) {
+    while (queue != NULL && (queue->ordinal != ordinal || !sim_object_retain_alive(queue))) {
         queue = queue->next_queue;
     }
     pthread_mutex_unlock(&list_lock);

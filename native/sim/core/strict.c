@@ -43,7 +43,7 @@ typedef struct told {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static told places[MOST_PLACES];
 static unsigned place_count;
-static atomic_uint finding_count;
+static atomic_uint finding_count, signal_places;
 static sim_place own; /* this library */
 static pid_t process;
 static atomic_uint calls[SIM_CALLS];
@@ -154,9 +154,15 @@ void sim_strict_tell_signal(const char *sentence)
     sim_text_add(&line, ": ");
     sim_text_add(&line, sentence);
     sim_text_add(&line, "\n");
-    atomic_fetch_add(&finding_count, 1);
+    atomic_fetch_add(&signal_places, 1);
+    sim_strict_count_signal();
     const ssize_t written = write(STDERR_FILENO, room, (size_t)(line.at - room));
     (void)written; /* there is nobody else to tell */
+}
+
+void sim_strict_count_signal(void)
+{
+    atomic_fetch_add(&finding_count, 1);
 }
 
 unsigned sim_strict_count(void)
@@ -166,18 +172,19 @@ unsigned sim_strict_count(void)
 
 /* ---- The program's end ---- */
 
-static void sum_up(void)
+/* Behind what the program itself does at its end, with atexit or in the destructors of static objects. */
+__attribute__((destructor)) static void sum_up(void)
 {
-    if (getpid() != process) { /* a child that fork made */
+    if (getpid() != process) { /* switched off, or a child that fork made */
         return;
     }
     sim_leaks_tell("when the program ended");
-    const unsigned count = sim_strict_count();
+    const unsigned count = sim_strict_count(), told_places = place_count + atomic_load(&signal_places);
     if (count == 0) {
         fprintf(stderr, "cnrt strict: nothing found\n");
     } else {
-        fprintf(stderr, "cnrt strict: %u finding%s at %u place%s\n", count, count == 1 ? "" : "s", place_count,
-                place_count == 1 ? "" : "s");
+        fprintf(stderr, "cnrt strict: %u finding%s at %u place%s\n", count, count == 1 ? "" : "s", told_places,
+                told_places == 1 ? "" : "s");
     }
 }
 
@@ -185,7 +192,6 @@ void sim_strict_begin(void)
 {
     process = getpid();
     sim_place_of((const void *)(uintptr_t)&sim_strict_begin, &own);
-    atexit(sum_up);
     sim_strict_trap();
     atomic_store(&sim_strict_on, true);
 }

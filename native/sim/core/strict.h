@@ -61,8 +61,10 @@ void sim_strict_tell_at(sim_finding kind, const sim_site *site, const char *form
     __attribute__((format(printf, 3, 4)));
 /* The calling thread's last failure is a finding: passes its code on. */
 cnrtRet_t sim_strict_failed(sim_finding kind, cnrtRet_t code);
-void sim_strict_tell_signal(const char *sentence); /* in a signal handler: of device memory used by the host */
-bool sim_strict_is_own(const void *code);          /* of this library */
-unsigned sim_strict_count(void);                   /* findings so far, with those told once for many */
+/* In a signal handler, of device memory used by the host: tells it, or counts one that was told before. */
+void sim_strict_tell_signal(const char *sentence);
+void sim_strict_count_signal(void);
+bool sim_strict_is_own(const void *code); /* of this library */
+unsigned sim_strict_count(void);          /* findings so far, with those told once for many */
 
 #endif

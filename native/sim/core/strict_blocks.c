@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -16,10 +17,11 @@ enum { MOST_FREED = 1024, HANDLER_TRIES = 1000000 };
 #define MOST_FREED_BYTES ((size_t)1 << 40)
 
 static atomic_flag guard = ATOMIC_FLAG_INIT; /* of what stands here; a flag, as a signal handler looks things up */
-static sim_strict_block **table;
-static size_t count, capacity, freed_count, freed_bytes;
+static sim_strict_block **live;              /* by address */
+static size_t live_count, capacity;
+static sim_strict_block *freed[MOST_FREED + 1]; /* the oldest first */
+static size_t freed_count, freed_bytes;
 static unsigned last_number;
-static uint64_t last_freed;
 
 static void take_guard(void)
 {
@@ -59,45 +61,80 @@ static void destroy(sim_strict_block *block)
     free(block);
 }
 
-/* ---- The table: live buffers, and those that were freed not long ago ---- */
+/* ---- Live buffers, and those that were freed not long ago. With the guard. ---- */
 
-static void remove_at(size_t index)
+static uintptr_t begin_of(const sim_strict_block *block)
 {
-    const sim_strict_block *block = table[index];
-    if (!block->live) {
-        freed_count--;
-        freed_bytes -= block->reserved;
-    }
-    table[index] = table[--count];
+    return block->space == NULL ? block->base : (uintptr_t)block->space;
 }
 
-/* With the guard: what was freed longest ago, when there is too much of it; out of the table. */
-static sim_strict_block *take_oldest(void)
+static bool holds(const sim_strict_block *block, uintptr_t address)
 {
-    size_t oldest = count;
-    if (freed_count <= MOST_FREED && freed_bytes <= MOST_FREED_BYTES) {
-        return NULL;
-    }
-    for (size_t index = 0; index < count; index++) {
-        if (!table[index]->live && (oldest == count || table[index]->freed_as < table[oldest]->freed_as)) {
-            oldest = index;
+    const uintptr_t begin = begin_of(block);
+    return address >= begin && address - begin < (block->space == NULL ? block->bytes : block->reserved);
+}
+
+/* The first live one that begins behind the address. */
+static size_t live_behind(uintptr_t address)
+{
+    size_t low = 0, high = live_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (begin_of(live[middle]) <= address) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    sim_strict_block *block = oldest < count ? table[oldest] : NULL;
-    if (block != NULL) {
-        remove_at(oldest);
+    return low;
+}
+
+static bool enter_live(sim_strict_block *block)
+{
+    if (live_count == capacity) {
+        const size_t larger_capacity = capacity == 0 ? 64 : 2 * capacity;
+        sim_strict_block **larger = realloc(live, larger_capacity * sizeof(sim_strict_block *));
+        if (larger == NULL) {
+            return false;
+        }
+        live = larger;
+        capacity = larger_capacity;
     }
+    const size_t index = live_behind(begin_of(block));
+    memmove(live + index + 1, live + index, (live_count++ - index) * sizeof *live);
+    live[index] = block;
+    block->number = ++last_number;
+    return true;
+}
+
+static void remove_live(const sim_strict_block *block)
+{
+    const size_t index = live_behind(begin_of(block)) - 1;
+    memmove(live + index, live + index + 1, (--live_count - index) * sizeof *live);
+}
+
+static sim_strict_block *take_freed(size_t index)
+{
+    sim_strict_block *block = freed[index];
+    freed_bytes -= block->reserved;
+    memmove(freed + index, freed + index + 1, (--freed_count - index) * sizeof *freed);
     return block;
 }
 
-/* With the guard: host memory comes from malloc, which gives freed addresses out again. */
-static sim_strict_block *take_dead_at(uintptr_t base)
+/* Gives what was freed longest ago, when there is too much of it. */
+static sim_strict_block *enter_freed(sim_strict_block *block)
 {
-    for (size_t index = 0; index < count; index++) {
-        sim_strict_block *block = table[index];
-        if (!block->live && base >= block->base && base - block->base < block->bytes) {
-            remove_at(index);
-            return block;
+    freed[freed_count++] = block;
+    freed_bytes += block->reserved;
+    return freed_count > MOST_FREED || freed_bytes > MOST_FREED_BYTES ? take_freed(0) : NULL;
+}
+
+/* Host memory comes from malloc, which gives freed addresses out again. */
+static sim_strict_block *take_freed_at(uintptr_t base)
+{
+    for (size_t index = 0; index < freed_count; index++) {
+        if (base >= freed[index]->base && base - freed[index]->base < freed[index]->bytes) {
+            return take_freed(index);
         }
     }
     return NULL;
@@ -106,19 +143,8 @@ static sim_strict_block *take_dead_at(uintptr_t base)
 static bool enter(sim_strict_block *block)
 {
     take_guard();
-    sim_strict_block *dead = take_dead_at(block->base);
-    bool entered = count < capacity;
-    if (!entered) {
-        const size_t larger_capacity = capacity == 0 ? 64 : 2 * capacity;
-        sim_strict_block **larger = realloc(table, larger_capacity * sizeof(sim_strict_block *));
-        entered = larger != NULL;
-        table = entered ? larger : table;
-        capacity = entered ? larger_capacity : capacity;
-    }
-    if (entered) {
-        block->number = ++last_number;
-        table[count++] = block;
-    }
+    sim_strict_block *dead = take_freed_at(block->base);
+    const bool entered = enter_live(block);
     give_guard_back();
     if (dead != NULL) {
         destroy(dead);
@@ -151,12 +177,7 @@ sim_strict_block *sim_strict_block_create(bool is_device, size_t bytes, void *st
 void sim_strict_block_cancel(sim_strict_block *block)
 {
     take_guard();
-    for (size_t index = 0; index < count; index++) {
-        if (table[index] == block) {
-            remove_at(index);
-            break;
-        }
-    }
+    remove_live(block);
     give_guard_back();
     destroy(block);
 }
@@ -176,12 +197,10 @@ void sim_strict_block_free(sim_strict_block *block)
     block->written = NULL;
     sim_strict_unlock();
     take_guard();
+    remove_live(block);
     block->live = false;
     block->freed = sim_strict_site();
-    block->freed_as = ++last_freed;
-    freed_count++;
-    freed_bytes += block->reserved;
-    sim_strict_block *oldest = take_oldest();
+    sim_strict_block *oldest = enter_freed(block);
     give_guard_back();
     if (oldest != NULL) {
         destroy(oldest);
@@ -191,10 +210,8 @@ void sim_strict_block_free(sim_strict_block *block)
 void sim_strict_blocks_each(void (*visit)(sim_strict_block *block, void *argument), void *argument)
 {
     take_guard();
-    for (size_t index = 0; index < count; index++) {
-        if (table[index]->live) {
-            visit(table[index], argument);
-        }
+    for (size_t index = 0; index < live_count; index++) {
+        visit(live[index], argument);
     }
     give_guard_back();
 }
@@ -204,11 +221,13 @@ void sim_strict_blocks_each(void (*visit)(sim_strict_block *block, void *argumen
 /* With the guard: the buffer that holds the address, or in whose empty space it lies. */
 static const sim_strict_block *find(uintptr_t address)
 {
-    for (size_t index = 0; index < count; index++) {
-        const sim_strict_block *block = table[index];
-        const uintptr_t begin = block->space == NULL ? block->base : (uintptr_t)block->space;
-        if (address >= begin && address - begin < (block->space == NULL ? block->bytes : block->reserved)) {
-            return block;
+    const size_t behind = live_behind(address);
+    if (behind > 0 && holds(live[behind - 1], address)) {
+        return live[behind - 1];
+    }
+    for (size_t index = 0; index < freed_count; index++) {
+        if (holds(freed[index], address)) {
+            return freed[index];
         }
     }
     return NULL;

@@ -29,7 +29,6 @@ typedef struct sim_strict_block {
     void *space;     /* the address space around it that is kept empty, a page more at each end; NULL for host memory */
     size_t reserved; /* of which */
     unsigned number; /* of all buffers */
-    uint64_t freed_as; /* the how many-th that was freed */
     sim_site allocated, freed;
     bool live, is_device, leak_told;
     bool mapped; /* the host reads and writes it itself: its content is not followed any more */

@@ -2,6 +2,7 @@
 #include "core/strict_place.h"
 
 #include <fcntl.h>
+#include <link.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,6 +42,7 @@ void sim_text_add_number(sim_text *text, uint64_t number, unsigned base)
 /* What a line of it says: "first-last rights offset device inode   path". */
 typedef struct mapping {
     uintptr_t first, last;
+    bool is_begin;    /* of the file, and may be read */
     const char *path; /* "" for memory without a file */
 } mapping;
 
@@ -65,6 +67,7 @@ static mapping read_line(const char *line)
     found.first = read_hex(&line);
     line += *line == '-';
     found.last = read_hex(&line);
+    found.is_begin = strncmp(line, " r", 2) == 0 && strncmp(line + 5, " 00000000 ", 10) == 0;
     for (int field = 0; field < 5 && *line != '\0'; field++) { /* rights, offset, device, inode, path */
         while (*line != ' ' && *line != '\0') {
             line++;
@@ -83,6 +86,13 @@ static const char *last_part(const char *path)
     return slash == NULL ? path : slash + 1;
 }
 
+/* A program linked for one address (not -pie): its addresses are those of its file. */
+static bool is_fixed(uintptr_t first)
+{
+    const ElfW(Ehdr) *header = (const void *)first;
+    return memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 && header->e_type == ET_EXEC;
+}
+
 /* Follows the mappings: those of one file lie behind each other, and the first of them is where it was loaded. */
 static bool look_at(const mapping *line, uintptr_t address, sim_place *place, bool *found)
 {
@@ -92,6 +102,7 @@ static bool look_at(const mapping *line, uintptr_t address, sim_place *place, bo
     }
     if (!*found && (place->first == 0 || strncmp(last_part(line->path), place->file, sizeof place->file - 1) != 0)) {
         place->first = line->first;
+        place->is_begin = line->is_begin;
         sim_text_begin(&name, place->file, sizeof place->file);
         sim_text_add(&name, last_part(line->path));
     }
@@ -132,7 +143,8 @@ bool sim_place_of(const void *address, sim_place *place)
     }
     const bool found = read_maps(file, (uintptr_t)address, place);
     close(file);
-    place->offset = found ? (uintptr_t)address - place->first : 0;
+    const bool fixed = found && place->is_begin && place->file[0] != '\0' && is_fixed(place->first);
+    place->offset = found ? (uintptr_t)address - (fixed ? 0 : place->first) : 0;
     return found;
 }
 

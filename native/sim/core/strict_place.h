@@ -18,7 +18,9 @@ void sim_text_add_number(sim_text *text, uint64_t number, unsigned base); /* 10,
 
 typedef struct sim_place {
     char file[64]; /* its last part; "" where no file is known */
-    uintptr_t first, last, offset;
+    uintptr_t first, last;
+    uintptr_t offset; /* of a program that is linked for one address: the address itself */
+    bool is_begin;    /* the file's beginning lies at `first` */
 } sim_place;
 
 /* What is mapped where `address` is, as Linux tells it. False: nothing is known. */

@@ -65,6 +65,13 @@ static void forget(unsigned index)
     }
 }
 
+/* Who comes after it: memory that will be written stays so until that is over, or another write takes its place. */
+static bool takes_its_place(const watch *added, const watch *one)
+{
+    const bool covers = added->begin <= one->begin && one->begin + one->bytes <= added->begin + added->bytes;
+    return one->what != SIM_WATCH_DESTINATION || (added->what == SIM_WATCH_DESTINATION && covers);
+}
+
 static bool overlaps(const watch *one, uintptr_t begin, size_t bytes)
 {
     return one->begin < begin + bytes && begin < one->begin + one->bytes;
@@ -98,8 +105,10 @@ void sim_watch_add(sim_watched what, const void *host, size_t bytes, sim_point p
         const watch one = watches[index];
         if (overlaps(&one, added.begin, bytes)) {
             follows_a_write = follows_a_write || one.what == SIM_WATCH_DESTINATION;
-            compare(&one);
-            forget(index);
+            if (takes_its_place(&added, &one)) {
+                compare(&one);
+                forget(index);
+            }
         }
     }
     if (watch_count == MOST_WATCHES) {
