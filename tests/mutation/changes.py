@@ -1877,7 +1877,9 @@ NATIVE = (
         "if (false) {",
         "strict",
     ),
-    _native("places of a fixed program from its base", "(fixed ? 0 : place->first)", "(!fixed ? 0 : place->first)", "strict"),
+    _native(
+        "places of a fixed program from its base", "(fixed ? 0 : place->first)", "(!fixed ? 0 : place->first)", "strict"
+    ),
     _native("freed addresses given out again at once", "MOST_FREED = 1024,", "MOST_FREED = 0,", "strict"),
     _native("freed addresses kept for ever", "MOST_FREED = 1024,", "MOST_FREED = 1 << 20,", "strict"),
     _native(
