@@ -621,6 +621,48 @@ static void destroyed_twice(void)
 
 /* ---- Right programs ---- */
 
+/* Helpers and later versions have their own names, also where other calls, or none, came before. */
+static void parameter_leaks_after_others(void)
+{
+    cnrtQuantizedParam_t param;
+    unsigned count;
+    OK(cnrtInit(0));
+    OK(cnrtGetDeviceCount(&count));
+    OK(cnrtCreateQuantizedParam(&param, 0, 1.0f, 0));
+    cnrtDestroy();
+}
+
+static void *destroy_again(void *param)
+{
+    cnrtDestroyQuantizedParam(param);
+    return NULL;
+}
+
+static void parameter_destroyed_twice(void)
+{
+    cnrtQuantizedParam_t param;
+    pthread_t thread;
+    OK(cnrtInit(0));
+    OK(cnrtCreateQuantizedParam(&param, 0, 1.0f, 0));
+    OK(cnrtDestroyQuantizedParam(param));
+    CHECK(pthread_create(&thread, NULL, destroy_again, param) == 0); /* the first call of its thread */
+    pthread_join(thread, NULL);
+    cnrtDestroy();
+}
+
+static void later_version_with_a_dead_context(void)
+{
+    cnrtRuntimeContext_t dead;
+    job j;
+    OK(cnrtInit(0));
+    open_model(&j, small_path);
+    dead = j.context;
+    OK(cnrtDestroyRuntimeContext(j.context));
+    cnrtInvokeRuntimeContext_V3(dead, NULL, j.params, j.queue, NULL);
+    OK(cnrtCreateRuntimeContext(&j.context, j.function, NULL));
+    close_job(&j);
+}
+
 static void right_once(void)
 {
     job j = open_job();
@@ -907,6 +949,9 @@ static const struct {
     CASE(wait_without_placing),
     CASE(no_init),
     CASE(destroyed_twice),
+    CASE(parameter_leaks_after_others),
+    CASE(parameter_destroyed_twice),
+    CASE(later_version_with_a_dead_context),
     CASE(right_once),
     CASE(right_parts),
     CASE(right_queues),

@@ -92,6 +92,11 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "wait_without_placing": [("notifier not placed", "this waits for nothing")],
     "no_init": [("not initialised", r"call cnrtInit\(0\) first")],
     "destroyed_twice": [("not initialised", "cnrtDestroy was called more often than cnrtInit")],
+    "parameter_leaks_after_others": [
+        (LEAK, r"cnrtCreateQuantizedParam \(call 1, at strict_cases.* 1 quantization param")
+    ],
+    "parameter_destroyed_twice": [(HANDLE, r"cnrtDestroyQuantizedParam \(call 2, at strict_cases\+0x")],
+    "later_version_with_a_dead_context": [(HANDLE, r"cnrtInvokeRuntimeContext_V3 \(call 1, at strict_cases\+0x")],
 }
 RIGHT = (
     "right_once",

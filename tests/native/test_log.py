@@ -108,3 +108,40 @@ def test_a_file_takes_the_log(said, tmp_path: Path):
         "cannot be written, failures are told here"
     )
     assert said("copies(1, 17)", None) == said("copies(1, 17)", "0") == []
+
+
+def test_each_function_is_called_by_its_own_name(said):
+    """Also the later versions, and those that do their work with what another one does."""
+    lines = said(
+        "cnrt.cnrtFreeArray((pointer * 1)(4711), 1)\n"
+        "cnrt.cnrtFilterReshape(None, None, 1, 1, 1, 1, 1)\n"
+        "cnrt.cnrtLoadModelFromMem_V2(None, None, 0)\n"
+        "cnrt.cnrtInvokeRuntimeContext_V3(None, None, None, None, None)\n"
+        "cnrt.cnrtInvokeRuntimeContext_V2(None, None, None, None, None)\n"
+    )
+    assert [line.split(" failed with ")[0].split()[-1] for line in lines[1:]] == [
+        "cnrtFreeArray",
+        "cnrtFilterReshape",
+        "cnrtLoadModelFromMem_V2",
+        "cnrtInvokeRuntimeContext_V3",
+        "cnrtInvokeRuntimeContext_V2",
+    ]
+
+
+def test_a_forked_child_does_not_tell_the_repeats_of_its_parent(said):
+    """They are told once, and the child ends though another thread held the log when it was made."""
+    lines = said(
+        "import os\n"
+        "copies(5, 17)\n"
+        "busy = threading.Thread(target=copies, args=(200_000, 17))\n"
+        "busy.start()\n"
+        "for _ in range(20):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        ctypes.CDLL(None).exit(0)\n"
+        "    os.waitpid(child, 0)\n"
+        "busy.join()\n"
+    )
+    assert [line for line in lines if "times more" in line and "so far" not in line] == [
+        "cnrt simulator: cnrtMemcpy with CNRT_RET_ERR_MEMCPY: 200004 times more"
+    ]

@@ -4,6 +4,7 @@
 #define SIM_API_API_H
 
 #include "cnrt.h"
+#include "core/calls.h"
 #include "core/error.h"
 #include "core/faults.h"
 
@@ -26,10 +27,14 @@
         }                                   \
     } while (0)
 
-/* The head of every function of core/functions.def: counts the call, and does to it what CNRT_SIMULATOR_FAULTS says. */
-#define ENTER(function) TRY(sim_faults_enter(SIM_CALL_##function, SIM_ANY, __func__))
-#define ENTER_COPY(function, direction) TRY(sim_faults_enter(SIM_CALL_##function, (int)(direction), __func__))
-/* The head of the others that can fail: which one it is, for CNRT_SIMULATOR_LOG. */
-#define ENTER_HELPER() sim_faults_enter_helper(__func__)
+/* The head of every function that can fail: which one it is, for those who look at calls. */
+#define ENTER_HELPER()              \
+    static atomic_uint calls_of_it; \
+    sim_call_enter(__func__, &calls_of_it)
+/* The head of those of core/functions.def: does to the call what CNRT_SIMULATOR_FAULTS says, too. */
+#define ENTER(function) ENTER_COPY(function, SIM_ANY)
+#define ENTER_COPY(function, direction) \
+    ENTER_HELPER();                     \
+    TRY(sim_faults_enter(SIM_CALL_##function, (int)(direction)))
 
 #endif

@@ -184,18 +184,24 @@ static cnrtRet_t check_transposable(cnrtDataType_t dtype)
     return CNRT_RET_SUCCESS;
 }
 
+static cnrtRet_t transpose(const char *function, const void *source, cnrtDataType_t type, void *destination, int rank,
+                           const int *dims, const int *order)
+{
+    size_t count;
+    REQUIRE(source != NULL, CNRT_RET_ERR_INVALID, "%s: the source is NULL.", function);
+    TRY(check_transposable(type));
+    REQUIRE(destination != NULL, CNRT_RET_ERR_INVALID, "%s: the destination is NULL.", function);
+    TRY(count_elements(rank, dims, &count));
+    TRY(check_order(rank, order));
+    sim_transpose(source, sim_dtype_size(type), destination, rank, dims, order);
+    return CNRT_RET_SUCCESS;
+}
+
 cnrtRet_t cnrtTransDataOrder(void *src_addr, cnrtDataType_t data_type, void *dst_addr, int dimNum, int dimValues[],
                              int dimOrder[])
 {
     ENTER_HELPER();
-    size_t count;
-    REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID);
-    TRY(check_transposable(data_type));
-    REQUIRE_POINTER(dst_addr, CNRT_RET_ERR_INVALID);
-    TRY(count_elements(dimNum, dimValues, &count));
-    TRY(check_order(dimNum, dimOrder));
-    sim_transpose(src_addr, sim_dtype_size(data_type), dst_addr, dimNum, dimValues, dimOrder);
-    return CNRT_RET_SUCCESS;
+    return transpose(__func__, src_addr, data_type, dst_addr, dimNum, dimValues, dimOrder);
 }
 
 cnrtRet_t cnrtTransOrderAndCast(void *src_addr, cnrtDataType_t src_type, void *dst_addr, cnrtDataType_t dst_type,
@@ -203,7 +209,7 @@ cnrtRet_t cnrtTransOrderAndCast(void *src_addr, cnrtDataType_t src_type, void *d
 {
     ENTER_HELPER();
     if (src_type == dst_type && param == NULL) {
-        return cnrtTransDataOrder(src_addr, src_type, dst_addr, dimNum, dimValues, dimOrder);
+        return transpose(__func__, src_addr, src_type, dst_addr, dimNum, dimValues, dimOrder);
     }
     size_t count;
     REQUIRE_POINTER(src_addr, CNRT_RET_ERR_INVALID);
@@ -246,21 +252,24 @@ cnrtRet_t cnrtAddDataStride(void *src_addr, cnrtDataType_t data_type, void *dst_
 
 cnrtRet_t cnrtReshapeNCHWToNHWC(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type)
 {
+    ENTER_HELPER();
     int dims[4] = {n, c, h, w}, order[4] = {0, 2, 3, 1};
-    return cnrtTransDataOrder(src, type, dst, 4, dims, order);
+    return transpose(__func__, src, type, dst, 4, dims, order);
 }
 
 cnrtRet_t cnrtReshapeNHWCToNCHW(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type)
 {
+    ENTER_HELPER();
     int dims[4] = {n, h, w, c}, order[4] = {0, 3, 1, 2};
-    return cnrtTransDataOrder(src, type, dst, 4, dims, order);
+    return transpose(__func__, src, type, dst, 4, dims, order);
 }
 
 /* N, H, W, C as filters are laid out in device memory: H, W, C, N. */
 cnrtRet_t cnrtFilterReshape(void *dst, void *src, int n, int h, int w, int c, cnrtDataType_t type)
 {
+    ENTER_HELPER();
     int dims[4] = {n, h, w, c}, order[4] = {1, 2, 3, 0};
-    return cnrtTransDataOrder(src, type, dst, 4, dims, order);
+    return transpose(__func__, src, type, dst, 4, dims, order);
 }
 
 /* ---- Colours ---- */

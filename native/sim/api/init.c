@@ -15,7 +15,8 @@ cnrtRet_t cnrtInit(unsigned int flags)
 
 void cnrtDestroy(void)
 {
-    if (sim_faults_enter(SIM_CALL_cnrtDestroy, SIM_ANY, __func__) != CNRT_RET_SUCCESS) {
+    ENTER_HELPER();
+    if (sim_faults_enter(SIM_CALL_cnrtDestroy, SIM_ANY) != CNRT_RET_SUCCESS) {
         return;
     }
     if (!sim_runtime_destroy()) {
@@ -61,6 +62,7 @@ unsigned int cnrtSimulatorThreads(void)
 
 const char *cnrtSimulatorKernels(void)
 {
+    ENTER_HELPER();
     static _Thread_local char names[SIM_MAX_NAME];
     sim_error error = {""};
     if (sim_plan_kernels(sim_environment_kernels(), names, &error) != SIM_OK) {

@@ -4,7 +4,6 @@
 
 #include "api/api.h"
 #include "api/copies.h"
-#include "core/log.h"
 #include "core/mapping.h"
 #include "core/queue.h"
 #include "core/runtime.h"
@@ -33,8 +32,11 @@ cnrtRet_t cnrtFreeArray(void **ptr, int length)
     REQUIRE_POINTER(ptr, CNRT_RET_ERR_INVALID);
     REQUIRE(length >= 0, CNRT_RET_ERR_INVALID, "The length of an array is not negative: %d.", length);
     cnrtRet_t first = CNRT_RET_SUCCESS;
-    for (int index = 0; index < length; index++) { /* one bad element does not leak the others */
-        cnrtRet_t code = cnrtFree(ptr[index]);
+    for (int index = 0; index < length; index++) {                     /* one bad element does not leak the others */
+        cnrtRet_t code = sim_faults_enter(SIM_CALL_cnrtFree, SIM_ANY); /* it counts as one, too */
+        if (code == CNRT_RET_SUCCESS && ptr[index] != NULL) {
+            code = sim_memory_free(ptr[index]);
+        }
         first = first == CNRT_RET_SUCCESS ? code : first;
     }
     return first;
@@ -161,7 +163,7 @@ void sim_api_copy_now(void *dst, void *src, size_t bytes, sim_block *blocks[2])
     sim_strict_copy(sim_memory_side(blocks[0], dst), sim_memory_side(blocks[1], src), bytes, 0);
     copy(&fault, dst, src, bytes, blocks);
     time_of_copy(bytes, begun);
-    sim_trace_copy(ordinal_of(blocks), sim_log_entered(), bytes, (uint64_t)begun, (uint64_t)sim_clock_host());
+    sim_trace_copy(ordinal_of(blocks), sim_call_now().function, bytes, (uint64_t)begun, (uint64_t)sim_clock_host());
     sim_memory_unpin(blocks[0]);
     sim_memory_unpin(blocks[1]);
 }

@@ -29,9 +29,8 @@ cnrtRet_t cnrtLoadModel(cnrtModel_t *pmodel, const char *fname)
     return CNRT_RET_SUCCESS;
 }
 
-cnrtRet_t cnrtLoadModelFromMem(cnrtModel_t *pmodel, char *ptr)
+static cnrtRet_t load_from_memory(cnrtModel_t *pmodel, char *ptr)
 {
-    ENTER(cnrtLoadModelFromMem);
     REQUIRE_POINTER(pmodel, CNRT_RET_ERR_INVALID_POINTER);
     REQUIRE_POINTER(ptr, CNRT_RET_ERR_INVALID_POINTER);
     sim_error error = {""};
@@ -45,11 +44,18 @@ cnrtRet_t cnrtLoadModelFromMem(cnrtModel_t *pmodel, char *ptr)
     return CNRT_RET_SUCCESS;
 }
 
+cnrtRet_t cnrtLoadModelFromMem(cnrtModel_t *pmodel, char *ptr)
+{
+    ENTER(cnrtLoadModelFromMem);
+    return load_from_memory(pmodel, ptr);
+}
+
 /* The memory is copied either way: reusing it is a permission, not a duty. */
 cnrtRet_t cnrtLoadModelFromMem_V2(cnrtModel_t *pmodel, char *ptr, bool reuseUserMem)
 {
+    ENTER(cnrtLoadModelFromMem);
     (void)reuseUserMem;
-    return cnrtLoadModelFromMem(pmodel, ptr);
+    return load_from_memory(pmodel, ptr);
 }
 
 cnrtRet_t cnrtUnloadModel(cnrtModel_t model)

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "core/calls.h"
 #include "core/log.h"
 
 static _Thread_local sim_status last_failure;
@@ -14,7 +15,7 @@ cnrtRet_t sim_error_set(cnrtRet_t code, const char *format, ...)
     vsnprintf(last_failure.text, sizeof last_failure.text, format, arguments);
     va_end(arguments);
     last_failure.code = code;
-    sim_log_failure(sim_log_entered(), false, code, last_failure.text);
+    sim_log_failure(sim_call_now().function, false, code, last_failure.text);
     return code;
 }
 

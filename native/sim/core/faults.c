@@ -10,13 +10,9 @@
 #include "core/clock.h"
 #include "core/environment.h"
 #include "core/file.h"
-#include "core/log.h"
 #include "core/runtime.h"
 #include "core/strict_order.h"
 #include "core/toml.h"
-#include "core/trace.h"
-
-atomic_int sim_faults_state;
 
 static sim_rules rules = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static char problem[sizeof(((sim_status *)0)->text)];
@@ -87,11 +83,6 @@ static void load(void)
         want_stale = want_stale || rules.items[index].output == SIM_OUTPUT_STALE;
     }
     began = now();
-    if (environment->strict) {
-        sim_strict_begin();
-    }
-    const bool heeded = environment->strict || rules.count > 0 || sim_log_wanted() || sim_trace_wanted();
-    atomic_store(&sim_faults_state, heeded ? SIM_FAULTS_SOME : SIM_FAULTS_NONE);
 }
 
 const char *sim_faults_problem(void)
@@ -108,7 +99,7 @@ bool sim_faults_wanted(void)
 
 bool sim_faults_want_stale(void)
 {
-    return !sim_faults_are_none() && want_stale;
+    return !sim_calls_unwatched() && want_stale;
 }
 
 /* ---- Calls ---- */
@@ -138,17 +129,9 @@ static void fail_as_told(const sim_fault *fault, sim_status *status)
     }
 }
 
-void sim_faults_note(const char *name)
-{
-    pthread_once(&once, load);
-    sim_log_enter(name);
-}
-
-cnrtRet_t sim_faults_meet(sim_function_number function, int direction, const char *name, const void *caller)
+cnrtRet_t sim_faults_meet(sim_function_number function, int direction)
 {
     sim_status status = {.code = CNRT_RET_SUCCESS, .text = ""};
-    sim_faults_note(name);
-    sim_strict_call(function, caller);
     current = (sim_fault){.rule = NULL};
     if (rules.count == 0) {
         return CNRT_RET_SUCCESS;
@@ -185,7 +168,7 @@ sim_fault sim_faults_take(void)
 
 void sim_faults_begin(const sim_fault *fault, unsigned device, sim_clock *clock, sim_status *status)
 {
-    if (sim_faults_are_none()) {
+    if (sim_calls_unwatched()) {
         return;
     }
     if (fault->rule != NULL && fault->rule->in_queue) {
@@ -207,7 +190,7 @@ void sim_faults_end(const sim_fault *fault, int64_t begun, int64_t clock_before,
 
 void sim_faults_mend(sim_fault_end what)
 {
-    if (!sim_faults_are_none()) {
+    if (!sim_calls_unwatched()) {
         sim_rules_mend(&rules, what);
     }
 }

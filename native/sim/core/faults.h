@@ -1,45 +1,21 @@
 /* Faults on demand, to try what a program does when a device fails: CNRT_SIMULATOR_FAULTS, ABI.md section 10.1.
  *
- * Every exported function passes sim_faults_enter first. Without a fault asked for that is one predicted branch. What a call
- * is told to do later (in its queue, to its outputs) waits in the calling thread until sim_faults_take. */
+ * Every exported function that does something passes sim_faults_enter. What a call is told to do later (in its queue, to its
+ * outputs) waits in the calling thread until sim_faults_take. */
 #ifndef SIM_CORE_FAULTS_H
 #define SIM_CORE_FAULTS_H
 
-#include <stdatomic.h>
-
+#include "core/calls.h"
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/rules.h"
 
-/* None: nothing looks at calls, neither a fault nor the log. */
-enum { SIM_FAULTS_UNREAD, SIM_FAULTS_NONE, SIM_FAULTS_SOME };
-extern atomic_int sim_faults_state;
+cnrtRet_t sim_faults_meet(sim_function_number function, int direction);
 
-/* Nobody looks at the calls, CNRT_SIMULATOR_STRICT neither. */
-static inline bool sim_faults_are_none(void)
+/* Counts a call; hangs, slows down or fails it when that is asked for. `direction` of a copy, or SIM_ANY. */
+static inline cnrtRet_t sim_faults_enter(sim_function_number function, int direction)
 {
-    return __builtin_expect(atomic_load_explicit(&sim_faults_state, memory_order_relaxed) == SIM_FAULTS_NONE, 1);
-}
-
-cnrtRet_t sim_faults_meet(sim_function_number function, int direction, const char *name, const void *caller);
-void sim_faults_note(const char *name);
-
-/* Counts a call, for CNRT_SIMULATOR_STRICT too; hangs, slows down or fails it when that is asked for. `direction` of a copy,
- * or SIM_ANY; `name` as the log is to call it. */
-static inline __attribute__((always_inline)) cnrtRet_t sim_faults_enter(sim_function_number function, int direction,
-                                                                        const char *name)
-{
-    return sim_faults_are_none()
-               ? CNRT_RET_SUCCESS
-               : sim_faults_meet(function, direction, name, __builtin_return_address(0)); /* the program's */
-}
-
-/* For functions that no fault may be asked of. */
-static inline void sim_faults_enter_helper(const char *name)
-{
-    if (!sim_faults_are_none()) {
-        sim_faults_note(name);
-    }
+    return sim_calls_unwatched() ? CNRT_RET_SUCCESS : sim_faults_meet(function, direction);
 }
 
 /* Why the rules cannot be used, or NULL: cnrtInit refuses then. */

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/calls.h"
 #include "core/codes.h"
 #include "core/environment.h"
 
@@ -31,7 +32,6 @@ static FILE *out; /* NULL: nothing is wanted */
 static kind kinds[MOST_KINDS];
 static unsigned kind_count;
 static uint64_t others; /* failures for which there was no kind left */
-static _Thread_local const char *entered;
 
 static void open_log(void)
 {
@@ -50,16 +50,6 @@ bool sim_log_wanted(void)
 {
     pthread_once(&once, open_log);
     return out != NULL;
-}
-
-void sim_log_enter(const char *function)
-{
-    entered = function;
-}
-
-const char *sim_log_entered(void)
-{
-    return entered;
 }
 
 /* ---- Kinds; the lock is held ---- */
@@ -161,7 +151,7 @@ void sim_log_failure(const char *function, bool queued, cnrtRet_t code, const ch
 /* At the end of the process, or never where that is killed. */
 __attribute__((destructor)) static void tell_rest(void)
 {
-    if (out == NULL) {
+    if (out == NULL || !sim_calls_in_this_process()) { /* a child's lock may be held by a thread that it has not */
         return;
     }
     pthread_mutex_lock(&lock);

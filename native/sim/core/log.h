@@ -7,11 +7,7 @@
 #include "cnrt.h"
 
 bool sim_log_wanted(void);
-/* Which exported function the calling thread is in, as failures are to name it; a string that stays. */
-void sim_log_enter(const char *function);
-/* NULL: none was entered. Only known where the log is wanted. */
-const char *sim_log_entered(void);
-/* Tells of a failure of that function, or of its work when a queue came to it (`queued`). Repeats are counted and told less and
+/* Tells of a failure of that function (a string that stays; NULL: not known), or of its work when a queue came to it (`queued`). Repeats are counted and told less and
  * less often, and at the end of the process. */
 void sim_log_failure(const char *function, bool queued, cnrtRet_t code, const char *sentence);
 

@@ -286,7 +286,7 @@ static void submit(sim_queue *queue, sim_work *work, bool is_mark)
     const int64_t now = is_mark ? sim_clock_host() : 0;
     work->next = NULL;
     work->fault = sim_faults_take();
-    work->function = sim_log_entered();
+    work->function = sim_call_now().function;
     pthread_mutex_lock(&queue->lock);
     work->joins = is_mark && joins(&queue->mark, now);
     queue->mark = (last_mark){is_mark ? &waits : NULL, waits, work->joins ? queue->mark.first : now};

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/environment.h"
 #include "core/strict_leaks.h"
 #include "core/strict_place.h"
 #include "core/strict_trap.h"
@@ -37,7 +38,7 @@ static const char *const NAMES[SIM_FINDINGS] = {
 typedef struct told {
     sim_finding kind;
     const void *address;
-    uint32_t function;
+    const char *function;
 } told;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -45,11 +46,6 @@ static told places[MOST_PLACES];
 static unsigned place_count;
 static atomic_uint finding_count, signal_places;
 static sim_place own; /* this library */
-static pid_t process;
-static atomic_uint calls[SIM_CALLS];
-/* A signal handler reads it, too. No initial-exec for its sake: all of the library's thread-local memory would have to fit into
- * the little that glibc keeps for libraries that are opened late, and a second copy, or one after torch, could not be opened. */
-static _Thread_local sim_site current;
 
 /* ---- Calls ---- */
 
@@ -58,17 +54,9 @@ bool sim_strict_is_own(const void *code)
     return (uintptr_t)code >= own.first && (uintptr_t)code < own.last;
 }
 
-void sim_strict_call(sim_function_number function, const void *caller)
-{
-    if (!sim_strict() || sim_strict_is_own(caller)) {
-        return;
-    }
-    current = (sim_site){caller, atomic_fetch_add(&calls[function], 1) + 1, (uint32_t)function};
-}
-
 sim_site sim_strict_site(void)
 {
-    return current;
+    return sim_call_now();
 }
 
 void sim_site_text(const sim_site *site, char text[SIM_SITE_TEXT])
@@ -79,7 +67,7 @@ void sim_site_text(const sim_site *site, char text[SIM_SITE_TEXT])
         sim_text_add(&words, "the program");
         return;
     }
-    sim_text_add(&words, sim_function_name((sim_function_number)site->function));
+    sim_text_add(&words, site->function);
     sim_text_add(&words, " (call ");
     sim_text_add_number(&words, site->number, 10);
     sim_text_add(&words, ", at ");
@@ -125,8 +113,9 @@ static void tell(sim_finding kind, const sim_site *site, const char *format, va_
 void sim_strict_tell(sim_finding kind, const char *format, ...)
 {
     va_list arguments;
+    const sim_site site = sim_call_now();
     va_start(arguments, format);
-    tell(kind, &current, format, arguments);
+    tell(kind, &site, format, arguments);
     va_end(arguments);
 }
 
@@ -175,7 +164,7 @@ unsigned sim_strict_count(void)
 /* Behind what the program itself does at its end, with atexit or in the destructors of static objects. */
 __attribute__((destructor)) static void sum_up(void)
 {
-    if (getpid() != process) { /* switched off, or a child that fork made */
+    if (!sim_strict() || !sim_calls_in_this_process()) {
         return;
     }
     sim_leaks_tell("when the program ended");
@@ -188,10 +177,13 @@ __attribute__((destructor)) static void sum_up(void)
     }
 }
 
-void sim_strict_begin(void)
+bool sim_strict_begin(void)
 {
-    process = getpid();
+    if (!sim_environment_get()->strict) {
+        return false;
+    }
     sim_place_of((const void *)(uintptr_t)&sim_strict_begin, &own);
     sim_strict_trap();
     atomic_store(&sim_strict_on, true);
+    return true;
 }

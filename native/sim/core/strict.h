@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/calls.h"
 #include "core/error.h"
-#include "core/functions.h"
 
 typedef enum sim_finding {
     SIM_FOUND_DEREFERENCE,
@@ -33,13 +33,6 @@ typedef enum sim_finding {
     SIM_FINDINGS
 } sim_finding;
 
-/* A call of the program: which function, the how many-th call of it, and where it returns to. */
-typedef struct sim_site {
-    const void *address; /* NULL: no call of the program */
-    uint32_t number;
-    uint32_t function; /* sim_function_number */
-} sim_site;
-
 enum { SIM_SITE_TEXT = 200 };
 
 extern atomic_bool sim_strict_on;
@@ -49,10 +42,8 @@ static inline bool sim_strict(void)
     return __builtin_expect(atomic_load_explicit(&sim_strict_on, memory_order_relaxed), 0);
 }
 
-void sim_strict_begin(void); /* switches it on: once, before the first call goes on */
-/* A call begins in this thread; one that another call makes counts as that one. */
-void sim_strict_call(sim_function_number function, const void *caller);
-sim_site sim_strict_site(void);                                     /* of the call that this thread is in */
+bool sim_strict_begin(void);    /* switches it on where it is asked for: once, before the first call goes on */
+sim_site sim_strict_site(void); /* of the call that this thread is in */
 void sim_site_text(const sim_site *site, char text[SIM_SITE_TEXT]); /* "cnrtMalloc (call 2, at program+0x1234)" */
 
 /* Tells a finding of the current call, or of another. Does nothing while it is off. */

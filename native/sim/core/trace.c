@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/calls.h"
 #include "core/clock.h"
 #include "core/device.h"
 #include "core/environment.h"
@@ -18,14 +19,12 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *path; /* NULL: none is wanted */
-static pid_t owner;      /* a forked child leaves the file alone */
 static sim_trace trace;
 static uint64_t saved; /* all that it had when the file was written */
 
 static void begin(void)
 {
     path = sim_environment_trace();
-    owner = getpid();
     trace.began = (uint64_t)sim_clock_host();
 }
 
@@ -202,7 +201,7 @@ static bool write_whole(void)
 
 void sim_trace_save(void)
 {
-    if (!sim_trace_wanted() || getpid() != owner) {
+    if (!sim_trace_wanted() || !sim_calls_in_this_process()) { /* a forked child leaves the file alone */
         return;
     }
     pthread_mutex_lock(&lock);
@@ -236,7 +235,7 @@ static void tell_missing(void)
 
 __attribute__((destructor)) static void save_at_end(void)
 {
-    if (path != NULL && getpid() == owner) {
+    if (path != NULL && sim_calls_in_this_process()) {
         sim_trace_save();
         tell_missing();
     }
