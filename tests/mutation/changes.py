@@ -1872,6 +1872,12 @@ NATIVE = (
         "strict",
     ),
     _native(
+        "writes to come forgotten for want of room",
+        "writes_lost = writes_lost || watches[0].what == SIM_WATCH_DESTINATION;",
+        "",
+        "strict",
+    ),
+    _native(
         "host faults that recover held for ours",
         "if (!sim_strict_describe(address, &text)) {",
         "if (false) {",

@@ -886,6 +886,34 @@ static void right_copies_in_order(void)
     cnrtDestroy();
 }
 
+/* More copies than are kept in mind, and each read again before the program waits. */
+static void right_many_copies(void)
+{
+    enum { COPIES = 600, EACH = 16 };
+    const size_t large = (size_t)64 << 20;
+    char *filled, *there, *host;
+    cnrtQueue_t queue;
+    OK(cnrtInit(0));
+    OK(cnrtCreateQueue(&queue));
+    OK(cnrtMalloc((void **)&filled, large));
+    OK(cnrtMalloc((void **)&there, COPIES * EACH));
+    OK(cnrtMallocHost((void **)&host, COPIES * EACH, CNRT_MEMTYPE_LOCKED));
+    memset(host, 1, COPIES * EACH);
+    OK(cnrtMemsetD32Async(filled, 7, large / 4, queue));
+    for (size_t at = 0; at < COPIES * EACH; at += EACH) {
+        OK(cnrtMemcpyAsync(host + at, filled + at, EACH, queue, CNRT_MEM_TRANS_DIR_DEV2HOST));
+    }
+    for (size_t at = 0; at < COPIES * EACH; at += EACH) {
+        OK(cnrtMemcpyAsync(there + at, host + at, EACH, queue, CNRT_MEM_TRANS_DIR_HOST2DEV));
+    }
+    OK(cnrtSyncQueue(queue));
+    OK(cnrtFree(there));
+    OK(cnrtFree(filled));
+    OK(cnrtFreeHost(host));
+    OK(cnrtDestroyQueue(queue));
+    cnrtDestroy();
+}
+
 static job last_job;
 
 static void close_last_job(void)
@@ -962,6 +990,7 @@ static const struct {
     CASE(right_signal_ignored),
     CASE(right_queues_that_end),
     CASE(right_copies_in_order),
+    CASE(right_many_copies),
     CASE(right_at_the_end),
 };
 

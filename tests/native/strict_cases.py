@@ -109,6 +109,7 @@ RIGHT = (
     "right_signal_ignored",
     "right_queues_that_end",
     "right_copies_in_order",
+    "right_many_copies",
     "right_at_the_end",
 )
 ENDS = {

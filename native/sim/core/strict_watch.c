@@ -20,6 +20,7 @@ typedef struct watch {
 
 static watch watches[MOST_WATCHES]; /* oldest first */
 static unsigned watch_count;
+static bool writes_lost; /* one that is to come had no room: nobody knows what memory will hold until all are settled */
 
 static const char *const WHAT[] = {
     [SIM_WATCH_SOURCE] = "host memory that the copy reads",
@@ -100,6 +101,7 @@ static void compare(const watch *one)
 void sim_watch_add(sim_watched what, const void *host, size_t bytes, sim_point point)
 {
     watch added = {.what = what, .begin = (uintptr_t)host, .bytes = bytes, .point = point, .site = sim_strict_site()};
+    writes_lost = writes_lost && watch_count > 0;
     bool follows_a_write = false; /* of the same queue: nobody can say now what it will hold */
     for (unsigned index = watch_count; index-- > 0;) {
         const watch one = watches[index];
@@ -112,10 +114,11 @@ void sim_watch_add(sim_watched what, const void *host, size_t bytes, sim_point p
         }
     }
     if (watch_count == MOST_WATCHES) {
+        writes_lost = writes_lost || watches[0].what == SIM_WATCH_DESTINATION;
         forget(0);
     }
     const bool known = inspect(&added, &added.digest) == SEEN;
-    if (known && point.queue != 0 && (what == SIM_WATCH_DESTINATION || !follows_a_write)) {
+    if (known && point.queue != 0 && (what == SIM_WATCH_DESTINATION || !(follows_a_write || writes_lost))) {
         watches[watch_count++] = added;
     }
 }
