@@ -1887,6 +1887,18 @@ NATIVE = (
         "places of a fixed program from its base", "(fixed ? 0 : place->first)", "(!fixed ? 0 : place->first)", "strict"
     ),
     _native("freed addresses given out again at once", "MOST_FREED = 1024,", "MOST_FREED = 0,", "strict"),
+    _native(
+        "freed memory that is to be copied",
+        'block->live ? ". The host',
+        '!block->live ? ". The host',
+        "strict",
+    ),
+    _native(
+        "a copy out with the direction of a copy in is memory that was never allocated",
+        "*block == NULL && fitting != NULL",
+        "*block == NULL && fitting == NULL",
+        "strict",
+    ),
     _native("freed addresses kept for ever", "MOST_FREED = 1024,", "MOST_FREED = 1 << 20,", "strict"),
     _native(
         "an array of buffers may change",

@@ -499,6 +499,22 @@ static void wrong_direction(void)
     close_job(&j);
 }
 
+static void direction_turned(void)
+{
+    job j = open_job();
+    run_once(&j);
+    cnrtMemcpy(found, j.params[1], OUT_BYTES, CNRT_MEM_TRANS_DIR_HOST2DEV);
+    close_job(&j);
+}
+
+static void copy_past_the_end(void)
+{
+    job j = open_job();
+    cnrtMemcpy((char *)j.params[0] + 64, picture, IN_BYTES, CNRT_MEM_TRANS_DIR_HOST2DEV);
+    cnrtMemset(j.params[1], 0, OUT_BYTES + 1);
+    close_job(&j);
+}
+
 static void host_memory_as_input(void)
 {
     job j = open_job();
@@ -557,6 +573,16 @@ static void input_and_output_swapped(void)
 }
 
 /* ---- Handles, notifiers, the runtime ---- */
+
+static void context_not_initialised(void)
+{
+    job j = open_job();
+    OK(cnrtDestroyRuntimeContext(j.context));
+    OK(cnrtCreateRuntimeContext(&j.context, j.function, NULL));
+    to_device(j.params[0], IN_BYTES);
+    cnrtInvokeRuntimeContext(j.context, j.params, j.queue, NULL);
+    close_job(&j);
+}
 
 static void context_used_after_destroy(void)
 {
@@ -967,10 +993,13 @@ static const struct {
     CASE(output_too_small),
     CASE(host_memory_too_small),
     CASE(wrong_direction),
+    CASE(direction_turned),
+    CASE(copy_past_the_end),
     CASE(host_memory_as_input),
     CASE(input_of_another_model),
     CASE(output_of_another_model),
     CASE(input_and_output_swapped),
+    CASE(context_not_initialised),
     CASE(context_used_after_destroy),
     CASE(handle_of_another_kind),
     CASE(duration_without_placing),

@@ -42,7 +42,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "input_never_written": [
         (NEVER_WRITTEN, r'input 0 of model "small" \(4096 bytes\) .* nothing was ever written there')
     ],
-    "input_with_three_channels": [(NEVER_WRITTEN, "from byte 3072 of it on, but the output is read. Is the copy")],
+    "input_with_three_channels": [(NEVER_WRITTEN, "from byte 3072 of it on, but the output is read. Copy all")],
     "output_read_too_long": [(NEVER_WRITTEN, "bytes 0 to 18431 of buffer 3 .* from byte 9216 on")],
     "copy_after_free": [("use after free", r"byte 0 of buffer 2 .*, freed by cnrtFreeArray \(call 1")],
     "invocation_after_free": [("use after free", r"cnrtInvokeRuntimeContext .* freed by cnrtFree \(call 1")],
@@ -79,13 +79,21 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         *[(LEAK, "when the program ended")] * 5,
     ],
     "copy_too_long": [("wrong size", "5184 bytes were copied to it, more than it takes")],
-    "output_too_small": [("wrong size", "The buffer of output 0 has 4608 bytes left, the network needs 9216")],
+    "output_too_small": [
+        ("wrong size", r"output 0 has 4608 bytes left, the network needs 9216\. .* byte 0 of buffer 3")
+    ],
     "host_memory_too_small": [("wrong size", "9216 bytes are copied from byte 0 on of buffer 3 .* past its end")],
-    "wrong_direction": [("wrong direction", "The direction makes the destination")],
+    "wrong_direction": [("wrong direction", "The direction makes the destination .* but it is device memory")],
+    "direction_turned": [("wrong direction", "The direction makes the destination .* only the other side is")],
+    "copy_past_the_end": [
+        ("wrong size", r"passes the end of the destination's .* 4032 bytes from .* byte 64 of buffer 1 \(4096 bytes"),
+        ("wrong size", r"9217 elements .* byte 0 of buffer 2 \(9216 bytes"),
+    ],
     "host_memory_as_input": [("no device memory", "The buffer of input 0 .* allocate it with cnrtMalloc")],
     "input_of_another_model": [("buffer of another model", '4096 bytes were copied to it, as model "small" needs')],
     "output_of_another_model": [("buffer of another model", r"with 27648 bytes lies there, which nobody has read")],
     "input_and_output_swapped": [("buffers swapped", "Pass the inputs first, then the outputs")],
+    "context_not_initialised": [("not initialised", "The runtime context is not initialised")],
     "context_used_after_destroy": [(HANDLE, "is the handle of a runtime context that was destroyed")],
     "handle_of_another_kind": [(HANDLE, "is the handle of a queue, where that of a notifier is needed")],
     "duration_without_placing": [("notifier not placed", "The start notifier was not placed")],
@@ -98,6 +106,34 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "parameter_destroyed_twice": [(HANDLE, r"cnrtDestroyQuantizedParam \(call 2, at strict_cases\+0x")],
     "later_version_with_a_dead_context": [(HANDLE, r"cnrtInvokeRuntimeContext_V3 \(call 1, at strict_cases\+0x")],
 }
+# Kind -> what is to be done about it, in the words of every line of the kind; a case of its own where it differs.
+REMEDIES = {
+    DEREFERENCE[0]: r"The host cannot use device memory: copy it with cnrtMemcpy\.$",
+    "host_reads_freed": r"Free it after its last use\.$",
+    NEVER_WRITTEN: "Copy the input to it before; the buffer|Copy all of it before: |Write it before, or copy less",
+    "use after free": r"Free it after its last use\.$",
+    "double free": r"free each buffer once\.$",
+    "free of what is no buffer": r"free what the allocation gave\.$",
+    LEAK: r"Call cnrt(Free(Host)?|UnloadModel|Destroy(Function|RuntimeContext|Queue|Notifier))\.$",
+    NOT_SYNCHRONISED: r"Call cnrtSyncQueue before\.$|Let this queue wait for a notifier .*, or synchronise\.$",
+    REUSED: r"Keep it as it is until cnrtSyncQueue\.$",
+    "output_too_small": r"Allocate what cnrtGetInputDataSize and cnrtGetOutputDataSize tell\.$",
+    "host_memory_too_small": r"Allocate more with cnrtMallocHost, or copy less\.$",
+    "copy_past_the_end": r"(Copy|Set) less, or allocate more\.$",
+    "copy_too_long": "Copy what cnrtGetInputDataSize tells; the copy is cnrtMemcpy",
+    "wrong_direction": r"pass CNRT_MEM_TRANS_DIR_HOST2DEV\.$",
+    "direction_turned": r"pass CNRT_MEM_TRANS_DIR_DEV2HOST, or an address of cnrtMalloc\.$",
+    "no device memory": r"allocate it with cnrtMalloc\.$",
+    "buffer of another model": "Give each model buffers of its own; ",
+    "buffers swapped": "Pass the inputs first, then the outputs, each in the model's order",
+    HANDLE: r"Destroy it after its last use, and once\.$|Pass that one: compare the order of the arguments",
+    "notifier not placed": r"synchronise the queue first\.$|Call cnrtPlaceNotifier before\.$",
+    "no_init": r"call cnrtInit\(0\) first\.$",
+    "context_not_initialised": r"call cnrtInitRuntimeContext first\.$",
+    "destroyed_twice": r"call it once for each cnrtInit\.$",
+}
+KINDS = {kind for expected in WRONG.values() for kind, _ in expected}
+PLACE = r": (the code at strict_\w+\+0x\w+|cnrt\w+ \(call \d+, at strict_\w+\+0x\w+\))"
 RIGHT = (
     "right_once",
     "right_parts",
@@ -135,6 +171,10 @@ def differences(name: str, told: list[str], expected: list[tuple[str, str]]) -> 
     for line, (kind, words) in zip(told, expected):
         if not line.startswith(kind) or not re.search(words, line):
             problems.append(f'{name}: "{kind}: {words}" is not in "{line}"')
+        if kind in KINDS and not re.match(kind + PLACE, line):
+            problems.append(f'{name}: where it is, is not in "{line}"')
+        if kind in KINDS and not re.search(REMEDIES.get(name) or REMEDIES[kind], line):
+            problems.append(f'{name}: what to do is not in "{line}"')
     return problems
 
 

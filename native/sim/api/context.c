@@ -7,6 +7,7 @@
 #include "api/shapes.h"
 #include "core/notifier.h"
 #include "core/runtime.h"
+#include "core/strict.h"
 
 static sim_context *get(cnrtRuntimeContext_t handle)
 {
@@ -26,8 +27,8 @@ static cnrtRet_t get_ready(cnrtRuntimeContext_t handle, sim_context **context)
     }
     if (!sim_context_is_ready(*context)) {
         sim_object_release(*context);
-        return sim_error_set(CNRT_RET_ERR_INIT,
-                             "The runtime context is not initialised: call cnrtInitRuntimeContext first.");
+        sim_error_set(CNRT_RET_ERR_INIT, "The runtime context is not initialised: call cnrtInitRuntimeContext first.");
+        return sim_strict_failed(SIM_FOUND_INIT, CNRT_RET_ERR_INIT);
     }
     return CNRT_RET_SUCCESS;
 }

@@ -20,7 +20,8 @@ void cnrtDestroy(void)
         return;
     }
     if (!sim_runtime_destroy()) {
-        sim_error_set(CNRT_RET_ERR_INIT, "cnrtDestroy was called more often than cnrtInit.");
+        sim_error_set(CNRT_RET_ERR_INIT,
+                      "cnrtDestroy was called more often than cnrtInit: call it once for each cnrtInit.");
         sim_strict_failed(SIM_FOUND_INIT, CNRT_RET_ERR_INIT);
     }
 }

@@ -20,14 +20,15 @@ static cnrtRet_t map(void **host_ptr, void *dev_ptr, size_t bytes, cnrtRet_t cod
     size_t available = 0;
     sim_block *block = sim_memory_pin(dev_ptr, &available);
     if (block == NULL) {
-        sim_error_set(code, "%p is not device memory: it was never allocated with cnrtMalloc, or was freed.", dev_ptr);
-        return sim_strict_stray(dev_ptr, code);
+        sim_error_set(code, "%p is not device memory: allocate it with cnrtMalloc, and free it after its last use.",
+                      dev_ptr);
+        return sim_strict_stray(dev_ptr, SIM_FOUND_NOT_DEVICE, code);
     }
     if (bytes > available) {
         sim_memory_unpin(block);
         sim_error_set(code, "%zu bytes pass the end of the device's memory, which has %zu bytes from %p on.", bytes,
                       available, dev_ptr);
-        return sim_strict_failed(SIM_FOUND_SIZE, code);
+        return sim_strict_failed_at(SIM_FOUND_SIZE, dev_ptr, "Map less, or allocate more.", code);
     }
     if (!sim_mapping_create(block, dev_ptr, bytes == 0 ? available : bytes, host_ptr)) {
         sim_memory_unpin(block);

@@ -60,8 +60,10 @@ cnrtRet_t cnrtFreeHost(void *ptr)
 
 /* ---- Copies ---- */
 
-/* Pins one side of a copy if it must be device memory; host memory can only be told from device memory, unless that is mapped. */
-static cnrtRet_t pin_side(const char *side, const void *address, size_t bytes, bool device, sim_block **block)
+/* Pins one side of a copy if it must be device memory; host memory can only be told from device memory, unless that is mapped.
+ * `fitting`: the direction that the addresses have; NULL when neither is the device's. */
+static cnrtRet_t pin_side(const char *side, const void *address, size_t bytes, bool device, const char *fitting,
+                          sim_block **block)
 {
     size_t available = 0;
     *block = sim_memory_pin(address, &available);
@@ -72,24 +74,32 @@ static cnrtRet_t pin_side(const char *side, const void *address, size_t bytes, b
     if (!device && *block != NULL) {
         sim_memory_unpin(*block);
         *block = NULL;
-        sim_error_set(CNRT_RET_ERR_MEMCPY, "The direction makes the %s %p host memory, but it is device memory.", side,
-                      address);
+        sim_error_set(CNRT_RET_ERR_MEMCPY,
+                      "The direction makes the %s %p host memory, but it is device memory: pass %s.", side, address,
+                      fitting);
         return sim_strict_failed(SIM_FOUND_DIRECTION, CNRT_RET_ERR_MEMCPY);
     }
     if (!device) {
         return sim_strict_check_host(side, address);
     }
+    if (*block == NULL && fitting != NULL) {
+        sim_error_set(CNRT_RET_ERR_MEMCPY,
+                      "The direction makes the %s %p device memory, but only the other side is: pass %s, or an address "
+                      "of cnrtMalloc.",
+                      side, address, fitting);
+        return sim_strict_stray(address, SIM_FOUND_DIRECTION, CNRT_RET_ERR_MEMCPY);
+    }
     if (*block == NULL) {
         sim_error_set(CNRT_RET_ERR_MEMCPY,
-                      "The %s %p is not device memory: it was never allocated with cnrtMalloc, or was freed.", side,
-                      address);
-        return sim_strict_stray(address, CNRT_RET_ERR_MEMCPY);
+                      "The %s %p is not device memory: allocate it with cnrtMalloc, and free it after its last use.",
+                      side, address);
+        return sim_strict_stray(address, SIM_FOUND_NOT_DEVICE, CNRT_RET_ERR_MEMCPY);
     }
     if (bytes > available) {
         sim_error_set(CNRT_RET_ERR_MEMCPY,
                       "The copy of %zu bytes passes the end of the %s's device memory, which has %zu bytes from %p on.",
                       bytes, side, available, address);
-        return sim_strict_failed(SIM_FOUND_SIZE, CNRT_RET_ERR_MEMCPY);
+        return sim_strict_failed_at(SIM_FOUND_SIZE, address, "Copy less, or allocate more.", CNRT_RET_ERR_MEMCPY);
     }
     return CNRT_RET_SUCCESS;
 }
@@ -99,6 +109,13 @@ static bool is_device_memory(const void *address)
     void *base;
     size_t bytes;
     return sim_memory_find(address, &base, &bytes);
+}
+
+static const char *direction_of(const void *dst, const void *src)
+{
+    static const char *const NAMES[2][2] = {{NULL, "CNRT_MEM_TRANS_DIR_DEV2HOST"},
+                                            {"CNRT_MEM_TRANS_DIR_HOST2DEV", "CNRT_MEM_TRANS_DIR_DEV2DEV"}};
+    return NAMES[is_device_memory(dst)][is_device_memory(src)];
 }
 
 /* Checks in the header's order; on success both device sides are pinned. */
@@ -117,9 +134,10 @@ static cnrtRet_t check_copy(const char *function, void *dst, void *src, size_t b
         any ? is_device_memory(dst) : dir == CNRT_MEM_TRANS_DIR_HOST2DEV || dir == CNRT_MEM_TRANS_DIR_DEV2DEV;
     bool from_device =
         any ? is_device_memory(src) : dir == CNRT_MEM_TRANS_DIR_DEV2HOST || dir == CNRT_MEM_TRANS_DIR_DEV2DEV;
-    cnrtRet_t code = pin_side("destination", dst, bytes, to_device, &blocks[0]);
+    const char *fitting = direction_of(dst, src);
+    cnrtRet_t code = pin_side("destination", dst, bytes, to_device, fitting, &blocks[0]);
     if (code == CNRT_RET_SUCCESS) {
-        code = pin_side("source", src, bytes, from_device, &blocks[1]);
+        code = pin_side("source", src, bytes, from_device, fitting, &blocks[1]);
     }
     if (code != CNRT_RET_SUCCESS) {
         sim_memory_unpin(blocks[0]);
@@ -252,15 +270,16 @@ static cnrtRet_t pin_fill(const char *function, void *ptr, size_t count, size_t 
     REQUIRE(ptr != NULL, CNRT_RET_ERR_INVALID, "%s: ptr is NULL.", function);
     *block = sim_memory_pin(ptr, &available);
     if (*block == NULL) {
-        sim_error_set(CNRT_RET_ERR_FIND_DEV_ADDR, "%s: %p is not device memory.", function, ptr);
-        return sim_strict_stray(ptr, CNRT_RET_ERR_FIND_DEV_ADDR);
+        sim_error_set(CNRT_RET_ERR_FIND_DEV_ADDR, "%s: %p is not device memory: allocate it with cnrtMalloc.", function,
+                      ptr);
+        return sim_strict_stray(ptr, SIM_FOUND_NOT_DEVICE, CNRT_RET_ERR_FIND_DEV_ADDR);
     }
     if (count > available / item) {
         sim_memory_unpin(*block);
         sim_error_set(CNRT_RET_ERR_INVALID,
                       "%s: %zu elements of %zu bytes pass the end of the memory, %zu bytes are left.", function, count,
                       item, available);
-        return sim_strict_failed(SIM_FOUND_SIZE, CNRT_RET_ERR_INVALID);
+        return sim_strict_failed_at(SIM_FOUND_SIZE, ptr, "Set less, or allocate more.", CNRT_RET_ERR_INVALID);
     }
     return CNRT_RET_SUCCESS;
 }

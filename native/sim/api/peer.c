@@ -45,9 +45,9 @@ static cnrtRet_t pin_side(const char *side, void *address, int ordinal, size_t b
     *block = sim_memory_pin(address, &available);
     if (*block == NULL) {
         sim_error_set(CNRT_RET_ERR_FUNC_CALL,
-                      "The %s %p is not device memory: it was never allocated with cnrtMalloc, or was freed.", side,
-                      address);
-        return sim_strict_stray(address, CNRT_RET_ERR_FUNC_CALL);
+                      "The %s %p is not device memory: allocate it with cnrtMalloc, and free it after its last use.",
+                      side, address);
+        return sim_strict_stray(address, SIM_FOUND_NOT_DEVICE, CNRT_RET_ERR_FUNC_CALL);
     }
     const bool fits = bytes <= available;
     const bool there = sim_memory_device(*block) == sim_device_at(sim_runtime_effective((unsigned)ordinal));
@@ -56,7 +56,7 @@ static cnrtRet_t pin_side(const char *side, void *address, int ordinal, size_t b
         sim_error_set(CNRT_RET_ERR_FUNC_CALL,
                       "The copy of %zu bytes passes the end of the %s's device memory, which has %zu bytes from %p on.",
                       bytes, side, available, address);
-        return sim_strict_failed(SIM_FOUND_SIZE, CNRT_RET_ERR_FUNC_CALL);
+        return sim_strict_failed_at(SIM_FOUND_SIZE, address, "Copy less, or allocate more.", CNRT_RET_ERR_FUNC_CALL);
     }
     return CNRT_RET_SUCCESS;
 }

@@ -274,12 +274,14 @@ static cnrtRet_t pin_buffer(sim_work *work, const sim_model_info *info, int inde
         sim_error_set(CNRT_RET_ERR_INVALID,
                       "The buffer of %s %d (%p) is not device memory: allocate it with cnrtMalloc.", side, number,
                       buffer);
-        return sim_strict_stray(buffer, CNRT_RET_ERR_INVALID);
+        return sim_strict_stray(buffer, SIM_FOUND_NOT_DEVICE, CNRT_RET_ERR_INVALID);
     }
     if (available < (size_t)io->bytes) {
         sim_error_set(CNRT_RET_ERR_INVALID, "The buffer of %s %d has %zu bytes left, the network needs %lld.", side,
                       number, available, (long long)io->bytes);
-        return sim_strict_failed(SIM_FOUND_SIZE, CNRT_RET_ERR_INVALID);
+        return sim_strict_failed_at(SIM_FOUND_SIZE, buffer,
+                                    "Allocate what cnrtGetInputDataSize and cnrtGetOutputDataSize tell.",
+                                    CNRT_RET_ERR_INVALID);
     }
     return CNRT_RET_SUCCESS;
 }

@@ -170,7 +170,7 @@ cnrtRet_t sim_memory_free(void *address)
     if (!owner) {
         sim_error_set(CNRT_RET_ERR_FIND_DEV_ADDR,
                       "%p is not the start of allocated device memory: it was freed before, or lies inside a block, or "
-                      "did not come from cnrtMalloc.",
+                      "did not come from cnrtMalloc. Free what cnrtMalloc gave, once.",
                       address);
         return sim_strict_stray_free(address, true, CNRT_RET_ERR_FIND_DEV_ADDR);
     }
@@ -206,7 +206,8 @@ cnrtRet_t sim_memory_free_host(void *address)
     }
     pthread_mutex_unlock(&lock);
     if (!owner) {
-        sim_error_set(CNRT_RET_ERR_FAULT, "%p did not come from cnrtMallocHost, or was freed before.", address);
+        sim_error_set(CNRT_RET_ERR_FAULT,
+                      "%p did not come from cnrtMallocHost, or was freed before: free what it gave, once.", address);
         return sim_strict_stray_free(address, false, CNRT_RET_ERR_FAULT);
     }
     sim_strict_block_free(block->strict);

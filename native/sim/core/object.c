@@ -135,8 +135,10 @@ static void tell_bad(sim_kind kind, uintptr_t bits)
                         "%p is not the handle of %s, and never was one. Let the call that makes one write it before.",
                         (void *)bits, NAMES[kind]);
     } else if (was != (uint32_t)kind) {
-        sim_strict_tell(SIM_FOUND_HANDLE, "%p is the handle of %s, where that of %s is needed.", (void *)bits,
-                        NAMES[was], NAMES[kind]);
+        sim_strict_tell(SIM_FOUND_HANDLE,
+                        "%p is the handle of %s, where that of %s is needed. Pass that one: compare the order of the "
+                        "arguments with the header.",
+                        (void *)bits, NAMES[was], NAMES[kind]);
     } else {
         sim_strict_tell(SIM_FOUND_HANDLE,
                         "%p is the handle of %s that was destroyed. Destroy it after its last use, and once.",

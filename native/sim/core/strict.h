@@ -52,6 +52,8 @@ void sim_strict_tell_at(sim_finding kind, const sim_site *site, const char *form
     __attribute__((format(printf, 3, 4)));
 /* The calling thread's last failure is a finding: passes its code on. */
 cnrtRet_t sim_strict_failed(sim_finding kind, cnrtRet_t code);
+/* The same, with the buffer that holds the address, and what to do. */
+cnrtRet_t sim_strict_failed_at(sim_finding kind, const void *address, const char *remedy, cnrtRet_t code);
 /* In a signal handler, of device memory used by the host: tells it, or counts one that was told before. */
 void sim_strict_tell_signal(const char *sentence);
 void sim_strict_count_signal(void);

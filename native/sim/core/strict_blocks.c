@@ -297,6 +297,8 @@ bool sim_strict_describe(const void *address, sim_text *text)
     if (block != NULL && block->space != NULL) {
         add_offset(text, block, (uintptr_t)address);
         add_block(text, block);
+        sim_text_add(text, block->live ? ". The host cannot use device memory: copy it with cnrtMemcpy."
+                                       : ". Free it after its last use.");
     }
     give_guard_back();
     return block != NULL && block->space != NULL;

@@ -56,7 +56,7 @@ void sim_strict_blocks_each(void (*visit)(sim_strict_block *block, void *argumen
 /* The buffer that holds this address, or did; host memory or device memory. False: none. */
 bool sim_strict_find(const void *address, bool is_device, sim_strict_block *copy);
 
-/* In a signal handler: adds what lies at an address. False: nothing that is known. */
+/* In a signal handler: adds what lies at an address, and what to do instead. False: nothing that is known. */
 bool sim_strict_describe(const void *address, sim_text *text);
 
 #endif

@@ -92,8 +92,8 @@ static void check_input_written(const tensor *input, const sim_strict_side *side
         if (first < end && sim_bits_find(written, begin, end, true) < end) {
             char what[200];
             snprintf(what, sizeof what,
-                     "nothing was ever written from byte %zu of it on, but the output is read. Is the copy to it too "
-                     "short? The buffer is of",
+                     "nothing was ever written from byte %zu of it on, but the output is read. Copy all of it before: "
+                     "the copy to it may be too short. The buffer is of",
                      first - input->begin);
             describe(doubt, input, what, site);
             return;
@@ -128,13 +128,16 @@ static void check_input_size(const tensor *input, const sim_strict_side *sides)
             bound->end > 0 && bound->model != input->model && bound->end - bound->begin == copy->end - copy->begin;
         snprintf(what, sizeof what, "%zu bytes were copied to it, %s%.60s%s; the copy is", copy->end - copy->begin,
                  other ? "as model \"" : "more than it takes: the shape, the type or the layout",
-                 other ? bound->name : "", other ? "\" needs, whose buffer it is" : " is another one");
+                 other ? bound->name : "",
+                 other ? "\" needs, whose buffer it is. Give each model buffers of its own"
+                       : " is another one. Copy what cnrtGetInputDataSize tells");
         tell_of(other ? SIM_FOUND_OTHER_MODEL : SIM_FOUND_SIZE, input, what, &copy->site);
         return;
     }
     if (unread->end > unread->begin && unread->begin == input->begin && unread->model != input->model &&
         unread->end != input->end) {
-        tell_of(SIM_FOUND_OTHER_MODEL, input, "it holds an output of another model with another size; that is of",
+        tell_of(SIM_FOUND_OTHER_MODEL, input,
+                "it holds an output of another model with another size. Give each model buffers of its own; that is of",
                 &unread->site);
     }
 }

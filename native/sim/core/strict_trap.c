@@ -78,7 +78,6 @@ static void tell(const void *address, const void *code)
     sim_text_add_number(&text, (uintptr_t)address, 16);
     sim_text_add(&text, ", ");
     sim_text_add(&text, what);
-    sim_text_add(&text, ". The host cannot use device memory: copy it with cnrtMemcpy.");
     sim_strict_tell_signal(sentence);
 }
 

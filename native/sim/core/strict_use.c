@@ -65,7 +65,9 @@ static void check_host_end(const void *address, size_t bytes)
         bytes > block.bytes - ((uintptr_t)address - block.base)) {
         char buffer[SIM_BLOCK_TEXT];
         sim_block_text(&block, buffer);
-        sim_strict_tell(SIM_FOUND_SIZE, "%zu bytes are copied from byte %zu on of %s, in host memory: past its end.",
+        sim_strict_tell(SIM_FOUND_SIZE,
+                        "%zu bytes are copied from byte %zu on of %s, in host memory: past its end. Allocate more with "
+                        "cnrtMallocHost, or copy less.",
                         bytes, (size_t)((uintptr_t)address - block.base), buffer);
     }
 }
@@ -157,10 +159,10 @@ cnrtRet_t sim_strict_check_host(const char *role, const void *address)
         return CNRT_RET_SUCCESS;
     }
     sim_error_set(CNRT_RET_ERR_MEMCPY, "The %s %p is to be host memory, but is freed device memory.", role, address);
-    return sim_strict_stray(address, CNRT_RET_ERR_MEMCPY);
+    return sim_strict_stray(address, SIM_FOUND_FREED, CNRT_RET_ERR_MEMCPY);
 }
 
-cnrtRet_t sim_strict_stray(const void *address, cnrtRet_t code)
+cnrtRet_t sim_strict_stray(const void *address, sim_finding kind, cnrtRet_t code)
 {
     sim_strict_block block;
     if (sim_strict() && sim_strict_find(address, true, &block) && !block.live) {
@@ -170,7 +172,20 @@ cnrtRet_t sim_strict_stray(const void *address, cnrtRet_t code)
                         (size_t)((uintptr_t)address - block.base), buffer);
         return code;
     }
-    return sim_strict_failed(SIM_FOUND_NOT_DEVICE, code);
+    return sim_strict_failed(kind, code);
+}
+
+cnrtRet_t sim_strict_failed_at(sim_finding kind, const void *address, const char *remedy, cnrtRet_t code)
+{
+    sim_strict_block block;
+    if (sim_strict() && sim_strict_find(address, true, &block)) {
+        char buffer[SIM_BLOCK_TEXT];
+        sim_block_text(&block, buffer);
+        sim_strict_tell(kind, "%s %p is byte %zu of %s. %s", sim_error_message(), address,
+                        (size_t)((uintptr_t)address - block.base), buffer, remedy);
+        return code;
+    }
+    return sim_strict_failed(kind, code);
 }
 
 cnrtRet_t sim_strict_stray_free(const void *address, bool is_device, cnrtRet_t code)

@@ -18,8 +18,8 @@ void sim_strict_use_by_free(sim_strict_block *block); /* with sim_strict_lock he
 
 /* The address is to be host memory: freed device memory is told, and refused. */
 cnrtRet_t sim_strict_check_host(const char *role, const void *address);
-/* Device memory was needed there. */
-cnrtRet_t sim_strict_stray(const void *address, cnrtRet_t code);
+/* Device memory was needed there: what kind of finding it is when it was not freed. */
+cnrtRet_t sim_strict_stray(const void *address, sim_finding kind, cnrtRet_t code);
 /* The start of a buffer was needed, to free it. */
 cnrtRet_t sim_strict_stray_free(const void *address, bool is_device, cnrtRet_t code);
 
