@@ -35,7 +35,7 @@ objects() { # objects VARIANT FOLDER: those of a floor
 link() { # link NAME ARGUMENT...
     name=$1
     shift
-    clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined "$@" -lm -lpthread -ldl -o "$build/fuzz-$name"
+    clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined "$@" -lm -lpthread -o "$build/fuzz-$name"
 }
 pids="" names=""
 start() { # start NAME FOLDER OPTION...

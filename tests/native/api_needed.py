@@ -12,11 +12,12 @@ import re
 import subprocess
 import sys
 
-NEEDED = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+NEEDED = {"libc.so.6", "libm.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 OLDEST = (2, 28)
-# 2.29 gave log and its like other errors, 2.33 made fstat a function, 2.34 moved libpthread and libdl into libc.
+# What merely moved: 2.33 made functions of fstat and stat, 2.32 to 2.34 brought libpthread into libc. What became
+# another function, as log did in 2.29, stays out: a library built against 2.31 asks for it.
 OLDER = {
-    *("exp", "exp2", "log", "log2", "pow", "fstat", "lstat", "stat", "dladdr", "dlsym"),
+    *("fstat", "lstat", "stat"),
     *("pthread_create", "pthread_detach", "pthread_getspecific", "pthread_join", "pthread_key_create", "pthread_kill"),
     *("pthread_mutex_trylock", "pthread_once", "pthread_setname_np", "pthread_setspecific", "pthread_sigmask"),
     *("pthread_getattr_np", "pthread_getaffinity_np", "pthread_setaffinity_np", "sem_init", "sem_post", "sem_wait"),

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "core/timing.h"
 
-#include <dlfcn.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,19 +101,33 @@ bool sim_timing_read(sim_timing *timing, const char *text, size_t bytes, const c
     return true;
 }
 
-/* A name is looked for beside this library, as it is installed: profiles/NAME.toml. */
+/* Sets the name at `into` to the file that this code was loaded from, once `object` is that. */
+static int is_own(struct dl_phdr_info *object, size_t size, void *into)
+{
+    (void)size;
+    for (int index = 0; index < object->dlpi_phnum; index++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[index];
+        if (part->p_type == PT_LOAD && (uintptr_t)&once - object->dlpi_addr - part->p_vaddr < part->p_memsz) {
+            *(const char **)into = object->dlpi_name;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A name is looked for beside this library, as it is installed: profiles/NAME.toml. (dladdr would need libdl.) */
 static void find(const char *wanted, char *path, size_t room)
 {
-    Dl_info library;
+    const char *library = NULL;
     const size_t length = strlen(wanted);
     const bool is_path = strchr(wanted, '/') != NULL || (length > 5 && strcmp(wanted + length - 5, ".toml") == 0);
-    if (is_path || dladdr((void *)&once, &library) == 0 || library.dli_fname == NULL) {
+    if (is_path || dl_iterate_phdr(is_own, &library) == 0 || library == NULL) {
         snprintf(path, room, "%s", wanted);
         return;
     }
-    const char *slash = strrchr(library.dli_fname, '/');
-    const int folder = slash == NULL ? 0 : (int)(slash - library.dli_fname) + 1;
-    snprintf(path, room, "%.*sprofiles/%s.toml", folder, library.dli_fname, wanted);
+    const char *slash = strrchr(library, '/');
+    const int folder = slash == NULL ? 0 : (int)(slash - library) + 1;
+    snprintf(path, room, "%.*sprofiles/%s.toml", folder, library, wanted);
 }
 
 static void load(void)

@@ -115,7 +115,7 @@ static float cut_of(float confidence)
     if (!(low > 1e-30)) {
         return -INFINITY;
     }
-    const double cut = log(low) - log1p(-low);
+    const double cut = -log1p(1.0 / low - 2.0); /* log(low / (1 - low)); log itself is another one since glibc 2.29 */
     return (float)(cut - 1e-6 * (1.0 + fabs(cut)));
 }
 
