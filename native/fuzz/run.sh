@@ -27,7 +27,7 @@ build_objects() { # build_objects VARIANT DEFINE TARGET...
     cmake -S "$native" -B "$build/objects-$variant" -DSIM_TESTS=OFF -DSIM_WERROR=OFF -DCMAKE_C_COMPILER=clang \
         -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS="-g $define" \
         -DSIM_SANITIZE=fuzzer-no-link,address,undefined >/dev/null
-    cmake --build "$build/objects-$variant" --target "$@" --parallel >/dev/null
+    cmake --build "$build/objects-$variant" --target "$@" --parallel "$(getconf _NPROCESSORS_ONLN)" >/dev/null
 }
 objects() { # objects VARIANT FOLDER: those of a floor
     find "$build/objects-$1" -name '*.c.o' -path "*$2*"
@@ -38,6 +38,9 @@ link() { # link NAME ARGUMENT...
     clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined "$@" -lm -lpthread -o "$build/fuzz-$name"
 }
 pids="" names=""
+# Whoever ends this ends all of them.
+trap 'test -z "$pids" || kill $pids 2>/dev/null || :' EXIT
+trap 'exit 143' HUP INT TERM
 start() { # start NAME FOLDER OPTION...
     name=$1 folder=$2
     shift 2
@@ -65,6 +68,7 @@ status=0
 for pid in $pids; do
     wait "$pid" || status=$?
 done
+pids=""
 for name in $names; do
     cat "$build/$name.log"
 done
