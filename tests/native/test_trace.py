@@ -10,16 +10,15 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.models import small_bundle
 from tests.native.codes import FLOAT16
 from tests.native.make_model import Layers, Model
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+PROFILES = Path(__file__).resolve().parents[2] / "native" / "sim" / "profiles"
 PROGRAM = """
 import sys
 from mlu_agent.cnrt import open_library
@@ -161,11 +160,27 @@ def test_queues_and_copies_have_rows_of_their_own(run, small: Path, tmp_path: Pa
 
 def test_invocations_side_by_side_share_no_core(run, small: Path, tmp_path: Path):
     """Two at once are on two cores, and nothing of a core overlaps."""
-    run(tmp_path / "t.json", PROGRAM, 8, small, "two")
+    text = (PROFILES / "mlu220.toml").read_text(encoding="utf-8").replace("pace = false", "pace = true")
+    slow = tmp_path / "slow.toml"  # a step holds its core for 30 ms, so that the second invocation finds the first
+    slow.write_text(re.sub(r"launch_us = [\d.]+", "launch_us = 30000.0", text), encoding="utf-8")
+    run(tmp_path / "t.json", PROGRAM, 3, small, "two", CNRT_SIMULATOR_TIMING=str(slow))
     rows = _rows(_events(tmp_path / "t.json"))
-    assert sum(event["cat"] == "invocation" for row in rows.values() for event in row) == 16
     for row in rows.values():
         _assert_nested(row)
+    cores = {name: [e for e in row if e["cat"] == "invocation"] for name, row in rows.items()}
+    assert sum(map(len, cores.values())) == 6
+    assert {name for name, row in cores.items() if row} == {"core 0", "core 1"}
+    first, second = cores["core 0"], cores["core 1"]
+    assert any(a["ts"] < b["ts"] + b["dur"] and b["ts"] < a["ts"] + a["dur"] for a in first for b in second)
+
+
+def test_a_layer_of_several_cores_is_a_slice_on_each(run, tmp_path: Path):
+    """At the same time, whatever the host computed it on."""
+    run(tmp_path / "t.json", PROGRAM, 1, small_bundle(tmp_path, parallelism=4))
+    rows = _rows(_events(tmp_path / "t.json"))
+    cores = [[(e["name"], e["ts"], e["dur"]) for e in rows[f"core {n}"]] for n in range(4)]
+    assert [name for name, _, _ in cores[0]][1:] == ["conv0", "pool", "conv1", "head"]
+    assert cores == cores[:1] * 4
 
 
 def test_with_estimated_times_each_layer_tells_its_estimate(run, small: Path, tmp_path: Path):
