@@ -1,4 +1,4 @@
-"""libcnrt.so for machines with an older C library than this one: this machine's compiler, Debian 11's C library.
+"""The libraries for machines with an older C library than this one: this machine's compiler, Debian 11's C library.
 
 The compiler decides what the kernels are, and the kernels that were measured are gcc's of Debian 12: an older root
 would bring an older gcc, without AMX; another compiler would bring other kernels. The C library decides which symbol
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OWN_SYMBOLS = re.compile(r"GLIBC_(\d+)\.(\d+)")
 OLDEST = (2, 28)  # C library that every build of it runs with; tests/native/api_needed.py looks at ours
 NEEDED = {"libc.so.6", "libm.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+LIBRARIES = ("libcnrt.so", "libcndrv.so")
 # the word by which each table calls itself, as `mlu-agent devices` shows it
 TABLES = {
     "x86_64": {"reference", "avx2", "avxvnni", "avx512", "avx512vnni", "amx"},
@@ -108,9 +109,9 @@ def settings(clibrary: Path, processor: Processor, source: Path) -> dict[str, st
 
 
 def check(library: Path, processor: Processor) -> None:
-    """Ends everything unless the library runs on the oldest release and holds every table of kernels."""
+    """Ends everything unless the library runs on the oldest release and libcnrt.so holds every table of kernels."""
     versions = OWN_SYMBOLS.findall(call("readelf", "--version-info", "--wide", library))
-    newest = max((int(major), int(minor)) for major, minor in versions)
+    newest = max(((int(major), int(minor)) for major, minor in versions), default=(0, 0))  # libcndrv.so asks for none
     if newest > OLDEST:
         stop(f"{library} asks for GLIBC_{newest[0]}.{newest[1]}, at most {OLDEST[0]}.{OLDEST[1]} was promised")
     dynamic = call("readelf", "--dynamic", "--wide", library)
@@ -118,6 +119,7 @@ def check(library: Path, processor: Processor) -> None:
     if more:
         stop(f"{library} needs {', '.join(sorted(more))}")
     data = library.read_bytes()
-    lacks = {name for name in TABLES[processor.machine] if f"{name}\0".encode() not in data}
+    tables = TABLES[processor.machine] if library.name == "libcnrt.so" else set()
+    lacks = {name for name in tables if f"{name}\0".encode() not in data}
     if lacks:
         stop(f"{library} lacks the kernels {', '.join(sorted(lacks))}: {processor.triplet}-gcc is too old")

@@ -34,7 +34,7 @@ def pure(commit: Commit, into: Path) -> None:
 
 
 def native(commit: Commit, processor: Processor, work: Path, into: Path) -> Path:
-    """The agent's wheel for the processor, with a library for every release; returns it."""
+    """The agent's wheel for the processor, with libraries for every release; returns it."""
     part = work / f"wheel-{processor.debian}"
     shutil.rmtree(part, ignore_errors=True)
     settings = clibrary.settings(clibrary.root(work, processor), processor, commit.folder)
@@ -44,8 +44,9 @@ def native(commit: Commit, processor: Processor, work: Path, into: Path) -> Path
     call(sys.executable, "-m", "wheel", "tags", "--remove", tag, built, environment=commit.environment)
     (built,) = part.glob("*.whl")
     with zipfile.ZipFile(built) as archive:
-        library = Path(archive.extract("mlu_agent/_native/libcnrt.so", part))
-    clibrary.check(library, processor)
+        libraries = [Path(archive.extract(f"mlu_agent/_native/{name}", part)) for name in clibrary.LIBRARIES]
+    for library in libraries:
+        clibrary.check(library, processor)
     return Path(shutil.copy(built, into))
 
 

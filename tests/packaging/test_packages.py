@@ -30,6 +30,7 @@ def steps():
     """The modules of systemd/packages, which are scripts of the checkout."""
     sys.path.insert(0, str(PACKAGES))
     try:
+        import clibrary
         import deb
         import pages
         import releases
@@ -37,7 +38,8 @@ def steps():
         import wheels
     finally:
         sys.path.remove(str(PACKAGES))
-    return argparse.Namespace(deb=deb, pages=pages, releases=releases, steps=steps, wheels=wheels)
+    modules = {"clibrary": clibrary, "deb": deb, "pages": pages, "releases": releases, "steps": steps, "wheels": wheels}
+    return argparse.Namespace(**modules)
 
 
 def _locked(path: Path) -> dict[str, int]:
@@ -190,6 +192,22 @@ def test_a_library_from_nowhere_ends_the_build(steps, tmp_path: Path):
         steps.deb._owner(tmp_path / "x.so", "libusb-1.0.so.0")
     assert steps.deb._owner(tmp_path / "x.so", "libstdc++.so.6") == "libstdc++6"
     assert steps.deb._owner(tmp_path / "x.so", "libm.so.6") == ""
+
+
+@pytest.mark.cc
+@pytest.mark.readelf
+def test_the_library_that_holds_nothing_is_looked_at_like_the_other(steps, tmp_path: Path):
+    """libcndrv.so may need nothing but the C library; versions of that and kernels it has none."""
+    amd64 = steps.releases.PROCESSORS[0]
+    command = ["cc", "-shared", "-nostdlib", "-Wl,--no-as-needed", "-xc", "/dev/null", "-xnone", f"-L{tmp_path}"]
+    for name in ("libmore.so", *steps.clibrary.LIBRARIES):
+        subprocess.run([*command, "-o", tmp_path / name], check=True)
+    steps.clibrary.check(tmp_path / "libcndrv.so", amd64)
+    with pytest.raises(SystemExit, match=r"libcnrt\.so lacks the kernels amx, avx2,"):
+        steps.clibrary.check(tmp_path / "libcnrt.so", amd64)
+    subprocess.run([*command, "-lmore", "-o", tmp_path / "libcndrv.so"], check=True)
+    with pytest.raises(SystemExit, match=r"libcndrv\.so needs libmore\.so"):
+        steps.clibrary.check(tmp_path / "libcndrv.so", amd64)
 
 
 def test_the_page_for_operators_names_no_command_or_option_that_there_is_not():
