@@ -19,7 +19,10 @@ from typing import Any
 from pycparser import CParser, c_ast
 
 MOST_BYTES = 1 << 20  # of the file, and of what the preprocessor makes of it; the largest known header has 346 kB
-SECONDS = 60  # for the preprocessor, which takes a tenth of one: a header may include itself, or expand without end
+# For the preprocessor, which takes a tenth of a second and 60 MB: a header may include itself, or expand without end.
+# Each of its processes ends at the limits by itself, too, should nobody be left to end it.
+SECONDS = 60
+LIMITED = ("sh", "-c", 'ulimit -v "$0" && ulimit -t "$1" && shift && exec "$@"', str(1 << 20), "30")  # kB, s of work
 # The few standard headers that a declaration may need, in terms that pycparser knows; others must not matter to one.
 STANDARD = {
     "stddef.h": "typedef unsigned long size_t; typedef long ptrdiff_t; typedef int wchar_t;\n"
@@ -98,26 +101,32 @@ def preprocess(path: Path, standard: Path, defines: tuple[str, ...]) -> str:
     errors = standard.parent / "errors"
     with errors.open("wb") as file:
         process = subprocess.Popen(
-            [*compiler, str(path.absolute())],
+            [*LIMITED, *compiler, str(path.absolute())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=file,
             start_new_session=True,  # with what it starts, which does the work
         )
-        stop = threading.Timer(SECONDS, os.killpg, (process.pid, signal.SIGKILL))
-        stop.start()
-        assert process.stdout is not None
-        with process.stdout:
-            output = process.stdout.read(MOST_BYTES + 1)
-        if len(output) > MOST_BYTES:
+    stop = threading.Timer(SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+    stop.start()
+    assert process.stdout is not None
+    try:
+        output = process.stdout.read(MOST_BYTES + 1)
+        if len(output) <= MOST_BYTES:
+            process.wait()
+    finally:
+        if process.returncode is None:  # until it is waited for, its number is its group's
             os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
         stop.cancel()
+        process.stdout.close()
     if len(output) > MOST_BYTES:
         raise Unreadable(f"{path} grows to more than {MOST_BYTES} bytes in the preprocessor: it is no header of CNRT")
     if code != 0:
-        said = [line for line in errors.read_text(encoding="utf-8", errors="replace").splitlines() if "error" in line]
-        raise Unreadable(f"{path} cannot be preprocessed: {said[0] if said else f'exit {code}'}")
+        lines = errors.read_text(encoding="utf-8", errors="replace").splitlines()
+        said = [line for line in lines if "error" in line.lower() or "memory" in line]
+        ended = f"it did not end within {SECONDS} s" if code < 0 else f"exit {code}"
+        raise Unreadable(f"{path} cannot be preprocessed: {said[0] if said else ended}")
     return output.decode("utf-8", "replace")
 
 

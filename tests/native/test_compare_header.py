@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -92,6 +95,10 @@ UNREADABLE = {
         "#define A0 int x;\n" + "".join(f"#define A{n + 1} A{n} A{n}\n" for n in range(40)) + "A40\n",
         "vendor.h",
     ),
+    "fills memory and writes nothing": (
+        "#define A0(x) x\n" + "".join(f"#define A{n + 1}(x) A{n}(x x)\n" for n in range(40)) + "A40(int x;)\n",
+        "cannot be preprocessed: ",
+    ),
     "a constant too large": ("enum { CNRT_X = 1 << 62 << 62 };\n", "vendor.h:5:"),
     "a constant that is none": ("enum { CNRT_X = sizeof(int) };\n", "vendor.h:5:"),
     "a division by zero": ("enum { CNRT_X = 1 / 0 };\n", "the value of this constant cannot be told"),
@@ -156,6 +163,54 @@ def test_a_header_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> N
     assert done.returncode == 2, done.stdout
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def of_group(number: int) -> list[str]:
+    """What runs in a process group, as Linux tells of each process; not what has ended and waits to be noted."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            name, _, rest = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")
+            state, _, group = rest.split()[:3]
+            found += [name] if int(group) == number and state != "Z" else []
+    return found
+
+
+@pytest.mark.parametrize("name", ["waits", "fills memory and writes nothing", "expands without end"])
+def test_nothing_is_left_of_a_preprocessor_that_was_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """At the end of its time, of its memory or of what it may write: it goes with the processes that it started."""
+    monkeypatch.syspath_prepend(str(NATIVE))
+    module = importlib.import_module("read_header")
+    started: list[int] = []
+
+    class Noted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *words: Any, **more: Any) -> None:
+            super().__init__(*words, **more)
+            started.append(self.pid)
+
+    monkeypatch.setattr(module.subprocess, "Popen", Noted)
+    monkeypatch.setattr(module, "SECONDS", 1 if name == "waits" else 60)
+    os.mkfifo(tmp_path / "pipe.h")  # nobody writes into it
+    text = '#include "pipe.h"\n' if name == "waits" else UNREADABLE[name][0]
+    (tmp_path / "vendor.h").write_text(VERSION + text, encoding="utf-8")
+    with pytest.raises(module.Unreadable, match="did not end within 1 s" if name == "waits" else "vendor.h"):
+        module.read(tmp_path / "vendor.h")
+    assert len(started) == 1
+    until = time.monotonic() + 30
+    while of_group(started[0]) and time.monotonic() < until:  # what was killed gives its memory back first
+        time.sleep(0.02)
+    assert of_group(started[0]) == []
+
+
+def test_a_preprocessor_is_limited_whoever_watches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its memory and the time that it works have bounds of their own, which hold when the tool itself was killed."""
+    monkeypatch.syspath_prepend(str(NATIVE))
+    module = importlib.import_module("read_header")
+    asked = "import resource as r; print(r.getrlimit(r.RLIMIT_AS), r.getrlimit(r.RLIMIT_CPU))"
+    done = subprocess.run([*module.LIMITED, sys.executable, "-c", asked], capture_output=True, check=True, timeout=60)
+    assert done.stdout.decode().strip() == f"({1 << 30}, {1 << 30}) (30, 30)"
 
 
 @pytest.mark.parametrize("path", ["missing.h", ".", "/dev/zero"])
