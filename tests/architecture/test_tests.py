@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,15 @@ def test_tests_are_skipped_by_markers_alone():
         if isinstance(node, ast.Attribute) and node.attr in SKIPS
     ]
     assert found == []
+
+
+def test_every_need_is_in_the_guide_for_contributors():
+    """CONTRIBUTING.md lists each marker of pyproject.toml that says what a test needs."""
+    settings = (TESTS.parent / "pyproject.toml").read_text(encoding="utf-8")
+    markers = re.findall(r'^  "(\w+): needs ', settings, re.MULTILINE)
+    guide = (TESTS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert len(markers) > 10
+    assert [name for name in markers if f"`{name}`" not in guide] == []
 
 
 def test_tests_of_the_export_tool_lie_in_folders_like_its_rooms():
