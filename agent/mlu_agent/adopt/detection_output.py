@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..model.output_spec import ROW_FIELDS, ROW_HEADER
 from .labels import choose_labels, needed_labels
 from .outputs import refuse
 from .values import Described, misfit, order_table
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from .families import Family
     from .values import Findings, Request, Tensor
 
-HEADER, FIELDS = 64, 7
 MAX_BOXES = 65536
 
 
@@ -23,7 +23,7 @@ def is_detection_output(tensors: Sequence[Tensor]) -> bool:
     """Whether that is one row of 64 + 7 x N numbers and nothing else."""
     if len(tensors) != 1 or tensors[0].elements != max(*tensors[0].grid, tensors[0].channels):
         return False
-    boxes, rest = divmod(tensors[0].elements - HEADER, FIELDS)
+    boxes, rest = divmod(tensors[0].elements - ROW_HEADER, ROW_FIELDS)
     return not rest and 1 <= boxes <= MAX_BOXES
 
 
@@ -43,7 +43,7 @@ def describe_detection_output(
         },
         f"{family.name} for a file that ends in the detection output, which has decoded the boxes",
     )  # fmt: skip
-    boxes = (tensors[0].elements - HEADER) // FIELDS
+    boxes = (tensors[0].elements - ROW_HEADER) // ROW_FIELDS
     findings.know(f"{tensors[0]}: the detection output operator's row of up to {boxes} boxes")
     if family.name == "retinaface" and not request.labels:
         labels = choose_labels((), 1, family, findings)

@@ -24,6 +24,8 @@ from .output_spec import (
     MAX_REG,
     POSES,
     PROTOTYPE_STRIDE,
+    ROW_FIELDS,
+    ROW_HEADER,
     SEGMENTS,
     TENSORS,
     HeadSpec,
@@ -216,7 +218,7 @@ def check_output(
             )
             return
     if spec.kind == "detection_output":
-        row = 64 + 7 * spec.max_boxes
+        row = ROW_HEADER + ROW_FIELDS * spec.max_boxes
         if len(shapes) != 1 or int(np.prod(shapes[0][1:])) != row:
             problems.append(
                 f"output.max_boxes: {spec.max_boxes} needs one output of {row} numbers, the model has {show(shapes)}"

@@ -45,6 +45,7 @@ COEFFICIENTS, KEYPOINTS, PROTOTYPE_STRIDE = 32, (17, 3), 4  # of the published n
 MAX_COEFFICIENTS, MAX_KEYPOINTS, MAX_PROTOTYPE_STRIDE = 256, 64, 32
 DECODES = (*ANCHORED, *FIELDS)
 DETECTION_OUTPUT = "detection_output"
+ROW_HEADER, ROW_FIELDS = 64, 7  # numbers of its row: in front of the boxes, and of each box
 TENSORS, CLASSES = "tensors", "classes"  # the kinds of outputs that are no detections
 TASKS = {TENSORS: "infer", CLASSES: "classify"}  # what is done with them; with all others: "detect"
 ACTIVATIONS = ("none", "softmax", "sigmoid")

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..model.output_spec import ROW_FIELDS, ROW_HEADER
 from .candidates import Candidates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..model.bundle import InputSpec, OutputSpec
-
-HEADER = 64
-FIELDS = 7
 
 
 def decode_detection_output(
@@ -35,12 +33,12 @@ def decode_detection_output(
     not 0..max_boxes, of which as many boxes are read as there can be.
     """
     values = row.reshape(-1)
-    if values.size != HEADER + FIELDS * spec.max_boxes:
+    if values.size != ROW_HEADER + ROW_FIELDS * spec.max_boxes:
         raise ValueError(
-            f"row of {values.size} numbers; {spec.max_boxes} boxes need {HEADER + FIELDS * spec.max_boxes}"
+            f"row of {values.size} numbers; {spec.max_boxes} boxes need {ROW_HEADER + ROW_FIELDS * spec.max_boxes}"
         )
     count, invalid = _count(float(values[0]), spec.max_boxes)
-    boxes = values[HEADER : HEADER + FIELDS * count].astype(np.float32).reshape(count, FIELDS)
+    boxes = values[ROW_HEADER : ROW_HEADER + ROW_FIELDS * count].astype(np.float32).reshape(count, ROW_FIELDS)
     if spec.background:
         boxes = boxes[boxes[:, 1] != 0]
         boxes[:, 1] -= 1

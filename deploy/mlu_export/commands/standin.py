@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from dataclasses import fields
 from pathlib import Path
 
+from mlu_agent.errors import UserError
 from mlu_agent.model.offline_model import MAX_DIM, MAX_TENSOR, TensorInfo
 
+from ..values.heads import HeadRequest
 from ..values.pixels import CHANNEL_SOURCES
-from ..workflows.request import Workers
+from ..workflows.request import Calibration, Files, Form, Pixels, Precision, Suppression, Workers, option_of
 from ..workflows.standin import StandinRequest, make_standin
 from .arguments import (
     Integer,
@@ -25,6 +28,9 @@ from .arguments import (
     wanted_of,
 )
 
+# Of these requests, and beside them, are the options that mean nothing without weights.
+OF_WEIGHTS = (Files, Form, HeadRequest, Pixels, Suppression, Calibration, Precision, Workers)
+BESIDE = ("recipe", "calibration", "learn")
 SIZES = {"uint8": 1, "float16": 2, "float32": 4}
 
 
@@ -71,6 +77,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes it, and prints the paths of what was written."""
+    _check_source(arguments)
     weights = any(getattr(arguments, name) is not None for name in ("arch", "weights", "recipe"))
     request = StandinRequest(
         arguments.device_file,
@@ -85,6 +92,16 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print_files(make_standin(request), arguments.json)
     return 0
+
+
+def _check_source(arguments: argparse.Namespace) -> None:
+    """UserError for options that are for weights, beside a source that is none."""
+    sources = {"--model": arguments.model, "--random-weights": arguments.random_weights}
+    source = next((option for option, value in sources.items() if value is not None), None)
+    names = [*(one.name for kind in OF_WEIGHTS for one in fields(kind)), *BESIDE]
+    said = [option_of(name) for name in names if getattr(arguments, name, None) is not None]
+    if source is not None and said:
+        raise UserError(f"{source} takes no weights, which {', '.join(said)} would be for: leave one of both out")
 
 
 def tensor(text: str) -> TensorInfo:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlu_agent.errors import UserError
-from mlu_agent.model.output_spec import ANCHORED
+from mlu_agent.model.output_spec import ANCHORED, ROW_FIELDS, ROW_HEADER
 
 from ..values import network as net
 from ..values.network import Network, Operator, Tensor, float_word
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..values.graph import ImportedModel
 
 NAME = "detection_output"
-HEADER, FIELDS = 64, 7  # numbers in front of the boxes, and of each box
 MOST_BOXES, USUAL_BOXES = 32768, 1024
 MOST_HEADS = 7  # that the vendor's operator takes
 DTYPES = {"f16": net.FLOAT16, "f32": net.FLOAT32}
@@ -97,7 +96,7 @@ class _Appended:
             float_word(wanted.thresholds.confidence), float_word(wanted.thresholds.iou), wanted.max_boxes,
             *map(float_word, scales),
         )  # fmt: skip
-        dims = (batch, 1, 1, HEADER + FIELDS * wanted.max_boxes)
+        dims = (batch, 1, 1, ROW_HEADER + ROW_FIELDS * wanted.max_boxes)
         self.tensors.append(Tensor(dims, DTYPES[wanted.dtype]))
         output = len(self.tensors) - 1
         operator = Operator(net.DETECTION_OUTPUT, heads, (len(network.constants),), words, output, NAME)

@@ -71,19 +71,20 @@ def _check_inputs(network: Network, wanted: Sequence[TensorInfo]) -> None:
 
 def _places(network: Network, wanted: Sequence[TensorInfo]) -> list[int]:
     """Which output of the network each of the file's is: of the same dims, else of the same but for axes of size 1; of
-    several the first that is left, but for one of the same name."""
+    several the one of the same name, else the first that is left when those of names are taken."""
     found = [network.tensors[number].dims for number in network.outputs]
     places: dict[int, int] = {}
     if len(found) == len(wanted):
         for like in (_exactly, _but_for_ones):
-            for number, tensor in enumerate(wanted):
-                fitting = [
-                    place for place, dims in enumerate(found)
-                    if place not in places.values() and like(dims) == like(_four(tensor))
-                ]  # fmt: skip
-                named = [place for place in fitting if tensor.name and network.output_names[place] == tensor.name]
-                if number not in places and fitting:
-                    places[number] = (named or fitting)[0]
+            for by_name in (True, False):
+                for number, tensor in enumerate(wanted):
+                    fitting = [
+                        place for place, dims in enumerate(found)
+                        if place not in places.values() and like(dims) == like(_four(tensor))
+                        and (not by_name or (tensor.name and network.output_names[place] == tensor.name))
+                    ]  # fmt: skip
+                    if number not in places and fitting:
+                        places[number] = fitting[0]
     if len(places) != len(wanted):
         outputs = [network.tensors[number] for number in network.outputs]
         raise DataError(

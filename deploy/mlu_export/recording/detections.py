@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from mlu_agent.model.output_spec import ROW_FIELDS, ROW_HEADER
+
+from ..lowering.detection_output import MOST_HEADS
 from .values import UnsupportedError, Value
 
-HEAD = 64  # values in front of the boxes of a detection output
-ROW = 7  # values per box
 NMS_TYPES = ("yolov4", "yolov4_diou", "yolov4_single")  # by the vendor's nms_type
 MOST_BETA = 16
-MOST_HEADS, MOST_CLASSES = 7, 4096  # that the vendor's operator takes
+MOST_CLASSES = 4096  # that the vendor's operator takes
 MOST_BOXES, MOST_SIDE = 1 << 20, 1 << 16  # of a detection output and its picture
 
 
@@ -30,7 +31,7 @@ def _detection(kind: str, heads: Any, anchors: Any, classes: int, count: int, si
         "height": int(size[0]), "width": int(size[1]), "confidence": float(conf), "iou": float(iou), "most": int(most),
         "scale": float(scale), "beta": beta,
     }  # fmt: skip
-    shape = (heads[0].shape[0], HEAD + ROW * int(most), 1, 1)
+    shape = (heads[0].shape[0], ROW_HEADER + ROW_FIELDS * int(most), 1, 1)
     return Value(shape, True, "detection", tuple(heads), attributes)
 
 

@@ -24,6 +24,11 @@ def said(part: Any, *names: str) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value is not None}
 
 
+def option_of(name: str) -> str:
+    """The option that says a field."""
+    return {"per_channel": "--per-tensor", "pictures": "--calibration"}.get(name, f"--{name.replace('_', '-')}")
+
+
 @dataclass(frozen=True)
 class Files:
     """Which network: its name and its files; ``module`` is FILE.py:FUNCTION."""

@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING
 from mlu_agent.config.toml_text import dump
 from mlu_agent.errors import DataError, UserError
 from mlu_agent.model.offline_model import MAX_FILE, OfflineModel, TensorInfo, read_offline_model
+from mlu_agent.model.output_spec import ROW_FIELDS, ROW_HEADER
 
 from .. import __version__
 from ..formats.container import write_model
 from ..formats.container_reader import read_network as read_model
 from ..formats.twins import twins_text
-from ..lowering.detection_output import NONE
+from ..lowering.detection_output import MOST_BOXES, NONE
 from ..lowering.fit import fit
-from ..lowering.random_weights import INPUTS, random_network
+from ..lowering.random_weights import INPUTS, U8_CHANNELS, random_network
 from ..support.files import check_folder, read_bounded, write_all
 from ..values.targets import CORE_NUMBERS
 from .build import Prepared, lowered, prepare
 from .compile import checkpoint_recipe
 from .read import read_network
-from .request import Form, Quantization, Wanted, Workers
+from .request import Form, Quantization, Wanted, Workers, option_of, said
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from ..values.network import Network
 
 UNKNOWN = "the device file's weights and quantization cannot be read: that it computes the same is not known"
-USUAL_CHANNELS = {3: "rgb", 4: "rgba"}
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ def _made(request: StandinRequest, device: OfflineModel) -> _Made:
     if request.model is not None:
         return _of_model(request.model)
     if request.seed is not None:
-        said = f"random weights of seed {request.seed}"
+        name = f"random weights of seed {request.seed}"
         return _Made(
-            random_network(device, request.seed), said, {"weights": said},
-            (f"{said}: shapes and types are the device file's, the numbers mean nothing",),
+            random_network(device, request.seed), name, {"weights": name},
+            (f"{name}: shapes and types are the device file's, the numbers mean nothing",),
         )  # fmt: skip
     assert request.wanted is not None
     with request.workers.team() as team:
@@ -157,8 +157,19 @@ def _prepared(wanted: Wanted, quantization: Quantization, team: Team | None) -> 
         return prepare(wanted, quantization, team=team)
     read = read_network(wanted)
     if read.model.quantized is not None:
+        _check_unsaid(quantization, read.source.name)
         return Prepared(read, read.model, checkpoint_recipe(wanted, read))
     return prepare(wanted, quantization, team=team, read=read)
+
+
+def _check_unsaid(quantization: Quantization, checkpoint: str) -> None:
+    """UserError for options of quantization beside a checkpoint that is quantized."""
+    given = said(quantization.calibration) | said(quantization.precision) | said(quantization, "learn")
+    if given:
+        raise UserError(
+            f"--weights {checkpoint} is quantized, and its stand-in takes its scales: leave "
+            f"{', '.join(map(option_of, given))} out"
+        )
 
 
 def _with_boxes(form: Form, device: OfflineModel) -> Form:
@@ -166,10 +177,16 @@ def _with_boxes(form: Form, device: OfflineModel) -> Form:
     row = device.outputs[0]
     if form.detection_output in (None, NONE) or len(device.outputs) != 1:
         return form
-    room = math.prod(row.shape[1:]) // 7 - 9  # of 64 numbers and 7 for each box
+    numbers = math.prod(row.shape[1:])
+    room = (numbers - ROW_HEADER) // ROW_FIELDS
+    if form.max_boxes is None and not 1 <= room <= MOST_BOXES:
+        raise DataError(
+            f"--detection-output: the device file's output of {numbers} numbers a picture has room for "
+            f"{max(0, room)} boxes; a detection output has 1 to {MOST_BOXES}"
+        )
     return replace(
         form,
-        max_boxes=form.max_boxes or max(1, room),
+        max_boxes=form.max_boxes or room,
         detection_output="f32" if row.dtype == "float32" else form.detection_output,
     )
 
@@ -187,6 +204,6 @@ def _for_device(wanted: Wanted, device: OfflineModel) -> Wanted:
         batch=shape[0],
         core_number=device.parallelism,
         target=device.target,
-        channels=wanted.form.channels or (USUAL_CHANNELS.get(shape[3]) if kind == "u8" else None),
+        channels=wanted.form.channels or (U8_CHANNELS.get(shape[3]) if kind == "u8" else None),
     )
     return replace(wanted, form=form)

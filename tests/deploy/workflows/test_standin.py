@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError
 from mlu_agent.model.offline_model import read_offline_model
 from mlu_export.formats.container_reader import load_network
+from mlu_export.lowering.fit import fit
 from mlu_export.runners.simulator import Runner
 
 PICTURE, ROW = ((1, 32, 32, 4), "uint8"), ((1, 3), "float16")
@@ -132,6 +134,69 @@ def test_what_is_no_stand_in_is_refused(tiny_model, tmp_path, standin, inputs, o
     assert sentence in told
     assert not made.exists()
     assert standin(tiny_model, "--random-weights", "1")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "source, options, named",
+    [
+        ("--random-weights", ["--bits", "16", "--keep-int16", "auto"], "--bits, --keep-int16"),
+        ("--random-weights", ["--calibration", "gone", "--name", "a", "--labels", "gone"], "--name, --labels, --cali"),
+        ("--random-weights", ["--decode", "none", "--max-boxes", "7", "--iou", "0.5"], "--max-boxes, --decode, --iou"),
+        ("--random-weights", ["--workers", "2"], "--workers"),
+        ("--random-weights", ["--per-tensor", "--learn"], "--per-tensor, --learn"),
+        ("--model", ["--channels", "bgr", "--mean", "1", "--recipe", "gone"], "--channels, --mean, --recipe"),
+    ],
+)
+def test_options_of_another_source_are_refused(tiny_model, tmp_path, standin, source, options, named):
+    """What is for weights means nothing to another source: the sentence names both, and nothing is written."""
+    ours = read_offline_model(tiny_model)
+    path, made = put(tmp_path, [(one.shape, one.dtype) for one in ours.inputs],
+                     [(one.shape, one.dtype) for one in ours.outputs])  # fmt: skip
+    said = (source, tiny_model if source == "--model" else "1")
+    code, told = standin(path, *said, *options)
+    assert code == 2
+    assert f"{source} takes no weights, which {named}" in told
+    assert not made.exists()
+    assert standin(path, *said)[0] == 0
+
+
+@pytest.mark.torch
+def test_a_checkpoints_stand_in_takes_its_own_scales(tiny, tmp_path, export, standin):
+    """Options of quantization beside it are refused by name; without them it is made, of the model's form."""
+    network = ("--arch", "darknet", "--cfg", tiny / "tiny.cfg", "--labels", tiny / "names.txt", "--weights")
+    words = ("--calibration", tiny / "pictures", "--observer", "minmax", "--name", "net", "--output", tiny / "q")
+    assert export("quantize", *network, tiny / "tiny.weights", *words)[0] == 0
+    network = (*network, tiny / "q" / "net_int8.pth")
+    assert export("compile", *network, "--name", "net", "--output", tiny / "c")[0] == 0
+    ours = read_offline_model(tiny / "c" / "net.cambricon")
+    path, made = put(tmp_path, [(one.shape, one.dtype) for one in ours.inputs],
+                     [(one.shape, one.dtype) for one in ours.outputs])  # fmt: skip
+    code, told = standin(path, *network, "--bits", "16", "--per-tensor", "--calibration", tiny / "pictures", "--learn")
+    assert code == 2
+    assert "--weights net_int8.pth is quantized, and its stand-in takes its scales" in told
+    assert "leave --calibration, --bits, --per-tensor, --learn out" in told
+    assert not made.exists()
+    assert standin(path, *network)[0] == 0
+
+
+@pytest.mark.parametrize("boxes, fits", [(32768, True), (32769, False), (0, False)])
+def test_a_detection_output_has_as_many_boxes_as_the_row(tiny, tiny_recipe, tmp_path, standin, boxes, fits):
+    """Up to what a model can hold; a row that has room for more or none is a sentence."""
+    path, made = put(tmp_path, [((1, 32, 64, 4), "uint8")], [((1, 1, 1, 64 + 7 * boxes), "float16")])
+    code, told = standin(path, *build(tiny, "--recipe", tiny_recipe)[1:], "--detection-output")
+    assert (code, made.exists()) == ((0, True) if fits else (2, False)), told
+    assert fits or f"has room for {boxes} boxes; a detection output has 1 to 32768" in told
+
+
+def test_an_output_without_a_name_leaves_the_others_theirs(tiny_model):
+    """Names are matched first: an output that the file gives no name takes what is left, wherever it stands."""
+    network = load_network(tiny_model)
+    picture, head = network.tensors[network.inputs[0]].dims, network.tensors[network.outputs[0]].dims
+    twins = replace(network, outputs=(network.outputs[0],) * 2, output_names=("a", "b"))
+    device = device_file([(picture, "uint8")], [(head, "float16")] * 2, names=("", "a"))
+    fitted, notes = fit(twins, read_offline_model(device))
+    assert fitted.output_names == ("b", "a")
+    assert notes[0] == "the outputs are in the device file's order, the network's 1, 0"
 
 
 VENDOR = {  # the file: its place, its device, how it is adopted

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mlu_agent.model.output_spec import ROW_FIELDS, ROW_HEADER
+
 from ...values import network as net
 from ...values.network import Network, Operator, word_float
 from .functions import Floats, exponential, f32, logarithm, sigmoid
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_CANDIDATES = 32768
-HEAD, ROW = 64, 7
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def detection_output(network: Network, operator: Operator, heads: Sequence[Float
     )
     sizes = network.constants[operator.constants[0]].reshape(len(heads), anchors, 2)
     scales = words[: len(heads)]
-    out = np.zeros((heads[0].shape[0], HEAD + ROW * most), np.float32)
+    out = np.zeros((heads[0].shape[0], ROW_HEADER + ROW_FIELDS * most), np.float32)
     for n in range(len(out)):
         parts = [_decode(settings, head[n], size, scale) for head, size, scale in zip(heads, sizes, scales)]
         boxes, scores = (np.concatenate(list(group)) for group in zip(*parts))
@@ -95,7 +96,7 @@ def _fill(s: _Settings, boxes: Floats, scores: Floats, n: int, row: Floats) -> N
     row[0] = len(kept)
     for k, i in enumerate(kept):
         place = [n, labels[i], flat[chosen[i]], *(corners[i] / np.array(sides, np.float32))]
-        row[HEAD + ROW * k : HEAD + ROW * (k + 1)] = place
+        row[ROW_HEADER + ROW_FIELDS * k : ROW_HEADER + ROW_FIELDS * (k + 1)] = place
 
 
 def _closeness(s: _Settings, a: Floats, b: Floats) -> npt.NDArray[np.float32]:
