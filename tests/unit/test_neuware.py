@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ import pytest
 from mlu_agent.cli import main
 from mlu_agent.cnrt import neuware
 from mlu_agent.cnrt.library import bundled_folder
+from mlu_agent.config.new_files import write_whole
 
 EXPECTED = {
     "include/cnrt.h",
@@ -50,13 +55,13 @@ def test_the_tree_is_whole_and_of_copies(tmp_path: Path, capsys):
 
 
 def test_running_it_again_renews_the_tree(tmp_path: Path, capsys):
-    """A changed and a removed file of ours are as new; an empty folder is taken, too; the place may be a link."""
+    """A removed file of ours is as new; an empty folder is taken, too; the place may be a link."""
     (tmp_path / "neuware").mkdir()
     (tmp_path / "link").symlink_to("neuware")
     assert _lay_out(tmp_path / "link") == 0
     home = tmp_path / "neuware"
     header = (home / "include/cnrt.h").read_bytes()
-    (home / "include/cnrt.h").write_bytes(b"older")
+    (home / "include/cnrt.h").unlink()
     (home / "lib64/libcndrv.so").unlink()
     assert _lay_out(tmp_path / "link") == 0
     assert capsys.readouterr().out.count("renewed") == 1
@@ -71,6 +76,8 @@ def test_running_it_again_renews_the_tree(tmp_path: Path, capsys):
         ("full", "it is not empty and was not made by this command"),
         ("file", "it is a file"),
         ("ours", "include/cncv.h in it was not put there by this command"),
+        ("changed", "include/cnrt.h changed since this command wrote it"),
+        ("file/below", "file is a file; name a folder below folders"),
         ("faked", "it is not empty and was not made by this command"),
     ],
 )
@@ -81,6 +88,9 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path, capsys, place: str, sent
     (tmp_path / "file").write_bytes(b"")
     _lay_out(tmp_path / "ours")
     (tmp_path / "ours" / "include" / "cncv.h").write_bytes(b"")
+    _lay_out(tmp_path / "changed")
+    with (tmp_path / "changed" / "include" / "cnrt.h").open("a") as header:
+        header.write("// mine\n")
     (tmp_path / "faked").mkdir()
     (tmp_path / "faked" / neuware.MARK).write_bytes(b"\xff\n  lib64")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -117,3 +127,61 @@ def test_a_tree_that_does_not_get_its_name_leaves_the_old_one(tmp_path: Path, ca
     assert "No space left on device" in capsys.readouterr().err
     assert _files(home) >= EXPECTED
     assert list(tmp_path.iterdir()) == [home]
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV])
+def test_a_mount_point_is_filled_and_renewed_in_place(tmp_path: Path, capsys, monkeypatch, number: int):
+    """It can neither be replaced nor step aside. A file that an older version wrote goes; a failure leaves it empty."""
+    home = tmp_path / "neuware"
+    home.mkdir()
+    rename, place = Path.rename, home.stat().st_ino
+
+    def refuse(path: Path, target: Path) -> Path:
+        if home in (path, target):
+            raise OSError(number, "it is mounted")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            neuware, "write_whole", lambda path, data: write_whole(path if path.parent == home else home, data)
+        )
+        assert _lay_out(home) == 3
+    assert list(home.iterdir()) == []
+    assert _lay_out(home) == 0
+    assert _files(home) >= EXPECTED
+    mark = home / neuware.MARK
+    mark.write_text(mark.read_text() + "  include/older.h\n")
+    (home / "include/older.h").touch()
+    assert _lay_out(home) == 0
+    assert "renewed" in capsys.readouterr().out
+    assert "include/older.h" not in _files(home)
+    assert (home / "lib").readlink() == Path("lib64")
+    assert home.stat().st_ino == place
+    assert list(tmp_path.iterdir()) == [home]
+
+
+def test_several_at_once_write_one_tree(tmp_path: Path):
+    """Each waits for the one before, and renews what that one wrote."""
+    home = tmp_path / "neuware"
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(_lay_out, [home] * 4)) == [0] * 4
+    assert list(tmp_path.iterdir()) == [home]
+
+
+def test_a_folder_that_stays_locked_is_told(tmp_path: Path, capsys, monkeypatch):
+    """After a while, by its name; nothing is written."""
+    monkeypatch.setattr(neuware, "WAIT_S", 0.1)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    assert _lay_out(tmp_path / "neuware") == 2
+    os.close(handle)
+    assert f"another process has kept {tmp_path} locked" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_name_is_no_folder(capsys):
+    """An empty one, as of a variable that is not set, is not the current folder."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["simulator", "--neuware", ""])
+    assert "is empty; name a folder" in capsys.readouterr().err

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlu_client.text import printable
 
 from ..cnrt.library import LIBRARY_NAME, bundled_folder
 from ..errors import RuntimeFailure
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +19,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--includedir", action="store_true", help="the folder with cnrt.h")
     parser.add_argument(
         "--neuware",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="copy both into DIR as NEUWARE_HOME (/usr/local/neuware) has them, with CMake's and pkg-config's files",
     )
@@ -43,6 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(f"libdir      {folder}\nincludedir  {folder / 'include'}")
     return 0
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name a folder")
+    return Path(text)
 
 
 def _lay_out(folder: Path, home: Path) -> int:

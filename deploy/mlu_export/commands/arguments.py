@@ -124,7 +124,7 @@ def declare_quantization(parser: argparse.ArgumentParser) -> None:
 def declare_output(parser: argparse.ArgumentParser) -> None:
     """What the files are, and where they go."""
     path: dict[str, Any] = {"type": Path, "metavar": "FILE"}
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where the files go")
+    parser.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="where the files go")
     parser.add_argument("--name", help="name of the model and its files (default: the arch)")
     parser.add_argument("--labels", **path, help="class names, one a line, where the weights do not hold them")
     parser.add_argument(
@@ -303,6 +303,9 @@ def size(text: str) -> tuple[int, int]:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 8 to 8192, or two of them as WIDTHxHEIGHT")
 
 
+MAX_DIGITS = 20
+
+
 class Integer:
     """An argparse type: a whole number within bounds."""
 
@@ -310,8 +313,8 @@ class Integer:
         self.low, self.high = low, high
 
     def __call__(self, text: str) -> int:
-        if not (text.isascii() and text.isdigit() and self.low <= int(text[:9]) <= self.high):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {self.low} to {self.high}")
+        if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and self.low <= int(text) <= self.high):
+            raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number from {self.low} to {self.high}")
         return int(text)
 
 

@@ -14,7 +14,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="a .cambricon model or its .toml manifest")
     parser.add_argument(
-        "--output", type=Path, metavar="NAME.bundle", help="what to write (default: MODEL.bundle beside the model)"
+        "--output",
+        "-o",
+        type=Path,
+        metavar="NAME.bundle",
+        help="what to write (default: MODEL.bundle beside the model)",
     )
     parser.add_argument(
         "--sign", dest="key", type=Path, metavar="KEY", help="a private key, as mlu-export keygen makes it"

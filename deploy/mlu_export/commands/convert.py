@@ -28,7 +28,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="Darknet .weights, YOLOv5 .pt or a .pth (read without running any code of it)",
     )
     parser.add_argument("--cfg", type=Path, metavar="FILE", help="Darknet description, instead of the built-in one")
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE.pth", help="the file to write")
+    parser.add_argument("--output", "-o", required=True, type=Path, metavar="FILE.pth", help="the file to write")
     parser.add_argument(
         "--layout",
         choices=tuple(LAYOUTS),

@@ -16,7 +16,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--key", type=Path, required=True, metavar="KEY", help="the private key")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="(default: the bundle itself, replaced whole)")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FILE", help="(default: the bundle itself, replaced whole)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

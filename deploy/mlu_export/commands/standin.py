@@ -109,7 +109,12 @@ def tensor(text: str) -> TensorInfo:
     match = re.fullmatch(r"(\d{1,8}(?:x\d{1,8}){3}):(\w+)", text)
     shape = tuple(int(size) for size in match[1].split("x")) if match else (0,)
     dtype = match[2] if match else ""
-    size = math.prod(shape) * SIZES.get(dtype, 0)
-    if not 0 < size <= MAX_TENSOR or max(shape) > MAX_DIM:
+    if dtype not in SIZES:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not NxHxWxC:TYPE with a TYPE of {', '.join(SIZES)}")
+    if not 1 <= min(shape) <= max(shape) <= MAX_DIM:
+        wrong = max(shape) if min(shape) else 0
+        raise argparse.ArgumentTypeError(f"{text!r:.80} has an axis of {wrong}; each is 1 to {MAX_DIM}")
+    size = math.prod(shape) * SIZES[dtype]
+    if size > MAX_TENSOR:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} has {size} bytes; a tensor has at most {MAX_TENSOR}")
     return TensorInfo("", shape, dtype, "NHWC", size)

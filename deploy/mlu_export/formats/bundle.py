@@ -27,7 +27,7 @@ from mlu_agent.model.bundle_file import (
     read_head,
 )
 
-from ..support.files import check_target, make_directory
+from ..support.files import check_regular, check_target, make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -125,6 +125,7 @@ def _write(path: Path, write: Callable[[Any], None]) -> None:
 
 def _measure(path: Path) -> tuple[int, str]:
     digest = hashlib.sha256()
+    check_regular(path)
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlu_agent.errors import UserError
 
+from .files import check_regular
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
@@ -53,7 +55,8 @@ def _date() -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Of a file of any size. Raises UserError."""
+    """Of a file of any size. Raises UserError, DataError."""
+    check_regular(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def read_bounded(path: Path, limit: int, what: str) -> bytes:
-    """The whole file, at most ``limit`` bytes; raises DataError with one sentence."""
+    """The whole regular file, at most ``limit`` bytes; raises DataError with one sentence."""
+    check_regular(path)
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
@@ -30,6 +31,14 @@ def read_bounded(path: Path, limit: int, what: str) -> bytes:
     if len(data) > limit:
         raise DataError(f"{path} grew beyond {limit} bytes while it was read")
     return data
+
+
+def check_regular(path: Path) -> None:
+    """Raises DataError for a device or a pipe, which may have no end; opening tells of a folder, and of nothing."""
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise DataError(f"{path}: not a regular file; give the path of a file")
 
 
 def sha256_hex(data: bytes) -> str:

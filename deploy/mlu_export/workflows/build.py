@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ..values.network import Network
     from ..values.ranges import Range
 
+NOT_FLAT = "--flat changes nothing here: no output of this network is one row of numbers a picture"
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -124,6 +126,8 @@ def render(model: ImportedModel, recipe: Recipe, *, golden: bool = True) -> dict
     """
     settings = recipe.settings
     network, options = lowered(model, recipe)
+    if golden and settings.flat and all(len(network.described(number)) != 2 for number in network.outputs):
+        print(f"mlu-export: note: {NOT_FLAT}", file=sys.stderr)
     name = settings.name
     data = write_model(network, name, settings.target, settings.core_number)
     manifest = manifest_text(

@@ -421,3 +421,11 @@ def test_the_published_cfg_is_refused_with_the_remedy(shared_data, tmp_path, exp
     )  # fmt: skip
     assert code == 2
     assert "mask = 1,2,3" in err
+
+
+def test_flat_without_an_output_that_can_be_is_told(tiny, tiny_recipe, export):
+    """Heads stay maps, and a sentence says it; the row of a detection output is flat, and nothing is said."""
+    for options, told in (((), True), (("--detection-output", "f16"), False)):
+        code, _, err = export(*build(tiny, "--recipe", tiny_recipe, "-o", tiny / f"flat{told}", "--flat", *options))
+        assert code == 0, err
+        assert ("--flat changes nothing here" in err) == told

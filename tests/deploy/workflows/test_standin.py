@@ -77,9 +77,12 @@ def test_random_weights_give_every_shape(tmp_path, standin, inputs, outputs):
     record = parse_toml(made.with_suffix(".standin.toml").read_bytes(), "record", DataError)
     assert (record["device_sha256"], record["weights"]) == (made.stem, "random weights of seed 7")
     first = made.read_bytes()
-    assert standin(path, "--random-weights", "7")[0] == 0
+    code, told = standin(path, "--random-weights", "7")
+    assert (code, "replaced" in told) == (0, False)
     assert made.read_bytes() == first
-    assert standin(path, "--random-weights", "8")[0] == 0
+    code, told = standin(path, "--random-weights", "8")
+    assert code == 0
+    assert f"note: replaced the stand-in {made.name}" in told
     assert made.read_bytes() != first
 
 
@@ -121,7 +124,10 @@ def test_weights_make_the_model_that_build_makes(tiny, tiny_recipe, standin, exp
         ([PICTURE], [((1, 4000, 4000, 9), "float16")], ["--random-weights", "1"], "too large for random weights"),
         ([PICTURE], [ROW, ((1, 1, 1, 3), "float16")], ["--random-weights", "1"], "no model does"),
         ([PICTURE], [ROW], ["--random-weights", "1", "--input-tensor", "1x2x2x3:uint8"], "describes its"),
-        ([PICTURE], [ROW], ["--random-weights", "1", "--input-tensor", "1x2x0x3:uint8"], "is not NxHxWxC"),
+        ([PICTURE], [ROW], ["--random-weights", "1", "--input-tensor", "1x2x0x3:uint8"], "has an axis of 0; "),
+        ([PICTURE], [ROW], ["--random-weights", "1", "--input-tensor", "1x2x2x3:uint4"], "is not NxHxWxC:TYPE"),
+        ([PICTURE], [ROW], ["--random-weights", "1", "--input-tensor", "1x99999x99999x3:uint8"], "has at most"),
+        ([PICTURE], [ROW], ["--random-weights", "9" * 23], "is not a whole number from 0 to 2147483648"),
     ],
 )  # fmt: skip
 def test_what_is_no_stand_in_is_refused(tiny_model, tmp_path, standin, inputs, outputs, options, sentence):
@@ -197,6 +203,18 @@ def test_an_output_without_a_name_leaves_the_others_theirs(tiny_model):
     fitted, notes = fit(twins, read_offline_model(device))
     assert fitted.output_names == ("b", "a")
     assert notes[0] == "the outputs are in the device file's order, the network's 1, 0"
+
+
+@pytest.mark.parametrize("command", ["standin", "verify"])
+def test_what_has_no_end_is_not_read(tmp_path, export, command):
+    """A device, and a pipe that nobody writes to: told at once, exit code 2, nothing is written."""
+    os.mkfifo(tmp_path / "pipe")
+    options = ("--random-weights", "1", "-o", tmp_path / "made") if command == "standin" else ()
+    for path in ("/dev/zero", "/dev/urandom", tmp_path / "pipe"):
+        code, _, err = export(command, path, *options)
+        assert code == 2
+        assert f"{path}: not a regular file" in err
+    assert not (tmp_path / "made").exists()
 
 
 VENDOR = {  # the file: its place, its device, how it is adopted
