@@ -83,7 +83,7 @@ endif()
 add_test(NAME strict COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/strict_cases.py
   ${STRICT_SANITIZED} $<TARGET_FILE:strict_cases>
   $<TARGET_FILE:api_sequence> ${TEST_MODEL_small} ${TEST_MODEL_small_batch_3} ${TEST_MODEL_input_of_3840_bytes}
-  ${STRICT_FIXED})
+  ${STRICT_FIXED} -- ${CMAKE_CROSSCOMPILING_EMULATOR})
 set_tests_properties(strict PROPERTIES TIMEOUT 300)
 
 # The header in every standard: that it compiles without a warning is the test.
