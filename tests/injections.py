@@ -7,6 +7,7 @@ need no right. A function gets a ``Box``, and gives the findings.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -23,9 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
+from tests.containers import device_file
 from tests.faults import Fault, build_fault_library
 from tests.faulty_cameras import Blackhole, Faults, HttpCamera, RtspCamera, closed_port
-from tests.models import small_bundle
+from tests.models import MANIFEST, small_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -585,6 +587,14 @@ def bundle_with_a_flipped_bit(box: Box) -> Findings:
 def model_for_other_hardware(box: Box) -> Findings:
     box.model = small_bundle(box.folder, parallelism=16)
     return box.doctor(box.config())
+
+
+@trouble("standin-missing", quick=True)
+def device_file_without_a_standin(box: Box) -> Findings:
+    data = device_file([((1, 32, 32, 4), "uint8")], [((1, 16, 16, 18), "float16")])
+    box.model.write_bytes(data)
+    box.model.with_suffix(".toml").write_text(MANIFEST.format(digest=hashlib.sha256(data).hexdigest()))
+    return box.doctor(box.config(), environment={"CNRT_SIMULATOR_STANDINS": str(box.folder)})
 
 
 @trouble("device-lost", quick=True)

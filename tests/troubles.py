@@ -88,6 +88,10 @@ def found() -> dict[str, Finding]:
         "device-lost": runtime.judge(facts("devices", DEVICE, failed="cnrtInit failed with NODEV (632009)")),
         "golden-wrong": runtime.judge(facts("golden", MLU220, "the golden frame failed on core group 0")),
         "model-other-hardware": runtime.judge(facts("golden", {**MLU220, "target": "MLU270", "golden": False})),
+        "standin-missing": runtime.judge(
+            facts("load", {**MLU220, "kind": "simulator"}, "m.cambricon: this file holds MLU220 device code only. It "
+                  "needs a stand-in here.", "StandinError")
+        ),
         "label-unknown": _model('source gate: classes: "cat" is no label of "small"; it knows "a"'),
         "bundle-room": _model("m.bundle: cannot be unpacked into /tmp (No space left on device); make room there"),
         "signature": _model("m.bundle: its signature is missing"),

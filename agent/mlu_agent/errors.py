@@ -4,6 +4,7 @@
     |-- UserError               the user's mistake: configuration, arguments          exit code 2   (of mlu_client)
     |   `-- NotSupportedError   asked for something that this version cannot do       exit code 2
     |-- DataError               bad bytes: model file, manifest, picture, message     exit code 2   (of mlu_client)
+    |   `-- StandinError        no stand-in computes for a device file              exit code 2
     `-- RuntimeFailure          the device or its runtime library failed              exit code 3
         |-- CannotUnpack        there is no place for what a bundle holds             exit code 3
         `-- DeviceLost          the device is gone; a new context will not help       exit code 3
@@ -26,6 +27,7 @@ __all__ = [
     "MluAgentError",
     "NotSupportedError",
     "RuntimeFailure",
+    "StandinError",
     "UserError",
 ]
 
@@ -36,6 +38,10 @@ def passing(error: Failure) -> Failure:
     """The error, marked as one that may pass without anybody's doing: the daemon waits instead of ending with it."""
     error.passes = True
     return error
+
+
+class StandinError(DataError):
+    """A device file is for the simulator, and there is no stand-in that computes for it."""
 
 
 class NotSupportedError(UserError):

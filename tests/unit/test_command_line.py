@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mlu_agent import command_line
-from mlu_agent.errors import DataError, NotSupportedError, RuntimeFailure, UserError
+from mlu_agent.errors import DataError, NotSupportedError, RuntimeFailure, StandinError, UserError
 
 
 @pytest.fixture
@@ -46,6 +46,7 @@ def program(monkeypatch):
         (UserError("a: b; do c"), 2, "tool: a: b; do c\n"),
         (UserError("a\x1b[2J\nb\u202e"), 2, "tool: a\\x1b[2J\nb\\u202e\n"),
         (NotSupportedError("d"), 2, "tool: d\n"),
+        (StandinError("d"), 2, "tool: d\n"),
         (DataError("e"), 2, "tool: e\n"),
         (RuntimeFailure("f", 5), 3, "tool: f\n"),
         (OSError(errno.EACCES, "Permission denied", "/file"), 2, "tool: /file: Permission denied\n"),

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError, RuntimeFailure
+from ..errors import DataError, RuntimeFailure, StandinError
 from ..model.standins import Standin, read_described
 from .handle import Handle
 from .status import UNSUPPORTED
@@ -112,11 +112,11 @@ def _ask_standin(library: Library, handle: Any, model: OfflineModel, given: str)
         return None
     code_only = f"{given}: this file holds {model.target} device code only"
     if not library.has(_STANDIN):
-        raise DataError(f"{code_only}, and {library.path} is too old to take a stand-in: run it on a device")
+        raise StandinError(f"{code_only}, and {library.path} is too old to take a stand-in: run it on a device")
     answer = library.answer(_STANDIN, handle)
     if not answer:
         said = library.status.sentence(UNSUPPORTED)
-        raise DataError(f"{code_only}. {said} A configuration names the folder of stand-ins in [simulator] standins")
+        raise StandinError(f"{code_only}. {said} A configuration names the folder of stand-ins in [simulator] standins")
     return Standin.at(Path(os.fsdecode(library.ffi.string(answer))))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cnrt.library import LIBRARY_NAME, VENDOR_FOLDER
+from ..errors import StandinError
 from ..model.unpacked import CACHE_VARIABLE
 from .child import LIBRARY_ONLY
 from .finding import Finding, fine, note, trouble, troubles
@@ -218,6 +219,14 @@ def _judge_model(facts: Facts, area: str) -> Iterable[Finding]:
             facts.failed,
             "the device computes wrong: cool it, power it off and on, and replace it if that lasts; a new runtime "
             "that computes otherwise on purpose needs a new golden frame: remove NAME.golden",
+        )
+    elif facts.kind == StandinError.__name__:
+        yield trouble(
+            area,
+            "standin-missing",
+            facts.failed,
+            "make the stand-in with `mlu-export standin` and name its folder in [simulator] standins; on a box with a "
+            "device none is needed: see the findings of the driver",
         )
     elif facts.failed and (facts.kind in ("DataError", "UserError") or _other_target(told, device)):
         what = f"{facts.failed} (the device is {device.get('name')}, {device.get('cores')} cores)"
