@@ -86,6 +86,14 @@ add_test(NAME strict COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/s
   ${STRICT_FIXED} -- ${CMAKE_CROSSCOMPILING_EMULATOR})
 set_tests_properties(strict PROPERTIES TIMEOUT 300)
 
+if(NOT SIM_SANITIZE) # which have a malloc of their own
+  add_executable(strict_thread strict_thread.c)
+  target_link_libraries(strict_thread PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+  target_compile_definitions(strict_thread PRIVATE _GNU_SOURCE)
+  add_test(NAME strict_thread COMMAND strict_thread $<TARGET_FILE:cnrt>)
+  set_tests_properties(strict_thread PROPERTIES ENVIRONMENT CNRT_SIMULATOR_STRICT=1 TIMEOUT 60)
+endif()
+
 # The header in every standard: that it compiles without a warning is the test.
 function(api_header STANDARD LANGUAGE SUFFIX)
   add_library(api_header_${LANGUAGE}${STANDARD} OBJECT api_header_alone.${SUFFIX} api_header_after.${SUFFIX})

@@ -13,13 +13,17 @@ atomic_int sim_calls_state;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pid_t process;
-/* A signal handler reads it, too. No initial-exec for its sake: all of the library's thread-local memory would have to fit into
- * the little that glibc keeps for libraries that are opened late, and a second copy, or one after torch, could not be opened. */
 static _Thread_local sim_site current;
+/* Where it is, for threads that have one. A signal handler asks, too, and the first use of thread-local memory in a thread may
+ * allocate it. No initial-exec for its sake: all of the library's thread-local memory would have to fit into the little that
+ * glibc keeps for libraries that are opened late, and a second copy, or one after torch, could not be opened. */
+static pthread_key_t key;
+static bool has_key;
 
 static void begin(void)
 {
     process = getpid();
+    has_key = pthread_key_create(&key, NULL) == 0;
     const bool faults = sim_faults_wanted(), strict = sim_strict_begin(), log = sim_log_wanted();
     const bool watched = faults || strict || log || sim_trace_wanted();
     atomic_store(&sim_calls_state, watched ? SIM_CALLS_WATCHED : SIM_CALLS_UNWATCHED);
@@ -30,12 +34,16 @@ void sim_call_begin(const char *function, atomic_uint *calls, const void *caller
     pthread_once(&once, begin);
     if (!sim_calls_unwatched()) {
         current = (sim_site){caller, function, atomic_fetch_add(calls, 1) + 1};
+        if (has_key) {
+            pthread_setspecific(key, &current);
+        }
     }
 }
 
 sim_site sim_call_now(void)
 {
-    return current;
+    const sim_site *site = has_key ? pthread_getspecific(key) : &current;
+    return site != NULL ? *site : (sim_site){NULL, NULL, 0};
 }
 
 bool sim_calls_in_this_process(void)
