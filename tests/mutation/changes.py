@@ -1899,6 +1899,13 @@ NATIVE = (
         "*block == NULL && fitting == NULL",
         "strict",
     ),
+    _native("more findings' places told", "MOST_PLACES = 1024", "MOST_PLACES = 2048", "strict_bounds"),
+    _native("more queues followed", "MOST_QUEUES = 256", "MOST_QUEUES = 512", "strict_bounds"),
+    _native("more queues known to another", "SIM_MOST_KNOWN = 8", "SIM_MOST_KNOWN = 16", "strict_bounds"),
+    _native("more host memory watched", "MOST_WATCHES = 512,", "MOST_WATCHES = 1024,", "strict_bounds"),
+    _native("host memory watched as far as one read goes", "done += (size_t)got;", "done += bytes;", "strict_bounds"),
+    _native("more copies in kept of each buffer", "SIM_MOST_COPIES = 4,", "SIM_MOST_COPIES = 16,", "strict_bounds"),
+    _native("more uses kept of each buffer", "SIM_MOST_ACCESSES = 32,", "SIM_MOST_ACCESSES = 64,", "strict_bounds"),
     _native("freed addresses kept for ever", "MOST_FREED = 1024,", "MOST_FREED = 1 << 20,", "strict"),
     _native(
         "an array of buffers may change",
