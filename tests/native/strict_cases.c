@@ -424,6 +424,16 @@ static void destination_freed(void)
     close_job(&j);
 }
 
+static void destination_copied_on(void)
+{
+    job j = open_job();
+    run_once(&j);
+    OK(cnrtMemcpyAsync(found, j.params[1], IN_BYTES, j.queue, CNRT_MEM_TRANS_DIR_DEV2HOST));
+    OK(cnrtMemcpy(j.params[0], found, IN_BYTES, CNRT_MEM_TRANS_DIR_HOST2DEV)); /* what came out before, perhaps */
+    OK(cnrtSyncQueue(j.queue));
+    close_job(&j);
+}
+
 static void memory_freed_too_early(void)
 {
     job j = open_job();
@@ -986,6 +996,7 @@ static const struct {
     CASE(array_reused),
     CASE(source_changed),
     CASE(destination_freed),
+    CASE(destination_copied_on),
     CASE(memory_freed_too_early),
     CASE(queue_destroyed_too_early),
     CASE(program_ends_too_early),

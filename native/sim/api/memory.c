@@ -84,9 +84,8 @@ static cnrtRet_t pin_side(const char *side, const void *address, size_t bytes, b
     }
     if (*block == NULL && fitting != NULL) {
         sim_error_set(CNRT_RET_ERR_MEMCPY,
-                      "The direction makes the %s %p device memory, but only the other side is: pass %s, or an address "
-                      "of cnrtMalloc.",
-                      side, address, fitting);
+                      "The direction makes the %s %p device memory, but only the other side is: pass %s.", side,
+                      address, fitting);
         return sim_strict_stray(address, SIM_FOUND_DIRECTION, CNRT_RET_ERR_MEMCPY);
     }
     if (*block == NULL) {

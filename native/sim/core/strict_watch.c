@@ -83,7 +83,7 @@ static void tell(const watch *one, const char *happened)
     sim_strict_tell_at(
         SIM_FOUND_REUSED, &one->site,
         "The %s (%zu bytes at %p) %s before the program had synchronised with it: a device may come to it "
-        "at any time until then. Keep it as it is until cnrtSyncQueue.",
+        "at any time until then. Leave it alone until cnrtSyncQueue.",
         WHAT[one->what], one->bytes, (void *)one->begin, happened);
 }
 
