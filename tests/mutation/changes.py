@@ -2583,6 +2583,37 @@ EXPORT = (
 )
 
 STANDINS = (
+    _export(
+        "options of quantization beside a quantized checkpoint",
+        "_check_unsaid(quantization, read.source.name)",
+        "pass",
+        "test_a_checkpoints_stand_in_takes_its_own_scales",
+    ),
+    _export(
+        "options of weights beside another source",
+        "if source is not None and said:",
+        "if source is None and said:",
+        "test_options_of_another_source_are_refused",
+    ),
+    _export(
+        "a row with room for more boxes than a model has",
+        "not 1 <= room <= MOST_BOXES:",
+        "not 1 <= room <= MOST_BOXES + 1:",
+        "test_a_detection_output_has_as_many_boxes_as_the_row",
+    ),
+    _export(
+        "an output without a name takes another's",
+        "for by_name in (True, False):",
+        "for by_name in (False,):",
+        "test_an_output_without_a_name_leaves_the_others_theirs",
+    ),
+    Change(
+        "a preprocessor with more memory",
+        "native",
+        'str(1 << 20), "30")',
+        'str(1 << 21), "30")',
+        ("test_a_preprocessor_is_limited_whoever_watches_it",),
+    ),
     _native(
         "a stand-in of other cores",
         "if (standin->parallelism != device->parallelism) {",
