@@ -1864,6 +1864,12 @@ NATIVE = (
         "begin < one->end && (writes && one->writes) &&",
         "strict",
     ),
+    _native(
+        "helper told as the call before it",
+        "sim_call_enter(__func__, &calls_of_it)",
+        "(void)calls_of_it",
+        "strict",
+    ),
     _native("queue that forgets its waits", "learn(record, mark->point);", "learn(record, mark->known[0]);", "strict"),
     _native(
         "a write to come forgotten for a read of it",
