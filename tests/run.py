@@ -43,7 +43,7 @@ MEMCHECKED: dict[str, tuple[str, ...]] = {
     "network_test": (*_SMALL[:1], "operators_half.cambricon"),
     "kernels_test": ("60",),  # layers: with fewer some algorithms have none, which it takes for a failure
 }
-FUZZ_SECONDS = 20  # for each of three readers of models, side by side; native/fuzz/run.sh takes any time
+FUZZ_SECONDS = 20  # for each of four programs, side by side; native/fuzz/run.sh takes any time
 
 
 class Result(NamedTuple):
@@ -185,7 +185,9 @@ def aarch64() -> Result:
 
 def fuzz() -> Result:
     """The reader of model files, the planner and the kernels, and the readers of what people write for the simulator,
-    on mutated files under the sanitizers; messages and peers of any bytes; each for a while."""
+    on mutated files under the sanitizers; messages and peers of any bytes. Three programs read models and one what
+    people write, side by side for FUZZ_SECONDS: 60 seconds of reading models in all, of what the processors allow.
+    """
     status, lines = _stream(BIN / "python", ROOT / "tests" / "fuzz_messages.py", str(FUZZ_SECONDS // 2))
     messages = _closing(lines, "no report") if status == 0 else "messages or peers: A report"
     reason = needs.missing("fuzz")

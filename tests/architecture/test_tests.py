@@ -81,13 +81,13 @@ def test_every_mutation_has_its_place_and_its_tests(monkeypatch: pytest.MonkeyPa
     """Its text is found exactly once and its tests exist; that they fail is shown by tests/mutation/run.py."""
     monkeypatch.setattr(sys, "path", [str(TESTS / "mutation"), *sys.path])
     from changes import CHANGES, Change
-    from run import NATIVE, ROOT, Broken, find_tests, find_text
+    from run import LIBRARY, NATIVE, ROOT, Broken, find_tests, find_text
 
     def problem(change: Change) -> str:
         try:
             find_text(ROOT, change)
             for test in change.tests:
-                _ = test.startswith(NATIVE) or find_tests(ROOT, test)
+                _ = test.startswith(NATIVE) or find_tests(ROOT, test[len(LIBRARY) * test.startswith(LIBRARY) :])
         except Broken as reason:
             return f"{change.name}: {reason}"
         return ""

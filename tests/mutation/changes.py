@@ -1,7 +1,7 @@
 """The changes that a test must notice, each of one line: how much, when, and what is refused.
 
 The text is looked for in a whole folder, so that it may move between files, and must be there once. Tests are named by
-their function, or as ctest knows them.
+their function (after "library " where it runs the copy's libcnrt.so), or as ctest knows them.
 """
 
 from __future__ import annotations
@@ -2056,10 +2056,36 @@ NATIVE = (
     _native("named parameters of a longer name", "length <= SIM_LONGEST_NAMED_PARAM", "true", "api_buffers"),
     _native("named parameters of more bytes", "len <= SIM_MOST_NAMED_BYTES", "true", "api_buffers"),
     _native(
-        "more named parameters than there is room for",
+        "fewer named parameters than there is room for",
         "context->count < SIM_MOST_NAMED_PARAMS",
         "context->count < 255",
         "api_buffers",
+    ),
+    _native(
+        "more named parameters than were promised",
+        "SIM_MOST_NAMED_PARAMS = 256 };",
+        "SIM_MOST_NAMED_PARAMS = 257 };",
+        "api_buffers",
+    ),
+    _native(
+        "model files of more bytes than an int tells",
+        "#define MAX_FILE_BYTES 0x7fffffffu",
+        "#define MAX_FILE_BYTES 0xffffffffu",
+        "api_model",
+    ),
+    Change(
+        "a log of kinds without end",
+        "native/sim",
+        "enum { MOST_KINDS = 256,",
+        "enum { MOST_KINDS = 4096,",
+        ("library test_kinds_of_failures_for_which_there_is_no_room_are_counted",),
+    ),
+    Change(
+        "a trace of more models than it says",
+        "native/sim",
+        "SIM_TRACE_MODELS = 64 };",
+        "SIM_TRACE_MODELS = 128 };",
+        ("library test_invocations_of_models_for_which_there_is_no_room_are_counted",),
     ),
     _native("frame buffers whose size overflows", "*bytes <= SIZE_MAX / (size_t)factor", "true", "api_buffers"),
     _native("arrays of any number of buffers", "length <= MOST_BUFFERS", "length > 0", "api_buffers"),
@@ -2209,6 +2235,24 @@ NATIVE = (
 )
 
 EXPORT = (
+    _export(
+        "pictures without end that choose layers",
+        "MOST_PICTURES = 32  # that choose",
+        "MOST_PICTURES = 33  # that choose",
+        "test_pictures_are_bounded_by_number_and_by_pixels",
+    ),
+    _export(
+        "pictures of any size that choose layers",
+        "PIXELS = 12 * 640 * 640  # of all of them",
+        "PIXELS = 16 * 640 * 640  # of all of them",
+        "test_pictures_are_bounded_by_number_and_by_pixels",
+    ),
+    _export(
+        "twice as many random weights",
+        "MOST_WEIGHTS = 1 << 24  # of one output",
+        "MOST_WEIGHTS = 1 << 25  # of one output",
+        "test_random_weights_of_one_output_are_bounded",
+    ),
     _export(
         "a detection output of more heads than the device takes",
         "len(model.heads) > MOST_HEADS:",

@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 COPIED = ("agent", "deploy", "docs", "native", "systemd", "tests", "pyproject.toml", "README.md")
 SOURCES = (".py", ".c", ".h", ".inc", ".def")
 NATIVE = "ctest "  # a test of that prefix is one of ctest
+LIBRARY = "library "  # and of this one pytest's, with the copy's libcnrt.so
 WORKERS = 2
 LIMIT_S = 120  # for the tests of one change; a change that makes them hang is noticed too
 # An editable install puts a finder before sys.path, which would find the checkout instead of the copy.
@@ -128,9 +129,27 @@ class Copy:
 
     def fails(self, tests: list[str]) -> bool:
         """Whether a test failed. Broken if they could not be run."""
-        python = [test for name in tests if not name.startswith(NATIVE) for test in find_tests(self.root, name)]
-        native = [name[len(NATIVE) :] for name in tests if name.startswith(NATIVE)]
-        return bool(native and self._ctest_fails(native)) or bool(python and self._pytest_fails(python))
+        python, native, library = [], [], []
+        for name in tests:
+            if name.startswith(NATIVE):
+                native.append(name[len(NATIVE) :])
+            elif name.startswith(LIBRARY):
+                library += find_tests(self.root, name[len(LIBRARY) :])
+            else:
+                python += find_tests(self.root, name)
+        return (
+            bool(native and self._ctest_fails(native))
+            or bool(library and self._library_fails(library))
+            or bool(python and self._pytest_fails(python))
+        )
+
+    def _library_fails(self, names: list[str]) -> bool:
+        self._build([], "cnrt")
+        self._environment["MLU_AGENT_SIMULATOR"] = str(self.root / "build" / "libcnrt.so")
+        try:
+            return self._pytest_fails(names)
+        finally:
+            del self._environment["MLU_AGENT_SIMULATOR"]
 
     def _pytest_fails(self, names: list[str]) -> bool:
         status, output = self.run(sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", "--tb=short", *names)
@@ -146,8 +165,8 @@ class Copy:
             raise Broken(f"ctest ended with {status}: {output[-600:]}")
         return status != 0
 
-    def _build(self, names: list[str]) -> None:
-        """Builds the programs of these tests; the first time all, since ctest knows only those that are there."""
+    def _build(self, names: list[str], *more: str) -> None:
+        """Builds the programs of these tests, and more; the first time all: ctest knows only those that are there."""
         if not self._programs:
             ninja = ["-G", "Ninja"] if shutil.which("ninja") else []
             status, _ = self.run("cmake", "-S", "native", "-B", "build", *ninja)
@@ -159,7 +178,7 @@ class Copy:
         unknown = set(names) - set(self._programs)
         if unknown:
             raise Broken(f"ctest knows no {', '.join(sorted(unknown))}")
-        targets = sorted({self._programs[name] for name in names})
+        targets = sorted({*more, *(self._programs[name] for name in names)})
         status, output = self.run("cmake", "--build", "build", "--target", *targets)
         if status:
             raise Broken(f"it does not build: {output[-600:]}")
@@ -220,7 +239,8 @@ def main(names: list[str]) -> int:
         except Broken as reason:
             print(f"nothing was tried: {reason}")
             return 1
-        native = collections.deque(change for change in chosen if any(test.startswith(NATIVE) for test in change.tests))
+        compiled = (NATIVE, LIBRARY)
+        native = collections.deque(c for c in chosen if any(test.startswith(compiled) for test in c.tests))
         python = collections.deque(change for change in chosen if change not in native)
         # one of the two keeps the C build
         lists = [[native, python], [python]]

@@ -24,6 +24,9 @@ static void halves_round_trip(void)
         uint16_t back = to_half(value);
         CHECK(isnan(value) ? back == 0x7e00 : back == bits);
         CHECK(isnan(value) == ((bits & 0x7fff) > 0x7c00));
+        double wide;
+        OK(cnrtConvertHalfToDouble(&wide, (uint16_t)bits));
+        CHECK(isnan(value) ? isnan(wide) : wide == (double)value);
     }
 }
 

@@ -26,6 +26,9 @@ static void models_answer_questions(void)
     CHECK(parallelism == 4);
     OK(cnrtQueryModelStackSize(j.model, &megabytes));
     CHECK(megabytes == 0);
+    megabytes = 9;
+    OK(cnrtQueryModelLocalMemSize(j.model, &megabytes));
+    CHECK(megabytes == 0);
     OK(cnrtGetFunctionNumber(j.model, &number));
     CHECK(number == 1);
     OK(cnrtGetFunctionSymbol(j.model, 0, &symbol, &name_size));
@@ -104,12 +107,12 @@ static void functions_describe_their_tensors(void)
     OK(cnrtUnloadModel(j.model));
 }
 
-static void models_load_from_memory(void)
+static void loads_from_memory(bool reused)
 {
     size_t bytes;
     char *data = read_whole_file(small_path, &bytes);
     job j;
-    OK(cnrtLoadModelFromMem(&j.model, data));
+    OK(reused ? cnrtLoadModelFromMem_V2(&j.model, data, true) : cnrtLoadModelFromMem(&j.model, data));
     memset(data, 0xaa, bytes); /* it was copied */
     free(data);
     OK(cnrtCreateFunction(&j.function));
@@ -121,15 +124,39 @@ static void models_load_from_memory(void)
     OK(cnrtDestroyFunction(j.function));
     OK(cnrtUnloadModel(j.model));
     release_buffers(&j);
+}
+
+static void models_load_from_memory(void)
+{
+    job j;
+    loads_from_memory(false);
+    loads_from_memory(true); /* a permission that is not used */
     char garbage[0x434] = "not a model";
     CHECK_FAILS(CNRT_RET_ERR_INVALID, "holds no model", cnrtLoadModelFromMem(&j.model, garbage));
     CHECK_CODE(CNRT_RET_ERR_INVALID_POINTER, cnrtLoadModelFromMem(&j.model, NULL));
+    CHECK_CODE(CNRT_RET_ERR_INVALID_POINTER, cnrtLoadModelFromMem_V2(&j.model, NULL, false));
 }
 
 static void write_file(const char *path, const char *data, size_t bytes)
 {
     FILE *file = fopen(path, "wb");
     CHECK(file != NULL && fwrite(data, 1, bytes, file) == bytes && fclose(file) == 0);
+}
+
+/* The ABI tells sizes in an int. Sparse files: nothing is written, nothing of the larger one is read. */
+static void files_of_two_gigabytes_are_refused(void)
+{
+    char path[] = "large.cambricon.XXXXXX";
+    int descriptor = mkstemp(path), size;
+    cnrtModel_t model;
+    CHECK(descriptor >= 0 && ftruncate(descriptor, 0x80000000) == 0);
+    CHECK_FAILS(CNRT_RET_ERR_INVALID, "has 2147483648 bytes, a model has at most 2147483647",
+                cnrtLoadModel(&model, path));
+    CHECK(ftruncate(descriptor, 0x7fffffff) == 0);
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtGetModelSize(path, &size)); /* for what is in it */
+    CHECK(strstr(cnrtSimulatorLastMessage(), "at most 2147483647") == NULL);
+    close(descriptor);
+    unlink(path);
 }
 
 /* Missing, empty, truncated, changed and random files: a code, a sentence with the path, no crash. */
@@ -226,6 +253,7 @@ int main(int argc, char **argv)
     RUN(functions_describe_their_tensors);
     RUN(models_load_from_memory);
     RUN(bad_files_are_refused);
+    RUN(files_of_two_gigabytes_are_refused);
     RUN(device_files_cannot_be_initialised);
     RUN(models_of_another_device_are_refused);
     cnrtDestroy();

@@ -48,6 +48,11 @@ static void the_device_is_an_mlu220(void)
     OK(cnrtGetStackMem(&megabytes));
     CHECK(megabytes == 100);
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtSetLocalMem(512));
+    OK(cnrtSetLocalMem(200));
+    OK(cnrtGetLocalMem(&megabytes));
+    CHECK(megabytes == 200); /* apart from the stack's */
+    OK(cnrtGetStackMem(&megabytes));
+    CHECK(megabytes == 100);
 }
 
 static void the_version_is_4(void)
@@ -87,6 +92,10 @@ static void device_memory_is_checked(void)
     OK(cnrtMemsetD32((uint8_t *)device + 8, 0x01020304, 2));
     OK(cnrtMemcpy(out, device, 100, CNRT_MEM_TRANS_DIR_DEV2HOST));
     CHECK(out[0] == 7 && out[7] == 7 && out[8] == 4 && out[15] == 1 && out[16] == 7);
+    OK(cnrtMemsetD8((uint8_t *)device + 3, 0xa5, 2));
+    OK(cnrtMemcpy(out, device, 100, CNRT_MEM_TRANS_DIR_DEV2HOST));
+    CHECK(out[2] == 7 && (uint8_t)out[3] == 0xa5 && (uint8_t)out[4] == 0xa5 && out[5] == 7);
+    CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtMemsetD8(device, 0, 101));
     CHECK_CODE(CNRT_RET_ERR_OUT_RANGE, cnrtMemset(device, 256, 1));
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtMemset(device, 0, 101));
     CHECK_CODE(CNRT_RET_ERR_INVALID, cnrtMemsetD32(device, 0, (size_t)-1 / 2));

@@ -5,7 +5,15 @@
 
 #include "api_job.h"
 
-enum { HEADER = 0x434, HDXF = 0x450, NETWORK = 0x4b0, PAYLOAD_AT = 0x42c, RUNTIME_HASH_AT = 0x408, PATHS = 4200 };
+enum {
+    HEADER = 0x434,
+    HDXF = 0x450,
+    ARCHITECTURE = 0x470,
+    NETWORK = 0x4b0,
+    PAYLOAD_AT = 0x42c,
+    RUNTIME_HASH_AT = 0x408,
+    PATHS = 4200
+};
 
 static char device_path[PATHS], standin_path[PATHS];
 static char *device_bytes;
@@ -82,6 +90,18 @@ static void without_a_stand_in_the_refusal_names_it(void)
 {
     ask_for_path(device_path);
     refused("cannot be opened: No such file or directory; mlu-export standin makes one.");
+    CHECK(strstr(cnrtSimulatorLastMessage(), "CNRT_SIMULATOR_DEVICE") == NULL);
+}
+
+/* A file of another device needs two things here; the first refusal says both. */
+static void a_file_of_another_device_is_told_both_remedies(void)
+{
+    device_bytes[ARCHITECTURE] = 6;
+    write_file(device_path, device_bytes, device_size);
+    refused("mlu-export standin");
+    CHECK(strstr(cnrtSimulatorLastMessage(), "CNRT_SIMULATOR_DEVICE=MLU270") != NULL);
+    device_bytes[ARCHITECTURE] = 8;
+    write_file(device_path, device_bytes, device_size);
 }
 
 static void a_stand_in_computes_for_the_device_file(void)
@@ -239,6 +259,7 @@ int main(int argc, char **argv)
         RUN(without_the_variable_the_refusal_says_what_helps);
     } else {
         RUN(without_a_stand_in_the_refusal_names_it);
+        RUN(a_file_of_another_device_is_told_both_remedies);
         RUN(a_stand_in_computes_for_the_device_file);
         RUN(it_does_for_a_model_in_memory);
         RUN(a_model_of_ours_needs_none);

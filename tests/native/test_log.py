@@ -90,6 +90,25 @@ def test_a_failure_that_is_another_each_time_is_bounded(said):
     assert len(lines) == 16 + 2 + 1 + 1  # 10 and 100 so far, cnrtFree, the end
 
 
+def test_kinds_of_failures_for_which_there_is_no_room_are_counted(said, tmp_path: Path):
+    """A log has 256 of function and code; how many failures were further ones' is told at the end."""
+    functions = ["SyncDevice", "GetDeviceFlag", "SetDeviceFlag", "GetStackMem", "SetStackMem", "GetLocalMem", "Memset"]
+    codes = [code for code in range(632007, 632046) if code != 632014]
+    kinds = [(f"cnrt{function}", code) for function in functions for code in codes][:255]
+    faults = tmp_path / "faults.toml"
+    faults.write_text(
+        "".join(
+            f'[[fault]]\nfunction = "{function}"\nnth = {codes.index(code) + 1}\ncode = {code}\n'
+            for function, code in kinds
+        )
+    )
+    calls = "".join(f"cnrt.{function}(None)\n" for function, _ in kinds)
+    lines = said(f"{calls}copies(3, 17)", CNRT_SIMULATOR_FAULTS=str(faults))
+    assert sum(" failed with " in line for line in lines) == 256  # cnrtMalloc's before cnrtInit is the first
+    assert not any("cnrtMemcpy" in line for line in lines)
+    assert lines[-1] == "cnrt simulator: 3 failures of further kinds"
+
+
 def test_helpers_without_a_device_have_their_names(said):
     """Not that of the call before."""
     assert (

@@ -5,7 +5,6 @@
 #include "api/api.h"
 #include "api/copies.h"
 #include "core/mapping.h"
-#include "core/queue.h"
 #include "core/runtime.h"
 #include "core/strict_use.h"
 #include "core/timing.h"

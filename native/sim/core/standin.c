@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/device.h"
 #include "core/environment.h"
 #include "core/file.h"
 #include "core/recording.h"
@@ -152,7 +153,7 @@ static void take(sim_standin *standin, const char *path, const sim_model_info *d
     free(bytes);
 }
 
-void sim_standin_find(sim_standin *standin, const uint8_t *bytes, uint64_t size, const sim_model_info *device)
+static void find(sim_standin *standin, const uint8_t *bytes, uint64_t size, const sim_model_info *device)
 {
     const char *folder = sim_environment_standins();
     char digest[SIM_SHA256_HEX], path[MAX_PATH];
@@ -172,6 +173,25 @@ void sim_standin_find(sim_standin *standin, const uint8_t *bytes, uint64_t size,
         return;
     }
     take(standin, path, device);
+}
+
+/* What the file needs here besides its stand-in: one refusal tells both. */
+static void add_other_device(sim_standin *standin, const sim_model_info *device)
+{
+    const size_t length = strlen(standin->refusal);
+    if (device->architecture != sim_device_get_kind()->architecture &&
+        (device->architecture == 6 || device->architecture == 8)) {
+        snprintf(standin->refusal + length, sizeof standin->refusal - length,
+                 " It wants CNRT_SIMULATOR_DEVICE=%s, too.", device->architecture == 6 ? "MLU270" : "MLU220");
+    }
+}
+
+void sim_standin_find(sim_standin *standin, const uint8_t *bytes, uint64_t size, const sim_model_info *device)
+{
+    find(standin, bytes, size, device);
+    if (standin->model == NULL) {
+        add_other_device(standin, device);
+    }
 }
 
 void sim_standin_free(sim_standin *standin)

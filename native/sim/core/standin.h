@@ -10,7 +10,7 @@ typedef struct sim_standin {
     char *path;       /* of the model, or NULL */
     uint64_t bytes;   /* of its file */
     uint64_t digest;  /* of its file, as sim_digest tells contents apart; 0 where nothing is recorded */
-    char refusal[480];
+    char refusal[512];
 } sim_standin;
 
 /* For the device file of `size` bytes that `device` describes. Reports nothing: the file can be asked all the same. */

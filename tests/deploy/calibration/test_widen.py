@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from tests.deploy import nets
 
 from mlu_agent.errors import UserError
+from mlu_agent.model.bundle import InputSpec
 from mlu_export.calibration import widen as widening
 from mlu_export.calibration.calibrate import observe_layers
 from mlu_export.calibration.mixed import auto_share, keep_layers, without_auto
@@ -55,6 +57,17 @@ def test_the_set_that_gains_most_within_the_budget_is_taken():
     assert take(gains, costs, 1.0) == ["a", "b", "d"]
     assert len(take({"one": 1.0, "two": 1.0}, {"one": 0.05004, "two": 0.05004}, 0.1)) == 1
     assert take({"small": 0.1, "large": 0.3}, {"small": 0.01, "large": 0.1}, 0.1) == ["large"]
+
+
+def test_pictures_are_bounded_by_number_and_by_pixels():
+    """32, evenly spread, and twelve times 640x640 pixels; of a larger input one."""
+
+    def some(count: int, side: int) -> list[Path]:
+        return widening._some([Path(str(number)) for number in range(count)], InputSpec(height=side, width=side))
+
+    assert [path.name for path in some(64, 32)] == [str(number) for number in range(0, 64, 2)]
+    assert [len(some(count, 32)) for count in (5, 32, 33)] == [5, 32, 17]
+    assert [len(some(24, side)) for side in (640, 1280, 4096)] == [12, 3, 1]
 
 
 def test_a_part_may_not_be_chance():

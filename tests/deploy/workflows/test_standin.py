@@ -18,6 +18,7 @@ from mlu_agent.config.toml import parse_toml
 from mlu_agent.errors import DataError
 from mlu_agent.model.offline_model import read_offline_model
 from mlu_export.formats.container_reader import load_network
+from mlu_export.lowering import random_weights
 from mlu_export.lowering.fit import fit
 from mlu_export.runners.simulator import Runner
 
@@ -55,6 +56,16 @@ def standin(export, tmp_path):
         return code, out + err
 
     return make
+
+
+def test_random_weights_of_one_output_are_bounded():
+    """2^24 of them: 2^20 numbers, each of sixteen features."""
+    rng = np.random.default_rng(1)
+    conv = random_weights._output("out", (32, 32), (1024, 1024, 1), rng)[1]
+    assert conv.weight.shape == (1 << 20, 16, 1, 1)
+    for shape in [(1024, 1025, 1), (1, 1, (1 << 20) + 1)]:
+        with pytest.raises(DataError, match="too large for random weights"):
+            random_weights._output("out", (32, 32), shape, rng)
 
 
 @pytest.mark.parametrize(
