@@ -108,3 +108,14 @@ def test_the_library_returns_only_codes_that_have_one_number_in_every_version():
     for place, numbers in ((1, before), (2, later)):
         told = {row[0]: row[place] for row in table if row[place] != "NONE"}
         assert told == {name: number for name, number in numbers.items() if name != "CNRT_RET_ERR_MAX"}
+
+
+def test_sentences_name_the_function_that_the_program_called():
+    """In a helper __func__ is a name that no program knows: it is handed the caller's."""
+    inside = []
+    helper = re.compile(r"^static [^;{]*?\b(\w+)\([^;{]*\)\n\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+    for path in sorted((SIM / "api").glob("*.c")):
+        for name, body in helper.findall(path.read_text()):
+            if "__func__" in body or "REQUIRE_POINTER(" in body:
+                inside.append(f"{path.name}: {name}")
+    assert inside == []

@@ -169,6 +169,17 @@ def test_the_override_must_be_the_simulator(stand_in: Path, monkeypatch: pytest.
         open_library("simulator")
 
 
+@pytest.mark.parametrize("version", ["5.0.0", "4.11.0", "4.1.0", "3.7.0", "4.7"])
+def test_a_version_that_is_not_simulated_is_told(version: str):
+    """The default takes its place, as that of any variable that cannot be used."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CNRT_")}
+    env["CNRT_SIMULATOR_VERSION"] = version
+    command = [sys.executable, "-c", "from mlu_agent.cnrt import open_library as o; print(o('simulator').version())"]
+    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "4.7.12"
+    assert f"CNRT_SIMULATOR_VERSION={version} is ignored, it must be of 4.2 to 4.10" in done.stderr
+
+
 _FAILS = """
 from mlu_agent.cnrt import open_library
 from mlu_agent.cnrt.device import list_devices

@@ -93,7 +93,16 @@ def test_without_recorded_outputs_the_model_is_refused(invoke):
     assert answer == {}
     assert "cnrtInitRuntimeContext failed with UNSUPPORTED" in said
     assert "no recorded outputs:" in said
-    assert "Run once with CNRT_SIMULATOR_COMPUTE=record" in said
+    assert "outputs cannot be opened: No such file or directory. Run once with CNRT_SIMULATOR_COMPUTE=record" in said
+
+
+def test_without_recorded_outputs_one_call_fails_once(invoke, monkeypatch: pytest.MonkeyPatch):
+    """The log has one line of it, of the call that the program made."""
+    monkeypatch.setenv("CNRT_SIMULATOR_LOG", "1")
+    _, said = invoke("0", 1)
+    lines = [line for line in said.splitlines() if line.startswith("cnrt simulator") and "cannot be opened" in line]
+    assert len(lines) == 1, said
+    assert "cnrtInitRuntimeContext" in lines[0]
 
 
 @pytest.mark.parametrize(

@@ -292,7 +292,7 @@ def test_a_golden_frame_that_is_missing_is_recorded_beside_the_model(
         log = Log()
         first = golden_frame(spec, engine, log)
         assert [event for event, _ in log.calls] == [
-            "golden frame recorded: from now on the device has to compute the same"
+            "golden frame recorded: from now on the same has to be computed here"
         ]
         kept = tmp_path / "small.golden"
         assert kept.read_text() == golden_text(first)

@@ -140,8 +140,9 @@ def test_a_stand_in_that_cannot_be_one_is_said(bench: Bench):
     bench.standin.mkdir()
     assert "is not a regular file" in bench.refusal()
     bench.folder.rename(bench.folder.with_name("gone"))
+    assert f"CNRT_SIMULATOR_STANDINS names {bench.folder}, which is no folder (it cannot be reached)" in bench.refusal()
     bench.folder.write_text("no folder")
-    assert "Not a directory" in bench.refusal()
+    assert f"CNRT_SIMULATOR_STANDINS names {bench.folder}, which is no folder; " in bench.refusal()
 
 
 def test_check_says_that_a_stand_in_computes(bench: Bench, capsys, monkeypatch: pytest.MonkeyPatch):
@@ -175,6 +176,10 @@ def test_a_file_of_2019_is_adopted_and_run_by_what_its_stand_in_describes(bench:
     assert main(["adopt", str(bench.vendor), *options, "--try", str(picture)]) == 0
     told = capsys.readouterr().out
     assert "inputs and outputs are those of its stand-in" in told
+    assert "known    1 core(s) for each invocation, made for MLU220" in told
+    assert "  assumed  input: 32x32, 4 channels, uint8" in told
+    assert "  assumed  batch 1" in told
+    assert told.count("  known  ") == 1
     assert "head 1x18x16x16: " in told
     assert "those of its stand-in" in bench.vendor.with_suffix(".toml").read_text()
     bench.standin.unlink()

@@ -38,10 +38,12 @@ def check_input(name: str, model: OfflineModel, findings: Findings) -> None:
         raise misfit(f"{name}: its input is {shown}; inputs of {', '.join(DTYPES)} can be filled: compile it for one")
     if max(tensor.shape[1:3]) > MAX_SIDE:
         raise misfit(f"{name}: its input is {shown}; sides up to {MAX_SIDE} can be served: compile it for those")
+    cores = f"{model.parallelism} core(s) for each invocation, made for {model.target}"
     if model.borrowed:
-        findings.assume("inputs and outputs are those of its stand-in: the file describes none")
+        findings.know(cores)
+        findings.borrow("inputs and outputs are those of its stand-in: the file describes none")
     findings.know(f"input: {tensor.shape[2]}x{tensor.shape[1]}, {tensor.shape[3]} channels, {tensor.dtype}")
-    findings.know(f"batch {tensor.shape[0]}, {model.parallelism} core(s) for each invocation, made for {model.target}")
+    findings.know(f"batch {tensor.shape[0]}" + ("" if model.borrowed else f", {cores}"))
 
 
 def describe_input(

@@ -81,9 +81,16 @@ class Findings:
     known: list[str] = field(default_factory=list)
     assumed: list[str] = field(default_factory=list)
 
+    borrowed: bool = False
+
     def know(self, sentence: str) -> None:
-        """Adds what the file tells."""
-        self.known.append(sentence)
+        """Adds what the file tells; what another tells in its place is assumed."""
+        (self.assumed if self.borrowed else self.known).append(sentence)
+
+    def borrow(self, sentence: str) -> None:
+        """From here on it is not the file that tells, as the sentence says."""
+        self.borrowed = True
+        self.assume(sentence)
 
     def assume(self, sentence: str) -> None:
         """Adds what was taken for granted."""

@@ -56,7 +56,7 @@ def golden_frame(spec: ModelSpec, engine: Engine, log: Any) -> GoldenFrame:
     places = [path for path in _places(spec, engine) if spec.packed is None or path.parent != spec.path.parent]
     kept = next((str(path) for path in places if _write(path, golden_text(golden))), "")
     if kept:
-        log.warning("golden frame recorded: from now on the device has to compute the same", path=kept, made_on=made_on)
+        log.warning("golden frame recorded: from now on the same has to be computed here", path=kept, made_on=made_on)
     else:
         log.warning(
             "golden frame recorded, and no place to keep it until the next start: the model's folder is read-only",

@@ -16,7 +16,9 @@
     } while (0)
 
 /* For arguments that a result is written to, or that are read from. */
-#define REQUIRE_POINTER(pointer, code) REQUIRE((pointer) != NULL, code, "%s: %s is NULL.", __func__, #pointer)
+#define REQUIRE_POINTER(pointer, code) REQUIRE_POINTER_OF(__func__, pointer, code)
+/* The same in a helper, for the exported function `call`, whose name a program knows. */
+#define REQUIRE_POINTER_OF(call, pointer, code) REQUIRE((pointer) != NULL, code, "%s: %s is NULL.", call, #pointer)
 
 /* Passes a failure on. */
 #define TRY(call)                           \

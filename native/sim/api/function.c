@@ -297,10 +297,10 @@ cnrtRet_t cnrtDestroyInputAndOutputNames(char **inputNames, char **outputNames, 
 }
 
 /* Copies the description of the input or output called `name`, and its number on its side. */
-static cnrtRet_t find_by_name(cnrtFunction_t function, const char *name, sim_io *found, int *number)
+static cnrtRet_t find_by_name(const char *call, cnrtFunction_t function, const char *name, sim_io *found, int *number)
 {
-    REQUIRE_POINTER(function, CNRT_RET_ERR_INVALID);
-    REQUIRE_POINTER(name, CNRT_RET_ERR_INVALID);
+    REQUIRE_POINTER_OF(call, function, CNRT_RET_ERR_INVALID);
+    REQUIRE_POINTER_OF(call, name, CNRT_RET_ERR_INVALID);
     sim_loaded_model *model;
     TRY(sim_api_get_described(function, &model));
     bool matched = false;
@@ -325,7 +325,7 @@ cnrtRet_t cnrtGetParamIndexByName(cnrtFunction_t function, const char *name, int
     sim_io io;
     int number;
     REQUIRE_POINTER(index, CNRT_RET_ERR_INVALID);
-    TRY(find_by_name(function, name, &io, &number));
+    TRY(find_by_name(__func__, function, name, &io, &number));
     *index = number;
     return CNRT_RET_SUCCESS;
 }
@@ -336,7 +336,7 @@ cnrtRet_t cnrtGetSupportedParamDimNumberByName(cnrtFunction_t function, const ch
     sim_io io;
     int number;
     REQUIRE_POINTER(dim_num, CNRT_RET_ERR_INVALID);
-    TRY(find_by_name(function, name, &io, &number));
+    TRY(find_by_name(__func__, function, name, &io, &number));
     *dim_num = io.rank;
     return CNRT_RET_SUCCESS;
 }
@@ -347,7 +347,7 @@ cnrtRet_t cnrtGetSupportedParamShapeByName(cnrtFunction_t function, const char *
     sim_io io;
     int number;
     REQUIRE_POINTER(dim_shape, CNRT_RET_ERR_INVALID);
-    TRY(find_by_name(function, name, &io, &number));
+    TRY(find_by_name(__func__, function, name, &io, &number));
     for (int axis = 0; axis < io.rank; axis++) {
         dim_shape[axis] = io.dims[axis];
     }
@@ -360,7 +360,7 @@ cnrtRet_t cnrtGetSupportedParamDataTypeByName(cnrtFunction_t function, const cha
     sim_io io;
     int number;
     REQUIRE_POINTER(dtype, CNRT_RET_ERR_INVALID);
-    TRY(find_by_name(function, name, &io, &number));
+    TRY(find_by_name(__func__, function, name, &io, &number));
     *dtype = (cnrtDataType_t)io.dtype;
     return CNRT_RET_SUCCESS;
 }
@@ -371,7 +371,7 @@ cnrtRet_t cnrtGetSupportedParamLayoutByName(cnrtFunction_t function, const char 
     sim_io io;
     int number;
     REQUIRE_POINTER(layout, CNRT_RET_ERR_INVALID);
-    TRY(find_by_name(function, name, &io, &number));
+    TRY(find_by_name(__func__, function, name, &io, &number));
     *layout = (cnrtDimOrder_t)io.order;
     return CNRT_RET_SUCCESS;
 }

@@ -181,11 +181,11 @@ cnrtRet_t cnrtInitKernelMemory(const void *function, cnrtKernelInitParam_t init_
     return refuse();
 }
 
-static cnrtRet_t check_launch(const void *function, cnrtDim3_t dim, cnrtKernelParamsBuffer_t buffer,
+static cnrtRet_t check_launch(const char *call, const void *function, cnrtDim3_t dim, cnrtKernelParamsBuffer_t buffer,
                               cnrtFunctionType_t func_type, cnrtQueue_t queue)
 {
     const int type = (int)func_type;
-    REQUIRE_POINTER(function, CNRT_RET_ERR_INVALID);
+    REQUIRE_POINTER_OF(call, function, CNRT_RET_ERR_INVALID);
     REQUIRE(dim.x > 0 && dim.y > 0 && dim.z > 0, CNRT_RET_ERR_INVALID,
             "The dimensions of a launch are at least 1: %u, %u, %u.", dim.x, dim.y, dim.z);
     if (get(buffer) == NULL) {
@@ -205,7 +205,7 @@ cnrtRet_t cnrtInvokeKernel_V2(const void *function, cnrtDim3_t dim, cnrtKernelPa
                               cnrtFunctionType_t func_type, cnrtQueue_t queue)
 {
     ENTER(cnrtInvokeKernel);
-    TRY(check_launch(function, dim, buffer, func_type, queue));
+    TRY(check_launch(__func__, function, dim, buffer, func_type, queue));
     return refuse();
 }
 
@@ -216,7 +216,7 @@ cnrtRet_t cnrtInvokeKernel_V3(const void *function, cnrtKernelInitParam_t init_p
     ENTER(cnrtInvokeKernel);
     (void)extra_param; /* not looked at, as with runtime contexts */
     TRY(check_init(init_param));
-    TRY(check_launch(function, dim, buffer, func_type, queue));
+    TRY(check_launch(__func__, function, dim, buffer, func_type, queue));
     return refuse();
 }
 

@@ -29,10 +29,10 @@ cnrtRet_t cnrtLoadModel(cnrtModel_t *pmodel, const char *fname)
     return CNRT_RET_SUCCESS;
 }
 
-static cnrtRet_t load_from_memory(cnrtModel_t *pmodel, char *ptr)
+static cnrtRet_t load_from_memory(const char *call, cnrtModel_t *pmodel, char *ptr)
 {
-    REQUIRE_POINTER(pmodel, CNRT_RET_ERR_INVALID_POINTER);
-    REQUIRE_POINTER(ptr, CNRT_RET_ERR_INVALID_POINTER);
+    REQUIRE_POINTER_OF(call, pmodel, CNRT_RET_ERR_INVALID_POINTER);
+    REQUIRE_POINTER_OF(call, ptr, CNRT_RET_ERR_INVALID_POINTER);
     sim_error error = {""};
     uint64_t bytes = sim_model_claimed_size((const uint8_t *)ptr, HEADER_BYTES, &error);
     REQUIRE(bytes != 0, CNRT_RET_ERR_INVALID, "The memory at %p holds no model: %.180s", (void *)ptr, error.text);
@@ -47,7 +47,7 @@ static cnrtRet_t load_from_memory(cnrtModel_t *pmodel, char *ptr)
 cnrtRet_t cnrtLoadModelFromMem(cnrtModel_t *pmodel, char *ptr)
 {
     ENTER(cnrtLoadModelFromMem);
-    return load_from_memory(pmodel, ptr);
+    return load_from_memory(__func__, pmodel, ptr);
 }
 
 /* The memory is copied either way: reusing it is a permission, not a duty. */
@@ -55,7 +55,7 @@ cnrtRet_t cnrtLoadModelFromMem_V2(cnrtModel_t *pmodel, char *ptr, bool reuseUser
 {
     ENTER(cnrtLoadModelFromMem);
     (void)reuseUserMem;
-    return load_from_memory(pmodel, ptr);
+    return load_from_memory(__func__, pmodel, ptr);
 }
 
 cnrtRet_t cnrtUnloadModel(cnrtModel_t model)
@@ -164,14 +164,14 @@ cnrtRet_t cnrtQueryModelParallelism(cnrtModel_t model, int *modelParallelism)
 }
 
 /* Neither the container nor our networks ask for stack or local memory. */
-static cnrtRet_t no_megabytes(cnrtModel_t model, uint64_t *size)
+static cnrtRet_t no_megabytes(const char *call, cnrtModel_t model, uint64_t *size)
 {
     sim_loaded_model *m = get(model);
     if (m == NULL) {
         return CNRT_RET_ERR_INVALID_POINTER;
     }
     sim_object_release(m);
-    REQUIRE_POINTER(size, CNRT_RET_ERR_INVALID_POINTER);
+    REQUIRE_POINTER_OF(call, size, CNRT_RET_ERR_INVALID_POINTER);
     *size = 0;
     return CNRT_RET_SUCCESS;
 }
@@ -179,13 +179,13 @@ static cnrtRet_t no_megabytes(cnrtModel_t model, uint64_t *size)
 cnrtRet_t cnrtQueryModelStackSize(cnrtModel_t model, uint64_t *size)
 {
     ENTER(cnrtQueryModelStackSize);
-    return no_megabytes(model, size);
+    return no_megabytes(__func__, model, size);
 }
 
 cnrtRet_t cnrtQueryModelLocalMemSize(cnrtModel_t model, uint64_t *size)
 {
     ENTER(cnrtQueryModelLocalMemSize);
-    return no_megabytes(model, size);
+    return no_megabytes(__func__, model, size);
 }
 
 static cnrtRet_t memory_used(sim_loaded_model *model, int64_t *total)

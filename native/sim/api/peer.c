@@ -61,11 +61,11 @@ static cnrtRet_t pin_side(const char *side, void *address, int ordinal, size_t b
     return CNRT_RET_SUCCESS;
 }
 
-static cnrtRet_t check_peers(void *dst, int dst_ordinal, void *src, int src_ordinal)
+static cnrtRet_t check_peers(const char *call, void *dst, int dst_ordinal, void *src, int src_ordinal)
 {
-    REQUIRE_POINTER(dst, CNRT_RET_ERR_INVALID);
+    REQUIRE_POINTER_OF(call, dst, CNRT_RET_ERR_INVALID);
     TRY(check_ordinal("dstDevice", dst_ordinal));
-    REQUIRE_POINTER(src, CNRT_RET_ERR_INVALID);
+    REQUIRE_POINTER_OF(call, src, CNRT_RET_ERR_INVALID);
     TRY(check_ordinal("srcDevice", src_ordinal));
     REQUIRE(dst_ordinal != src_ordinal, CNRT_RET_ERR_FUNC_CALL,
             "Device %d is no peer of its own: copy with cnrtMemcpy and direction 1 (device to device).", dst_ordinal);
@@ -73,10 +73,11 @@ static cnrtRet_t check_peers(void *dst, int dst_ordinal, void *src, int src_ordi
 }
 
 /* On success both sides are pinned. */
-static cnrtRet_t check_copy(void *dst, int dst_ordinal, void *src, int src_ordinal, size_t bytes, sim_block *blocks[2])
+static cnrtRet_t check_copy(const char *call, void *dst, int dst_ordinal, void *src, int src_ordinal, size_t bytes,
+                            sim_block *blocks[2])
 {
     blocks[0] = blocks[1] = NULL;
-    TRY(check_peers(dst, dst_ordinal, src, src_ordinal));
+    TRY(check_peers(call, dst, dst_ordinal, src, src_ordinal));
     cnrtRet_t code = pin_side("destination", dst, dst_ordinal, bytes, &blocks[0]);
     if (code == CNRT_RET_SUCCESS) {
         code = pin_side("source", src, src_ordinal, bytes, &blocks[1]);
@@ -93,7 +94,7 @@ cnrtRet_t cnrtMemcpyPeer(void *dst, int dstDevice, void *src, int srcDevice, siz
     ENTER_COPY(cnrtMemcpyPeer, CNRT_MEM_TRANS_DIR_PEER2PEER);
     sim_block *blocks[2];
     TRY(sim_runtime_require_device());
-    TRY(check_copy(dst, dstDevice, src, srcDevice, count, blocks));
+    TRY(check_copy(__func__, dst, dstDevice, src, srcDevice, count, blocks));
     sim_api_copy_now(dst, src, count, blocks);
     return CNRT_RET_SUCCESS;
 }
@@ -104,7 +105,7 @@ cnrtRet_t cnrtMemcpyPeerAsync(void *dst, int dstDevOrdinal, void *src, int srcDe
     ENTER_COPY(cnrtMemcpyPeerAsync, CNRT_MEM_TRANS_DIR_PEER2PEER);
     sim_block *blocks[2];
     TRY(sim_runtime_require_device());
-    TRY(check_copy(dst, dstDevOrdinal, src, srcDevOrdinal, bytes, blocks));
+    TRY(check_copy(__func__, dst, dstDevOrdinal, src, srcDevOrdinal, bytes, blocks));
     sim_queue *q = sim_queue_get(queue);
     if (q == NULL) {
         sim_memory_unpin(blocks[0]);

@@ -7,7 +7,7 @@
 
 #include "core/seats.h"
 
-enum { DEFAULT_MEMORY_MB = 4096, MAX_MEMORY_MB = 1 << 20 };
+enum { DEFAULT_MEMORY_MB = 4096, MAX_MEMORY_MB = 1 << 20, LEAST_MINOR = 2, MOST_MINOR = 10 };
 
 static sim_environment environment;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -65,10 +65,10 @@ static void read_version(int version[3])
     char rest;
     if (text != NULL) {
         bool three = sscanf(text, "%2d.%2d.%2d%c", &given[0], &given[1], &given[2], &rest) == 3;
-        if (three && given[0] >= 0 && given[1] >= 0 && given[2] >= 0) {
+        if (three && given[0] == 4 && given[1] >= LEAST_MINOR && given[1] <= MOST_MINOR && given[2] >= 0) {
             memcpy(number, given, sizeof number);
         } else {
-            complain("CNRT_SIMULATOR_VERSION", text, "like 4.7.12");
+            complain("CNRT_SIMULATOR_VERSION", text, "of 4.2 to 4.10, like 4.7.12");
         }
     }
     memcpy(version, number, sizeof number);

@@ -45,7 +45,7 @@ static uint8_t *read_descriptor(int descriptor, const char *path, uint64_t limit
     return data;
 }
 
-static uint8_t *read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size, sim_status *status)
+uint8_t *sim_file_try_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size, sim_status *status)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
     if (descriptor < 0) {
@@ -60,7 +60,7 @@ static uint8_t *read_start(const char *path, uint64_t limit, uint64_t *bytes, ui
 uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, uint64_t *size)
 {
     sim_status status = {CNRT_RET_SUCCESS, ""};
-    uint8_t *data = read_start(path, limit, bytes, size, &status);
+    uint8_t *data = sim_file_try_start(path, limit, bytes, size, &status);
     sim_error_set_status(&status);
     return data;
 }
@@ -68,7 +68,7 @@ uint8_t *sim_file_read_start(const char *path, uint64_t limit, uint64_t *bytes, 
 uint8_t *sim_file_try(const char *path, uint64_t *bytes, sim_status *status)
 {
     uint64_t size;
-    return read_start(path, MAX_FILE_BYTES, bytes, &size, status);
+    return sim_file_try_start(path, MAX_FILE_BYTES, bytes, &size, status);
 }
 
 uint8_t *sim_file_read(const char *path, uint64_t *bytes)

@@ -19,6 +19,7 @@ typedef struct head {
 } head;
 
 static const char MAGIC[8] = "MLUOUTP1";
+enum { MOST_TOLD = 145 }; /* of a path and what is wrong with it: the end */
 #define MOST_BYTES ((uint64_t)SIM_MOST_RECORDED_MB << 20)
 
 struct sim_recording {
@@ -101,12 +102,14 @@ static sim_result read_records(sim_recording *r, sim_error *error)
 {
     uint64_t bytes, size;
     sim_error why = {""};
-    uint8_t *data = sim_file_read_start(r->path, MOST_BYTES + 1, &bytes, &size);
+    sim_status status = {CNRT_RET_SUCCESS, ""};
+    uint8_t *data = sim_file_try_start(r->path, MOST_BYTES + 1, &bytes, &size, &status);
     if (data == NULL) {
+        const size_t length = strlen(status.text), skipped = length > MOST_TOLD ? length - MOST_TOLD : 0;
         snprintf(
             error->text, sizeof error->text,
-            "CNRT_SIMULATOR_COMPUTE=0 and no recorded outputs: %.100s Run once with CNRT_SIMULATOR_COMPUTE=record.",
-            sim_error_message());
+            "CNRT_SIMULATOR_COMPUTE=0 and no recorded outputs: %s%.145s Run once with CNRT_SIMULATOR_COMPUTE=record.",
+            skipped > 0 ? "..." : "", status.text + skipped);
         return SIM_NOT_SUPPORTED;
     }
     r->head.count = sim_recording_check(data, bytes, r->head.model_bytes, r->head.model_digest, r->head.input_bytes,

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/device.h"
 #include "core/environment.h"
@@ -129,13 +130,25 @@ static sim_model *read_model(const uint8_t *bytes, uint64_t size, const sim_mode
     return NULL;
 }
 
-static void take(sim_standin *standin, const char *path, const sim_model_info *device)
+static bool folder_is_wrong(const char *folder, char *why, size_t size)
+{
+    struct stat facts;
+    const bool there = stat(folder, &facts) == 0;
+    if (there && S_ISDIR(facts.st_mode)) {
+        return false;
+    }
+    snprintf(why, size, "CNRT_SIMULATOR_STANDINS names %.180s, which is no folder%s.", folder,
+             there ? "" : " (it cannot be reached)");
+    return true;
+}
+
+static void take(sim_standin *standin, const char *folder, const char *path, const sim_model_info *device)
 {
     sim_status status = {CNRT_RET_SUCCESS, ""};
     char why[256];
     uint8_t *bytes = sim_file_try(path, &standin->bytes, &status);
     if (bytes == NULL) {
-        refuse(standin, device, status.text);
+        refuse(standin, device, folder_is_wrong(folder, why, sizeof why) ? why : status.text);
         return;
     }
     standin->model = read_model(bytes, standin->bytes, device, why, sizeof why);
@@ -172,7 +185,7 @@ static void find(sim_standin *standin, const uint8_t *bytes, uint64_t size, cons
         refuse(standin, device, "The path that CNRT_SIMULATOR_STANDINS names is too long.");
         return;
     }
-    take(standin, path, device);
+    take(standin, folder, path, device);
 }
 
 /* What the file needs here besides its stand-in: one refusal tells both. */
