@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import cv2
@@ -143,6 +144,22 @@ def test_a_stand_in_that_cannot_be_one_is_said(bench: Bench):
     assert f"CNRT_SIMULATOR_STANDINS names {bench.folder}, which is no folder (it cannot be reached)" in bench.refusal()
     bench.folder.write_text("no folder")
     assert f"CNRT_SIMULATOR_STANDINS names {bench.folder}, which is no folder; " in bench.refusal()
+
+
+def test_a_model_of_another_device_is_bad_data(bench: Bench, capsys, tmp_path: Path):
+    """Tried on a simulated MLU220 an MLU270's file is refused with exit code 2, and how to simulate that device."""
+    data = bytearray(bench.ours.read_bytes())
+    assert struct.unpack_from("<I", data, 0x450 + 0x20) == (8,)
+    struct.pack_into("<I", data, 0x450 + 0x20, 6)
+    struct.pack_into("<I", data, 0x4B0 + 0x10, 0)
+    struct.pack_into("<I", data, 0x4B0 + 0x10, zlib.crc32(bytes(data)))
+    model, picture = tmp_path / "other.cambricon", tmp_path / "picture.png"
+    model.write_bytes(data)
+    cv2.imwrite(str(picture), PICTURE)
+    options = ["--as", "tensors", "--channels", "rgba", "--runtime", bench.simulator, "--try", str(picture)]
+    assert main(["adopt", str(model), *options]) == 2
+    assert "was built for architecture 6" in (told := capsys.readouterr().err)
+    assert "CNRT_SIMULATOR_DEVICE=MLU270" in told
 
 
 def test_check_says_that_a_stand_in_computes(bench: Bench, capsys, monkeypatch: pytest.MonkeyPatch):

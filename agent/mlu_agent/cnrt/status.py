@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from ..errors import RuntimeFailure, UserError
+from ..errors import DataError, RuntimeFailure, UserError
 
 # Only the numbers that mean the same in every 4.x header: the rest was renumbered in 4.10.4.
 NAMES = {
@@ -57,11 +57,13 @@ class Status:
         self._kind = kind
 
     def fail(self, call: str, code: int) -> NoReturn:
-        """Raises RuntimeFailure for a code that is not SUCCESS; UserError where the simulator cannot do what a variable
-        of its environment asks for."""
+        """Raises RuntimeFailure for a code that is not SUCCESS; of the simulator UserError where it cannot do what a
+        variable of its environment asks for, DataError where the model is for another device than it is."""
         sentence = self.sentence(code)
         if code == UNSUPPORTED and sentence.startswith(f"{KERNELS_VARIABLE} is "):
             raise UserError(sentence)
+        if code == UNSUPPORTED and self._kind == "simulator" and " was built for " in sentence:
+            raise DataError(sentence)
         raise RuntimeFailure(f"{call} failed with {self.describe(code)}", status=code)
 
     def describe(self, code: int) -> str:
