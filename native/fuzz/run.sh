@@ -25,7 +25,7 @@ build_objects() { # build_objects VARIANT DEFINE TARGET...
     variant=$1 define=$2
     shift 2
     cmake -S "$native" -B "$build/objects-$variant" -DSIM_TESTS=OFF -DSIM_WERROR=OFF -DCMAKE_C_COMPILER=clang \
-        -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS="-g $define" \
+        -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS_RELWITHDEBINFO="-g -O1 -DNDEBUG" -DCMAKE_C_FLAGS="$define" \
         -DSIM_SANITIZE=fuzzer-no-link,address,undefined >/dev/null
     cmake --build "$build/objects-$variant" --target "$@" --parallel "$(getconf _NPROCESSORS_ONLN)" >/dev/null
 }
