@@ -174,7 +174,7 @@ class Copy:
             if status:
                 raise Broken(f"it does not build: {self.output[-600:]}")
             _, listed = self.run("ctest", "--test-dir", "build", "--show-only=json-v1")
-            self._programs = {test["name"]: Path(test["command"][0]).name for test in json.loads(listed)["tests"]}
+            self._programs = {test["name"]: self._target(test["command"][0]) for test in json.loads(listed)["tests"]}
         unknown = set(names) - set(self._programs)
         if unknown:
             raise Broken(f"ctest knows no {', '.join(sorted(unknown))}")
@@ -182,6 +182,10 @@ class Copy:
         status, output = self.run("cmake", "--build", "build", "--target", *targets)
         if status:
             raise Broken(f"it does not build: {output[-600:]}")
+
+    def _target(self, program: str) -> str:
+        """What builds a test's program; of a test that is a script, whichever programs it starts."""
+        return Path(program).name if Path(program).is_relative_to(self.root / "build") else "all"
 
     def verdict(self, change: Change) -> str:
         """What becomes of the change's tests; the copy is as before afterwards."""
