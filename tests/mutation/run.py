@@ -169,7 +169,8 @@ class Copy:
         """Builds the programs of these tests, and more; the first time all: ctest knows only those that are there."""
         if not self._programs:
             ninja = ["-G", "Ninja"] if shutil.which("ninja") else []
-            status, _ = self.run("cmake", "-S", "native", "-B", "build", *ninja)
+            # what a change leaves unused is no mistake here
+            status, _ = self.run("cmake", "-S", "native", "-B", "build", "-DSIM_WERROR=OFF", *ninja)
             status = status or self.run("cmake", "--build", "build", "-j", str(WORKERS))[0]
             if status:
                 raise Broken(f"it does not build: {self.output[-600:]}")
