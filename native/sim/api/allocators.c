@@ -16,7 +16,7 @@ cnrtRet_t cnrtMallocFrameBuffer(void **pPtr, size_t bytes)
     REQUIRE_POINTER(pPtr, CNRT_RET_ERR_INVALID);
     *pPtr = NULL;
     TRY(sim_runtime_require_device());
-    return bytes == 0 ? CNRT_RET_SUCCESS : sim_memory_allocate(sim_runtime_device(), bytes, pPtr);
+    return sim_memory_allocate(sim_runtime_device(), bytes, pPtr);
 }
 
 /* ---- Contexts of named parameters ---- */
@@ -157,7 +157,7 @@ cnrtRet_t cnrtMallocBufferEx(void **pPtr, void *param)
     const cnrtRet_t code = read_bytes(context, &bytes);
     sim_object_release(context);
     TRY(code);
-    return bytes == 0 ? CNRT_RET_SUCCESS : sim_memory_allocate(sim_runtime_device(), bytes, pPtr);
+    return sim_memory_allocate(sim_runtime_device(), bytes, pPtr);
 }
 
 /* ---- For a runtime context ---- */
@@ -168,12 +168,10 @@ static cnrtRet_t allocate_all(sim_device *device, void **pointers, const size_t 
 {
     cnrtRet_t code = CNRT_RET_SUCCESS;
     for (int index = 0; index < length && code == CNRT_RET_SUCCESS; index++) {
-        code = bytes[index] == 0 ? CNRT_RET_SUCCESS : sim_memory_allocate(device, bytes[index], &pointers[index]);
+        code = sim_memory_allocate(device, bytes[index], &pointers[index]);
     }
     for (int index = 0; index < length && code != CNRT_RET_SUCCESS; index++) {
-        if (pointers[index] != NULL) {
-            sim_memory_free(pointers[index]);
-        }
+        sim_memory_free(pointers[index]);
     }
     return code;
 }
@@ -209,7 +207,7 @@ cnrtRet_t cnrtRuntimeContextFree(cnrtRuntimeContext_t pctx, void *ptr)
     ENTER(cnrtRuntimeContextFree);
     unsigned ordinal;
     TRY(sim_api_ordinal_of_context(pctx, &ordinal));
-    return ptr == NULL ? CNRT_RET_SUCCESS : sim_memory_free(ptr);
+    return sim_memory_free(ptr);
 }
 
 cnrtRet_t cnrtRuntimeContextFreeArray(cnrtRuntimeContext_t pctx, void **ptr, int length)
@@ -220,7 +218,7 @@ cnrtRet_t cnrtRuntimeContextFreeArray(cnrtRuntimeContext_t pctx, void **ptr, int
     TRY(sim_api_ordinal_of_context(pctx, &ordinal));
     TRY(check_array(ptr, length));
     for (int index = 0; index < length; index++) { /* one bad element does not leak the others */
-        const cnrtRet_t code = ptr[index] == NULL ? CNRT_RET_SUCCESS : sim_memory_free(ptr[index]);
+        const cnrtRet_t code = sim_memory_free(ptr[index]);
         first = first == CNRT_RET_SUCCESS ? code : first;
     }
     return first;

@@ -15,14 +15,13 @@ cnrtRet_t cnrtMalloc(void **pPtr, size_t bytes)
     ENTER(cnrtMalloc);
     REQUIRE_POINTER(pPtr, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
-    *pPtr = NULL;
-    return bytes == 0 ? CNRT_RET_SUCCESS : sim_memory_allocate(sim_runtime_device(), bytes, pPtr);
+    return sim_memory_allocate(sim_runtime_device(), bytes, pPtr);
 }
 
 cnrtRet_t cnrtFree(void *ptr)
 {
     ENTER(cnrtFree);
-    return ptr == NULL ? CNRT_RET_SUCCESS : sim_memory_free(ptr);
+    return sim_memory_free(ptr);
 }
 
 cnrtRet_t cnrtFreeArray(void **ptr, int length)
@@ -33,7 +32,7 @@ cnrtRet_t cnrtFreeArray(void **ptr, int length)
     cnrtRet_t first = CNRT_RET_SUCCESS;
     for (int index = 0; index < length; index++) {                     /* one bad element does not leak the others */
         cnrtRet_t code = sim_faults_enter(SIM_CALL_cnrtFree, SIM_ANY); /* it counts as one, too */
-        if (code == CNRT_RET_SUCCESS && ptr[index] != NULL) {
+        if (code == CNRT_RET_SUCCESS) {
             code = sim_memory_free(ptr[index]);
         }
         first = first == CNRT_RET_SUCCESS ? code : first;
@@ -47,14 +46,13 @@ cnrtRet_t cnrtMallocHost(void **pPtr, size_t bytes, cnrtMemType_t type)
     REQUIRE_POINTER(pPtr, CNRT_RET_ERR_INVALID);
     REQUIRE(type == CNRT_MEMTYPE_DEFAULT || type == CNRT_MEMTYPE_LOCKED, CNRT_RET_ERR_INVALID,
             "Host memory has type 0 (default) or 1 (locked), not %d.", (int)type);
-    *pPtr = NULL;
-    return bytes == 0 ? CNRT_RET_SUCCESS : sim_memory_allocate_host(bytes, pPtr);
+    return sim_memory_allocate_host(bytes, pPtr);
 }
 
 cnrtRet_t cnrtFreeHost(void *ptr)
 {
     ENTER(cnrtFreeHost);
-    return ptr == NULL ? CNRT_RET_SUCCESS : sim_memory_free_host(ptr);
+    return sim_memory_free_host(ptr);
 }
 
 /* ---- Copies ---- */

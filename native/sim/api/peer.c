@@ -16,8 +16,7 @@ cnrtRet_t cnrtMallocPeerAble(void **pPtr, size_t bytes)
     ENTER(cnrtMallocPeerAble);
     REQUIRE_POINTER(pPtr, CNRT_RET_ERR_INVALID);
     TRY(sim_runtime_require_device());
-    *pPtr = NULL;
-    return bytes == 0 ? CNRT_RET_SUCCESS : sim_memory_allocate(sim_runtime_device(), bytes, pPtr);
+    return sim_memory_allocate(sim_runtime_device(), bytes, pPtr);
 }
 
 static cnrtRet_t check_ordinal(const char *name, int ordinal)

@@ -125,6 +125,10 @@ static void block_cancel(sim_block *block)
 
 cnrtRet_t sim_memory_allocate(sim_device *device, size_t bytes, void **address)
 {
+    *address = NULL;
+    if (bytes == 0) {
+        return CNRT_RET_SUCCESS;
+    }
     pthread_mutex_lock(&lock);
     size_t left = device->memory_bytes - device->memory_used; /* freed while pinned: used until unpinned */
     bool fits = bytes <= left;
@@ -155,6 +159,9 @@ cnrtRet_t sim_memory_allocate(sim_device *device, size_t bytes, void **address)
 
 cnrtRet_t sim_memory_free(void *address)
 {
+    if (address == NULL) {
+        return CNRT_RET_SUCCESS;
+    }
     size_t index = 0;
     pthread_mutex_lock(&lock);
     sim_block *block = find(&device_blocks, address, &index);
@@ -183,6 +190,10 @@ cnrtRet_t sim_memory_free(void *address)
 
 cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address)
 {
+    *address = NULL;
+    if (bytes == 0) {
+        return CNRT_RET_SUCCESS;
+    }
     sim_block *block = block_create(NULL, bytes);
     pthread_mutex_lock(&lock);
     bool entered = block != NULL && insert(&host_blocks, block);
@@ -197,6 +208,9 @@ cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address)
 
 cnrtRet_t sim_memory_free_host(void *address)
 {
+    if (address == NULL) {
+        return CNRT_RET_SUCCESS;
+    }
     size_t index = 0;
     pthread_mutex_lock(&lock);
     sim_block *block = find(&host_blocks, address, &index);

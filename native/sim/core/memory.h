@@ -15,6 +15,7 @@
 
 typedef struct sim_block sim_block;
 
+/* No bytes are memory too: NULL, which may be freed. */
 cnrtRet_t sim_memory_allocate(sim_device *device, size_t bytes, void **address);
 cnrtRet_t sim_memory_free(void *address);
 cnrtRet_t sim_memory_allocate_host(size_t bytes, void **address);
