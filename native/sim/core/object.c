@@ -53,7 +53,7 @@ static bool grow(void)
 
 bool sim_object_open(sim_object *object, sim_kind kind, void (*finish)(sim_object *))
 {
-    return sim_object_open_at(object, kind, finish, sim_strict() ? sim_strict_site() : (sim_site){.address = NULL});
+    return sim_object_open_at(object, kind, finish, sim_strict() ? sim_call_now() : (sim_site){.address = NULL});
 }
 
 bool sim_object_open_at(sim_object *object, sim_kind kind, void (*finish)(sim_object *), sim_site site)

@@ -183,7 +183,7 @@ static sim_queue *create(unsigned ordinal, sim_site site)
 
 sim_queue *sim_queue_create(unsigned ordinal)
 {
-    return create(ordinal, sim_strict_site());
+    return create(ordinal, sim_call_now());
 }
 
 void *sim_queue_handle(const sim_queue *queue)

@@ -54,11 +54,6 @@ bool sim_strict_is_own(const void *code)
     return (uintptr_t)code >= own.first && (uintptr_t)code < own.last;
 }
 
-sim_site sim_strict_site(void)
-{
-    return sim_call_now();
-}
-
 void sim_site_text(const sim_site *site, char text[SIM_SITE_TEXT])
 {
     sim_text words;

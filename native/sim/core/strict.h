@@ -43,7 +43,6 @@ static inline bool sim_strict(void)
 }
 
 bool sim_strict_begin(void);    /* switches it on where it is asked for: once, before the first call goes on */
-sim_site sim_strict_site(void); /* of the call that this thread is in */
 void sim_site_text(const sim_site *site, char text[SIM_SITE_TEXT]); /* "cnrtMalloc (call 2, at program+0x1234)" */
 
 /* Tells a finding of the current call, or of another. Does nothing while it is off. */

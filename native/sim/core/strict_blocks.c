@@ -162,7 +162,7 @@ sim_strict_block *sim_strict_block_create(bool is_device, size_t bytes, void *st
     block->base = (uintptr_t)store;
     block->is_device = is_device;
     block->live = true;
-    block->allocated = sim_strict_site();
+    block->allocated = sim_call_now();
     block->written = is_device ? calloc(1, sim_bits_bytes(bytes)) : NULL;
     const bool made = !is_device || (block->written != NULL && reserve(block));
     if (!made || !enter(block)) {
@@ -199,7 +199,7 @@ void sim_strict_block_free(sim_strict_block *block)
     take_guard();
     remove_live(block);
     block->live = false;
-    block->freed = sim_strict_site();
+    block->freed = sim_call_now();
     sim_strict_block *oldest = enter_freed(block);
     give_guard_back();
     if (oldest != NULL) {

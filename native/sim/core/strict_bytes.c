@@ -56,7 +56,7 @@ static void remember(sim_strict_block *block, const sim_access *access)
 
 void sim_bytes_use(sim_strict_block *block, size_t begin, size_t end, bool writes, sim_point point, const char *how)
 {
-    const sim_access access = {point, begin, end, writes, sim_strict_site()};
+    const sim_access access = {point, begin, end, writes, sim_call_now()};
     for (unsigned index = 0; index < block->access_count; index++) {
         const sim_access *one = &block->accesses[index];
         if (one->begin < end && begin < one->end && (writes || one->writes) &&

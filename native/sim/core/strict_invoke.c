@@ -160,8 +160,7 @@ static void check_output(const tensor *output)
 
 static sim_strict_output of_model(const tensor *t)
 {
-    sim_strict_output made = {
-        .model = t->model, .name = "", .begin = t->begin, .end = t->end, .site = sim_strict_site()};
+    sim_strict_output made = {.model = t->model, .name = "", .begin = t->begin, .end = t->end, .site = sim_call_now()};
     snprintf(made.name, sizeof made.name, "%.60s", t->model->name);
     return made;
 }

@@ -68,7 +68,7 @@ static void settle(sim_point point)
     queue_record *record = record_of(point.queue);
     if (record != NULL && point.work > record->settled) {
         record->settled = point.work;
-        record->first = sim_strict_site(); /* if there is more, somewhere after this call */
+        record->first = sim_call_now(); /* if there is more, somewhere after this call */
         sim_watch_settle(point);
     }
 }
@@ -115,7 +115,7 @@ sim_point sim_order_add(uint64_t queue)
         return (sim_point){0, 0};
     }
     if (record->submitted++ == record->settled) {
-        record->first = sim_strict_site();
+        record->first = sim_call_now();
     }
     return (sim_point){queue, record->submitted};
 }
@@ -192,7 +192,7 @@ void sim_order_close(uint64_t queue)
     sim_strict_lock();
     queue_record *record = record_of(queue);
     if (record != NULL) {
-        const sim_site site = sim_strict_site();
+        const sim_site site = sim_call_now();
         tell_pending(record, "The queue was destroyed while its", &site);
         settle((sim_point){queue, record->submitted});
         record->number = 0;

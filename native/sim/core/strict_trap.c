@@ -60,7 +60,7 @@ static void tell(const void *address, const void *code)
     if (!sim_strict_describe(address, &text)) {
         return;
     }
-    const sim_site site = sim_strict_site();
+    const sim_site site = sim_call_now();
     if (!is_new((uintptr_t)code ^ (uintptr_t)site.address << 16)) {
         sim_strict_count_signal();
         return;

@@ -31,7 +31,7 @@ static void note_copy(sim_strict_block *block, size_t begin, size_t end)
     for (int index = SIM_MOST_COPIES - 1; index > 0; index--) {
         block->copies[index] = block->copies[index - 1];
     }
-    block->copies[0] = (sim_strict_copy_in){begin, end, sim_strict_site()};
+    block->copies[0] = (sim_strict_copy_in){begin, end, sim_call_now()};
 }
 
 static void check_written(const sim_strict_block *block, size_t begin, size_t end)

@@ -100,7 +100,7 @@ static void compare(const watch *one)
 
 void sim_watch_add(sim_watched what, const void *host, size_t bytes, sim_point point)
 {
-    watch added = {.what = what, .begin = (uintptr_t)host, .bytes = bytes, .point = point, .site = sim_strict_site()};
+    watch added = {.what = what, .begin = (uintptr_t)host, .bytes = bytes, .point = point, .site = sim_call_now()};
     writes_lost = writes_lost && watch_count > 0;
     bool follows_a_write = false; /* of the same queue: nobody can say now what it will hold */
     for (unsigned index = watch_count; index-- > 0;) {
