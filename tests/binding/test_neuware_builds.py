@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.programs import run_program
 
 from mlu_agent.cli import main
 
@@ -48,20 +47,6 @@ target_link_libraries(by_target ${{CNDRV}})
 """
 
 
-def _run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A tree that was moved after it was made: nothing in it may know where that was."""
@@ -84,20 +69,20 @@ def test_the_compiler_alone(home: Path):
     for source, compiler in {"main.c": "cc", "main.cc": "c++"}.items():
         if shutil.which(compiler):
             where = ("-I", home / "include", "-L", home / "lib64", "-Wl,--no-as-needed", "-lcnrt", "-lcndrv")
-            _run(
+            run_program(
                 compiler, "-Wall", "-Werror", source, *where, f"-Wl,-rpath,{home}/lib64", "-o", "main", cwd=home.parent
             )
-            assert _run("./main", cwd=home.parent).split() == ["1", "devices,", _version(home)[1]]
+            assert run_program("./main", cwd=home.parent).split() == ["1", "devices,", _version(home)[1]]
 
 
 @pytest.mark.pkgconfig
 def test_pkg_config(home: Path):
     """Flags of where the tree lies now, and the version of the headers."""
     path = {"PKG_CONFIG_PATH": f"{home}/lib64/pkgconfig"}
-    flags = _run("pkg-config", "--cflags", "--libs", "cnrt", "cndrv", cwd=home.parent, **path).split()
-    assert _run("pkg-config", "--modversion", "cnrt", cwd=home.parent, **path).strip() == _version(home)[0]
-    _run("cc", "main.c", *flags, "-o", "main", cwd=home.parent)
-    assert "1 devices" in _run("./main", cwd=home.parent, LD_LIBRARY_PATH=f"{home}/lib64")
+    flags = run_program("pkg-config", "--cflags", "--libs", "cnrt", "cndrv", cwd=home.parent, **path).split()
+    assert run_program("pkg-config", "--modversion", "cnrt", cwd=home.parent, **path).strip() == _version(home)[0]
+    run_program("cc", "main.c", *flags, "-o", "main", cwd=home.parent)
+    assert "1 devices" in run_program("./main", cwd=home.parent, LD_LIBRARY_PATH=f"{home}/lib64")
 
 
 @pytest.mark.cmake
@@ -107,31 +92,31 @@ def test_cmake(home: Path):
     project = PROJECT.format(languages="CXX" if cxx else "", source="main.cc" if cxx else "main.c")
     (home.parent / "CMakeLists.txt").write_text(project)
     told = {"NEUWARE_HOME": str(home), "CMAKE_PREFIX_PATH": str(home)}
-    _run("cmake", "-S", ".", "-B", "build", cwd=home.parent, **told)
-    _run("cmake", "--build", "build", cwd=home.parent)
+    run_program("cmake", "-S", ".", "-B", "build", cwd=home.parent, **told)
+    run_program("cmake", "--build", "build", cwd=home.parent)
     for name in ("by_variables", "by_target"):
-        assert _run(home.parent / "build" / name, cwd=home.parent).endswith(f"{_version(home)[1]}\n")
+        assert run_program(home.parent / "build" / name, cwd=home.parent).endswith(f"{_version(home)[1]}\n")
 
 
 @pytest.mark.readelf
 def test_the_driver_library_is_empty(home: Path):
     """It has its SONAME, needs nothing, and exports not one name: a program that calls the driver does not link."""
     library = home / "lib64" / "libcndrv.so"
-    dynamic = _run("readelf", "--dynamic", "--wide", library, cwd=home)
+    dynamic = run_program("readelf", "--dynamic", "--wide", library, cwd=home)
     assert "Library soname: [libcndrv.so]" in dynamic
     assert set(re.findall(r"Shared library: \[(.+?)\]", dynamic)) <= {"libc.so.6"}
-    symbols = _run("readelf", "--dyn-syms", "--wide", library, cwd=home)
+    symbols = run_program("readelf", "--dyn-syms", "--wide", library, cwd=home)
     assert not re.search(r"GLOBAL\s+DEFAULT\s+\d", symbols)
 
 
 @pytest.mark.readelf
 def test_functions_keep_their_names(home: Path):
     """Stacks of valgrind and gdb name functions of the library that it does not export."""
-    symbols = _run("readelf", "--symbols", "--wide", home / "lib64" / "libcnrt.so", cwd=home)
+    symbols = run_program("readelf", "--symbols", "--wide", home / "lib64" / "libcnrt.so", cwd=home)
     assert re.search(r"FUNC\s+LOCAL\s+\w+\s+\d+ sim_plan_run", symbols)
 
 
 def test_the_command_is_quick(tmp_path: Path):
     """It imports nothing that computes."""
     script = "import sys, mlu_agent.cli as c; c.main(sys.argv[1:]); sys.exit('numpy' in sys.modules)"
-    _run(sys.executable, "-c", script, "simulator", "--neuware", tmp_path / "neuware", cwd=tmp_path)
+    run_program(sys.executable, "-c", script, "simulator", "--neuware", tmp_path / "neuware", cwd=tmp_path)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
-import subprocess
 import sys
 import sysconfig
 import tarfile
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.programs import run_program
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -25,26 +24,12 @@ DEPENDENCIES = {"av", "numpy", "opencv-python-headless", "mlu-client", "pyzmq", 
 pytestmark = [pytest.mark.slow, pytest.mark.cc]
 
 
-def _run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory) -> Path:
     """The source distribution, made by the build backend itself."""
     folder = tmp_path_factory.mktemp("sdist")
     script = "import sys; from scikit_build_core.build import build_sdist; build_sdist(sys.argv[1])"
-    _run(sys.executable, "-c", script, folder)
+    run_program(sys.executable, "-c", script, folder)
     (archive,) = folder.glob("*.tar.gz")
     return archive
 
@@ -54,7 +39,7 @@ def wheel(sdist: Path, tmp_path_factory) -> Path:
     """The wheel built from the source distribution alone: so the latter holds all that is needed."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation")
-    _run(*pip, "--wheel-dir", folder, sdist, cwd=folder)
+    run_program(*pip, "--wheel-dir", folder, sdist, cwd=folder)
     (archive,) = folder.glob("*.whl")
     return archive
 
@@ -64,19 +49,19 @@ def client_wheel(tmp_path_factory) -> Path:
     """The wheel of mlu-client, built from its source distribution alone."""
     folder = tmp_path_factory.mktemp("client")
     script = "import sys; from hatchling.build import build_sdist; print(build_sdist(sys.argv[1]))"
-    sdist = folder / _run(sys.executable, "-c", script, folder, cwd=ROOT / "agent" / "client").split()[-1]
+    sdist = folder / run_program(sys.executable, "-c", script, folder, cwd=ROOT / "agent" / "client").split()[-1]
     pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation")
-    _run(*pip, "--wheel-dir", folder, sdist, cwd=folder)
+    run_program(*pip, "--wheel-dir", folder, sdist, cwd=folder)
     (archive,) = folder.glob("*.whl")
     return archive
 
 
 def _environment(folder: Path, *wheels: Path) -> Path:
     """A new environment in which the wheels were installed; returns its folder for packages."""
-    _run(sys.executable, "-m", "venv", "--without-pip", folder)
+    run_program(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / "bin" / "python"
-    _run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", *wheels)
-    return Path(_run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])").strip())
+    run_program(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", *wheels)
+    return Path(run_program(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])").strip())
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +133,11 @@ def test_the_source_distribution_leaves_other_things_out(sdist: Path):
 def test_the_library_can_stand_in_for_the_vendors(installed: Path):
     """SONAME libcnrt.so as the vendor's, every exported name begins with cnrt, nothing needed but the C library."""
     library = _libdir(installed) / "libcnrt.so"
-    dynamic = _run("readelf", "--dynamic", "--wide", library)
+    dynamic = run_program("readelf", "--dynamic", "--wide", library)
     assert "Library soname: [libcnrt.so]" in dynamic
     needed = set(re.findall(r"Shared library: \[(.+?)\]", dynamic))
     assert {re.split(r"[.-]", name)[0] for name in needed} <= {"libc", "libm", "libpthread", "ld"}, needed
-    symbols = _run("readelf", "--dyn-syms", "--wide", library)
+    symbols = run_program("readelf", "--dyn-syms", "--wide", library)
     pattern = re.compile(r"(FUNC|OBJECT)\s+(GLOBAL|WEAK)\s+DEFAULT\s+\d")
     defined = [line.split() for line in symbols.splitlines() if pattern.search(line)]
     names = {fields[7].split("@")[0] for fields in defined}
@@ -161,12 +146,12 @@ def test_the_library_can_stand_in_for_the_vendors(installed: Path):
 
 
 def _libdir(installed: Path) -> Path:
-    return Path(_run(installed / "bin" / "mlu-agent", "simulator", "--libdir", cwd=installed).strip())
+    return Path(run_program(installed / "bin" / "mlu-agent", "simulator", "--libdir", cwd=installed).strip())
 
 
 def test_the_installed_wheel_finds_its_simulator(installed: Path):
     """``mlu-agent simulator`` names folders inside the installation, not in a checkout."""
-    includes = Path(_run(installed / "bin" / "mlu-agent", "simulator", "--includedir", cwd=installed).strip())
+    includes = Path(run_program(installed / "bin" / "mlu-agent", "simulator", "--includedir", cwd=installed).strip())
     assert installed in _libdir(installed).parents
     assert (includes / "cnrt.h").is_file()
 
@@ -177,10 +162,10 @@ def test_the_installed_headers_compile_and_link(installed: Path, tmp_path: Path)
     source.write_text('#include "cnrt.h"\nint main(void) { return cnrtInit(0) == CNRT_RET_SUCCESS ? 0 : 1; }\n')
     libdir = _libdir(installed)
     includes = libdir / "include"
-    _run(
+    run_program(
         "cc", "-Wall", "-Werror", "-std=c99", f"-I{includes}", source, f"-L{libdir}", "-lcnrt", "-o", tmp_path / "main"
     )
-    _run(tmp_path / "main", LD_LIBRARY_PATH=str(libdir))
+    run_program(tmp_path / "main", LD_LIBRARY_PATH=str(libdir))
 
 
 def test_import_does_nothing(installed: Path):
@@ -191,7 +176,7 @@ def test_import_does_nothing(installed: Path):
         "heavy &= set(sys.modules)\n"
         "sys.exit(f'{heavy} {threading.active_count()}' if heavy or threading.active_count() != 1 else 0)"
     )
-    _run(installed / "bin" / "python", "-c", script, cwd=installed)
+    run_program(installed / "bin" / "python", "-c", script, cwd=installed)
 
 
 def test_the_client_is_of_the_agents_version_and_holds_its_package_alone(wheel: Path, client_wheel: Path):
@@ -227,4 +212,4 @@ with Subscriber("ipc://{tmp_path}/socket", timeout_s=20) as subscriber:
     print(next(subscriber.typed()).frames)
 publisher.close(0)
 """
-    assert _run(tmp_path / "environment" / "bin" / "python", "-c", script, cwd=tmp_path).strip() == "7"
+    assert run_program(tmp_path / "environment" / "bin" / "python", "-c", script, cwd=tmp_path).strip() == "7"

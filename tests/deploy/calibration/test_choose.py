@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import shutil
 
-import cv2
 import numpy as np
 import pytest
-from tests.deploy import nets
 
 from mlu_export.calibration.calibrate import observe_groups, observe_layers
 from mlu_export.calibration.choose import RULES, best_rule, choose, choose_judges, finish
 from mlu_export.calibration.split import deal
 from mlu_export.formats.pictures import float_input
-from mlu_export.importers.darknet.cfg import parse_cfg
-from mlu_export.importers.darknet.importer import import_darknet
 from mlu_export.shards.team import Team
 from mlu_export.values.pixels import Preprocessing
 
@@ -22,24 +18,8 @@ pytestmark = pytest.mark.torch
 
 
 @pytest.fixture(scope="module")
-def model():
-    return import_darknet(parse_cfg(nets.TINY_CFG.encode(), "tiny.cfg"), nets.tiny_weights(), "")
-
-
-@pytest.fixture(scope="module")
 def spec(model):
     return float_input(model.graph, Preprocessing())
-
-
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory):
-    """Twelve pictures."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(3)
-    found = [folder / f"{number:02}.png" for number in range(12)]
-    for path in found:
-        cv2.imwrite(str(path), rng.integers(0, 256, (40, 60, 3), np.uint8))
-    return found
 
 
 def test_groups_add_up_to_what_all_pictures_show(model, spec, paths):

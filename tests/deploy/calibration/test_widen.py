@@ -6,10 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from tests.deploy import nets
 
 from mlu_agent.errors import UserError
 from mlu_agent.model.bundle import InputSpec
@@ -19,8 +17,6 @@ from mlu_export.calibration.mixed import auto_share, keep_layers, without_auto
 from mlu_export.calibration.widen import Precisions, parts, shares, take, widen
 from mlu_export.formats.pictures import float_input
 from mlu_export.formats.recipe import read_recipe
-from mlu_export.importers.darknet.cfg import parse_cfg
-from mlu_export.importers.darknet.importer import import_darknet
 from mlu_export.shards.team import Team
 from mlu_export.values.pixels import Preprocessing
 from mlu_export.values.ranges import Range
@@ -75,22 +71,6 @@ def test_a_part_may_not_be_chance():
     distances = np.array([[1.0, 0.5, 0.9, 0.004], [100.0, 40.0, -1.0, 0.4]])
     assert parts(distances).tolist() == [pytest.approx(0.45), 0.0, 0.0]
     assert parts(np.array([[0.0, 0.0]])).tolist() == [0.0]
-
-
-@pytest.fixture(scope="module")
-def model():
-    return import_darknet(parse_cfg(nets.TINY_CFG.encode(), "tiny.cfg"), nets.tiny_weights(), "")
-
-
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory):
-    """Twelve pictures."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(3)
-    found = [folder / f"{number:02}.png" for number in range(12)]
-    for path in found:
-        cv2.imwrite(str(path), rng.integers(0, 256, (40, 60, 3), np.uint8))
-    return found
 
 
 @pytest.fixture(scope="module")
