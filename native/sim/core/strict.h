@@ -42,7 +42,7 @@ static inline bool sim_strict(void)
     return __builtin_expect(atomic_load_explicit(&sim_strict_on, memory_order_relaxed), 0);
 }
 
-bool sim_strict_begin(void);    /* switches it on where it is asked for: once, before the first call goes on */
+bool sim_strict_begin(void); /* switches it on where it is asked for: once, before the first call goes on */
 void sim_site_text(const sim_site *site, char text[SIM_SITE_TEXT]); /* "cnrtMalloc (call 2, at program+0x1234)" */
 
 /* Tells a finding of the current call, or of another. Does nothing while it is off. */
